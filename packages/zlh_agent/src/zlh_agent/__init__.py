@@ -1,0 +1,3 @@
+"""The ZLH agent: the daemon inside each container."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,31 @@
+"""Time as a value that is handed in, so that decisions never read the clock themselves."""
+
+from __future__ import annotations
+
+import time
+from datetime import UTC, datetime
+from typing import Protocol
+
+
+class Clock(Protocol):
+    """Where a driver takes the time from; a test moves its own by hand."""
+
+    def now(self) -> datetime:
+        """Return the wall-clock time, aware and in UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Return seconds that never run backwards, from an arbitrary zero."""
+        ...
+
+
+class SystemClock:
+    """The machine's own clock."""
+
+    def now(self) -> datetime:
+        """Return the wall-clock time, aware and in UTC."""
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        """Return seconds since boot, as `time.monotonic` counts them."""
+        return time.monotonic()

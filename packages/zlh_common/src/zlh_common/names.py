@@ -1,0 +1,77 @@
+"""The one place where names are made: labels of containers, hosts, and what stands in the agents' certificates.
+
+    container   dev-<vmid>   game-<vmid>
+    host        <container label>.<domain>
+    exposure    <port>-<container label>.<domain>
+
+Render and parse are inverse: `parse_host(render_host(x, d), d) == x` for every container and exposure, and `parse_host`
+returns None for whatever `render_host` would not have made (upper case, leading zeros, a foreign domain).
+A label has at most 63 characters; the longest here has 5 + 1 + 4 + 1 + 9 = 20.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal, NewType
+from uuid import UUID
+
+Vmid = NewType("Vmid", int)
+# A UUID of the container row; guests, records and files that carry it are ours.
+OwnerMark = NewType("OwnerMark", str)
+Kind = Literal["dev", "game"]
+
+MIN_VMID, MAX_VMID = 100, 999_999_999
+# Below every container host, this path belongs to the API, never to the container.
+PLATFORM_PATH = "/.zlh/"
+API_NAME = "api.zlh.internal"
+
+_HOST = re.compile(r"(?:(?P<port>[1-9][0-9]{0,4})-)?(?P<kind>dev|game)-(?P<vmid>[1-9][0-9]{2,8})")
+_DOMAIN = re.compile(r"(?=.{1,200}\Z)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*")
+
+
+@dataclass(frozen=True, slots=True)
+class HostName:
+    """What a host leads to: a container, or one published port of it."""
+
+    kind: Kind
+    vmid: Vmid
+    port: int | None = None
+
+    @property
+    def label(self) -> str:
+        """The first label of the host."""
+        container = container_label(self.kind, self.vmid)
+        return container if self.port is None else f"{self.port}-{container}"
+
+
+def container_label(kind: Kind, vmid: Vmid) -> str:
+    """Return `dev-<vmid>` or `game-<vmid>`."""
+    return f"{kind}-{vmid}"
+
+
+def render_host(host: HostName, domain: str) -> str:
+    """Return the full host name below `domain`."""
+    return f"{host.label}.{domain}"
+
+
+def parse_host(name: str, domain: str) -> HostName | None:
+    """Return what `name` (without a port) leads to, or None where it is not one of ours."""
+    label, dot, rest = name.partition(".")
+    match = _HOST.fullmatch(label)
+    if not dot or rest != domain or match is None:
+        return None
+    port = int(match["port"]) if match["port"] else None
+    if port is not None and port > 65535:
+        return None
+    return HostName("dev" if match["kind"] == "dev" else "game", Vmid(int(match["vmid"])), port)
+
+
+def is_domain(text: str) -> bool:
+    """Tell whether `text` can stand as the domain of container hosts: lower case, no trailing dot."""
+    return _DOMAIN.fullmatch(text) is not None
+
+
+def agent_name(owner: OwnerMark) -> str:
+    """Return the DNS name in the certificate of the agent whose container has this owner mark."""
+    return f"{UUID(owner)}.agent.zlh.internal"

@@ -1,0 +1,119 @@
+"""The catalog: the signed list of what can be installed, and the answers that are built from it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+
+from msgspec import Meta, field
+
+from zlh_common.schema.structs import Report, Request
+
+# The TUF target that holds the catalog.
+CATALOG_TARGET = "catalog.json"
+CATALOG_FORMAT = 1
+
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+Channel = Literal["stable", "candidate"]
+
+
+class Artifact(Report):
+    """One hashed archive of one runtime version for one platform."""
+
+    # Such as "linux-x86_64".
+    platform: str
+    # Below the artifact server's base URL, no leading slash: "archives/node/node-24.19.0-linux-x86_64.tar.zst".
+    path: str
+    # Bytes of the archive, and of the tree that it unpacks to.
+    size: Annotated[int, Meta(gt=0)]
+    unpacked_size: Annotated[int, Meta(gt=0)]
+    sha256: Sha256
+    # What upstream published of the file that this was made of: its name and its SHA-256.
+    source: str
+    source_sha256: Sha256
+
+
+class CatalogVersion(Report):
+    """One version of a runtime."""
+
+    version: str
+    channel: Channel
+    default: bool
+    # SPDX expression, and where the licence text stands in the tree.
+    licence: str
+    artifacts: tuple[Artifact, ...]
+    # Folders of the tree that go on PATH, relative to its root.
+    bin: tuple[str, ...] = ("bin",)
+    # Variables; `{root}` stands for the folder that the tree is unpacked to.
+    environment: dict[str, str] = field(default_factory=dict)
+    # Argument list, run in the unpacked tree (first word relative to its root), and the text its output must hold.
+    smoke_test: tuple[str, ...] = ()
+    smoke_expect: str = ""
+
+
+class CatalogRuntime(Report):
+    """One runtime with its versions, newest first."""
+
+    name: str
+    title: str
+    versions: tuple[CatalogVersion, ...]
+
+
+class Catalog(Report):
+    """The whole catalog document, as it is signed."""
+
+    format: int
+    published_at: datetime
+    runtimes: tuple[CatalogRuntime, ...] = ()
+    # Offered addons and game templates; each grows its own shape with the capability that brings it.
+    addons: tuple[str, ...] = ()
+    templates: tuple[str, ...] = ()
+
+
+class RuntimeVersionOffer(Report):
+    """One row of a version drop-down."""
+
+    version: str
+    channel: Channel
+    platforms: tuple[str, ...]
+    default: bool
+
+
+class RuntimeOffer(Report):
+    """One row of a runtime drop-down."""
+
+    name: str
+    title: str
+    versions: tuple[RuntimeVersionOffer, ...]
+
+
+class RuntimeOffers(Report):
+    """`GET /api/catalog/runtimes`."""
+
+    runtimes: tuple[RuntimeOffer, ...]
+
+
+class ValidateRuntime(Request):
+    """`POST /api/catalog/validate`."""
+
+    runtime: str
+    version: str | None = None
+    platform: str | None = None
+
+
+class CatalogProblem(Report):
+    """One reason why something cannot be installed, and the nearest right answer."""
+
+    code: str
+    field: str
+    message: str
+    suggestion: str | None = None
+
+
+class Validation(Report):
+    """The answer of validate: `ok`, or what is wrong."""
+
+    ok: bool
+    problems: tuple[CatalogProblem, ...]
+    # The exact version that an install would take.
+    version: str | None = None

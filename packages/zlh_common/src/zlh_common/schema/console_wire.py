@@ -1,0 +1,113 @@
+"""The console protocol `zlh.console.v1`: frames in both directions, encoded and parsed without any I/O.
+
+Server to client, binary: 8 bytes big-endian absolute offset of the first byte, then output bytes.
+Server to client, text: `hello`, `gap`, `state`, `exit`. Client to server, binary: input bytes; text: `resize`.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+SUBPROTOCOL = "zlh.console.v1"
+OFFSET_BYTES = 8
+# What a client gets that names no offset: the last part of the history.
+DEFAULT_REPLAY_BYTES = 64 * 1024
+LIVE_ONLY = -1
+# A client's frame beyond this closes the socket: nobody types that fast, and a paste is cut by the client.
+MAX_INPUT_BYTES = 64 * 1024
+# The size of a terminal is clamped to this, whatever a client says.
+MAX_COLS, MAX_ROWS = 1000, 1000
+
+
+class Hello(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="hello"):
+    """First message: which stream this is, and the stretch that is replayed before live output."""
+
+    stream: str
+    start: int = msgspec.field(name="from")
+    to: int
+    state: str
+
+
+class Gap(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="gap"):
+    """Bytes that the client will not get: they fell out of the ring, or it was too slow."""
+
+    start: int = msgspec.field(name="from")
+    to: int
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="state"):
+    """The process behind the console has changed its state."""
+
+    state: str
+
+
+class Exit(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="exit"):
+    """The process behind the console has ended; exactly one of the two is set."""
+
+    code: int | None
+    signal: str | None
+
+
+ServerMessage = Hello | Gap | State | Exit
+
+
+class Resize(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="resize", forbid_unknown_fields=True):
+    """The client's window has this size now."""
+
+    cols: int
+    rows: int
+
+    def clamped(self) -> Resize:
+        """Return the size within what a terminal may have."""
+        return Resize(cols=min(max(self.cols, 1), MAX_COLS), rows=min(max(self.rows, 1), MAX_ROWS))
+
+
+_server_decoder: msgspec.json.Decoder[ServerMessage] = msgspec.json.Decoder(ServerMessage)
+_client_decoder: msgspec.json.Decoder[Resize] = msgspec.json.Decoder(Resize)
+_encoder = msgspec.json.Encoder()
+
+
+def render_output(offset: int, data: bytes | memoryview) -> bytes:
+    """Return one binary frame: the offset of its first byte, then the bytes."""
+    return offset.to_bytes(OFFSET_BYTES, "big") + data
+
+
+def parse_output(frame: bytes) -> tuple[int, bytes]:
+    """Return (offset, bytes) of a binary frame; raise ValueError where it is shorter than an offset."""
+    if len(frame) < OFFSET_BYTES:
+        raise ValueError(f"a console frame has at least {OFFSET_BYTES} bytes, this one has {len(frame)}")
+    return int.from_bytes(frame[:OFFSET_BYTES], "big"), frame[OFFSET_BYTES:]
+
+
+def render_message(message: ServerMessage | Resize) -> str:
+    """Return a text frame."""
+    return _encoder.encode(message).decode()
+
+
+def parse_server_message(text: str | bytes) -> ServerMessage:
+    """Return what the server said; raise ValueError where it is no message of this protocol."""
+    return _server_decoder.decode(text)
+
+
+def parse_client_message(text: str | bytes) -> Resize:
+    """Return what the client said, clamped; raise ValueError where it is no message of this protocol."""
+    return _client_decoder.decode(text).clamped()
+
+
+def resume_point(asked: int | None, *, oldest: int, written: int) -> tuple[int, Literal["replay", "live", "gap"]]:
+    """Return (first offset to send, how) for a client that asked for `asked`, with [oldest, written) on disk.
+
+    None means the last 64 KiB, LIVE_ONLY nothing but what comes. An offset that has fallen out of the ring, or that
+    was never written, yields "gap": the client is told what it misses.
+    """
+    if asked is None:
+        return max(oldest, written - DEFAULT_REPLAY_BYTES), "replay"
+    if asked == LIVE_ONLY:
+        return written, "live"
+    if asked < oldest:
+        return oldest, "gap"
+    if asked > written:
+        return written, "gap"
+    return asked, "replay"

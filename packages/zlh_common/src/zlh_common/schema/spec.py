@@ -1,0 +1,70 @@
+"""What the API wants of one agent (`PUT /spec`), and what a customer may ask of the API."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from zlh_common.schema.structs import Report, Request
+
+# The first character is a letter or digit, so that a name never reads as an option or a hidden file.
+ContainerName = Annotated[str, Meta(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$")]
+RuntimeName = Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[a-z][a-z0-9-]*$")]
+RuntimeVersion = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z][0-9A-Za-z.+_-]*$")]
+
+
+class WantedRuntime(Report):
+    """A toolchain version that must be installed; `version` is exact, and one version per name is the default."""
+
+    name: RuntimeName
+    version: RuntimeVersion
+
+
+class AgentSpec(Report):
+    """What one agent must make true. A lower generation than the one it holds is refused."""
+
+    generation: int
+    runtimes: tuple[WantedRuntime, ...] = ()
+
+
+class CreateContainer(Request):
+    """`POST /api/containers`."""
+
+    kind: Literal["dev", "game"]
+    name: ContainerName | None = None
+    # dev: a runtime of the catalog and a version, or the leading part of one ("24"); the newest match is taken.
+    runtime: RuntimeName | None = None
+    version: RuntimeVersion | None = None
+    enable_code_server: bool = False
+    # game: a template of the catalog.
+    template: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+
+
+class PatchContainer(Request):
+    """`PATCH /api/containers/{vmid}`: only what is named changes."""
+
+    name: ContainerName | None = None
+    power: Literal["on", "off"] | None = None
+
+
+Port = Annotated[int, Meta(ge=1, le=65535)]
+
+
+class CreateExposure(Request):
+    """`POST …/exposures`: publish one port of a container."""
+
+    port: Port
+    visibility: Literal["private", "customer", "public"]
+    expires_in_s: Annotated[int, Meta(ge=60, le=31_536_000)] | None = None
+
+
+class Exposure(Report):
+    """One published port and the address at which it is reached."""
+
+    id: str
+    port: int
+    visibility: str
+    url: str
+    # The exposure that also answers on the container's own host.
+    default: bool

@@ -1,0 +1,160 @@
+"""What was last seen of a container: the agent's own report, and the API's document that is built from it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from enum import StrEnum
+from typing import Literal
+
+from zlh_common.schema.structs import Report
+
+# What this version of the agent and the API say to each other.
+PROTOCOL_VERSION = 1
+
+
+class Connection(StrEnum):
+    """Whether the API hears the agent."""
+
+    CONNECTING = "connecting"
+    ONLINE = "online"
+    OFFLINE = "offline"
+
+
+class Lifecycle(StrEnum):
+    """The position of a container as a whole."""
+
+    PROVISIONING = "provisioning"
+    STARTING = "starting"
+    INSTALLING = "installing"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    BACKOFF = "backoff"
+    ERROR = "error"
+    DELETING = "deleting"
+
+
+class StepState(StrEnum):
+    """The position of one named step."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    DONE = "done"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+
+
+class Step(Report):
+    """One named step of provisioning, installing or deleting; `output` is the last 4 KiB of what it printed."""
+
+    name: str
+    state: StepState
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    # 0.0 to 1.0 where the work can be measured, else null.
+    progress: float | None = None
+    code: str | None = None
+    message: str | None = None
+    exit_code: int | None = None
+    output: str | None = None
+
+
+class ProcessStatus(Report):
+    """One supervised process, or a terminal's shell."""
+
+    name: str
+    state: str
+    pid: int | None = None
+    started_at: datetime | None = None
+    restarts: int = 0
+    next_restart_at: datetime | None = None
+    exit_code: int | None = None
+    signal: str | None = None
+    ready: bool = False
+
+
+class AddonStatus(Report):
+    """One addon of a dev container; `url` stands only once it really opens."""
+
+    name: str
+    state: str
+    version: str | None = None
+    url: str | None = None
+
+
+class InstalledRuntime(Report):
+    """One toolchain version on disk, as the install record keeps it."""
+
+    name: str
+    version: str
+    default: bool
+    verified: bool
+    # Bytes of the unpacked tree.
+    size: int
+    # Of the archive it was unpacked from, lower-case hex.
+    sha256: str
+    # Where the archive came from.
+    source: str
+    installed_at: datetime
+
+
+class AgentStatus(Report):
+    """Everything an agent reports. The API treats each field as the word of a stranger."""
+
+    protocol_version: int
+    agent_version: str
+    # The owner mark of the container that the agent believes to be in.
+    owner: str
+    boot_id: str
+    started_at: datetime
+    observed_at: datetime
+    # The newest spec generation that was accepted, and the newest that was reached or has failed for good.
+    spec_generation: int
+    observed_generation: int
+    steps: tuple[Step, ...] = ()
+    processes: tuple[ProcessStatus, ...] = ()
+    addons: tuple[AddonStatus, ...] = ()
+    runtimes: tuple[InstalledRuntime, ...] = ()
+    unknown_fields: tuple[str, ...] = ()
+
+
+class AgentEvent(Report, tag_field="type", tag="status"):
+    """One message of the agent's event stream: its whole status, on connect, on change and every 30 s."""
+
+    status: AgentStatus
+
+
+class ProvisioningError(Report):
+    """Why a container is not becoming ready, and at which step."""
+
+    code: str
+    message: str
+    step: str
+
+
+class ContainerStatus(Report):
+    """The whole report of one container, as customers, the portal and scripts read it."""
+
+    vmid: int
+    kind: Literal["dev", "game"]
+    name: str
+    customer_id: str
+    connection: Connection
+    lifecycle: Lifecycle
+    ready: bool
+    provisioning_complete: bool
+    provisioning_error: ProvisioningError | None
+    power: Literal["on", "off"]
+    degraded: tuple[str, ...]
+    suspended: bool
+    steps: tuple[Step, ...]
+    processes: tuple[ProcessStatus, ...]
+    addons: tuple[AddonStatus, ...]
+    runtimes: tuple[InstalledRuntime, ...]
+    hostname: str
+    # Where the container's host opens in a browser, once its route is loaded.
+    url: str | None
+    created_at: datetime
+    observed_at: datetime | None
+    spec_generation: int
+    observed_generation: int

@@ -1,0 +1,58 @@
+"""The two kinds of wire struct, and the one way to read and write them."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar, dataclass_transform
+
+import msgspec
+from msgspec import StructMeta
+
+from zlh_common.errors import InvalidBody
+
+T = TypeVar("T")
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
+class _WireMeta(StructMeta):
+    """Tells type checkers that every wire struct is frozen and takes its fields by name."""
+
+
+class Request(
+    msgspec.Struct, metaclass=_WireMeta, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True
+):
+    """What a caller asks of us: unknown fields are refused."""
+
+
+class Report(msgspec.Struct, metaclass=_WireMeta, frozen=True, kw_only=True, rename="camel", omit_defaults=False):
+    """What one side tells the other: unknown fields are ignored, so that versions can differ."""
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def encode(value: object) -> bytes:
+    """Return `value` as UTF-8 JSON."""
+    return _encoder.encode(value)
+
+
+def decode(raw: bytes | str, shape: type[T]) -> T:
+    """Return `raw` as a `shape`; raise InvalidBody, which names the field, where it is none."""
+    try:
+        return msgspec.json.decode(raw, type=shape)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+        raise InvalidBody(reason=str(exc)) from exc
+
+
+def convert(value: Any, shape: type[T]) -> T:
+    """Return builtins (a parsed document, a database row) as a `shape`; raise InvalidBody where they are none."""
+    try:
+        return msgspec.convert(value, type=shape)
+    except msgspec.MsgspecError as exc:
+        raise InvalidBody(reason=str(exc)) from exc
+
+
+def unknown_fields(raw: bytes, shape: type[msgspec.Struct]) -> tuple[str, ...]:
+    """Return the top-level keys of the JSON object `raw` that `shape` does not know, sorted."""
+    known = {field.encode_name for field in msgspec.structs.fields(shape)}
+    present = msgspec.json.decode(raw)
+    return tuple(sorted(set(present) - known)) if isinstance(present, dict) else ()

@@ -1,0 +1,51 @@
+"""Terminals: shells of the customer, held by a shim each."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated
+
+from msgspec import Meta
+
+from zlh_common.schema.structs import Report, Request
+
+# The persistent terminal of a dev container; its console attaches to it.
+MAIN_TERMINAL = "main"
+
+Columns = Annotated[int, Meta(ge=1, le=1000)]
+Rows = Annotated[int, Meta(ge=1, le=1000)]
+
+
+class OpenTerminal(Request):
+    """`POST …/terminals`."""
+
+    cols: Columns = 80
+    rows: Rows = 24
+
+
+class TerminalOpened(Report):
+    """The answer: attach to it at `…/terminals/{id}`."""
+
+    id: str
+
+
+class Terminal(Report):
+    """One row of `GET …/terminals`."""
+
+    id: str
+    state: str
+    started_at: datetime | None
+
+
+class ConsoleHistory(Report):
+    """A stretch of console output read from disk; `text` is lossy UTF-8, `data` the same bytes in base64."""
+
+    stream: str
+    # Absolute offsets: of the first byte here, behind the last byte here, and behind the last byte written.
+    start: int
+    end: int
+    written: int
+    text: str
+    data: str
+    # Offsets of the matches of `q`, at most 1,000.
+    matches: tuple[int, ...] = ()
