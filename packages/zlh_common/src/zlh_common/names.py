@@ -67,6 +67,11 @@ def parse_host(name: str, domain: str) -> HostName | None:
     return HostName("dev" if match["kind"] == "dev" else "game", Vmid(int(match["vmid"])), port)
 
 
+def is_label(text: str) -> bool:
+    """Tell whether `text` has the form of a container's or an exposure's label."""
+    return _HOST.fullmatch(text) is not None
+
+
 def is_domain(text: str) -> bool:
     """Tell whether `text` can stand as the domain of container hosts: lower case, no trailing dot."""
     return _DOMAIN.fullmatch(text) is not None

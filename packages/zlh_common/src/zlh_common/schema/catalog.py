@@ -117,3 +117,15 @@ class Validation(Report):
     problems: tuple[CatalogProblem, ...]
     # The exact version that an install would take.
     version: str | None = None
+
+
+class Offer(Report):
+    """An addon or a game template that is offered."""
+
+    name: str
+
+
+class NamedOffers(Report):
+    """`GET /api/catalog/addons` and `/templates`."""
+
+    items: tuple[Offer, ...]

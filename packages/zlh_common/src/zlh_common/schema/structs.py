@@ -13,17 +13,17 @@ T = TypeVar("T")
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(msgspec.field,))
-class _WireMeta(StructMeta):
-    """Tells type checkers that every wire struct is frozen and takes its fields by name."""
+class FrozenMeta(StructMeta):
+    """Tells type checkers that a struct is frozen and takes its fields by name."""
 
 
 class Request(
-    msgspec.Struct, metaclass=_WireMeta, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True
+    msgspec.Struct, metaclass=FrozenMeta, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True
 ):
     """What a caller asks of us: unknown fields are refused."""
 
 
-class Report(msgspec.Struct, metaclass=_WireMeta, frozen=True, kw_only=True, rename="camel", omit_defaults=False):
+class Report(msgspec.Struct, metaclass=FrozenMeta, frozen=True, kw_only=True, rename="camel", omit_defaults=False):
     """What one side tells the other: unknown fields are ignored, so that versions can differ."""
 
 

@@ -1,0 +1,182 @@
+"""Calls to one agent, which is a stranger to us.
+
+No redirect is followed, answers are bounded in size and in time, and the certificate must carry the name of the very
+container that is dialled.
+"""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from urllib.parse import urlencode
+
+import aiohttp
+import msgspec
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
+from websockets.typing import Subprotocol
+
+from zlh_common.errors import InvalidBody, ZlhError
+from zlh_common.names import OwnerMark, agent_name
+from zlh_common.schema.spec import AgentSpec
+from zlh_common.schema.status import AgentStatus
+from zlh_common.schema.structs import decode, encode
+
+T = TypeVar("T")
+CALL_TIMEOUT_S = 10
+OPEN_TIMEOUT_S = 10
+MAX_ANSWER_BYTES = 1024 * 1024
+# A binary console frame is at most 64 KiB of output and its offset; history replay uses the same frames.
+MAX_FRAME_BYTES = 1024 * 1024
+
+
+class AgentUnreachable(ZlhError):
+    """The agent of the container does not answer."""
+
+    code, status, retryable = "agent_unreachable", 503, True
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The agent of this container does not answer: {reason}.")
+
+
+class AgentRefused(ZlhError):
+    """The agent answered with an error."""
+
+    code, status = "agent_refused", 502
+
+    def __init__(self, *, status: int, agent_code: str, detail: str) -> None:
+        super().__init__(f"The agent refused: {detail}", agentStatus=status, agentCode=agent_code)
+        self.agent_status = status
+        self.agent_code = agent_code
+
+
+class AgentNonsense(ZlhError):
+    """The agent answered something that it must not."""
+
+    code, status = "agent_nonsense", 502
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The agent's answer makes no sense: {reason}.")
+
+
+@dataclass(frozen=True, slots=True)
+class AgentAddress:
+    """Which agent is dialled: the address that we gave it, and the owner mark that its certificate must name."""
+
+    owner: OwnerMark
+    host: str
+    port: int
+
+    @property
+    def name(self) -> str:
+        """The name in its certificate."""
+        return agent_name(self.owner)
+
+
+class AgentClient:
+    """Dials agents with the API's own certificate."""
+
+    def __init__(self, context: ssl.SSLContext) -> None:
+        self._context = context
+        self._session: aiohttp.ClientSession | None = None
+
+    async def __aenter__(self) -> Self:
+        self._session = aiohttp.ClientSession(
+            timeout=aiohttp.ClientTimeout(total=CALL_TIMEOUT_S),
+            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=0),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+        )
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def put_spec(self, agent: AgentAddress, spec: AgentSpec) -> AgentStatus:
+        """Tell the agent what must become true; return its report."""
+        return decode_report(await self.call(agent, "PUT", "/spec", body=encode(spec)), AgentStatus)
+
+    async def call(self, agent: AgentAddress, method: str, path: str, *, body: bytes | None = None) -> bytes:
+        """Return the body of an answer below 300; raise AgentUnreachable, AgentRefused, AgentNonsense."""
+        assert self._session is not None
+        try:
+            async with self._session.request(
+                method,
+                f"https://{agent.host}:{agent.port}{path}",
+                data=body,
+                headers={"Content-Type": "application/json"} if body is not None else {},
+                ssl=self._context,
+                server_hostname=agent.name,
+                allow_redirects=False,
+            ) as response:
+                answer = await response.content.read(MAX_ANSWER_BYTES + 1)
+                while len(answer) <= MAX_ANSWER_BYTES and not response.content.at_eof():
+                    answer += await response.content.read(MAX_ANSWER_BYTES + 1 - len(answer))
+                status = response.status
+        except (aiohttp.ClientError, OSError, TimeoutError) as exc:
+            raise AgentUnreachable(str(exc) or type(exc).__name__) from exc
+        if len(answer) > MAX_ANSWER_BYTES:
+            raise AgentNonsense(f"it has more than {MAX_ANSWER_BYTES} bytes")
+        if status >= 300:
+            raise _refusal(status, answer)
+        return answer
+
+    @asynccontextmanager
+    async def open_socket(
+        self, agent: AgentAddress, path: str, *, query: dict[str, str] | None = None, subprotocol: str | None = None
+    ) -> AsyncIterator[ClientConnection]:
+        """Open a WebSocket; raise AgentUnreachable or AgentRefused where the agent does not take it."""
+        url = f"wss://{agent.host}:{agent.port}{path}{'?' + urlencode(query) if query else ''}"
+        try:
+            socket = await connect(
+                url,
+                ssl=self._context,
+                server_hostname=agent.name,
+                subprotocols=[Subprotocol(subprotocol)] if subprotocol else None,
+                compression=None,
+                open_timeout=OPEN_TIMEOUT_S,
+                close_timeout=2,
+                ping_interval=20,
+                ping_timeout=20,
+                max_size=MAX_FRAME_BYTES,
+                max_queue=(8, 2),
+                process_exception=_raise,
+                proxy=None,
+            )
+        except InvalidStatus as exc:
+            raise _refusal(exc.response.status_code, bytes(exc.response.body or b"")) from exc
+        except (InvalidHandshake, WebSocketException, OSError, TimeoutError) as exc:
+            raise AgentUnreachable(str(exc) or type(exc).__name__) from exc
+        try:
+            yield socket
+        finally:
+            await socket.close()
+
+
+def decode_report(raw: bytes | str, shape: type[T]) -> T:
+    """Return what an agent said as a `shape`; raise AgentNonsense."""
+    try:
+        return decode(raw, shape)
+    except InvalidBody as exc:
+        raise AgentNonsense(exc.detail) from exc
+
+
+def _raise(exc: Exception) -> Exception:
+    return exc
+
+
+def _refusal(status: int, body: bytes) -> ZlhError:
+    if 300 <= status < 400:
+        return AgentNonsense(f"it redirects ({status}), which agents have no reason to do")
+    try:
+        problem: Any = msgspec.json.decode(body[:MAX_ANSWER_BYTES])
+        return AgentRefused(status=status, agent_code=str(problem["code"])[:64], detail=str(problem["detail"])[:1000])
+    except (msgspec.DecodeError, KeyError, TypeError):
+        return AgentNonsense(f"status {status} without a reason")

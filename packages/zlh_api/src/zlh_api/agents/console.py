@@ -1,0 +1,109 @@
+"""The console proxy: one socket of a viewer, one to the agent, and back-pressure from end to end.
+
+Nothing is read from one side before the other has taken what was read last, so a slow browser slows its own upstream
+alone, and the agent skips that viewer ahead. The agent is a stranger: what it sends is bounded, and handed on only
+where it is a frame of the protocol.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+from aiohttp import WSCloseCode, WSMsgType, web
+from websockets.asyncio.client import ClientConnection
+from websockets.exceptions import ConnectionClosed
+
+from zlh_api.agents.client import AgentAddress, AgentClient, AgentRefused
+from zlh_common.errors import NotFound, ZlhError
+from zlh_common.schema.console_wire import (
+    MAX_INPUT_BYTES,
+    OFFSET_BYTES,
+    SUBPROTOCOL,
+    parse_client_message,
+    parse_server_message,
+    render_message,
+)
+
+log = structlog.get_logger()
+HEARTBEAT_S = 20
+# A viewer that takes nothing for this long is gone; it resumes by offset when it is back.
+WRITE_TIMEOUT_S = 60
+
+
+class SubprotocolMissing(ZlhError):
+    """A console socket must speak the console protocol."""
+
+    code, status = "subprotocol_missing", 400
+
+    def __init__(self) -> None:
+        super().__init__(f"Open this address as a WebSocket with the subprotocol {SUBPROTOCOL}.")
+
+
+class ConsoleProxy:
+    """Joins viewers to the terminals of agents."""
+
+    def __init__(self, client: AgentClient) -> None:
+        self._client = client
+
+    async def serve(self, request: web.Request, agent: AgentAddress, terminal: str) -> web.WebSocketResponse:
+        """Serve one viewer until either side goes; refuse before the upgrade where the agent does."""
+        offered = request.headers.get("Sec-WebSocket-Protocol", "").split(",")
+        if SUBPROTOCOL not in {name.strip() for name in offered}:
+            raise SubprotocolMissing
+        query = {"from": request.query["from"]} if "from" in request.query else None
+        try:
+            async with self._client.open_socket(
+                agent, f"/terminals/{terminal}", query=query, subprotocol=SUBPROTOCOL
+            ) as upstream:
+                return await self._join(request, upstream)
+        except AgentRefused as error:
+            if error.agent_status == NotFound.status:
+                raise NotFound("terminal") from error
+            raise
+
+    async def _join(self, request: web.Request, upstream: ClientConnection) -> web.WebSocketResponse:
+        viewer = web.WebSocketResponse(
+            protocols=(SUBPROTOCOL,), heartbeat=HEARTBEAT_S, max_msg_size=MAX_INPUT_BYTES, compress=False
+        )
+        await viewer.prepare(request)
+        down = asyncio.create_task(_pump_output(upstream, viewer))
+        up = asyncio.create_task(_pump_input(viewer, upstream))
+        try:
+            await asyncio.wait({down, up}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (down, up):
+                task.cancel()
+            await asyncio.gather(down, up, return_exceptions=True)
+            if not viewer.closed:
+                await viewer.close(code=WSCloseCode.GOING_AWAY, message=b"the console has ended")
+        return viewer
+
+
+async def _pump_output(upstream: ClientConnection, viewer: web.WebSocketResponse) -> None:
+    try:
+        async for message in upstream:
+            async with asyncio.timeout(WRITE_TIMEOUT_S):
+                if isinstance(message, bytes):
+                    if len(message) >= OFFSET_BYTES:
+                        await viewer.send_bytes(message)
+                else:
+                    await viewer.send_str(render_message(parse_server_message(message)))
+    except (ConnectionClosed, ConnectionError, TimeoutError, RuntimeError, ValueError) as exc:
+        log.info("console.output_ended", error=str(exc) or type(exc).__name__)
+
+
+async def _pump_input(viewer: web.WebSocketResponse, upstream: ClientConnection) -> None:
+    try:
+        async for message in viewer:
+            match message.type:
+                case WSMsgType.BINARY:
+                    await upstream.send(message.data)
+                case WSMsgType.TEXT:
+                    await upstream.send(render_message(parse_client_message(message.data)))
+                case _:
+                    return
+    except ValueError:
+        await viewer.close(code=WSCloseCode.UNSUPPORTED_DATA, message=b"this is no message of the console protocol")
+    except (ConnectionClosed, ConnectionError) as exc:
+        log.info("console.input_ended", error=str(exc) or type(exc).__name__)

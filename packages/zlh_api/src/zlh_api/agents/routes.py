@@ -1,0 +1,101 @@
+"""HTTP of what an agent holds: terminals and the console. Every answer of an agent is parsed before it is handed on."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable
+
+from aiohttp import web
+
+from zlh_api.agents.client import AgentAddress, AgentClient, AgentRefused, AgentUnreachable, decode_report
+from zlh_api.agents.console import ConsoleProxy
+from zlh_api.containers.model import Container, Guest
+from zlh_api.web.endpoint import Call, Endpoint, Policy
+from zlh_common.errors import NotFound
+from zlh_common.schema.lists import Items
+from zlh_common.schema.structs import encode
+from zlh_common.schema.terminal import MAIN_TERMINAL, ConsoleHistory, OpenTerminal, Terminal, TerminalOpened
+
+ONE = "/api/containers/{vmid}"
+# What an agent may call a terminal; anything else never becomes part of a URL.
+_TERMINAL = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+
+def endpoints(client: AgentClient, proxy: ConsoleProxy, *, agent_port: int) -> list[Endpoint]:
+    """Return the endpoints of this slice."""
+
+    async def console(call: Call) -> web.StreamResponse:
+        return await proxy.serve(call.request, _agent(call.container, agent_port), MAIN_TERMINAL)
+
+    async def attach(call: Call) -> web.StreamResponse:
+        return await proxy.serve(call.request, _agent(call.container, agent_port), _terminal(call))
+
+    async def open_terminal(call: Call) -> TerminalOpened:
+        agent = _agent(call.container, agent_port)
+        return decode_report(await client.call(agent, "POST", "/terminals", body=encode(call.body)), TerminalOpened)
+
+    async def terminals(call: Call) -> Items[Terminal]:
+        return decode_report(
+            await client.call(_agent(call.container, agent_port), "GET", "/terminals"), Items[Terminal]
+        )
+
+    async def close_terminal(call: Call) -> None:
+        await _found(client.call(_agent(call.container, agent_port), "DELETE", f"/terminals/{_terminal(call)}"))
+
+    async def history(call: Call) -> ConsoleHistory:
+        query = f"?{call.request.query_string}" if call.request.query_string else ""
+        path = f"/terminals/{MAIN_TERMINAL}/history{query}"
+        return decode_report(await _found(client.call(_agent(call.container, agent_port), "GET", path)), ConsoleHistory)
+
+    change = Policy.CHANGE_CONTAINER
+    return [
+        Endpoint(
+            "GET", f"{ONE}/console", change, console, "The console (WebSocket)", is_websocket=True, query=("from",)
+        ),
+        Endpoint(
+            "GET",
+            f"{ONE}/console/history",
+            change,
+            history,
+            "Console output from disk",
+            response=ConsoleHistory,
+            query=("from", "limit"),
+        ),
+        Endpoint("GET", f"{ONE}/terminals", change, terminals, "List terminals", response=Items[Terminal]),
+        Endpoint(
+            "POST", f"{ONE}/terminals", change, open_terminal, "Open a terminal", OpenTerminal, TerminalOpened, 201
+        ),
+        Endpoint(
+            "GET",
+            f"{ONE}/terminals/{{terminal}}",
+            change,
+            attach,
+            "Attach to a terminal (WebSocket)",
+            is_websocket=True,
+            query=("from",),
+        ),
+        Endpoint("DELETE", f"{ONE}/terminals/{{terminal}}", change, close_terminal, "End a terminal", status=204),
+    ]
+
+
+def _agent(container: Container, port: int) -> AgentAddress:
+    if container.address is None or container.guest is not Guest.RUNNING:
+        raise AgentUnreachable("the container is not running")
+    return AgentAddress(container.owner, container.address, port)
+
+
+def _terminal(call: Call) -> str:
+    name = call.request.match_info["terminal"]
+    if _TERMINAL.fullmatch(name) is None:
+        raise NotFound("terminal")
+    return name
+
+
+async def _found(answer: Awaitable[bytes]) -> bytes:
+    """Return an agent's answer; what it does not know is not found for the caller either."""
+    try:
+        return await answer
+    except AgentRefused as error:
+        if error.agent_status == NotFound.status:
+            raise NotFound("terminal") from error
+        raise

@@ -1,0 +1,216 @@
+"""The composition root of the API: makes the parts and joins them, and decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import structlog
+from aiohttp import web
+
+from zlh_api.agents import routes as agent_routes
+from zlh_api.agents.authority import Authority
+from zlh_api.agents.client import AgentClient
+from zlh_api.agents.console import ConsoleProxy
+from zlh_api.agents.links import AgentLinks
+from zlh_api.catalog import routes as catalog_routes
+from zlh_api.catalog.service import CatalogService, CatalogSource
+from zlh_api.config import ApiConfig
+from zlh_api.containers import routes as container_routes
+from zlh_api.containers.live import LiveContainers
+from zlh_api.containers.service import ContainerService, Hosting
+from zlh_api.customers import routes as customer_routes
+from zlh_api.customers.service import CustomerService
+from zlh_api.database.migrate import migrate
+from zlh_api.database.pool import Database, DatabaseUnavailable
+from zlh_api.drivers.agent_config import AgentSettings
+from zlh_api.drivers.process import ProcessDriver
+from zlh_api.edge import routes as edge_routes
+from zlh_api.edge.local_directory import LocalRouteDirectory
+from zlh_api.edge.traefik import Traefik
+from zlh_api.edge.traefik_file import ProxySetting
+from zlh_api.reconcile.service import Reconciler
+from zlh_api.reconcile.steps import Ports, Settings, Steps
+from zlh_api.web import platform_routes, portal
+from zlh_api.web.endpoint import Endpoint
+from zlh_api.web.gate import Gate
+from zlh_api.web.server import build_application
+from zlh_api.web.session_cookie import SessionCookie
+from zlh_common.clock import Clock, SystemClock
+
+log = structlog.get_logger()
+ENTRY_POINT = "web"
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What an API process consists of."""
+
+    database: Database
+    driver: ProcessDriver
+    customers: CustomerService
+    catalog: CatalogService
+    containers: ContainerService
+    live: LiveContainers
+    links: AgentLinks
+    reconciler: Reconciler
+    proxy: Traefik
+    endpoints: list[Endpoint]
+    gate: Gate
+
+
+def make_driver(config: ApiConfig) -> ProcessDriver:
+    """Return the driver that the configuration names."""
+    settings = AgentSettings(
+        artifacts_url=config.artifacts.url,
+        port=config.agent_port,
+        channels=config.channels,
+        log_level=config.log_level,
+    )
+    return ProcessDriver(root=config.process.root, settings=settings)
+
+
+@asynccontextmanager
+async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncIterator[Parts]:
+    """Make every part, and close them in the reverse order."""
+    clock = clock or SystemClock()
+    async with AsyncExitStack() as stack:
+        database = Database(config.database.dsn, max_connections=config.database.max_connections)
+        stack.push_async_callback(database.close)
+        authority = await asyncio.to_thread(Authority, config.keys_dir, clock)
+        context = await asyncio.to_thread(authority.client_context)
+        agents = await stack.enter_async_context(AgentClient(context))
+        traefik = await stack.enter_async_context(
+            Traefik(api_url=config.traefik.api_url, web_url=config.traefik.web_url)
+        )
+        driver = make_driver(config)
+        customers = CustomerService(database, clock)
+        source = CatalogSource(config.artifacts.url, config.artifacts.trusted_root, config.state_dir / "catalog")
+        catalog = CatalogService(source, config.channels)
+        hosting = Hosting(config.container_domain, config.container_scheme, config.container_port)
+        containers = ContainerService(database, catalog, hosting, clock)
+        live = LiveContainers(containers)
+        links = AgentLinks(database, agents, agent_port=config.agent_port)
+        ports = Ports(
+            database=database,
+            driver=driver,
+            authority=authority,
+            agents=agents,
+            routes=LocalRouteDirectory(config.traefik.directory),
+            proxy=traefik,
+            clock=clock,
+        )
+        settings = Settings(
+            address_block=config.process.address_block,
+            installation=str(config.process.root),
+            agent_port=config.agent_port,
+            trusted_root=config.artifacts.trusted_root,
+            proxy=ProxySetting(config.container_domain, ENTRY_POINT, config.api_url),
+        )
+        steps = Steps(ports, settings)
+        cookie = SessionCookie(has_tls=urlsplit(config.portal_url).scheme == "https")
+        gate = Gate(customers, containers, cookie, frozenset({config.portal_url.rstrip("/"), config.api_url}))
+        slices = [
+            *customer_routes.endpoints(customers, cookie),
+            *catalog_routes.endpoints(catalog),
+            *container_routes.endpoints(containers, live),
+            *agent_routes.endpoints(agents, ConsoleProxy(agents), agent_port=config.agent_port),
+        ]
+        checks: dict[str, platform_routes.Check] = {
+            "database": _database_check(database),
+            "proxy": _proxy_check(traefik),
+            "catalog": _catalog_check(catalog),
+        }
+        yield Parts(
+            database=database,
+            driver=driver,
+            customers=customers,
+            catalog=catalog,
+            containers=containers,
+            live=live,
+            links=links,
+            reconciler=Reconciler(database, driver, steps, clock),
+            proxy=traefik,
+            endpoints=[
+                *platform_routes.endpoints(checks, slices),
+                *slices,
+                *edge_routes.endpoints(containers, domain=config.container_domain),
+                *portal.endpoints(portal.default_folder()),
+            ],
+            gate=gate,
+        )
+
+
+async def serve(config: ApiConfig, *, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+    """Run one API process until `stop`; `ready` is called once it answers."""
+    async with open_parts(config) as parts:
+        await parts.driver.sweep()
+        async with parts.database.connection() as connection:
+            await migrate(connection)
+        await parts.catalog.refresh()
+        runner = web.AppRunner(
+            build_application(parts.endpoints, parts.gate),
+            access_log=None,
+            shutdown_timeout=2,
+            handler_cancellation=True,
+        )
+        await runner.setup()
+        try:
+            await web.TCPSite(runner, config.listen_host, config.listen_port, backlog=1024).start()
+            log.info("api.started", url=config.api_url, driver=config.driver)
+            ready()
+            await _run_until(stop, parts)
+        finally:
+            await runner.cleanup()
+            log.info("api.stopped")
+
+
+async def _run_until(stop: asyncio.Event, parts: Parts) -> None:
+    def resume_all() -> None:
+        parts.reconciler.wake()
+        parts.links.wake()
+
+    channels: dict[str, Callable[[str], None]] = {
+        "container_due": parts.reconciler.wake,
+        "container_changed": parts.live.note_change,
+        "link_due": parts.links.wake,
+    }
+    async with asyncio.TaskGroup() as group:
+        loops = [
+            group.create_task(parts.database.listen(channels, on_connect=resume_all)),
+            group.create_task(parts.catalog.run()),
+            group.create_task(parts.links.run()),
+            group.create_task(parts.reconciler.run()),
+        ]
+        await stop.wait()
+        for loop in loops:
+            loop.cancel()
+
+
+def _database_check(database: Database) -> platform_routes.Check:
+    async def check() -> str | None:
+        try:
+            async with database.connection() as connection:
+                await connection.execute("select 1")
+        except DatabaseUnavailable as error:
+            return error.detail
+        return None
+
+    return check
+
+
+def _proxy_check(proxy: Traefik) -> platform_routes.Check:
+    async def check() -> str | None:
+        return None if await proxy.is_alive() else "Traefik's API does not answer."
+
+    return check
+
+
+def _catalog_check(catalog: CatalogService) -> platform_routes.Check:
+    async def check() -> str | None:
+        return catalog.trouble
+
+    return check

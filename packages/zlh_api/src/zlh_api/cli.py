@@ -1,0 +1,123 @@
+"""The commands of `zlh-api`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import signal
+import sys
+from pathlib import Path
+
+import structlog
+
+from zlh_api import __version__
+from zlh_common.errors import ZlhError
+from zlh_common.logs import configure_logs
+
+log = structlog.get_logger()
+
+
+def home() -> Path:
+    """Return the folder of this installation's state: `$ZLH_HOME`, else `.zlh` here."""
+    return Path(os.environ.get("ZLH_HOME") or ".zlh").absolute()
+
+
+def main(argv: list[str] | None = None) -> None:
+    """Run one command; what goes wrong is one line on standard error, and an exit code other than 0."""
+    arguments = _parser().parse_args(argv)
+    try:
+        code = arguments.run(arguments)
+    except ZlhError as error:
+        print(f"zlh-api: {error.detail} [{error.code}]", file=sys.stderr)
+        code = 1
+    except KeyboardInterrupt:
+        code = 130
+    raise SystemExit(code)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="zlh-api", description="The ZLH control API and its tools.")
+    parser.add_argument("--version", action="version", version=__version__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, run, about in (
+        ("serve", _serve, "run one API process"),
+        ("migrate", _migrate, "bring the database to this version's schema"),
+        ("check-config", _check_config, "say whether the configuration can be used"),
+    ):
+        command = commands.add_parser(name, help=about)
+        command.add_argument("--config", type=Path, default=None, help="default: $ZLH_HOME/api.toml")
+        command.set_defaults(run=run)
+    commands.add_parser("openapi", help="print the OpenAPI document").set_defaults(run=_openapi)
+    dev = commands.add_parser("dev", help="run the whole platform on this machine (make dev)")
+    dev.set_defaults(run=_dev)
+    _add_artifacts(commands)
+    return parser
+
+
+def _add_artifacts(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    # The publisher needs tuf and zstandard, which the serving process must never load.
+    from zlh_api.artifacts import commands as artifacts
+
+    artifacts.add_parser(commands)
+
+
+def _serve(arguments: argparse.Namespace) -> int:
+    from zlh_api.app import serve
+    from zlh_api.config import load_config
+
+    config = load_config(arguments.config or home() / "api.toml")
+    configure_logs(level=config.log_level)
+
+    async def run() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await serve(config, stop=stop, ready=lambda: None)
+
+    asyncio.run(run())
+    return 0
+
+
+def _migrate(arguments: argparse.Namespace) -> int:
+    from zlh_api.config import load_config
+    from zlh_api.database.migrate import migrate
+    from zlh_api.database.pool import Database
+
+    config = load_config(arguments.config or home() / "api.toml")
+
+    async def run() -> list[int]:
+        database = Database(config.database.dsn)
+        try:
+            async with database.connection() as connection:
+                return await migrate(connection)
+        finally:
+            await database.close()
+
+    applied = asyncio.run(run())
+    print("Applied: " + ", ".join(map(str, applied)) if applied else "The schema is up to date.")
+    return 0
+
+
+def _check_config(arguments: argparse.Namespace) -> int:
+    from zlh_api.config import load_config
+
+    path = arguments.config or home() / "api.toml"
+    load_config(path)
+    print(f"{path} can be used.")
+    return 0
+
+
+def _openapi(_arguments: argparse.Namespace) -> int:
+    from zlh_api.describe import describe_api
+
+    print(json.dumps(asyncio.run(describe_api()), indent=1, sort_keys=True))
+    return 0
+
+
+def _dev(_arguments: argparse.Namespace) -> int:
+    from zlh_api.dev.stack import run_stack
+
+    return asyncio.run(run_stack(home()))

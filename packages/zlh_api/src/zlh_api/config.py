@@ -1,0 +1,147 @@
+"""The API's configuration: one frozen value, read once from one TOML file, every problem reported together."""
+
+from __future__ import annotations
+
+import ipaddress
+import tomllib
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta
+
+from zlh_common.errors import ConfigInvalid
+from zlh_common.names import is_domain
+from zlh_common.schema.structs import FrozenMeta
+
+ListenPort = Annotated[int, Meta(ge=1, le=65535)]
+
+
+class _Section(msgspec.Struct, metaclass=FrozenMeta, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the file; an unknown key is a typing mistake, so it is refused."""
+
+
+class DatabaseSection(_Section):
+    """Where PostgreSQL is."""
+
+    dsn: str
+    max_connections: Annotated[int, Meta(ge=2, le=200)] = 16
+
+
+class ArtifactsSection(_Section):
+    """Where the artifact server is, and what its catalog is believed by."""
+
+    url: str
+    trusted_root: Path
+
+
+class ProcessDriverSection(_Section):
+    """The `process` driver: each container is a folder and an agent on a loopback address of its own."""
+
+    root: Path
+    # Addresses are taken from this block.
+    address_block: str = "127.77.0.0/16"
+
+
+class TraefikSection(_Section):
+    """The proxy: the directory that only we write, its private API, and where its public side answers."""
+
+    directory: Path
+    api_url: str
+    web_url: str
+
+
+class ApiConfig(_Section, kw_only=True):
+    """Everything the API must know before it starts."""
+
+    listen_host: str = "127.0.0.1"
+    listen_port: ListenPort = 8400
+    # Where browsers find the portal; the exact Origin of its requests.
+    portal_url: str
+    # Container hosts are `<label>.<domain>`, reached at this scheme and port.
+    container_domain: str
+    container_scheme: Literal["http", "https"] = "https"
+    container_port: ListenPort = 443
+    # The two private CAs and the API's own client key; 0700.
+    keys_dir: Path
+    state_dir: Path
+    driver: Literal["process"] = "process"
+    agent_port: ListenPort = 7443
+    channels: tuple[Literal["stable", "candidate"], ...] = ("stable",)
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    database: DatabaseSection
+    artifacts: ArtifactsSection
+    process: ProcessDriverSection
+    traefik: TraefikSection
+
+    @property
+    def api_url(self) -> str:
+        """Where programs on this machine reach the API."""
+        return f"http://{self.listen_host}:{self.listen_port}"
+
+    def container_url(self, host: str) -> str:
+        """Return where a container host opens in a browser."""
+        usual = {"http": 80, "https": 443}[self.container_scheme]
+        port = "" if self.container_port == usual else f":{self.container_port}"
+        return f"{self.container_scheme}://{host}{port}"
+
+
+def load_config(path: Path) -> ApiConfig:
+    """Return the configuration in `path`; raise ConfigInvalid with every problem that was found."""
+    try:
+        document = tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+        raise ConfigInvalid(source=str(path), problems=[str(exc)]) from exc
+    try:
+        config = msgspec.convert(document, ApiConfig, dec_hook=_decode_path)
+    except msgspec.ValidationError as exc:
+        raise ConfigInvalid(source=str(path), problems=[str(exc)]) from exc
+    problems = find_problems(config)
+    if problems:
+        raise ConfigInvalid(source=str(path), problems=problems)
+    return config
+
+
+def find_problems(config: ApiConfig) -> list[str]:
+    """Return what is wrong with a configuration whose types are right."""
+    problems = []
+    if not is_domain(config.container_domain):
+        problems.append(f"container_domain {config.container_domain!r} is no domain (lower case, no trailing dot)")
+    for name, url in (
+        ("portal_url", config.portal_url),
+        ("artifacts.url", config.artifacts.url),
+        ("traefik.api_url", config.traefik.api_url),
+        ("traefik.web_url", config.traefik.web_url),
+    ):
+        if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname:
+            problems.append(f"{name} {url!r} is no http or https URL")
+    if config.driver == "process" and not is_loopback(config.listen_host):
+        problems.append(
+            f"listen_host {config.listen_host} is beyond loopback, and the process driver isolates nothing: "
+            "its containers run as your own user; listen on 127.0.0.1 or use another driver"
+        )
+    if config.driver == "process" and not _is_loopback_block(config.process.address_block):
+        problems.append(f"process.address_block {config.process.address_block!r} is no block within 127.0.0.0/8")
+    return problems
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a listener on `host` is reachable from this machine alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _is_loopback_block(block: str) -> bool:
+    try:
+        return ipaddress.IPv4Network(block).is_loopback
+    except ValueError:
+        return False
+
+
+def _decode_path(kind: type, value: object) -> object:
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise NotImplementedError(f"{kind} cannot be read from a configuration file")

@@ -1,0 +1,1 @@
+"""Containers: what customers want, and the document that says what was seen."""

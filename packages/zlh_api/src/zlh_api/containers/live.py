@@ -1,0 +1,92 @@
+"""The live stream: what changes about the containers that a caller may see, as server-sent events."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import web
+
+from zlh_api.containers.service import ContainerService
+from zlh_api.customers.model import Caller
+from zlh_common.errors import NotFound
+from zlh_common.names import Vmid
+from zlh_common.schema.status import ContainerStatus
+from zlh_common.schema.structs import encode
+
+# A comment line this often keeps proxies from closing a quiet stream.
+HEARTBEAT_S = 15
+# Changes within this time reach a watcher as one.
+COALESCE_S = 0.05
+
+
+class _Watcher:
+    """One open stream: which containers have changed since it was last written to. Never longer than their number."""
+
+    def __init__(self) -> None:
+        self.changed: dict[Vmid, None] = {}
+        self.wake = asyncio.Event()
+
+    def note(self, vmid: Vmid) -> None:
+        self.changed[vmid] = None
+        self.wake.set()
+
+    async def take(self) -> list[Vmid]:
+        """Return what has changed, after at least one change."""
+        await self.wake.wait()
+        await asyncio.sleep(COALESCE_S)
+        taken, self.changed = list(self.changed), {}
+        self.wake.clear()
+        return taken
+
+
+class LiveContainers:
+    """Hands every change to every open stream; each stream asks for the reports itself, and as its own caller."""
+
+    def __init__(self, service: ContainerService) -> None:
+        self._service = service
+        self._watchers: set[_Watcher] = set()
+
+    def note_change(self, vmid_text: str) -> None:
+        """Take one notification of the database."""
+        if vmid_text.isdigit():
+            for watcher in self._watchers:
+                watcher.note(Vmid(int(vmid_text)))
+
+    async def stream(self, request: web.Request, caller: Caller) -> web.StreamResponse:
+        """Serve one stream until the client goes: `container` events with reports, `container-deleted` with a VMID."""
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
+        await response.prepare(request)
+        watcher = _Watcher()
+        self._watchers.add(watcher)
+        # Only what this stream has shown may be reported as gone: a foreign deletion is nobody's business.
+        shown: set[Vmid] = set()
+        try:
+            await response.write(b": connected\n\n")
+            while True:
+                try:
+                    async with asyncio.timeout(HEARTBEAT_S):
+                        changed = await watcher.take()
+                except TimeoutError:
+                    await response.write(b": still here\n\n")
+                    continue
+                for vmid in changed:
+                    await self._write(response, caller, vmid, shown)
+        except ConnectionError:
+            return response
+        finally:
+            self._watchers.discard(watcher)
+
+    async def _write(self, response: web.StreamResponse, caller: Caller, vmid: Vmid, shown: set[Vmid]) -> None:
+        report = await self._find_report(caller, vmid)
+        if report is not None:
+            shown.add(vmid)
+            await response.write(b"event: container\ndata: " + encode(report) + b"\n\n")
+        elif vmid in shown:
+            shown.discard(vmid)
+            await response.write(b'event: container-deleted\ndata: {"vmid":%d}\n\n' % vmid)
+
+    async def _find_report(self, caller: Caller, vmid: Vmid) -> ContainerStatus | None:
+        try:
+            return self._service.report(await self._service.find_visible(caller, vmid))
+        except NotFound:
+            return None

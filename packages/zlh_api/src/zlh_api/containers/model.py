@@ -1,0 +1,80 @@
+"""A container as the database holds it: what is wanted beside what was last seen."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from uuid import UUID
+
+from zlh_common.names import HostName, Kind, OwnerMark, Vmid
+from zlh_common.schema.spec import WantedRuntime
+from zlh_common.schema.status import AgentStatus, Connection, Step
+
+
+class Guest(StrEnum):
+    """What the driver last saw of the guest."""
+
+    ABSENT = "absent"
+    STOPPED = "stopped"
+    RUNNING = "running"
+    # Something stands in its place that does not carry our mark.
+    FOREIGN = "foreign"
+
+
+class Power(StrEnum):
+    """Whether the guest should run."""
+
+    ON = "on"
+    OFF = "off"
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """One port that the customer has published."""
+
+    id: UUID
+    port: int
+    visibility: str
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """One row with its steps and exposures."""
+
+    owner: OwnerMark
+    vmid: Vmid
+    customer_id: UUID
+    kind: Kind
+    name: str
+    created_at: datetime
+
+    runtimes: tuple[WantedRuntime, ...]
+    spec_generation: int
+    power: Power
+    restart_wanted: int
+    deleting_at: datetime | None
+
+    address: str | None
+    guest: Guest
+    identity_expires_at: datetime | None
+    connection: Connection
+    agent: AgentStatus | None
+    observed_at: datetime | None
+    restart_done: int
+    route_confirmed: str | None
+    provisioned_at: datetime | None
+    attempts: int
+
+    steps: tuple[Step, ...] = ()
+    exposures: tuple[Published, ...] = ()
+
+    @property
+    def host(self) -> HostName:
+        """The container's own host."""
+        return HostName(self.kind, self.vmid)
+
+    @property
+    def is_deleting(self) -> bool:
+        """Whether the customer has asked for its end."""
+        return self.deleting_at is not None

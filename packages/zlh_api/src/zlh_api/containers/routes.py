@@ -1,0 +1,131 @@
+"""HTTP of containers: wishes in, reports out, and the live stream beside them."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from zlh_api.containers.live import LiveContainers
+from zlh_api.containers.model import Power
+from zlh_api.containers.service import PAGE_LIMIT, ContainerService
+from zlh_api.web.endpoint import Answer, Call, Endpoint, Policy
+from zlh_common.errors import ZlhError
+from zlh_common.schema.lists import Items
+from zlh_common.schema.spec import CreateContainer, CreateExposure, Exposure, PatchContainer
+from zlh_common.schema.status import ContainerStatus
+from zlh_common.schema.structs import encode
+
+_ALIASES = {"enable_code_server": "enableCodeServer"}
+ONE = "/api/containers/{vmid}"
+
+
+class QueryInvalid(ZlhError):
+    """A query parameter is not what it must be."""
+
+    code, status = "query_invalid", 400
+
+    def __init__(self, name: str, wanted: str) -> None:
+        super().__init__(f"The query parameter {name} must be {wanted}.", parameter=name)
+
+
+def number_in_query(request: web.Request, name: str, default: int, *, low: int, high: int) -> int:
+    """Return a whole number of the query string; raise QueryInvalid where it is none or out of range."""
+    raw = request.query.get(name)
+    if raw is None:
+        return default
+    if not raw.lstrip("-").isascii() or not raw.lstrip("-").isdigit() or len(raw) > 18 or not low <= int(raw) <= high:
+        raise QueryInvalid(name, f"a whole number from {low} to {high}")
+    return int(raw)
+
+
+def endpoints(service: ContainerService, live: LiveContainers) -> list[Endpoint]:
+    """Return the endpoints of this slice."""
+
+    async def index(call: Call) -> Items[ContainerStatus]:
+        after = number_in_query(call.request, "after", 0, low=0, high=2**31 - 1)
+        limit = number_in_query(call.request, "limit", 100, low=1, high=PAGE_LIMIT)
+        items, following = await service.fetch_page(call.caller, after=after, limit=limit)
+        return Items(items=tuple(items), next=following or msgspec.UNSET)
+
+    async def create(call: Call) -> ContainerStatus:
+        return await service.create(call.caller, call.body, key=call.request.headers.get("Idempotency-Key"))
+
+    async def show(call: Call) -> Any:
+        return _with_etag(call.request, service.report(call.container))
+
+    async def patch(call: Call) -> ContainerStatus:
+        return await service.patch(call.container, call.body)
+
+    async def delete(call: Call) -> ContainerStatus:
+        return await service.delete(call.container)
+
+    async def start(call: Call) -> ContainerStatus:
+        return await service.set_power(call.container, Power.ON)
+
+    async def stop(call: Call) -> ContainerStatus:
+        return await service.set_power(call.container, Power.OFF)
+
+    async def restart(call: Call) -> ContainerStatus:
+        return await service.restart(call.container)
+
+    async def publish(call: Call) -> Exposure:
+        return await service.publish_port(call.container, call.body)
+
+    async def exposures(call: Call) -> Items[Exposure]:
+        return Items(items=tuple(await service.fetch_exposures(call.container)))
+
+    async def unpublish(call: Call) -> None:
+        await service.unpublish_port(call.container, call.request.match_info["exposure"])
+
+    async def events(call: Call) -> web.StreamResponse:
+        return await live.stream(call.request, call.caller)
+
+    view, change = Policy.VIEW_CONTAINER, Policy.CHANGE_CONTAINER
+    status = ContainerStatus
+    return [
+        Endpoint(
+            "GET",
+            "/api/containers",
+            Policy.SIGNED_IN,
+            index,
+            "List containers",
+            response=Items[ContainerStatus],
+            query=("after", "limit"),
+        ),
+        Endpoint(
+            "POST",
+            "/api/containers",
+            Policy.SIGNED_IN,
+            create,
+            "Create a container",
+            CreateContainer,
+            status,
+            202,
+            _ALIASES,
+        ),
+        Endpoint("GET", ONE, view, show, "One container", response=status),
+        Endpoint("PATCH", ONE, change, patch, "Rename a container or switch it on or off", PatchContainer, status),
+        Endpoint("DELETE", ONE, change, delete, "Delete a container and all it has", response=status, status=202),
+        Endpoint("GET", f"{ONE}/status", view, show, "The whole report of one container", response=status),
+        Endpoint("POST", f"{ONE}/start", change, start, "Switch a container on", response=status, status=202),
+        Endpoint("POST", f"{ONE}/stop", change, stop, "Switch a container off", response=status, status=202),
+        Endpoint("POST", f"{ONE}/restart", change, restart, "Stop and start a container", response=status, status=202),
+        Endpoint("GET", f"{ONE}/exposures", view, exposures, "List published ports", response=Items[Exposure]),
+        Endpoint("POST", f"{ONE}/exposures", change, publish, "Publish a port", CreateExposure, Exposure, 201),
+        Endpoint(
+            "DELETE", f"{ONE}/exposures/{{exposure}}", change, unpublish, "Take a published port back", status=204
+        ),
+        Endpoint("GET", "/api/events", Policy.SIGNED_IN, events, "Changes of containers as they happen (SSE)"),
+    ]
+
+
+def _with_etag(request: web.Request, report: ContainerStatus) -> Answer | web.Response:
+    """Answer 304 where the caller has this very report; pages poll it."""
+    etag = f'"{hashlib.sha256(encode(report)).hexdigest()[:32]}"'
+    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
+    if etag in request.headers.get("If-None-Match", ""):
+        return web.Response(status=304, headers=headers)
+    return Answer(report, headers=headers)

@@ -1,0 +1,322 @@
+"""What a caller can want of containers. Nothing here makes anything happen: it writes wishes, the reconciler acts."""
+
+from __future__ import annotations
+
+import hashlib
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from datetime import timedelta
+from uuid import UUID, uuid4
+
+import asyncpg
+
+from zlh_api.catalog.service import CatalogService
+from zlh_api.containers import store
+from zlh_api.containers.model import Container, Power, Published
+from zlh_api.containers.status import render_status
+from zlh_api.customers.model import Caller, Role
+from zlh_api.database.pool import Connection, Database
+from zlh_api.reconcile.plan import DELETION_STEPS, first_steps
+from zlh_common.clock import Clock
+from zlh_common.errors import NotFound, ZlhError
+from zlh_common.names import HostName, OwnerMark, Vmid, is_label, render_host
+from zlh_common.schema.catalog import CatalogProblem
+from zlh_common.schema.spec import CreateContainer, CreateExposure, Exposure, PatchContainer, WantedRuntime
+from zlh_common.schema.status import ContainerStatus, StepState
+from zlh_common.schema.structs import encode
+
+PAGE_LIMIT = 200
+IDEMPOTENCY_KEY_CHARS = 255
+
+
+class CannotInstall(ZlhError):
+    """What was asked for is not in the catalog."""
+
+    code, status = "cannot_install", 422
+
+    def __init__(self, problems: tuple[CatalogProblem, ...]) -> None:
+        super().__init__(" ".join(problem.message for problem in problems), problems=problems)
+
+
+class RuntimeMissing(ZlhError):
+    """A dev container needs a runtime."""
+
+    code, status = "runtime_missing", 422
+
+    def __init__(self) -> None:
+        super().__init__('A dev container needs a runtime, such as {"runtime": "node", "version": "24"}.')
+
+
+class AddonNotOffered(ZlhError):
+    """The catalog does not have this addon."""
+
+    code, status = "addon_not_offered", 422
+
+    def __init__(self, addon: str) -> None:
+        super().__init__(f"The catalog has no {addon} here; create the container without it.", addon=addon)
+
+
+class TemplateNotOffered(ZlhError):
+    """The catalog does not have this game template."""
+
+    code, status = "template_not_offered", 422
+
+    def __init__(self, template: str | None) -> None:
+        wanted = f"no template {template}" if template else "no game templates"
+        super().__init__(f"The catalog of this installation has {wanted}.", template=template)
+
+
+class NameTaken(ZlhError):
+    """The customer already has a container of this name."""
+
+    code, status = "name_taken", 409
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"You already have a container called {name}; choose another name.", name=name)
+
+
+class NameReserved(ZlhError):
+    """Only the platform gives names in the form of a container label."""
+
+    code, status = "name_reserved", 422
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"{name} has the form of a container label, which only we give out. Choose another.", name=name
+        )
+
+
+class IdempotencyKeyReused(ZlhError):
+    """The key was used for another request before."""
+
+    code, status = "idempotency_key_reused", 422
+
+    def __init__(self) -> None:
+        super().__init__("This Idempotency-Key stands for another request; use a new key for a new request.")
+
+
+class IdempotencyKeyInvalid(ZlhError):
+    """The Idempotency-Key cannot be used."""
+
+    code, status = "idempotency_key_invalid", 400
+
+    def __init__(self) -> None:
+        super().__init__(f"An Idempotency-Key has 1 to {IDEMPOTENCY_KEY_CHARS} printable characters.")
+
+
+class NoCustomer(ZlhError):
+    """The caller belongs to no customer that they may act for."""
+
+    code, status = "no_customer", 403
+
+    def __init__(self) -> None:
+        super().__init__("You belong to no customer that you may create containers for; ask an owner for a role.")
+
+
+class BeingDeleted(ZlhError):
+    """The container is on its way out."""
+
+    code, status = "being_deleted", 409
+
+    def __init__(self, vmid: Vmid) -> None:
+        super().__init__(f"Container {vmid} is being deleted; nothing about it can be changed any more.", vmid=vmid)
+
+
+class VisibilityNotOffered(ZlhError):
+    """Ports cannot be published this way here."""
+
+    code, status = "visibility_not_offered", 422
+
+    def __init__(self, visibility: str) -> None:
+        super().__init__(
+            f"Ports cannot be published as {visibility} yet: sign-in at the proxy is not built. Only public is offered.",
+            visibility=visibility,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Hosting:
+    """How container hosts look from outside: their domain, and the scheme and port in front of it."""
+
+    domain: str
+    scheme: str
+    port: int
+
+    def url(self, host: HostName) -> str:
+        """Return where a host opens in a browser."""
+        usual = {"http": 80, "https": 443}[self.scheme]
+        port = "" if self.port == usual else f":{self.port}"
+        return f"{self.scheme}://{render_host(host, self.domain)}{port}/"
+
+
+class ContainerService:
+    """Reads and writes wishes about containers."""
+
+    def __init__(self, database: Database, catalog: CatalogService, hosting: Hosting, clock: Clock) -> None:
+        self._database = database
+        self._catalog = catalog
+        self._hosting = hosting
+        self._clock = clock
+
+    async def find_visible(self, caller: Caller, vmid: Vmid) -> Container:
+        """Return a container that the caller may know of; raise NotFound for a foreign one as for a missing one."""
+        async with self._database.connection() as connection:
+            container = await store.find_by_vmid(connection, vmid)
+        if container is None or not caller.may_view(container.customer_id):
+            raise NotFound("container")
+        return container
+
+    async def find(self, vmid: Vmid) -> Container:
+        """Return a container, whoever asks; raise NotFound."""
+        async with self._database.connection() as connection:
+            container = await store.find_by_vmid(connection, vmid)
+        if container is None:
+            raise NotFound("container")
+        return container
+
+    async def fetch_page(self, caller: Caller, *, after: int, limit: int) -> tuple[list[ContainerStatus], str | None]:
+        """Return one page of what the caller may see, and what to ask for the next."""
+        limit = max(1, min(limit, PAGE_LIMIT))
+        customers = None if caller.is_operator else [entry.customer_id for entry in caller.memberships]
+        async with self._database.connection() as connection:
+            rows = await store.fetch_page(connection, customers=customers, after=after, limit=limit + 1)
+        more = str(rows[limit - 1].vmid) if len(rows) > limit else None
+        return [self.report(row) for row in rows[:limit]], more
+
+    def report(self, container: Container) -> ContainerStatus:
+        """Return the report of a container."""
+        return render_status(container, domain=self._hosting.domain, url=self._hosting.url(container.host))
+
+    async def create(self, caller: Caller, wish: CreateContainer, *, key: str | None) -> ContainerStatus:
+        """Write the wish for a new container; the same key with the same body yields the same container."""
+        if key is not None and not (0 < len(key) <= IDEMPOTENCY_KEY_CHARS and key.isprintable()):
+            raise IdempotencyKeyInvalid
+        _check_name(wish.name)
+        runtimes = self._choose(wish)
+        customer_id = _customer_of(caller)
+        digest = hashlib.sha256(encode(wish)).digest()
+        async with self._database.transaction() as connection:
+            if key is not None and (known := await store.find_idempotent(connection, caller.user_id, key)):
+                if known["request_sha256"] != digest:
+                    raise IdempotencyKeyReused
+                container = await store.find_by_vmid(connection, Vmid(known["vmid"]))
+                if container is None:
+                    raise NotFound("container")
+                return self.report(container)
+            owner = OwnerMark(str(uuid4()))
+            try:
+                vmid = await store.insert_container(
+                    connection, owner=owner, customer_id=customer_id, kind=wish.kind, name=wish.name, runtimes=runtimes
+                )
+            except asyncpg.UniqueViolationError as exc:
+                raise NameTaken(wish.name or "") from exc
+            await store.insert_steps(connection, owner, first_steps())
+            if key is not None:
+                await store.insert_idempotent(connection, caller.user_id, key, digest, vmid)
+            created = await store.find_by_owner(connection, owner)
+        assert created is not None
+        return self.report(created)
+
+    def _choose(self, wish: CreateContainer) -> tuple[WantedRuntime, ...]:
+        if wish.kind == "game":
+            raise TemplateNotOffered(wish.template)
+        if wish.enable_code_server and "code-server" not in self._catalog.addons():
+            raise AddonNotOffered("code-server")
+        if wish.runtime is None:
+            raise RuntimeMissing
+        answer = self._catalog.validate(wish.runtime, wish.version)
+        if not answer.ok or answer.version is None:
+            raise CannotInstall(answer.problems)
+        return (WantedRuntime(name=wish.runtime, version=answer.version),)
+
+    async def patch(self, container: Container, wish: PatchContainer) -> ContainerStatus:
+        """Write what is named in `wish`."""
+        async with self._changing(container) as connection:
+            if wish.name is not None:
+                _check_name(wish.name)
+                try:
+                    await store.update_name(connection, container.owner, wish.name)
+                except asyncpg.UniqueViolationError as exc:
+                    raise NameTaken(wish.name) from exc
+            if wish.power is not None and wish.power != container.power.value:
+                await store.update_power(connection, container.owner, Power(wish.power))
+        return self.report(await self.find(container.vmid))
+
+    async def set_power(self, container: Container, power: Power) -> ContainerStatus:
+        """Write whether the guest should run."""
+        async with self._changing(container) as connection:
+            await store.update_power(connection, container.owner, power)
+        return self.report(await self.find(container.vmid))
+
+    async def restart(self, container: Container) -> ContainerStatus:
+        """Write that the guest should go down and come up once."""
+        async with self._changing(container) as connection:
+            await store.ask_restart(connection, container.owner)
+        return self.report(await self.find(container.vmid))
+
+    async def delete(self, container: Container) -> ContainerStatus:
+        """Write that the container must go; asking twice changes nothing."""
+        async with self._database.transaction() as connection:
+            if await store.mark_deleting(connection, container.owner):
+                steps = [(name, StepState.PENDING) for name in DELETION_STEPS]
+                await store.insert_steps(connection, container.owner, steps)
+        return self.report(await self.find(container.vmid))
+
+    async def publish_port(self, container: Container, wish: CreateExposure) -> Exposure:
+        """Publish a port of a container."""
+        if wish.visibility != "public":
+            raise VisibilityNotOffered(wish.visibility)
+        expires_at = self._clock.now() + timedelta(seconds=wish.expires_in_s) if wish.expires_in_s else None
+        async with self._changing(container) as connection:
+            exposure_id = await store.insert_exposure(
+                connection,
+                exposure_id=uuid4(),
+                owner=container.owner,
+                port=wish.port,
+                visibility=wish.visibility,
+                expires_at=expires_at,
+            )
+        return next(entry for entry in await self.fetch_exposures(container) if entry.id == str(exposure_id))
+
+    async def fetch_exposures(self, container: Container) -> list[Exposure]:
+        """Return the published ports; the oldest one also answers on the container's own host."""
+        current = await self.find(container.vmid)
+        return [self._exposure(current, entry, index == 0) for index, entry in enumerate(current.exposures)]
+
+    async def unpublish_port(self, container: Container, exposure_id: str) -> None:
+        """Take a port back; raise NotFound where there is no such exposure."""
+        try:
+            wanted = UUID(exposure_id)
+        except ValueError:
+            raise NotFound("exposure") from None
+        async with self._database.transaction() as connection:
+            if not await store.delete_exposure(connection, container.owner, wanted):
+                raise NotFound("exposure")
+
+    def _exposure(self, container: Container, entry: Published, is_default: bool) -> Exposure:
+        host = HostName(container.kind, container.vmid, entry.port)
+        return Exposure(
+            id=str(entry.id),
+            port=entry.port,
+            visibility=entry.visibility,
+            url=self._hosting.url(host),
+            default=is_default,
+        )
+
+    def _changing(self, container: Container) -> AbstractAsyncContextManager[Connection]:
+        if container.is_deleting:
+            raise BeingDeleted(container.vmid)
+        return self._database.transaction()
+
+
+def _check_name(name: str | None) -> None:
+    """Refuse a name that an unnamed container could need."""
+    if name is not None and is_label(name.lower()):
+        raise NameReserved(name)
+
+
+def _customer_of(caller: Caller) -> UUID:
+    acting = [entry for entry in caller.memberships if entry.role in {Role.OWNER, Role.MEMBER}]
+    if not acting:
+        raise NoCustomer
+    return acting[0].customer_id

@@ -1,0 +1,200 @@
+"""SQL of containers, their steps and exposures, as customers ask for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from zlh_api.containers.model import Container, Guest, Power, Published
+from zlh_api.database.pool import Connection
+from zlh_common.names import OwnerMark, Vmid
+from zlh_common.schema.spec import WantedRuntime
+from zlh_common.schema.status import AgentStatus, Step, StepState
+from zlh_common.schema.status import Connection as AgentConnection
+from zlh_common.schema.structs import convert
+
+_SELECT = """
+select c.*,
+       host(c.address) as address_text,
+       (select coalesce(jsonb_agg(jsonb_build_object(
+            'name', s.name, 'state', s.state, 'startedAt', s.started_at, 'finishedAt', s.finished_at,
+            'code', s.code, 'message', s.message, 'output', s.output) order by s.position), '[]')
+        from steps s where s.owner = c.owner) as steps,
+       (select coalesce(jsonb_agg(jsonb_build_object('id', e.id, 'port', e.port, 'visibility', e.visibility)
+            order by e.created_at, e.id), '[]')
+        from exposures e where e.owner = c.owner) as exposures
+from containers c
+"""
+
+
+async def find_by_vmid(connection: Connection, vmid: Vmid) -> Container | None:
+    """Return one container, or None."""
+    row = await connection.fetchrow(f"{_SELECT} where c.vmid = $1", vmid)
+    return to_container(row) if row else None
+
+
+async def find_by_owner(connection: Connection, owner: OwnerMark) -> Container | None:
+    """Return one container by its owner mark, or None."""
+    row = await connection.fetchrow(f"{_SELECT} where c.owner = $1", UUID(owner))
+    return to_container(row) if row else None
+
+
+async def fetch_page(
+    connection: Connection, *, customers: Sequence[UUID] | None, after: int, limit: int
+) -> list[Container]:
+    """Return up to `limit` containers with a VMID above `after`; None for `customers` means all of them."""
+    rows = await connection.fetch(
+        f"{_SELECT} where c.vmid > $1 and ($2::uuid[] is null or c.customer_id = any($2)) order by c.vmid limit $3",
+        after,
+        customers,
+        limit,
+    )
+    return [to_container(row) for row in rows]
+
+
+async def insert_container(
+    connection: Connection,
+    *,
+    owner: OwnerMark,
+    customer_id: UUID,
+    kind: str,
+    name: str | None,
+    runtimes: Sequence[WantedRuntime],
+) -> Vmid:
+    """Write the wish for a new container; without a name it is called by its label. Returns its VMID."""
+    vmid: int = await connection.fetchval(
+        "with number as (select nextval('vmids')::integer as vmid) "
+        "insert into containers (owner, vmid, customer_id, kind, name, spec) "
+        "select $1, vmid, $2, $3, coalesce($4, $3 || '-' || vmid), $5 from number returning vmid",
+        UUID(owner),
+        customer_id,
+        kind,
+        name,
+        {"runtimes": [{"name": runtime.name, "version": runtime.version} for runtime in runtimes]},
+    )
+    return Vmid(vmid)
+
+
+async def insert_steps(connection: Connection, owner: OwnerMark, steps: Sequence[tuple[str, StepState]]) -> None:
+    """Write the list of steps that lie ahead, in place of any earlier list."""
+    await connection.execute("delete from steps where owner = $1", UUID(owner))
+    await connection.executemany(
+        "insert into steps (owner, position, name, state) values ($1, $2, $3, $4)",
+        [(UUID(owner), position, name, state.value) for position, (name, state) in enumerate(steps)],
+    )
+
+
+async def update_name(connection: Connection, owner: OwnerMark, name: str) -> None:
+    """Rename a container."""
+    await connection.execute("update containers set name = $2 where owner = $1", UUID(owner), name)
+
+
+async def update_power(connection: Connection, owner: OwnerMark, power: Power) -> None:
+    """Write whether the guest should run, and wake whoever makes it so."""
+    await connection.execute(
+        "update containers set power = $2, attempts = 0, wake_at = now() where owner = $1", UUID(owner), power.value
+    )
+
+
+async def ask_restart(connection: Connection, owner: OwnerMark) -> None:
+    """Write that the guest should be stopped and started once more."""
+    await connection.execute(
+        "update containers set restart_wanted = restart_wanted + 1, power = 'on', attempts = 0, wake_at = now() "
+        "where owner = $1",
+        UUID(owner),
+    )
+
+
+async def mark_deleting(connection: Connection, owner: OwnerMark) -> bool:
+    """Write that the container must go; False where that was written before."""
+    done = await connection.execute(
+        "update containers set deleting_at = now(), attempts = 0, wake_at = now() "
+        "where owner = $1 and deleting_at is null",
+        UUID(owner),
+    )
+    return bool(done == "UPDATE 1")
+
+
+async def insert_exposure(
+    connection: Connection,
+    *,
+    exposure_id: UUID,
+    owner: OwnerMark,
+    port: int,
+    visibility: str,
+    expires_at: datetime | None,
+) -> UUID:
+    """Publish a port, or change how it is published; return the exposure's id."""
+    found: UUID = await connection.fetchval(
+        "insert into exposures (id, owner, port, visibility, expires_at) values ($1, $2, $3, $4, $5) "
+        "on conflict (owner, port) do update set visibility = excluded.visibility, expires_at = excluded.expires_at "
+        "returning id",
+        exposure_id,
+        UUID(owner),
+        port,
+        visibility,
+        expires_at,
+    )
+    await connection.execute("update containers set wake_at = now() where owner = $1", UUID(owner))
+    return found
+
+
+async def delete_exposure(connection: Connection, owner: OwnerMark, exposure_id: UUID) -> bool:
+    """Take a port back; False where there is no such exposure."""
+    done = await connection.execute("delete from exposures where owner = $1 and id = $2", UUID(owner), exposure_id)
+    await connection.execute("update containers set wake_at = now() where owner = $1", UUID(owner))
+    return bool(done == "DELETE 1")
+
+
+async def find_idempotent(connection: Connection, user_id: UUID, key: str) -> Any:
+    """Return (request_sha256, vmid) that this key stands for, or None; holds the key until the transaction ends."""
+    await connection.execute("select pg_advisory_xact_lock(hashtextextended($1, 0))", f"{user_id}/{key}")
+    return await connection.fetchrow(
+        "select request_sha256, vmid from idempotency_keys where user_id = $1 and key = $2 "
+        "and created_at > now() - interval '24 hours'",
+        user_id,
+        key,
+    )
+
+
+async def insert_idempotent(connection: Connection, user_id: UUID, key: str, request_sha256: bytes, vmid: Vmid) -> None:
+    """Keep what a key stands for; keys older than a day are forgotten."""
+    await connection.execute("delete from idempotency_keys where created_at < now() - interval '24 hours'")
+    await connection.execute(
+        "insert into idempotency_keys (user_id, key, request_sha256, vmid) values ($1, $2, $3, $4)",
+        user_id,
+        key,
+        request_sha256,
+        vmid,
+    )
+
+
+def to_container(row: Any) -> Container:
+    """Return a row of `_SELECT` as a value."""
+    return Container(
+        owner=OwnerMark(str(row["owner"])),
+        vmid=Vmid(row["vmid"]),
+        customer_id=row["customer_id"],
+        kind=row["kind"],
+        name=row["name"],
+        created_at=row["created_at"],
+        runtimes=convert(row["spec"].get("runtimes", []), tuple[WantedRuntime, ...]),
+        spec_generation=row["spec_generation"],
+        power=Power(row["power"]),
+        restart_wanted=row["restart_wanted"],
+        deleting_at=row["deleting_at"],
+        address=row["address_text"],
+        guest=Guest(row["guest"]),
+        identity_expires_at=row["identity_expires_at"],
+        connection=AgentConnection(row["connection"]),
+        agent=convert(row["agent_status"], AgentStatus) if row["agent_status"] else None,
+        observed_at=row["observed_at"],
+        restart_done=row["restart_done"],
+        route_confirmed=row["route_confirmed"],
+        provisioned_at=row["provisioned_at"],
+        attempts=row["attempts"],
+        steps=convert(row["steps"], tuple[Step, ...]),
+        exposures=tuple(Published(UUID(entry["id"]), entry["port"], entry["visibility"]) for entry in row["exposures"]),
+    )

@@ -1,0 +1,1 @@
+"""Who uses the platform: customers, the people in them, their roles, sessions and tokens."""

@@ -1,0 +1,55 @@
+"""HTTP of signing in and out."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from aiohttp import web
+
+from zlh_api.customers.model import Caller
+from zlh_api.customers.service import SESSION_LASTS, CustomerService
+from zlh_api.web.endpoint import Call, Endpoint, Policy
+from zlh_api.web.session_cookie import SessionCookie
+from zlh_common.schema.account import CustomerRole, Login, Me, User
+from zlh_common.schema.structs import encode
+
+
+def endpoints(service: CustomerService, cookie: SessionCookie) -> list[Endpoint]:
+    """Return the endpoints of this slice."""
+
+    async def login(call: Call) -> web.Response:
+        caller, token = await service.sign_in(call.body.email, call.body.password)
+        response = _me_response(caller)
+        cookie.put(response, token.value, lasts=SESSION_LASTS)
+        return response
+
+    async def logout(call: Call) -> web.Response:
+        token = cookie.read(call.request)
+        if token is not None:
+            await service.sign_out(token)
+        response = web.Response(status=204)
+        cookie.put(response, "", lasts=timedelta(0))
+        return response
+
+    async def me(call: Call) -> Me:
+        return _me(call.caller)
+
+    return [
+        Endpoint("POST", "/api/auth/login", Policy.PUBLIC, login, "Sign in and get a session cookie", Login, Me),
+        Endpoint("POST", "/api/auth/logout", Policy.PUBLIC, logout, "End the session of the cookie", status=204),
+        Endpoint("GET", "/api/me", Policy.SIGNED_IN, me, "Who one is signed in as", response=Me),
+    ]
+
+
+def _me(caller: Caller) -> Me:
+    return Me(
+        user=User(id=str(caller.user_id), email=caller.email, is_operator=caller.is_operator),
+        customers=tuple(
+            CustomerRole(id=str(entry.customer_id), name=entry.customer_name, role=entry.role)
+            for entry in caller.memberships
+        ),
+    )
+
+
+def _me_response(caller: Caller) -> web.Response:
+    return web.Response(body=encode(_me(caller)), content_type="application/json")

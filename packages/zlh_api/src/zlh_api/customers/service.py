@@ -1,0 +1,153 @@
+"""Signing in and out, and turning a cookie or a bearer token into a caller."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import secrets
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import uuid4
+
+from argon2 import PasswordHasher
+from argon2.exceptions import InvalidHashError, VerificationError
+
+from zlh_api.customers import store
+from zlh_api.customers.model import Caller
+from zlh_api.database.pool import Database
+from zlh_common.clock import Clock
+from zlh_common.errors import ZlhError
+
+SESSION_LASTS = timedelta(days=14)
+# A token says what it is, so that a leaked one is found by scanners.
+API_TOKEN_PREFIX = "zlh_pat_"  # noqa: S105 - the public part of a token
+# Each check of a password takes 64 MiB for some 50 ms; more at a time would only wait for the same cores.
+MAX_PASSWORD_CHECKS = 2
+
+
+class NotSignedIn(ZlhError):
+    """The call needs a signed-in caller."""
+
+    code, status = "not_signed_in", 401
+
+    def __init__(self, why: str = "Sign in, or send a valid bearer token.") -> None:
+        super().__init__(why)
+
+
+class LoginRefused(ZlhError):
+    """The e-mail address and the password do not belong together."""
+
+    code, status = "login_refused", 401
+
+    def __init__(self) -> None:
+        super().__init__("This e-mail address and password do not belong together.")
+
+
+class PasswordTooShort(ZlhError):
+    """A password must have at least twelve characters."""
+
+    code, status = "password_too_short", 400
+
+    def __init__(self) -> None:
+        super().__init__("A password must have at least 12 characters.")
+
+
+@dataclass(frozen=True, slots=True)
+class Secret:
+    """A value that never shows itself."""
+
+    value: str
+
+    def __repr__(self) -> str:
+        return "***"
+
+
+def token_digest(token: str) -> bytes:
+    """Return what is stored of a token."""
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+
+
+class CustomerService:
+    """Who calls, and how one becomes a caller."""
+
+    def __init__(self, database: Database, clock: Clock) -> None:
+        self._database = database
+        self._clock = clock
+        self._hasher = PasswordHasher()
+        self._checks = asyncio.Semaphore(MAX_PASSWORD_CHECKS)
+        # Checked when there is no such user, so that both refusals take the same time.
+        self._nobody = self._hasher.hash(secrets.token_hex(16))
+
+    async def sign_in(self, email: str, password: str) -> tuple[Caller, Secret]:
+        """Return the caller and a new session token; raise LoginRefused."""
+        async with self._database.connection() as connection:
+            user = await store.find_user_by_email(connection, email)
+        async with self._checks:
+            matches = await asyncio.to_thread(self._matches, user["password_hash"] if user else self._nobody, password)
+        if user is None or not matches:
+            raise LoginRefused
+        token = Secret(secrets.token_urlsafe(32))
+        async with self._database.transaction() as connection:
+            await store.insert_session(
+                connection,
+                token_sha256=token_digest(token.value),
+                user_id=user["id"],
+                expires_at=self._clock.now() + SESSION_LASTS,
+            )
+            return await self._caller(connection, user, by_cookie=True), token
+
+    async def sign_out(self, token: str) -> None:
+        """End the session of this cookie, if there is one."""
+        async with self._database.connection() as connection:
+            await store.delete_session(connection, token_digest(token))
+
+    async def identify(self, *, bearer: str | None, cookie: str | None) -> Caller:
+        """Return who calls; a bearer token counts alone where there is one. Raise NotSignedIn."""
+        async with self._database.connection() as connection:
+            if bearer is not None:
+                user = await store.find_user_by_api_token(connection, token_digest(bearer))
+            elif cookie is not None:
+                user = await store.find_user_by_session(connection, token_digest(cookie))
+            else:
+                raise NotSignedIn
+            if user is None:
+                raise NotSignedIn("This token or session is unknown or over; sign in again.")
+            return await self._caller(connection, user, by_cookie=bearer is None)
+
+    async def ensure_operator(self, *, email: str, password: Secret, customer_name: str, api_token: Secret) -> None:
+        """Make sure that an operator with this password, customer and token exists."""
+        if len(password.value) < 12:
+            raise PasswordTooShort
+        password_hash = await asyncio.to_thread(self._hasher.hash, password.value)
+        async with self._database.transaction() as connection:
+            user_id = await store.upsert_operator(
+                connection,
+                user_id=uuid4(),
+                email=email,
+                password_hash=password_hash,
+                customer_id=uuid4(),
+                customer_name=customer_name,
+            )
+            await store.replace_api_token(
+                connection,
+                token_id=uuid4(),
+                token_sha256=token_digest(api_token.value),
+                user_id=user_id,
+                name="operator",
+            )
+
+    async def _caller(self, connection: Any, user: Any, *, by_cookie: bool) -> Caller:
+        memberships = await store.fetch_memberships(connection, user["id"])
+        return Caller(user["id"], user["email"], user["is_operator"], memberships, by_cookie)
+
+    def _matches(self, password_hash: str, password: str) -> bool:
+        try:
+            return self._hasher.verify(password_hash, password)
+        except (VerificationError, InvalidHashError):
+            return False
+
+
+def new_api_token() -> Secret:
+    """Return a fresh bearer token."""
+    return Secret(API_TOKEN_PREFIX + secrets.token_urlsafe(32))

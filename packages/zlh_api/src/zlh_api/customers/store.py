@@ -1,0 +1,99 @@
+"""SQL of customers, users, sessions and tokens."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from zlh_api.customers.model import Membership, Role
+from zlh_api.database.pool import Connection
+
+
+async def find_user_by_email(connection: Connection, email: str) -> Any:
+    """Return the row of a user, or None; the case of the address does not matter."""
+    return await connection.fetchrow("select * from users where lower(email) = lower($1)", email)
+
+
+async def find_user_by_session(connection: Connection, token_sha256: bytes) -> Any:
+    """Return the user whose session this is, or None where it is unknown or over."""
+    return await connection.fetchrow(
+        "select u.* from sessions s join users u on u.id = s.user_id "
+        "where s.token_sha256 = $1 and s.expires_at > now()",
+        token_sha256,
+    )
+
+
+async def find_user_by_api_token(connection: Connection, token_sha256: bytes) -> Any:
+    """Return the user whose token this is, or None where it is unknown or over."""
+    return await connection.fetchrow(
+        "select u.* from api_tokens t join users u on u.id = t.user_id "
+        "where t.token_sha256 = $1 and (t.expires_at is null or t.expires_at > now())",
+        token_sha256,
+    )
+
+
+async def fetch_memberships(connection: Connection, user_id: UUID) -> tuple[Membership, ...]:
+    """Return the customers of a user, oldest first."""
+    rows = await connection.fetch(
+        "select m.customer_id, c.name, m.role from memberships m join customers c on c.id = m.customer_id "
+        "where m.user_id = $1 order by c.created_at, c.id",
+        user_id,
+    )
+    return tuple(Membership(row["customer_id"], row["name"], Role(row["role"])) for row in rows)
+
+
+async def insert_session(connection: Connection, *, token_sha256: bytes, user_id: UUID, expires_at: datetime) -> None:
+    """Open a session, and forget the ones that are over."""
+    await connection.execute("delete from sessions where expires_at < now()")
+    await connection.execute(
+        "insert into sessions (token_sha256, user_id, expires_at) values ($1, $2, $3)",
+        token_sha256,
+        user_id,
+        expires_at,
+    )
+
+
+async def delete_session(connection: Connection, token_sha256: bytes) -> None:
+    """End a session, if there is one."""
+    await connection.execute("delete from sessions where token_sha256 = $1", token_sha256)
+
+
+async def upsert_operator(
+    connection: Connection, *, user_id: UUID, email: str, password_hash: str, customer_id: UUID, customer_name: str
+) -> UUID:
+    """Make sure that the operator and their customer exist, with this password; return the user's id."""
+    found: UUID = await connection.fetchval(
+        "insert into users (id, email, password_hash, is_operator) values ($1, $2, $3, true) "
+        "on conflict (lower(email)) do update set password_hash = excluded.password_hash, is_operator = true "
+        "returning id",
+        user_id,
+        email,
+        password_hash,
+    )
+    customer: UUID = await connection.fetchval(
+        "insert into customers (id, name) values ($1, $2) "
+        "on conflict (lower(name)) do update set name = customers.name returning id",
+        customer_id,
+        customer_name,
+    )
+    await connection.execute(
+        "insert into memberships (customer_id, user_id, role) values ($1, $2, 'owner') on conflict do nothing",
+        customer,
+        found,
+    )
+    return found
+
+
+async def replace_api_token(
+    connection: Connection, *, token_id: UUID, token_sha256: bytes, user_id: UUID, name: str
+) -> None:
+    """Give the user one token of this name, in place of an earlier one."""
+    await connection.execute("delete from api_tokens where user_id = $1 and name = $2", user_id, name)
+    await connection.execute(
+        "insert into api_tokens (id, token_sha256, user_id, name) values ($1, $2, $3, $4)",
+        token_id,
+        token_sha256,
+        user_id,
+        name,
+    )

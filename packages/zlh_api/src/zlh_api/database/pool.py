@@ -1,0 +1,137 @@
+"""Connections to PostgreSQL: one pool for queries, one connection that listens, and one name for "it is not there"."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import asyncpg
+import msgspec
+import structlog
+from asyncpg.pool import PoolConnectionProxy
+
+from zlh_common.errors import ZlhError
+
+log = structlog.get_logger()
+Connection = asyncpg.Connection | PoolConnectionProxy
+ACQUIRE_TIMEOUT_S = 5
+COMMAND_TIMEOUT_S = 15
+RECONNECT_S = 0.5
+# What asyncpg and the socket below it raise when the server is away, is starting, is stopping or is full.
+_AWAY = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.InterfaceError,
+    OSError,
+    TimeoutError,
+)
+
+
+class DatabaseUnavailable(ZlhError):
+    """The database does not answer."""
+
+    code, status, retryable = "database_unavailable", 503, True
+
+    def __init__(self) -> None:
+        super().__init__("The database does not answer at the moment; nothing was changed. Try again in a few seconds.")
+
+
+@asynccontextmanager
+async def database_errors() -> AsyncIterator[None]:
+    """Turn "the server is away" in all its shapes into DatabaseUnavailable."""
+    try:
+        yield
+    except _AWAY as exc:
+        raise DatabaseUnavailable from exc
+
+
+class Database:
+    """A pool that can be opened before the server is there, and that outlives its restarts."""
+
+    def __init__(self, dsn: str, *, max_connections: int = 16) -> None:
+        self._dsn = dsn
+        self._max = max_connections
+        self._pool: asyncpg.Pool | None = None
+        self._opening = asyncio.Lock()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[PoolConnectionProxy]:
+        """Lend a connection outside of any transaction; raise DatabaseUnavailable where there is none."""
+        async with database_errors():
+            pool = await self._open_pool()
+            async with pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
+                yield connection
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[PoolConnectionProxy]:
+        """Lend a connection inside a transaction, committed when the block ends without an exception."""
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    async def listen(self, channels: dict[str, Callable[[str], None]], *, on_connect: Callable[[], None]) -> None:
+        """Call `channels[name](payload)` for every notification, for ever; reconnects by itself.
+
+        `on_connect` is called after each (re)connection, because what was notified meanwhile is lost.
+        """
+        while True:
+            try:
+                await self._listen_once(channels, on_connect)
+            except _AWAY as exc:
+                log.warning("database.listen_lost", error=str(exc) or type(exc).__name__)
+            await asyncio.sleep(RECONNECT_S)
+
+    async def _listen_once(self, channels: dict[str, Callable[[str], None]], on_connect: Callable[[], None]) -> None:
+        connection = await asyncpg.connect(self._dsn, timeout=ACQUIRE_TIMEOUT_S)
+        closed = asyncio.Event()
+        try:
+            connection.add_termination_listener(lambda _connection: closed.set())
+            for name, receive in channels.items():
+                await connection.add_listener(name, _receiver(receive))
+            on_connect()
+            await closed.wait()
+        finally:
+            connection.terminate()
+
+    async def _open_pool(self) -> asyncpg.Pool:
+        async with self._opening:
+            if self._pool is None:
+                self._pool = await asyncpg.create_pool(
+                    self._dsn,
+                    min_size=1,
+                    max_size=self._max,
+                    timeout=ACQUIRE_TIMEOUT_S,
+                    command_timeout=COMMAND_TIMEOUT_S,
+                    init=_prepare,
+                )
+            return self._pool
+
+    async def close(self) -> None:
+        """Close every connection; a query that runs is cut after five seconds."""
+        pool, self._pool = self._pool, None
+        if pool is None:
+            return
+        try:
+            async with asyncio.timeout(5):
+                await pool.close()
+        except TimeoutError:
+            pool.terminate()
+
+
+def _receiver(receive: Callable[[str], None]) -> Callable[..., None]:
+    def on_notify(_connection: object, _pid: int, _channel: str, payload: object) -> None:
+        receive(str(payload))
+
+    return on_notify
+
+
+async def _prepare(connection: asyncpg.Connection) -> None:
+    await connection.set_type_codec(
+        "jsonb",
+        schema="pg_catalog",
+        encoder=lambda value: msgspec.json.encode(value).decode(),
+        decoder=msgspec.json.decode,
+    )

@@ -1,0 +1,35 @@
+"""The OpenAPI document without a running API, for the portal's client and for whoever writes one."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from zlh_api import __version__
+from zlh_api.app import open_parts
+from zlh_api.config import ApiConfig, ArtifactsSection, DatabaseSection, ProcessDriverSection, TraefikSection
+from zlh_api.web.openapi import render_openapi
+
+# Nothing is dialled while the parts are made, so no address in here is ever used.
+_NOWHERE = "http://127.0.0.1:1"
+
+
+async def describe_api() -> dict[str, Any]:
+    """Return the document of this version."""
+    with tempfile.TemporaryDirectory(prefix="zlh-describe-") as folder:
+        async with open_parts(_placeholder(Path(folder))) as parts:
+            return render_openapi(parts.endpoints, version=__version__)
+
+
+def _placeholder(folder: Path) -> ApiConfig:
+    return ApiConfig(
+        portal_url=_NOWHERE,
+        container_domain="localhost",
+        keys_dir=folder / "keys",
+        state_dir=folder / "state",
+        database=DatabaseSection(dsn=""),
+        artifacts=ArtifactsSection(url=_NOWHERE, trusted_root=folder / "root.json"),
+        process=ProcessDriverSection(root=folder / "containers"),
+        traefik=TraefikSection(directory=folder / "routes", api_url=_NOWHERE, web_url=_NOWHERE),
+    )

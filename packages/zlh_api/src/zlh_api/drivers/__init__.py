@@ -1,0 +1,1 @@
+"""How guests are made: one small port, and a driver for each way of making them."""

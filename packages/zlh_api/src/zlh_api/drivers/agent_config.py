@@ -1,0 +1,52 @@
+"""The agent's configuration file as a driver writes it: pure text."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from zlh_common.names import OwnerMark, Vmid
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSettings:
+    """What all agents of this installation have in common."""
+
+    artifacts_url: str
+    port: int
+    channels: Sequence[str]
+    log_level: str = "INFO"
+
+
+@dataclass(frozen=True, slots=True)
+class AgentPlace:
+    """Where one agent lives."""
+
+    vmid: Vmid
+    owner: OwnerMark
+    root: Path
+    bind_address: str
+    terminal_user: str | None = None
+    terminal_environment: Mapping[str, str] = field(default_factory=dict)
+
+
+def render_agent_config(settings: AgentSettings, place: AgentPlace) -> str:
+    """Return `/etc/zlh/agent.toml`; a JSON string is a TOML basic string, so values need no quoting of our own."""
+    user = f"terminal_user = {json.dumps(place.terminal_user)}\n" if place.terminal_user else ""
+    variables = "".join(f"{name} = {json.dumps(value)}\n" for name, value in sorted(place.terminal_environment.items()))
+    return (
+        f"vmid = {place.vmid}\n"
+        f"owner = {json.dumps(place.owner)}\n"
+        f"root = {json.dumps(str(place.root))}\n"
+        f"bind_address = {json.dumps(place.bind_address)}\n"
+        f"port = {settings.port}\n"
+        f"artifacts_url = {json.dumps(settings.artifacts_url)}\n"
+        f"channels = {json.dumps(list(settings.channels))}\n"
+        f"{user}"
+        f"log_level = {json.dumps(settings.log_level)}\n"
+        f"\n[terminal_environment]\n{variables}"
+        '\n[tls]\ncertificate = "agent.crt"\nprivate_key = "agent.key"\nclient_ca = "api-ca.crt"\n'
+        '\n[trust]\nroot = "root.json"\n'
+    )

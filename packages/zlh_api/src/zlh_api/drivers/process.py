@@ -1,0 +1,274 @@
+"""The `process` driver: a guest is a folder, and an agent that runs as our own user on a loopback address of its own.
+
+It isolates nothing and says so; it exists so that the whole platform runs on a laptop without root. A guest is known
+by the mark in its `guest.json`. Its processes are known by `ZLH_CONTAINER=<owner>` in their environment, which the
+agent hands on to its shims and terminals, so that what was started just before a crash is found as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from zlh_api.containers.model import Guest
+from zlh_api.drivers.agent_config import AgentPlace, AgentSettings, render_agent_config
+from zlh_api.drivers.port import GuestFailed, GuestForeign, GuestPlan, Identity
+from zlh_api.drivers.process_identity import end_all, find_by_environment
+from zlh_common.names import OwnerMark, Vmid
+
+MARK = "ZLH_CONTAINER"
+STOP_GRACE_S = 5.0
+START_TIMEOUT_S = 15.0
+START_POLL_S = 0.02
+# Starts its arguments as the leader of a session that has no parent to wait for it.
+_DETACH = "import os, sys; os.fork() and os._exit(0); os.setsid(); os.execv(sys.argv[1], sys.argv[1:])"
+
+
+@dataclass(frozen=True, slots=True)
+class _Folders:
+    base: Path
+
+    @property
+    def root(self) -> Path:
+        return self.base / "root"
+
+    @property
+    def config(self) -> Path:
+        return self.root / "etc/zlh"
+
+    @property
+    def log(self) -> Path:
+        return self.root / "var/log/zlh-agent.log"
+
+
+class ProcessDriver:
+    """Guests as folders below `root`."""
+
+    def __init__(self, *, root: Path, settings: AgentSettings) -> None:
+        self._root = root
+        self._settings = settings
+
+    async def observe(self, owner: OwnerMark, vmid: Vmid) -> Guest:
+        """Return what stands at this VMID."""
+        return await asyncio.to_thread(self._observe, owner, vmid)
+
+    async def is_address_free(self, address: str) -> bool:
+        """Tell whether nobody listens at the agent's port of this address."""
+        return await asyncio.to_thread(_may_bind, address, self._settings.port)
+
+    async def ensure_created(self, plan: GuestPlan) -> None:
+        """Make the folder, marked from its first moment on."""
+        await asyncio.to_thread(self._create, plan)
+
+    async def ensure_identity(self, plan: GuestPlan, identity: Identity) -> None:
+        """Write the agent's configuration and keys, readable for its user alone."""
+        await asyncio.to_thread(self._put_identity, plan, identity)
+
+    async def ensure_started(self, plan: GuestPlan) -> None:
+        """Start the agent, detached from us, and return when it listens; raise GuestFailed where it ends first."""
+        if await self.observe(plan.owner, plan.vmid) is Guest.RUNNING:
+            return
+        await asyncio.to_thread(self._spawn, plan)
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                while not await asyncio.to_thread(_listens, plan.address, self._settings.port):
+                    if await self.observe(plan.owner, plan.vmid) is not Guest.RUNNING:
+                        raise GuestFailed(what="Starting the agent", reason=f"it ended: {self._log_tail(plan.vmid)}")
+                    await asyncio.sleep(START_POLL_S)
+        except TimeoutError as exc:
+            raise GuestFailed(
+                what="Starting the agent", reason=f"it does not listen after {START_TIMEOUT_S:.0f} s"
+            ) from exc
+
+    async def ensure_stopped(self, owner: OwnerMark, vmid: Vmid) -> None:
+        """End the agent, its shims, its terminals and what was started in them."""
+        self._refuse_foreign(owner, vmid)
+        left = await asyncio.to_thread(_end_marked, owner)
+        if left:
+            raise GuestFailed(what="Stopping the guest", reason=f"processes {left} do not end")
+
+    async def ensure_destroyed(self, owner: OwnerMark, vmid: Vmid) -> None:
+        """Stop the guest and delete its folder."""
+        await self.ensure_stopped(owner, vmid)
+        await asyncio.to_thread(self._delete, vmid)
+
+    async def sweep(self) -> None:
+        """Delete what a crash has left of half-made and half-deleted folders."""
+        await asyncio.to_thread(self._sweep)
+
+    async def ensure_all_stopped(self) -> None:
+        """Stop every guest that is marked as ours."""
+        marks = await asyncio.to_thread(self._all_marks)
+        async with asyncio.TaskGroup() as group:
+            for owner, vmid in marks:
+                group.create_task(self.ensure_stopped(owner, vmid))
+
+    def _folders(self, vmid: Vmid) -> _Folders:
+        return _Folders(self._root / str(vmid))
+
+    def _read_mark(self, vmid: Vmid) -> OwnerMark | None:
+        try:
+            document: Any = msgspec.json.decode((self._folders(vmid).base / "guest.json").read_bytes())
+            return OwnerMark(document["owner"])
+        except (OSError, msgspec.DecodeError, KeyError, TypeError):
+            return None
+
+    def _observe(self, owner: OwnerMark, vmid: Vmid) -> Guest:
+        if not self._folders(vmid).base.exists():
+            return Guest.ABSENT
+        if self._read_mark(vmid) != owner:
+            return Guest.FOREIGN
+        agents = [process for process in find_by_environment(MARK, owner) if _is_agent(process.pid)]
+        return Guest.RUNNING if agents else Guest.STOPPED
+
+    def _refuse_foreign(self, owner: OwnerMark, vmid: Vmid) -> None:
+        base = self._folders(vmid).base
+        if base.exists() and self._read_mark(vmid) != owner:
+            raise GuestForeign(vmid=vmid, where=str(base))
+
+    def _create(self, plan: GuestPlan) -> None:
+        self._refuse_foreign(plan.owner, plan.vmid)
+        folders = self._folders(plan.vmid)
+        if folders.base.exists():
+            return
+        self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
+        # The mark is inside before the folder has its name, so no crash leaves a guest that nobody owns.
+        staging = Path(tempfile.mkdtemp(prefix=f".{plan.vmid}-", dir=self._root))
+        mark = {"owner": plan.owner, "vmid": plan.vmid, "kind": plan.kind}
+        (staging / "guest.json").write_bytes(msgspec.json.encode(mark))
+        for folder in ("etc/zlh", "var/lib/zlh", "var/log", "run/zlh", "opt/zlh/runtimes", "home/dev/workspace"):
+            (staging / "root" / folder).mkdir(parents=True, mode=0o700)
+        try:
+            staging.rename(folders.base)
+        except OSError as exc:
+            shutil.rmtree(staging, ignore_errors=True)
+            raise GuestFailed(what="Making the guest's folder", reason=str(exc)) from exc
+
+    def _put_identity(self, plan: GuestPlan, identity: Identity) -> None:
+        self._refuse_foreign(plan.owner, plan.vmid)
+        folders = self._folders(plan.vmid)
+        place = AgentPlace(
+            vmid=plan.vmid,
+            owner=plan.owner,
+            root=folders.root,
+            bind_address=plan.address,
+            terminal_environment={"HOST": plan.address, MARK: plan.owner},
+        )
+        # The configuration comes last: an agent that finds it finds the rest.
+        files = {
+            "agent.crt": identity.certificate,
+            "agent.key": identity.private_key,
+            "api-ca.crt": identity.client_ca,
+            "root.json": identity.trusted_root,
+            "agent.toml": render_agent_config(self._settings, place).encode(),
+        }
+        for name, content in files.items():
+            _write_private(folders.config / name, content)
+
+    def _spawn(self, plan: GuestPlan) -> None:
+        folders = self._folders(plan.vmid)
+        agent = [sys.executable, "-m", "zlh_agent", "--config", str(folders.config / "agent.toml")]
+        environment = {key: os.environ[key] for key in ("PATH", "LANG", "LC_ALL") if key in os.environ}
+        with folders.log.open("ab") as output:
+            subprocess.run(
+                [sys.executable, "-I", "-S", "-c", _DETACH, *agent],
+                env={**environment, MARK: plan.owner},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                cwd="/",
+                check=True,
+                timeout=START_TIMEOUT_S,
+            )
+
+    def _log_tail(self, vmid: Vmid) -> str:
+        try:
+            return self._folders(vmid).log.read_bytes()[-600:].decode("utf-8", "replace").strip()
+        except OSError:
+            return "it has written no log"
+
+    def _delete(self, vmid: Vmid) -> None:
+        base = self._folders(vmid).base
+        # The name goes first: what a crash leaves of the tree is no guest any more, and the next start sweeps it.
+        grave = self._root / f".{vmid}-deleted"
+        if base.exists():
+            shutil.rmtree(grave, ignore_errors=True)
+            base.rename(grave)
+        shutil.rmtree(grave, ignore_errors=True)
+        if grave.exists():
+            raise GuestFailed(what="Deleting the guest's folder", reason=f"{grave} cannot be deleted")
+
+    def _sweep(self) -> None:
+        if self._root.is_dir():
+            for entry in self._root.glob(".*-*"):
+                shutil.rmtree(entry, ignore_errors=True)
+
+    def _all_marks(self) -> list[tuple[OwnerMark, Vmid]]:
+        if not self._root.is_dir():
+            return []
+        vmids = [Vmid(int(entry.name)) for entry in self._root.iterdir() if entry.name.isdigit()]
+        return [(mark, vmid) for vmid in vmids if (mark := self._read_mark(vmid)) is not None]
+
+
+def _is_agent(pid: int) -> bool:
+    """Tell an agent from the shims and shells that carry the same mark."""
+    try:
+        argv = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
+    return b"zlh_agent" in argv and b"--config" in argv
+
+
+def _end_marked(owner: OwnerMark) -> list[int]:
+    """End every process with this mark, agent first; return the pids of what is left."""
+    left = []
+    # What a dying process starts in its last moment is caught by looking again.
+    for _round in range(3):
+        marked = find_by_environment(MARK, owner)
+        if not marked:
+            return []
+        marked.sort(key=lambda process: not _is_agent(process.pid))
+        left = end_all(marked, grace_s=STOP_GRACE_S)
+    return [process.pid for process in left]
+
+
+def _listens(address: str, port: int) -> bool:
+    try:
+        socket.create_connection((address, port), timeout=1).close()
+    except OSError:
+        return False
+    return True
+
+
+def _may_bind(address: str, port: int) -> bool:
+    with socket.socket() as probe:
+        try:
+            probe.bind((address, port))
+        except OSError as exc:
+            if exc.errno in {errno.EADDRINUSE, errno.EADDRNOTAVAIL}:
+                return False
+            raise
+    return True
+
+
+def _write_private(path: Path, content: bytes) -> None:
+    """Write a file that only its owner may read, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.new")
+    temporary.unlink(missing_ok=True)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)

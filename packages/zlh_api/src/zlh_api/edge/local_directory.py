@@ -1,0 +1,71 @@
+"""Route files in a directory of this machine: temporary name, fsync, rename, read back."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+from zlh_api.edge.port import RouteFileForeign, RouteWriteFailed
+from zlh_api.edge.traefik_file import RouteFile, parse_mark
+
+
+class LocalRouteDirectory:
+    """Traefik watches the directory itself, so nothing but finished files may ever end in .yml there."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    async def fetch(self, name: str) -> str | None:
+        """Return the text of a file, or None."""
+        return await asyncio.to_thread(self._read, name)
+
+    async def publish(self, file: RouteFile) -> None:
+        """Put the file there and read it back; raise RouteFileForeign, RouteWriteFailed."""
+        await asyncio.to_thread(self._publish, file)
+
+    async def withdraw(self, name: str, owner: str) -> None:
+        """Take our file away; a foreign one stays."""
+        await asyncio.to_thread(self._withdraw, name, owner)
+
+    def _read(self, name: str) -> str | None:
+        try:
+            return (self._folder / name).read_text()
+        except FileNotFoundError:
+            return None
+        except (OSError, UnicodeDecodeError) as exc:
+            raise RouteWriteFailed(name=name, reason=str(exc)) from exc
+
+    def _publish(self, file: RouteFile) -> None:
+        present = self._read(file.name)
+        if present is not None and parse_mark(present) != parse_mark(file.text):
+            raise RouteFileForeign(file.name)
+        # Traefik reads every .yml, dot files too: the temporary name ends in something else.
+        temporary = self._folder / f".{file.name}.tmp"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            with temporary.open("w") as target:
+                target.write(file.text)
+                target.flush()
+                os.fsync(target.fileno())
+            temporary.rename(self._folder / file.name)
+            _sync_folder(self._folder)
+        except OSError as exc:
+            temporary.unlink(missing_ok=True)
+            raise RouteWriteFailed(name=file.name, reason=str(exc)) from exc
+        if self._read(file.name) != file.text:
+            raise RouteWriteFailed(name=file.name, reason="what was read back is not what was written")
+
+    def _withdraw(self, name: str, owner: str) -> None:
+        present = self._read(name)
+        if present is not None and parse_mark(present) == owner:
+            (self._folder / name).unlink(missing_ok=True)
+            _sync_folder(self._folder)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

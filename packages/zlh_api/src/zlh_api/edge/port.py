@@ -1,0 +1,76 @@
+"""What the reconciler asks of the edge."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from zlh_api.edge.traefik_file import RouteFile
+from zlh_common.errors import ZlhError
+
+
+class RouteFileForeign(ZlhError):
+    """A file that is not ours has the name that we need."""
+
+    code, status = "route_file_foreign", 409
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"The proxy directory has a file {name} without our mark; it is left alone. Move it away.")
+
+
+class RouteWriteFailed(ZlhError):
+    """The proxy directory cannot be written."""
+
+    code, status, retryable = "route_write_failed", 502, True
+
+    def __init__(self, *, name: str, reason: str) -> None:
+        super().__init__(f"The route file {name} cannot be written: {reason}.")
+
+
+class RouteNotLoaded(ZlhError):
+    """The proxy does not use the route file."""
+
+    code, status, retryable = "route_not_loaded", 502, True
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The proxy has not taken up the route: {reason}.")
+
+
+class NameNotAnswering(ZlhError):
+    """A request through the public name did not reach us."""
+
+    code, status, retryable = "name_not_answering", 502, True
+
+    def __init__(self, *, url: str, reason: str) -> None:
+        super().__init__(f"{url} does not answer as it should: {reason}.", url=url)
+
+
+class RouteDirectory(Protocol):
+    """The directory of route files that only we write."""
+
+    async def fetch(self, name: str) -> str | None:
+        """Return the text of a file, or None."""
+        ...
+
+    async def publish(self, file: RouteFile) -> None:
+        """Put a file there, whole or not at all, and read it back."""
+        ...
+
+    async def withdraw(self, name: str, owner: str) -> None:
+        """Take a file away that carries this owner mark; a file without it stays."""
+        ...
+
+
+class Proxy(Protocol):
+    """The proxy itself, as its own API and its public side show it."""
+
+    async def wait_loaded(self, file: RouteFile) -> None:
+        """Return when the proxy uses this version of the file; raise RouteNotLoaded."""
+        ...
+
+    async def wait_unloaded(self, routers: tuple[str, ...]) -> None:
+        """Return when the proxy lists none of these routers; raise RouteNotLoaded."""
+        ...
+
+    async def check_ready(self, host: str, vmid: int) -> None:
+        """Ask for `/.zlh/ready` through the public name; raise NameNotAnswering."""
+        ...

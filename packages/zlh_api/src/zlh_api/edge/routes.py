@@ -1,0 +1,77 @@
+"""What answers on container hosts below `/.zlh/`: the proof that a name leads to us, and a container's stand-in."""
+
+from __future__ import annotations
+
+from html import escape
+
+from aiohttp import web
+
+from zlh_api.containers.model import Container, Guest
+from zlh_api.containers.service import ContainerService
+from zlh_api.web.endpoint import Answer, Call, Endpoint, Policy
+from zlh_common.errors import NotFound
+from zlh_common.names import PLATFORM_PATH, HostName, parse_host
+
+_PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>
+<meta name="viewport" content="width=device-width"><style>
+:root{{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}}
+body{{max-width:34rem;margin:18vh auto;padding:0 1.5rem}}h1{{font-size:1.4rem}}code{{font-size:.95em}}
+p{{opacity:.85}}</style></head><body><h1>{title}</h1>{body}</body></html>"""
+
+
+def endpoints(service: ContainerService, *, domain: str) -> list[Endpoint]:
+    """Return the endpoints of this slice; all of them are public, and tell no more than the name that was asked for."""
+
+    async def ready(call: Call) -> Answer:
+        host = _host_of(call.request, domain)
+        await service.find(host.vmid)
+        return Answer({"vmid": host.vmid}, headers={"Cache-Control": "no-store"})
+
+    async def home(call: Call) -> web.Response:
+        host = _host_of(call.request, domain)
+        container = await service.find(host.vmid)
+        return _page(
+            f"{host.label} is here",
+            f"<p>{escape(_state(container))} Nothing of it is published yet.</p>"
+            "<p>Start a server in its terminal, then publish the port under <b>Ports</b> in the portal.</p>",
+        )
+
+    async def silent(call: Call) -> web.Response:
+        host = _host_of(call.request, domain)
+        container = await service.find(host.vmid)
+        port = host.port or (container.exposures[0].port if container.exposures else 0)
+        return _page(
+            f"Nothing listens on port {port}",
+            f"<p>{escape(_state(container))} The route to it works.</p>"
+            f"<p>Start your server in the container on port {port}; reload this page then. Listen on all addresses, "
+            "or on the one in the variable <code>HOST</code>.</p>",
+        )
+
+    return [
+        Endpoint("GET", f"{PLATFORM_PATH}ready", Policy.PUBLIC, ready, "Proof that a container's name leads here"),
+        Endpoint("GET", f"{PLATFORM_PATH}home", Policy.PUBLIC, home, "The page of a container that publishes nothing"),
+        Endpoint("GET", f"{PLATFORM_PATH}silent", Policy.PUBLIC, silent, "The page of a port that nobody listens on"),
+    ]
+
+
+def _host_of(request: web.Request, domain: str) -> HostName:
+    host = parse_host(request.host.rpartition(":")[0] or request.host, domain)
+    if host is None:
+        raise NotFound("container")
+    return host
+
+
+def _state(container: Container) -> str:
+    return "The container runs." if container.guest is Guest.RUNNING else "The container is switched off."
+
+
+def _page(title: str, body: str) -> web.Response:
+    return web.Response(
+        text=_PAGE.format(title=escape(title), body=body),
+        content_type="text/html",
+        headers={
+            "Cache-Control": "no-store",
+            "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+            "X-Content-Type-Options": "nosniff",
+        },
+    )

@@ -1,0 +1,26 @@
+"""A claim: the right to work on one container for a while."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from zlh_common.errors import ZlhError
+from zlh_common.names import OwnerMark, Vmid
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Good while the lease lasts; every write names the fence, so that a worker that lost it changes nothing."""
+
+    owner: OwnerMark
+    vmid: Vmid
+    fence: int
+
+
+class LeaseLost(ZlhError):
+    """Another worker has taken over."""
+
+    code, status, retryable = "lease_lost", 409, True
+
+    def __init__(self, vmid: Vmid) -> None:
+        super().__init__(f"Another worker has taken over container {vmid}.", vmid=vmid)

@@ -1,0 +1,169 @@
+"""What is the next step? A pure comparison of what is wanted with what was seen.
+
+    on       reserve-address → create-guest → put-identity → start-guest → connect-agent → send-spec
+             → (the agent's own steps) → publish-route → confirm-route → answer-dns → check-ready
+    off      stop-guest
+    deleting withdraw-route → stop-guest → destroy-guest → release-address → forget
+
+Invariants: nothing is done to a guest that does not carry our mark; the route goes before the guest, and the guest
+before the address; a step is named here only while its effect is missing, so taking it twice is as good as once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from zlh_api.containers.model import Guest, Power
+from zlh_common.schema.status import StepState
+
+
+class Do(StrEnum):
+    """A step that somebody must take now."""
+
+    RESERVE_ADDRESS = "reserve-address"
+    CREATE_GUEST = "create-guest"
+    PUT_IDENTITY = "put-identity"
+    START_GUEST = "start-guest"
+    SEND_SPEC = "send-spec"
+    PUBLISH_ROUTE = "publish-route"
+    CONFIRM_ROUTE = "confirm-route"
+    CHECK_READY = "check-ready"
+    STOP_GUEST = "stop-guest"
+    WITHDRAW_ROUTE = "withdraw-route"
+    DESTROY_GUEST = "destroy-guest"
+    RELEASE_ADDRESS = "release-address"
+    FORGET = "forget"
+
+
+class Await(StrEnum):
+    """A step that takes place elsewhere; whoever takes it wakes us."""
+
+    CONNECT_AGENT = "connect-agent"
+    INSTALL = "install"
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """Everything is as it is wanted."""
+
+
+SETTLED = Settled()
+Next = Do | Await | Settled
+
+ANSWER_DNS = "answer-dns"
+PROVISIONING_STEPS: tuple[str, ...] = (
+    Do.RESERVE_ADDRESS,
+    Do.CREATE_GUEST,
+    Do.PUT_IDENTITY,
+    Do.START_GUEST,
+    Await.CONNECT_AGENT,
+    Do.SEND_SPEC,
+    Do.PUBLISH_ROUTE,
+    Do.CONFIRM_ROUTE,
+    ANSWER_DNS,
+    Do.CHECK_READY,
+)
+DELETION_STEPS: tuple[str, ...] = (
+    Do.WITHDRAW_ROUTE,
+    Do.STOP_GUEST,
+    Do.DESTROY_GUEST,
+    Do.RELEASE_ADDRESS,
+    Do.FORGET,
+)
+
+
+def first_steps() -> list[tuple[str, StepState]]:
+    """Return the steps ahead of a new container. No DNS provider is configured yet, so that link is skipped."""
+    return [(str(name), StepState.SKIPPED if name == ANSWER_DNS else StepState.PENDING) for name in PROVISIONING_STEPS]
+
+
+class Route(StrEnum):
+    """How far the container's file is on its way through the proxy."""
+
+    ABSENT = "absent"
+    # There is a file, and it is not what we would write now.
+    STALE = "stale"
+    # The file is right; the proxy has not been seen to use it.
+    WRITTEN = "written"
+    CONFIRMED = "confirmed"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What the row asks for."""
+
+    power: Power
+    is_deleting: bool
+    spec_generation: int
+    is_restart_due: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What was found when looking just now."""
+
+    has_address: bool
+    guest: Guest
+    has_identity: bool
+    is_agent_online: bool
+    accepted_generation: int
+    observed_generation: int
+    route: Route
+    is_proved: bool
+
+
+def decide_next(wanted: Wanted, seen: Seen) -> Next:
+    """Return the next step, or SETTLED."""
+    if wanted.is_deleting:
+        return _next_of_deletion(seen)
+    if wanted.power is Power.OFF:
+        return Do.STOP_GUEST if seen.guest is Guest.RUNNING else SETTLED
+    return _next_of_guest(wanted, seen) or _next_of_agent(wanted, seen) or _next_of_route(seen) or SETTLED
+
+
+def _next_of_deletion(seen: Seen) -> Next:
+    if seen.route is not Route.ABSENT:
+        return Do.WITHDRAW_ROUTE
+    if seen.guest is Guest.RUNNING:
+        return Do.STOP_GUEST
+    if seen.guest is Guest.STOPPED:
+        return Do.DESTROY_GUEST
+    # A foreign guest stands where ours was: ours is gone, and the stranger is none of our business.
+    return Do.RELEASE_ADDRESS if seen.has_address else Do.FORGET
+
+
+def _next_of_guest(wanted: Wanted, seen: Seen) -> Next | None:
+    if not seen.has_address:
+        return Do.RESERVE_ADDRESS
+    # On a foreign guest the step refuses, which is how its name reaches people.
+    if seen.guest in {Guest.ABSENT, Guest.FOREIGN}:
+        return Do.CREATE_GUEST
+    if seen.guest is Guest.RUNNING:
+        return Do.STOP_GUEST if wanted.is_restart_due else None
+    return Do.START_GUEST if seen.has_identity else Do.PUT_IDENTITY
+
+
+def _next_of_agent(wanted: Wanted, seen: Seen) -> Next | None:
+    if not seen.is_agent_online:
+        return Await.CONNECT_AGENT
+    if seen.accepted_generation < wanted.spec_generation:
+        return Do.SEND_SPEC
+    if seen.observed_generation < wanted.spec_generation:
+        return Await.INSTALL
+    return None
+
+
+def _next_of_route(seen: Seen) -> Next | None:
+    match seen.route:
+        case Route.ABSENT | Route.STALE:
+            return Do.PUBLISH_ROUTE
+        case Route.WRITTEN:
+            return Do.CONFIRM_ROUTE
+        case Route.CONFIRMED:
+            return None if seen.is_proved else Do.CHECK_READY
+
+
+def retry_delay_s(attempts: int) -> float:
+    """Return how long to wait after the n-th failure in a row (from 1): half a second, doubled up to a minute."""
+    return float(min(60.0, 0.5 * 2 ** min(max(attempts - 1, 0), 10)))

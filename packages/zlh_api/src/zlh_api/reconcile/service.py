@@ -1,0 +1,269 @@
+"""The loop: claim what is due, look, decide, take one step, write it down, and look again.
+
+Nothing is kept in memory between two steps but the claim, so a worker may die at any line: its lease runs out, another
+takes over, and finds by looking what is done and what is not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from datetime import timedelta
+from uuid import uuid4
+
+import structlog
+
+from zlh_api.containers import store as containers
+from zlh_api.containers.model import Container
+from zlh_api.database.pool import Database, DatabaseUnavailable
+from zlh_api.drivers.port import ContainerDriver
+from zlh_api.reconcile import store
+from zlh_api.reconcile.model import Claim, LeaseLost
+from zlh_api.reconcile.plan import (
+    DELETION_STEPS,
+    PROVISIONING_STEPS,
+    Await,
+    Do,
+    Next,
+    Seen,
+    Settled,
+    Wanted,
+    decide_next,
+    retry_delay_s,
+)
+from zlh_api.reconcile.steps import Steps
+from zlh_common.clock import Clock
+from zlh_common.errors import ZlhError
+from zlh_common.schema.status import Connection
+
+log = structlog.get_logger()
+# Each container is looked at this often even if nobody says that anything has changed.
+DRIFT_S = 30.0
+POLL_S = 1.0
+RENEW_S = store.LEASE_S / 3
+STEP_TIMEOUT_S = 120.0
+# How long the agent of a started guest may stay silent before that is an error to show.
+CONNECT_TIMEOUT = timedelta(seconds=20)
+WORKERS = 16
+RETRY_AFTER_DROP_S = 1.0
+
+
+class AgentSilent(ZlhError):
+    """The guest runs, and its agent does not speak to us."""
+
+    code, status, retryable = "agent_silent", 504, True
+
+    def __init__(self, waited: timedelta) -> None:
+        super().__init__(f"The guest runs, but its agent has not answered for {waited.total_seconds():.0f} s.")
+
+
+class StepTimedOut(ZlhError):
+    """A step took longer than it may."""
+
+    code, status, retryable = "step_timed_out", 504, True
+
+    def __init__(self) -> None:
+        super().__init__(f"The step took longer than {STEP_TIMEOUT_S:.0f} s and was given up; it is tried again.")
+
+
+class StepBroke(ZlhError):
+    """A step failed in a way that nobody foresaw; the log has the details."""
+
+    code, status, retryable = "step_broke", 500, True
+
+    def __init__(self, kind: str) -> None:
+        super().__init__(f"The step broke ({kind}); it is tried again. The details are in the API's log.")
+
+
+class Reconciler:
+    """One of any number of workers' homes; all of them share the database and nothing else."""
+
+    def __init__(self, database: Database, driver: ContainerDriver, steps: Steps, clock: Clock) -> None:
+        self._database = database
+        self._driver = driver
+        self._steps = steps
+        self._clock = clock
+        self._holder = uuid4()
+        self._due = asyncio.Event()
+        self._working = 0
+
+    def wake(self, _payload: str = "") -> None:
+        """Look for due containers now."""
+        self._due.set()
+
+    async def run(self) -> None:
+        """Work for ever; what is under way when this is cancelled is given back."""
+        async with asyncio.TaskGroup() as group:
+            while True:
+                self._due.clear()
+                for claim in await self._claim():
+                    self._working += 1
+                    group.create_task(self._work(claim))
+                try:
+                    async with asyncio.timeout(POLL_S):
+                        await self._due.wait()
+                except TimeoutError:
+                    continue
+
+    async def _claim(self) -> list[Claim]:
+        # Claiming more than can be worked on would only hold leases.
+        if self._working >= WORKERS:
+            return []
+        try:
+            async with self._database.connection() as connection:
+                return await store.claim_due(connection, holder=self._holder, limit=WORKERS - self._working)
+        except DatabaseUnavailable:
+            log.warning("reconcile.database_away")
+            return []
+
+    async def _work(self, claim: Claim) -> None:
+        """Work on one claim until it waits or is settled, then give it back."""
+        wake_in_s = 0.0
+        try:
+            async with asyncio.TaskGroup() as group:
+                renewal = group.create_task(self._renew_for_ever(claim))
+                wake_in_s = await self._reconcile(claim)
+                renewal.cancel()
+        except* (LeaseLost, DatabaseUnavailable) as errors:
+            wake_in_s = RETRY_AFTER_DROP_S
+            log.warning("reconcile.dropped", vmid=claim.vmid, error=str(errors.exceptions[0]))
+        finally:
+            self._working -= 1
+            await asyncio.shield(self._give_back(claim, wake_in_s))
+            self._due.set()
+
+    async def _give_back(self, claim: Claim, wake_in_s: float) -> None:
+        try:
+            async with self._database.connection() as connection:
+                await store.release(connection, claim, wake_in_s=wake_in_s)
+        except (LeaseLost, DatabaseUnavailable):
+            # Forgotten, lost, or left to run out: all of them are somebody else's from here on.
+            return
+
+    async def _renew_for_ever(self, claim: Claim) -> None:
+        while True:
+            await asyncio.sleep(RENEW_S)
+            async with self._database.connection() as connection:
+                await store.renew(connection, claim)
+
+    async def _reconcile(self, claim: Claim) -> float:
+        """Take steps until there is none to take; return after how many seconds to look again."""
+        while True:
+            async with self._database.connection() as connection:
+                container = await containers.find_by_owner(connection, claim.owner)
+            if container is None:
+                return DRIFT_S
+            try:
+                seen = await self._observe(claim, container)
+            except ZlhError as error:
+                return await self._fail(claim, container, "observe", error)
+            following = decide_next(_wanted(container), seen)
+            match following:
+                case Settled():
+                    await self._settle(claim, container)
+                    return DRIFT_S
+                case Await():
+                    return await self._await(claim, container, following)
+                case Do():
+                    error_delay_s = await self._take(claim, container, following)
+                    if error_delay_s is not None:
+                        return error_delay_s
+                    if following is Do.FORGET:
+                        log.info("container.forgotten", vmid=claim.vmid)
+                        return DRIFT_S
+
+    async def _observe(self, claim: Claim, container: Container) -> Seen:
+        guest = await self._driver.observe(container.owner, container.vmid)
+        if guest is not container.guest:
+            async with self._database.connection() as connection:
+                await store.save_guest(connection, claim, guest)
+        agent = container.agent
+        return Seen(
+            has_address=container.address is not None,
+            guest=guest,
+            has_identity=self._steps.is_identity_good(container),
+            is_agent_online=container.connection is Connection.ONLINE,
+            accepted_generation=agent.spec_generation if agent else 0,
+            observed_generation=agent.observed_generation if agent else 0,
+            route=await self._steps.observe_route(container),
+            is_proved=container.provisioned_at is not None,
+        )
+
+    async def _take(self, claim: Claim, container: Container, step: Do) -> float | None:
+        """Take one step and write down how it went; return the delay after a failure, None after success."""
+        async with self._database.transaction() as connection:
+            await store.journal_start(connection, claim, step, follows=_is_listed(container, step))
+        began = time.monotonic()
+        try:
+            async with asyncio.timeout(STEP_TIMEOUT_S):
+                await self._steps.take(step, claim, container)
+        except LeaseLost:
+            raise
+        except ZlhError as error:
+            return await self._fail(claim, container, step, error)
+        except TimeoutError:
+            return await self._fail(claim, container, step, StepTimedOut())
+        except Exception as error:
+            log.exception("step.broke", vmid=container.vmid, step=step)
+            return await self._fail(claim, container, step, StepBroke(type(error).__name__))
+        log.info("step.done", vmid=container.vmid, step=step, seconds=round(time.monotonic() - began, 4))
+        if step is not Do.FORGET:
+            async with self._database.transaction() as connection:
+                await store.journal_done(connection, claim, step)
+                if container.attempts:
+                    await store.save_attempts(connection, claim, 0)
+        return None
+
+    async def _await(self, claim: Claim, container: Container, step: Await) -> float:
+        """Write down what is waited for; whoever brings it wakes us."""
+        if step is Await.INSTALL:
+            # The agent's own steps tell how far it is.
+            async with self._database.transaction() as connection:
+                await store.journal_done(connection, claim, Do.SEND_SPEC)
+            return DRIFT_S
+        async with self._database.transaction() as connection:
+            started_at = await store.journal_start(connection, claim, step, follows=_is_listed(container, step))
+        waited = self._clock.now() - started_at
+        if waited > CONNECT_TIMEOUT:
+            return await self._fail(claim, container, step, AgentSilent(waited))
+        return (CONNECT_TIMEOUT - waited).total_seconds() + 0.1
+
+    async def _fail(self, claim: Claim, container: Container, step: str, error: ZlhError) -> float:
+        attempts = container.attempts + 1
+        delay_s = retry_delay_s(attempts)
+        log.warning(
+            "step.failed",
+            vmid=container.vmid,
+            step=step,
+            code=error.code,
+            error=error.detail,
+            attempts=attempts,
+            retry_in_s=delay_s,
+        )
+        async with self._database.transaction() as connection:
+            await store.journal_start(connection, claim, step, follows=False)
+            await store.journal_failed(
+                connection, claim, step, code=error.code, message=error.detail, output=error.data.get("output")
+            )
+            await store.save_attempts(connection, claim, attempts)
+        return delay_s
+
+    async def _settle(self, claim: Claim, container: Container) -> None:
+        async with self._database.transaction() as connection:
+            await store.journal_settled(connection, claim)
+            if container.attempts:
+                await store.save_attempts(connection, claim, 0)
+
+
+def _wanted(container: Container) -> Wanted:
+    return Wanted(
+        power=container.power,
+        is_deleting=container.is_deleting,
+        spec_generation=container.spec_generation,
+        is_restart_due=container.restart_done < container.restart_wanted,
+    )
+
+
+def _is_listed(container: Container, step: Next) -> bool:
+    """Tell whether a step stands in the list that the container is working off, so that what precedes it is done."""
+    return str(step) in (DELETION_STEPS if container.is_deleting else PROVISIONING_STEPS)

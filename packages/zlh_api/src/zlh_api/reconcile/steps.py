@@ -1,0 +1,209 @@
+"""How each step is taken. Every method is idempotent: it will be called again after a crash at any line."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+import asyncpg
+
+from zlh_api.agents.authority import Authority
+from zlh_api.agents.client import AgentAddress, AgentClient
+from zlh_api.containers.model import Container
+from zlh_api.database.pool import Database
+from zlh_api.drivers.port import ContainerDriver, GuestPlan, Identity
+from zlh_api.edge.port import Proxy, RouteDirectory
+from zlh_api.edge.traefik_file import ProxySetting, RouteFile, RouteWish, file_name, parse_mark, render_route_file
+from zlh_api.reconcile import store
+from zlh_api.reconcile.addresses import candidate_addresses
+from zlh_api.reconcile.model import Claim
+from zlh_api.reconcile.plan import Do, Route
+from zlh_common.clock import Clock
+from zlh_common.errors import ZlhError
+from zlh_common.names import render_host
+from zlh_common.schema.spec import AgentSpec
+
+# How long an address rests before another container may have it.
+REST_S = 60.0
+# An identity is replaced when it has less than this left.
+IDENTITY_MARGIN = timedelta(days=30)
+
+
+class NoAddressFree(ZlhError):
+    """Every address of the block is taken or resting."""
+
+    code, status, retryable = "no_address_free", 503, True
+
+    def __init__(self, block: str) -> None:
+        super().__init__(f"No address of {block} is free; delete containers or configure a larger block.", block=block)
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What the steps act through."""
+
+    database: Database
+    driver: ContainerDriver
+    authority: Authority
+    agents: AgentClient
+    routes: RouteDirectory
+    proxy: Proxy
+    clock: Clock
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the steps need to know of this installation."""
+
+    address_block: str
+    # Tells this installation's addresses from another's on the same machine.
+    installation: str
+    agent_port: int
+    trusted_root: Path
+    proxy: ProxySetting
+
+
+class Steps:
+    """Takes one step of one claimed container."""
+
+    def __init__(self, ports: Ports, settings: Settings) -> None:
+        self._ports = ports
+        self._settings = settings
+        self._taken_by: dict[Do, Callable[[Claim, Container], Awaitable[None]]] = {
+            Do.RESERVE_ADDRESS: self._reserve_address,
+            Do.CREATE_GUEST: self._create_guest,
+            Do.PUT_IDENTITY: self._put_identity,
+            Do.START_GUEST: self._start_guest,
+            Do.SEND_SPEC: self._send_spec,
+            Do.PUBLISH_ROUTE: self._publish_route,
+            Do.CONFIRM_ROUTE: self._confirm_route,
+            Do.CHECK_READY: self._check_ready,
+            Do.STOP_GUEST: self._stop_guest,
+            Do.WITHDRAW_ROUTE: self._withdraw_route,
+            Do.DESTROY_GUEST: self._destroy_guest,
+            Do.RELEASE_ADDRESS: self._release_address,
+            Do.FORGET: self._forget,
+        }
+
+    async def take(self, step: Do, claim: Claim, container: Container) -> None:
+        """Take the step; raise a ZlhError that says why not."""
+        await self._taken_by[step](claim, container)
+
+    def route_file(self, container: Container) -> RouteFile:
+        """Return the file that the proxy should have for a container with an address."""
+        assert container.address is not None
+        wish = RouteWish(
+            owner=container.owner,
+            host=container.host,
+            address=container.address,
+            ports=tuple(exposure.port for exposure in container.exposures),
+        )
+        return render_route_file(wish, self._settings.proxy)
+
+    async def observe_route(self, container: Container) -> Route:
+        """Return how far the container's file is."""
+        present = await self._ports.routes.fetch(file_name(container.host))
+        if present is None:
+            return Route.ABSENT
+        if container.is_deleting or container.address is None:
+            return Route.STALE if parse_mark(present) == container.owner else Route.ABSENT
+        wanted = self.route_file(container)
+        if present != wanted.text:
+            return Route.STALE
+        return Route.CONFIRMED if container.route_confirmed == wanted.digest else Route.WRITTEN
+
+    def is_identity_good(self, container: Container) -> bool:
+        """Tell whether the identity that was put in lasts."""
+        expires_at = container.identity_expires_at
+        return expires_at is not None and expires_at - self._ports.clock.now() > IDENTITY_MARGIN
+
+    async def _reserve_address(self, claim: Claim, _container: Container) -> None:
+        settings = self._settings
+        async with self._ports.database.connection() as connection:
+            unusable = await store.fetch_unusable_addresses(connection)
+        start = int.from_bytes(hashlib.sha256(settings.installation.encode()).digest()[:4], "big") + claim.vmid
+        for address in candidate_addresses(settings.address_block, start=start, unusable=unusable):
+            if not await self._ports.driver.is_address_free(address):
+                continue
+            try:
+                async with self._ports.database.transaction() as connection:
+                    await store.save_address(connection, claim, address)
+            except asyncpg.UniqueViolationError:
+                # Another worker was faster; the next address is as good.
+                continue
+            return
+        raise NoAddressFree(settings.address_block)
+
+    async def _create_guest(self, _claim: Claim, container: Container) -> None:
+        await self._ports.driver.ensure_created(_plan(container))
+
+    async def _put_identity(self, claim: Claim, container: Container) -> None:
+        ports = self._ports
+        issued = ports.authority.issue_agent(container.owner)
+        identity = Identity(
+            certificate=issued.certificate,
+            private_key=issued.private_key,
+            client_ca=ports.authority.api_ca,
+            trusted_root=self._settings.trusted_root.read_bytes(),
+        )
+        await ports.driver.ensure_identity(_plan(container), identity)
+        async with ports.database.connection() as connection:
+            await store.save_identity(connection, claim, issued.expires_at)
+
+    async def _start_guest(self, claim: Claim, container: Container) -> None:
+        # Written before the start: a crash in between costs no second restart.
+        async with self._ports.database.connection() as connection:
+            await store.save_restart_done(connection, claim, container.restart_wanted)
+        await self._ports.driver.ensure_started(_plan(container))
+
+    async def _send_spec(self, _claim: Claim, container: Container) -> None:
+        assert container.address is not None
+        agent = AgentAddress(container.owner, container.address, self._settings.agent_port)
+        spec = AgentSpec(generation=container.spec_generation, runtimes=container.runtimes)
+        await self._ports.agents.put_spec(agent, spec)
+
+    async def _publish_route(self, _claim: Claim, container: Container) -> None:
+        await self._ports.routes.publish(self.route_file(container))
+
+    async def _confirm_route(self, claim: Claim, container: Container) -> None:
+        file = self.route_file(container)
+        await self._ports.proxy.wait_loaded(file)
+        async with self._ports.database.connection() as connection:
+            await store.save_route(connection, claim, file.digest)
+
+    async def _check_ready(self, claim: Claim, container: Container) -> None:
+        host = render_host(container.host, self._settings.proxy.domain)
+        await self._ports.proxy.check_ready(host, container.vmid)
+        async with self._ports.database.connection() as connection:
+            await store.save_proved(connection, claim)
+
+    async def _stop_guest(self, _claim: Claim, container: Container) -> None:
+        await self._ports.driver.ensure_stopped(container.owner, container.vmid)
+
+    async def _destroy_guest(self, _claim: Claim, container: Container) -> None:
+        await self._ports.driver.ensure_destroyed(container.owner, container.vmid)
+
+    async def _withdraw_route(self, claim: Claim, container: Container) -> None:
+        ports = self._ports
+        await ports.routes.withdraw(file_name(container.host), container.owner)
+        label = container.host.label
+        exposed = tuple(f"{exposure.port}-{label}" for exposure in container.exposures)
+        await ports.proxy.wait_unloaded((label, f"{label}-platform", *exposed))
+        async with ports.database.connection() as connection:
+            await store.save_route(connection, claim, None)
+
+    async def _release_address(self, claim: Claim, _container: Container) -> None:
+        async with self._ports.database.transaction() as connection:
+            await store.rest_address(connection, claim, rest_s=REST_S)
+
+    async def _forget(self, claim: Claim, _container: Container) -> None:
+        async with self._ports.database.transaction() as connection:
+            await store.delete_container(connection, claim)
+
+
+def _plan(container: Container) -> GuestPlan:
+    assert container.address is not None
+    return GuestPlan(container.owner, container.vmid, container.kind, container.address)

@@ -1,0 +1,197 @@
+"""SQL of claims and of the journal. Every write of a worker holds its fence against the row."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from zlh_api.containers.model import Guest
+from zlh_api.database.pool import Connection
+from zlh_api.reconcile.model import Claim, LeaseLost
+from zlh_common.names import OwnerMark, Vmid
+
+LEASE_S = 30
+# Steps that belong to neither list (stopping a container that stays) stand behind the others.
+LOOSE_STEP_POSITION = 100
+OUTPUT_CHARS = 4096
+
+_CLAIM = f"""
+update containers set lease_holder = $1, lease_until = now() + interval '{LEASE_S} seconds', fence = fence + 1,
+    wake_at = 'infinity'
+where owner in (
+    select owner from containers
+    where (wake_at <= now() and lease_until is null) or lease_until < now()
+    order by wake_at limit $2 for update skip locked)
+returning owner, vmid, fence
+"""
+
+
+async def claim_due(connection: Connection, *, holder: UUID, limit: int) -> list[Claim]:
+    """Take up to `limit` containers that are due, or whose worker has died."""
+    rows = await connection.fetch(_CLAIM, holder, limit)
+    return [Claim(OwnerMark(str(row["owner"])), Vmid(row["vmid"]), row["fence"]) for row in rows]
+
+
+async def renew(connection: Connection, claim: Claim) -> None:
+    """Make the lease last again; raise LeaseLost."""
+    await _fenced(connection, claim, f"lease_until = now() + interval '{LEASE_S} seconds'")
+
+
+async def release(connection: Connection, claim: Claim, *, wake_in_s: float) -> None:
+    """Give the container back. A wake that came meanwhile is earlier, so it wins. Raise LeaseLost."""
+    await _fenced(
+        connection,
+        claim,
+        "lease_holder = null, lease_until = null, wake_at = least(wake_at, now() + make_interval(secs => $3))",
+        wake_in_s,
+    )
+
+
+async def save_address(connection: Connection, claim: Claim, address: str | None) -> None:
+    """Write which address the container has; asyncpg.UniqueViolationError where another has it."""
+    await _fenced(connection, claim, "address = $3::text::inet", address)
+
+
+async def rest_address(connection: Connection, claim: Claim, *, rest_s: float) -> None:
+    """Take the container's address away and let it rest before anyone can get it."""
+    await connection.execute(
+        "insert into resting_addresses (address, free_from) "
+        "select address, now() + make_interval(secs => $2) from containers where owner = $1 and address is not null "
+        "on conflict (address) do update set free_from = excluded.free_from",
+        UUID(claim.owner),
+        rest_s,
+    )
+    await save_address(connection, claim, None)
+
+
+async def fetch_unusable_addresses(connection: Connection) -> set[str]:
+    """Return the addresses that are taken or resting."""
+    await connection.execute("delete from resting_addresses where free_from < now()")
+    rows = await connection.fetch(
+        "select host(address) as address from containers where address is not null "
+        "union select host(address) from resting_addresses"
+    )
+    return {row["address"] for row in rows}
+
+
+async def save_guest(connection: Connection, claim: Claim, guest: Guest) -> None:
+    """Write what was seen of the guest."""
+    await _fenced(connection, claim, "guest = $3", guest.value)
+
+
+async def save_identity(connection: Connection, claim: Claim, expires_at: datetime | None) -> None:
+    """Write until when the identity that was put in is good."""
+    await _fenced(connection, claim, "identity_expires_at = $3", expires_at)
+
+
+async def save_restart_done(connection: Connection, claim: Claim, count: int) -> None:
+    """Write that the restarts asked for so far are being carried out."""
+    await _fenced(connection, claim, "restart_done = $3", count)
+
+
+async def save_route(connection: Connection, claim: Claim, digest: str | None) -> None:
+    """Write which file the proxy was seen to use."""
+    await _fenced(connection, claim, "route_confirmed = $3", digest)
+
+
+async def save_proved(connection: Connection, claim: Claim) -> None:
+    """Write that the whole chain was proved."""
+    await _fenced(connection, claim, "provisioned_at = coalesce(provisioned_at, now())")
+
+
+async def save_attempts(connection: Connection, claim: Claim, attempts: int) -> None:
+    """Write how many failures in a row there were."""
+    await _fenced(connection, claim, "attempts = $3", attempts)
+
+
+async def delete_container(connection: Connection, claim: Claim) -> None:
+    """Delete the row, and with it all that refers to it; raise LeaseLost."""
+    done = await connection.execute(
+        "delete from containers where owner = $1 and fence = $2", UUID(claim.owner), claim.fence
+    )
+    if done != "DELETE 1":
+        raise LeaseLost(claim.vmid)
+
+
+async def journal_start(connection: Connection, claim: Claim, step: str, *, follows: bool) -> datetime:
+    """Write that a step is under way, and where it `follows` others, that those are done; return when it started."""
+    await _fenced(connection, claim, "owner = owner")
+    if follows:
+        await connection.execute(
+            "update steps set state = 'done', finished_at = coalesce(finished_at, now()), code = null, message = null "
+            "where owner = $1 and state in ('pending', 'running', 'failed') "
+            "and (position < (select position from steps where owner = $1 and name = $2) or position = $3)",
+            UUID(claim.owner),
+            step,
+            LOOSE_STEP_POSITION,
+        )
+    started: datetime = await connection.fetchval(
+        "insert into steps as s (owner, position, name, state, started_at) values ($1, $3, $2, 'running', now()) "
+        "on conflict (owner, name) do update set "
+        "started_at = case when s.state = 'running' then s.started_at else now() end, state = 'running', "
+        "finished_at = null "
+        "returning started_at",
+        UUID(claim.owner),
+        step,
+        LOOSE_STEP_POSITION,
+    )
+    return started
+
+
+async def journal_done(connection: Connection, claim: Claim, step: str) -> None:
+    """Write that a step is done."""
+    await _journal(connection, claim, step, "done")
+
+
+async def journal_failed(
+    connection: Connection, claim: Claim, step: str, *, code: str, message: str, output: str | None
+) -> None:
+    """Write that a step failed, and why."""
+    tail = output[-OUTPUT_CHARS:] if output else None
+    await _journal(connection, claim, step, "failed", code=code, message=message, output=tail)
+
+
+async def journal_settled(connection: Connection, claim: Claim) -> None:
+    """Write that nothing is left to do."""
+    await _fenced(connection, claim, "owner = owner")
+    await connection.execute(
+        "update steps set state = 'done', finished_at = coalesce(finished_at, now()), code = null, message = null "
+        "where owner = $1 and (state in ('running', 'failed') or (state = 'pending' and "
+        "(select power = 'on' from containers where owner = $1)))",
+        UUID(claim.owner),
+    )
+
+
+async def _journal(
+    connection: Connection,
+    claim: Claim,
+    step: str,
+    state: str,
+    *,
+    code: str | None = None,
+    message: str | None = None,
+    output: str | None = None,
+) -> None:
+    await _fenced(connection, claim, "owner = owner")
+    await connection.execute(
+        "update steps set state = $3, finished_at = now(), code = $4, message = $5, output = $6 "
+        "where owner = $1 and name = $2",
+        UUID(claim.owner),
+        step,
+        state,
+        code,
+        message,
+        output,
+    )
+
+
+async def _fenced(connection: Connection, claim: Claim, assignment: str, *values: Any) -> None:
+    done = await connection.execute(
+        f"update containers set {assignment} where owner = $1 and fence = $2",
+        UUID(claim.owner),
+        claim.fence,
+        *values,
+    )
+    if done != "UPDATE 1":
+        raise LeaseLost(claim.vmid)

@@ -1,0 +1,99 @@
+"""The gate in front of every endpoint: which host was asked, who calls, where from, and may they."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from aiohttp import web
+
+from zlh_api.containers.model import Container
+from zlh_api.customers.model import Caller
+from zlh_api.web.endpoint import Endpoint, Policy
+from zlh_api.web.session_cookie import SessionCookie
+from zlh_common.errors import NotFound, ZlhError
+from zlh_common.names import PLATFORM_PATH, Vmid, is_label
+
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class OriginRefused(ZlhError):
+    """A page of another origin may not act for the signed-in user."""
+
+    code, status = "origin_refused", 403
+
+    def __init__(self, origin: str | None) -> None:
+        super().__init__(
+            f"Requests with the session cookie must come from the portal's own pages, not from {origin or 'nowhere'}. "
+            "Programs send a bearer token instead."
+        )
+
+
+class RoleMissing(ZlhError):
+    """The caller may see this and not change it."""
+
+    code, status = "role_missing", 403
+
+    def __init__(self) -> None:
+        super().__init__("You may look at this container, not change it; ask an owner for the role of a member.")
+
+
+class _Callers(Protocol):
+    async def identify(self, *, bearer: str | None, cookie: str | None) -> Caller: ...
+
+
+class _Containers(Protocol):
+    async def find_visible(self, caller: Caller, vmid: Vmid) -> Container: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """Carries out the policy of an endpoint."""
+
+    callers: _Callers
+    containers: _Containers
+    cookie: SessionCookie
+    # Exact origins of our own pages.
+    origins: frozenset[str]
+
+    async def pass_through(self, endpoint: Endpoint, request: web.Request) -> tuple[Caller | None, Container | None]:
+        """Return who calls and which container they mean; raise where the policy says no."""
+        self._check_host(request)
+        self._check_origin(endpoint, request)
+        if endpoint.policy is Policy.PUBLIC:
+            return None, None
+        caller = await self.callers.identify(bearer=_bearer(request), cookie=self.cookie.read(request))
+        if endpoint.policy is Policy.SIGNED_IN:
+            return caller, None
+        container = await self.containers.find_visible(caller, parse_vmid(request.match_info["vmid"]))
+        if endpoint.policy is Policy.CHANGE_CONTAINER and not caller.may_change(container.customer_id):
+            raise RoleMissing
+        return caller, container
+
+    def _check_host(self, request: web.Request) -> None:
+        """A container's host is the customer's: nothing of ours but /.zlh/ may be served below it, least the portal."""
+        if is_label(request.host.lower().partition(".")[0]) and not request.path.startswith(PLATFORM_PATH):
+            raise NotFound
+
+    def _check_origin(self, endpoint: Endpoint, request: web.Request) -> None:
+        """What a browser sends by itself, cookie and all, is only believed from our own pages."""
+        origin = request.headers.get("Origin")
+        is_unsafe = request.method not in SAFE_METHODS or endpoint.is_websocket
+        if not is_unsafe or _bearer(request) is not None:
+            return
+        if origin is None and self.cookie.read(request) is None:
+            return
+        if origin not in self.origins:
+            raise OriginRefused(origin)
+
+
+def parse_vmid(text: str) -> Vmid:
+    """Return the VMID in a path; raise NotFound for whatever could not be one."""
+    if not text.isascii() or not text.isdigit() or len(text) > 9 or text[0] == "0":
+        raise NotFound("container")
+    return Vmid(int(text))
+
+
+def _bearer(request: web.Request) -> str | None:
+    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
+    return token.strip() if scheme.lower() == "bearer" else None

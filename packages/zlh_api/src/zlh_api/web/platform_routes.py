@@ -1,0 +1,47 @@
+"""What the API says of itself: is it well, which version, how is it spoken to."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from aiohttp import web
+
+from zlh_api import __version__
+from zlh_api.web.endpoint import Answer, Call, Endpoint, Policy
+from zlh_api.web.openapi import render_docs, render_openapi
+from zlh_common.schema.status import PROTOCOL_VERSION
+
+# Each check returns None where the dependency is well, else what is wrong with it.
+Check = Callable[[], Awaitable[str | None]]
+
+
+def endpoints(checks: Mapping[str, Check], others: list[Endpoint]) -> list[Endpoint]:
+    """Return the endpoints of the platform itself; the document lists these and `others`."""
+
+    async def health(_call: Call) -> Answer:
+        troubles = {name: await check() for name, check in checks.items()}
+        body = {
+            "status": "degraded" if any(troubles.values()) else "ok",
+            "dependencies": {name: {"ok": trouble is None, "message": trouble} for name, trouble in troubles.items()},
+        }
+        # Without the database nothing works; without the others what runs goes on.
+        return Answer(body, status=503 if troubles.get("database") else 200, headers={"Cache-Control": "no-store"})
+
+    async def version(_call: Call) -> Answer:
+        return Answer({"version": __version__, "protocolVersion": PROTOCOL_VERSION})
+
+    async def openapi(_call: Call) -> Answer:
+        return Answer(document)
+
+    async def docs(_call: Call) -> web.Response:
+        return web.Response(text=page, content_type="text/html")
+
+    own = [
+        Endpoint("GET", "/api/healthz", Policy.PUBLIC, health, "Whether the API and what it depends on are well"),
+        Endpoint("GET", "/api/version", Policy.PUBLIC, version, "The version of the API"),
+        Endpoint("GET", "/api/openapi.json", Policy.PUBLIC, openapi, "This API as an OpenAPI document"),
+        Endpoint("GET", "/api/docs", Policy.PUBLIC, docs, "This API as a page"),
+    ]
+    document = render_openapi([*own, *others], version=__version__)
+    page = render_docs(document)
+    return own

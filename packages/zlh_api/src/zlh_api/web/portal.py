@@ -1,0 +1,80 @@
+"""The portal's built files: the page for every path that is no file, long caching for names with a hash."""
+
+from __future__ import annotations
+
+import asyncio
+import mimetypes
+from importlib.resources import files
+from pathlib import Path
+
+from aiohttp import web
+
+from zlh_api.web.endpoint import Call, Endpoint, Policy
+from zlh_common.errors import NotFound, ZlhError
+
+# xterm.js and the component library set styles at run time; scripts come from our own files alone.
+CONTENT_SECURITY_POLICY = (
+    "default-src 'self'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "connect-src 'self'; object-src 'none'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
+)
+
+
+class PortalNotBuilt(ZlhError):
+    """This installation has no built portal."""
+
+    code, status = "portal_not_built", 404
+
+    def __init__(self) -> None:
+        super().__init__("The portal is not built in this checkout; `make portal` builds it. The API works without it.")
+
+
+def default_folder() -> Path:
+    """Return where the portal's build is put."""
+    return Path(str(files("zlh_api.web"))) / "portal"
+
+
+def endpoints(folder: Path) -> list[Endpoint]:
+    """Return the endpoints that serve the build in `folder`."""
+
+    async def asset(call: Call) -> web.Response:
+        name = call.request.match_info["path"]
+        return await asyncio.to_thread(_serve_file, folder / "assets", name)
+
+    async def page(call: Call) -> web.Response:
+        if call.request.path.startswith("/api/"):
+            raise NotFound
+        return await asyncio.to_thread(_serve_path, folder, call.request.path.lstrip("/"))
+
+    return [
+        Endpoint("GET", "/assets/{path}", Policy.PUBLIC, asset, "A file of the portal"),
+        Endpoint("GET", "/{path:.*}", Policy.PUBLIC, page, "The portal"),
+    ]
+
+
+def _serve_path(folder: Path, path: str) -> web.Response:
+    """Answer with the file of this name (an icon), or with the page, which finds its own way by the path."""
+    files_at_top = {entry.name for entry in folder.glob("*") if entry.is_file()} - {"index.html"}
+    return _serve_file(folder, path) if path in files_at_top else _serve_page(folder)
+
+
+def _serve_file(folder: Path, name: str) -> web.Response:
+    """Answer with a file directly in `folder`; a name is one path component, so nothing leads out."""
+    path = folder / name
+    if "/" in name or name.startswith(".") or not path.is_file():
+        raise NotFound
+    kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
+    hashed = folder.name == "assets"
+    cache = "public, max-age=31536000, immutable" if hashed else "no-cache"
+    return web.Response(body=path.read_bytes(), content_type=kind, headers={"Cache-Control": cache})
+
+
+def _serve_page(folder: Path) -> web.Response:
+    index = folder / "index.html"
+    if not index.is_file():
+        raise PortalNotBuilt
+    return web.Response(
+        body=index.read_bytes(),
+        content_type="text/html",
+        charset="utf-8",
+        headers={"Cache-Control": "no-cache", "Content-Security-Policy": CONTENT_SECURITY_POLICY},
+    )

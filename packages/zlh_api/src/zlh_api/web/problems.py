@@ -1,0 +1,89 @@
+"""Errors on their way out: every one becomes a problem document with a stable code."""
+
+from __future__ import annotations
+
+import re
+from uuid import uuid4
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from zlh_common.errors import NotFound, ZlhError
+from zlh_common.schema.problem import PROBLEM_CONTENT_TYPE, render_problem
+
+log = structlog.get_logger()
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+RETRY_AFTER_S = "2"
+
+
+class Internal(ZlhError):
+    """Something broke in a way that nobody foresaw."""
+
+    code, status = "internal", 500
+
+    def __init__(self) -> None:
+        super().__init__("Something broke on our side. The log has it under the request id.")
+
+
+class MethodNotAllowed(ZlhError):
+    """The path exists, and not for this method."""
+
+    code, status = "method_not_allowed", 405
+
+    def __init__(self, method: str, allowed: str) -> None:
+        super().__init__(f"{method} is not offered here; {allowed} is.", allowed=allowed)
+
+
+class BodyTooLarge(ZlhError):
+    """The body is larger than this call takes."""
+
+    code, status = "body_too_large", 413
+
+    def __init__(self, limit_bytes: int) -> None:
+        super().__init__(
+            f"The body is larger than the {limit_bytes} bytes that this call takes.", limitBytes=limit_bytes
+        )
+
+
+class RequestRefused(ZlhError):
+    """The request is not one that HTTP allows here."""
+
+    code, status = "request_refused", 400
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The request is refused: {reason}.")
+
+
+def request_id_of(request: web.Request) -> str:
+    """Return the caller's request id where it is a sane one, else a new one."""
+    given = request.headers.get("X-Request-Id", "")
+    return given if _REQUEST_ID.fullmatch(given) else uuid4().hex
+
+
+def problem_response(error: ZlhError, *, request_id: str) -> web.Response:
+    """Return the answer for an error."""
+    headers = {"X-Request-Id": request_id, "Cache-Control": "no-store"}
+    if error.status == 503:
+        headers["Retry-After"] = RETRY_AFTER_S
+    if isinstance(error, MethodNotAllowed):
+        headers["Allow"] = str(error.data["allowed"])
+    return web.Response(
+        status=error.status,
+        body=msgspec.json.encode(render_problem(error, request_id=request_id)),
+        headers=headers,
+        content_type=PROBLEM_CONTENT_TYPE,
+    )
+
+
+def from_http(error: web.HTTPException, request: web.Request) -> ZlhError:
+    """Return aiohttp's own refusals in our words."""
+    match error:
+        case web.HTTPMethodNotAllowed():
+            return MethodNotAllowed(request.method, ", ".join(sorted(error.allowed_methods)))
+        case web.HTTPNotFound():
+            return NotFound()
+        case web.HTTPRequestEntityTooLarge():
+            return BodyTooLarge(request.client_max_size)
+        case _:
+            return RequestRefused(error.reason.lower())
