@@ -129,7 +129,7 @@ class VisibilityNotOffered(ZlhError):
 
     def __init__(self, visibility: str) -> None:
         super().__init__(
-            f"Ports cannot be published as {visibility} yet: sign-in at the proxy is not built. Only public is offered.",
+            f"Ports cannot be published as {visibility}: sign-in at the proxy is not built yet. Publish as public.",
             visibility=visibility,
         )
 

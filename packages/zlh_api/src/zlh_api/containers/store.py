@@ -24,7 +24,7 @@ select c.*,
         from steps s where s.owner = c.owner) as steps,
        (select coalesce(jsonb_agg(jsonb_build_object('id', e.id, 'port', e.port, 'visibility', e.visibility)
             order by e.created_at, e.id), '[]')
-        from exposures e where e.owner = c.owner) as exposures
+        from exposures e where e.owner = c.owner and (e.expires_at is null or e.expires_at > now())) as exposures
 from containers c
 """
 
