@@ -75,6 +75,7 @@ async def serve(config: AgentConfig, *, stop: asyncio.Event) -> None:
             await _run_until(stop, parts)
         finally:
             notify("STOPPING=1")
+            parts.status.close()
             await runner.cleanup()
             log.info("agent.stopped")
 

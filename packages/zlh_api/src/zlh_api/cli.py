@@ -60,7 +60,8 @@ def _add_artifacts(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     # The publisher needs tuf and zstandard, which the serving process must never load.
     from zlh_api.artifacts import commands as artifacts
 
-    artifacts.add_parser(commands)
+    parser = artifacts.add_parser(commands, folder=home() / "artifacts", keys=home() / "keys" / "artifacts")
+    parser.set_defaults(run=artifacts.run)
 
 
 def _serve(arguments: argparse.Namespace) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from aiohttp import web
+from aiohttp import WSCloseCode, web
 
 from zlh_agent.status.service import StatusService
 from zlh_common.schema.status import AgentEvent
@@ -44,7 +44,7 @@ def routes(service: StatusService) -> list[web.AbstractRouteDef]:
 async def _push(socket: web.WebSocketResponse, service: StatusService) -> None:
     """Send the newest report, again and again; a slow reader gets fewer of them, never older ones."""
     with service.watch() as changed:
-        while True:
+        while not service.is_closing:
             changed.clear()
             async with asyncio.timeout(WRITE_TIMEOUT_S):
                 await socket.send_str(encode(AgentEvent(status=service.report())).decode())
@@ -54,3 +54,4 @@ async def _push(socket: web.WebSocketResponse, service: StatusService) -> None:
                     await changed.wait()
             except TimeoutError:
                 continue
+    await socket.close(code=WSCloseCode.GOING_AWAY, message=b"the agent goes")

@@ -22,6 +22,7 @@ class StatusService:
         self._boot_id = boot_id
         self._started_at = clock.now()
         self._watchers: set[asyncio.Event] = set()
+        self.is_closing = False
         self.spec: Callable[[], SpecView] = lambda: SpecView(0, 0, (), ())
         self.runtimes: Callable[[], tuple[InstalledRuntime, ...]] = tuple
         self.processes: Callable[[], tuple[ProcessStatus, ...]] = tuple
@@ -43,6 +44,11 @@ class StatusService:
             runtimes=self.runtimes(),
             unknown_fields=spec.unknown_fields,
         )
+
+    def close(self) -> None:
+        """End every stream: the agent goes, and nobody should wait for its answers."""
+        self.is_closing = True
+        self.note_change()
 
     def note_change(self) -> None:
         """Wake every watcher; changes before it looks are one."""
