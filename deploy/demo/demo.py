@@ -14,6 +14,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -117,9 +118,7 @@ def duration(step: dict[str, Any]) -> str:
 
 def seconds(stamp: str) -> float:
     """Return an RFC 3339 time as seconds."""
-    from datetime import datetime
-
-    return datetime.fromisoformat(stamp.replace("Z", "+00:00")).timestamp()
+    return datetime.fromisoformat(stamp).timestamp()
 
 
 def run(terminal: ClientConnection, command: str, *, until: str) -> str:
@@ -172,7 +171,7 @@ def processes_below(folder: Path) -> list[int]:
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                names = (entry / "cmdline").read_bytes() + os.readlink(entry / "cwd").encode()
+                names = (entry / "cmdline").read_bytes() + str((entry / "cwd").readlink()).encode()
             except OSError:
                 continue
             if str(folder).encode() + b"/" in names:

@@ -1,0 +1,93 @@
+"""Nothing may outlive its test: no process, no descriptor, no folder of ours, no task."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ctypes
+import gc
+import os
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+SETTLE_S = 1.5
+TEMP_PREFIXES = ("zlh-",)
+
+
+PR_SET_CHILD_SUBREAPER = 36
+
+
+def adopt_orphans() -> None:
+    """Become the parent of whatever a test's children leave behind, so that it is seen."""
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What there is at one moment."""
+
+    processes: frozenset[tuple[int, float]]
+    descriptors: frozenset[tuple[str, str]]
+    folders: frozenset[str]
+
+
+def take() -> Snapshot:
+    """Return what there is now."""
+    return Snapshot(frozenset(_processes()), frozenset(_descriptors()), frozenset(_folders()))
+
+
+def find_leaks(before: Snapshot) -> list[str]:
+    """Return what there is now and was not before; what is only on its way out gets a moment."""
+    deadline = time.monotonic() + SETTLE_S
+    while leaks := _difference(before, take()):
+        if time.monotonic() > deadline:
+            return leaks
+        gc.collect()
+        time.sleep(0.05)
+    return []
+
+
+def find_tasks() -> list[str]:
+    """Return the tasks of the running loop that nobody has ended, the asking one left out."""
+    return [repr(task) for task in asyncio.all_tasks() if task is not asyncio.current_task() and not task.done()]
+
+
+def _difference(before: Snapshot, now: Snapshot) -> list[str]:
+    processes = [f"process {pid}: {_command(pid)}" for pid, _ in now.processes - before.processes]
+    descriptors = [f"descriptor {number}: {target}" for number, target in now.descriptors - before.descriptors]
+    folders = [f"folder {folder}" for folder in now.folders - before.folders]
+    return sorted(processes + descriptors + folders)
+
+
+def _processes() -> Iterator[tuple[int, float]]:
+    """Our children and theirs, orphans included."""
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if process.status() != psutil.STATUS_ZOMBIE:
+                yield process.pid, process.create_time()
+
+
+def _descriptors() -> Iterator[tuple[str, str]]:
+    for entry in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            target = str(entry.readlink())
+            # The folder that is being listed right now, and what the runtime opens for itself once.
+            if not target.startswith(("/proc/", "anon_inode:[event", "/dev/urandom")):
+                yield entry.name, target
+
+
+def _folders() -> Iterator[str]:
+    temp = Path(os.environ.get("TMPDIR", "/tmp"))
+    for entry in temp.iterdir():
+        if entry.name.startswith(TEMP_PREFIXES):
+            yield str(entry)
+
+
+def _command(pid: int) -> str:
+    with contextlib.suppress(psutil.Error):
+        return " ".join(psutil.Process(pid).cmdline())[:200]
+    return "(gone)"
