@@ -3,26 +3,13 @@
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from zlh_common.errors import ConfigInvalid, ZlhError
+from zlh_api.listening import check_port_free
+from zlh_common.errors import ConfigInvalid
 
 DEFAULTS = {"ZLH_API_PORT": 8400, "ZLH_HTTP_PORT": 8080, "ZLH_TRAEFIK_API_PORT": 8401, "ZLH_ARTIFACTS_PORT": 8480}
-
-
-class PortInUse(ZlhError):
-    """Another program listens on a port that we need."""
-
-    code, status = "port_in_use", 500
-
-    def __init__(self, *, port: int, variable: str) -> None:
-        super().__init__(
-            f"Port {port} on 127.0.0.1 is taken by another program; end it, or choose another port with {variable}=…",
-            port=port,
-            variable=variable,
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,12 +46,7 @@ def read_ports(environment: Mapping[str, str]) -> DevPorts:
 def check_ports_free(ports: DevPorts) -> None:
     """Raise PortInUse for the first port that somebody else has."""
     for variable, port in zip(DEFAULTS, (ports.api, ports.web, ports.traefik_api, ports.artifacts), strict=True):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError as exc:
-                raise PortInUse(port=port, variable=variable) from exc
+        check_port_free("127.0.0.1", port, variable)
 
 
 def environment_ports() -> DevPorts:

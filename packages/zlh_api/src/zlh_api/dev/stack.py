@@ -18,27 +18,30 @@ import secrets
 import signal
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Protocol
 
 import aiohttp
+import structlog
 from rich.console import Console
 
 from zlh_api.app import make_driver, open_parts
 from zlh_api.config import ApiConfig, load_config
 from zlh_api.customers.service import Secret, new_api_token
 from zlh_api.database.embedded import EmbeddedPostgres
-from zlh_api.dev.child import ChildProcess
+from zlh_api.dev.child import ChildProcess, ChildSpec, end_leftovers
 from zlh_api.dev.portal_build import PortalBuildFailed, build_portal, find_sources, is_built
 from zlh_api.dev.ports import DevPorts, check_ports_free, environment_ports
 from zlh_api.dev.progress import Progress
-from zlh_api.dev.traefik import find_traefik, render_static_config
+from zlh_api.dev.traefik import TraefikProcess, TraefikSettings
 from zlh_common.errors import ZlhError
 from zlh_common.logs import configure_logs
 
+log = structlog.get_logger()
+POSTGRES_LOOK_S = 1.0
 ADMIN_EMAIL = "admin@zlh.localhost"
 CUSTOMER = "dev"
 DOMAIN = "localhost"
@@ -72,6 +75,11 @@ class Home:
     def logs(self) -> Path:
         """One log file per program."""
         return self.path / "logs"
+
+    @property
+    def children(self) -> Path:
+        """Which programs of ours run, for the start after a crash."""
+        return self.path / "children"
 
     @property
     def routes(self) -> Path:
@@ -121,10 +129,10 @@ async def run_stack(home_path: Path) -> int:
                 starting = asyncio.create_task(_start(home, ports, stack, progress))
                 if not await _finish_unless(stop, starting):
                     return 130
-            children = starting.result()
+            parts = starting.result()
             _print_welcome(console, home, time.monotonic() - began)
             async with asyncio.TaskGroup() as group:
-                keepers = [group.create_task(child.keep_running()) for child in children]
+                keepers = [group.create_task(part.supervise()) for part in parts]
                 await stop.wait()
                 for keeper in keepers:
                     keeper.cancel()
@@ -133,7 +141,7 @@ async def run_stack(home_path: Path) -> int:
     return 0
 
 
-async def _finish_unless(stop: asyncio.Event, work: asyncio.Task[list[ChildProcess]]) -> bool:
+async def _finish_unless(stop: asyncio.Event, work: asyncio.Task[list[Part]]) -> bool:
     """Wait for `work`; False where the user wanted to stop first."""
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -146,27 +154,29 @@ async def _finish_unless(stop: asyncio.Event, work: asyncio.Task[list[ChildProce
     return False
 
 
-async def _start(home: Home, ports: DevPorts, stack: AsyncExitStack, progress: Progress) -> list[ChildProcess]:
+async def _start(home: Home, ports: DevPorts, stack: AsyncExitStack, progress: Progress) -> list[Part]:
     """Bring every part up in order; each pushes its own end onto `stack`."""
+    await asyncio.to_thread(end_leftovers, home.children)
     postgres = EmbeddedPostgres(home.path / "postgres")
     stack.push_async_callback(postgres.stop)
     async with asyncio.TaskGroup() as group:
-        dsn = group.create_task(progress.step("PostgreSQL", postgres.ensure_started()))
+        address = group.create_task(progress.step("PostgreSQL", postgres.ensure_started()))
         group.create_task(progress.step("Artifacts: node and go, hashed and signed", _publish_artifacts(home)))
         group.create_task(_build_portal(home, progress))
-    config = _write_config(home, ports, dsn.result())
+    config = _write_config(home, ports, address.result().dsn)
     artifacts = _artifact_server(home, ports)
     traefik = _traefik(home, ports)
-    for child in (artifacts, traefik):
-        stack.push_async_callback(child.stop)
-        await progress.step(child.name, child.start())
+    for name, part in (("Artifact server", artifacts), ("Traefik", traefik)):
+        stack.push_async_callback(part.stop)
+        await progress.step(name, part.start())
     stack.push_async_callback(make_driver(config).ensure_all_stopped)
     api = _api(home, ports)
     stack.push_async_callback(api.stop)
-    await progress.step(api.name, api.start())
+    await progress.step("API", api.start())
     await progress.step("Login", _write_dev_file(home, ports, config))
     stack.callback(home.dev_file.unlink, missing_ok=True)
-    return [artifacts, traefik, api]
+    keeper = PostgresKeeper(postgres)
+    return [artifacts, traefik, api, keeper]
 
 
 async def _publish_artifacts(home: Home) -> None:
@@ -225,26 +235,75 @@ async def _build_portal(home: Home, progress: Progress) -> None:
         progress.note(f"{error.detail} The API works without it.")
 
 
-def _artifact_server(home: Home, ports: DevPorts) -> ChildProcess:
+class Part(Protocol):
+    """A program that must run as long as the platform does."""
+
+    async def supervise(self) -> None:
+        """Keep it running."""
+        ...
+
+
+class Service:
+    """One of our own programs: ready when a URL of it answers."""
+
+    def __init__(self, home: Home, name: str, arguments: Sequence[str], *, url: str) -> None:
+        argv = (sys.executable, "-m", "zlh_api", *arguments)
+        spec = ChildSpec(name=name, argv=argv, log_file=home.logs / f"{name}.log")
+        self._child = ChildProcess(spec, home.children)
+        self._is_ready = _answers(url)
+
+    async def start(self) -> None:
+        """Start it and return when it answers."""
+        await self._child.start()
+        try:
+            await self._child.wait_ready(self._is_ready)
+        except BaseException:
+            await self._child.stop()
+            raise
+
+    async def supervise(self) -> None:
+        """Keep it running."""
+        await self._child.supervise()
+
+    async def stop(self) -> None:
+        """End it; harmless where it never started."""
+        await self._child.stop()
+
+
+class PostgresKeeper:
+    """PostgreSQL is no child of ours (it may outlive us and be adopted), so it is looked at instead of waited for."""
+
+    def __init__(self, postgres: EmbeddedPostgres) -> None:
+        self._postgres = postgres
+
+    async def supervise(self) -> None:
+        """Start it again whenever it has gone."""
+        while True:
+            await asyncio.sleep(POSTGRES_LOOK_S)
+            try:
+                if not await self._postgres.is_running():
+                    log.warning("postgres.gone")
+                    await self._postgres.ensure_started()
+            except ZlhError as error:
+                log.warning("postgres.restart_failed", code=error.code, error=error.detail)
+
+
+def _artifact_server(home: Home, ports: DevPorts) -> Service:
+    place = ("--dir", str(home.artifacts), "--keys", str(home.artifact_keys), "--port", str(ports.artifacts))
     url = f"http://127.0.0.1:{ports.artifacts}/healthz"
-    place = ["--dir", str(home.artifacts), "--keys", str(home.artifact_keys)]
-    argv = [sys.executable, "-m", "zlh_api", "artifacts", "serve", *place, "--port", str(ports.artifacts)]
-    return ChildProcess("Artifact server", argv, log_file=home.logs / "artifacts.log", is_ready=_answers(url))
+    return Service(home, "artifacts", ("artifacts", "serve", *place), url=url)
 
 
-def _traefik(home: Home, ports: DevPorts) -> ChildProcess:
-    home.routes.mkdir(exist_ok=True)
-    config = home.path / "traefik.yml"
-    config.write_text(render_static_config(web_port=ports.web, api_port=ports.traefik_api, routes=home.routes))
-    url = f"http://127.0.0.1:{ports.traefik_api}/ping"
-    argv = [str(find_traefik()), f"--configFile={config}"]
-    return ChildProcess("Traefik", argv, log_file=home.logs / "traefik.log", is_ready=_answers(url))
+def _traefik(home: Home, ports: DevPorts) -> TraefikProcess:
+    settings = TraefikSettings(
+        state_dir=home.path / "traefik", dynamic_dir=home.routes, web_port=ports.web, api_port=ports.traefik_api
+    )
+    return TraefikProcess(settings, home.children)
 
 
-def _api(home: Home, ports: DevPorts) -> ChildProcess:
-    argv = [sys.executable, "-m", "zlh_api", "serve", "--config", str(home.config)]
+def _api(home: Home, ports: DevPorts) -> Service:
     url = f"http://127.0.0.1:{ports.api}/api/version"
-    return ChildProcess("API", argv, log_file=home.logs / "api.log", is_ready=_answers(url))
+    return Service(home, "api", ("serve", "--config", str(home.config)), url=url)
 
 
 def _answers(url: str) -> Callable[[], Awaitable[bool]]:
