@@ -7,6 +7,7 @@ clock      a clock that moves by hand
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import AsyncIterator, Iterator
 
 import pytest
@@ -16,6 +17,7 @@ from fakes.clock import FakeClock
 from guards import leaks, network, parts
 
 network.arm()
+TEMP = leaks.own_temp_folder()
 leaks.adopt_orphans()
 
 
@@ -29,6 +31,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             if parts.must_run_everything():
                 pytest.fail(f"{reason}, and nothing may be skipped here")
             pytest.skip(reason)
+
+
+def pytest_unconfigure() -> None:
+    """Remove the run's temporary files."""
+    shutil.rmtree(TEMP, ignore_errors=True)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import ctypes
 import gc
 import os
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -15,7 +16,6 @@ from pathlib import Path
 import psutil
 
 SETTLE_S = 1.5
-TEMP_PREFIXES = ("zlh-",)
 
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -24,6 +24,15 @@ PR_SET_CHILD_SUBREAPER = 36
 def adopt_orphans() -> None:
     """Become the parent of whatever a test's children leave behind, so that it is seen."""
     ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1)
+
+
+def own_temp_folder() -> Path:
+    """Give this run a folder for temporary files that nobody else on the machine writes to, and return it."""
+    folder = Path(tempfile.mkdtemp(prefix="zlht-"))
+    # Servers that tests start run as another user where the tests run as root.
+    folder.chmod(0o711)
+    tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
+    return folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +90,9 @@ def _descriptors() -> Iterator[tuple[str, str]]:
 
 
 def _folders() -> Iterator[str]:
-    temp = Path(os.environ.get("TMPDIR", "/tmp"))
-    for entry in temp.iterdir():
-        if entry.name.startswith(TEMP_PREFIXES):
+    for entry in Path(tempfile.gettempdir()).iterdir():
+        # What pytest itself keeps for tmp_path is cleared by pytest.
+        if not entry.name.startswith("pytest-"):
             yield str(entry)
 
 

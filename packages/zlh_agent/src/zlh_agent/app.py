@@ -13,6 +13,8 @@ from aiohttp import web
 
 from zlh_agent import __version__
 from zlh_agent.config import AgentConfig
+from zlh_agent.console import routes as console_routes
+from zlh_agent.console.service import TerminalService
 from zlh_agent.notify import feed_watchdog, notify
 from zlh_agent.runtimes.service import InstallSource, RuntimeService
 from zlh_agent.spec import routes as spec_routes
@@ -22,6 +24,7 @@ from zlh_agent.status import routes as status_routes
 from zlh_agent.status.service import StatusService
 from zlh_agent.web.server import build_application
 from zlh_agent.web.tls import server_context
+from zlh_agent.workspace.service import WorkspaceService
 from zlh_common.clock import SystemClock
 from zlh_common.errors import ZlhError
 
@@ -44,6 +47,7 @@ class Parts:
     spec: SpecService
     runtimes: RuntimeService
     status: StatusService
+    terminals: TerminalService
     application: web.Application
 
 
@@ -54,13 +58,32 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
     boot_id = (await asyncio.to_thread(Path("/proc/sys/kernel/random/boot_id").read_text)).strip()
     status = StatusService(clock, owner=config.owner, boot_id=boot_id)
     source = InstallSource(config.artifacts_url, config.trust.root, config.channels)
-    runtimes = RuntimeService(config.paths, source, on_change=status.note_change)
+    runtimes = RuntimeService(config.paths, source)
+    workspace = WorkspaceService(
+        config.paths,
+        user=config.terminal_user,
+        variables=config.terminal_environment,
+        runtime_paths=runtimes.path_entries,
+        runtime_variables=runtimes.variables,
+    )
+    terminals = TerminalService(
+        state_folder=config.paths.state / "terminals",
+        socket_folder=config.paths.sockets / "terminals",
+        launch=workspace.launch,
+        on_change=status.note_change,
+    )
     spec = SpecService(SpecStore(config.paths.state), runtimes, clock, on_change=status.note_change)
-    status.spec, status.runtimes = spec.view, runtimes.report
+    status.spec, status.runtimes, status.processes = spec.view, runtimes.report, terminals.statuses
+    runtimes.on_installed = workspace.refresh
     await runtimes.load()
+    await workspace.refresh()
     await spec.load()
-    application = build_application([*status_routes.routes(status), *spec_routes.routes(spec, status)])
-    yield Parts(spec, runtimes, status, application)
+    await terminals.recover()
+    routes = [*status_routes.routes(status), *spec_routes.routes(spec, status), *console_routes.routes(terminals)]
+    try:
+        yield Parts(spec, runtimes, status, terminals, build_application(routes))
+    finally:
+        terminals.detach()
 
 
 async def serve(config: AgentConfig, *, stop: asyncio.Event) -> None:
@@ -76,6 +99,7 @@ async def serve(config: AgentConfig, *, stop: asyncio.Event) -> None:
         finally:
             notify("STOPPING=1")
             parts.status.close()
+            parts.terminals.detach()
             await runner.cleanup()
             log.info("agent.stopped")
 

@@ -18,6 +18,7 @@ from zlh_agent.console import shim_wire as wire
 from zlh_agent.console.errors import ShimLost, TerminalStartFailed
 from zlh_agent.console.identity import ProcessIdentity
 from zlh_agent.console.shim import Config, render_config
+from zlh_common.names import CONTAINER_MARK
 
 START_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 5.0
@@ -67,7 +68,8 @@ def _start_shim(config: Config) -> None:
             capture_output=True,
             timeout=START_TIMEOUT_S,
             cwd="/",
-            env={},
+            # Nothing is inherited but the mark by which a container's processes are known.
+            env={CONTAINER_MARK: os.environ[CONTAINER_MARK]} if CONTAINER_MARK in os.environ else {},
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as exc:

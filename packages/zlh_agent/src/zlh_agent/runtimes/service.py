@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,11 +33,12 @@ class InstallSource:
 class RuntimeService:
     """Knows what is installed; one install of a thing at a time, across restarts too."""
 
-    def __init__(self, paths: ContainerPaths, source: InstallSource, *, on_change: Callable[[], None]) -> None:
+    def __init__(self, paths: ContainerPaths, source: InstallSource) -> None:
+        # Called when what is installed has changed, before the install counts as done.
+        self.on_installed: Callable[[], Awaitable[None]] = _nothing
         self._paths = paths
         self._source = source
         self._store = RuntimeStore(paths.runtimes)
-        self._on_change = on_change
         self._installed: list[Installed] = []
 
     async def load(self) -> None:
@@ -84,8 +85,8 @@ class RuntimeService:
             log.warning("runtime.install_failed", name=wanted.name, version=wanted.version, code=error.reason_code)
             raise
         await self._reload()
+        await self.on_installed()
         log.info("runtime.installed", name=wanted.name, version=wanted.version)
-        self._on_change()
 
     async def _reload(self) -> None:
         self._installed = await asyncio.to_thread(self._store.load)
@@ -104,3 +105,7 @@ class RuntimeService:
             downloads_dir=str(state / "downloads"),
             locks_dir=str(state / "locks"),
         )
+
+
+async def _nothing() -> None:
+    """Nobody has to hear of installs."""
