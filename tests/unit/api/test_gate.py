@@ -41,7 +41,7 @@ PUBLIC = {
     ("GET", "/.zlh/home"),
     ("GET", "/.zlh/silent"),
     ("GET", "/assets/{path}"),
-    ("GET", "/{path:.*}"),
+    ("GET", "/{path:(?!api/).*}"),
 }
 # Console input, terminals and output belong to whoever may act, so reading them is no viewer's business.
 GET_FOR_MEMBERS = {
