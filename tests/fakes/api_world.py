@@ -43,6 +43,7 @@ from zlh_common.schema.catalog import Artifact, Catalog, CatalogRuntime, Catalog
 
 PORTAL = "http://portal.localhost:8400"
 PASSWORD = "correct horse battery"
+WAIT_S = 10
 NODE = {"kind": "dev", "runtime": "node", "version": "24"}
 
 
@@ -185,12 +186,13 @@ class World:
             return rows
 
     async def wait_until(self, sql: str, *values: Any) -> None:
-        """Return once a query yields true; the test's own time limit ends the wait."""
-        while True:
-            rows = await self.fetch(sql, *values)
-            if rows and rows[0][0]:
-                return
-            await asyncio.sleep(0.01)
+        """Return once a query yields true; raise TimeoutError where it does not within ten seconds."""
+        async with asyncio.timeout(WAIT_S):
+            while True:
+                rows = await self.fetch(sql, *values)
+                if rows and rows[0][0]:
+                    return
+                await asyncio.sleep(0.01)
 
     async def wait_settled(self, owner: UUID | str) -> None:
         """Return once a container is proved and nobody works on it."""
