@@ -21,8 +21,8 @@ from zlh_api.database.pool import Database
 
 TEMPLATE = "zlh_template"
 AS_NOBODY = ("setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups")
-# Nothing in here outlives the tests, so nothing has to reach the disk.
-SETTINGS = "-c listen_addresses='' -c fsync=off -c synchronous_commit=off -c full_page_writes=off"
+# Nothing in here outlives the machine, so nothing has to reach the disk; what is committed outlives the server.
+SETTINGS = "-c listen_addresses='' -c fsync=off -c full_page_writes=off"
 
 
 @dataclass
