@@ -94,6 +94,7 @@ class World:
         self.catalog = CatalogService(CatalogSource("http://127.0.0.1:1", folder / "root.json", folder), ("stable",))
         self.catalog._catalog, self.catalog._trouble = catalog(), None
         self.containers = ContainerService(database, self.catalog, Hosting("localhost", "http", 80), self.clock)
+        self.live = LiveContainers(self.containers)
         self._opened: list[Database] = []
 
     def steps(self, database: Database) -> Steps:
@@ -142,11 +143,10 @@ class World:
     async def client(self) -> AsyncIterator[TestClient[Request, Application]]:
         """Serve the API and lend a client of it."""
         cookie = SessionCookie(has_tls=False)
-        live = LiveContainers(self.containers)
         slices = [
             *customer_routes.endpoints(self.customers, cookie),
             *catalog_routes.endpoints(self.catalog),
-            *container_routes.endpoints(self.containers, live),
+            *container_routes.endpoints(self.containers, self.live),
             *agent_routes.endpoints(self.agents, ConsoleProxy(self.agents), agent_port=7443),
         ]
         endpoints = [

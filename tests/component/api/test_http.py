@@ -370,3 +370,27 @@ async def test_the_catalog_is_the_same_for_everybody(client: Client) -> None:
     assert (await response.json())["runtimes"][0]["versions"][0]["version"] == "24.19.0"
     answer = await client.post("/api/catalog/validate", json={"runtime": "node", "version": "24"}, headers=VIEWER)
     assert await answer.json() == {"ok": True, "problems": [], "version": "24.19.0"}
+
+
+async def test_the_live_stream_shows_ones_own_changes_alone(world: World, client: Client) -> None:
+    """A watcher is told of a container that changes and of its end, and of nothing foreign."""
+    listening = asyncio.Event()
+    task = asyncio.create_task(
+        world.database.listen({"container_changed": world.live.note_change}, on_connect=listening.set)
+    )
+    try:
+        async with asyncio.timeout(WAIT_S), client.get("/api/events", headers=OWNER) as stream:
+            await listening.wait()
+            assert await stream.content.readuntil(b"\n\n") == b": connected\n\n"
+            foreign = await (await client.post(CONTAINERS, json=NODE, headers=STRANGER)).json()
+            vmid = (await create(client))["vmid"]
+            event, _, data = (await stream.content.readuntil(b"\n\n")).partition(b"\n")
+            assert event == b"event: container"
+            assert json.loads(data.removeprefix(b"data: "))["vmid"] == vmid
+            await world.fetch("delete from containers returning 1")
+            told = await stream.content.readuntil(b"\n\n")
+            assert told == b'event: container-deleted\ndata: {"vmid":%d}\n\n' % vmid
+            assert foreign["vmid"] != vmid
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
