@@ -59,6 +59,7 @@ def nothing_outlives_its_test() -> Iterator[None]:
     before = leaks.take()
     yield
     if left := leaks.find_leaks(before):
+        leaks.end_processes(before)
         pytest.fail("left behind: " + "; ".join(left))
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+BEGINNING = datetime(2026, 1, 1, tzinfo=UTC)
+
 
 class FakeClock:
-    """Starts at a round moment and stays there until it is moved."""
+    """Stands still until it is told otherwise."""
 
-    def __init__(self) -> None:
-        self._now = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    def __init__(self, now: datetime = BEGINNING) -> None:
+        self._now = now
         self._monotonic = 1000.0
 
     def now(self) -> datetime:
@@ -17,7 +19,7 @@ class FakeClock:
         return self._now
 
     def monotonic(self) -> float:
-        """Return seconds since some beginning."""
+        """Return seconds from an arbitrary zero."""
         return self._monotonic
 
     def advance(self, seconds: float) -> None:

@@ -60,6 +60,14 @@ def find_leaks(before: Snapshot) -> list[str]:
     return []
 
 
+def end_processes(before: Snapshot) -> None:
+    """Kill what was left, so that one bad test fails alone."""
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            if (process.pid, process.create_time()) not in before.processes:
+                process.kill()
+
+
 def find_tasks() -> list[str]:
     """Return the tasks of the running loop that nobody has ended, the asking one left out."""
     return [repr(task) for task in asyncio.all_tasks() if task is not asyncio.current_task() and not task.done()]
