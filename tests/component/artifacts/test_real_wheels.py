@@ -16,7 +16,7 @@ from zlh_api.artifacts.recipes import RecipeBook
 from zlh_common.runtime_choice import this_platform
 
 
-@pytest.mark.real("package index")
+@pytest.mark.real("package-index")
 @pytest.mark.timeout(300)
 def test_shipped_recipes_make_runtimes_that_run(workshop: Workshop, tmp_path: Path) -> None:
     """Fetched by hash, repacked, published, unpacked: every smoke test holds, npm and npx run, and Go compiles."""

@@ -62,7 +62,7 @@ async def test_client_gets_the_catalog_and_the_archive_that_it_names(
     catalog = await asyncio.to_thread(
         fetch_catalog,
         artifacts_url=server.url,
-        trusted_root=read_trusted_root(published.keys),
+        trusted_root=await asyncio.to_thread(read_trusted_root, published.keys),
         metadata_dir=tmp_path / "client",
     )
     artifact = catalog.runtimes[0].versions[0].artifacts[0]
@@ -113,7 +113,7 @@ async def test_client_refuses_a_rollback(server: ArtifactServer, published: Work
 async def test_start_renews_signatures_that_had_run_out(published: Workshop, tmp_path: Path) -> None:
     """A laptop that was off for a month serves a valid catalog from its first answer on."""
     past = datetime.now(UTC) - timedelta(days=30)
-    refresh_timestamp(published.tree, published.keys, now=past)
+    await asyncio.to_thread(refresh_timestamp, published.tree, published.keys, now=past)
 
     def read(url: str) -> None:
         fetch_catalog(

@@ -56,7 +56,7 @@ async def test_child_runs_with_its_own_group_log_and_record(tmp_path: Path) -> N
     assert child.pid is not None
 
     async def has_spoken() -> bool:
-        return (tmp_path / "part.log").read_text() == "hello\n"
+        return await asyncio.to_thread((tmp_path / "part.log").read_text) == "hello\n"
 
     await child.wait_ready(has_spoken)
     assert os.getpgid(child.pid) == child.pid

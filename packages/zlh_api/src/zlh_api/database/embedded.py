@@ -33,7 +33,7 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 from urllib.parse import quote
 
 import structlog
@@ -674,7 +674,8 @@ async def _read_major(bindir: Path, runner: _Runner) -> int:
 async def _run(command: tuple[str, ...], *, cwd: Path, stdin: str = "", keep: tuple[int, ...] = ()) -> tuple[int, str]:
     """Run a program to its end and return exit code and output; a cancelled caller leaves no process behind."""
     # A file and no pipe: a server that pg_ctl leaves running would hold the pipe open for ever.
-    with tempfile.TemporaryFile() as output:
+    output = await asyncio.to_thread(tempfile.TemporaryFile)
+    try:
         child = await asyncio.create_subprocess_exec(
             *command,
             cwd=cwd,
@@ -693,5 +694,11 @@ async def _run(command: tuple[str, ...], *, cwd: Path, stdin: str = "", keep: tu
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(child.pid, signal.SIGKILL)
                 await child.wait()
-        output.seek(0)
-        return child.returncode or 0, output.read(1_000_000).decode(errors="replace")
+        return child.returncode or 0, await asyncio.to_thread(_read_from_start, output)
+    finally:
+        output.close()
+
+
+def _read_from_start(file: IO[bytes]) -> str:
+    file.seek(0)
+    return file.read(1_000_000).decode(errors="replace")
