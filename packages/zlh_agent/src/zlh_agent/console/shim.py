@@ -50,6 +50,8 @@ else:
 MAX_CONFIG_BYTES = 64 * 1024
 # An agent, the one that replaces it, and somebody who looks; more would be a mistake.
 MAX_PEERS = 4
+# The kernel gives at most this much of a terminal at once; less means that it has no more for now.
+PTY_READ_BYTES = 4095
 # What a peer may leave unread of what it has asked for, before it is cut off. Doorbells never add up to this.
 MAX_UNREAD_BYTES = 256 * 1024
 # After a child has ended, its terminal holds a few KiB at most; a surviving grandchild could go on for ever.
@@ -197,7 +199,7 @@ class Shim:
             while filled < BLOCK_BYTES:
                 count = os.readv(child.master, [self._block[filled:]])
                 filled += count
-                if count == 0:
+                if count < PTY_READ_BYTES:
                     break
         except BlockingIOError:
             pass
