@@ -121,7 +121,7 @@ class World:
     async def reconciler(self, database: Database | None = None) -> AsyncIterator[asyncio.Task[None]]:
         """Run one reconciler, woken by the database, for the length of the block; yields its task."""
         database = database or self.database
-        made = Reconciler(database, self.driver, self.steps(database), self.clock)
+        made = Reconciler(database, self.driver, self.steps(database))
         tasks = [
             asyncio.create_task(made.run()),
             asyncio.create_task(database.listen({"container_due": made.wake}, on_connect=made.wake)),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from uuid import uuid4
 
 import asyncpg
@@ -109,7 +109,8 @@ async def test_every_write_of_a_worker_that_lost_its_lease_is_refused(world: Wor
             lambda: store.save_restart_done(connection, old, 5),
             lambda: store.save_route(connection, old, "digest"),
             lambda: store.save_proved(connection, old),
-            lambda: store.save_attempts(connection, old, 3),
+            lambda: store.count_failure(connection, old),
+            lambda: store.forget_failures(connection, old),
             lambda: store.delete_container(connection, old),
             lambda: store.journal_start(connection, old, "create-guest", follows=True),
             lambda: store.journal_done(connection, old, "create-guest"),
@@ -121,7 +122,7 @@ async def test_every_write_of_a_worker_that_lost_its_lease_is_refused(world: Wor
                 await write()
         assert await world.fetch("select * from containers") == before
         assert await world.fetch("select * from steps order by position") == steps
-        await store.save_attempts(connection, new, 1)
+        assert await store.count_failure(connection, new) == 1
 
 
 async def test_a_release_of_an_address_by_an_old_worker_is_undone(world: World) -> None:
@@ -157,6 +158,29 @@ async def test_a_released_container_sleeps_as_long_as_it_was_told(world: World) 
         await store.release(connection, held, wake_in_s=3600)
     assert await claim(world.database) == []
     assert (await world.fetch("select wake_at - now() > interval '59 minutes' from containers"))[0][0]
+
+
+async def test_after_a_failure_no_wake_is_heard_but_a_customers_wish(world: World) -> None:
+    """An agent that reports all the time does not make a failing step be tried all the time."""
+    (owner,) = await add(world)
+    (held,) = await claim(world.database)
+    async with world.database.connection() as connection:
+        await store.release(connection, held, wake_in_s=60, hold_s=60)
+        await connection.execute("update containers set wake_at = now()")
+    assert await claim(world.database) == []
+    async with world.database.connection() as connection:
+        await containers.update_power(connection, owner, Power.OFF)
+    assert [claimed.owner for claimed in await claim(world.database)] == [owner]
+
+
+async def test_a_wish_during_work_that_fails_is_followed_at_once(world: World) -> None:
+    """The failure was about what was wished before."""
+    (owner,) = await add(world)
+    (held,) = await claim(world.database)
+    async with world.database.connection() as connection:
+        await containers.mark_deleting(connection, owner)
+        await store.release(connection, held, wake_in_s=60, hold_s=60)
+    assert [claimed.owner for claimed in await claim(world.database)] == [owner]
 
 
 async def test_deleting_the_row_deletes_all_that_refers_to_it(world: World) -> None:
@@ -212,11 +236,11 @@ async def test_a_step_that_runs_keeps_its_start(world: World) -> None:
     await add(world)
     (held,) = await claim(world.database)
     async with world.database.connection() as connection:
-        first = await store.journal_start(connection, held, "connect-agent", follows=True)
-        again = await store.journal_start(connection, held, "connect-agent", follows=True)
-        assert again == first
+        assert not await store.journal_start(connection, held, "connect-agent", follows=True)
+        await asyncio.sleep(0.01)
+        assert await store.journal_start(connection, held, "connect-agent", follows=True) >= timedelta(seconds=0.01)
         await store.journal_failed(connection, held, "connect-agent", code="x", message="y", output=None)
-        assert await store.journal_start(connection, held, "connect-agent", follows=True) > first
+        assert not await store.journal_start(connection, held, "connect-agent", follows=True)
 
 
 async def test_a_row_comes_back_as_it_was_written(world: World) -> None:
@@ -230,7 +254,7 @@ async def test_a_row_comes_back_as_it_was_written(world: World) -> None:
         await store.save_identity(connection, held, expires_at)
         await store.save_restart_done(connection, held, 3)
         await store.save_route(connection, held, "digest")
-        await store.save_attempts(connection, held, 2)
+        assert [await store.count_failure(connection, held) for _ in range(2)] == [1, 2]
         await store.save_proved(connection, held)
         found = await containers.find_by_vmid(connection, held.vmid)
     assert found is not None

@@ -13,9 +13,10 @@ from fakes.api_world import WAIT_S, World
 from fakes.driver import FakeGuest
 from zlh_api.containers import store as containers
 from zlh_api.containers.model import Power
-from zlh_api.drivers.port import GuestFailed
+from zlh_api.drivers.port import GuestFailed, GuestPlan
 from zlh_api.edge.port import RouteNotLoaded
 from zlh_api.reconcile.plan import DELETION_STEPS, first_steps
+from zlh_api.reconcile.service import TAKES_BEFORE_DOUBT
 from zlh_common.names import OwnerMark, Vmid
 from zlh_common.schema.spec import WantedRuntime
 
@@ -220,6 +221,54 @@ async def test_a_failed_step_is_shown_with_its_reason(world: World) -> None:
         await world.wait_until("select attempts = 2 from containers")
         (step,) = await world.fetch("select name, code, message from steps where state = 'failed'")
     assert (step["name"], step["code"], step["message"]) == ("create-guest", "guest_failed", BROKEN.detail)
+
+
+async def test_a_step_whose_effect_does_not_last_is_named(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A step that succeeds over and over without effect becomes a failure that is tried ever more slowly."""
+
+    async def pretend(_plan: GuestPlan) -> None:
+        world.faults.calls.append("pretend")
+
+    monkeypatch.setattr(world.driver, "ensure_started", pretend)
+    await add(world)
+    async with world.reconciler():
+        await world.wait_until("select code = 'step_without_effect' from steps where name = 'start-guest'")
+        await world.wait_until("select attempts = 2 from containers")
+    assert world.faults.calls.count("pretend") <= 3 * TAKES_BEFORE_DOUBT
+
+
+async def test_the_reason_stays_while_a_failed_step_is_tried_again(world: World) -> None:
+    """Nobody sees a container that is well between two failures of one step."""
+    owner = await add(world)
+    world.faults.fail("ensure_created", BROKEN)
+    world.faults.hang_at = CREATION.index("ensure_created") + 2
+    async with world.reconciler():
+        async with asyncio.timeout(WAIT_S):
+            await world.faults.hanging.wait()
+        report = world.containers.report(await world.containers.find(Vmid(101)))
+    assert report.provisioning_error is not None
+    assert report.provisioning_error.code == BROKEN.code
+    assert owner
+
+
+async def test_addresses_that_strangers_hold_are_passed_over_however_many(world: World) -> None:
+    """Each try looks at other addresses, until the free one is found."""
+    block = [f"127.77.0.{number}" for number in range(1, 255)]
+    world.driver.taken_addresses = {*block} - {block[30]}
+    owner = await add(world)
+    async with world.reconciler():
+        await world.wait_settled(owner)
+    assert (await end_state(world))["address"] == block[30]
+
+
+async def test_a_report_that_no_longer_can_be_read_counts_as_none(world: World) -> None:
+    """What another version has kept of an agent costs nobody the view of the container."""
+    owner = await settled(world)
+    await world.fetch("update containers set agent_status = '{\"owner\": 5}'")
+    async with world.database.connection() as connection:
+        found = await containers.find_by_owner(connection, owner)
+    assert found is not None
+    assert found.agent is None
 
 
 async def test_a_foreign_guest_is_left_alone_and_named(world: World) -> None:

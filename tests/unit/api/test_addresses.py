@@ -37,10 +37,10 @@ def test_every_usable_address_is_found(block: str, start: int) -> None:
 def test_a_full_block_has_no_candidate(block: str, start: int) -> None:
     """Nothing is offered where everything is taken."""
     every = {str(address) for address in ipaddress.IPv4Network(block)}
-    assert list(candidate_addresses(block, start=start, unusable=every)) == []
+    assert list(candidate_addresses(block, start=start, unusable=every, limit=64)) == []
 
 
 def test_the_count_starts_where_it_is_told() -> None:
     """Neighbours of one installation spread over the block instead of racing for its first address."""
-    assert next(candidate_addresses("127.77.0.0/16", start=7, unusable=())) == "127.77.0.7"
-    assert next(candidate_addresses("127.77.0.0/16", start=65536 + 7, unusable=())) == "127.77.0.7"
+    assert next(candidate_addresses("127.77.0.0/16", start=7, unusable=(), limit=1)) == "127.77.0.7"
+    assert next(candidate_addresses("127.77.0.0/16", start=65536 + 7, unusable=(), limit=1)) == "127.77.0.7"

@@ -133,7 +133,7 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             containers=containers,
             live=live,
             links=links,
-            reconciler=Reconciler(database, driver, steps, clock),
+            reconciler=Reconciler(database, driver, steps),
             proxy=traefik,
             endpoints=[
                 *platform_routes.endpoints(checks, slices),

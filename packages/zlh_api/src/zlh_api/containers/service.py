@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -240,19 +241,19 @@ class ContainerService:
                     raise NameTaken(wish.name) from exc
             if wish.power is not None and wish.power != container.power.value:
                 await store.update_power(connection, container.owner, Power(wish.power))
-        return self.report(await self.find(container.vmid))
+            return await self._read(connection, container)
 
     async def set_power(self, container: Container, power: Power) -> ContainerStatus:
         """Write whether the guest should run."""
         async with self._changing(container) as connection:
             await store.update_power(connection, container.owner, power)
-        return self.report(await self.find(container.vmid))
+            return await self._read(connection, container)
 
     async def restart(self, container: Container) -> ContainerStatus:
         """Write that the guest should go down and come up once."""
         async with self._changing(container) as connection:
             await store.ask_restart(connection, container.owner)
-        return self.report(await self.find(container.vmid))
+            return await self._read(connection, container)
 
     async def delete(self, container: Container) -> ContainerStatus:
         """Write that the container must go; asking twice changes nothing."""
@@ -260,7 +261,7 @@ class ContainerService:
             if await store.mark_deleting(connection, container.owner):
                 steps = [(name, StepState.PENDING) for name in DELETION_STEPS]
                 await store.insert_steps(connection, container.owner, steps)
-        return self.report(await self.find(container.vmid))
+            return await self._read(connection, container)
 
     async def publish_port(self, container: Container, wish: CreateExposure) -> Exposure:
         """Publish a port of a container."""
@@ -276,12 +277,13 @@ class ContainerService:
                 visibility=wish.visibility,
                 expires_at=expires_at,
             )
-        return next(entry for entry in await self.fetch_exposures(container) if entry.id == str(exposure_id))
+            current = await store.find_by_owner(connection, container.owner)
+        assert current is not None
+        return next(entry for entry in self._exposures(current) if entry.id == str(exposure_id))
 
     async def fetch_exposures(self, container: Container) -> list[Exposure]:
         """Return the published ports; the oldest one also answers on the container's own host."""
-        current = await self.find(container.vmid)
-        return [self._exposure(current, entry, index == 0) for index, entry in enumerate(current.exposures)]
+        return self._exposures(await self.find(container.vmid))
 
     async def unpublish_port(self, container: Container, exposure_id: str) -> None:
         """Take a port back; raise NotFound where there is no such exposure."""
@@ -293,6 +295,9 @@ class ContainerService:
             if not await store.delete_exposure(connection, container.owner, wanted):
                 raise NotFound("exposure")
 
+    def _exposures(self, container: Container) -> list[Exposure]:
+        return [self._exposure(container, entry, index == 0) for index, entry in enumerate(container.exposures)]
+
     def _exposure(self, container: Container, entry: Published, is_default: bool) -> Exposure:
         host = HostName(container.kind, container.vmid, entry.port)
         return Exposure(
@@ -303,10 +308,22 @@ class ContainerService:
             default=is_default,
         )
 
-    def _changing(self, container: Container) -> AbstractAsyncContextManager[Connection]:
-        if container.is_deleting:
-            raise BeingDeleted(container.vmid)
-        return self._database.transaction()
+    @asynccontextmanager
+    async def _changing(self, container: Container) -> AsyncIterator[Connection]:
+        """Lend a transaction in which nobody else changes the row; raise NotFound or BeingDeleted."""
+        async with self._database.transaction() as connection:
+            is_deleting = await store.lock(connection, container.owner)
+            if is_deleting is None:
+                raise NotFound("container")
+            if is_deleting:
+                raise BeingDeleted(container.vmid)
+            yield connection
+
+    async def _read(self, connection: Connection, container: Container) -> ContainerStatus:
+        current = await store.find_by_owner(connection, container.owner)
+        if current is None:
+            raise NotFound("container")
+        return self.report(current)
 
 
 def _check_name(name: str | None) -> None:

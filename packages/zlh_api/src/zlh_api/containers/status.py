@@ -61,8 +61,8 @@ def merge_steps(container: Container) -> tuple[Step, ...]:
 
 
 def find_error(container: Container) -> ProvisioningError | None:
-    """Return the first step that has failed, or None."""
-    failed = next((step for step in merge_steps(container) if step.state is StepState.FAILED), None)
+    """Return what the first troubled step failed of; while it is tried again, that is why it was not done before."""
+    failed = next((step for step in merge_steps(container) if step.state is StepState.FAILED or step.code), None)
     if failed is None:
         return None
     return ProvisioningError(code=failed.code or "failed", message=failed.message or "It failed.", step=failed.name)

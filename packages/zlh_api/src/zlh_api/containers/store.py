@@ -9,12 +9,15 @@ from uuid import UUID
 
 from zlh_api.containers.model import Container, Guest, Power, Published
 from zlh_api.database.pool import Connection
+from zlh_common.errors import InvalidBody
 from zlh_common.names import OwnerMark, Vmid
 from zlh_common.schema.spec import WantedRuntime
 from zlh_common.schema.status import AgentStatus, Step, StepState
 from zlh_common.schema.status import Connection as AgentConnection
 from zlh_common.schema.structs import convert
 
+# What a wish of a customer does beside itself: past failures count no more, and work on it begins at once.
+_WISHED = "attempts = 0, held_until = '-infinity', wake_at = now()"
 _SELECT = """
 select c.*,
        host(c.address) as address_text,
@@ -91,18 +94,23 @@ async def update_name(connection: Connection, owner: OwnerMark, name: str) -> No
     await connection.execute("update containers set name = $2 where owner = $1", UUID(owner), name)
 
 
+async def lock(connection: Connection, owner: OwnerMark) -> bool | None:
+    """Keep a row as it is until the transaction ends; return whether it is being deleted, or None where it is gone."""
+    is_deleting: bool | None = await connection.fetchval(
+        "select deleting_at is not null from containers where owner = $1 for update", UUID(owner)
+    )
+    return is_deleting
+
+
 async def update_power(connection: Connection, owner: OwnerMark, power: Power) -> None:
     """Write whether the guest should run, and wake whoever makes it so."""
-    await connection.execute(
-        "update containers set power = $2, attempts = 0, wake_at = now() where owner = $1", UUID(owner), power.value
-    )
+    await connection.execute(f"update containers set power = $2, {_WISHED} where owner = $1", UUID(owner), power.value)
 
 
 async def ask_restart(connection: Connection, owner: OwnerMark) -> None:
     """Write that the guest should be stopped and started once more."""
     await connection.execute(
-        "update containers set restart_wanted = restart_wanted + 1, power = 'on', attempts = 0, wake_at = now() "
-        "where owner = $1",
+        f"update containers set restart_wanted = restart_wanted + 1, power = 'on', {_WISHED} where owner = $1",
         UUID(owner),
     )
 
@@ -110,8 +118,7 @@ async def ask_restart(connection: Connection, owner: OwnerMark) -> None:
 async def mark_deleting(connection: Connection, owner: OwnerMark) -> bool:
     """Write that the container must go; False where that was written before."""
     done = await connection.execute(
-        "update containers set deleting_at = now(), attempts = 0, wake_at = now() "
-        "where owner = $1 and deleting_at is null",
+        f"update containers set deleting_at = now(), {_WISHED} where owner = $1 and deleting_at is null",
         UUID(owner),
     )
     return bool(done == "UPDATE 1")
@@ -137,14 +144,14 @@ async def insert_exposure(
         visibility,
         expires_at,
     )
-    await connection.execute("update containers set wake_at = now() where owner = $1", UUID(owner))
+    await connection.execute(f"update containers set {_WISHED} where owner = $1", UUID(owner))
     return found
 
 
 async def delete_exposure(connection: Connection, owner: OwnerMark, exposure_id: UUID) -> bool:
     """Take a port back; False where there is no such exposure."""
     done = await connection.execute("delete from exposures where owner = $1 and id = $2", UUID(owner), exposure_id)
-    await connection.execute("update containers set wake_at = now() where owner = $1", UUID(owner))
+    await connection.execute(f"update containers set {_WISHED} where owner = $1", UUID(owner))
     return bool(done == "DELETE 1")
 
 
@@ -189,7 +196,7 @@ def to_container(row: Any) -> Container:
         guest=Guest(row["guest"]),
         identity_expires_at=row["identity_expires_at"],
         connection=AgentConnection(row["connection"]),
-        agent=convert(row["agent_status"], AgentStatus) if row["agent_status"] else None,
+        agent=_to_report(row["agent_status"]),
         observed_at=row["observed_at"],
         restart_done=row["restart_done"],
         route_confirmed=row["route_confirmed"],
@@ -198,3 +205,11 @@ def to_container(row: Any) -> Container:
         steps=convert(row["steps"], tuple[Step, ...]),
         exposures=tuple(Published(UUID(entry["id"]), entry["port"], entry["visibility"]) for entry in row["exposures"]),
     )
+
+
+def _to_report(document: Any) -> AgentStatus | None:
+    # A report that another version of the API has kept may be no report to this one; the agent's next one will be.
+    try:
+        return convert(document, AgentStatus) if document else None
+    except InvalidBody:
+        return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from importlib.resources import files
 
 import structlog
@@ -37,7 +38,7 @@ async def migrate(connection: Connection) -> list[int]:
         await connection.execute("select pg_advisory_xact_lock($1)", _MIGRATION_LOCK)
         await connection.execute("create table if not exists schema_versions (number integer primary key)")
         found: int = await connection.fetchval("select coalesce(max(number), 0) from schema_versions")
-        known = migrations()
+        known = await asyncio.to_thread(migrations)
         if found > known[-1][0]:
             raise SchemaTooNew(found=found, known=known[-1][0])
         for number, sql in known:

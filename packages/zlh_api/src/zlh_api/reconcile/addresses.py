@@ -6,7 +6,7 @@ import ipaddress
 from collections.abc import Collection, Iterator
 
 
-def candidate_addresses(block: str, *, start: int, unusable: Collection[str], limit: int = 64) -> Iterator[str]:
+def candidate_addresses(block: str, *, start: int, unusable: Collection[str], limit: int) -> Iterator[str]:
     """Yield up to `limit` free addresses of `block`, counting from `start` round the block.
 
     Addresses ending in .0 and .255 are left out: some tools take them for a network or for everybody.

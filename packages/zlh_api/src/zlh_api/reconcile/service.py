@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
+from dataclasses import dataclass
 from datetime import timedelta
 from uuid import uuid4
 
@@ -32,7 +34,6 @@ from zlh_api.reconcile.plan import (
     retry_delay_s,
 )
 from zlh_api.reconcile.steps import Steps
-from zlh_common.clock import Clock
 from zlh_common.errors import ZlhError
 from zlh_common.schema.status import Connection
 
@@ -46,6 +47,8 @@ STEP_TIMEOUT_S = 120.0
 CONNECT_TIMEOUT = timedelta(seconds=20)
 WORKERS = 16
 RETRY_AFTER_DROP_S = 1.0
+# A step that was taken this often in one go, and whose effect is still missing, does not do what it says.
+TAKES_BEFORE_DOUBT = 10
 # After an error that nobody foresaw, outside of any step: rare, and nothing says when it will be over.
 RETRY_AFTER_BREAK_S = 5.0
 
@@ -77,14 +80,32 @@ class StepBroke(ZlhError):
         super().__init__(f"The step broke ({kind}); it is tried again. The details are in the API's log.")
 
 
+class StepWithoutEffect(ZlhError):
+    """A step succeeds, and what it should bring about is not seen."""
+
+    code, status, retryable = "step_without_effect", 500, True
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The step reports success, but its effect does not last: something undoes it. It is tried again."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """When to look at a container again; where it `is_held`, not before, unless a customer wishes something."""
+
+    seconds: float
+    is_held: bool = False
+
+
 class Reconciler:
     """One of any number of workers' homes; all of them share the database and nothing else."""
 
-    def __init__(self, database: Database, driver: ContainerDriver, steps: Steps, clock: Clock) -> None:
+    def __init__(self, database: Database, driver: ContainerDriver, steps: Steps) -> None:
         self._database = database
         self._driver = driver
         self._steps = steps
-        self._clock = clock
         self._holder = uuid4()
         self._due = asyncio.Event()
         self._working = 0
@@ -120,28 +141,29 @@ class Reconciler:
 
     async def _work(self, claim: Claim) -> None:
         """Work on one claim until it waits or is settled, then give it back."""
-        wake_in_s = 0.0
+        pause = Pause(0.0)
         try:
             async with asyncio.TaskGroup() as group:
                 renewal = group.create_task(self._renew_for_ever(claim))
-                wake_in_s = await self._reconcile(claim)
+                pause = await self._reconcile(claim)
                 renewal.cancel()
         except* (LeaseLost, DatabaseUnavailable) as errors:
-            wake_in_s = RETRY_AFTER_DROP_S
+            pause = Pause(RETRY_AFTER_DROP_S)
             log.warning("reconcile.dropped", vmid=claim.vmid, error=str(errors.exceptions[0]))
         except* Exception:
             # One container must never cost all others their worker.
-            wake_in_s = RETRY_AFTER_BREAK_S
+            pause = Pause(RETRY_AFTER_BREAK_S, is_held=True)
             log.exception("reconcile.broke", vmid=claim.vmid)
         finally:
             self._working -= 1
-            await asyncio.shield(self._give_back(claim, wake_in_s))
+            await asyncio.shield(self._give_back(claim, pause))
             self._due.set()
 
-    async def _give_back(self, claim: Claim, wake_in_s: float) -> None:
+    async def _give_back(self, claim: Claim, pause: Pause) -> None:
         try:
             async with self._database.connection() as connection:
-                await store.release(connection, claim, wake_in_s=wake_in_s)
+                hold_s = pause.seconds if pause.is_held else 0.0
+                await store.release(connection, claim, wake_in_s=pause.seconds, hold_s=hold_s)
         except (LeaseLost, DatabaseUnavailable):
             # Forgotten, lost, or left to run out: all of them are somebody else's from here on.
             return
@@ -152,31 +174,36 @@ class Reconciler:
             async with self._database.connection() as connection:
                 await store.renew(connection, claim)
 
-    async def _reconcile(self, claim: Claim) -> float:
-        """Take steps until there is none to take; return after how many seconds to look again."""
+    async def _reconcile(self, claim: Claim) -> Pause:
+        """Take steps until there is none to take; return when to look again."""
+        taken: Counter[Do] = Counter()
         while True:
             async with self._database.connection() as connection:
                 container = await containers.find_by_owner(connection, claim.owner)
             if container is None:
-                return DRIFT_S
+                return Pause(DRIFT_S)
             try:
                 seen = await self._observe(claim, container)
             except ZlhError as error:
                 return await self._fail(claim, container, "observe", error)
             following = decide_next(_wanted(container), seen)
-            match following:
-                case Settled():
-                    await self._settle(claim, container)
-                    return DRIFT_S
-                case Await():
-                    return await self._await(claim, container, following)
-                case Do():
-                    error_delay_s = await self._take(claim, container, following)
-                    if error_delay_s is not None:
-                        return error_delay_s
-                    if following is Do.FORGET:
-                        log.info("container.forgotten", vmid=claim.vmid)
-                        return DRIFT_S
+            pause = await self._follow(claim, container, following, taken)
+            if pause is not None:
+                return pause
+
+    async def _follow(self, claim: Claim, container: Container, following: Next, taken: Counter[Do]) -> Pause | None:
+        """Do what follows; return None where there may be more to do at once."""
+        match following:
+            case Settled():
+                await self._settle(claim, container)
+                return Pause(DRIFT_S)
+            case Await():
+                return await self._await(claim, container, following)
+            case Do() if taken[following] == TAKES_BEFORE_DOUBT:
+                return await self._fail(claim, container, following, StepWithoutEffect())
+            case Do():
+                taken[following] += 1
+                return await self._take(claim, container, following)
 
     async def _observe(self, claim: Claim, container: Container) -> Seen:
         guest = await self._driver.observe(container.owner, container.vmid)
@@ -195,8 +222,8 @@ class Reconciler:
             is_proved=container.provisioned_at is not None,
         )
 
-    async def _take(self, claim: Claim, container: Container, step: Do) -> float | None:
-        """Take one step and write down how it went; return the delay after a failure, None after success."""
+    async def _take(self, claim: Claim, container: Container, step: Do) -> Pause | None:
+        """Take one step and write down how it went; return the pause that follows, None for none."""
         async with self._database.transaction() as connection:
             await store.journal_start(connection, claim, step, follows=_is_listed(container, step))
         began = time.monotonic()
@@ -213,29 +240,32 @@ class Reconciler:
             log.exception("step.broke", vmid=container.vmid, step=step)
             return await self._fail(claim, container, step, StepBroke(type(error).__name__))
         log.info("step.done", vmid=container.vmid, step=step, seconds=round(time.monotonic() - began, 4))
-        if step is not Do.FORGET:
-            async with self._database.transaction() as connection:
-                await store.journal_done(connection, claim, step)
-                if container.attempts:
-                    await store.save_attempts(connection, claim, 0)
+        if step is Do.FORGET:
+            return Pause(DRIFT_S)
+        async with self._database.transaction() as connection:
+            await store.journal_done(connection, claim, step)
         return None
 
-    async def _await(self, claim: Claim, container: Container, step: Await) -> float:
+    async def _await(self, claim: Claim, container: Container, step: Await) -> Pause:
         """Write down what is waited for; whoever brings it wakes us."""
         if step is Await.INSTALL:
             # The agent's own steps tell how far it is.
             async with self._database.transaction() as connection:
                 await store.journal_done(connection, claim, Do.SEND_SPEC)
-            return DRIFT_S
+            return Pause(DRIFT_S)
         async with self._database.transaction() as connection:
-            started_at = await store.journal_start(connection, claim, step, follows=_is_listed(container, step))
-        waited = self._clock.now() - started_at
+            waited = await store.journal_start(connection, claim, step, follows=_is_listed(container, step))
         if waited > CONNECT_TIMEOUT:
             return await self._fail(claim, container, step, AgentSilent(waited))
-        return (CONNECT_TIMEOUT - waited).total_seconds() + 0.1
+        return Pause((CONNECT_TIMEOUT - waited).total_seconds() + 0.1)
 
-    async def _fail(self, claim: Claim, container: Container, step: str, error: ZlhError) -> float:
-        attempts = container.attempts + 1
+    async def _fail(self, claim: Claim, container: Container, step: str, error: ZlhError) -> Pause:
+        async with self._database.transaction() as connection:
+            attempts = await store.count_failure(connection, claim)
+            await store.journal_start(connection, claim, step, follows=False)
+            await store.journal_failed(
+                connection, claim, step, code=error.code, message=error.detail, output=error.data.get("output")
+            )
         delay_s = retry_delay_s(attempts)
         log.warning(
             "step.failed",
@@ -246,19 +276,13 @@ class Reconciler:
             attempts=attempts,
             retry_in_s=delay_s,
         )
-        async with self._database.transaction() as connection:
-            await store.journal_start(connection, claim, step, follows=False)
-            await store.journal_failed(
-                connection, claim, step, code=error.code, message=error.detail, output=error.data.get("output")
-            )
-            await store.save_attempts(connection, claim, attempts)
-        return delay_s
+        return Pause(delay_s, is_held=True)
 
     async def _settle(self, claim: Claim, container: Container) -> None:
         async with self._database.transaction() as connection:
             await store.journal_settled(connection, claim)
             if container.attempts:
-                await store.save_attempts(connection, claim, 0)
+                await store.forget_failures(connection, claim)
 
 
 def _wanted(container: Container) -> Wanted:

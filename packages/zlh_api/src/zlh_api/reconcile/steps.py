@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -28,6 +29,8 @@ from zlh_common.schema.spec import AgentSpec
 
 # How long an address rests before another container may have it.
 REST_S = 60.0
+# How many addresses are tried at a time.
+CANDIDATES = 64
 # An identity is replaced when it has less than this left.
 IDENTITY_MARGIN = timedelta(days=30)
 # Stands in the place of a digest from the intent to withdraw a route until the proxy has let go of it.
@@ -124,12 +127,14 @@ class Steps:
         expires_at = container.identity_expires_at
         return expires_at is not None and expires_at - self._ports.clock.now() > IDENTITY_MARGIN
 
-    async def _reserve_address(self, claim: Claim, _container: Container) -> None:
+    async def _reserve_address(self, claim: Claim, container: Container) -> None:
         settings = self._settings
         async with self._ports.database.connection() as connection:
             unusable = await store.fetch_unusable_addresses(connection)
         start = int.from_bytes(hashlib.sha256(settings.installation.encode()).digest()[:4], "big") + claim.vmid
-        for address in candidate_addresses(settings.address_block, start=start, unusable=unusable):
+        # After a failure, past those that were tried: strangers may hold any number of them.
+        start += container.attempts * CANDIDATES
+        for address in candidate_addresses(settings.address_block, start=start, unusable=unusable, limit=CANDIDATES):
             if not await self._ports.driver.is_address_free(address):
                 continue
             try:
@@ -150,11 +155,12 @@ class Steps:
     async def _put_identity(self, claim: Claim, container: Container) -> None:
         ports = self._ports
         issued = ports.authority.issue_agent(container.owner)
+        trusted_root = await asyncio.to_thread(self._settings.trusted_root.read_bytes)
         identity = Identity(
             certificate=issued.certificate,
             private_key=issued.private_key,
             client_ca=ports.authority.api_ca,
-            trusted_root=self._settings.trusted_root.read_bytes(),
+            trusted_root=trusted_root,
         )
         await ports.driver.ensure_identity(_plan(container), identity)
         async with ports.database.connection() as connection:

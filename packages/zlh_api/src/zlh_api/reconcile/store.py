@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -22,10 +22,10 @@ OUTPUT_CHARS = 4096
 
 _CLAIM = f"""
 update containers set lease_holder = $1, lease_until = now() + interval '{LEASE_S} seconds', fence = fence + 1,
-    wake_at = 'infinity'
+    wake_at = 'infinity', held_until = 'infinity'
 where owner in (
     select owner from containers
-    where (wake_at <= now() and lease_until is null) or lease_until < now()
+    where (wake_at <= now() and held_until <= now() and lease_until is null) or lease_until < now()
     order by wake_at limit $2 for update skip locked)
 returning owner, vmid, fence
 """
@@ -42,13 +42,18 @@ async def renew(connection: Connection, claim: Claim) -> None:
     await _fenced(connection, claim, f"lease_until = now() + interval '{LEASE_S} seconds'")
 
 
-async def release(connection: Connection, claim: Claim, *, wake_in_s: float) -> None:
-    """Give the container back. A wake that came meanwhile is earlier, so it wins. Raise LeaseLost."""
+async def release(connection: Connection, claim: Claim, *, wake_in_s: float, hold_s: float = 0.0) -> None:
+    """Give the container back, to be looked at in `wake_in_s`, and not before `hold_s` whoever wakes it.
+
+    What came meanwhile is earlier, so it wins: a wake over the first, a customer's wish over both. Raise LeaseLost.
+    """
     await _fenced(
         connection,
         claim,
-        "lease_holder = null, lease_until = null, wake_at = least(wake_at, now() + make_interval(secs => $3))",
+        "lease_holder = null, lease_until = null, wake_at = least(wake_at, now() + make_interval(secs => $3)), "
+        "held_until = least(held_until, now() + make_interval(secs => $4))",
         wake_in_s,
+        hold_s,
     )
 
 
@@ -110,9 +115,16 @@ async def save_proved(connection: Connection, claim: Claim) -> None:
     await _fenced(connection, claim, "provisioned_at = coalesce(provisioned_at, now())")
 
 
-async def save_attempts(connection: Connection, claim: Claim, attempts: int) -> None:
-    """Write how many failures in a row there were."""
-    await _fenced(connection, claim, "attempts = $3", attempts)
+async def count_failure(connection: Connection, claim: Claim) -> int:
+    """Write one more failure, and return how many there were since all was well or a customer wished something."""
+    await _fenced(connection, claim, "attempts = attempts + 1")
+    attempts: int = await connection.fetchval("select attempts from containers where owner = $1", UUID(claim.owner))
+    return attempts
+
+
+async def forget_failures(connection: Connection, claim: Claim) -> None:
+    """Write that all is well."""
+    await _fenced(connection, claim, "attempts = 0")
 
 
 async def delete_container(connection: Connection, claim: Claim) -> None:
@@ -124,8 +136,8 @@ async def delete_container(connection: Connection, claim: Claim) -> None:
         raise LeaseLost(claim.vmid)
 
 
-async def journal_start(connection: Connection, claim: Claim, step: str, *, follows: bool) -> datetime:
-    """Write that a step is under way, and where it `follows` others, that those are done; return when it started."""
+async def journal_start(connection: Connection, claim: Claim, step: str, *, follows: bool) -> timedelta:
+    """Write that a step is under way, and where it `follows` others, that those are done; return for how long it is."""
     await _fenced(connection, claim, "owner = owner")
     if follows:
         await connection.execute(
@@ -136,17 +148,17 @@ async def journal_start(connection: Connection, claim: Claim, step: str, *, foll
             step,
             LOOSE_STEP_POSITION,
         )
-    started: datetime = await connection.fetchval(
+    elapsed: timedelta = await connection.fetchval(
         "insert into steps as s (owner, position, name, state, started_at) values ($1, $3, $2, 'running', now()) "
         "on conflict (owner, name) do update set "
         "started_at = case when s.state = 'running' then s.started_at else now() end, state = 'running', "
         "finished_at = null "
-        "returning started_at",
+        "returning now() - started_at",
         UUID(claim.owner),
         step,
         LOOSE_STEP_POSITION,
     )
-    return started
+    return elapsed
 
 
 async def journal_done(connection: Connection, claim: Claim, step: str) -> None:

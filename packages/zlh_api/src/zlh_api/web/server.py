@@ -14,7 +14,7 @@ from aiohttp import web
 from zlh_api.web.endpoint import Answer, Call, Endpoint
 from zlh_api.web.gate import Gate
 from zlh_api.web.problems import Internal, from_http, problem_response, request_id_of
-from zlh_common.errors import InvalidBody, NotFound, ZlhError
+from zlh_common.errors import InvalidBody, ZlhError
 from zlh_common.schema.structs import decode, encode
 
 log = structlog.get_logger()
@@ -123,8 +123,3 @@ async def _outermost(
         request_id=request_id,
     )
     return response
-
-
-async def not_found(_call: Call) -> None:
-    """Answer for every path below /api/ that is no endpoint."""
-    raise NotFound

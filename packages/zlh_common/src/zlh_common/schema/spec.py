@@ -9,9 +9,10 @@ from msgspec import Meta
 from zlh_common.schema.structs import Report, Request
 
 # The first character is a letter or digit, so that a name never reads as an option or a hidden file.
-ContainerName = Annotated[str, Meta(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$")]
-RuntimeName = Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[a-z][a-z0-9-]*$")]
-RuntimeVersion = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z][0-9A-Za-z.+_-]*$")]
+# `$` alone would let a line break follow, and `\Z` is unknown to the readers of our JSON Schema.
+ContainerName = Annotated[str, Meta(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$(?!\n)")]
+RuntimeName = Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[a-z][a-z0-9-]*$(?!\n)")]
+RuntimeVersion = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z][0-9A-Za-z.+_-]*$(?!\n)")]
 
 
 class WantedRuntime(Report):

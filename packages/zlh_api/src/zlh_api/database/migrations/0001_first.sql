@@ -74,6 +74,8 @@ create table containers (
 
     -- who works on it: a claim is good while the lease lasts, and every write names its fence
     wake_at timestamptz not null default now(),
+    -- after a failure, not even a wake is heard before this; only a customer's wish is
+    held_until timestamptz not null default '-infinity',
     lease_holder uuid,
     lease_until timestamptz,
     fence bigint not null default 0,
@@ -128,8 +130,8 @@ create table idempotency_keys (
 -- Whoever watches a container hears of every change that a person could see.
 create function announce_container() returns trigger language plpgsql as $$
 begin
-    if tg_op = 'UPDATE' and (to_jsonb(new) - '{lease_holder,lease_until,fence,link_holder,link_until,link_fence,wake_at}'::text[])
-            = (to_jsonb(old) - '{lease_holder,lease_until,fence,link_holder,link_until,link_fence,wake_at}'::text[]) then
+    if tg_op = 'UPDATE' and (to_jsonb(new) - '{lease_holder,lease_until,fence,link_holder,link_until,link_fence,wake_at,held_until}'::text[])
+            = (to_jsonb(old) - '{lease_holder,lease_until,fence,link_holder,link_until,link_fence,wake_at,held_until}'::text[]) then
         return null;
     end if;
     perform pg_notify('container_changed', coalesce(new.vmid, old.vmid)::text);
