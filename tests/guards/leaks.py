@@ -73,6 +73,14 @@ def end_processes(before: Snapshot) -> None:
                 process.kill()
 
 
+def is_gone(pid: int) -> bool:
+    """Tell whether a process has ended; its parent may not have asked for its status yet."""
+    try:
+        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
 def find_tasks() -> list[str]:
     """Return the tasks of the running loop that nobody has ended, the asking one left out."""
     return [repr(task) for task in asyncio.all_tasks() if task is not asyncio.current_task() and not task.done()]

@@ -78,8 +78,8 @@ async def test_client_refuses_a_catalog_of_other_keys(
     """A server with keys of its own convinces nobody."""
     stranger = Workshop(tmp_path / "stranger")
     stranger.add_recipe("6.6.6")
-    stranger.build()
-    stranger.publish()
+    await asyncio.to_thread(stranger.build)
+    await asyncio.to_thread(stranger.publish)
     with pytest.raises(CatalogUntrusted):
         await asyncio.to_thread(
             fetch_catalog,
@@ -102,8 +102,8 @@ async def test_client_refuses_a_rollback(server: ArtifactServer, published: Work
 
     shutil.copytree(published.tree / "metadata", tmp_path / "old")
     published.add_recipe("2.0")
-    published.build()
-    published.publish()
+    await asyncio.to_thread(published.build)
+    await asyncio.to_thread(published.publish)
     assert await asyncio.to_thread(read) == 2
     shutil.copytree(tmp_path / "old", published.tree / "metadata", dirs_exist_ok=True)
     with pytest.raises(CatalogUntrusted):

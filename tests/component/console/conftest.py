@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from component.console.harness import Bench, eventually, is_gone, open_descriptors
+from component.console.harness import Bench, eventually, open_descriptors
+from guards.leaks import is_gone
 
 
 @pytest.fixture

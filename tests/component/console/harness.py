@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from zlh_agent.console.identity import read_row, read_rows
+import psutil
+
 from zlh_agent.console.service import TerminalLimits, TerminalService
 from zlh_agent.console.shim_wire import Launch
 from zlh_agent.console.terminal import Viewer
@@ -46,7 +47,8 @@ class Bench:
 
     def shims(self) -> list[int]:
         """The shims that belong to this bench: they keep the ring in its folder open."""
-        return [row.pid for row in read_rows() if row.state != "Z" and _holds(row.pid, str(self.folder))]
+        living = (process for process in psutil.process_iter(["status"]) if process.info["status"] != "zombie")
+        return [process.pid for process in living if _holds(process.pid, str(self.folder))]
 
 
 def _holds(pid: int, folder: str) -> bool:
@@ -106,8 +108,3 @@ async def eventually(is_so: Callable[[], bool], within_s: float = PATIENCE_S) ->
 
 def open_descriptors() -> int:
     return len(list(Path("/proc/self/fd").iterdir()))
-
-
-def is_gone(pid: int) -> bool:
-    row = read_row(pid)
-    return row is None or row.state == "Z"

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from component.console.harness import Bench, eventually, is_gone, look
+from component.console.harness import Bench, eventually, look
+from guards.leaks import is_gone
 from zlh_agent.console.errors import TerminalLimit, TerminalNotFound, TerminalStartFailed
 from zlh_agent.console.service import TerminalService
 from zlh_common.schema.console_wire import Exit, Gap, State
@@ -31,7 +32,7 @@ async def test_child_has_a_controlling_terminal_and_nothing_of_the_shim(bench: B
     bench.argv = (
         "/bin/sh",
         "-c",
-        "ls -1 /proc/$$/fd; tty; env; grep -E 'SigIgn|SigBlk' /proc/$$/status; ps -o sid= -p $$; echo $$",
+        "ls -1 /proc/$$/fd; tty; env; grep -E 'SigIgn|SigBlk' /proc/self/status; ps -o sid= -p $$; echo $$",
     )
     service = await bench.start()
     screen = await look(service, asked=0)

@@ -17,6 +17,7 @@ from pathlib import Path
 import asyncpg
 import pytest
 
+from guards.leaks import is_gone
 from zlh_api.database.embedded import (
     DatabaseBinariesMissing,
     DatabaseDiskFull,
@@ -73,7 +74,7 @@ async def run_sql(database: EmbeddedPostgres, sql: str) -> None:
 async def wait_gone(pid: int) -> None:
     """Return once the process is no more."""
     async with asyncio.timeout(20):
-        while Path(f"/proc/{pid}").exists():
+        while not is_gone(pid):
             await asyncio.sleep(0.02)
 
 
@@ -235,7 +236,7 @@ async def test_socket_folder_that_others_may_enter_is_refused(database: Embedded
     """A name in a folder for everybody may have been taken by somebody else."""
     await database.ensure_started()
     await database.stop()
-    path = socket_dir_for(folder, uid=folder.stat().st_uid, environment=os.environ)
+    path = await asyncio.to_thread(socket_dir_for, folder, uid=folder.stat().st_uid, environment=os.environ)
     path.mkdir(mode=0o700)
     path.chmod(0o777)
     try:

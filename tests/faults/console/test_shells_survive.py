@@ -11,7 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from component.console.harness import PATIENCE_S, Bench, eventually, is_gone, look
+from component.console.harness import PATIENCE_S, Bench, eventually, look
+from guards.leaks import is_gone
 from zlh_agent.console.identity import read_boot_id, read_identity
 from zlh_agent.console.records import read_run_record
 from zlh_common.schema.console_wire import OFFSET_BYTES, Exit, Gap, State
@@ -133,12 +134,13 @@ async def test_child_of_a_shim_that_died_while_the_agent_was_away_is_ended(bench
 async def test_stale_record_with_the_pid_of_a_stranger_harms_nobody(bench: Bench) -> None:
     """A socket that nobody listens on and a pid that is somebody else's now: cleaned, never signalled."""
     stranger = await asyncio.create_subprocess_exec("sleep", "60", start_new_session=True)
-    known = read_identity(stranger.pid)
+    known = await asyncio.to_thread(read_identity, stranger.pid)
     assert known is not None
     await bench.start()
     run = bench.folder / "run"
+    boot_id = await asyncio.to_thread(read_boot_id)
     body = {"pid": known.pid, "startTicks": known.start_ticks - 5}
-    (run / "main.run").write_bytes(msgspec.json.encode({"bootId": read_boot_id(), "shim": body, "child": body}))
+    (run / "main.run").write_bytes(msgspec.json.encode({"bootId": boot_id, "shim": body, "child": body}))
     (run / "main.sock").touch()
     (run / "Not a name.sock").touch()
     again = await bench.start()

@@ -15,20 +15,20 @@ from __future__ import annotations
 import asyncio
 import base64
 import secrets
-import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
 import structlog
 
+from zlh_agent.console import leftovers
 from zlh_agent.console.errors import ShimLost, TerminalLimit, TerminalNotFound
-from zlh_agent.console.identity import ProcessIdentity, is_alive, read_rows, select_kin, send_signal
+from zlh_agent.console.identity import ProcessIdentity
 from zlh_agent.console.link import CONNECT_TIMEOUT_S, ShimLink, start_shim
-from zlh_agent.console.records import read_exit_record, read_run_record, remove_history
+from zlh_agent.console.records import remove_history
 from zlh_agent.console.ring import DEFAULT_CAPACITY_BYTES, RingInvalid, RingReader
-from zlh_agent.console.rules import MAX_MATCHES, TERMINAL_ID, find_matches
+from zlh_agent.console.rules import MAX_MATCHES, find_matches
 from zlh_agent.console.shim import Config
 from zlh_agent.console.shim_wire import Launch
 from zlh_agent.console.terminal import AGENT_GOES, CLOSED, Terminal, Viewer
@@ -71,20 +71,15 @@ class TerminalService:
         self._limits = limits or TerminalLimits()
         self._on_change = on_change
         self._terminals: dict[str, Terminal] = {}
-        # SIGKILL that is due for what a dead shim has left, so that it can be called off.
-        self._due_kills: set[asyncio.TimerHandle] = set()
+        # The clearing up after dead shims, which nobody waits for.
+        self._beside: set[asyncio.Task[None]] = set()
 
     async def recover(self) -> None:
         """Take up every terminal that a former agent has left: attach to live shims, read the records of dead ones."""
-        for folder in (self._state_folder, self._socket_folder):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            folder.chmod(0o700)
-        sockets = {path.stem for path in self._socket_folder.iterdir() if path.suffix in {".sock", ".run"}}
-        histories = {path.name for path in self._state_folder.iterdir() if path.is_dir()}
-        names = [name for name in sorted(sockets | histories) if TERMINAL_ID.fullmatch(name)]
+        names = await asyncio.to_thread(leftovers.find_terminals, self._state_folder, self._socket_folder)
         async with asyncio.TaskGroup() as group:
-            for name in names:
-                group.create_task(self._recover_one(name, has_socket=name in sockets))
+            for name, has_socket in names.items():
+                group.create_task(self._recover_one(name, has_socket=has_socket))
         self._on_change()
 
     async def _recover_one(self, name: str, *, has_socket: bool) -> None:
@@ -94,46 +89,35 @@ class TerminalService:
                 terminal.adopt(await ShimLink.connect(self._socket_folder, name, terminal))
             except ShimLost as exc:
                 log.warning("terminal.shim_missing", terminal=name, reason=exc.detail)
-                self._clear_dead_shim(name)
+                await self._clear_dead_shim(terminal, child=None)
         if terminal.link is None:
-            if not (terminal.folder / "ring").exists():
-                remove_history(terminal.folder)
+            has_history, last_exit = await asyncio.to_thread(leftovers.take_history, terminal.folder)
+            if not has_history:
                 return
-            terminal.restore(read_exit_record(terminal.folder / "exit"))
+            terminal.restore(last_exit)
         self._terminals[name] = terminal
 
-    def _clear_dead_shim(self, name: str) -> None:
-        """End what a dead shim has left running, and remove its socket; one that still lives is left to be."""
-        run = read_run_record(self._socket_folder / f"{name}.run")
-        if run is not None and is_alive(run.shim_identity()):
-            return
-        child = run.child_identity() if run is not None else None
-        if child is not None:
-            self._end_orphans(child)
-        for suffix in (".sock", ".run"):
-            (self._socket_folder / f"{name}{suffix}").unlink(missing_ok=True)
+    async def _clear_dead_shim(self, terminal: Terminal, child: ProcessIdentity | None) -> None:
+        # Nobody starts the next shim of this name meanwhile: its socket would be removed with the old one's.
+        async with terminal.starting:
+            left = await asyncio.to_thread(leftovers.clear_dead_shim, self._socket_folder, terminal.id, child)
+        if left:
+            self._run_beside(self._kill_late(left))
 
-    def _end_orphans(self, child: ProcessIdentity) -> None:
-        """Ask a child without a shim to end, with its kin, and kill who is left when the grace is over."""
-        if not is_alive(child):
-            return
-        kin = [ProcessIdentity(row.pid, row.start_ticks, child.boot_id) for row in select_kin(read_rows(), child.pid)]
-        for identity in kin:
-            send_signal(identity, signal.SIGHUP)
-            send_signal(identity, signal.SIGCONT)
+    async def _kill_late(self, left: list[ProcessIdentity]) -> None:
+        await asyncio.sleep(self._limits.end_grace_s)
+        await asyncio.to_thread(leftovers.kill, left)
 
-        def kill() -> None:
-            self._due_kills.discard(timer)
-            for identity in kin:
-                send_signal(identity, signal.SIGKILL)
-
-        timer = asyncio.get_running_loop().call_later(self._limits.end_grace_s, kill)
-        self._due_kills.add(timer)
+    def _run_beside(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(work)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
 
     def _on_orphan(self, terminal: Terminal) -> None:
         log.error("terminal.shim_lost", terminal=terminal.id)
         if not terminal.is_closing:
-            self._clear_dead_shim(terminal.id)
+            # Taken now, while the terminal still knows who it was.
+            self._run_beside(self._clear_dead_shim(terminal, _child_of(terminal)))
 
     def _make(self, id_: str) -> Terminal:
         return Terminal(id_, self._state_folder / id_, self._on_change, self._on_orphan)
@@ -189,7 +173,7 @@ class TerminalService:
                 await terminal.link.spawn(self._launch().sized(*terminal.size))
 
     async def _ensure_shim(self, terminal: Terminal) -> None:
-        terminal.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        await asyncio.to_thread(terminal.folder.mkdir, mode=0o700, parents=True, exist_ok=True)
         config = Config(
             name=terminal.id,
             socket_folder=str(self._socket_folder),
@@ -235,17 +219,14 @@ class TerminalService:
         if await link.wait_ended(timeout_s=self._limits.end_grace_s + CONNECT_TIMEOUT_S):
             return
         log.error("terminal.shim_stuck", terminal=terminal.id)
-        kin = select_kin(await asyncio.to_thread(read_rows), child.pid) if child is not None and is_alive(child) else []
-        for identity in (shim, *(ProcessIdentity(row.pid, row.start_ticks, shim.boot_id) for row in kin)):
-            send_signal(identity, signal.SIGKILL)
-        for suffix in (".sock", ".run"):
-            (self._socket_folder / f"{terminal.id}{suffix}").unlink(missing_ok=True)
+        kin = await asyncio.to_thread(leftovers.find_kin, child)
+        await asyncio.to_thread(leftovers.kill, [shim, *kin])
+        await asyncio.to_thread(leftovers.remove_socket, self._socket_folder, terminal.id)
 
     def detach(self) -> None:
         """Let go of everything, for the agent goes; shells and their shims go on. May be called twice."""
-        for timer in self._due_kills:
-            timer.cancel()
-        self._due_kills.clear()
+        for task in self._beside:
+            task.cancel()
         for terminal in self._terminals.values():
             terminal.dismiss(AGENT_GOES)
             terminal.close()

@@ -280,12 +280,21 @@ class Shim:
             kin = []
         return [ProcessIdentity(row.pid, row.start_ticks, self._boot_id) for row in kin]
 
+    def _freeze_kin(self) -> list[ProcessIdentity]:
+        """Stop the child and its kin, so that none of them forks unseen, and return them all."""
+        frozen: dict[ProcessIdentity, None] = {}
+        while fresh := [identity for identity in self._find_kin() if identity not in frozen]:
+            for identity in fresh:
+                frozen[identity] = None
+                send_signal(identity, _signal.SIGSTOP)
+        return list(frozen)
+
     def _stop(self, number: int, grace_ms: int) -> None:
         """Signal the child and its kin, and set the time at which the rest is killed."""
-        self._doomed = self._find_kin()
+        self._doomed = self._freeze_kin()
         for identity in self._doomed:
             send_signal(identity, number)
-            # One that was stopped (Ctrl-Z) would keep the signal for later.
+            # One that is stopped, by us or by Ctrl-Z, would keep the signal for later.
             send_signal(identity, _signal.SIGCONT)
         due = time.monotonic() + grace_ms / 1000
         self._kill_at = due if self._kill_at is None else min(due, self._kill_at)

@@ -222,7 +222,7 @@ class EmbeddedPostgres:
         async with self._locked() as lock:
             major = await _read_major(bindir, runner)
             await asyncio.to_thread(self._check_version, major)
-            if not self._cluster.exists():
+            if not await asyncio.to_thread(self._cluster.exists):
                 await self._create_cluster(bindir, runner, major, lock)
             running = await asyncio.to_thread(self._find_server)
             if running is None or not await self._is_usable(running):
@@ -337,8 +337,8 @@ class EmbeddedPostgres:
     async def _start_server(self, bindir: Path, runner: _Runner, major: int) -> None:
         socket_dir = await asyncio.to_thread(_ensure_socket_dir, self._folder, runner)
         await asyncio.to_thread(self._write_configuration, runner, major, socket_dir)
-        await asyncio.to_thread(self._remove_stale_pid_file)
         await asyncio.to_thread(self._end_orphan, socket_dir)
+        await asyncio.to_thread(self._remove_stale_locks, socket_dir)
         command = (
             *(str(bindir / "pg_ctl"), "start", "--pgdata", str(self._cluster), "--log", str(self._log)),
             *("--wait", "--timeout", str(int(START_TIMEOUT_S)), "--silent"),
@@ -403,19 +403,19 @@ class EmbeddedPostgres:
         found = parse_postmaster_file(_read_text(self._cluster / "postmaster.pid"))
         return found if found is not None and _works_in(found.pid, self._cluster) else None
 
-    def _remove_stale_pid_file(self) -> None:
-        """Remove the pid file of a crashed server whose number a stranger's process has by now.
+    def _remove_stale_locks(self, socket_dir: Path) -> None:
+        """Remove the lock files of a crashed server whose number a zombie or a stranger's process has by now.
 
-        PostgreSQL itself takes any living process of the same user for the server and then refuses to start. It is
+        PostgreSQL itself takes any such process of the same user for the server and then refuses to start. It is
         left to judge alone as long as one process still works in the cluster, such as a backend without its parent.
         """
-        path = self._cluster / "postmaster.pid"
-        found = parse_postmaster_file(_read_text(path))
-        if found is None or not Path(f"/proc/{found.pid}").exists():
+        locks = (self._cluster / "postmaster.pid", socket_dir / f".s.PGSQL.{_PORT}.lock")
+        if any(_works_in(int(entry.name), self._cluster) for entry in Path("/proc").glob("[0-9]*")):
             return
-        if not any(_works_in(int(entry.name), self._cluster) for entry in Path("/proc").glob("[0-9]*")):
-            path.unlink(missing_ok=True)
-            log.warning("database.stale_pid_removed", pid=found.pid)
+        for path in locks:
+            if path.exists():
+                path.unlink()
+                log.warning("database.stale_lock_removed", path=str(path))
 
     def _end_orphan(self, socket_dir: Path) -> None:
         """End the server of a cluster that was deleted at this very path while it ran; it keeps the socket's name."""

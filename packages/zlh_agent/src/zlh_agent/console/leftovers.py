@@ -1,0 +1,65 @@
+"""What a shim leaves when it dies: a socket, a record, and a child that nobody holds. It blocks: call in a thread."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+
+from zlh_agent.console.identity import ProcessIdentity, is_alive, read_rows, select_kin, send_signal
+from zlh_agent.console.records import ExitRecord, read_exit_record, read_run_record, remove_history
+from zlh_agent.console.rules import TERMINAL_ID
+
+
+def find_terminals(state_folder: Path, socket_folder: Path) -> dict[str, bool]:
+    """Return the names of all terminals that a former agent has left, and whether each has a socket."""
+    for folder in (state_folder, socket_folder):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
+    sockets = {path.stem for path in socket_folder.iterdir() if path.suffix in {".sock", ".run"}}
+    histories = {path.name for path in state_folder.iterdir() if path.is_dir()}
+    return {name: name in sockets for name in sorted(sockets | histories) if TERMINAL_ID.fullmatch(name)}
+
+
+def take_history(folder: Path) -> tuple[bool, ExitRecord | None]:
+    """Return whether there is a ring to read, and how the last child ended; a folder without a ring is removed."""
+    if not (folder / "ring").exists():
+        remove_history(folder)
+        return False, None
+    return True, read_exit_record(folder / "exit")
+
+
+def clear_dead_shim(socket_folder: Path, name: str, child: ProcessIdentity | None) -> list[ProcessIdentity]:
+    """Remove the socket and record of a dead shim; ask its child and the child's kin to end, and return them.
+
+    `child` is who the dead shim held, as far as one heard; else its record tells. A shim that lives is left to be.
+    """
+    run = read_run_record(socket_folder / f"{name}.run")
+    is_followed = run is not None and is_alive(run.shim_identity())
+    if child is None and run is not None and not is_followed:
+        child = run.child_identity()
+    kin = find_kin(child)
+    for identity in kin:
+        send_signal(identity, signal.SIGHUP)
+        send_signal(identity, signal.SIGCONT)
+    if not is_followed:
+        remove_socket(socket_folder, name)
+    return kin
+
+
+def find_kin(child: ProcessIdentity | None) -> list[ProcessIdentity]:
+    """Return a living child with everything that belongs to it; nothing for one that has gone."""
+    if child is None or not is_alive(child):
+        return []
+    return [ProcessIdentity(row.pid, row.start_ticks, child.boot_id) for row in select_kin(read_rows(), child.pid)]
+
+
+def kill(identities: list[ProcessIdentity]) -> None:
+    """Kill those of them that still run."""
+    for identity in identities:
+        send_signal(identity, signal.SIGKILL)
+
+
+def remove_socket(socket_folder: Path, name: str) -> None:
+    """Remove what a shim has put beside others'."""
+    for suffix in (".sock", ".run"):
+        (socket_folder / f"{name}{suffix}").unlink(missing_ok=True)
