@@ -5,6 +5,7 @@ CI installs every part and sets ZLH_TEST_NOTHING_SKIPPED, so that there a missin
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import shutil
@@ -23,6 +24,7 @@ def _has_portal() -> bool:
     return (ROOT / "packages/zlh_api/src/zlh_api/web/portal/index.html").is_file()
 
 
+@functools.cache
 def _has_package_index() -> bool:
     """Ask pip itself, in whatever way it is configured, for a package of one kilobyte."""
     asked = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--dest", tempfile.mkdtemp(), "six"]

@@ -28,11 +28,11 @@ METHODS = {"DEBUG": "debug", "INFO": "info", "WARN": "warning", "ERROR": "error"
 def stream() -> Iterator[io.StringIO]:
     """Return where this test's log goes."""
     root = logging.getLogger()
-    before = (list(root.handlers), root.level)
+    before, processors = (list(root.handlers), root.level), structlog.get_config()
     target = io.StringIO()
     configure_logs(level="DEBUG", stream=target)
     yield target
-    structlog.reset_defaults()
+    structlog.configure(**processors)
     root.handlers[:] = before[0]
     root.setLevel(before[1])
 
@@ -91,9 +91,10 @@ def test_any_field_makes_one_line_of_json(fields: dict[str, object]) -> None:
 
 
 def _processors() -> list[Any]:
+    before = structlog.get_config()
     configure_logs(stream=io.StringIO())
     processors: list[Any] = structlog.get_config()["processors"]
-    structlog.reset_defaults()
+    structlog.configure(**before)
     return processors
 
 

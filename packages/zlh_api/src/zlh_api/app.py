@@ -30,6 +30,7 @@ from zlh_api.drivers.agent_config import AgentSettings
 from zlh_api.drivers.process import ProcessDriver
 from zlh_api.edge import routes as edge_routes
 from zlh_api.edge.local_directory import LocalRouteDirectory
+from zlh_api.edge.portal_route import PortalRoute, render_portal_file
 from zlh_api.edge.traefik import Traefik
 from zlh_api.edge.traefik_file import ProxySetting
 from zlh_api.listening import listen_error
@@ -59,6 +60,7 @@ class Parts:
     links: AgentLinks
     reconciler: Reconciler
     proxy: Traefik
+    portal_route: PortalRoute
     endpoints: list[Endpoint]
     gate: Gate
 
@@ -95,12 +97,14 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
         containers = ContainerService(database, catalog, hosting, clock)
         live = LiveContainers(containers)
         links = AgentLinks(database, agents, agent_port=config.agent_port)
+        directory = LocalRouteDirectory(config.traefik.directory)
+        proxy_setting = ProxySetting(config.container_domain, ENTRY_POINT, config.api_url)
         ports = Ports(
             database=database,
             driver=driver,
             authority=authority,
             agents=agents,
-            routes=LocalRouteDirectory(config.traefik.directory),
+            routes=directory,
             proxy=traefik,
             clock=clock,
         )
@@ -109,7 +113,7 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             installation=str(config.process.root),
             agent_port=config.agent_port,
             trusted_root=config.artifacts.trusted_root,
-            proxy=ProxySetting(config.container_domain, ENTRY_POINT, config.api_url),
+            proxy=proxy_setting,
         )
         steps = Steps(ports, settings)
         cookie = SessionCookie(has_tls=urlsplit(config.portal_url).scheme == "https")
@@ -135,6 +139,7 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             links=links,
             reconciler=Reconciler(database, driver, steps),
             proxy=traefik,
+            portal_route=PortalRoute(directory, render_portal_file(config.portal_url, proxy_setting)),
             endpoints=[
                 *platform_routes.endpoints(checks, slices),
                 *slices,
@@ -192,6 +197,7 @@ async def _run_until(stop: asyncio.Event, parts: Parts) -> None:
             group.create_task(parts.catalog.run()),
             group.create_task(parts.links.run()),
             group.create_task(parts.reconciler.run()),
+            group.create_task(parts.portal_route.run()),
         ]
         await stop.wait()
         for loop in loops:

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from zlh_common.errors import ConfigInvalid
-from zlh_common.names import is_domain
+from zlh_common.names import is_domain, is_label
 from zlh_common.schema.structs import FrozenMeta
 
 ListenPort = Annotated[int, Meta(ge=1, le=65535)]
@@ -116,6 +116,10 @@ def find_problems(config: ApiConfig) -> list[str]:
     ):
         if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname:
             problems.append(f"{name} {url!r} is no http or https URL")
+    portal_host = urlsplit(config.portal_url).hostname or ""
+    label, _, domain = portal_host.partition(".")
+    if domain == config.container_domain and is_label(label):
+        problems.append(f"portal_url {config.portal_url!r} has the name of a container; choose another")
     if config.driver == "process" and not is_loopback(config.listen_host):
         problems.append(
             f"listen_host {config.listen_host} is beyond loopback, and the process driver isolates nothing: "

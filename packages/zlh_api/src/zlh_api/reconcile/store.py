@@ -15,7 +15,7 @@ from zlh_common.names import OwnerMark, Vmid
 from zlh_common.schema.status import AgentStatus
 from zlh_common.schema.structs import encode
 
-LEASE_S = 30
+LEASE_S = 10
 # Steps that belong to neither list (stopping a container that stays) stand behind the others.
 LOOSE_STEP_POSITION = 100
 OUTPUT_CHARS = 4096

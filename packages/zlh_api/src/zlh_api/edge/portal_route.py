@@ -1,0 +1,60 @@
+"""The portal's own name at the proxy: one file beside those of the containers, kept as it should be."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import structlog
+
+from zlh_api.edge.port import RouteDirectory
+from zlh_api.edge.traefik_file import MARK_PREFIX, ProxySetting, RouteFile
+from zlh_common.errors import ZlhError
+
+log = structlog.get_logger()
+FILE_NAME = "portal.yml"
+# What belongs to the platform itself carries this mark, which no container can have.
+PLATFORM_OWNER = str(UUID(int=0))
+# A file that was edited by hand or lost is put right this soon.
+LOOK_S = 30.0
+
+
+def render_portal_file(portal_url: str, setting: ProxySetting) -> RouteFile:
+    """Return the file by which `portal_url` leads to the API, which serves the portal."""
+    host = urlsplit(portal_url).hostname or ""
+    if not host or set(host) & set("`{}"):
+        raise ValueError(f"{portal_url} has no host that a rule could name")
+    digest = hashlib.sha256(json.dumps([host, setting.entry_point, setting.api_url]).encode()).hexdigest()[:12]
+    service = f"portal-{digest}"
+    document = {
+        "http": {
+            "routers": {
+                "portal": {"rule": f"Host(`{host}`)", "entryPoints": [setting.entry_point], "service": service}
+            },
+            "services": {service: {"loadBalancer": {"servers": [{"url": setting.api_url}]}}},
+        }
+    }
+    text = f"{MARK_PREFIX}{PLATFORM_OWNER}\n{json.dumps(document, indent=1, sort_keys=True)}\n"
+    return RouteFile(name=FILE_NAME, text=text, digest=digest, routers=(("portal", service),))
+
+
+class PortalRoute:
+    """Publishes the file, and again whenever it is not there as it should be."""
+
+    def __init__(self, directory: RouteDirectory, file: RouteFile) -> None:
+        self._directory = directory
+        self._file = file
+
+    async def run(self) -> None:
+        """Keep the file for ever; what hinders is logged and tried again."""
+        while True:
+            try:
+                if await self._directory.fetch(self._file.name) != self._file.text:
+                    await self._directory.publish(self._file)
+                    log.info("portal.route_published", file=self._file.name)
+            except ZlhError as error:
+                log.warning("portal.route_failed", code=error.code, error=error.detail)
+            await asyncio.sleep(LOOK_S)

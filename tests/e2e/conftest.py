@@ -1,0 +1,49 @@
+"""One running platform for all tests of this folder; each makes containers of its own and takes them away."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from e2e.stack import START_S, Stack
+from guards import leaks
+
+HERE = Path(__file__).parent
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Name what every test here needs, and give the first one the time that a first start takes."""
+    for item in items:
+        if item.path.is_relative_to(HERE):
+            item.add_marker(pytest.mark.real("traefik", "package-index"))
+            item.add_marker(pytest.mark.timeout(START_S + 120))
+
+
+@pytest.fixture(scope="session")
+def _home() -> Iterator[Path]:
+    """Give a folder below which everything of the platform lies, the output included."""
+    folder = Path(tempfile.mkdtemp(prefix="zlh-e2e-", dir="/tmp"))
+    leaks.long_lived.add(str(folder))
+    yield folder / "home"
+    shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def running_stack(_home: Path) -> Iterator[Stack]:
+    """Start the platform, and stop it after the last test; nothing of it is left then."""
+    stack = Stack(_home)
+    asyncio.run(stack.start())
+    yield stack
+    assert asyncio.run(stack.stop()) == 0
+    assert stack.processes() == []
+
+
+@pytest.fixture
+def stack(running_stack: Stack) -> Stack:
+    """The running platform."""
+    return running_stack
