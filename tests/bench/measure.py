@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 MB = 1_000_000
 MIB = 1024 * 1024
@@ -208,7 +208,7 @@ class Stopwatch:
         self.seconds = 0.0
         self._began = 0.0
 
-    def __enter__(self) -> Stopwatch:
+    def __enter__(self) -> Self:
         self._began = time.perf_counter()
         return self
 

@@ -24,7 +24,6 @@ from zlh_api.agents.authority import Authority
 from zlh_api.drivers.agent_config import AgentPlace, AgentSettings, render_agent_config
 from zlh_common.clock import SystemClock
 from zlh_common.names import OwnerMark, Vmid, agent_name
-from zlh_common.schema.console_wire import SUBPROTOCOL
 
 SHUTDOWN_S = 10.0
 
@@ -124,14 +123,18 @@ class RealAgent:
             for row in listed["items"]:
                 await self.call(session, "DELETE", f"/terminals/{row['id']}")
 
-    def address(self, terminal: str) -> Address:
-        """Return where one of its terminals is watched, from its beginning."""
-        path = f"/terminals/{terminal}?from=0"
-        return Address(self.host, self.port, path, SUBPROTOCOL, tls=self.tls, name=agent_name(self.owner))
+    def address(self) -> Address:
+        """Return where it is reached."""
+        return Address(self.host, self.port, "", tls=self.tls, name=agent_name(self.owner))
 
     def shims(self) -> list[int]:
-        """Return the processes of its shims: they keep a ring in its folder open."""
-        return [pid for pid in _pids() if _holds_ring(pid, str(self.folder)) and pid != self.pid]
+        """Return the processes of its shims."""
+        return find_shims(self.folder, but=(self.pid,))
+
+
+def find_shims(folder: Path, *, but: tuple[int, ...]) -> list[int]:
+    """Return who keeps a ring below `folder` open, the agent left out."""
+    return [pid for pid in _pids() if pid not in but and _holds_ring(pid, str(folder))]
 
 
 def _pids() -> list[int]:

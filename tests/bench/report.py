@@ -50,14 +50,14 @@ def render_spread(spread: Spread | None) -> str:
 def render_budget(budget: Budget | None) -> str:
     """Return a budget as a comparison."""
     if budget is None:
-        return "–"
-    return f"{'≥' if budget.is_floor else '≤'} {budget.limit:g}{' ×' if budget.of == 'ratio' else ''}"
+        return "-"
+    return f"{'≥' if budget.is_floor else '≤'} {budget.limit:g}{' x' if budget.of == 'ratio' else ''}"
 
 
 def render_verdict(row: Row) -> str:
     """Return whether the budget is kept."""
     kept = row.budget.is_kept(row) if row.budget else None
-    return {None: "–", True: "yes", False: "**no**"}[kept]
+    return {None: "-", True: "yes", False: "**no**"}[kept]
 
 
 def render_cells(row: Row) -> tuple[str, ...]:
@@ -66,9 +66,9 @@ def render_cells(row: Row) -> tuple[str, ...]:
         row.name,
         row.unit,
         render_spread(row.ours),
-        row.peer_name or "–",
-        render_spread(row.peer) or "–",
-        render_spread(row.ratio) or "–",
+        row.peer_name or "-",
+        render_spread(row.peer) or "-",
+        render_spread(row.ratio) or "-",
         render_budget(row.budget),
         render_verdict(row),
         row.note,

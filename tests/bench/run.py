@@ -21,11 +21,11 @@ ROOT = Path(__file__).parents[2]
 # This folder is on the path where this file is started; `tests` stands there for it, as in the tests.
 sys.path[0] = str(ROOT / "tests")
 
-from bench import agent  # noqa: E402 - after the path
+from bench import agent, console  # noqa: E402 - after the path
 from bench.measure import Case, Row, Run  # noqa: E402
 from bench.report import print_row, write_results  # noqa: E402
 
-CASES: tuple[Case, ...] = (*agent.CASES,)
+CASES: tuple[Case, ...] = (*agent.CASES, *console.CASES)
 
 
 def choose_cases(names: Sequence[str], *, is_quick: bool) -> list[Case]:

@@ -39,7 +39,7 @@ def dial(address: Address) -> socket.socket:
 
 
 class WebSocket:
-    """One open WebSocket; `with` closes it without a goodbye."""
+    """One open WebSocket."""
 
     def __init__(self, address: Address) -> None:
         self._socket = dial(address)
@@ -48,10 +48,8 @@ class WebSocket:
         self._start = self._end = 0
         self._upgrade(address)
 
-    def __enter__(self) -> WebSocket:
-        return self
-
-    def __exit__(self, *_exception: object) -> None:
+    def close(self) -> None:
+        """Go without a goodbye."""
         self._socket.close()
 
     def send(self, payload: bytes, *, opcode: int = BINARY) -> None:

@@ -1,0 +1,20 @@
+"""The peer `terminado`, as Jupyter runs it; argument: port. Run by a Python that has it."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+import terminado
+import tornado.web
+
+
+async def main() -> None:
+    """Serve `/ws/<name>` until killed; the first who asks for a name starts its shell."""
+    manager = terminado.NamedTermManager(shell_command=["/bin/sh", "-i"], max_terminals=1000)
+    routes = [(r"/ws/(\w+)", terminado.TermSocket, {"term_manager": manager})]
+    tornado.web.Application(routes).listen(int(sys.argv[1]), "127.0.0.1")
+    await asyncio.Event().wait()
+
+
+asyncio.run(main())
