@@ -125,9 +125,7 @@ async def ten_viewers(run: Run) -> list[Row]:
 async def _flood_many(server: Server, size: int) -> tuple[float, float]:
     """Return MB/s that each of ten viewers gets, and processor seconds for a GB of terminal output."""
     terminal, first = await open_shell(server)
-    shells: list[Shell] = [first]
-    for _ in range(VIEWERS - 1):
-        shells.append(await asyncio.to_thread(server.watch, terminal))
+    shells: list[Shell] = [first, *[await asyncio.to_thread(server.watch, terminal) for _ in range(VIEWERS - 1)]]
     threads = [threading.Thread(target=run_until, args=(shell, END)) for shell in shells]
     before, began = server.cpu_s(), time.perf_counter()
     for thread in threads:
@@ -208,19 +206,11 @@ async def open_terminal(run: Run) -> list[Row]:
                     if server is not None:
                         samples.add(f"{server.name}-{count}", await _open_once(server))
                 run.show(f"console.open {turn}/{run.repeat}: {_last(samples)}")
-    rows = []
-    for count in counts:
-        for peer_name in ("bare PTY", "terminado"):
-            rows.append(
-                samples.row(
-                    f"console.open.{count}" + (".terminado" if peer_name == "terminado" else ""),
-                    "ms",
-                    side=f"agent-{count}",
-                    peer=f"{peer_name}-{count}",
-                    peer_name=peer_name,
-                )
-            )
-    return rows
+    return [
+        samples.row(f"console.open.{count}{end}", "ms", side=f"agent-{count}", peer=f"{name}-{count}", peer_name=name)
+        for count in counts
+        for name, end in (("bare PTY", ""), ("terminado", ".terminado"))
+    ]
 
 
 async def _open_once(server: Server) -> float:

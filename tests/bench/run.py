@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import shutil
+import signal
 import sys
 import tempfile
 import traceback
@@ -21,11 +23,13 @@ ROOT = Path(__file__).parents[2]
 # This folder is on the path where this file is started; `tests` stands there for it, as in the tests.
 sys.path[0] = str(ROOT / "tests")
 
-from bench import agent, console  # noqa: E402 - after the path
+from bench import agent, api, artifacts, console, install  # noqa: E402 - after the path
 from bench.measure import Case, Row, Run  # noqa: E402
+from bench.real_agent import find_shims  # noqa: E402
 from bench.report import print_row, write_results  # noqa: E402
+from zlh_common.logs import configure_logs  # noqa: E402
 
-CASES: tuple[Case, ...] = (*agent.CASES, *console.CASES)
+CASES: tuple[Case, ...] = (*install.CASES, *console.CASES, *agent.CASES, *api.CASES, *artifacts.CASES)
 
 
 def choose_cases(names: Sequence[str], *, is_quick: bool) -> list[Case]:
@@ -51,6 +55,12 @@ async def measure(cases: Sequence[Case], run: Run) -> tuple[list[Row], dict[str,
     return rows, failed
 
 
+def end_shims(folder: Path) -> None:
+    """End shims that a case which broke has left; with each goes its shell."""
+    for pid in find_shims(folder, but=()):
+        os.kill(pid, signal.SIGKILL)
+
+
 def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     """Return what was asked for."""
     parser = argparse.ArgumentParser(prog="make bench", description="Measure ZLH and its peers side by side.")
@@ -65,6 +75,7 @@ def parse_arguments(argv: Sequence[str] | None) -> argparse.Namespace:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the bench; 0 unless something could not be measured. A missed budget is a finding, not a failure."""
     arguments = parse_arguments(argv)
+    configure_logs(level="ERROR")
     if arguments.list:
         for case in CASES:
             print(f"{case.name:<24} {case.about}{' (slow)' if case.is_slow else ''}")
@@ -82,6 +93,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         rows, failed = asyncio.run(measure(cases, Run(repeat, arguments.quick, folder, cache)))
     finally:
+        end_shims(folder)
         shutil.rmtree(folder, ignore_errors=True)
     about = {"repeat": repeat, "quick": arguments.quick}
     print(f"\nWritten: {write_results(arguments.results, rows, failed=failed, about=about)}", file=sys.stderr)
