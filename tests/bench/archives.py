@@ -100,17 +100,20 @@ def _pack(path: Path, files: int) -> int:
     chance = random.Random(1)
     text = b"".join(b"const value%d = require('./module%d');\n" % (n, n % 97) for n in range(20_000))
     total = 0
-    parameters = zstandard.ZstdCompressor(level=3)
-    with path.open("wb") as raw, parameters.stream_writer(raw) as packed:
-        with tarfile.open(fileobj=packed, mode="w|") as archive:
-            for number in range(files):
-                size = int(chance.expovariate(1 / FILE_BYTES)) + 100
-                start = chance.randrange(len(text) // 2)
-                content = (chance.randbytes(size // 2) + text[start : start + size])[:size]
-                info = tarfile.TarInfo(f"lib/module{number % 97}/file{number}.js")
-                info.size, info.mode = size, 0o644
-                archive.addfile(info, BytesIO(content))
-                total += size
+    compressor = zstandard.ZstdCompressor(level=3)
+    with (
+        path.open("wb") as raw,
+        compressor.stream_writer(raw) as packed,
+        tarfile.open(fileobj=packed, mode="w|") as archive,
+    ):
+        for number in range(files):
+            size = int(chance.expovariate(1 / FILE_BYTES)) + 100
+            start = chance.randrange(len(text) // 2)
+            content = (chance.randbytes(size // 2) + text[start : start + size])[:size]
+            info = tarfile.TarInfo(f"lib/module{number % 97}/file{number}.js")
+            info.size, info.mode = size, 0o644
+            archive.addfile(info, BytesIO(content))
+            total += size
     return total
 
 

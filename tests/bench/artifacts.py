@@ -29,7 +29,7 @@ def fetch(url: str) -> int:
 async def throughput(run: Run) -> list[Row]:
     """MB/s of one file to one client, against `python -m http.server` on the same tree."""
     published = await asyncio.to_thread(ensure_published, run)
-    times = run.choose(4, 1)
+    times: int = run.choose(4, 1)
 
     async with artifact_server(run, published) as ours_url, python_server(run, published.tree) as peer_url:
 

@@ -79,10 +79,10 @@ async def archive(run: Run) -> list[Row]:
 
         sides = {"ours": ours, "pipe": lambda: pipe(is_synced=False), "synced": lambda: pipe(is_synced=True)}
         samples = await run.side_by_side("install", sides)
-    about = f"{published.record.size / MB:.0f} MB packed, {published.record.unpacked_size / MB:.0f} MB unpacked"
+    size = f"{published.record.size / MB:.0f} MB packed, {published.record.unpacked_size / MB:.0f} MB unpacked"
     return [
-        samples.row("install", "s", peer="pipe", peer_name="curl | tee | tar", budget=ratio_at_most(2), note=about),
-        samples.row("install.synced", "s", peer="synced", peer_name="the same, then sync -f"),
+        samples.row("install.time", "s", peer="pipe", peer_name="curl | tee | tar", budget=ratio_at_most(2), note=size),
+        samples.row("install.time.synced", "s", peer="synced", peer_name="the same, then sync -f"),
     ]
 
 
@@ -102,7 +102,7 @@ async def memory(run: Run) -> list[Row]:
     return [
         samples.alone("install.child-peak", "MB", side="peak"),
         samples.alone(
-            "install.loop-lag", "ms at most", side="lag", budget=at_most(5), note="the processors' noise included"
+            "install.loop-lag", "ms at most", side="lag", budget=at_most(5), note="with this machine's noise"
         ),
     ]
 

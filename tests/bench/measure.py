@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
@@ -140,7 +140,7 @@ class Run:
         path.mkdir(parents=True)
         return path
 
-    async def side_by_side(self, title: str, sides: dict[str, Side], *, warm_up: bool = True) -> Samples:
+    async def side_by_side(self, title: str, sides: Mapping[str, Side], *, warm_up: bool = True) -> Samples:
         """Measure every side in turn, A B A B …, after one turn that does not count."""
         samples = Samples()
         for turn in range(0 if warm_up and not self.is_quick else 1, self.repeat + 1):

@@ -38,7 +38,12 @@ def our_environment(**more: str) -> dict[str, str]:
 
 @asynccontextmanager
 async def running(
-    argv: Sequence[str], *, log: Path, env: dict[str, str] | None = None, stop: int = signal.SIGTERM
+    argv: Sequence[str],
+    *,
+    log: Path,
+    env: dict[str, str] | None = None,
+    stop: int = signal.SIGTERM,
+    stop_s: float = STOP_S,
 ) -> AsyncIterator[subprocess.Popen[bytes]]:
     """Run a program for the length of the block; its output goes to `log`."""
     with log.open("ab") as output:
@@ -55,7 +60,7 @@ async def running(
     finally:
         child.send_signal(stop)
         try:
-            await asyncio.to_thread(child.wait, STOP_S)
+            await asyncio.to_thread(child.wait, stop_s)
         except subprocess.TimeoutExpired:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(child.pid, signal.SIGKILL)
