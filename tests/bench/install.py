@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 import time
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 
 import msgspec
@@ -93,18 +94,40 @@ async def memory(run: Run) -> list[Row]:
     async with artifact_server(run, published) as url:
         for turn in range(1, run.repeat + 1):
             samples.add("peak", await asyncio.to_thread(_watch_child, make_order(run, published, url)))
-            lags: list[float] = []
-            ticking = asyncio.create_task(_tick(lags))
-            await run_install(make_order(run, published, url), on_progress=lambda _progress: None)
-            ticking.cancel()
-            samples.add("lag", max(lags))
+            installing = run_install(make_order(run, published, url), on_progress=lambda _progress: None)
+            samples.add("lag", await _longest_stop(installing))
+            target = run.fresh_folder("pipe")
+            command = ("bash", "-c", render_pipe(published, url, target, is_synced=True))
+            samples.add("pipe-lag", await _longest_stop(_run_beside(command)))
             run.show(f"install.memory {turn}/{run.repeat}: {samples.figures}")
     return [
         samples.alone("install.child-peak", "MB", side="peak"),
-        samples.alone(
-            "install.loop-lag", "ms at most", side="lag", budget=at_most(5), note="with this machine's noise"
+        samples.row(
+            "install.loop-lag",
+            "ms at most",
+            side="lag",
+            peer="pipe-lag",
+            peer_name="beside the pipe",
+            budget=at_most(5),
         ),
     ]
+
+
+async def _longest_stop(work: Awaitable[object]) -> float:
+    """Return the milliseconds that the loop was late at most while `work` was done."""
+    lags = [0.0]
+    ticking = asyncio.create_task(_tick(lags))
+    try:
+        await work
+    finally:
+        ticking.cancel()
+    return max(lags)
+
+
+async def _run_beside(command: Sequence[str]) -> None:
+    child = await asyncio.create_subprocess_exec(*command)
+    if await child.wait() != 0:
+        raise RuntimeError(f"{command} failed")
 
 
 async def _tick(lags: list[float]) -> None:
