@@ -13,7 +13,7 @@ from bench.programs import our_environment
 from bench.real_agent import RealAgent
 
 COUNTS = (1, 5, 20)
-IDLE_S = 60.0
+IDLE_S = 30.0
 
 
 async def run_python(*arguments: str) -> float:

@@ -131,7 +131,7 @@ def _single(figure: float) -> Spread:
 
 
 async def _requests_of(run: Run, target: Target, name: str) -> list[Row]:
-    seconds = run.choose(1.5, 0.2)
+    seconds = run.choose(1.0, 0.2)
     connection = await Connection.open(target)
     size = await connection.ask()
     connection.close()
