@@ -73,14 +73,14 @@ class RealAgent:
     @asynccontextmanager
     async def started(self) -> AsyncIterator[float]:
         """Run it for the length of the block; yields the seconds from exec to READY. Its terminals outlive it."""
-        notified = self.folder / "notify.sock"
-        notified.unlink(missing_ok=True)
+        # In the abstract namespace, since the path of a temporary folder may be too long.
+        notified = f"zlh-bench-{uuid4()}"
         with socket(AF_UNIX, SOCK_DGRAM) as inbox:
-            inbox.bind(str(notified))
+            inbox.bind(f"\0{notified}")
             inbox.setblocking(False)
             argv = [sys.executable, "-m", "zlh_agent", "--config", str(self.config)]
             began = time.perf_counter()
-            async with running(argv, log=self.log, env=our_environment(NOTIFY_SOCKET=str(notified))) as child:
+            async with running(argv, log=self.log, env=our_environment(NOTIFY_SOCKET=f"@{notified}")) as child:
                 await self._wait_ready(inbox, child)
                 self.pid = child.pid
                 yield time.perf_counter() - began
