@@ -1,0 +1,35 @@
+"""The agent's console without TLS, so that it stands beside peers that have none; arguments: folder, port."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from pathlib import Path
+
+from aiohttp import web
+
+from zlh_agent.console.routes import routes
+from zlh_agent.console.service import TerminalService
+from zlh_agent.console.shim_wire import Launch
+
+
+async def main() -> None:
+    """Serve the slice until killed."""
+    folder, port = Path(sys.argv[1]), int(sys.argv[2])
+    environment = {"PATH": os.environ["PATH"], "TERM": "dumb", "PS1": "$ "}
+    service = TerminalService(
+        state_folder=folder / "state",
+        socket_folder=folder / "run",
+        launch=lambda: Launch(argv=("/bin/sh", "-i"), env=environment, cwd="/"),
+    )
+    await service.recover()
+    application = web.Application()
+    application.add_routes(routes(service))
+    runner = web.AppRunner(application, access_log=None, handler_cancellation=True)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", port).start()
+    await asyncio.Event().wait()
+
+
+asyncio.run(main())

@@ -1,0 +1,158 @@
+"""A real API process on a PostgreSQL of its own, whose containers are rows that nobody works on."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import UUID, uuid4
+
+import aiohttp
+import asyncpg
+
+from bench.measure import Run
+from bench.programs import free_port, our_environment, running, wait_port
+from bench.real_agent import RealAgent
+from bench.sockets import Address
+from zlh_api.customers.service import token_digest
+from zlh_api.database.embedded import EmbeddedPostgres
+from zlh_api.database.migrate import migrate
+
+TOKEN = "bench-token"
+# Rows that are not due, and whose links somebody else seems to hold: neither reconciler nor links touch them.
+_INSERT = """
+insert into containers (owner, customer_id, kind, name, spec, guest, connection, agent_status, observed_at,
+    provisioned_at, wake_at, link_until, address)
+select gen_random_uuid(), $1, 'dev', 'bench-' || $2::text || '-' || number,
+    '{"runtimes": [{"name": "node", "version": "24.19.0"}]}', 'running', 'online', $3::jsonb, now(), now(),
+    now() + interval '10 years', now() + interval '10 years', null
+from generate_series(1, $4::integer) as number
+"""
+_STEPS = """
+insert into steps (owner, position, name, state, started_at, finished_at)
+select c.owner, position, 'step-' || position, 'done', now(), now()
+from containers c cross join generate_series(1, 6) as position on conflict do nothing
+"""
+_REPORT = {
+    "protocolVersion": 1,
+    "agentVersion": "0.1.0",
+    "bootId": "6ee0d3f4-7c1e-4a7a-9a43-6d1d9be1c6c1",
+    "startedAt": "2026-01-01T00:00:00Z",
+    "observedAt": "2026-01-01T00:00:00Z",
+    "specGeneration": 1,
+    "observedGeneration": 1,
+}
+
+
+@dataclass
+class RealApi:
+    """One API process; `open()` runs its database and the process."""
+
+    folder: Path
+    keys: Path
+    agent_port: int = 7443
+    port: int = field(default_factory=free_port)
+    pid: int = 0
+    dsn: str = ""
+    customer: UUID = field(default_factory=uuid4)
+
+    @classmethod
+    def make(cls, run: Run, agent: RealAgent | None = None) -> RealApi:
+        """Return an API that can dial `agent`, where there is one."""
+        folder = run.fresh_folder("api")
+        return cls(folder, agent.keys, agent.port) if agent else cls(folder, folder / "keys")
+
+    @property
+    def url(self) -> str:
+        """Where it answers."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @asynccontextmanager
+    async def database(self) -> AsyncIterator[asyncpg.Connection]:
+        """Run the database for the length of the block, with the schema and one user; lends a connection."""
+        postgres = EmbeddedPostgres(self.folder / "postgres")
+        self.dsn = (await postgres.ensure_started()).dsn
+        try:
+            connection = await asyncpg.connect(self.dsn)
+            try:
+                await migrate(connection)
+                await self._add_person(connection)
+                yield connection
+            finally:
+                await connection.close()
+        finally:
+            await postgres.stop()
+
+    @asynccontextmanager
+    async def started(self) -> AsyncIterator[float]:
+        """Run the process for the length of the block; yields the seconds from exec until it listens."""
+        config, log = self.folder / "api.toml", self.folder / "api.log"
+        config.write_text(self._render_config())
+        argv = [sys.executable, "-m", "zlh_api", "serve", "--config", str(config)]
+        began = time.perf_counter()
+        async with running(argv, log=log, env=our_environment()) as child:
+            await wait_port(self.port, child, log)
+            self.pid = child.pid
+            yield time.perf_counter() - began
+
+    async def fill(self, connection: asyncpg.Connection, count: int) -> None:
+        """Add containers until there are `count`."""
+        have = await connection.fetchval("select count(*) from containers")
+        report = json.dumps({**_REPORT, "owner": str(uuid4())})
+        await connection.execute(_INSERT, self.customer, str(have), report, count - have)
+        await connection.execute(_STEPS)
+        await connection.execute("analyze containers, steps")
+
+    async def add_agent(self, connection: asyncpg.Connection, agent: RealAgent) -> int:
+        """Add the row of a real agent; return its VMID."""
+        vmid: int = await connection.fetchval(
+            "insert into containers (owner, customer_id, kind, name, spec, guest, connection, provisioned_at, wake_at, "
+            "link_until, address) values ($1, $2, 'dev', 'real', '{}', 'running', 'online', now(), "
+            "now() + interval '10 years', now() + interval '10 years', $3::text::inet) returning vmid",
+            UUID(agent.owner),
+            self.customer,
+            agent.host,
+        )
+        return vmid
+
+    def address(self) -> Address:
+        """Return where it is reached, and as whom."""
+        return Address("127.0.0.1", self.port, "", token=TOKEN)
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[aiohttp.ClientSession]:
+        """Lend a client that is signed in."""
+        async with aiohttp.ClientSession(self.url, headers={"Authorization": f"Bearer {TOKEN}"}) as session:
+            yield session
+
+    async def _add_person(self, connection: asyncpg.Connection) -> None:
+        user = uuid4()
+        await connection.execute("insert into customers values ($1, 'bench')", self.customer)
+        await connection.execute(
+            "insert into users (id, email, password_hash) values ($1, 'bench@example.org', 'none')", user
+        )
+        await connection.execute("insert into memberships values ($1, $2, 'owner')", self.customer, user)
+        await connection.execute(
+            "insert into api_tokens (id, token_sha256, user_id, name) values ($1, $2, $3, 'bench')",
+            uuid4(),
+            token_digest(TOKEN),
+            user,
+        )
+
+    def _render_config(self) -> str:
+        root = self.folder / "root.json"
+        root.write_text("{}")
+        return (
+            f'listen_port = {self.port}\nportal_url = "http://portal.localhost:{self.port}"\n'
+            f'container_domain = "localhost"\nagent_port = {self.agent_port}\n'
+            f"keys_dir = {json.dumps(str(self.keys))}\nstate_dir = {json.dumps(str(self.folder / 'state'))}\n"
+            f"[database]\ndsn = {json.dumps(self.dsn)}\n"
+            f'[artifacts]\nurl = "http://127.0.0.1:9"\ntrusted_root = {json.dumps(str(root))}\n'
+            f"[process]\nroot = {json.dumps(str(self.folder / 'containers'))}\n"
+            f"[traefik]\ndirectory = {json.dumps(str(self.folder / 'routes'))}\n"
+            'api_url = "http://127.0.0.1:9"\nweb_url = "http://127.0.0.1:9"\n'
+        )
