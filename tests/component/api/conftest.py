@@ -18,7 +18,7 @@ import pytest
 from fakes.api_world import World
 from guards import leaks
 from zlh_api.agents.authority import Authority
-from zlh_api.database.embedded import find_bindir
+from zlh_api.database.embedded.runner import find_bindir
 from zlh_api.database.migrate import migrate
 from zlh_api.database.pool import Database
 from zlh_common.clock import SystemClock

@@ -18,18 +18,19 @@ import asyncpg
 import pytest
 
 from guards.leaks import is_gone
-from zlh_api.database.embedded import (
+from zlh_api.database.embedded.errors import (
     DatabaseBinariesMissing,
     DatabaseDiskFull,
     DatabaseFolderUnusable,
     DatabaseVersionMismatch,
-    EmbeddedPostgres,
+)
+from zlh_api.database.embedded.runner import find_bindir, socket_dir_for
+from zlh_api.database.embedded.server import EmbeddedPostgres
+from zlh_api.database.embedded.settings import (
     PostmasterFile,
-    find_bindir,
     parse_postmaster_file,
     render_ident,
     render_settings,
-    socket_dir_for,
 )
 
 DEBIAN_15 = Path("/usr/lib/postgresql/15/bin")
@@ -186,7 +187,7 @@ async def test_start_killed_at_any_moment_is_completed_by_the_next(
 ) -> None:
     """kill -9 of the starter and of the programs that it runs."""
     code = (
-        "import asyncio, sys, pathlib; from zlh_api.database.embedded import EmbeddedPostgres;"
+        "import asyncio, sys, pathlib; from zlh_api.database.embedded.server import EmbeddedPostgres;"
         "print('on', flush=True); asyncio.run(EmbeddedPostgres(pathlib.Path(sys.argv[1])).ensure_started())"
     )
     starter = await asyncio.create_subprocess_exec(
@@ -320,7 +321,7 @@ def test_ordinary_user_starts_it_too(bindir: Path | None) -> None:
     with tempfile.TemporaryDirectory() as home:
         os.chown(home, nobody.pw_uid, nobody.pw_gid)
         code = (
-            "import asyncio, sys, pathlib, asyncpg; from zlh_api.database.embedded import EmbeddedPostgres\n"
+            "import asyncio, sys, pathlib, asyncpg; from zlh_api.database.embedded.server import EmbeddedPostgres\n"
             "async def main():\n"
             "    database = EmbeddedPostgres(pathlib.Path(sys.argv[1]) / 'pg', pathlib.Path(sys.argv[2]))\n"
             "    address = await database.ensure_started()\n"

@@ -75,7 +75,7 @@ def test_serving_and_embedding_import_neither_tuf_nor_zstandard() -> None:
     """A daemon that serves artifacts or runs a database stays small; only short-lived commands load the rest."""
     code = (
         "import sys, zlh_api.artifacts.commands, zlh_api.artifacts.server, zlh_api.dev.traefik;"
-        "import zlh_api.database.embedded;"
+        "import zlh_api.database.embedded.server;"
         "heavy = {'tuf', 'zstandard', 'securesystemslib'} & set(sys.modules); sys.exit(str(heavy) if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -31,7 +31,7 @@ from rich.console import Console
 from zlh_api.app import make_driver, open_parts
 from zlh_api.config import ApiConfig, load_config
 from zlh_api.customers.service import Secret, new_api_token
-from zlh_api.database.embedded import EmbeddedPostgres
+from zlh_api.database.embedded.server import EmbeddedPostgres
 from zlh_api.dev.child import ChildProcess, ChildSpec, end_leftovers
 from zlh_api.dev.portal_build import PortalBuildFailed, build_portal, find_sources, is_built
 from zlh_api.dev.ports import DevPorts, check_ports_free, environment_ports
