@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zlh_agent.console import shim_wire as wire
-from zlh_agent.console.shim import Config, parse_config, render_config
+from zlh_agent.console.shim_config import Config, parse_config, render_config
 
 FRAMES = [(wire.INPUT, b"ls\n"), (wire.PROGRESS, bytes(16)), (99, b""), (wire.INPUT, bytes(300)), (wire.STATE, b"x")]
 STREAM = b"".join(wire.render_frame(kind, body) for kind, body in FRAMES)

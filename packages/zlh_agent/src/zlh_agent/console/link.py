@@ -17,7 +17,7 @@ import zlh_agent
 from zlh_agent.console import shim_wire as wire
 from zlh_agent.console.errors import ShimLost, TerminalStartFailed
 from zlh_agent.console.identity import ProcessIdentity
-from zlh_agent.console.shim import Config, render_config
+from zlh_agent.console.shim_config import Config, render_config
 from zlh_common.names import CONTAINER_MARK
 
 START_TIMEOUT_S = 10.0
@@ -28,7 +28,7 @@ SPAWN_TIMEOUT_S = 10.0
 FLOOD_BYTES = 4096
 FLOOD_PAUSE_S = 0.001
 
-_BOOT = "import sys; sys.path.append(sys.argv[1]); from zlh_agent.console.shim import main; main()"
+_BOOT = "import sys; sys.path.append(sys.argv[1]); from zlh_agent.console.shim_start import main; main()"
 _CREDENTIALS = struct.Struct("3i")
 _RECEIVE_BYTES = 64 * 1024
 

@@ -29,7 +29,7 @@ from zlh_agent.console.link import CONNECT_TIMEOUT_S, ShimLink, start_shim
 from zlh_agent.console.records import remove_history
 from zlh_agent.console.ring import DEFAULT_CAPACITY_BYTES, RingInvalid, RingReader
 from zlh_agent.console.rules import MAX_MATCHES, find_matches
-from zlh_agent.console.shim import Config
+from zlh_agent.console.shim_config import Config
 from zlh_agent.console.shim_wire import Launch
 from zlh_agent.console.terminal import AGENT_GOES, CLOSED, Terminal, Viewer
 from zlh_common.schema.status import ProcessStatus

@@ -23,7 +23,6 @@ import fcntl
 import os
 import select
 import struct
-import sys
 import termios
 import time
 
@@ -39,6 +38,8 @@ from zlh_agent.console.identity import (
 )
 from zlh_agent.console.ring import BLOCK_BYTES, RingWriter
 from zlh_agent.console.shim_child import Child, SpawnFailed, spawn_child
+from zlh_agent.console.shim_config import Config
+from zlh_agent.console.shim_files import note, remove, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -47,7 +48,6 @@ if TYPE_CHECKING:
 else:
     import _signal
 
-MAX_CONFIG_BYTES = 64 * 1024
 # An agent, the one that replaces it, and somebody who looks; more would be a mistake.
 MAX_PEERS = 4
 # The kernel gives at most this much of a terminal at once; less means that it has no more for now.
@@ -63,32 +63,6 @@ TERMINATED_GRACE_MS = 5000
 
 _NOTHING_UNREAD = bytes(4)
 _CREDENTIALS = struct.Struct("3i")
-
-
-class Config:
-    """Where a shim lives; the agent has made both folders, for itself alone."""
-
-    __slots__ = ("capacity", "name", "socket_folder", "state_folder")
-
-    def __init__(self, *, name: str, socket_folder: str, state_folder: str, capacity: int) -> None:
-        self.name = name
-        self.socket_folder = socket_folder
-        self.state_folder = state_folder
-        self.capacity = capacity
-
-
-def render_config(config: Config) -> bytes:
-    """Return what a shim reads from its standard input."""
-    fields = (config.name, config.socket_folder, config.state_folder, str(config.capacity))
-    return wire.render_fields([os.fsencode(field) for field in fields])
-
-
-def parse_config(raw: bytes) -> Config:
-    """Return the configuration; raise WireError where the agent died while it wrote it."""
-    fields = [os.fsdecode(field) for field in wire.parse_fields(raw)]
-    if len(fields) < 4 or not fields[3].isdigit():
-        raise wire.WireError("the configuration was cut short")
-    return Config(name=fields[0], socket_folder=fields[1], state_folder=fields[2], capacity=int(fields[3]))
 
 
 class Peer:
@@ -174,7 +148,7 @@ class Shim:
             raise SpawnFailed(errno.EBUSY, "running")
         child = spawn_child(launch, self._boot_id)
         # It tells of a former child; should this shim be killed, nobody may take it for the end of this one.
-        _remove(f"{self._config.state_folder}/exit")
+        remove(f"{self._config.state_folder}/exit")
         self._child = child
         self._started_at_ns = time.time_ns()
         self._exit = None
@@ -215,7 +189,7 @@ class Shim:
             self._ring.append(data)
         except OSError as exc:
             # A full or broken disk costs history, never the process: the child goes on, unrecorded.
-            _note(f"output not recorded: {exc}")
+            note(f"output not recorded: {exc}")
         for peer in self._peers.values():
             peer.has_news = True
 
@@ -328,12 +302,12 @@ class Shim:
 
     def _leave(self) -> None:
         """Bring the history to the disk, take the records away, and close; connections end after that."""
-        _remove(f"{self._config.name}.sock", self._folder)
+        remove(f"{self._config.name}.sock", self._folder)
         if self._forgets:
             for name in ("ring", "exit", "shim.log"):
-                _remove(f"{self._config.state_folder}/{name}")
+                remove(f"{self._config.state_folder}/{name}")
         self._ring.close()
-        _remove(f"{self._config.name}.run", self._folder)
+        remove(f"{self._config.name}.run", self._folder)
 
     # Agents
 
@@ -471,7 +445,7 @@ class Shim:
     def _write_run_record(self) -> None:
         """Say who runs here, for an agent that finds this shim dead and must not signal a stranger."""
         child = self._child.identity if self._child is not None else None
-        _replace(
+        replace(
             f"{self._config.name}.run",
             f'{{"bootId":"{self._boot_id}","shim":{_render_identity(self._identity)},"child":{_render_identity(child)}}}\n',
             self._folder,
@@ -481,14 +455,14 @@ class Shim:
         code, number, at_ns = self._exit or (None, None, 0)
         values = {"code": code, "signal": number, "startedAtNs": self._started_at_ns, "exitedAtNs": at_ns}
         body = ",".join(f'"{key}":{"null" if value is None else value}' for key, value in values.items())
-        _replace(f"{self._config.state_folder}/exit", f'{{{body},"written":{self._ring.written}}}\n')
+        replace(f"{self._config.state_folder}/exit", f'{{{body},"written":{self._ring.written}}}\n')
 
     def _sync_exit_record(self) -> None:
         for path in (f"{self._config.state_folder}/exit", self._config.state_folder):
             try:
                 fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             except OSError as exc:
-                _note(f"{path} not synced: {exc}")
+                note(f"{path} not synced: {exc}")
                 continue
             try:
                 os.fsync(fd)
@@ -505,93 +479,3 @@ def _render_identity(identity: ProcessIdentity | None) -> str:
     if identity is None:
         return "null"
     return f'{{"pid":{identity.pid},"startTicks":{identity.start_ticks}}}'
-
-
-def _replace(path: str, text: str, folder: int | None = None) -> None:
-    """Write a record so that a reader sees the old or the new one, whole."""
-    try:
-        fd = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600, dir_fd=folder)
-        try:
-            os.write(fd, text.encode())
-        finally:
-            os.close(fd)
-        os.rename(f"{path}.new", path, src_dir_fd=folder, dst_dir_fd=folder)
-    except OSError as exc:
-        _note(f"{path} not written: {exc}")
-
-
-def _remove(path: str, folder: int | None = None) -> None:
-    try:
-        os.unlink(path, dir_fd=folder)
-    except OSError as exc:
-        if exc.errno != errno.ENOENT:
-            _note(f"{path} not removed: {exc}")
-
-
-def _note(text: str) -> None:
-    """Leave a line in the shim's log; it is for people, and losing it does no harm."""
-    try:  # noqa: SIM105 - contextlib would cost the shim 3 ms
-        os.write(2, f"{text}\n".encode())
-    except OSError:
-        pass
-
-
-def open_shim(config: Config) -> Shim:
-    """Take the ring and the socket name for this process; raise OSError where another shim holds them."""
-    folder = os.open(config.socket_folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    status = os.fstat(folder)
-    if status.st_uid != os.geteuid() or status.st_mode & 0o077:
-        raise PermissionError(errno.EPERM, "the folder of the sockets is open to others")
-    boot = bytes.fromhex(read_boot_id().replace("-", ""))
-    # The lock on the ring decides who is the shim; whatever socket is left over then belongs to nobody.
-    ring = RingWriter.open(f"{config.state_folder}/ring", boot_id=boot, capacity=config.capacity)
-    _remove(f"{config.name}.sock", folder)
-    listener = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
-    # The path of a socket has at most 107 bytes; through the descriptor the folder may lie as deep as it likes.
-    listener.bind(f"/proc/self/fd/{folder}/{config.name}.sock")
-    listener.setblocking(False)
-    listener.listen(MAX_PEERS)
-    return Shim(config, ring, listener, folder)
-
-
-def _daemonize(config: Config) -> int:
-    """Leave the agent's process tree; return the descriptor on which it waits for the word that all is well."""
-    ready = os.dup(1)
-    if os.fork():
-        os._exit(0)
-    os.setsid()
-    if os.fork():
-        os._exit(0)
-    os.chdir("/")
-    os.umask(0o077)
-    for number in (_signal.SIGHUP, _signal.SIGINT, _signal.SIGPIPE):
-        _signal.signal(number, _signal.SIG_IGN)
-    null = os.open("/dev/null", os.O_RDWR)
-    log = os.open(f"{config.state_folder}/shim.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    for source, target in ((null, 0), (null, 1), (log, 2)):
-        os.dup2(source, target)
-    for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - no pathlib here
-        fd = int(name)
-        if fd > 2 and fd != ready:
-            try:  # noqa: SIM105
-                os.close(fd)
-            except OSError:
-                pass  # the descriptor of the listing itself
-    return ready
-
-
-def main() -> None:
-    """Read the configuration, become a daemon, say whether that worked, and serve."""
-    raw = b""
-    while chunk := os.read(0, MAX_CONFIG_BYTES):
-        raw += chunk
-    config = parse_config(raw)
-    ready = _daemonize(config)
-    try:
-        shim = open_shim(config)
-    except OSError as exc:
-        os.write(ready, f"{exc.errno or errno.EIO} {exc.strerror}".encode())
-        sys.exit(1)
-    os.write(ready, b"0 ready")
-    os.close(ready)
-    shim.serve()

@@ -1,0 +1,36 @@
+"""The few files of a shim, written and removed without pathlib, which it cannot afford."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+
+def replace(path: str, text: str, folder: int | None = None) -> None:
+    """Write a record so that a reader sees the old or the new one, whole."""
+    try:
+        fd = os.open(f"{path}.new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600, dir_fd=folder)
+        try:
+            os.write(fd, text.encode())
+        finally:
+            os.close(fd)
+        os.rename(f"{path}.new", path, src_dir_fd=folder, dst_dir_fd=folder)
+    except OSError as exc:
+        note(f"{path} not written: {exc}")
+
+
+def remove(path: str, folder: int | None = None) -> None:
+    """Remove a file, whether it is there or not."""
+    try:
+        os.unlink(path, dir_fd=folder)
+    except OSError as exc:
+        if exc.errno != errno.ENOENT:
+            note(f"{path} not removed: {exc}")
+
+
+def note(text: str) -> None:
+    """Leave a line in the shim's log; it is for people, and losing it does no harm."""
+    try:  # noqa: SIM105 - contextlib would cost the shim 3 ms
+        os.write(2, f"{text}\n".encode())
+    except OSError:
+        pass
