@@ -1,0 +1,32 @@
+import react from "@vitejs/plugin-react";
+import { defineConfig } from "vitest/config";
+
+// Where `npm run dev` finds an API: the mock server beside it, unless told otherwise.
+const api = process.env["ZLH_API_URL"] ?? "http://127.0.0.1:8799";
+
+export default defineConfig({
+  base: "/",
+  plugins: [react()],
+  server: {
+    host: "127.0.0.1",
+    // The Origin stays that of the page: the API checks it, and so must what is developed against it.
+    proxy: { "/api": { target: api, ws: true } },
+  },
+  build: {
+    outDir: "../zlh_api/src/zlh_api/web/portal",
+    emptyOutDir: true,
+    target: "es2022",
+    // Fonts and images stay files, so that the page needs no data: sources.
+    assetsInlineLimit: 0,
+    rollupOptions: {
+      output: {
+        manualChunks(id) {
+          if (id.includes("/node_modules/@xterm/")) return "terminal";
+          if (id.includes("/node_modules/")) return "vendor";
+          return undefined;
+        },
+      },
+    },
+  },
+  test: { environment: "node", include: ["src/**/*.test.ts"] },
+});
