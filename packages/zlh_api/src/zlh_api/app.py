@@ -32,6 +32,7 @@ from zlh_api.edge import routes as edge_routes
 from zlh_api.edge.local_directory import LocalRouteDirectory
 from zlh_api.edge.traefik import Traefik
 from zlh_api.edge.traefik_file import ProxySetting
+from zlh_api.listening import listen_error
 from zlh_api.reconcile.service import Reconciler
 from zlh_api.reconcile.steps import Ports, Settings, Steps
 from zlh_api.web import platform_routes, portal
@@ -159,13 +160,20 @@ async def serve(config: ApiConfig, *, stop: asyncio.Event, ready: Callable[[], N
         )
         await runner.setup()
         try:
-            await web.TCPSite(runner, config.listen_host, config.listen_port, backlog=1024).start()
+            await _listen(runner, config)
             log.info("api.started", url=config.api_url, driver=config.driver)
             ready()
             await _run_until(stop, parts)
         finally:
             await runner.cleanup()
             log.info("api.stopped")
+
+
+async def _listen(runner: web.AppRunner, config: ApiConfig) -> None:
+    try:
+        await web.TCPSite(runner, config.listen_host, config.listen_port, backlog=1024).start()
+    except OSError as exc:
+        raise listen_error(exc, address=config.listen_host, port=config.listen_port, setting="listen_port") from exc
 
 
 async def _run_until(stop: asyncio.Event, parts: Parts) -> None:

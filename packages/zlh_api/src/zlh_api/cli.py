@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("openapi", help="print the OpenAPI document").set_defaults(run=_openapi)
     dev = commands.add_parser("dev", help="run the whole platform on this machine (make dev)")
     dev.set_defaults(run=_dev)
+    commands.add_parser("portal", help="build the portal out of this checkout").set_defaults(run=_portal)
     _add_artifacts(commands)
     return parser
 
@@ -60,7 +61,15 @@ def _add_artifacts(commands: argparse._SubParsersAction[argparse.ArgumentParser]
     # The publisher needs tuf and zstandard, which the serving process must never load.
     from zlh_api.artifacts import commands as artifacts
 
-    artifacts.add_parser(commands)
+    parser = artifacts.add_parser(commands, folder=home() / "artifacts", keys=home() / "keys" / "artifacts")
+    parser.set_defaults(run=_artifacts)
+
+
+def _artifacts(arguments: argparse.Namespace) -> int:
+    from zlh_api.artifacts import commands as artifacts
+
+    configure_logs()
+    return artifacts.run(arguments)
 
 
 def _serve(arguments: argparse.Namespace) -> int:
@@ -121,3 +130,15 @@ def _dev(_arguments: argparse.Namespace) -> int:
     from zlh_api.dev.stack import run_stack
 
     return asyncio.run(run_stack(home()))
+
+
+def _portal(_arguments: argparse.Namespace) -> int:
+    from zlh_api.dev.portal_build import PortalBuildFailed, build_portal, find_sources, is_built
+
+    sources = find_sources()
+    if sources is None:
+        raise PortalBuildFailed(output="this is no checkout; a release carries its portal already")
+    if not is_built(sources):
+        asyncio.run(build_portal(sources, tools=home() / "tools"))
+    print("The portal is built.")
+    return 0

@@ -142,6 +142,8 @@ def _is_loopback_block(block: str) -> bool:
 
 
 def _decode_path(kind: type, value: object) -> object:
-    if kind is Path and isinstance(value, str):
-        return Path(value)
-    raise NotImplementedError(f"{kind} cannot be read from a configuration file")
+    if kind is not Path:
+        raise NotImplementedError(f"{kind} cannot be read from a configuration file")
+    if not isinstance(value, str):
+        raise TypeError(f"Expected a path, got {value!r}")
+    return Path(value)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -17,9 +19,12 @@ _NOWHERE = "http://127.0.0.1:1"
 
 async def describe_api() -> dict[str, Any]:
     """Return the document of this version."""
-    with tempfile.TemporaryDirectory(prefix="zlh-describe-") as folder:
+    folder = await asyncio.to_thread(tempfile.mkdtemp, prefix="zlh-describe-")
+    try:
         async with open_parts(_placeholder(Path(folder))) as parts:
             return render_openapi(parts.endpoints, version=__version__)
+    finally:
+        await asyncio.to_thread(shutil.rmtree, folder)
 
 
 def _placeholder(folder: Path) -> ApiConfig:

@@ -36,7 +36,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, bytes):
         return _plain(value.decode("utf-8", "replace"))
     if isinstance(value, dict):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {_plain(str(key)): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [_plain(item) for item in value]
     if value is None or isinstance(value, bool | int | float):

@@ -24,6 +24,8 @@ Kind = Literal["dev", "game"]
 MIN_VMID, MAX_VMID = 100, 999_999_999
 # Below every container host, this path belongs to the API, never to the container.
 PLATFORM_PATH = "/.zlh/"
+# In the environment of everything that runs in a container under the process driver, with the owner mark as value.
+CONTAINER_MARK = "ZLH_CONTAINER"
 API_NAME = "api.zlh.internal"
 
 _HOST = re.compile(r"(?:(?P<port>[1-9][0-9]{0,4})-)?(?P<kind>dev|game)-(?P<vmid>[1-9][0-9]{2,8})")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tuf.api.exceptions import DownloadError, ExpiredMetadataError, RepositoryError
+from tuf.api.exceptions import DownloadError, DownloadLengthMismatchError, ExpiredMetadataError, RepositoryError
 from tuf.ngclient.config import UpdaterConfig
 from tuf.ngclient.updater import Updater
 
@@ -69,7 +69,8 @@ def fetch_catalog(*, artifacts_url: str, trusted_root: bytes, metadata_dir: Path
         raw = Path(updater.download_target(target)).read_bytes()
     except ExpiredMetadataError as exc:
         raise CatalogExpired(reason=str(exc)) from exc
-    except RepositoryError as exc:
+    except (RepositoryError, DownloadLengthMismatchError) as exc:
+        # A file that is longer than what was signed did arrive: trying again would not make it ours.
         raise CatalogUntrusted(reason=str(exc)) from exc
     except (DownloadError, OSError) as exc:
         raise CatalogUnavailable(url=artifacts_url, reason=str(exc) or type(exc).__name__) from exc

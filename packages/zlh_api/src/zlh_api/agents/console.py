@@ -8,6 +8,7 @@ where it is a frame of the protocol.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 
 import structlog
 from aiohttp import WSCloseCode, WSMsgType, web
@@ -29,6 +30,7 @@ log = structlog.get_logger()
 HEARTBEAT_S = 20
 # A viewer that takes nothing for this long is gone; it resumes by offset when it is back.
 WRITE_TIMEOUT_S = 60
+GOODBYE_S = 2
 
 
 class SubprotocolMissing(ZlhError):
@@ -75,9 +77,20 @@ class ConsoleProxy:
             for task in (down, up):
                 task.cancel()
             await asyncio.gather(down, up, return_exceptions=True)
-            if not viewer.closed:
-                await viewer.close(code=WSCloseCode.GOING_AWAY, message=b"the console has ended")
+            await _say_goodbye(viewer, upstream)
         return viewer
+
+
+async def _say_goodbye(viewer: web.WebSocketResponse, upstream: ClientConnection) -> None:
+    """Close the viewer's socket with the agent's reason, or as going away where the agent just went."""
+    if viewer.closed:
+        return
+    code = upstream.close_code
+    usable = code is not None and (code in {1000, 1001, 1003, 1008, 1009, 1011} or 4000 <= code < 5000)
+    reason = (upstream.close_reason or "the agent has gone")[:100]
+    with contextlib.suppress(ConnectionError, TimeoutError):
+        async with asyncio.timeout(GOODBYE_S):
+            await viewer.close(code=code if usable and code else WSCloseCode.GOING_AWAY, message=reason.encode())
 
 
 async def _pump_output(upstream: ClientConnection, viewer: web.WebSocketResponse) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from functools import partial
 from uuid import UUID, uuid4
 
+import asyncpg
 import msgspec
 import structlog
 from websockets.exceptions import WebSocketException
@@ -173,8 +174,12 @@ class AgentLinks:
         moves = last is None or (
             (report.spec_generation, report.observed_generation) != (last.spec_generation, last.observed_generation)
         )
-        async with self._database.connection() as connection:
-            await connection.execute(_REPORT, UUID(link.owner), link.fence, _json(report), moves)
+        try:
+            async with self._database.connection() as connection:
+                await connection.execute(_REPORT, UUID(link.owner), link.fence, _json(report), moves)
+        except asyncpg.DataError as exc:
+            # JSON may hold a NUL character and jsonb may not; a stranger's report must not end all links.
+            raise AgentNonsense("its report holds what no text may hold") from exc
 
     async def _note_offline(self, link: _Link, how: str) -> None:
         async with self._database.connection() as connection:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from typing import Any
 
 import msgspec
@@ -20,6 +21,7 @@ from zlh_common.schema.structs import encode
 
 _ALIASES = {"enable_code_server": "enableCodeServer"}
 ONE = "/api/containers/{vmid}"
+_WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")
 
 
 class QueryInvalid(ZlhError):
@@ -36,7 +38,7 @@ def number_in_query(request: web.Request, name: str, default: int, *, low: int, 
     raw = request.query.get(name)
     if raw is None:
         return default
-    if not raw.lstrip("-").isascii() or not raw.lstrip("-").isdigit() or len(raw) > 18 or not low <= int(raw) <= high:
+    if _WHOLE_NUMBER.fullmatch(raw) is None or not low <= int(raw) <= high:
         raise QueryInvalid(name, f"a whole number from {low} to {high}")
     return int(raw)
 

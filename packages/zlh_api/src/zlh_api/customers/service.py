@@ -81,6 +81,9 @@ class CustomerService:
 
     async def sign_in(self, email: str, password: str) -> tuple[Caller, Secret]:
         """Return the caller and a new session token; raise LoginRefused."""
+        if "\0" in email:
+            # PostgreSQL has no such text, so nobody can have this address.
+            raise LoginRefused
         async with self._database.connection() as connection:
             user = await store.find_user_by_email(connection, email)
         async with self._checks:

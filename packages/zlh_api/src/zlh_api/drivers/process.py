@@ -25,9 +25,8 @@ from zlh_api.containers.model import Guest
 from zlh_api.drivers.agent_config import AgentPlace, AgentSettings, render_agent_config
 from zlh_api.drivers.port import GuestFailed, GuestForeign, GuestPlan, Identity
 from zlh_api.drivers.process_identity import end_all, find_by_environment
-from zlh_common.names import OwnerMark, Vmid
+from zlh_common.names import CONTAINER_MARK, OwnerMark, Vmid
 
-MARK = "ZLH_CONTAINER"
 STOP_GRACE_S = 5.0
 START_TIMEOUT_S = 15.0
 START_POLL_S = 0.02
@@ -129,7 +128,7 @@ class ProcessDriver:
             return Guest.ABSENT
         if self._read_mark(vmid) != owner:
             return Guest.FOREIGN
-        agents = [process for process in find_by_environment(MARK, owner) if _is_agent(process.pid)]
+        agents = [process for process in find_by_environment(CONTAINER_MARK, owner) if _is_agent(process.pid)]
         return Guest.RUNNING if agents else Guest.STOPPED
 
     def _refuse_foreign(self, owner: OwnerMark, vmid: Vmid) -> None:
@@ -163,7 +162,7 @@ class ProcessDriver:
             owner=plan.owner,
             root=folders.root,
             bind_address=plan.address,
-            terminal_environment={"HOST": plan.address, MARK: plan.owner},
+            terminal_environment={"HOST": plan.address, CONTAINER_MARK: plan.owner},
         )
         # The configuration comes last: an agent that finds it finds the rest.
         files = {
@@ -183,7 +182,7 @@ class ProcessDriver:
         with folders.log.open("ab") as output:
             subprocess.run(
                 [sys.executable, "-I", "-S", "-c", _DETACH, *agent],
-                env={**environment, MARK: plan.owner},
+                env={**environment, CONTAINER_MARK: plan.owner},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -235,7 +234,7 @@ def _end_marked(owner: OwnerMark) -> list[int]:
     left = []
     # What a dying process starts in its last moment is caught by looking again.
     for _round in range(3):
-        marked = find_by_environment(MARK, owner)
+        marked = find_by_environment(CONTAINER_MARK, owner)
         if not marked:
             return []
         marked.sort(key=lambda process: not _is_agent(process.pid))

@@ -46,6 +46,8 @@ STEP_TIMEOUT_S = 120.0
 CONNECT_TIMEOUT = timedelta(seconds=20)
 WORKERS = 16
 RETRY_AFTER_DROP_S = 1.0
+# After an error that nobody foresaw, outside of any step: rare, and nothing says when it will be over.
+RETRY_AFTER_BREAK_S = 5.0
 
 
 class AgentSilent(ZlhError):
@@ -127,6 +129,10 @@ class Reconciler:
         except* (LeaseLost, DatabaseUnavailable) as errors:
             wake_in_s = RETRY_AFTER_DROP_S
             log.warning("reconcile.dropped", vmid=claim.vmid, error=str(errors.exceptions[0]))
+        except* Exception:
+            # One container must never cost all others their worker.
+            wake_in_s = RETRY_AFTER_BREAK_S
+            log.exception("reconcile.broke", vmid=claim.vmid)
         finally:
             self._working -= 1
             await asyncio.shield(self._give_back(claim, wake_in_s))

@@ -11,7 +11,7 @@ from pathlib import Path
 import asyncpg
 
 from zlh_api.agents.authority import Authority
-from zlh_api.agents.client import AgentAddress, AgentClient
+from zlh_api.agents.client import AgentAddress, AgentClient, AgentNonsense
 from zlh_api.containers.model import Container
 from zlh_api.database.pool import Database
 from zlh_api.drivers.port import ContainerDriver, GuestPlan, Identity
@@ -30,6 +30,8 @@ from zlh_common.schema.spec import AgentSpec
 REST_S = 60.0
 # An identity is replaced when it has less than this left.
 IDENTITY_MARGIN = timedelta(days=30)
+# Stands in the place of a digest from the intent to withdraw a route until the proxy has let go of it.
+WITHDRAWING = "withdrawing"
 
 
 class NoAddressFree(ZlhError):
@@ -106,10 +108,12 @@ class Steps:
     async def observe_route(self, container: Container) -> Route:
         """Return how far the container's file is."""
         present = await self._ports.routes.fetch(file_name(container.host))
+        if container.is_deleting or container.address is None:
+            # The proxy may go on using a file that is gone; it has let go only when the row says so.
+            is_ours = present is not None and parse_mark(present) == container.owner
+            return Route.STALE if is_ours or container.route_confirmed else Route.ABSENT
         if present is None:
             return Route.ABSENT
-        if container.is_deleting or container.address is None:
-            return Route.STALE if parse_mark(present) == container.owner else Route.ABSENT
         wanted = self.route_file(container)
         if present != wanted.text:
             return Route.STALE
@@ -137,7 +141,10 @@ class Steps:
             return
         raise NoAddressFree(settings.address_block)
 
-    async def _create_guest(self, _claim: Claim, container: Container) -> None:
+    async def _create_guest(self, claim: Claim, container: Container) -> None:
+        # A new guest holds no keys, whatever an earlier one of this container held.
+        async with self._ports.database.connection() as connection:
+            await store.save_identity(connection, claim, None)
         await self._ports.driver.ensure_created(_plan(container))
 
     async def _put_identity(self, claim: Claim, container: Container) -> None:
@@ -159,11 +166,21 @@ class Steps:
             await store.save_restart_done(connection, claim, container.restart_wanted)
         await self._ports.driver.ensure_started(_plan(container))
 
-    async def _send_spec(self, _claim: Claim, container: Container) -> None:
+    async def _send_spec(self, claim: Claim, container: Container) -> None:
         assert container.address is not None
         agent = AgentAddress(container.owner, container.address, self._settings.agent_port)
         spec = AgentSpec(generation=container.spec_generation, runtimes=container.runtimes)
-        await self._ports.agents.put_spec(agent, spec)
+        report = await self._ports.agents.put_spec(agent, spec)
+        if report.owner != container.owner:
+            raise AgentNonsense("it speaks for another container")
+        if report.spec_generation < spec.generation:
+            raise AgentNonsense(f"it took generation {spec.generation} and holds {report.spec_generation}")
+        # Kept at once: the link may bring it later, and until then the spec would be sent over and over.
+        try:
+            async with self._ports.database.connection() as connection:
+                await store.save_report(connection, claim, report)
+        except asyncpg.DataError as exc:
+            raise AgentNonsense("its report holds what no text may hold") from exc
 
     async def _publish_route(self, _claim: Claim, container: Container) -> None:
         await self._ports.routes.publish(self.route_file(container))
@@ -188,6 +205,8 @@ class Steps:
 
     async def _withdraw_route(self, claim: Claim, container: Container) -> None:
         ports = self._ports
+        async with ports.database.connection() as connection:
+            await store.save_route(connection, claim, WITHDRAWING)
         await ports.routes.withdraw(file_name(container.host), container.owner)
         label = container.host.label
         exposed = tuple(f"{exposure.port}-{label}" for exposure in container.exposures)

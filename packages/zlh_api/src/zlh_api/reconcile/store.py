@@ -6,10 +6,14 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from zlh_api.containers.model import Guest
 from zlh_api.database.pool import Connection
 from zlh_api.reconcile.model import Claim, LeaseLost
 from zlh_common.names import OwnerMark, Vmid
+from zlh_common.schema.status import AgentStatus
+from zlh_common.schema.structs import encode
 
 LEASE_S = 30
 # Steps that belong to neither list (stopping a container that stays) stand behind the others.
@@ -88,6 +92,12 @@ async def save_identity(connection: Connection, claim: Claim, expires_at: dateti
 async def save_restart_done(connection: Connection, claim: Claim, count: int) -> None:
     """Write that the restarts asked for so far are being carried out."""
     await _fenced(connection, claim, "restart_done = $3", count)
+
+
+async def save_report(connection: Connection, claim: Claim, report: AgentStatus) -> None:
+    """Write what the agent has answered; asyncpg.DataError where it holds what PostgreSQL cannot."""
+    document = msgspec.json.decode(encode(report))
+    await _fenced(connection, claim, "agent_status = $3, observed_at = now()", document)
 
 
 async def save_route(connection: Connection, claim: Claim, digest: str | None) -> None:

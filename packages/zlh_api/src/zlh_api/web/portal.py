@@ -41,13 +41,12 @@ def endpoints(folder: Path) -> list[Endpoint]:
         return await asyncio.to_thread(_serve_file, folder / "assets", name)
 
     async def page(call: Call) -> web.Response:
-        if call.request.path.startswith("/api/"):
-            raise NotFound
         return await asyncio.to_thread(_serve_path, folder, call.request.path.lstrip("/"))
 
     return [
         Endpoint("GET", "/assets/{path}", Policy.PUBLIC, asset, "A file of the portal"),
-        Endpoint("GET", "/{path:.*}", Policy.PUBLIC, page, "The portal"),
+        # Not below /api/: there, a wrong path is not found, and a wrong method is told which ones there are.
+        Endpoint("GET", "/{path:(?!api/).*}", Policy.PUBLIC, page, "The portal"),
     ]
 
 

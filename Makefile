@@ -1,0 +1,65 @@
+# What one does with this project. `make help` lists it.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PACKAGES := packages/zlh_common packages/zlh_agent packages/zlh_api
+READY := $(VENV)/.ready
+
+.PHONY: help
+help: ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 18
+
+# First what others wrote, pinned and hashed, the build backend included; then our own, which need nothing more.
+$(READY): requirements.lock $(addsuffix /pyproject.toml,$(PACKAGES))
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	  || { echo "ZLH needs Python 3.11 or newer; set PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "Installing dependencies into $(VENV) …"
+	@$(PYTHON) -m venv $(VENV) || { echo "On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+	  $(addprefix -e ,$(PACKAGES))
+	@touch $(READY)
+
+.PHONY: dev
+dev: $(READY) ## run the whole platform on this machine; Ctrl-C stops it
+	@exec $(BIN)/zlh-api dev
+
+.PHONY: demo
+demo: $(READY) ## a tour through the public API, while `make dev` runs in another terminal
+	@exec $(BIN)/python deploy/demo/demo.py
+
+.PHONY: test
+test: $(READY) ## all tests; what needs root or a system package is skipped with its reason
+	@$(BIN)/python -m pytest
+
+.PHONY: check
+check: $(READY) ## lint, types and structure: under a minute
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check --quiet .
+	@$(BIN)/mypy packages/zlh_common/src packages/zlh_agent/src packages/zlh_api/src tests deploy/demo
+	@$(BIN)/python -m pytest -q tests/architecture
+
+.PHONY: bench
+bench: $(READY) ## measure, side by side with peers; writes bench-results/
+	@$(BIN)/python tests/bench/run.py
+
+.PHONY: portal
+portal: $(READY) ## build the portal (make dev does it by itself)
+	@$(BIN)/zlh-api portal
+
+.PHONY: client
+client: $(READY) ## write the portal's typed client from the API's own OpenAPI document
+	@$(BIN)/zlh-api openapi > packages/zlh_portal/openapi.json
+	@cd packages/zlh_portal && npm run --silent generate
+
+.PHONY: lock
+lock: $(READY) ## pin requirements.in anew, with hashes
+	@$(BIN)/pip-compile --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url \
+	  --no-emit-trusted-host --no-emit-find-links --no-emit-options --no-header -o requirements.lock requirements.in
+
+.PHONY: clean
+clean: ## remove what was built; the state in .zlh stays
+	@rm -rf $(VENV) packages/zlh_portal/node_modules packages/zlh_api/src/zlh_api/web/portal \
+	  .mypy_cache .ruff_cache .pytest_cache bench-results

@@ -1,0 +1,121 @@
+"""The composition root of the agent: makes the parts and joins them, and decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import structlog
+from aiohttp import web
+
+from zlh_agent import __version__
+from zlh_agent.config import AgentConfig
+from zlh_agent.console import routes as console_routes
+from zlh_agent.console.service import TerminalService
+from zlh_agent.notify import feed_watchdog, notify
+from zlh_agent.runtimes.service import InstallSource, RuntimeService
+from zlh_agent.spec import routes as spec_routes
+from zlh_agent.spec.service import SpecService
+from zlh_agent.spec.store import SpecStore
+from zlh_agent.status import routes as status_routes
+from zlh_agent.status.service import StatusService
+from zlh_agent.web.server import build_application
+from zlh_agent.web.tls import server_context
+from zlh_agent.workspace.service import WorkspaceService
+from zlh_common.clock import SystemClock
+from zlh_common.errors import ZlhError
+
+log = structlog.get_logger()
+
+
+class AgentPortInUse(ZlhError):
+    """Another program listens where the agent should."""
+
+    code, status = "agent_port_in_use", 500
+
+    def __init__(self, *, address: str, port: int, reason: str) -> None:
+        super().__init__(f"The agent cannot listen on {address} port {port}: {reason}.", address=address, port=port)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What an agent consists of."""
+
+    spec: SpecService
+    runtimes: RuntimeService
+    status: StatusService
+    terminals: TerminalService
+    application: web.Application
+
+
+@asynccontextmanager
+async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
+    """Make every part, and take up what was there before this start."""
+    clock = SystemClock()
+    boot_id = (await asyncio.to_thread(Path("/proc/sys/kernel/random/boot_id").read_text)).strip()
+    status = StatusService(clock, owner=config.owner, boot_id=boot_id)
+    source = InstallSource(config.artifacts_url, config.trust.root, config.channels)
+    runtimes = RuntimeService(config.paths, source)
+    workspace = WorkspaceService(
+        config.paths,
+        user=config.terminal_user,
+        variables=config.terminal_environment,
+        runtime_paths=runtimes.path_entries,
+        runtime_variables=runtimes.variables,
+    )
+    terminals = TerminalService(
+        state_folder=config.paths.state / "terminals",
+        socket_folder=config.paths.sockets / "terminals",
+        launch=workspace.launch,
+        on_change=status.note_change,
+    )
+    spec = SpecService(SpecStore(config.paths.state), runtimes, clock, on_change=status.note_change)
+    status.spec, status.runtimes, status.processes = spec.view, runtimes.report, terminals.statuses
+    runtimes.on_installed = workspace.refresh
+    await runtimes.load()
+    await workspace.refresh()
+    await spec.load()
+    await terminals.recover()
+    routes = [*status_routes.routes(status), *spec_routes.routes(spec, status), *console_routes.routes(terminals)]
+    try:
+        yield Parts(spec, runtimes, status, terminals, build_application(routes))
+    finally:
+        terminals.detach()
+
+
+async def serve(config: AgentConfig, *, stop: asyncio.Event) -> None:
+    """Run the agent until `stop`. Its going ends no terminal: their shims stay, and the next start finds them."""
+    async with open_parts(config) as parts:
+        runner = web.AppRunner(parts.application, access_log=None, shutdown_timeout=1, handler_cancellation=True)
+        await runner.setup()
+        try:
+            await _listen(runner, config)
+            log.info("agent.started", version=__version__, vmid=config.vmid, owner=config.owner, port=config.port)
+            notify("READY=1")
+            await _run_until(stop, parts)
+        finally:
+            notify("STOPPING=1")
+            parts.status.close()
+            parts.terminals.detach()
+            await runner.cleanup()
+            log.info("agent.stopped")
+
+
+async def _listen(runner: web.AppRunner, config: AgentConfig) -> None:
+    context = await asyncio.to_thread(server_context, config.tls)
+    site = web.TCPSite(runner, config.bind_address, config.port, ssl_context=context)
+    try:
+        await site.start()
+    except OSError as exc:
+        raise AgentPortInUse(address=config.bind_address, port=config.port, reason=str(exc)) from exc
+
+
+async def _run_until(stop: asyncio.Event, parts: Parts) -> None:
+    async with asyncio.TaskGroup() as group:
+        loops = [group.create_task(parts.spec.run()), group.create_task(feed_watchdog())]
+        await stop.wait()
+        for loop in loops:
+            loop.cancel()

@@ -1,0 +1,119 @@
+"""The agent's configuration: one frozen value, read once from one TOML file, every problem reported together."""
+
+from __future__ import annotations
+
+import ipaddress
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+from uuid import UUID
+
+import msgspec
+from msgspec import Meta
+
+from zlh_agent.paths import ContainerPaths
+from zlh_common.errors import ConfigInvalid
+from zlh_common.names import OwnerMark
+from zlh_common.schema.catalog import Channel
+from zlh_common.schema.structs import FrozenMeta
+
+DEFAULT_CONFIG = Path("/etc/zlh/agent.toml")
+
+
+class _Section(msgspec.Struct, metaclass=FrozenMeta, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of the file; an unknown key is a typing mistake, so it is refused."""
+
+
+class TlsSection(_Section):
+    """The agent's own certificate, and the CA whose clients it serves. Paths are relative to the file's folder."""
+
+    certificate: Path
+    private_key: Path
+    client_ca: Path
+
+
+class TrustSection(_Section):
+    """The TUF root by which the catalog is believed."""
+
+    root: Path
+
+
+class AgentConfig(_Section, kw_only=True):
+    """Everything the agent must know before it starts."""
+
+    vmid: Annotated[int, Meta(ge=100, le=999_999_999)]
+    owner: OwnerMark
+    root: Path
+    bind_address: str
+    port: Annotated[int, Meta(ge=1, le=65535)]
+    artifacts_url: str
+    channels: tuple[Channel, ...] = ("stable",)
+    # None: terminals run as the agent's own user, as under the process driver.
+    terminal_user: str | None = None
+    terminal_environment: dict[str, str] = msgspec.field(default_factory=dict)
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    tls: TlsSection
+    trust: TrustSection
+
+    @property
+    def paths(self) -> ContainerPaths:
+        """The folders of the container."""
+        return ContainerPaths(self.root)
+
+
+def load_config(path: Path) -> AgentConfig:
+    """Return the configuration in `path`; raise ConfigInvalid with every problem that was found."""
+    try:
+        document = tomllib.loads(path.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
+        raise ConfigInvalid(source=str(path), problems=[str(exc)]) from exc
+    try:
+        config = msgspec.convert(_resolve(document, path.parent), AgentConfig, dec_hook=_decode_path)
+    except msgspec.ValidationError as exc:
+        raise ConfigInvalid(source=str(path), problems=[str(exc)]) from exc
+    problems = find_problems(config)
+    if problems:
+        raise ConfigInvalid(source=str(path), problems=problems)
+    return config
+
+
+def find_problems(config: AgentConfig) -> list[str]:
+    """Return what is wrong with a configuration whose types are right."""
+    problems = []
+    try:
+        UUID(config.owner)
+    except ValueError:
+        problems.append(f"owner {config.owner!r} is no UUID")
+    try:
+        ipaddress.ip_address(config.bind_address)
+    except ValueError:
+        problems.append(f"bind_address {config.bind_address!r} is no IP address")
+    if urlsplit(config.artifacts_url).scheme not in {"http", "https"}:
+        problems.append(f"artifacts_url {config.artifacts_url!r} is no http or https URL")
+    if not config.root.is_absolute():
+        problems.append(f"root {config.root} is not absolute")
+    files = (config.tls.certificate, config.tls.private_key, config.tls.client_ca, config.trust.root)
+    problems += [f"{file} cannot be read" for file in files if not file.is_file()]
+    return problems
+
+
+def render_config(config: AgentConfig) -> dict[str, Any]:
+    """Return what holds, for people; the file names no secret, only where they are."""
+    rendered: dict[str, Any] = msgspec.to_builtins(config, enc_hook=str)
+    return rendered
+
+
+def _resolve(document: dict[str, Any], folder: Path) -> dict[str, Any]:
+    for table in ("tls", "trust"):
+        if isinstance(document.get(table), dict):
+            document[table] = {
+                key: str(folder / value) if isinstance(value, str) else value for key, value in document[table].items()
+            }
+    return document
+
+
+def _decode_path(kind: type, value: object) -> object:
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    raise NotImplementedError(f"{kind} cannot be read from a configuration file")

@@ -1,0 +1,1 @@
+"""Terminals: shells that outlive the agent, their history on disk, and the sockets that show them."""

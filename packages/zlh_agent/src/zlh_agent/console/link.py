@@ -1,0 +1,283 @@
+"""The agent's end of a shim: starting one, connecting to it, and hearing it."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+from pathlib import Path
+from typing import Protocol
+
+import zlh_agent
+from zlh_agent.console import shim_wire as wire
+from zlh_agent.console.errors import ShimLost, TerminalStartFailed
+from zlh_agent.console.identity import ProcessIdentity
+from zlh_agent.console.shim import Config, render_config
+from zlh_common.names import CONTAINER_MARK
+
+START_TIMEOUT_S = 10.0
+CONNECT_TIMEOUT_S = 5.0
+SPAWN_TIMEOUT_S = 10.0
+# As much new output at once means that more is coming: the doorbell is left alone for a moment, so that the next look
+# finds a frame worth sending to every viewer. Output below this is always looked at at once.
+FLOOD_BYTES = 4096
+FLOOD_PAUSE_S = 0.001
+
+_BOOT = "import sys; sys.path.append(sys.argv[1]); from zlh_agent.console.shim import main; main()"
+_CREDENTIALS = struct.Struct("3i")
+_RECEIVE_BYTES = 64 * 1024
+
+
+class ShimListener(Protocol):
+    """Who is told what a shim says; called in the event loop, and may not block it."""
+
+    def on_output(self) -> int:
+        """The ring may have grown; returns by how many bytes."""
+        ...
+
+    def on_snapshot(self, snapshot: wire.Snapshot) -> None:
+        """Something about the shim or its child has changed."""
+        ...
+
+    def on_lost(self) -> None:
+        """The connection has ended; nothing more comes. Not called after `ShimLink.close`."""
+        ...
+
+
+async def start_shim(config: Config) -> None:
+    """Start a shim that outlives this agent; return once its socket listens.
+
+    Where one already runs for this ring (an agent that died had just started it) that is as good.
+    """
+    await asyncio.to_thread(_start_shim, config)
+
+
+def _start_shim(config: Config) -> None:
+    bundle = str(Path(zlh_agent.__file__).parent.parent)
+    command = [sys.executable, "-I", "-S", "-c", _BOOT, bundle, "zlh-shim", config.name]
+    try:
+        # The process that is started here ends as soon as it has made the daemon; that one answers on standard output.
+        done = subprocess.run(
+            command,
+            input=render_config(config),
+            capture_output=True,
+            timeout=START_TIMEOUT_S,
+            cwd="/",
+            # Nothing is inherited but the mark by which a container's processes are known.
+            env={CONTAINER_MARK: os.environ[CONTAINER_MARK]} if CONTAINER_MARK in os.environ else {},
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as exc:
+        raise TerminalStartFailed(step="shim", reason=str(exc)) from exc
+    number, _, reason = done.stdout.decode("utf-8", "replace").partition(" ")
+    if number in {"0", str(errno.EWOULDBLOCK)}:
+        return
+    raise TerminalStartFailed(step="shim", reason=reason or done.stderr.decode("utf-8", "replace")[-400:])
+
+
+class ShimLink:
+    """One connection to a live shim. Owned by whoever connected it: ends with `close`, which leaves the shim alone."""
+
+    def __init__(
+        self, sock: socket.socket, snapshot: wire.Snapshot, feed: wire.FrameFeed, listener: ShimListener
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._sock = sock
+        self._feed = feed
+        self._listener = listener
+        self._out = bytearray()
+        self._serial = 0
+        self._spawns: dict[int, asyncio.Future[wire.SpawnResult]] = {}
+        self._sent = 0
+        self._accepted = 0
+        self._has_room = asyncio.Event()
+        self._pause: asyncio.TimerHandle | None = None
+        self._ended = self._loop.create_future()
+        # The newest word of the shim about itself and its child.
+        self.snapshot = snapshot
+        self._loop.add_reader(sock, self._on_readable)
+
+    @classmethod
+    async def connect(cls, folder: Path, name: str, listener: ShimListener) -> ShimLink:
+        """Connect to the shim `name` and hear its first word; raise ShimLost where none is there that is ours."""
+        sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        sock.setblocking(False)
+        feed = wire.FrameFeed()
+        try:
+            async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await _dial(sock, folder, name)
+                snapshot = await _receive_first(sock, feed)
+            _check_peer(sock, snapshot, name)
+        except (OSError, TimeoutError, wire.WireError) as exc:
+            sock.close()
+            raise ShimLost(name, reason=f"does not answer: {str(exc) or type(exc).__name__}") from exc
+        except BaseException:
+            sock.close()
+            raise
+        return cls(sock, snapshot, feed, listener)
+
+    @property
+    def shim(self) -> ProcessIdentity:
+        """The shim's process, for when it has to be ended from outside."""
+        return ProcessIdentity(self.snapshot.shim_pid, self.snapshot.shim_start_ticks, self.snapshot.boot_id)
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether the shim still hears us."""
+        return not self._ended.done()
+
+    async def spawn(self, launch: wire.Launch) -> None:
+        """Have the shim start a child; return once it runs, or raise TerminalStartFailed or ShimLost."""
+        self._serial += 1
+        serial = self._serial
+        future: asyncio.Future[wire.SpawnResult] = self._loop.create_future()
+        self._spawns[serial] = future
+        try:
+            self._send(wire.render_spawn(serial, launch))
+            async with asyncio.timeout(SPAWN_TIMEOUT_S):
+                result = await future
+        except TimeoutError as exc:
+            raise ShimLost("", reason=f"did not start a shell within {SPAWN_TIMEOUT_S:.0f} s") from exc
+        except wire.WireError as exc:
+            raise TerminalStartFailed(step="environment", reason=str(exc)) from exc
+        finally:
+            self._spawns.pop(serial, None)
+        if result.errno:
+            raise TerminalStartFailed(step=result.step, reason=os.strerror(result.errno))
+
+    async def write(self, data: bytes) -> None:
+        """Give the child input; waits while the child does not take what came before. Dropped if the shim is gone."""
+        while self.is_open and self._sent - self._accepted + len(data) > wire.INPUT_WINDOW_BYTES:
+            self._has_room.clear()
+            await self._has_room.wait()
+        self._sent += len(data)
+        self._send(wire.render_frame(wire.INPUT, data))
+
+    def resize(self, cols: int, rows: int, *, redraw: bool) -> None:
+        """Set the size of the child's terminal."""
+        self._send(wire.render_resize(cols, rows, redraw=redraw))
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Signal the child's process group."""
+        self._send(wire.render_signal(number))
+
+    def stop(self, number: signal.Signals, *, grace_s: float) -> None:
+        """Signal the child and its kin, and have the shim kill who is left after the grace."""
+        self._send(wire.render_stop(number, int(grace_s * 1000)))
+
+    def end(self, *, forget: bool, grace_s: float) -> None:
+        """Have the shim end the child, its kin and itself; `forget` takes the history too."""
+        self._send(wire.render_end(forget=forget, grace_ms=int(grace_s * 1000)))
+
+    async def wait_ended(self, *, timeout_s: float) -> bool:
+        """Wait until the shim has closed the connection; False where it has not in time."""
+        done, _ = await asyncio.wait([self._ended], timeout=timeout_s)
+        return bool(done)
+
+    def close(self) -> None:
+        """Leave the shim to itself; may be called twice."""
+        if self._sock.fileno() >= 0:
+            self._loop.remove_reader(self._sock)
+            self._loop.remove_writer(self._sock)
+            self._sock.close()
+        if self._pause is not None:
+            self._pause.cancel()
+        if not self._ended.done():
+            self._ended.set_result(None)
+        self._has_room.set()
+        for future in self._spawns.values():
+            if not future.done():
+                future.set_exception(ShimLost("", reason="has ended"))
+
+    def _lose(self) -> None:
+        if self.is_open:
+            self.close()
+            self._listener.on_lost()
+
+    def _send(self, frame: bytes) -> None:
+        if not self.is_open:
+            return
+        was_empty = not self._out
+        self._out += frame
+        if was_empty:
+            self._on_writable()
+
+    def _on_writable(self) -> None:
+        try:
+            while self._out:
+                del self._out[: self._sock.send(self._out)]
+        except BlockingIOError:
+            self._loop.add_writer(self._sock, self._on_writable)
+            return
+        except OSError:
+            # The reader meets the end as well, after it has read what was said before.
+            self._out.clear()
+        self._loop.remove_writer(self._sock)
+
+    def _on_readable(self) -> None:
+        try:
+            data = self._sock.recv(_RECEIVE_BYTES)
+            for kind, body in self._feed.feed(data):
+                self._hear(kind, body)
+        except BlockingIOError:
+            return
+        except (OSError, wire.WireError):
+            data = b""
+        # Whatever was said: a shim keeps silent about new output while something of it is unread.
+        if self._listener.on_output() >= FLOOD_BYTES and data and self.is_open:
+            self._loop.remove_reader(self._sock)
+            self._pause = self._loop.call_later(FLOOD_PAUSE_S, self._resume)
+        if not data:
+            self._lose()
+
+    def _resume(self) -> None:
+        self._pause = None
+        self._loop.add_reader(self._sock, self._on_readable)
+
+    def _hear(self, kind: int, body: bytes) -> None:
+        if kind == wire.PROGRESS:
+            _, self._accepted = wire.parse_progress(body)
+            self._has_room.set()
+        elif kind in {wire.STATE, wire.HELLO}:
+            self.snapshot = wire.parse_snapshot(body)
+            self._listener.on_snapshot(self.snapshot)
+        elif kind == wire.SPAWNED:
+            result = wire.parse_spawned(body)
+            future = self._spawns.get(result.serial)
+            if future is not None and not future.done():
+                future.set_result(result)
+
+
+async def _dial(sock: socket.socket, folder: Path, name: str) -> None:
+    """Connect through a descriptor of the folder, since a socket's path has at most 107 bytes."""
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        await asyncio.get_running_loop().sock_connect(sock, f"/proc/self/fd/{fd}/{name}.sock")
+    finally:
+        os.close(fd)
+
+
+async def _receive_first(sock: socket.socket, feed: wire.FrameFeed) -> wire.Snapshot:
+    while True:
+        data = await asyncio.get_running_loop().sock_recv(sock, _RECEIVE_BYTES)
+        if not data:
+            raise wire.WireError("closed before its first word")
+        frames = feed.feed(data)
+        if frames and frames[0][0] != wire.HELLO:
+            raise wire.WireError("did not begin with its first word")
+        # Doorbells that came along are not needed: whoever connects looks at the ring anyway.
+        snapshots = [wire.parse_snapshot(body) for kind, body in frames if kind in {wire.HELLO, wire.STATE}]
+        if snapshots:
+            return snapshots[-1]
+
+
+def _check_peer(sock: socket.socket, snapshot: wire.Snapshot, name: str) -> None:
+    """Refuse a socket that another user listens on, or that a process listens on which says it is another."""
+    pid, uid, _ = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    if uid != os.geteuid() or pid != snapshot.shim_pid:
+        raise ShimLost(name, reason="is not the one that it says it is")

@@ -1,0 +1,373 @@
+"""What a shim and its agent say to each other over the shim's Unix socket, without any I/O.
+
+A frame is a length (4 bytes, of what follows), a kind (1 byte) and a body. What comes often has a body of fixed
+layout; the rest is a list of fields, each with its own length: a receiver takes those that it knows by place and
+ignores further ones and whole kinds that it does not know, so that an agent can be newer or older than a shim that it
+finds running.
+
+    shim → agent   HELLO, STATE  Snapshot        on connect; whenever something in it has changed
+                   PROGRESS      written, accepted   a doorbell: the ring has grown, or input was taken
+                   SPAWNED       SpawnResult     the answer to SPAWN
+    agent → shim   INPUT         bytes for the child
+                   RESIZE        cols, rows, redraw
+                   SIGNAL        number          to the child's process group
+                   STOP          signal, grace   the child and its kin: the signal, then SIGKILL after the grace
+                   SPAWN         serial, Launch
+                   END           forget, grace   STOP with SIGHUP, then the shim exits; forget: its files go too
+
+The shim imports this, so there are no dataclasses here (they cost 8 ms), only slots.
+"""
+
+from __future__ import annotations
+
+import struct
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+PROTOCOL_VERSION = 1
+MAX_FRAME_BYTES = 1024 * 1024
+# What an agent may have under way to a shim that has not been accepted; more would only be held in memory.
+INPUT_WINDOW_BYTES = 256 * 1024
+# A shim reports accepted input at the latest after this much, so that a window can never stay shut.
+ACCEPT_STEP_BYTES = 32 * 1024
+
+HELLO, STATE, PROGRESS, SPAWNED = 1, 2, 3, 4
+INPUT, RESIZE, SIGNAL, STOP, SPAWN, END = 16, 17, 18, 19, 20, 21
+
+# States of a child as its shim sees them.
+IDLE, RUNNING, EXITED = "idle", "running", "exited"
+
+_HEAD = struct.Struct(">IB")
+_LENGTH = struct.Struct(">I")
+_PROGRESS = struct.Struct(">QQ")
+_RESIZE = struct.Struct(">HHB")
+_SIGNAL = struct.Struct(">B")
+_STOP = struct.Struct(">BI")
+
+
+class WireError(Exception):
+    """The other side does not speak this protocol; nothing after this point can be believed."""
+
+
+class FrameFeed:
+    """Cuts a byte stream into frames; the same frames however the stream is cut on its way."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[tuple[int, bytes]]:
+        """Return the (kind, body) of every frame that `data` completes; raise WireError on an impossible length."""
+        self._buffer += data
+        frames: list[tuple[int, bytes]] = []
+        at = 0
+        while len(self._buffer) - at >= _HEAD.size:
+            length, kind = _HEAD.unpack_from(self._buffer, at)
+            if not 1 <= length <= MAX_FRAME_BYTES:
+                raise WireError(f"a frame has 1 to {MAX_FRAME_BYTES} bytes, this one says {length}")
+            end = at + _LENGTH.size + length
+            if len(self._buffer) < end:
+                break
+            frames.append((kind, bytes(self._buffer[at + _HEAD.size : end])))
+            at = end
+        del self._buffer[:at]
+        return frames
+
+
+def render_frame(kind: int, body: bytes = b"") -> bytes:
+    """Return one frame."""
+    if len(body) >= MAX_FRAME_BYTES:
+        raise WireError(f"a frame has at most {MAX_FRAME_BYTES} bytes, this one would have {len(body) + 1}")
+    return _HEAD.pack(len(body) + 1, kind) + body
+
+
+def render_fields(fields: Sequence[bytes]) -> bytes:
+    """Return fields, each behind its length."""
+    return b"".join(_LENGTH.pack(len(field)) + field for field in fields)
+
+
+def parse_fields(raw: bytes) -> list[bytes]:
+    """Return the fields of `raw`; raise WireError where it was cut short."""
+    fields: list[bytes] = []
+    at = 0
+    while at < len(raw):
+        if at + _LENGTH.size > len(raw):
+            raise WireError("a field was cut short")
+        (length,) = _LENGTH.unpack_from(raw, at)
+        at += _LENGTH.size + length
+        if at > len(raw):
+            raise WireError("a field was cut short")
+        fields.append(raw[at - length : at])
+    return fields
+
+
+class Launch:
+    """What to run: the whole environment, nothing is inherited. Its repr shows no environment, which holds secrets."""
+
+    __slots__ = ("argv", "cols", "cwd", "env", "gid", "groups", "rows", "uid", "umask")
+
+    def __init__(
+        self,
+        *,
+        argv: Sequence[str],
+        env: Mapping[str, str],
+        cwd: str,
+        cols: int = 80,
+        rows: int = 24,
+        uid: int | None = None,
+        gid: int | None = None,
+        groups: Sequence[int] = (),
+        umask: int = 0o022,
+    ) -> None:
+        if not argv or (uid is None) != (gid is None):
+            raise ValueError("a launch needs a program, and a uid only together with a gid")
+        self.argv = tuple(argv)
+        self.env = dict(env)
+        self.cwd = cwd
+        self.cols = cols
+        self.rows = rows
+        self.uid = uid
+        self.gid = gid
+        self.groups = tuple(groups)
+        self.umask = umask
+
+    def sized(self, cols: int, rows: int) -> Launch:
+        """Return the same launch in a window of another size."""
+        return Launch(
+            argv=self.argv,
+            env=self.env,
+            cwd=self.cwd,
+            cols=cols,
+            rows=rows,
+            uid=self.uid,
+            gid=self.gid,
+            groups=self.groups,
+            umask=self.umask,
+        )
+
+    def __repr__(self) -> str:
+        return f"Launch(argv={self.argv!r}, cwd={self.cwd!r}, uid={self.uid!r})"
+
+
+class Snapshot:
+    """Everything a shim knows of itself and its child; a new one whenever something but the offset has changed."""
+
+    __slots__ = (
+        "boot_id",
+        "child_pid",
+        "child_start_ticks",
+        "exit_code",
+        "exit_signal",
+        "exited_at_ns",
+        "shim_pid",
+        "shim_start_ticks",
+        "started_at_ns",
+        "state",
+        "stream",
+        "version",
+        "written",
+    )
+
+    def __init__(
+        self,
+        *,
+        shim_pid: int,
+        shim_start_ticks: int,
+        boot_id: str,
+        stream: str,
+        written: int,
+        state: str,
+        child_pid: int | None = None,
+        child_start_ticks: int | None = None,
+        started_at_ns: int | None = None,
+        exit_code: int | None = None,
+        exit_signal: int | None = None,
+        exited_at_ns: int | None = None,
+        version: int = PROTOCOL_VERSION,
+    ) -> None:
+        self.version = version
+        self.shim_pid = shim_pid
+        self.shim_start_ticks = shim_start_ticks
+        self.boot_id = boot_id
+        self.stream = stream
+        self.written = written
+        self.state = state
+        self.child_pid = child_pid
+        self.child_start_ticks = child_start_ticks
+        self.started_at_ns = started_at_ns
+        self.exit_code = exit_code
+        self.exit_signal = exit_signal
+        self.exited_at_ns = exited_at_ns
+
+
+class SpawnResult:
+    """What became of one SPAWN: `errno` is 0 for a child that runs, else `step` says what failed."""
+
+    __slots__ = ("errno", "serial", "step")
+
+    def __init__(self, *, serial: int, errno: int = 0, step: str = "") -> None:
+        self.serial = serial
+        self.errno = errno
+        self.step = step
+
+
+def render_snapshot(kind: int, snapshot: Snapshot) -> bytes:
+    """Return a HELLO or STATE frame."""
+    values = (
+        snapshot.version,
+        snapshot.shim_pid,
+        snapshot.shim_start_ticks,
+        snapshot.boot_id,
+        snapshot.stream,
+        snapshot.written,
+        snapshot.state,
+        snapshot.child_pid,
+        snapshot.child_start_ticks,
+        snapshot.started_at_ns,
+        snapshot.exit_code,
+        snapshot.exit_signal,
+        snapshot.exited_at_ns,
+    )
+    return render_frame(kind, render_fields([b"" if value is None else str(value).encode() for value in values]))
+
+
+def parse_snapshot(body: bytes) -> Snapshot:
+    """Return the body of a HELLO or STATE frame; raise WireError where it is none."""
+    try:
+        fields = [field.decode() for field in parse_fields(body)]
+        optional = [int(field) if field else None for field in fields[7:13]]
+        child_pid, child_start_ticks, started_at_ns, exit_code, exit_signal, exited_at_ns = optional
+        return Snapshot(
+            version=int(fields[0]),
+            shim_pid=int(fields[1]),
+            shim_start_ticks=int(fields[2]),
+            boot_id=fields[3],
+            stream=fields[4],
+            written=int(fields[5]),
+            state=fields[6],
+            child_pid=child_pid,
+            child_start_ticks=child_start_ticks,
+            started_at_ns=started_at_ns,
+            exit_code=exit_code,
+            exit_signal=exit_signal,
+            exited_at_ns=exited_at_ns,
+        )
+    except (ValueError, IndexError) as exc:
+        raise WireError("this is no snapshot of a shim") from exc
+
+
+def render_progress(written: int, accepted: int) -> bytes:
+    """Return a PROGRESS frame: the ring's written offset, and the input bytes taken since the connection began."""
+    return render_frame(PROGRESS, _PROGRESS.pack(written, accepted))
+
+
+def parse_progress(body: bytes) -> tuple[int, int]:
+    """Return (written, accepted)."""
+    written, accepted = _unpack(_PROGRESS, body)
+    return written, accepted
+
+
+def render_spawned(result: SpawnResult) -> bytes:
+    """Return a SPAWNED frame."""
+    return render_frame(
+        SPAWNED, render_fields([str(result.serial).encode(), str(result.errno).encode(), result.step.encode()])
+    )
+
+
+def parse_spawned(body: bytes) -> SpawnResult:
+    """Return the body of a SPAWNED frame; raise WireError where it is none."""
+    try:
+        serial, errno, step, *_ = parse_fields(body)
+        return SpawnResult(serial=int(serial), errno=int(errno), step=step.decode())
+    except ValueError as exc:
+        raise WireError("this is no answer to a spawn") from exc
+
+
+def render_spawn(serial: int, launch: Launch) -> bytes:
+    """Return a SPAWN frame; raise WireError where argv and environment are too large for one."""
+    owner = "" if launch.uid is None else f"{launch.uid} {launch.gid} {' '.join(map(str, launch.groups))}"
+    numbers = f"{serial} {launch.cols} {launch.rows} {launch.umask}"
+    # surrogateescape: a folder or a variable need not be UTF-8.
+    fields = [
+        numbers.encode(),
+        owner.encode(),
+        launch.cwd.encode("utf-8", "surrogateescape"),
+        render_fields([word.encode("utf-8", "surrogateescape") for word in launch.argv]),
+        render_fields([f"{key}={value}".encode("utf-8", "surrogateescape") for key, value in launch.env.items()]),
+    ]
+    return render_frame(SPAWN, render_fields(fields))
+
+
+def parse_spawn(body: bytes) -> tuple[int, Launch]:
+    """Return (serial, launch) of a SPAWN frame; raise WireError where it is none."""
+    try:
+        numbers, owner, cwd, argv, env, *_ = parse_fields(body)
+        serial, cols, rows, umask = (int(number) for number in numbers.split())
+        ids = [int(number) for number in owner.split()]
+        pairs = (field.decode("utf-8", "surrogateescape").partition("=") for field in parse_fields(env))
+        launch = Launch(
+            argv=[word.decode("utf-8", "surrogateescape") for word in parse_fields(argv)],
+            env={key: value for key, _, value in pairs},
+            cwd=cwd.decode("utf-8", "surrogateescape"),
+            cols=cols,
+            rows=rows,
+            uid=ids[0] if ids else None,
+            gid=ids[1] if ids else None,
+            groups=ids[2:],
+            umask=umask,
+        )
+    except (ValueError, IndexError) as exc:
+        raise WireError("this is no launch") from exc
+    return serial, launch
+
+
+def render_resize(cols: int, rows: int, *, redraw: bool) -> bytes:
+    """Return a RESIZE frame; `redraw` asks for SIGWINCH even where the size is what it was."""
+    return render_frame(RESIZE, _RESIZE.pack(cols, rows, redraw))
+
+
+def parse_resize(body: bytes) -> tuple[int, int, bool]:
+    """Return (cols, rows, redraw)."""
+    cols, rows, redraw = _unpack(_RESIZE, body)
+    return cols, rows, bool(redraw)
+
+
+def render_signal(number: int) -> bytes:
+    """Return a SIGNAL frame."""
+    return render_frame(SIGNAL, _SIGNAL.pack(number))
+
+
+def parse_signal(body: bytes) -> int:
+    """Return the number of the signal."""
+    (number,) = _unpack(_SIGNAL, body)
+    return number
+
+
+def render_stop(number: int, grace_ms: int) -> bytes:
+    """Return a STOP frame: this signal to the child and its kin, SIGKILL after the grace."""
+    return render_frame(STOP, _STOP.pack(number, grace_ms))
+
+
+def parse_stop(body: bytes) -> tuple[int, int]:
+    """Return (signal, grace in ms)."""
+    number, grace_ms = _unpack(_STOP, body)
+    return number, grace_ms
+
+
+def render_end(*, forget: bool, grace_ms: int) -> bytes:
+    """Return an END frame."""
+    return render_frame(END, _STOP.pack(forget, grace_ms))
+
+
+def parse_end(body: bytes) -> tuple[bool, int]:
+    """Return (forget, grace in ms)."""
+    forget, grace_ms = _unpack(_STOP, body)
+    return bool(forget), grace_ms
+
+
+def _unpack(layout: struct.Struct, body: bytes) -> tuple[int, ...]:
+    """Return what `layout` says, ignoring bytes that a newer version has added behind it."""
+    if len(body) < layout.size:
+        raise WireError(f"a body of {layout.size} bytes was cut to {len(body)}")
+    return layout.unpack_from(body)

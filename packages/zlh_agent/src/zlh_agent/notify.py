@@ -1,0 +1,31 @@
+"""Tells systemd how the agent is: one datagram a message (sd_notify); without systemd nothing happens."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+
+
+def notify(message: str) -> None:
+    """Send `READY=1`, `STOPPING=1`, `WATCHDOG=1` …; raises nothing, since the agent works without an audience."""
+    address = os.environ.get("NOTIFY_SOCKET")
+    if not address:
+        return
+    # A leading @ stands for the abstract namespace.
+    target = "\0" + address[1:] if address.startswith("@") else address
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as sender:
+        try:
+            sender.sendto(message.encode(), target)
+        except OSError:
+            return
+
+
+async def feed_watchdog() -> None:
+    """Tell systemd at half its interval that the loop still turns; from the loop itself, or it would prove nothing."""
+    interval_us = int(os.environ.get("WATCHDOG_USEC") or 0)
+    if not interval_us or os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return
+    while True:
+        notify("WATCHDOG=1")
+        await asyncio.sleep(interval_us / 2_000_000)

@@ -1,0 +1,33 @@
+"""The `current` link of a runtime: which installed version is in use, switched by one rename."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+CURRENT = "current"
+
+
+def point_current(home: Path, version: str) -> None:
+    """Let `<home>/current` lead to `<home>/<version>`; whoever looks meanwhile sees the old one or the new one."""
+    link = home / CURRENT
+    if link.is_symlink() and str(link.readlink()) == version:
+        return
+    with tempfile.TemporaryDirectory(prefix=".staging-", dir=home) as folder:
+        fresh = Path(folder) / CURRENT
+        fresh.symlink_to(version)
+        fresh.rename(link)
+    descriptor = os.open(home, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def read_current(home: Path) -> str | None:
+    """Return the version in use, or None."""
+    try:
+        return str((home / CURRENT).readlink())
+    except OSError:
+        return None

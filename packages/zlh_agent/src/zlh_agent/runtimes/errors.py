@@ -1,0 +1,79 @@
+"""What can go wrong with an install. Each says whether trying again can help without anybody changing anything."""
+
+from __future__ import annotations
+
+from zlh_common.errors import ZlhError
+
+
+class ArtifactUnavailable(ZlhError):
+    """The artifact server does not give the archive."""
+
+    code, status, retryable = "artifact_unavailable", 503, True
+
+    def __init__(self, *, path: str, reason: str) -> None:
+        super().__init__(f"The artifact server does not give {path}: {reason}.")
+
+
+class ArtifactSizeMismatch(ZlhError):
+    """The archive is not as long as the signed catalog says."""
+
+    code, status = "artifact_size_mismatch", 502
+
+    def __init__(self, *, path: str, expected: int, found: str) -> None:
+        super().__init__(f"{path} should have {expected} bytes and has {found}. It is refused and deleted.")
+
+
+class ArtifactHashMismatch(ZlhError):
+    """The archive is not the one that the signed catalog names."""
+
+    code, status = "artifact_hash_mismatch", 502
+
+    def __init__(self, *, path: str, expected: str, found: str) -> None:
+        super().__init__(
+            f"{path} should have SHA-256 {expected} and has {found}. It is refused and deleted; nothing was unpacked."
+        )
+
+
+class DiskFull(ZlhError):
+    """There is not enough room for the install."""
+
+    code, status, retryable = "disk_full", 507, True
+
+    def __init__(self, *, needed_bytes: int, free_bytes: int) -> None:
+        super().__init__(f"The install needs {needed_bytes} bytes and {free_bytes} are free.")
+
+
+class UnpackFailed(ZlhError):
+    """The archive cannot be unpacked."""
+
+    code, status = "unpack_failed", 502
+
+    def __init__(self, *, reason: str, output: str | None = None) -> None:
+        super().__init__(f"The archive cannot be unpacked: {reason}.", output=output)
+
+
+class SmokeTestFailed(ZlhError):
+    """The unpacked runtime does not run as it should."""
+
+    code, status = "smoke_test_failed", 502
+
+    def __init__(self, *, command: str, reason: str, exit_code: int | None, output: str) -> None:
+        super().__init__(f"`{command}` {reason}. The runtime was not installed.", exitCode=exit_code, output=output)
+
+
+class NotInCatalog(ZlhError):
+    """The catalog does not offer what is wanted; `reason_code` says what is missing."""
+
+    code, status = "not_in_catalog", 422
+
+    def __init__(self, *, reason_code: str, message: str) -> None:
+        super().__init__(message, reasonCode=reason_code)
+
+
+class InstallInterrupted(ZlhError):
+    """The child that installs ended without a word."""
+
+    code, status, retryable = "install_interrupted", 500, True
+
+    def __init__(self, *, exit_code: int, output: str) -> None:
+        super().__init__(f"The install was interrupted (exit {exit_code}).", exitCode=exit_code, output=output)

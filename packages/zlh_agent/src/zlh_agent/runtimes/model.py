@@ -1,0 +1,87 @@
+"""What an install leaves behind, and what the agent and its install child say to each other."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import msgspec
+
+from zlh_common.schema.status import InstalledRuntime
+
+RECORD_FORMAT = 1
+RECORD_NAME = ".zlh-record.json"
+FILES_NAME = ".zlh-files.json"
+
+
+class InstallRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Stands in the installed tree itself, so that a tree without one is no install."""
+
+    format: int
+    name: str
+    version: str
+    # Of the archive: lower-case hex; bytes of the unpacked files.
+    sha256: str
+    size: int
+    source: str
+    catalog_published_at: datetime
+    installed_at: datetime
+    bin: tuple[str, ...]
+    # `{root}` stands for the tree's folder.
+    environment: dict[str, str]
+    # Of the file list beside it.
+    files_sha256: str
+
+    def report(self, *, default: bool) -> InstalledRuntime:
+        """Return what the status says of it."""
+        return InstalledRuntime(
+            name=self.name,
+            version=self.version,
+            default=default,
+            verified=True,
+            size=self.size,
+            sha256=self.sha256,
+            source=self.source,
+            installed_at=self.installed_at,
+        )
+
+
+class InstallOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """What the child is told on its standard input."""
+
+    artifacts_url: str
+    trusted_root: str
+    metadata_dir: str
+    channels: tuple[str, ...]
+    name: str
+    version: str
+    platform: str
+    runtimes_dir: str
+    downloads_dir: str
+    locks_dir: str
+
+
+class ProgressLine(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="progress"):
+    """Bytes done of all bytes of one stage."""
+
+    stage: str
+    done: int
+    total: int
+
+
+class InstalledLine(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="installed"):
+    """The child's last word when all is well."""
+
+    version: str
+
+
+class FailedLine(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="failed"):
+    """The child's last word when not."""
+
+    code: str
+    detail: str
+    retryable: bool
+    exit_code: int | None = None
+    output: str | None = None
+
+
+ChildLine = ProgressLine | InstalledLine | FailedLine

@@ -1,0 +1,94 @@
+"""Unpacks a verified archive: zstandard feeds a `tar` child, and never more than the catalog announces.
+
+Runs in the install child. The archive is signed and ours, and is not trusted further than needed all the same: owners,
+set-uid bits and absolute names are dropped by tar, and the number of bytes is bounded.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import zstandard
+
+from zlh_agent.runtimes.errors import DiskFull, UnpackFailed
+
+BLOCK_BYTES = 1024 * 1024
+# Our publisher caps the window at this; a frame that wants more is not ours, and would take the memory it asks for.
+MAX_WINDOW_BYTES = 8 * 1024 * 1024
+# Tar adds a header and padding per file to what the files themselves hold.
+TAR_OVERHEAD_FACTOR, TAR_OVERHEAD_BYTES = 1.25, 64 * 1024 * 1024
+TAR_TIMEOUT_S = 60
+
+
+def unpack(archive: Path, target: Path, *, unpacked_size: int, show: Callable[[int, int], None]) -> None:
+    """Unpack `archive` into the existing folder `target`; raise UnpackFailed, DiskFull."""
+    limit = int(unpacked_size * TAR_OVERHEAD_FACTOR) + TAR_OVERHEAD_BYTES
+    argv = ["tar", "--extract", "--no-same-owner", "--no-same-permissions", "--directory", str(target), "--file", "-"]
+    with (
+        archive.open("rb") as source,
+        subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as tar,
+    ):
+        assert tar.stdin is not None
+        assert tar.stderr is not None
+        try:
+            for fed, block in _bounded(_decompressed(source.fileno()), limit):
+                tar.stdin.write(block)
+                show(min(fed, unpacked_size), unpacked_size)
+            tar.stdin.close()
+        except zstandard.ZstdError as exc:
+            tar.kill()
+            raise UnpackFailed(reason=f"it is no whole zstd file ({exc})") from exc
+        except BrokenPipeError:
+            # Tar has ended early; its own words say why.
+            pass
+        except BaseException:
+            tar.kill()
+            raise
+        complaints = tar.stderr.read().decode("utf-8", "replace")[-2000:]
+        code = tar.wait(TAR_TIMEOUT_S)
+    if code != 0:
+        if "No space left" in complaints:
+            free = os.statvfs(target)
+            raise DiskFull(needed_bytes=unpacked_size, free_bytes=free.f_bavail * free.f_frsize)
+        raise UnpackFailed(reason=f"tar ended with {code}", output=complaints)
+
+
+def _bounded(blocks: Iterator[bytes], limit: int) -> Iterator[tuple[int, bytes]]:
+    """Yield (bytes so far, block); raise UnpackFailed beyond `limit`."""
+    fed = 0
+    for block in blocks:
+        fed += len(block)
+        if fed > limit:
+            raise UnpackFailed(reason=f"it unpacks to more than the {limit} bytes that it may have")
+        yield fed, block
+
+
+def _decompressed(descriptor: int) -> Iterator[bytes]:
+    decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES)
+    with open(descriptor, "rb", closefd=False) as source:
+        yield from decompressor.read_to_iter(source, read_size=BLOCK_BYTES, write_size=BLOCK_BYTES)
+
+
+def list_files(root: Path) -> tuple[dict[str, str], int]:
+    """Return ({relative path: SHA-256, or `-> target` for a link}, bytes of all files) of a tree."""
+    listed: dict[str, str] = {}
+    size = 0
+    for folder, _folders, names in os.walk(root):
+        for name in names:
+            path = Path(folder, name)
+            relative = str(path.relative_to(root))
+            if path.is_symlink():
+                listed[relative] = f"-> {path.readlink()}"
+                continue
+            with path.open("rb") as file:
+                listed[relative] = hashlib.file_digest(file, "sha256").hexdigest()
+                size += os.fstat(file.fileno()).st_size
+        for name in _folders:
+            path = Path(folder, name)
+            if path.is_symlink():
+                listed[str(path.relative_to(root))] = f"-> {path.readlink()}"
+    return dict(sorted(listed.items())), size

@@ -1,0 +1,55 @@
+"""The spec on disk: whole or not at all, and a file that cannot be read is set aside, never trusted."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import structlog
+
+from zlh_agent.spec.rules import NOTHING
+from zlh_common.errors import InvalidBody
+from zlh_common.schema.spec import AgentSpec
+from zlh_common.schema.structs import decode, encode
+
+log = structlog.get_logger()
+
+
+class SpecStore:
+    """Keeps one spec in `<folder>/spec.json`."""
+
+    def __init__(self, folder: Path) -> None:
+        self._path = folder / "spec.json"
+
+    def load(self) -> AgentSpec:
+        """Return the kept spec; an empty one of generation 0 where there is none that can be read."""
+        try:
+            return decode(self._path.read_bytes(), AgentSpec)
+        except FileNotFoundError:
+            return NOTHING
+        except (InvalidBody, OSError) as error:
+            aside = self._path.with_suffix(".broken")
+            self._path.replace(aside)
+            log.warning("spec.set_aside", path=str(aside), error=str(error))
+            return NOTHING
+
+    def save(self, spec: AgentSpec) -> None:
+        """Keep `spec`; it holds even if the machine stops right after this returns."""
+        write_durably(self._path, encode(spec))
+
+
+def write_durably(path: Path, content: bytes) -> None:
+    """Write a private file so that a crash leaves the old content or the new, never a part of either."""
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    temporary = path.with_name(f".{path.name}.new")
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)

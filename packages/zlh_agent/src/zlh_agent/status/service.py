@@ -1,0 +1,66 @@
+"""Puts the report together from what each part knows, and tells whoever watches that it has changed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from zlh_agent import __version__
+from zlh_agent.spec.service import SpecView
+from zlh_common.clock import Clock
+from zlh_common.names import OwnerMark
+from zlh_common.schema.status import PROTOCOL_VERSION, AgentStatus, InstalledRuntime, ProcessStatus
+
+
+class StatusService:
+    """Everything is asked for at the moment of the report, so there is nothing here to go stale."""
+
+    def __init__(self, clock: Clock, *, owner: OwnerMark, boot_id: str) -> None:
+        self._clock = clock
+        self._owner = owner
+        self._boot_id = boot_id
+        self._started_at = clock.now()
+        self._watchers: set[asyncio.Event] = set()
+        self.is_closing = False
+        self.spec: Callable[[], SpecView] = lambda: SpecView(0, 0, (), ())
+        self.runtimes: Callable[[], tuple[InstalledRuntime, ...]] = tuple
+        self.processes: Callable[[], tuple[ProcessStatus, ...]] = tuple
+
+    def report(self) -> AgentStatus:
+        """Return the whole report as of now."""
+        spec = self.spec()
+        return AgentStatus(
+            protocol_version=PROTOCOL_VERSION,
+            agent_version=__version__,
+            owner=self._owner,
+            boot_id=self._boot_id,
+            started_at=self._started_at,
+            observed_at=self._clock.now(),
+            spec_generation=spec.spec_generation,
+            observed_generation=spec.observed_generation,
+            steps=spec.steps,
+            processes=self.processes(),
+            runtimes=self.runtimes(),
+            unknown_fields=spec.unknown_fields,
+        )
+
+    def close(self) -> None:
+        """End every stream: the agent goes, and nobody should wait for its answers."""
+        self.is_closing = True
+        self.note_change()
+
+    def note_change(self) -> None:
+        """Wake every watcher; changes before it looks are one."""
+        for watcher in self._watchers:
+            watcher.set()
+
+    @contextmanager
+    def watch(self) -> Iterator[asyncio.Event]:
+        """Lend an event that is set on every change from now on; whoever waits on it clears it."""
+        event = asyncio.Event()
+        self._watchers.add(event)
+        try:
+            yield event
+        finally:
+            self._watchers.discard(event)

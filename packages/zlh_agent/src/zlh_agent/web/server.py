@@ -1,0 +1,97 @@
+"""The agent's HTTP application: who may ask, how errors look, and one log line a request."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from uuid import uuid4
+
+import structlog
+from aiohttp import web
+
+from zlh_agent.web.tls import is_api
+from zlh_common.errors import NotFound, ZlhError
+from zlh_common.schema.problem import PROBLEM_CONTENT_TYPE, render_problem
+from zlh_common.schema.structs import encode
+
+log = structlog.get_logger()
+MAX_BODY_BYTES = 1024 * 1024
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class ClientNotTrusted(ZlhError):
+    """The client's certificate is not the API's."""
+
+    code, status = "client_not_trusted", 403
+
+    def __init__(self) -> None:
+        super().__init__("Only the API may speak to an agent.")
+
+
+class AgentBroke(ZlhError):
+    """Something broke in the agent in a way that nobody foresaw."""
+
+    code, status = "agent_broke", 500
+
+    def __init__(self) -> None:
+        super().__init__("Something broke in the agent. Its log has it under the request id.")
+
+
+class RequestNotTaken(ZlhError):
+    """The request is not one that the agent takes."""
+
+    code, status = "request_not_taken", 400
+
+    def __init__(self, status: int, reason: str) -> None:
+        super().__init__(f"The agent does not take this request: {reason}.", httpStatus=status)
+
+
+def build_application(routes: Sequence[web.AbstractRouteDef]) -> web.Application:
+    """Return the application that serves `routes`."""
+    application = web.Application(middlewares=[_outermost], client_max_size=MAX_BODY_BYTES)
+    application.add_routes(routes)
+    return application
+
+
+@web.middleware
+async def _outermost(request: web.Request, handler: Handler) -> web.StreamResponse:
+    given = request.headers.get("X-Request-Id", "")
+    request_id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
+    began, code = time.monotonic(), None
+    try:
+        _check_client(request)
+        response = await handler(request)
+    except ZlhError as error:
+        code, response = error.code, _problem(error, request_id)
+    except web.HTTPNotFound:
+        code, response = NotFound.code, _problem(NotFound(), request_id)
+    except web.HTTPException as error:
+        code, response = RequestNotTaken.code, _problem(RequestNotTaken(error.status, error.reason), request_id)
+    except (asyncio.CancelledError, ConnectionError):
+        raise
+    except Exception:
+        log.exception("request.broke", method=request.method, path=request.path, request_id=request_id)
+        code, response = AgentBroke.code, _problem(AgentBroke(), request_id)
+    log.info(
+        "request.served",
+        method=request.method,
+        path=request.path,
+        status=response.status,
+        code=code,
+        seconds=round(time.monotonic() - began, 4),
+        request_id=request_id,
+    )
+    return response
+
+
+def _check_client(request: web.Request) -> None:
+    if not is_api(request.get_extra_info("peercert")):
+        raise ClientNotTrusted
+
+
+def _problem(error: ZlhError, request_id: str) -> web.Response:
+    body = encode(render_problem(error, request_id=request_id))
+    return web.Response(status=error.status, body=body, content_type=PROBLEM_CONTENT_TYPE)

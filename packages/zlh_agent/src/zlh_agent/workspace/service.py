@@ -1,0 +1,88 @@
+"""What a shell of the customer is: who runs it, where, and with which environment; and the home folder it finds."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from zlh_agent.console.shim_wire import Launch
+from zlh_agent.paths import ContainerPaths
+from zlh_agent.workspace.login_environment import Account, choose_shell, derive_environment
+from zlh_agent.workspace.profile import ensure_profile, environment_file
+from zlh_common.errors import ZlhError
+
+UMASK = 0o022
+
+
+class TerminalUserUnknown(ZlhError):
+    """The user that terminals should run as does not exist in this container."""
+
+    code, status = "terminal_user_unknown", 500
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Terminals should run as {name}, and this container has no such user.", user=name)
+
+
+class WorkspaceService:
+    """Asked anew for each shell, so that a shell finds what was installed a moment ago."""
+
+    def __init__(
+        self,
+        paths: ContainerPaths,
+        *,
+        user: str | None,
+        variables: Mapping[str, str],
+        runtime_paths: Callable[[], Sequence[Path]],
+        runtime_variables: Callable[[], Mapping[str, str]],
+    ) -> None:
+        """Without a `user`, shells run as the agent's own user in a home folder of the container's."""
+        self._paths = paths
+        self._user = user
+        self._variables = dict(variables)
+        self._runtime_paths = runtime_paths
+        self._runtime_variables = runtime_variables
+
+    async def refresh(self) -> None:
+        """Bring the home folder up to what is installed."""
+        await asyncio.to_thread(self._refresh)
+
+    def launch(self) -> Launch:
+        """Return what a new shell is; raise TerminalUserUnknown."""
+        account = self._account()
+        shell = choose_shell(account, is_program=lambda path: os.access(path, os.X_OK))
+        environment = derive_environment(
+            account,
+            shell=shell[0],
+            path_entries=self._runtime_paths(),
+            variables={**self._variables, **self._runtime_variables()},
+            bash_env=environment_file(Path(account.home)),
+        )
+        if self._user is None:
+            return Launch(argv=shell, env=environment, cwd=str(self._paths.workspace), umask=UMASK)
+        groups = os.getgrouplist(account.name, account.gid)
+        return Launch(
+            argv=shell,
+            env=environment,
+            cwd=str(self._paths.workspace),
+            uid=account.uid,
+            gid=account.gid,
+            groups=groups,
+            umask=UMASK,
+        )
+
+    def _account(self) -> Account:
+        if self._user is None:
+            own = pwd.getpwuid(os.geteuid())
+            return Account(own.pw_name, own.pw_uid, own.pw_gid, str(self._paths.home), own.pw_shell)
+        try:
+            found = pwd.getpwnam(self._user)
+        except KeyError as exc:
+            raise TerminalUserUnknown(self._user) from exc
+        return Account(found.pw_name, found.pw_uid, found.pw_gid, found.pw_dir, found.pw_shell)
+
+    def _refresh(self) -> None:
+        self._paths.workspace.mkdir(parents=True, exist_ok=True)
+        ensure_profile(self._paths.home, self._runtime_paths(), self._runtime_variables())

@@ -1,0 +1,167 @@
+"""`zlh-api artifacts …`: makes, signs, checks and serves the artifacts.
+
+Everything that needs tuf or zstandard is imported by the command that uses it: `serve` is a daemon and stays small.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from zlh_api.artifacts.errors import ArtifactsNotInitialised, RecipeInvalid
+from zlh_api.artifacts.model import Built, Progress
+from zlh_api.artifacts.recipes import SHIPPED, RecipeBook
+from zlh_api.artifacts.rules import render_catalog
+from zlh_api.artifacts.server import ServerSettings, serve
+from zlh_api.artifacts.tree import Tree
+from zlh_common.clock import SystemClock
+from zlh_common.runtime_choice import this_platform
+
+DEFAULT_PORT = 8480
+
+
+def add_parser(subparsers: Any, *, folder: Path | None = None, keys: Path | None = None) -> argparse.ArgumentParser:
+    """Add `artifacts` with its own sub-commands; `folder` and `keys` are what --dir and --keys default to."""
+    parser: argparse.ArgumentParser = subparsers.add_parser("artifacts", help="make, sign, check and serve artifacts")
+    commands = parser.add_subparsers(dest="artifacts_command", required=True, metavar="COMMAND")
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument("--dir", type=Path, default=folder, required=folder is None, help="the tree that is served")
+    keyed = argparse.ArgumentParser(add_help=False)
+    keyed.add_argument("--keys", type=Path, default=keys, required=keys is None, help="folder of the signing keys")
+    commands.add_parser("init", parents=[common, keyed], help="make keys and an empty tree; harmless to repeat")
+    _add_build(commands, common)
+    commands.add_parser("publish", parents=[common, keyed], help="sign the catalog of everything that is built")
+    verify = commands.add_parser("verify", parents=[common], help="compare every file with what is signed")
+    verify.add_argument("--keys", type=Path, default=keys, help="trust the root in this folder, not the tree's own")
+    listing = commands.add_parser("list", parents=[common], help="list what is built")
+    listing.add_argument("--json", action="store_true", help="print the records as JSON")
+    server = commands.add_parser("serve", parents=[common, keyed], help="serve the tree and renew its signatures")
+    server.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    server.add_argument("--port", type=_port, default=DEFAULT_PORT, help="0 takes a free one (default: %(default)s)")
+    return parser
+
+
+def _add_build(commands: Any, common: argparse.ArgumentParser) -> None:
+    build = commands.add_parser("build", parents=[common], help="make archives from recipes; skips what is there")
+    build.add_argument("names", nargs="*", metavar="NAME", help="node, node-24.19.0, … (default: all recipes)")
+    build.add_argument("--platform", action="append", metavar="PLATFORM", help="default: the one of this machine")
+    build.add_argument("--recipes", type=Path, default=SHIPPED, help="folder of recipes (default: the shipped ones)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Carry out one sub-command; return the exit code. Raises ZlhError, which the caller prints."""
+    commands = {
+        "init": _init,
+        "build": _build,
+        "publish": _publish,
+        "verify": _verify,
+        "list": _list,
+        "serve": _serve,
+    }
+    return commands[args.artifacts_command](args)
+
+
+def _init(args: argparse.Namespace) -> int:
+    from zlh_api.artifacts.publish import initialise  # noqa: PLC0415 - see above
+
+    initialise(args.dir, args.keys, now=SystemClock().now())
+    _say(f"{args.dir} is ready; the root that clients trust is {args.keys / 'root.json'}")
+    return 0
+
+
+def _build(args: argparse.Namespace) -> int:
+    from zlh_api.artifacts.build import build_artifacts  # noqa: PLC0415 - see above
+
+    if not args.recipes.is_dir():
+        raise RecipeInvalid(recipe=str(args.recipes), reason="there is no such folder")
+    book = RecipeBook(args.recipes)
+    platforms = args.platform or [this_platform()]
+    printer = _ProgressPrinter()
+    for built in build_artifacts(
+        args.dir, book, book.choose(args.names), platforms=platforms, on_progress=printer.show
+    ):
+        _say(_describe(built))
+    return 0
+
+
+def _publish(args: argparse.Namespace) -> int:
+    from zlh_api.artifacts.publish import publish_catalog  # noqa: PLC0415 - see above
+
+    done = publish_catalog(args.dir, args.keys, now=SystemClock().now())
+    verb = "published" if done.changed else "unchanged, signed again"
+    _say(f"catalog {done.catalog_sha256[:12]} {verb}; it holds until {done.expires}")
+    return 0
+
+
+def _verify(args: argparse.Namespace) -> int:
+    from zlh_api.artifacts.publish import verify_tree  # noqa: PLC0415 - see above
+
+    found = verify_tree(args.dir, args.keys, now=SystemClock().now())
+    for fault in found.faults:
+        _say(f"{fault.file}: {fault.reason}")
+    if found.ok:
+        _say(f"{found.files} files, {found.bytes / 1e6:.0f} MB of archives: everything is as signed")
+    return 0 if found.ok else 1
+
+
+def _list(args: argparse.Namespace) -> int:
+    tree = Tree(args.dir)
+    if not tree.archives.is_dir():
+        raise ArtifactsNotInitialised(folder=args.dir, missing="archives")
+    records = tree.records()
+    if args.json:
+        _say(msgspec.json.encode(records).decode())
+        return 0
+    for runtime in render_catalog(records, published_at=SystemClock().now()).runtimes:
+        for version in runtime.versions:
+            for artifact in version.artifacts:
+                mark = "default" if version.default else ""
+                size = f"{artifact.size / 1e6:7.1f} MB"
+                _say(f"{runtime.name:<8} {version.version:<12} {artifact.platform:<16} {size}  {mark}".rstrip())
+    return 0
+
+
+def _serve(args: argparse.Namespace) -> int:
+    settings = ServerSettings(args.dir, args.keys, args.host, args.port)
+    asyncio.run(serve(settings))
+    return 0
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()) or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to 65535")
+    return int(text)
+
+
+def _describe(built: Built) -> str:
+    record = built.record
+    how = "kept" if built.reused else f"built in {built.took_s:.1f} s"
+    return f"{record.path}  {record.size / 1e6:.1f} MB  {how}"
+
+
+class _ProgressPrinter:
+    """Shows progress on a terminal in one line, and says nothing where there is none."""
+
+    def __init__(self) -> None:
+        self._shown = ""
+
+    def show(self, progress: Progress) -> None:
+        if not sys.stderr.isatty():
+            return
+        share = f" {100 * progress.done // progress.total:3d} %" if progress.total else ""
+        line = f"{progress.archive}: {progress.phase}{share}"
+        if line != self._shown:
+            end = "\r" if progress.phase in {"built", "kept"} else ""
+            sys.stderr.write("\r\x1b[2K" + ("" if end else line))
+            sys.stderr.flush()
+            self._shown = line
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,162 @@
+"""What can go wrong between a recipe and an archive that a client believes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from zlh_common.errors import ZlhError
+
+
+class RecipeUnknown(ZlhError):
+    """There is no recipe of this name."""
+
+    code, status = "recipe_unknown", 404
+
+    def __init__(self, *, asked: str, known: list[str], suggestion: str | None) -> None:
+        hint = f" Did you mean {suggestion}?" if suggestion else ""
+        super().__init__(f"There is no recipe {asked}; there are {', '.join(known) or 'none'}.{hint}", known=known)
+
+
+class RecipeInvalid(ZlhError):
+    """A recipe cannot be used as it is written."""
+
+    code = "recipe_invalid"
+
+    def __init__(self, *, recipe: str, reason: str) -> None:
+        super().__init__(f"The recipe {recipe} cannot be used: {reason}.")
+
+
+class PlatformNotBuilt(ZlhError):
+    """A recipe names no source for this platform."""
+
+    code, status = "artifact_platform_unknown", 409
+
+    def __init__(self, *, recipe: str, platform: str, platforms: list[str]) -> None:
+        super().__init__(f"{recipe} cannot be built for {platform}; its recipe knows {', '.join(platforms)}.")
+
+
+class ArtifactFetchFailed(ZlhError):
+    """The source of an artifact could not be fetched."""
+
+    code, status, retryable = "artifact_fetch_failed", 502, True
+
+    def __init__(self, *, source: str, reason: str) -> None:
+        super().__init__(f"pip could not fetch {source}: {reason}", source=source)
+
+
+class SourceHashMismatch(ZlhError):
+    """The source of an artifact is not the file that its recipe names."""
+
+    code, status = "artifact_source_mismatch", 502
+
+    def __init__(self, *, source: str, wanted: str, found: str) -> None:
+        super().__init__(f"{source} has SHA-256 {found}, its recipe says {wanted}; it is not used.", source=source)
+
+
+class ArtifactAlreadyPublished(ZlhError):
+    """A recipe changed what it makes, while clients may be fetching what it made before."""
+
+    code, status = "artifact_already_published", 409
+
+    def __init__(self, *, archive: str, wanted: str, found: str) -> None:
+        super().__init__(
+            f"{archive} is published as {found} and the recipe now makes {wanted}; a published archive never changes, "
+            "so raise `revision` in the recipe.",
+            archive=archive,
+        )
+
+
+class ArtifactsNotInitialised(ZlhError):
+    """The folder holds no published catalog yet."""
+
+    code, status = "artifacts_not_initialised", 409
+
+    def __init__(self, *, folder: Path, missing: str) -> None:
+        super().__init__(
+            f"{folder} has no {missing} yet; run `zlh-api artifacts init`, `build` and `publish`.", missing=missing
+        )
+
+
+class ArtifactDamaged(ZlhError):
+    """A file of the tree is not what was signed."""
+
+    code = "artifact_damaged"
+
+    def __init__(self, *, file: str, reason: str) -> None:
+        super().__init__(f"{file} is not what was signed: {reason}.", file=file)
+
+
+class KeysUnusable(ZlhError):
+    """A signing key is missing, readable by others, or not the one that the root names."""
+
+    code = "artifact_keys_unusable"
+
+    def __init__(self, *, key: Path, reason: str) -> None:
+        super().__init__(f"The signing key {key} cannot be used: {reason}.")
+
+
+class NothingToPublish(ZlhError):
+    """No archive has been built."""
+
+    code, status = "artifacts_nothing_built", 409
+
+    def __init__(self, *, folder: Path) -> None:
+        super().__init__(f"{folder} holds no built archive; run `zlh-api artifacts build` first.")
+
+
+class ArtifactsBusy(ZlhError):
+    """Another process is changing the same tree."""
+
+    code, status, retryable = "artifacts_busy", 409, True
+
+    def __init__(self, *, folder: Path, waited_s: float) -> None:
+        super().__init__(f"Another process has been changing {folder} for {waited_s:.0f} s; try again when it is done.")
+
+
+class ArtifactsNotWritable(ZlhError):
+    """The tree cannot be written."""
+
+    code = "artifacts_not_writable"
+
+    def __init__(self, *, folder: Path, reason: str) -> None:
+        super().__init__(f"{folder} cannot be written: {reason}.")
+
+
+class ArtifactsDiskFull(ZlhError):
+    """There is no room for another archive."""
+
+    code, status = "artifacts_disk_full", 507
+
+    def __init__(self, *, folder: Path, needed: int, free: int) -> None:
+        super().__init__(
+            f"{folder} has {free // 1_000_000} MB free and the next archive needs about {needed // 1_000_000} MB.",
+            needed=needed,
+            free=free,
+        )
+
+
+class FileUnknown(ZlhError):
+    """The artifact server has no such file."""
+
+    code, status = "artifact_file_unknown", 404
+
+    def __init__(self) -> None:
+        super().__init__("The artifact server has no such file; the catalog names those that it has.")
+
+
+class RangeUnsatisfiable(ZlhError):
+    """The range that was asked for lies outside the file, or is not one range of bytes."""
+
+    code, status = "range_unsatisfiable", 416
+
+    def __init__(self, *, size: int) -> None:
+        super().__init__(f"The file has {size} bytes and can be asked for one range of them at a time.", size=size)
+
+
+class MethodNotOffered(ZlhError):
+    """Artifacts are only read."""
+
+    code, status = "artifacts_read_only", 405
+
+    def __init__(self, *, method: str) -> None:
+        super().__init__(f"Artifacts are read with GET and HEAD; {method} is not offered.")

@@ -1,0 +1,132 @@
+"""Wheel in, `tar.zst` out: the same wheel and layout give the same bytes, on every machine and however often.
+
+Everything that could differ is fixed: order of entries, times, owners, modes, tar format, and the compressor's
+parameters. zstd's output depends on whether it works in threads, not on how many, so one thread is the least.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import os
+import stat
+import tarfile
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, cast
+
+import zstandard
+
+from zlh_api.artifacts.model import Layout
+from zlh_api.artifacts.rules import TreeEntry, WheelEntry, plan_tree
+
+# Measured on two cores with node 24.19.0 and go 1.27.3 together: level 3 makes 112 MB in 6.5 s, 9 makes 96 MB in 6.9 s,
+# 12 makes 95 MB in 13.5 s. Eight MiB of window is what a decoder has to hold.
+LEVEL = 9
+WINDOW_LOG = 23
+# 1980-01-01, the oldest time that every archive format can say.
+MTIME = 315_532_800
+_CHUNK = 1 << 20
+
+
+class _HashingWriter(io.RawIOBase):
+    """Counts and hashes what goes into a file, so that nobody has to read it again."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._digest = hashlib.sha256()
+        self.size = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: object) -> int:
+        chunk = cast("bytes", data)
+        self._file.write(chunk)
+        self._digest.update(chunk)
+        self.size += len(chunk)
+        return len(chunk)
+
+    def hexdigest(self) -> str:
+        return self._digest.hexdigest()
+
+
+def repack_wheel(
+    wheel: Path,
+    layout: Layout,
+    archive: Path,
+    *,
+    read_text: Callable[[str], bytes],
+    on_progress: Callable[[int, int], None] = lambda _done, _total: None,
+) -> tuple[str, int, int]:
+    """Write the archive and sync it; return its SHA-256, its size, and the size of the tree that it unpacks to.
+
+    `on_progress` gets bytes done and in all. Raises LayoutWrong, zipfile.BadZipFile and OSError; the caller removes
+    what was written then.
+    """
+    with zipfile.ZipFile(wheel) as source:
+        entries = plan_tree(_wheel_entries(source), layout)
+        total = sum(entry.size for entry in entries)
+        with archive.open("wb") as file:
+            sink = _HashingWriter(file)
+            with _compressor().stream_writer(cast("IO[bytes]", sink), closefd=False) as stream:
+                unpacked = _write_tar(stream, source, entries, read_text, lambda done: on_progress(done, total))
+            file.flush()
+            os.fsync(file.fileno())
+    return sink.hexdigest(), sink.size, unpacked
+
+
+def _compressor() -> zstandard.ZstdCompressor:
+    parameters = zstandard.ZstdCompressionParameters.from_level(
+        LEVEL, window_log=WINDOW_LOG, write_checksum=True, threads=max(1, len(os.sched_getaffinity(0)))
+    )
+    return zstandard.ZstdCompressor(compression_params=parameters)
+
+
+def _wheel_entries(source: zipfile.ZipFile) -> list[WheelEntry]:
+    return [
+        WheelEntry(info.filename, info.file_size, bool((info.external_attr >> 16) & stat.S_IXUSR))
+        for info in source.infolist()
+        if not info.is_dir()
+    ]
+
+
+def _write_tar(
+    stream: IO[bytes],
+    source: zipfile.ZipFile,
+    entries: list[TreeEntry],
+    read_text: Callable[[str], bytes],
+    on_bytes: Callable[[int], None],
+) -> int:
+    unpacked = 0
+    with tarfile.open(fileobj=stream, mode="w|", format=tarfile.PAX_FORMAT, bufsize=_CHUNK) as tar:
+        for entry in entries:
+            member, content = _member(entry, source, read_text)
+            with content:
+                tar.addfile(member, content)
+            unpacked += member.size
+            on_bytes(unpacked)
+    return unpacked
+
+
+def _member(
+    entry: TreeEntry, source: zipfile.ZipFile, read_text: Callable[[str], bytes]
+) -> tuple[tarfile.TarInfo, IO[bytes]]:
+    member = tarfile.TarInfo(entry.path)
+    member.mtime = MTIME
+    member.mode = 0o755 if entry.executable or entry.kind == "folder" else 0o644
+    match entry.kind:
+        case "folder":
+            member.type = tarfile.DIRTYPE
+            return member, io.BytesIO()
+        case "link":
+            member.type, member.linkname, member.mode = tarfile.SYMTYPE, entry.origin, 0o777
+            return member, io.BytesIO()
+        case "text":
+            text = read_text(entry.origin)
+            member.size = len(text)
+            return member, io.BytesIO(text)
+        case "file":
+            member.size = entry.size
+            return member, source.open(entry.origin)

@@ -1,0 +1,155 @@
+"""The tree on disk: where each file stands, and the only ways in which one is written.
+
+    archives/<name>/<stem>.tar.zst   the archive, never changed once it is published
+    archives/<name>/<stem>.json      its build record
+    archives/<name>/SHA256SUMS       for people who check by hand
+    metadata/  targets/              TUF, consistent snapshots
+    .work/  .lock                    never served; what a killed run left there is removed by the next one
+
+A file appears whole or not at all (temp, fsync, rename, fsync of the folder). Writers take the lock.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+
+from zlh_api.artifacts.errors import ArtifactDamaged, ArtifactsBusy, ArtifactsNotWritable
+from zlh_api.artifacts.model import BuildRecord
+
+ARCHIVE_SUFFIX = ".tar.zst"
+SUMS = "SHA256SUMS"
+LOCK_WAIT_S = 60.0
+_CHUNK = 1 << 20
+
+
+class Tree:
+    """Names the files below one folder; making one neither reads nor writes anything."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.archives = folder / "archives"
+        self.metadata = folder / "metadata"
+        self.targets = folder / "targets"
+        self.work = folder / ".work"
+
+    def archive(self, record: BuildRecord) -> Path:
+        """Return where the archive of `record` stands."""
+        return self.folder / record.path
+
+    def records(self) -> list[BuildRecord]:
+        """Return every build record; raise ArtifactDamaged for one that cannot be read."""
+        return [self.read_record(path) for path in sorted(self.archives.glob("*/*.json"))]
+
+    def read_record(self, path: Path) -> BuildRecord:
+        """Return one build record; raise ArtifactDamaged where it is none."""
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=BuildRecord)
+        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+            raise ArtifactDamaged(file=str(path.relative_to(self.folder)), reason=str(exc)) from exc
+
+    def is_published(self, sha256: str) -> bool:
+        """Tell whether any catalog that a client may still hold names this archive."""
+        return any(sha256.encode() in path.read_bytes() for path in self.targets.glob("*.catalog.json"))
+
+    def write_sums(self, name: str) -> None:
+        """Write `SHA256SUMS` of one runtime from its records."""
+        records = [self.read_record(path) for path in sorted((self.archives / name).glob("*.json"))]
+        lines = [f"{record.sha256}  {Path(record.path).name}\n" for record in records]
+        write_atomically(self.archives / name / SUMS, "".join(lines).encode())
+
+    @contextmanager
+    def locked(self, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
+        """Hold the tree for writing; raise ArtifactsBusy when another process keeps it longer than `wait_s`.
+
+        The kernel drops the lock of a process that dies, so nobody ever has to remove it.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            descriptor = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        except OSError as exc:
+            raise ArtifactsNotWritable(folder=self.folder, reason=exc.strerror or str(exc)) from exc
+        try:
+            self._wait_for_lock(descriptor, wait_s)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _wait_for_lock(self, descriptor: int, wait_s: float) -> None:
+        deadline = time.monotonic() + wait_s
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() >= deadline:
+                    raise ArtifactsBusy(folder=self.folder, waited_s=wait_s) from None
+                time.sleep(0.05)
+            else:
+                return
+
+    @contextmanager
+    def workspace(self) -> Iterator[Path]:
+        """Give an empty folder on the tree's own file system; call with the lock held.
+
+        With the lock held nobody else works here, so whatever is found is what a killed run left.
+        """
+        shutil.rmtree(self.work, ignore_errors=True)
+        self.work.mkdir(mode=0o700)
+        try:
+            yield self.work
+        finally:
+            shutil.rmtree(self.work, ignore_errors=True)
+
+
+def write_atomically(path: Path, content: bytes, *, mode: int = 0o644) -> None:
+    """Make `path` hold `content`; a reader, or a crash at any moment, sees the old file or the new one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content)
+            os.fchmod(file.fileno(), mode)
+            file.flush()
+            os.fsync(file.fileno())
+        move_into_place(Path(name), path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+def move_into_place(temporary: Path, path: Path) -> None:
+    """Rename a finished file over `path` and make the rename last."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def hash_file(path: Path, on_bytes: Callable[[int], None] = lambda _count: None) -> tuple[str, int]:
+    """Return the SHA-256 and the size of a file; `on_bytes` hears of every chunk."""
+    digest, size = hashlib.sha256(), 0
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            digest.update(chunk)
+            size += len(chunk)
+            on_bytes(len(chunk))
+    return digest.hexdigest(), size
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove the temporary files of killed writers from one folder; call with the lock held."""
+    for path in folder.glob(".*"):
+        if path.is_file() and path.name != ".lock":
+            path.unlink(missing_ok=True)

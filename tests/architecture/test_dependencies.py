@@ -1,0 +1,106 @@
+"""Which room may know which: each rule with its reason, held against every import."""
+
+from __future__ import annotations
+
+import pytest
+
+from architecture.code import Module, modules, reachable
+
+PURE = {"rules", "machine", "plan", "diff", "names", "runtime_choice", "console_wire"}
+# What a decision may lean on: values, text, and nothing that asks the world.
+PURE_MAY_IMPORT = {
+    "__future__", "collections", "dataclasses", "datetime", "difflib", "enum", "fnmatch", "functools", "itertools",
+    "math", "msgspec", "platform", "re", "struct", "typing", "uuid", "zlh_agent", "zlh_api", "zlh_common",
+}  # fmt: skip
+# Where parts are joined: these may know every room.
+COMPOSITION = {"app", "cli", "describe", "__main__", "dev"}
+
+
+def is_pure(module: Module) -> bool:
+    """Tell whether a module makes decisions only."""
+    return module.stem in PURE or module.stem.endswith("_wire")
+
+
+@pytest.mark.parametrize(
+    ("package", "forbidden", "reason"),
+    [
+        ("zlh_common", {"zlh_agent", "zlh_api"}, "common is what both sides share, so it knows neither"),
+        ("zlh_agent", {"zlh_api"}, "agent and API meet in zlh_common alone"),
+        ("zlh_api", {"zlh_agent"}, "agent and API meet in zlh_common alone"),
+    ],
+)
+def test_packages_meet_in_common(package: str, forbidden: set[str], reason: str) -> None:
+    """No distribution imports one that it must not know."""
+    wrong = [
+        f"{module.name} imports {name}"
+        for module in modules()
+        if module.package == package
+        for name in module.imports()
+        if name.split(".")[0] in forbidden
+    ]
+    assert not wrong, f"{reason}: {wrong}"
+
+
+def test_decisions_ask_nothing() -> None:
+    """A pure module has no clock, no chance, no disk, no network and no log, so its tests need none."""
+    wrong = [
+        f"{module.name} imports {name}"
+        for module in modules()
+        if is_pure(module)
+        for name in module.imports()
+        if name.split(".")[0] not in PURE_MAY_IMPORT
+    ]
+    assert not wrong, wrong
+
+
+def test_nothing_imports_the_composition_root() -> None:
+    """What knows every part is known by nobody but the commands, or every part would know every other."""
+    wrong = [
+        module.name
+        for module in modules()
+        for root in ("zlh_agent.app", "zlh_api.app")
+        if root in module.imports() and module.stem not in {"cli", "describe"} and module.slice != "dev"
+    ]
+    assert not wrong, wrong
+
+
+def test_drivers_are_named_where_they_are_made() -> None:
+    """Only the composition root knows which driver, proxy or directory there is; the rest knows the ports."""
+    means = {"zlh_api.drivers.process", "zlh_api.edge.traefik", "zlh_api.edge.local_directory"}
+    wrong = [
+        f"{module.name} imports {name}"
+        for module in modules()
+        for name in module.imports()
+        if name in means and module.slice not in COMPOSITION
+    ]
+    assert not wrong, wrong
+
+
+def test_routes_hold_no_sql() -> None:
+    """HTTP asks a service; a store is asked by its own service alone."""
+    wrong = [
+        f"{module.name} imports {name}"
+        for module in modules()
+        if module.stem == "routes"
+        for name in module.imports()
+        if name.endswith(".store") or name.split(".")[0] == "asyncpg"
+    ]
+    assert not wrong, wrong
+
+
+def test_composition_roots_are_not_rooms() -> None:
+    """The root of each program wires, and says nothing about containers, steps or runtimes."""
+    for module in modules():
+        if module.name in {"zlh_agent.app", "zlh_api.app"}:
+            lines = module.path.read_text()
+            assert "Lifecycle" not in lines, module.name
+            assert "StepState" not in lines, module.name
+
+
+@pytest.mark.parametrize("daemon", ["zlh_agent.app", "zlh_api.app"])
+def test_daemons_stay_small(daemon: str) -> None:
+    """tuf, archives and their kin live in children that end; in a daemon their memory would stay for good."""
+    heavy = {"tuf", "zstandard", "tarfile", "zipfile", "urllib3", "securesystemslib"}
+    if daemon == "zlh_agent.app":
+        heavy |= {"cryptography", "asyncpg"}
+    assert not heavy & reachable(daemon)

@@ -1,0 +1,120 @@
+"""Signing in and out, sessions and tokens, on a real database and over HTTP."""
+
+from __future__ import annotations
+
+import pytest
+
+from fakes.api_world import PASSWORD, PORTAL, World
+from zlh_api.customers.service import LoginRefused, NotSignedIn, PasswordTooShort, Secret, new_api_token
+
+EMAIL = "operator@example.org"
+
+
+async def add_operator(world: World, *, password: str = PASSWORD, token: str = "operator-token") -> None:
+    """Make sure that there is an operator."""
+    await world.customers.ensure_operator(
+        email=EMAIL, password=Secret(password), customer_name="ops", api_token=Secret(token)
+    )
+
+
+async def test_a_session_lasts_until_it_is_signed_out(world: World) -> None:
+    """The token of a login is a caller until the logout, and nobody after it."""
+    await add_operator(world)
+    caller, token = await world.customers.sign_in(EMAIL.upper(), PASSWORD)
+    again = await world.customers.identify(bearer=None, cookie=token.value)
+    assert again == caller
+    assert (again.is_operator, again.by_cookie, again.memberships[0].customer_name) == (True, True, "ops")
+    await world.customers.sign_out(token.value)
+    with pytest.raises(NotSignedIn):
+        await world.customers.identify(bearer=None, cookie=token.value)
+
+
+async def test_a_session_that_is_over_is_unknown(world: World) -> None:
+    """Time ends a session, and the next login forgets its row."""
+    await add_operator(world)
+    _, token = await world.customers.sign_in(EMAIL, PASSWORD)
+    await world.fetch("update sessions set expires_at = now() - interval '1 second' returning 1")
+    with pytest.raises(NotSignedIn):
+        await world.customers.identify(bearer=None, cookie=token.value)
+    await world.customers.sign_in(EMAIL, PASSWORD)
+    assert len(await world.fetch("select 1 from sessions")) == 1
+
+
+@pytest.mark.parametrize(
+    ("email", "password"), [(EMAIL, "wrong"), ("nobody@example.org", PASSWORD), ("a\0b", PASSWORD), (EMAIL, "a\0b")]
+)
+async def test_a_wrong_login_is_refused_alike(world: World, email: str, password: str) -> None:
+    """Whether the address or the password is wrong is not told."""
+    await add_operator(world)
+    with pytest.raises(LoginRefused) as caught:
+        await world.customers.sign_in(email, password)
+    assert caught.value.data == {}
+
+
+async def test_a_token_that_is_over_is_unknown(world: World) -> None:
+    """An API token may have an end."""
+    assert not (await world.customers.identify(bearer="owner-token", cookie=None)).by_cookie
+    await world.fetch("update api_tokens set expires_at = now() - interval '1 second' returning 1")
+    with pytest.raises(NotSignedIn):
+        await world.customers.identify(bearer="owner-token", cookie=None)
+
+
+async def test_no_secret_is_stored(world: World) -> None:
+    """Neither a token nor a password stands in the database."""
+    await add_operator(world)
+    _, token = await world.customers.sign_in(EMAIL, PASSWORD)
+    tables = [
+        await world.fetch(f"select {table}::text as line from {table}") for table in ("users", "sessions", "api_tokens")
+    ]
+    stored = "\n".join(row["line"] for rows in tables for row in rows)
+    for secret in (token.value, "operator-token", PASSWORD):
+        assert secret not in stored
+        assert secret.encode().hex() not in stored
+
+
+async def test_an_operator_is_ensured_as_often_as_one_likes(world: World) -> None:
+    """The second time changes the password and the token, and makes nobody new."""
+    await add_operator(world)
+    await add_operator(world, password="another long password", token="second-token")
+    await world.customers.sign_in(EMAIL, "another long password")
+    assert (await world.customers.identify(bearer="second-token", cookie=None)).is_operator
+    with pytest.raises(NotSignedIn):
+        await world.customers.identify(bearer="operator-token", cookie=None)
+    assert len(await world.fetch("select 1 from users where is_operator")) == 1
+
+
+async def test_a_short_password_is_refused(world: World) -> None:
+    """Twelve characters at least."""
+    with pytest.raises(PasswordTooShort):
+        await add_operator(world, password="elevenchars")
+
+
+async def test_the_cookie_of_a_login_opens_the_portals_calls(world: World) -> None:
+    """Login sets an HttpOnly cookie, which counts until the logout takes it away."""
+    await add_operator(world)
+    async with world.client() as client:
+        # The cookie jar of the client takes no cookie of an address, so the cookie is handed on here.
+        answer = await client.post("/api/auth/login", json={"email": EMAIL, "password": PASSWORD})
+        assert (await answer.json())["user"]["isOperator"] is True
+        cookie = answer.cookies["zlh_session"]
+        assert (cookie["httponly"], cookie["samesite"], cookie["path"], cookie["domain"]) == (True, "Lax", "/", "")
+        headers = {"Cookie": f"zlh_session={cookie.value}"}
+        assert (await client.get("/api/me", headers=headers)).status == 200
+        assert (await client.post("/api/auth/logout", headers=headers)).status == 403
+        gone = await client.post("/api/auth/logout", headers={**headers, "Origin": PORTAL})
+        assert (gone.status, gone.cookies["zlh_session"]["max-age"]) == (204, "0")
+        assert (await client.get("/api/me", headers=headers)).status == 401
+
+
+async def test_a_login_that_no_database_could_hold_is_refused(world: World) -> None:
+    """A NUL character is a wrong address, not an error of ours."""
+    async with world.client() as client:
+        answer = await client.post("/api/auth/login", json={"email": "a\0b@example.org", "password": "x"})
+        assert (answer.status, (await answer.json())["code"]) == (401, "login_refused")
+
+
+def test_secrets_do_not_show_themselves() -> None:
+    """A secret in a log or a traceback is three stars."""
+    token = new_api_token()
+    assert repr(token) == f"{token!s}" == "***"
+    assert token.value.startswith("zlh_pat_")

@@ -1,0 +1,150 @@
+"""The pool when the server goes and comes back, and the schema on its way up."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING
+
+import asyncpg
+import pytest
+
+from fakes.api_world import NODE, WAIT_S, World
+from zlh_api.database.migrate import SchemaTooNew, migrate, migrations
+from zlh_api.database.pool import Database, DatabaseUnavailable
+
+if TYPE_CHECKING:
+    from component.api.conftest import Postgres
+
+TOKEN = {"Authorization": "Bearer owner-token"}
+
+
+async def answers(database: Database) -> bool:
+    """Tell whether a query works."""
+    try:
+        async with database.connection() as connection:
+            return bool(await connection.fetchval("select true"))
+    except DatabaseUnavailable:
+        return False
+
+
+async def wait_answers(database: Database) -> None:
+    """Return once a query works."""
+    async with asyncio.timeout(WAIT_S):
+        while not await answers(database):
+            await asyncio.sleep(0.02)
+
+
+async def test_a_server_that_stops_is_one_error_and_comes_back_by_itself(
+    database: Database, postgres: Postgres
+) -> None:
+    """Every way of being away has one name, and the pool outlives the restart."""
+    assert await answers(database)
+    await asyncio.to_thread(postgres.stop)
+    try:
+        for _ in range(3):
+            with pytest.raises(DatabaseUnavailable):
+                async with database.transaction() as connection:
+                    await connection.execute("select 1")
+    finally:
+        await asyncio.to_thread(postgres.start)
+    await wait_answers(database)
+
+
+async def test_a_connection_that_is_cut_in_a_query_is_the_same_error(database: Database, dsn: str) -> None:
+    """A query that was under way fails by the same name, and the next one gets another connection."""
+    other = await asyncpg.connect(dsn)
+
+    async def sleep() -> None:
+        async with database.connection() as connection:
+            await connection.execute("select pg_sleep(30)")
+
+    async with asyncio.timeout(WAIT_S):
+        query = asyncio.create_task(sleep())
+        cut = "select pg_terminate_backend(pid) from pg_stat_activity where query like '%pg_sleep(30)' and pid <> $1"
+        while not await other.fetch(cut, other.get_server_pid()):
+            await asyncio.sleep(0.02)
+        with pytest.raises(DatabaseUnavailable):
+            await query
+    await other.close()
+    assert await answers(database)
+
+
+async def test_a_pool_may_be_made_before_the_server_is_there(dsn: str, postgres: Postgres) -> None:
+    """The order in which programs start does not matter."""
+    await asyncio.to_thread(postgres.stop)
+    early = Database(dsn)
+    try:
+        assert not await answers(early)
+    finally:
+        await asyncio.to_thread(postgres.start)
+    await wait_answers(early)
+    await early.close()
+
+
+async def test_the_api_answers_503_without_its_database_and_goes_on_after(world: World, postgres: Postgres) -> None:
+    """Callers are told to try again, the reconciler waits, and work goes on where it was."""
+    async with world.client() as client, world.reconciler() as task:
+        await asyncio.to_thread(postgres.stop)
+        try:
+            answer = await client.get("/api/me", headers=TOKEN)
+            assert (answer.status, (await answer.json())["code"]) == (503, "database_unavailable")
+            assert answer.headers["Retry-After"]
+            await asyncio.sleep(0.3)
+            assert not task.done()
+        finally:
+            await asyncio.to_thread(postgres.start)
+        await wait_answers(world.database)
+        made = await client.post("/api/containers", json=NODE, headers=TOKEN)
+        assert made.status == 202
+        await world.wait_until("select provisioned_at is not null from containers")
+
+
+async def test_a_listener_hears_again_after_a_restart(database: Database, postgres: Postgres) -> None:
+    """Whoever listens is told of each connection, since what was said meanwhile is lost."""
+    connected, heard = asyncio.Event(), asyncio.Event()
+    task = asyncio.create_task(database.listen({"news": lambda _text: heard.set()}, on_connect=connected.set))
+    try:
+        async with asyncio.timeout(WAIT_S):
+            await connected.wait()
+            connected.clear()
+            await asyncio.to_thread(postgres.stop)
+            await asyncio.to_thread(postgres.start)
+            await connected.wait()
+            await wait_answers(database)
+            async with database.connection() as connection:
+                await connection.execute("notify news, 'x'")
+            await heard.wait()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_failed_transaction_leaves_nothing(database: Database) -> None:
+    """What a block wrote before its exception is not there."""
+
+    async def write_and_fail() -> None:
+        async with database.transaction() as connection:
+            await connection.execute("create table t ()")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        await write_and_fail()
+    async with database.connection() as connection:
+        assert await connection.fetchval("select to_regclass('t')") is None
+
+
+async def test_migrations_are_applied_once(postgres: Postgres) -> None:
+    """Programs that start together migrate one after the other, and the second finds it done."""
+    await postgres.execute("create database fresh")
+    try:
+        connections = [await asyncpg.connect(postgres.dsn("fresh")) for _ in range(3)]
+        done = await asyncio.gather(*(migrate(connection) for connection in connections))
+        numbers = [number for number, _ in migrations()]
+        assert sorted(done) == [[], [], numbers]
+        await connections[0].execute("insert into schema_versions values (999)")
+        with pytest.raises(SchemaTooNew, match="999"):
+            await migrate(connections[0])
+        for connection in connections:
+            await connection.close()
+    finally:
+        await postgres.execute("drop database fresh with (force)")

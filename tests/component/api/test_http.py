@@ -1,0 +1,396 @@
+"""The HTTP surface as callers meet it: wishes, reports and refusals."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+from aiohttp import ClientResponse
+from aiohttp.test_utils import TestClient
+from aiohttp.web import Application, Request
+
+from fakes.api_world import NODE, PORTAL, WAIT_S, World
+from zlh_api.web.server import MAX_BODY_BYTES, SECURITY_HEADERS
+
+Client = TestClient[Request, Application]
+CONTAINERS = "/api/containers"
+
+
+@pytest.fixture
+async def client(world: World) -> AsyncIterator[Client]:
+    """A client of a served API."""
+    async with world.client() as made:
+        yield made
+
+
+def by(token: str, **headers: str) -> dict[str, str]:
+    """Return the headers of a caller."""
+    return {"Authorization": f"Bearer {token}", **headers}
+
+
+OWNER, VIEWER, STRANGER = by("owner-token"), by("viewer-token"), by("stranger-token")
+
+
+async def problem(response: ClientResponse, status: int, code: str) -> dict[str, Any]:
+    """Return the problem document of an answer that must be this one."""
+    body: dict[str, Any] = json.loads(await response.read())
+    assert (response.status, body.get("code")) == (status, code), body
+    assert response.content_type == "application/problem+json"
+    assert {"type", "title", "status", "code", "detail", "requestId"} <= set(body)
+    assert body["status"] == status
+    assert body["requestId"] == response.headers["X-Request-Id"]
+    return body
+
+
+async def create(client: Client, **wish: Any) -> dict[str, Any]:
+    """Create a container as the owner."""
+    response = await client.post(CONTAINERS, json={**NODE, **wish}, headers=OWNER)
+    body: dict[str, Any] = await response.json()
+    assert response.status == 202, body
+    return body
+
+
+async def status_of(client: Client, vmid: int) -> dict[str, Any]:
+    """Return the report of a container."""
+    body: dict[str, Any] = await (await client.get(f"{CONTAINERS}/{vmid}/status", headers=OWNER)).json()
+    return body
+
+
+async def test_from_the_wish_to_nothing(world: World, client: Client) -> None:
+    """A container is asked for, becomes ready, is asked away, and leaves nothing behind."""
+    made = await create(client, name="mine")
+    assert (made["lifecycle"], made["ready"], made["url"]) == ("provisioning", False, None)
+    async with world.reconciler(), asyncio.timeout(WAIT_S):
+        while not (seen := await status_of(client, made["vmid"]))["ready"]:
+            await asyncio.sleep(0.01)
+        assert (seen["lifecycle"], seen["provisioningComplete"]) == ("running", True)
+        assert seen["url"] == f"http://dev-{made['vmid']}.localhost/"
+        gone = await client.delete(f"{CONTAINERS}/{made['vmid']}", headers=OWNER)
+        assert (gone.status, (await gone.json())["lifecycle"]) == (202, "deleting")
+        await world.wait_forgotten()
+    await problem(await client.get(f"{CONTAINERS}/{made['vmid']}", headers=OWNER), 404, "not_found")
+    assert (world.driver.guests, world.routes.files) == ({}, {})
+
+
+async def test_a_container_on_its_way_out_takes_no_wishes(client: Client) -> None:
+    """Asking twice for its end is fine; anything else comes too late."""
+    one = f"{CONTAINERS}/{(await create(client))['vmid']}"
+    for _ in range(2):
+        assert (await client.delete(one, headers=OWNER)).status == 202
+    await problem(await client.post(f"{one}/start", headers=OWNER), 409, "being_deleted")
+    await problem(await client.patch(one, json={"name": "x"}, headers=OWNER), 409, "being_deleted")
+
+
+async def test_power_is_written_as_a_wish(client: Client) -> None:
+    """Stop, start, restart and PATCH write what is wanted and answer with the report."""
+    one = f"{CONTAINERS}/{(await create(client))['vmid']}"
+    for call, power in (("stop", "off"), ("start", "on"), ("stop", "off"), ("restart", "on")):
+        response = await client.post(f"{one}/{call}", headers=OWNER)
+        assert (response.status, (await response.json())["power"]) == (202, power)
+    response = await client.patch(one, json={"power": "off", "name": "renamed"}, headers=OWNER)
+    body = await response.json()
+    assert (body["power"], body["name"]) == ("off", "renamed")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [b"", b"{", b"[]", b"null", b'"x"', b"\xff", b'{"kind":"dev","kind2":1}', b'{"kind":"pod"}', b"[" * 5000],
+)
+async def test_a_body_that_is_none_is_refused(client: Client, raw: bytes) -> None:
+    """Whatever is sent, the answer is a problem that says what was wrong."""
+    await problem(await client.post(CONTAINERS, data=raw, headers=OWNER), 400, "invalid_body")
+
+
+NEWLINE = pytest.param(
+    "x\n", marks=pytest.mark.xfail(strict=True, reason="ContainerName ends in $, which matches before a last newline")
+)
+
+
+@pytest.mark.parametrize("name", ["", " x", "-x", "x" * 64, "x\ny", "x/y", "é", 5, ["x"], NEWLINE])
+async def test_a_name_that_cannot_be_one_is_refused(client: Client, name: object) -> None:
+    """The field is named."""
+    body = await problem(await client.post(CONTAINERS, json={**NODE, "name": name}, headers=OWNER), 400, "invalid_body")
+    assert "name" in body["detail"]
+
+
+@pytest.mark.parametrize(
+    ("wish", "code"),
+    [
+        ({"kind": "dev"}, "runtime_missing"),
+        ({"kind": "dev", "runtime": "cobol"}, "cannot_install"),
+        ({**NODE, "version": "99"}, "cannot_install"),
+        ({**NODE, "enableCodeServer": True}, "addon_not_offered"),
+        ({**NODE, "enable_code_server": True}, "addon_not_offered"),
+        ({"kind": "game", "template": "minecraft"}, "template_not_offered"),
+        ({**NODE, "name": "dev-500"}, "name_reserved"),
+        ({**NODE, "name": "8080-GAME-500"}, "name_reserved"),
+    ],
+)
+async def test_what_cannot_be_had_is_refused_with_its_reason(
+    world: World, client: Client, wish: dict[str, Any], code: str
+) -> None:
+    """Nothing is written for a wish that cannot come true."""
+    await problem(await client.post(CONTAINERS, json=wish, headers=OWNER), 422, code)
+    assert await world.fetch("select 1 from containers") == []
+
+
+async def test_an_unknown_runtime_comes_with_the_nearest_right_one(client: Client) -> None:
+    """A typing mistake is answered with what was probably meant."""
+    response = await client.post(CONTAINERS, json={"kind": "dev", "runtime": "nodee"}, headers=OWNER)
+    body = await problem(response, 422, "cannot_install")
+    assert body["problems"][0]["suggestion"] == "node"
+
+
+async def test_both_spellings_at_once_are_a_contradiction(client: Client) -> None:
+    """An alias is another spelling, not another field."""
+    wish = {**NODE, "enableCodeServer": False, "enable_code_server": True}
+    await problem(await client.post(CONTAINERS, json=wish, headers=OWNER), 400, "invalid_body")
+
+
+@pytest.mark.parametrize("token", ["wrong", "", "owner-token ", "Owner-token", "\xfc"])
+async def test_a_wrong_token_is_refused(client: Client, token: str) -> None:
+    """Close is not enough."""
+    response = await client.get("/api/me", headers=by(token.strip() + ("x" if token.endswith(" ") else "")))
+    await problem(response, 401, "not_signed_in")
+
+
+async def test_nobody_is_refused_everywhere(client: Client) -> None:
+    """Without a token every call that is not public answers alike."""
+    for path in ("/api/me", CONTAINERS, f"{CONTAINERS}/101", f"{CONTAINERS}/x", "/api/catalog/runtimes", "/api/events"):
+        await problem(await client.get(path), 401, "not_signed_in")
+
+
+async def test_foreign_and_missing_are_the_same(client: Client) -> None:
+    """Every call about a foreign container is answered as if it had never been."""
+    vmid = (await create(client))["vmid"]
+    calls = [("GET", ""), ("GET", "/status"), ("POST", "/start"), ("DELETE", ""), ("GET", "/terminals")]
+    for method, rest in calls:
+        told = []
+        for number in (vmid, 999_999):
+            response = await client.request(method, f"{CONTAINERS}/{number}{rest}", headers=STRANGER)
+            body = await problem(response, 404, "not_found")
+            headers = {name for name in response.headers if name not in {"Date", "X-Request-Id"}}
+            told.append(({key: body[key] for key in body if key != "requestId"}, headers))
+        assert told[0] == told[1]
+    assert (await status_of(client, vmid))["lifecycle"] == "provisioning"
+
+
+async def test_a_viewer_looks_and_changes_nothing(client: Client) -> None:
+    """Looking is all that a viewer may do."""
+    one = f"{CONTAINERS}/{(await create(client))['vmid']}"
+    assert (await client.get(one, headers=VIEWER)).status == 200
+    await problem(await client.delete(one, headers=VIEWER), 403, "role_missing")
+    await problem(await client.post(CONTAINERS, json=NODE, headers=VIEWER), 403, "no_customer")
+
+
+async def test_a_list_shows_ones_own_in_pages(client: Client) -> None:
+    """Pages follow each other without a gap, and hold nothing foreign."""
+    made = [(await create(client))["vmid"] for _ in range(5)]
+    await client.post(CONTAINERS, json=NODE, headers=STRANGER)
+    seen: list[int] = []
+    after = "0"
+    while after:
+        response = await client.get(f"{CONTAINERS}?limit=2&after={after}", headers=VIEWER)
+        page = await response.json()
+        seen += [entry["vmid"] for entry in page["items"]]
+        after = page.get("next", "")
+    assert seen == made
+
+
+@pytest.mark.parametrize("value", ["x", "", "-1", "--5", "1.5", "0x1", "%D9%A1", "9" * 30, "201", "0", "+1", "-"])
+async def test_a_query_that_is_no_number_is_refused(client: Client, value: str) -> None:
+    """The parameter is named, whatever stands there."""
+    body = await problem(await client.get(f"{CONTAINERS}?limit={value}", headers=OWNER), 400, "query_invalid")
+    assert body["parameter"] == "limit"
+
+
+async def test_a_foreign_page_is_refused(client: Client) -> None:
+    """What a browser sends by itself from another page is not believed."""
+    headers = {"Origin": "https://evil.example", "Cookie": "zlh_session=x"}
+    await problem(await client.post(CONTAINERS, json=NODE, headers=headers), 403, "origin_refused")
+    await problem(await client.post(CONTAINERS, json=NODE, headers={**headers, "Origin": PORTAL}), 401, "not_signed_in")
+
+
+async def test_a_wrong_method_is_told_which_ones_there_are(client: Client) -> None:
+    """A path that exists answers 405, and names exactly its own methods."""
+    response = await client.put(CONTAINERS, headers=OWNER)
+    await problem(response, 405, "method_not_allowed")
+    assert response.headers["Allow"] == "GET, POST"
+    response = await client.get("/api/auth/login")
+    await problem(response, 405, "method_not_allowed")
+    assert response.headers["Allow"] == "POST"
+
+
+@pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
+async def test_an_unknown_call_is_not_found(client: Client, method: str) -> None:
+    """No method makes a call out of a path that is none."""
+    await problem(await client.request(method, "/api/nothing", headers=OWNER), 404, "not_found")
+
+
+async def test_a_body_that_is_too_large_is_refused(client: Client) -> None:
+    """The limit is named, with a length and without."""
+    raw = b" " * (MAX_BODY_BYTES + 1)
+    body = await problem(await client.post(CONTAINERS, data=raw, headers=OWNER), 413, "body_too_large")
+    assert body["limitBytes"] == MAX_BODY_BYTES
+
+
+async def test_the_same_key_and_body_make_one_container(world: World, client: Client) -> None:
+    """A call that is repeated, at the same moment too, is one wish."""
+    headers = {**OWNER, "Idempotency-Key": "k1"}
+    responses = await asyncio.gather(*(client.post(CONTAINERS, json=NODE, headers=headers) for _ in range(10)))
+    assert {response.status for response in responses} == {202}
+    assert len({(await response.json())["vmid"] for response in responses}) == 1
+    assert len(await world.fetch("select 1 from containers")) == 1
+
+
+async def test_the_same_key_with_another_body_is_refused(client: Client) -> None:
+    """A key stands for one request."""
+    headers = {**OWNER, "Idempotency-Key": "k1"}
+    assert (await client.post(CONTAINERS, json=NODE, headers=headers)).status == 202
+    other = {**NODE, "name": "other"}
+    await problem(await client.post(CONTAINERS, json=other, headers=headers), 422, "idempotency_key_reused")
+
+
+async def test_a_key_belongs_to_its_user(client: Client) -> None:
+    """The key of another user is another key."""
+    vmids = set()
+    for who in (OWNER, STRANGER):
+        response = await client.post(CONTAINERS, json=NODE, headers={**who, "Idempotency-Key": "k1"})
+        vmids.add((await response.json())["vmid"])
+    assert len(vmids) == 2
+
+
+async def test_a_key_is_forgotten_after_a_day(world: World, client: Client) -> None:
+    """Then it stands for a new request."""
+    headers = {**OWNER, "Idempotency-Key": "k1"}
+    await client.post(CONTAINERS, json=NODE, headers=headers)
+    await world.fetch("update idempotency_keys set created_at = now() - interval '25 hours' returning 1")
+    assert (await client.post(CONTAINERS, json={**NODE, "name": "x"}, headers=headers)).status == 202
+
+
+async def test_a_key_that_cannot_be_used_is_refused(client: Client) -> None:
+    """Empty, endless and unprintable keys are no keys."""
+    for key in ("", "x" * 256, "a\tb"):
+        response = await client.post(CONTAINERS, json=NODE, headers={**OWNER, "Idempotency-Key": key})
+        await problem(response, 400, "idempotency_key_invalid")
+
+
+async def test_a_failed_wish_leaves_its_key_free(client: Client) -> None:
+    """A key is taken by a container, not by an attempt."""
+    await create(client, name="mine")
+    headers = {**OWNER, "Idempotency-Key": "k1"}
+    await problem(await client.post(CONTAINERS, json={**NODE, "name": "mine"}, headers=headers), 409, "name_taken")
+    assert (await client.post(CONTAINERS, json={**NODE, "name": "free"}, headers=headers)).status == 202
+
+
+async def test_one_of_many_gets_the_name(client: Client) -> None:
+    """At the same moment and in any case of letters, a name is given once per customer."""
+    names = ["Mine" if number % 2 else "mINE" for number in range(20)]
+    responses = await asyncio.gather(
+        *(client.post(CONTAINERS, json={**NODE, "name": name}, headers=OWNER) for name in names)
+    )
+    assert Counter(response.status for response in responses) == {202: 1, 409: 19}
+    other = await client.post(CONTAINERS, json={**NODE, "name": "mine"}, headers=STRANGER)
+    assert other.status == 202
+
+
+async def test_a_rename_to_a_taken_name_changes_nothing(client: Client) -> None:
+    """The refused PATCH is refused whole."""
+    await create(client, name="first")
+    second = await create(client, name="second")
+    one = f"{CONTAINERS}/{second['vmid']}"
+    await problem(await client.patch(one, json={"name": "FIRST", "power": "off"}, headers=OWNER), 409, "name_taken")
+    seen = await status_of(client, second["vmid"])
+    assert (seen["name"], seen["power"]) == ("second", "on")
+
+
+async def test_a_report_that_has_not_changed_is_not_sent_again(client: Client) -> None:
+    """Pages poll; what they have already is answered with 304."""
+    one = f"{CONTAINERS}/{(await create(client))['vmid']}/status"
+    etag = (await client.get(one, headers=OWNER)).headers["ETag"]
+    again = await client.get(one, headers={**OWNER, "If-None-Match": etag})
+    assert (again.status, await again.read()) == (304, b"")
+    await client.post(one.replace("/status", "/stop"), headers=OWNER)
+    assert (await client.get(one, headers={**OWNER, "If-None-Match": etag})).status == 200
+
+
+async def test_ports_are_published_listed_and_taken_back(client: Client) -> None:
+    """An exposure has a URL; the first one answers on the container's own host."""
+    vmid = (await create(client))["vmid"]
+    path = f"{CONTAINERS}/{vmid}/exposures"
+    for port in (3000, 5173):
+        response = await client.post(path, json={"port": port, "visibility": "public"}, headers=OWNER)
+        made = await response.json()
+        assert (response.status, made["url"]) == (201, f"http://{port}-dev-{vmid}.localhost/")
+    listed = (await (await client.get(path, headers=OWNER)).json())["items"]
+    assert [(entry["port"], entry["default"]) for entry in listed] == [(3000, True), (5173, False)]
+    assert (await client.delete(f"{path}/{listed[0]['id']}", headers=OWNER)).status == 204
+    for missing in (listed[0]["id"], "x"):
+        await problem(await client.delete(f"{path}/{missing}", headers=OWNER), 404, "not_found")
+    listed = (await (await client.get(path, headers=OWNER)).json())["items"]
+    assert [(entry["port"], entry["default"]) for entry in listed] == [(5173, True)]
+
+
+async def test_a_container_that_is_off_has_no_terminals(client: Client) -> None:
+    """The agent of a guest that does not run is not dialled."""
+    vmid = (await create(client))["vmid"]
+    response = await client.get(f"{CONTAINERS}/{vmid}/terminals", headers=OWNER)
+    await problem(response, 503, "agent_unreachable")
+    assert response.headers["Retry-After"]
+
+
+async def test_every_answer_carries_its_id_and_the_security_headers(client: Client) -> None:
+    """A sane id of the caller is kept, any other is replaced."""
+    for path in ("/api/version", "/api/nothing", "/api/me", "/"):
+        response = await client.get(path, headers={"X-Request-Id": "from-the-caller"})
+        assert response.headers["X-Request-Id"] == "from-the-caller"
+        assert SECURITY_HEADERS.items() <= dict(response.headers).items()
+    response = await client.get("/api/version", headers={"X-Request-Id": "<script>"})
+    assert response.headers["X-Request-Id"] != "<script>"
+
+
+async def test_a_containers_host_answers_for_itself_alone(client: Client) -> None:
+    """Its platform paths speak of it, the API and the portal are not there, and a missing one is missing."""
+    vmid = (await create(client))["vmid"]
+    host = {"Host": f"dev-{vmid}.localhost:8080"}
+    assert await (await client.get("/.zlh/ready", headers=host)).json() == {"vmid": vmid}
+    assert "is here" in await (await client.get("/.zlh/home", headers=host)).text()
+    await problem(await client.get("/api/version", headers=host), 404, "not_found")
+    for other in (f"dev-{vmid}.example.org", "dev-999999.localhost", "portal.localhost"):
+        await problem(await client.get("/.zlh/ready", headers={"Host": other}), 404, "not_found")
+
+
+async def test_the_catalog_is_the_same_for_everybody(client: Client) -> None:
+    """A viewer sees what can be installed, and whether a version means anything."""
+    response = await client.get("/api/catalog/runtimes", headers=VIEWER)
+    assert (await response.json())["runtimes"][0]["versions"][0]["version"] == "24.19.0"
+    answer = await client.post("/api/catalog/validate", json={"runtime": "node", "version": "24"}, headers=VIEWER)
+    assert await answer.json() == {"ok": True, "problems": [], "version": "24.19.0"}
+
+
+async def test_the_live_stream_shows_ones_own_changes_alone(world: World, client: Client) -> None:
+    """A watcher is told of a container that changes and of its end, and of nothing foreign."""
+    listening = asyncio.Event()
+    task = asyncio.create_task(
+        world.database.listen({"container_changed": world.live.note_change}, on_connect=listening.set)
+    )
+    try:
+        async with asyncio.timeout(WAIT_S), client.get("/api/events", headers=OWNER) as stream:
+            await listening.wait()
+            assert await stream.content.readuntil(b"\n\n") == b": connected\n\n"
+            foreign = await (await client.post(CONTAINERS, json=NODE, headers=STRANGER)).json()
+            vmid = (await create(client))["vmid"]
+            event, _, data = (await stream.content.readuntil(b"\n\n")).partition(b"\n")
+            assert event == b"event: container"
+            assert json.loads(data.removeprefix(b"data: "))["vmid"] == vmid
+            await world.fetch("delete from containers returning 1")
+            told = await stream.content.readuntil(b"\n\n")
+            assert told == b'event: container-deleted\ndata: {"vmid":%d}\n\n' % vmid
+            assert foreign["vmid"] != vmid
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)

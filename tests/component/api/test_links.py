@@ -1,0 +1,147 @@
+"""The links to agents, spoken by an agent that may say anything."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+from websockets.exceptions import ConnectionClosedOK
+
+from fakes.agents import FakeAgents
+from fakes.api_world import WAIT_S, World
+from zlh_api.agents.client import AgentAddress
+from zlh_api.agents.links import AgentLinks
+from zlh_api.containers import store as containers
+from zlh_common.names import OwnerMark
+from zlh_common.schema.status import AgentEvent
+from zlh_common.schema.structs import encode
+
+
+class _Socket:
+    """Says what it was given, then keeps silent or closes."""
+
+    def __init__(self, frames: list[bytes], *, closes: bool) -> None:
+        self._frames = frames
+        self._closes = closes
+
+    async def recv(self) -> bytes:
+        """Return the next frame."""
+        if self._frames:
+            return self._frames.pop(0)
+        if self._closes:
+            raise ConnectionClosedOK(None, None)
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+class TalkingAgents(FakeAgents):
+    """Agents whose event streams are written by the test; each dial takes the next one."""
+
+    dials = 0
+    closes = False
+
+    def say(self, *frames: bytes) -> None:
+        """Let every dial from now on hear these frames."""
+        self.frames = frames
+
+    @asynccontextmanager
+    async def open_socket(
+        self, agent: AgentAddress, path: str, *, query: dict[str, str] | None = None, subprotocol: str | None = None
+    ) -> AsyncIterator[Any]:
+        """Open the next stream."""
+        self.dials += 1
+        yield _Socket(list(self.frames), closes=self.closes)
+
+
+@pytest.fixture
+async def agents(world: World) -> TalkingAgents:
+    """Agents that say what they are told."""
+    return TalkingAgents(world.faults, world.database)
+
+
+async def add_running(world: World) -> OwnerMark:
+    """Write a container whose guest runs."""
+    owner = OwnerMark(str(uuid4()))
+    async with world.database.transaction() as connection:
+        customer = await connection.fetchval("select id from customers limit 1")
+        await containers.insert_container(
+            connection, owner=owner, customer_id=customer, kind="dev", name=None, runtimes=[]
+        )
+        await connection.execute(
+            "update containers set address = ('127.77.0.' || vmid)::inet, guest = 'running' where owner = $1",
+            UUID(owner),
+        )
+    return owner
+
+
+@asynccontextmanager
+async def links(world: World, agents: TalkingAgents) -> AsyncIterator[asyncio.Task[None]]:
+    """Hold links for the length of the block; yields their task."""
+    task = asyncio.create_task(AgentLinks(world.database, agents, agent_port=7443).run())
+    try:
+        yield task
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_report_is_written_and_wakes_the_reconciler(world: World, agents: TalkingAgents) -> None:
+    """What the agent says stands in the row, and the row is due."""
+    owner = await add_running(world)
+    await world.fetch("update containers set wake_at = 'infinity' returning 1")
+    agents.say(encode(AgentEvent(status=agents.report(owner))))
+    async with links(world, agents):
+        await world.wait_until("select connection = 'online' and wake_at <= now() from containers")
+        assert (await world.fetch("select agent_status->>'owner' as owner from containers"))[0]["owner"] == owner
+    (row,) = await world.fetch("select connection, link_until from containers")
+    assert (row["connection"], row["link_until"]) == ("offline", None)
+
+
+@pytest.mark.parametrize("kind", ["nul", "other", "garbage", "binary", "shape"])
+async def test_nonsense_of_one_agent_is_its_own_affair(world: World, agents: TalkingAgents, kind: str) -> None:
+    """Whatever a container's agent says, its link is the only one that it can break."""
+    owner = await add_running(world)
+    good = encode(AgentEvent(status=agents.report(owner)))
+    agents.say(
+        {
+            "nul": good.replace(b'"boot"', b'"\\u0000"'),
+            "other": good.replace(owner.encode(), str(uuid4()).encode()),
+            "garbage": b"{",
+            "binary": b"\xff\xfe",
+            "shape": b'{"type":"status","status":5}',
+        }[kind]
+    )
+    async with links(world, agents) as task:
+        async with asyncio.timeout(WAIT_S):
+            while agents.dials < 3:
+                assert not task.done()
+                await asyncio.sleep(0.01)
+        assert (await world.fetch("select connection from containers"))[0]["connection"] != "online"
+        agents.say(good)
+        await world.wait_until("select connection = 'online' from containers")
+
+
+async def test_a_link_that_ends_is_dialled_again(world: World, agents: TalkingAgents) -> None:
+    """An agent that restarts is heard again without anybody asking."""
+    agents.say(encode(AgentEvent(status=agents.report(await add_running(world)))))
+    agents.closes = True
+    async with links(world, agents), asyncio.timeout(WAIT_S):
+        while agents.dials < 3:
+            await asyncio.sleep(0.01)
+        agents.closes = False
+        await world.wait_until("select connection = 'online' from containers")
+
+
+async def test_one_process_holds_a_link(world: World, agents: TalkingAgents) -> None:
+    """However many processes there are, each agent is dialled by one."""
+    for _ in range(5):
+        await add_running(world)
+    agents.say()
+    async with links(world, agents), links(world, agents):
+        await world.wait_until("select count(*) = 5 from containers where link_until > now()")
+        await asyncio.sleep(0.1)
+    assert agents.dials == 5

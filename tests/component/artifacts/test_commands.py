@@ -1,0 +1,124 @@
+"""`zlh-api artifacts …` as a program: from nothing to a served catalog, and clear errors."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from component.artifacts.conftest import Workshop
+from zlh_api.artifacts.commands import add_parser, run
+from zlh_api.artifacts.errors import PlatformNotBuilt, RecipeInvalid, RecipeUnknown
+
+MAIN = """
+import argparse, sys
+from zlh_api.artifacts.commands import add_parser, run
+from zlh_common.errors import ZlhError
+parser = argparse.ArgumentParser()
+add_parser(parser.add_subparsers(required=True))
+try:
+    sys.exit(run(parser.parse_args()))
+except ZlhError as exc:
+    sys.exit(f"{exc.code}: {exc.detail}")
+"""
+
+
+def call(*arguments: str) -> int:
+    """Parse and run one command in this process."""
+    parser = argparse.ArgumentParser()
+    add_parser(parser.add_subparsers(required=True))
+    return run(parser.parse_args(["artifacts", *arguments]))
+
+
+@pytest.fixture
+def folders(workshop: Workshop, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let pip find the local wheels, and give --dir and --keys."""
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(workshop.home / "wheels"))
+    return ["--dir", str(workshop.tree), "--keys", str(workshop.keys)]
+
+
+def test_commands_lead_from_nothing_to_a_verified_catalog(
+    workshop: Workshop, folders: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """init, build, publish, verify, list: each succeeds and says in a line what it did."""
+    assert call("init", *folders) == 0
+    assert call("build", *folders[:2], "--recipes", str(workshop.recipes)) == 0
+    assert call("publish", *folders) == 0
+    assert call("verify", *folders) == 0
+    assert call("list", *folders[:2]) == 0
+    out = capsys.readouterr().out
+    assert "everything is as signed" in out
+    assert "tiny     1.0          linux-x86_64" in out
+
+
+def test_verify_fails_and_names_the_file(
+    workshop: Workshop, folders: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit code 1 and the path, for scripts and for people."""
+    workshop.build()
+    workshop.publish()
+    archive = workshop.tree / "archives/tiny/tiny-1.0-linux-x86_64.tar.zst"
+    archive.write_bytes(b"x")
+    assert call("verify", *folders) == 1
+    assert capsys.readouterr().out.startswith("archives/tiny/tiny-1.0-linux-x86_64.tar.zst: ")
+
+
+def test_bad_input_is_refused_with_a_named_error(workshop: Workshop, folders: list[str]) -> None:
+    """An unknown recipe, platform or folder of recipes."""
+    tree = folders[:2]
+    with pytest.raises(RecipeUnknown):
+        call("build", *tree, "nodejs")
+    with pytest.raises(PlatformNotBuilt):
+        call("build", *tree, "node", "--platform", "linux-s390x")
+    with pytest.raises(RecipeInvalid):
+        call("build", *tree, "--recipes", str(workshop.home / "none"))
+
+
+@pytest.mark.parametrize("port", ["65536", "-1", "http", "8e3", "٣"])
+def test_bad_port_is_refused_by_the_parser(folders: list[str], port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A usage error, before anything is touched."""
+    with pytest.raises(SystemExit):
+        call("serve", *folders, f"--port={port}")
+    assert "is not a port" in capsys.readouterr().err
+
+
+def test_serve_answers_and_ends_on_sigterm(published: Workshop) -> None:
+    """The program as an operator starts it; a second one on the same port says what to do."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    argv = [sys.executable, "-c", MAIN, "artifacts", "serve", "--dir", str(published.tree)]
+    argv += ["--keys", str(published.keys), "--port", str(port)]
+    server = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    try:
+        _wait_healthy(port)
+        second = subprocess.run(argv, capture_output=True, text=True, timeout=30, check=False)
+        assert second.returncode == 1
+        assert second.stderr.startswith(f"port_in_use: Port {port} on 127.0.0.1")
+        maps = Path(f"/proc/{server.pid}/maps").read_text()
+        assert "zstandard" not in maps
+    finally:
+        os.kill(server.pid, signal.SIGTERM)
+        server.communicate(timeout=20)
+    assert server.returncode == 0
+
+
+def _wait_healthy(port: int) -> None:
+    deadline = time.monotonic() + 20
+    while True:
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=2) as answer:
+                assert answer.status == 200
+                return
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)

@@ -1,0 +1,86 @@
+"""Always on for every test: the guards, the real parts, and the fixtures that more than one folder uses.
+
+guards     no connection beyond this machine · no blocking call in the event loop · nothing outlives its test
+parts      @pytest.mark.real("root") …: skipped with a reason where the part is missing, failed in CI
+clock      a clock that moves by hand
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from blockbuster import BlockBuster
+
+from fakes.clock import FakeClock
+from guards import leaks, network, parts
+
+network.arm()
+TEMP = leaks.own_temp_folder()
+leaks.adopt_orphans()
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip, or in CI fail, what needs a part that is not here."""
+    for mark in item.iter_markers("real"):
+        for part in mark.args:
+            reason = parts.why_missing(part)
+            if reason is None:
+                continue
+            if parts.must_run_everything():
+                pytest.fail(f"{reason}, and nothing may be skipped here")
+            pytest.skip(reason)
+
+
+def pytest_unconfigure() -> None:
+    """Remove the run's temporary files."""
+    shutil.rmtree(TEMP, ignore_errors=True)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Where nothing may be skipped, a skip anywhere is a failure of the whole run."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if parts.must_run_everything() and reporter is not None and (skipped := reporter.stats.get("skipped")):
+        names = ", ".join(report.nodeid for report in skipped)
+        reporter.write_line(f"skipped where nothing may be: {names}", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """Return a clock that moves by hand."""
+    return FakeClock()
+
+
+@pytest.fixture(autouse=True)
+def nothing_outlives_its_test() -> Iterator[None]:
+    """Fail a test that leaves a process, a descriptor or a folder behind."""
+    before = leaks.take()
+    yield
+    if left := leaks.find_leaks(before):
+        leaks.end_processes(before)
+        pytest.fail("left behind: " + "; ".join(left))
+
+
+@pytest.fixture(autouse=True)
+async def no_task_outlives_its_test(request: pytest.FixtureRequest) -> AsyncIterator[None]:
+    """Fail an asynchronous test that leaves a task behind."""
+    yield
+    if left := leaks.find_tasks():
+        pytest.fail("tasks left behind: " + "; ".join(left))
+
+
+@pytest.fixture(autouse=True)
+def nothing_blocks_the_loop() -> Iterator[None]:
+    """Fail a test in which code of ours blocks the event loop."""
+    guard = BlockBuster(scanned_modules=["zlh_agent", "zlh_api", "zlh_common"])
+    # asyncpg looks for a password file and a certificate when it makes its first connection.
+    guard.functions["os.stat"].can_block_in(
+        "asyncpg/connect_utils.py", {"_parse_connect_dsn_and_args", "_read_password_file"}
+    )
+    guard.activate()
+    try:
+        yield
+    finally:
+        guard.deactivate()

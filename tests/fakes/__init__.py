@@ -1,0 +1,1 @@
+"""Fakes: one per port, each able to misbehave to order. No mocks."""

@@ -1,0 +1,212 @@
+"""An API process whose database is real, and whose driver, agents and proxy are fakes."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+from aiohttp.test_utils import TestClient, TestServer
+from aiohttp.web import Application, Request
+
+from fakes.agents import FakeAgents
+from fakes.driver import FakeDriver
+from fakes.edge import FakeProxy, FakeRoutes
+from fakes.faults import Faults
+from zlh_api.agents import routes as agent_routes
+from zlh_api.agents.authority import Authority
+from zlh_api.agents.console import ConsoleProxy
+from zlh_api.catalog import routes as catalog_routes
+from zlh_api.catalog.service import CatalogService, CatalogSource
+from zlh_api.containers import routes as container_routes
+from zlh_api.containers.live import LiveContainers
+from zlh_api.containers.service import ContainerService, Hosting
+from zlh_api.customers import routes as customer_routes
+from zlh_api.customers.service import CustomerService, token_digest
+from zlh_api.database.pool import Database
+from zlh_api.edge import routes as edge_routes
+from zlh_api.edge.traefik_file import ProxySetting
+from zlh_api.reconcile.service import Reconciler
+from zlh_api.reconcile.steps import Ports, Settings, Steps
+from zlh_api.web import platform_routes, portal
+from zlh_api.web.gate import Gate
+from zlh_api.web.server import build_application
+from zlh_api.web.session_cookie import SessionCookie
+from zlh_common.clock import SystemClock
+from zlh_common.runtime_choice import this_platform
+from zlh_common.schema.catalog import Artifact, Catalog, CatalogRuntime, CatalogVersion
+
+PORTAL = "http://portal.localhost:8400"
+PASSWORD = "correct horse battery"
+WAIT_S = 10
+NODE = {"kind": "dev", "runtime": "node", "version": "24"}
+
+
+def catalog() -> Catalog:
+    """Return a catalog with one runtime for this machine."""
+    archive = Artifact(
+        platform=this_platform(),
+        path="archives/node.tar.zst",
+        size=1,
+        unpacked_size=1,
+        sha256="0" * 64,
+        source="node.tar.xz",
+        source_sha256="0" * 64,
+    )
+    version = CatalogVersion(version="24.19.0", channel="stable", default=True, licence="MIT", artifacts=(archive,))
+    node = CatalogRuntime(name="node", title="Node.js", versions=(version,))
+    return Catalog(format=1, published_at=datetime(2026, 1, 1, tzinfo=UTC), runtimes=(node,))
+
+
+@dataclass(frozen=True)
+class People:
+    """Bearer tokens by what their holder may do; `stranger` owns another customer."""
+
+    owner: str = "owner-token"
+    viewer: str = "viewer-token"
+    stranger: str = "stranger-token"
+
+
+class World:
+    """The parts of an API process, joined as its composition root joins them."""
+
+    def __init__(self, database: Database, dsn: str, folder: Path, authority: Authority) -> None:
+        self.database = database
+        self.dsn = dsn
+        self.folder = folder
+        self.clock = SystemClock()
+        self.faults = Faults()
+        self.driver = FakeDriver(self.faults)
+        self.routes = FakeRoutes(self.faults)
+        self.proxy = FakeProxy(self.faults, self.routes)
+        self.agents = FakeAgents(self.faults, database)
+        self.driver.on_started = self.agents.note_online
+        self.driver.on_stopped = self.agents.note_offline
+        self.authority = authority
+        (folder / "root.json").write_text("{}")
+        self.people = People()
+        self.customers = CustomerService(database, self.clock)
+        self.catalog = CatalogService(CatalogSource("http://127.0.0.1:1", folder / "root.json", folder), ("stable",))
+        self.catalog._catalog, self.catalog._trouble = catalog(), None
+        self.containers = ContainerService(database, self.catalog, Hosting("localhost", "http", 80), self.clock)
+        self.live = LiveContainers(self.containers)
+        self._opened: list[Database] = []
+
+    def steps(self, database: Database) -> Steps:
+        """Return the steps as they are taken through a pool."""
+        ports = Ports(
+            database=database,
+            driver=self.driver,
+            authority=self.authority,
+            agents=self.agents,
+            routes=self.routes,
+            proxy=self.proxy,
+            clock=self.clock,
+        )
+        settings = Settings(
+            address_block="127.77.0.0/24",
+            installation="test",
+            agent_port=7443,
+            trusted_root=self.folder / "root.json",
+            proxy=ProxySetting("localhost", "web", "http://127.0.0.1:8400"),
+        )
+        return Steps(ports, settings)
+
+    @asynccontextmanager
+    async def reconciler(self, database: Database | None = None) -> AsyncIterator[asyncio.Task[None]]:
+        """Run one reconciler, woken by the database, for the length of the block; yields its task."""
+        database = database or self.database
+        made = Reconciler(database, self.driver, self.steps(database), self.clock)
+        tasks = [
+            asyncio.create_task(made.run()),
+            asyncio.create_task(database.listen({"container_due": made.wake}, on_connect=made.wake)),
+        ]
+        try:
+            yield tasks[0]
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def another_pool(self) -> Database:
+        """Return a pool of another API process, closed with the world."""
+        opened = Database(self.dsn)
+        self._opened.append(opened)
+        return opened
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[TestClient[Request, Application]]:
+        """Serve the API and lend a client of it."""
+        cookie = SessionCookie(has_tls=False)
+        slices = [
+            *customer_routes.endpoints(self.customers, cookie),
+            *catalog_routes.endpoints(self.catalog),
+            *container_routes.endpoints(self.containers, self.live),
+            *agent_routes.endpoints(self.agents, ConsoleProxy(self.agents), agent_port=7443),
+        ]
+        endpoints = [
+            *platform_routes.endpoints({}, slices),
+            *slices,
+            *edge_routes.endpoints(self.containers, domain="localhost"),
+            *portal.endpoints(self.folder / "portal"),
+        ]
+        gate = Gate(self.customers, self.containers, cookie, frozenset({PORTAL}))
+        async with TestClient(TestServer(build_application(endpoints, gate))) as client:
+            yield client
+
+    async def add_people(self) -> None:
+        """Write an owner and a viewer of one customer, and the owner of another."""
+        async with self.database.transaction() as connection:
+            customers = [uuid4(), uuid4()]
+            for number, customer in enumerate(customers):
+                await connection.execute("insert into customers values ($1, $2)", customer, f"customer {number}")
+            for name, customer in zip(("owner", "viewer", "stranger"), (*customers[:1] * 2, customers[1]), strict=True):
+                user = uuid4()
+                await connection.execute(
+                    "insert into users (id, email, password_hash) values ($1, $2, 'none')", user, f"{name}@example.org"
+                )
+                role = "viewer" if name == "viewer" else "owner"
+                await connection.execute("insert into memberships values ($1, $2, $3)", customer, user, role)
+                await connection.execute(
+                    "insert into api_tokens (id, token_sha256, user_id, name) values ($1, $2, $3, 't')",
+                    uuid4(),
+                    token_digest(getattr(self.people, name)),
+                    user,
+                )
+
+    async def fetch(self, sql: str, *values: Any) -> list[Any]:
+        """Return rows, for a look at what is really there."""
+        async with self.database.connection() as connection:
+            rows: list[Any] = await connection.fetch(sql, *values)
+            return rows
+
+    async def wait_until(self, sql: str, *values: Any) -> None:
+        """Return once a query yields true; raise TimeoutError where it does not within ten seconds."""
+        async with asyncio.timeout(WAIT_S):
+            while True:
+                rows = await self.fetch(sql, *values)
+                if rows and rows[0][0]:
+                    return
+                await asyncio.sleep(0.01)
+
+    async def wait_settled(self, owner: UUID | str) -> None:
+        """Return once a container is proved and nobody works on it."""
+        await self.wait_until(
+            "select lease_until is null and provisioned_at is not null and wake_at > now() "
+            "from containers where owner = $1::text::uuid",
+            str(owner),
+        )
+
+    async def wait_forgotten(self) -> None:
+        """Return once no container is left."""
+        await self.wait_until("select count(*) = 0 from containers")
+
+    async def close(self) -> None:
+        """Close what was opened here."""
+        for opened in self._opened:
+            await opened.close()

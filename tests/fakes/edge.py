@@ -1,0 +1,60 @@
+"""The proxy's directory and the proxy itself, in memory."""
+
+from __future__ import annotations
+
+from fakes.faults import Faults
+from zlh_api.edge.port import NameNotAnswering, RouteFileForeign, RouteNotLoaded
+from zlh_api.edge.traefik_file import RouteFile, parse_mark
+
+
+class FakeRoutes:
+    """Files by name."""
+
+    def __init__(self, faults: Faults) -> None:
+        self.faults = faults
+        self.files: dict[str, str] = {}
+
+    async def fetch(self, name: str) -> str | None:
+        """Return the text of a file, or None."""
+        return self.files.get(name)
+
+    async def publish(self, file: RouteFile) -> None:
+        """Put a file there."""
+        async with self.faults.call("publish"):
+            present = self.files.get(file.name)
+            if present is not None and parse_mark(present) != parse_mark(file.text):
+                raise RouteFileForeign(file.name)
+            self.files[file.name] = file.text
+
+    async def withdraw(self, name: str, owner: str) -> None:
+        """Take a file away that carries this mark."""
+        async with self.faults.call("withdraw"):
+            present = self.files.get(name)
+            if present is not None and parse_mark(present) == owner:
+                del self.files[name]
+
+
+class FakeProxy:
+    """Uses every file of the directory at once."""
+
+    def __init__(self, faults: Faults, routes: FakeRoutes) -> None:
+        self.faults = faults
+        self.routes = routes
+
+    async def wait_loaded(self, file: RouteFile) -> None:
+        """Return when this version of the file is used."""
+        async with self.faults.call("wait_loaded"):
+            if self.routes.files.get(file.name) != file.text:
+                raise RouteNotLoaded("it has another file")
+
+    async def wait_unloaded(self, routers: tuple[str, ...]) -> None:
+        """Return when none of these routers is listed."""
+        async with self.faults.call("wait_unloaded"):
+            if any(f'"{name}":' in text for text in self.routes.files.values() for name in routers):
+                raise RouteNotLoaded("it still lists them")
+
+    async def check_ready(self, host: str, vmid: int) -> None:
+        """Ask through the public name."""
+        async with self.faults.call("check_ready"):
+            if not any(f"Host(`{host}`)" in text for text in self.routes.files.values()):
+                raise NameNotAnswering(url=f"http://{host}/", reason=f"nothing leads to {vmid}")

@@ -1,0 +1,44 @@
+"""Who may call, and what they ask for, without a database."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from zlh_api.containers.model import Container
+from zlh_api.customers.model import Caller
+from zlh_api.customers.service import NotSignedIn
+from zlh_common.errors import NotFound
+from zlh_common.names import Vmid
+
+
+class FakeCallers:
+    """Knows callers by the very token that they send."""
+
+    def __init__(self, *, bearers: dict[str, Caller] | None = None, cookies: dict[str, Caller] | None = None) -> None:
+        self.bearers = bearers or {}
+        self.cookies = cookies or {}
+
+    async def identify(self, *, bearer: str | None, cookie: str | None) -> Caller:
+        """Return who sends this; a bearer token counts alone where there is one."""
+        known = self.bearers.get(bearer) if bearer is not None else self.cookies.get(cookie or "")
+        if known is None:
+            raise NotSignedIn
+        return known
+
+
+class FakeContainers:
+    """Holds containers in memory."""
+
+    def __init__(self, *containers: Container) -> None:
+        self.rows = {container.vmid: container for container in containers}
+
+    async def find_visible(self, caller: Caller, vmid: Vmid) -> Container:
+        """Return a container of one of the caller's customers; raise NotFound otherwise."""
+        container = self.rows.get(vmid)
+        if container is None or not caller.may_view(container.customer_id):
+            raise NotFound("container")
+        return container
+
+
+CUSTOMER = UUID(int=1)
+STRANGER = UUID(int=2)

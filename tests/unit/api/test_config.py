@@ -1,0 +1,143 @@
+"""The configuration file: what is refused, and that everything wrong is said at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from zlh_api.config import is_loopback, load_config
+from zlh_common.errors import ConfigInvalid
+
+GOOD = {
+    "": {
+        "portal_url": "http://portal.localhost:8400",
+        "container_domain": "localhost",
+        "keys_dir": "/tmp/keys",
+        "state_dir": "/tmp/state",
+    },
+    "database": {"dsn": "postgresql:///zlh"},
+    "artifacts": {"url": "http://127.0.0.1:8401", "trusted_root": "/tmp/root.json"},
+    "process": {"root": "/tmp/containers"},
+    "traefik": {
+        "directory": "/tmp/routes",
+        "api_url": "http://127.0.0.1:8402",
+        "web_url": "http://127.0.0.1:8403",
+    },
+}
+
+
+def write(folder: Path, *changes: tuple[str, str, str]) -> Path:
+    """Write the good file with (table, key, TOML value) changed, and return its path."""
+    tables = {name: {key: f'"{value}"' for key, value in table.items()} for name, table in GOOD.items()}
+    for table, key, value in changes:
+        tables.setdefault(table, {})[key] = value
+    path = folder / "api.toml"
+    path.write_text(
+        "\n".join(
+            (f"[{name}]\n" if name else "") + "".join(f"{key} = {value}\n" for key, value in table.items())
+            for name, table in tables.items()
+        )
+    )
+    return path
+
+
+def test_a_good_file_is_read(tmp_path: Path) -> None:
+    """What is named is taken, what is not has its default, and paths are paths."""
+    config = load_config(write(tmp_path, ("", "listen_port", "8500")))
+    assert config.api_url == "http://127.0.0.1:8500"
+    assert config.process.address_block == "127.77.0.0/16"
+    assert config.artifacts.trusted_root == Path("/tmp/root.json")
+
+
+def test_every_problem_is_reported_at_once(tmp_path: Path) -> None:
+    """Whoever corrects a file wants the whole list."""
+    path = write(
+        tmp_path,
+        ("", "listen_host", '"0.0.0.0"'),
+        ("", "portal_url", '"portal"'),
+        ("", "container_domain", '"Upper.example"'),
+        ("artifacts", "url", '"ftp://x"'),
+        ("traefik", "api_url", '""'),
+        ("traefik", "web_url", '"http://"'),
+        ("process", "address_block", '"10.0.0.0/8"'),
+    )
+    with pytest.raises(ConfigInvalid) as caught:
+        load_config(path)
+    names = (
+        "listen_host",
+        "portal_url",
+        "container_domain",
+        "artifacts.url",
+        "traefik.api_url",
+        "traefik.web_url",
+        "process.address_block",
+    )
+    assert len(caught.value.problems) == len(names)
+    for name in names:
+        assert sum(problem.startswith(name) for problem in caught.value.problems) == 1
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org", ""])
+def test_the_process_driver_refuses_to_listen_beyond_loopback(tmp_path: Path, host: str) -> None:
+    """It isolates nothing, so nobody but this machine may reach its API."""
+    with pytest.raises(ConfigInvalid, match="isolates nothing"):
+        load_config(write(tmp_path, ("", "listen_host", f'"{host}"')))
+
+
+@pytest.mark.parametrize(
+    ("host", "expected"),
+    [("127.0.0.1", True), ("127.9.9.9", True), ("::1", True), ("localhost", True), ("10.0.0.1", False), ("", False)],
+)
+def test_loopback(host: str, expected: bool) -> None:
+    """Loopback is what no other machine can reach."""
+    assert is_loopback(host) is expected
+
+
+@pytest.mark.parametrize(
+    ("table", "key"), [("", "portal_uri"), ("database", "password"), ("traefik", "url"), ("lxc", "bridge")]
+)
+def test_an_unknown_key_is_refused(tmp_path: Path, table: str, key: str) -> None:
+    """A key that nobody reads is a typing mistake, and its name is told."""
+    with pytest.raises(ConfigInvalid, match=key if table != "lxc" else "lxc"):
+        load_config(write(tmp_path, (table, key, '"x"')))
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "value"),
+    [
+        ("", "listen_port", "0"),
+        ("", "listen_port", "65536"),
+        ("", "driver", '"docker"'),
+        ("", "channels", '["nightly"]'),
+        ("", "keys_dir", "7"),
+        ("", "container_scheme", '"gopher"'),
+        ("database", "max_connections", "1"),
+        ("database", "dsn", "5"),
+    ],
+)
+def test_a_value_of_the_wrong_kind_is_refused(tmp_path: Path, table: str, key: str, value: str) -> None:
+    """The sentence names the file and the key."""
+    with pytest.raises(ConfigInvalid) as caught:
+        load_config(write(tmp_path, (table, key, value)))
+    assert "api.toml" in caught.value.detail
+    assert key in caught.value.detail
+
+
+def test_a_file_that_is_missing_or_no_toml_is_refused(tmp_path: Path) -> None:
+    """Neither is an exception that nobody has named."""
+    with pytest.raises(ConfigInvalid, match=r"none\.toml"):
+        load_config(tmp_path / "none.toml")
+    broken = tmp_path / "broken.toml"
+    for content in (b"a = ", b"\xff\xfe"):
+        broken.write_bytes(content)
+        with pytest.raises(ConfigInvalid, match=r"broken\.toml"):
+            load_config(broken)
+
+
+def test_container_urls_leave_the_usual_port_out(tmp_path: Path) -> None:
+    """A port is shown only where a browser needs it."""
+    usual = load_config(write(tmp_path))
+    other = load_config(write(tmp_path, ("", "container_port", "8443")))
+    assert usual.container_url("dev-101.localhost") == "https://dev-101.localhost"
+    assert other.container_url("dev-101.localhost") == "https://dev-101.localhost:8443"

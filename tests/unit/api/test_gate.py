@@ -1,0 +1,301 @@
+"""The gate: who may call what, from where, and what the refused are told."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import AsyncIterator
+from itertools import product
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from aiohttp.test_utils import make_mocked_request
+from aiohttp.web import Request
+
+from fakes.people import CUSTOMER, STRANGER, FakeCallers, FakeContainers
+from zlh_api.app import Parts, open_parts
+from zlh_api.config import ApiConfig, ArtifactsSection, DatabaseSection, ProcessDriverSection, TraefikSection
+from zlh_api.containers.model import Container, Guest, Power
+from zlh_api.customers.model import Caller, Membership, Role
+from zlh_api.customers.service import NotSignedIn
+from zlh_api.web.endpoint import Call, Endpoint, Policy
+from zlh_api.web.gate import Gate, OriginRefused, RoleMissing, parse_vmid
+from zlh_api.web.openapi import render_openapi
+from zlh_api.web.session_cookie import SessionCookie
+from zlh_common.errors import NotFound, ZlhError
+from zlh_common.names import OwnerMark, Vmid
+from zlh_common.schema.status import Connection
+
+PORTAL = "https://portal.example"
+COOKIE = SessionCookie(has_tls=True)
+NOWHERE = "http://127.0.0.1:1"
+# What may be called without signing in; a new one belongs here only after somebody has thought about it.
+PUBLIC = {
+    ("POST", "/api/auth/login"),
+    ("POST", "/api/auth/logout"),
+    ("GET", "/api/healthz"),
+    ("GET", "/api/version"),
+    ("GET", "/api/openapi.json"),
+    ("GET", "/api/docs"),
+    ("GET", "/.zlh/ready"),
+    ("GET", "/.zlh/home"),
+    ("GET", "/.zlh/silent"),
+    ("GET", "/assets/{path}"),
+    ("GET", "/{path:(?!api/).*}"),
+}
+# Console input, terminals and output belong to whoever may act, so reading them is no viewer's business.
+GET_FOR_MEMBERS = {
+    "/api/containers/{vmid}/console",
+    "/api/containers/{vmid}/console/history",
+    "/api/containers/{vmid}/terminals",
+    "/api/containers/{vmid}/terminals/{terminal}",
+}
+
+
+def caller(
+    role: Role | None, *, customer: UUID = CUSTOMER, is_operator: bool = False, by_cookie: bool = True
+) -> Caller:
+    """Return somebody with a role with one customer, or with none."""
+    memberships = (Membership(customer, "theirs", role),) if role else ()
+    return Caller(UUID(int=9), "a@example.org", is_operator, memberships, by_cookie)
+
+
+PEOPLE = {
+    "owner": caller(Role.OWNER),
+    "member": caller(Role.MEMBER),
+    "viewer": caller(Role.VIEWER),
+    "stranger": caller(Role.OWNER, customer=STRANGER),
+    "lonely": caller(None),
+    "operator": caller(None, is_operator=True),
+}
+MAY_VIEW = {"owner", "member", "viewer", "operator"}
+MAY_CHANGE = {"owner", "member", "operator"}
+
+
+def container(vmid: int = 101) -> Container:
+    """Return a container of CUSTOMER."""
+    return Container(
+        owner=OwnerMark("6a4a6f2e-4a0f-4f5c-9d53-0a2b7d3c9c11"),
+        vmid=Vmid(vmid),
+        customer_id=CUSTOMER,
+        kind="dev",
+        name="mine",
+        created_at=None,  # type: ignore[arg-type] # the gate never looks
+        runtimes=(),
+        spec_generation=1,
+        power=Power.ON,
+        restart_wanted=0,
+        deleting_at=None,
+        address=None,
+        guest=Guest.ABSENT,
+        identity_expires_at=None,
+        connection=Connection.CONNECTING,
+        agent=None,
+        observed_at=None,
+        restart_done=0,
+        route_confirmed=None,
+        provisioned_at=None,
+        attempts=0,
+    )
+
+
+GATE = Gate(FakeCallers(bearers=PEOPLE, cookies=PEOPLE), FakeContainers(container()), COOKIE, frozenset({PORTAL}))
+
+
+async def nothing(_call: Call) -> None:
+    """Answer nothing."""
+
+
+def endpoint(method: str, policy: Policy, *, is_websocket: bool = False) -> Endpoint:
+    """Return an endpoint with nothing behind it."""
+    return Endpoint(method, "/api/x/{vmid}", policy, nothing, "x", is_websocket=is_websocket)
+
+
+def request(
+    method: str = "GET",
+    *,
+    vmid: str = "101",
+    host: str = "portal.example",
+    path: str = "/api/x/101",
+    bearer: str | None = None,
+    cookie: str | None = None,
+    origin: str | None = None,
+) -> Request:
+    """Return a request as it reaches the gate."""
+    headers = {"Host": host}
+    if bearer is not None:
+        headers["Authorization"] = f"Bearer {bearer}"
+    if cookie is not None:
+        headers["Cookie"] = f"{COOKIE.name}={cookie}"
+    if origin is not None:
+        headers["Origin"] = origin
+    return make_mocked_request(method, path, headers=headers, match_info={"vmid": vmid})
+
+
+async def outcome(endpoint: Endpoint, request: Request) -> type[ZlhError] | None:
+    """Return how the gate refuses, or None where it lets the request in."""
+    try:
+        await GATE.pass_through(endpoint, request)
+    except ZlhError as error:
+        return type(error)
+    return None
+
+
+@pytest.fixture
+async def parts() -> AsyncIterator[Parts]:
+    """Every part of an API process; nothing is dialled while they are made."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        config = ApiConfig(
+            portal_url=PORTAL,
+            container_domain="localhost",
+            keys_dir=folder / "keys",
+            state_dir=folder / "state",
+            database=DatabaseSection(dsn=""),
+            artifacts=ArtifactsSection(url=NOWHERE, trusted_root=folder / "root.json"),
+            process=ProcessDriverSection(root=folder / "containers"),
+            traefik=TraefikSection(directory=folder / "routes", api_url=NOWHERE, web_url=NOWHERE),
+        )
+        async with open_parts(config) as made:
+            yield made
+
+
+def expected(policy: Policy, who: str | None) -> type[ZlhError] | None:
+    """Return what the rules say about somebody and a policy; None for who is not signed in."""
+    if policy is Policy.PUBLIC:
+        return None
+    if who is None:
+        return NotSignedIn
+    if policy is Policy.SIGNED_IN:
+        return None
+    if who not in MAY_VIEW:
+        return NotFound
+    return RoleMissing if policy is Policy.CHANGE_CONTAINER and who not in MAY_CHANGE else None
+
+
+@pytest.mark.parametrize(("policy", "who"), list(product(Policy, [*PEOPLE, None])))
+async def test_policy_matrix(policy: Policy, who: str | None) -> None:
+    """Each kind of caller meets each policy as the rules say, by token and by cookie alike."""
+    assert await outcome(endpoint("POST", policy), request("POST", bearer=who)) is expected(policy, who)
+    by_cookie = request("POST", cookie=who, origin=PORTAL)
+    assert await outcome(endpoint("POST", policy), by_cookie) is expected(policy, who)
+
+
+@pytest.mark.parametrize("who", [*PEOPLE, None])
+async def test_every_endpoint_refuses_as_its_policy_says(parts: Parts, who: str | None) -> None:
+    """The rules hold for the endpoints that are really served, generated from their own list."""
+    for served in parts.endpoints:
+        asked = request(served.method, path="/api/x", bearer=who)
+        assert await outcome(served, asked) is expected(served.policy, who), (served.method, served.path)
+
+
+async def test_what_is_public_is_on_the_list(parts: Parts) -> None:
+    """An endpoint becomes public only by being named here too."""
+    found = {(served.method, served.path) for served in parts.endpoints if served.policy is Policy.PUBLIC}
+    assert {(method, path.split(":")[0]) for method, path in found} == {(m, p.split(":")[0]) for m, p in PUBLIC}
+
+
+async def test_a_container_in_the_path_means_a_container_policy(parts: Parts) -> None:
+    """No endpoint with a VMID leaves it to its handler who may call."""
+    for served in parts.endpoints:
+        is_container = served.policy in {Policy.VIEW_CONTAINER, Policy.CHANGE_CONTAINER}
+        assert is_container == ("{vmid}" in served.path), served.path
+
+
+async def test_what_changes_a_container_needs_the_right_to(parts: Parts) -> None:
+    """A viewer's calls are GETs, and not all of those."""
+    for served in parts.endpoints:
+        if served.policy is Policy.VIEW_CONTAINER:
+            assert served.method == "GET"
+        if served.policy is Policy.CHANGE_CONTAINER and served.method == "GET":
+            assert served.path in GET_FOR_MEMBERS
+
+
+async def test_every_served_route_is_described(parts: Parts) -> None:
+    """The document and the router are made of the same list."""
+    document = render_openapi(parts.endpoints, version="0")
+    for served in parts.endpoints:
+        if served.path.startswith("/api/"):
+            operation = document["paths"][served.path][served.method.lower()]
+            assert operation["x-policy"] == served.policy
+    described = sum(len(methods) for methods in document["paths"].values())
+    assert described == sum(served.path.startswith("/api/") for served in parts.endpoints)
+
+
+async def test_no_two_endpoints_are_the_same(parts: Parts) -> None:
+    """The second of two would never be reached."""
+    keys = [(served.method, served.path) for served in parts.endpoints]
+    assert len(keys) == len(set(keys))
+
+
+@pytest.mark.parametrize("origin", ["https://evil.example", "null", "", f"{PORTAL}.evil.example", f"{PORTAL}/", None])
+@pytest.mark.parametrize("policy", list(Policy))
+async def test_a_cookie_is_believed_from_our_own_pages_alone(policy: Policy, origin: str | None) -> None:
+    """An unsafe call that a browser could have been talked into is refused before anybody is looked up."""
+    asked = request("POST", cookie="owner", origin=origin)
+    assert await outcome(endpoint("POST", policy), asked) is OriginRefused
+
+
+async def test_a_socket_is_as_unsafe_as_a_post() -> None:
+    """Browsers open WebSockets to anywhere, cookie and all."""
+    socket = endpoint("GET", Policy.CHANGE_CONTAINER, is_websocket=True)
+    assert await outcome(socket, request(cookie="owner", origin="https://evil.example")) is OriginRefused
+    assert await outcome(socket, request(cookie="owner")) is OriginRefused
+    assert await outcome(socket, request(cookie="owner", origin=PORTAL)) is None
+    assert await outcome(socket, request(bearer="owner")) is None
+
+
+async def test_a_safe_call_needs_no_origin() -> None:
+    """Browsers send none with a plain GET."""
+    assert await outcome(endpoint("GET", Policy.VIEW_CONTAINER), request(cookie="owner")) is None
+
+
+async def test_a_foreign_page_cannot_sign_somebody_in() -> None:
+    """A login from elsewhere would put the visitor into another's account."""
+    login = endpoint("POST", Policy.PUBLIC)
+    assert await outcome(login, request("POST", origin="https://evil.example")) is OriginRefused
+    assert await outcome(login, request("POST", origin=PORTAL)) is None
+    assert await outcome(login, request("POST")) is None
+
+
+async def test_a_bearer_token_counts_alone() -> None:
+    """A wrong token is not mended by a good cookie, and a right one needs no origin."""
+    view = endpoint("POST", Policy.CHANGE_CONTAINER)
+    assert await outcome(view, request("POST", bearer="wrong", cookie="owner", origin=PORTAL)) is NotSignedIn
+    assert await outcome(view, request("POST", bearer="", cookie="owner", origin=PORTAL)) is NotSignedIn
+    assert await outcome(view, request("POST", bearer="viewer", cookie="owner", origin=PORTAL)) is RoleMissing
+    assert await outcome(view, request("POST", bearer="owner", cookie="viewer", origin="null")) is None
+
+
+@pytest.mark.parametrize("host", ["dev-101.example.org", "DEV-101.localhost:8400", "3000-game-101.x", "dev-101"])
+async def test_a_containers_host_serves_nothing_of_ours(host: str) -> None:
+    """Below the customer's own name the portal and the API do not exist, but for what stands below /.zlh/."""
+    public = endpoint("GET", Policy.PUBLIC)
+    assert await outcome(public, request(host=host, path="/api/version")) is NotFound
+    assert await outcome(public, request(host=host, path="/")) is NotFound
+    assert await outcome(public, request(host=host, path="/.zlhx")) is NotFound
+    assert await outcome(public, request(host=host, path="/.zlh/ready")) is None
+
+
+@pytest.mark.parametrize("host", ["portal.example", "devil-101.example", "127.0.0.1:8400", "dev-01.example", ""])
+async def test_other_hosts_are_ours(host: str) -> None:
+    """What only looks like a container's host is not one."""
+    assert await outcome(endpoint("GET", Policy.PUBLIC), request(host=host)) is None
+
+
+@pytest.mark.parametrize("policy", [Policy.VIEW_CONTAINER, Policy.CHANGE_CONTAINER])
+async def test_foreign_and_missing_look_the_same(policy: Policy) -> None:
+    """Whoever may not see a container cannot tell it from one that never was."""
+    told = []
+    for vmid in ("101", "999"):
+        with pytest.raises(NotFound) as caught:
+            await GATE.pass_through(endpoint("POST", policy), request("POST", vmid=vmid, bearer="stranger"))
+        told.append((caught.value.code, caught.value.status, caught.value.detail, caught.value.data))
+    assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("text", ["", "0", "0101", "-1", "1e3", "\u0661\u0660\u0661", "101 ", "1" * 10, "x", "%31"])
+def test_what_could_be_no_vmid_is_not_found(text: str) -> None:
+    """The number of a path is never an error of its own."""
+    with pytest.raises(NotFound):
+        parse_vmid(text)

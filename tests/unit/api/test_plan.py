@@ -1,0 +1,258 @@
+"""The plan over every world: which step comes next, what order they keep, and that they always arrive."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import pairwise, product
+from typing import Any
+
+import pytest
+
+from zlh_api.containers.model import Guest, Power
+from zlh_api.reconcile.plan import (
+    DELETION_STEPS,
+    PROVISIONING_STEPS,
+    SETTLED,
+    Await,
+    Do,
+    Next,
+    Route,
+    Seen,
+    Wanted,
+    decide_next,
+    first_steps,
+    retry_delay_s,
+)
+from zlh_common.schema.status import StepState
+
+GENERATION = 2
+BOOLS = (False, True)
+WANTED = [
+    Wanted(power=power, is_deleting=deleting, spec_generation=GENERATION, is_restart_due=restart)
+    for power, deleting, restart in product(Power, BOOLS, BOOLS)
+]
+SEEN = [
+    Seen(
+        has_address=address,
+        guest=guest,
+        has_identity=identity,
+        is_agent_online=online,
+        accepted_generation=accepted,
+        observed_generation=observed,
+        route=route,
+        is_proved=proved,
+    )
+    for address, guest, identity, online, accepted, observed, route, proved in product(
+        BOOLS, Guest, BOOLS, BOOLS, (1, GENERATION), (1, GENERATION), Route, BOOLS
+    )
+]
+ON_THE_GUEST = {Do.PUT_IDENTITY, Do.START_GUEST, Do.STOP_GUEST, Do.DESTROY_GUEST}
+
+EFFECTS: dict[Do | Await, dict[str, Any]] = {
+    Do.RESERVE_ADDRESS: {"has_address": True},
+    Do.CREATE_GUEST: {"guest": Guest.STOPPED, "has_identity": False, "is_agent_online": False},
+    Do.PUT_IDENTITY: {"has_identity": True},
+    Do.START_GUEST: {"guest": Guest.RUNNING},
+    Await.CONNECT_AGENT: {"is_agent_online": True},
+    Do.SEND_SPEC: {"accepted_generation": GENERATION},
+    Await.INSTALL: {"observed_generation": GENERATION},
+    Do.PUBLISH_ROUTE: {"route": Route.WRITTEN},
+    Do.CONFIRM_ROUTE: {"route": Route.CONFIRMED},
+    Do.CHECK_READY: {"is_proved": True},
+    Do.STOP_GUEST: {"guest": Guest.STOPPED, "is_agent_online": False},
+    Do.WITHDRAW_ROUTE: {"route": Route.ABSENT},
+    Do.DESTROY_GUEST: {"guest": Guest.ABSENT, "is_agent_online": False},
+    Do.RELEASE_ADDRESS: {"has_address": False},
+}
+
+
+class Refused(Exception):
+    """The step says no, which is all that may happen to a foreign guest."""
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What a row asks for, what there is, and whether the row still exists."""
+
+    wanted: Wanted
+    seen: Seen
+    is_gone: bool = False
+
+    def next(self) -> Next:
+        """Return what the plan says."""
+        return decide_next(self.wanted, self.seen)
+
+    def after(self, step: Do | Await) -> World:
+        """Return the world in which a step has taken effect."""
+        if step is Do.FORGET:
+            return replace(self, is_gone=True)
+        if step is Do.CREATE_GUEST and self.seen.guest is Guest.FOREIGN:
+            raise Refused
+        wanted = replace(self.wanted, is_restart_due=False) if step is Do.START_GUEST else self.wanted
+        return World(wanted, replace(self.seen, **EFFECTS[step]))
+
+
+def worlds() -> Iterator[World]:
+    """Yield every starting point there is."""
+    for wanted, seen in product(WANTED, SEEN):
+        yield World(wanted, seen)
+
+
+def walk(world: World) -> tuple[list[Do | Await], World]:
+    """Return the steps from a world to its end, and the end; fails where there is none."""
+    taken: list[Do | Await] = []
+    while not world.is_gone and isinstance(step := world.next(), Do | Await):
+        taken.append(step)
+        assert len(taken) <= 20, f"{taken} goes on for ever"
+        try:
+            world = world.after(step)
+        except Refused:
+            return taken, world
+    return taken, world
+
+
+def test_every_world_reaches_its_end() -> None:
+    """From anywhere: settled, or the row gone, or refused by a foreign guest, and never round in circles."""
+    for start in worlds():
+        _, end = walk(start)
+        is_refused = start.seen.guest is Guest.FOREIGN and start.wanted.power is Power.ON
+        if start.wanted.is_deleting:
+            assert end.is_gone
+        elif not is_refused:
+            assert end.next() == SETTLED
+
+
+def test_a_settled_world_is_the_one_that_was_wanted() -> None:
+    """On means reachable at the wanted generation, off means not running."""
+    for start in worlds():
+        end = walk(start)[1]
+        if end.is_gone or end.next() != SETTLED:
+            continue
+        if end.wanted.power is Power.OFF:
+            assert end.seen.guest is not Guest.RUNNING
+        else:
+            assert end.seen.guest is Guest.RUNNING
+            assert end.seen.route is Route.CONFIRMED
+            assert end.seen.observed_generation == GENERATION
+            assert end.seen.is_proved
+            assert not end.wanted.is_restart_due
+
+
+def test_a_foreign_guest_is_never_acted_upon() -> None:
+    """The one step towards a foreign guest is the create, which refuses."""
+    for world in worlds():
+        if world.seen.guest is Guest.FOREIGN:
+            assert world.next() not in ON_THE_GUEST
+
+
+def test_a_foreign_guest_stops_a_container_that_should_run() -> None:
+    """The stranger is met at the create, so that the refusal has a name."""
+    for world in worlds():
+        if world.seen.guest is Guest.FOREIGN and world.wanted.power is Power.ON and not world.wanted.is_deleting:
+            taken, end = walk(world)
+            assert taken[-1] is Do.CREATE_GUEST
+            assert end.seen.guest is Guest.FOREIGN
+
+
+def test_a_step_is_named_only_while_its_effect_is_missing() -> None:
+    """Taking a step always changes the world, so a step that worked is not asked for again."""
+    for world in worlds():
+        step = world.next()
+        if isinstance(step, Do | Await) and world.seen.guest is not Guest.FOREIGN:
+            assert world.after(step) != world
+            assert world.after(step).is_gone or world.after(step).next() != step
+
+
+@pytest.mark.parametrize(("earlier", "later"), list(pairwise(DELETION_STEPS)))
+def test_deletion_keeps_its_order(earlier: str, later: str) -> None:
+    """Route before guest, guest before address, address before the row."""
+    for world in worlds():
+        if not world.wanted.is_deleting:
+            continue
+        names = [str(step) for step in walk(world)[0]]
+        if earlier in names and later in names:
+            assert names.index(earlier) < names.index(later)
+
+
+def test_nothing_is_destroyed_while_a_route_leads_there() -> None:
+    """Whatever takes something away from a container finds its route gone first."""
+    for world in worlds():
+        if world.next() in {Do.DESTROY_GUEST, Do.RELEASE_ADDRESS, Do.FORGET}:
+            assert world.seen.route is Route.ABSENT
+
+
+def test_an_address_is_released_only_without_a_guest_of_ours() -> None:
+    """An address that a guest could still use is nobody else's."""
+    for world in worlds():
+        if world.next() in {Do.RELEASE_ADDRESS, Do.FORGET}:
+            assert world.seen.guest in {Guest.ABSENT, Guest.FOREIGN}
+
+
+def test_a_row_is_forgotten_only_without_an_address() -> None:
+    """The row goes last."""
+    for world in worlds():
+        if world.next() is Do.FORGET:
+            assert not world.seen.has_address
+
+
+def test_nothing_is_destroyed_unless_the_customer_asked() -> None:
+    """A container that is to stay never meets a step of deletion."""
+    deletion_only = set(DELETION_STEPS) - {Do.STOP_GUEST}
+    for world in worlds():
+        if not world.wanted.is_deleting:
+            assert str(world.next()) not in deletion_only
+
+
+def test_provisioning_keeps_its_order() -> None:
+    """From nothing, every step that is not skipped is taken once and in the order that people are shown."""
+    nothing = Seen(
+        has_address=False,
+        guest=Guest.ABSENT,
+        has_identity=False,
+        is_agent_online=False,
+        accepted_generation=0,
+        observed_generation=0,
+        route=Route.ABSENT,
+        is_proved=False,
+    )
+    wanted = Wanted(power=Power.ON, is_deleting=False, spec_generation=1, is_restart_due=False)
+    taken = [str(step) for step in walk(World(wanted, nothing))[0] if step is not Await.INSTALL]
+    assert taken == [name for name, state in first_steps() if state is StepState.PENDING]
+    assert [name for name, _ in first_steps()] == [str(name) for name in PROVISIONING_STEPS]
+
+
+def test_an_identity_is_put_in_before_the_guest_starts() -> None:
+    """No guest runs without the keys by which we know it."""
+    for world in worlds():
+        if world.next() is Do.START_GUEST:
+            assert world.seen.has_identity
+
+
+def test_killed_after_any_step_and_resumed_ends_the_same() -> None:
+    """The plan remembers nothing: the rest of the way is the same from every point of it."""
+    for start in worlds():
+        taken, end = walk(start)
+        world = start
+        for done, step in enumerate(taken[:-1], start=1):
+            world = world.after(step)
+            assert walk(World(world.wanted, world.seen)) == (taken[done:], end)
+
+
+def test_a_restart_is_one_stop_and_one_start() -> None:
+    """A due restart of a running container stops and starts it once."""
+    for world in worlds():
+        is_due = world.wanted.is_restart_due and world.wanted.power is Power.ON and not world.wanted.is_deleting
+        if is_due and world.seen.guest is Guest.RUNNING and world.seen.has_address and world.seen.has_identity:
+            taken = walk(world)[0]
+            assert taken[:2] == [Do.STOP_GUEST, Do.START_GUEST]
+            assert taken.count(Do.STOP_GUEST) == taken.count(Do.START_GUEST) == 1
+
+
+def test_retries_slow_down_up_to_a_minute() -> None:
+    """Delays start at half a second, never shrink, and never exceed a minute."""
+    delays = [retry_delay_s(attempts) for attempts in range(1, 2000)]
+    assert delays[0] == 0.5
+    assert delays == sorted(delays)
+    assert delays[-1] == 60.0
+    assert retry_delay_s(0) == 0.5

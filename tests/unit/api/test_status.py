@@ -1,0 +1,236 @@
+"""The report of a container: every combination of what was seen against what is said of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from itertools import product
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from zlh_api.containers.model import Container, Guest, Power
+from zlh_api.containers.status import (
+    ATTEMPTS_BEFORE_ERROR,
+    find_degradations,
+    find_error,
+    merge_steps,
+    render_status,
+)
+from zlh_common.names import OwnerMark, Vmid
+from zlh_common.schema.status import (
+    AgentStatus,
+    Connection,
+    ContainerStatus,
+    InstalledRuntime,
+    Lifecycle,
+    ProcessStatus,
+    Step,
+    StepState,
+)
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+OWNER = OwnerMark("6a4a6f2e-4a0f-4f5c-9d53-0a2b7d3c9c11")
+FAILED = Step(name="create-guest", state=StepState.FAILED, code="guest_failed", message="It broke.")
+
+
+def agent(**fields: Any) -> AgentStatus:
+    """Return the report of an agent that has reached generation 1."""
+    told: dict[str, Any] = {
+        "protocol_version": 1,
+        "agent_version": "0.1.0",
+        "owner": OWNER,
+        "boot_id": "b",
+        "started_at": NOW,
+        "observed_at": NOW,
+        "spec_generation": 1,
+        "observed_generation": 1,
+    }
+    return AgentStatus(**{**told, **fields})
+
+
+RUNNING = Container(
+    owner=OWNER,
+    vmid=Vmid(101),
+    customer_id=UUID(int=1),
+    kind="dev",
+    name="mine",
+    created_at=NOW,
+    runtimes=(),
+    spec_generation=1,
+    power=Power.ON,
+    restart_wanted=0,
+    deleting_at=None,
+    address="127.77.0.1",
+    guest=Guest.RUNNING,
+    identity_expires_at=NOW,
+    connection=Connection.ONLINE,
+    agent=agent(),
+    observed_at=NOW,
+    restart_done=0,
+    route_confirmed="digest",
+    provisioned_at=NOW,
+    attempts=0,
+    steps=(Step(name="send-spec", state=StepState.DONE), Step(name="check-ready", state=StepState.DONE)),
+)
+NEW = replace(
+    RUNNING,
+    guest=Guest.ABSENT,
+    connection=Connection.CONNECTING,
+    agent=None,
+    route_confirmed=None,
+    provisioned_at=None,
+)
+
+
+def report(container: Container) -> ContainerStatus:
+    """Return what is said of a container."""
+    return render_status(container, domain="localhost", url="http://dev-101.localhost/")
+
+
+@pytest.mark.parametrize(
+    ("container", "expected"),
+    [
+        (RUNNING, Lifecycle.RUNNING),
+        (NEW, Lifecycle.PROVISIONING),
+        (replace(RUNNING, connection=Connection.OFFLINE), Lifecycle.STARTING),
+        (replace(RUNNING, connection=Connection.CONNECTING), Lifecycle.STARTING),
+        (replace(RUNNING, restart_wanted=1), Lifecycle.STARTING),
+        (replace(RUNNING, restart_wanted=1, restart_done=1), Lifecycle.RUNNING),
+        (replace(RUNNING, power=Power.OFF), Lifecycle.STOPPING),
+        (replace(RUNNING, power=Power.OFF, guest=Guest.STOPPED), Lifecycle.STOPPED),
+        (replace(RUNNING, power=Power.OFF, guest=Guest.ABSENT), Lifecycle.STOPPED),
+        (replace(RUNNING, deleting_at=NOW), Lifecycle.DELETING),
+        (replace(NEW, deleting_at=NOW, steps=(FAILED,), attempts=9), Lifecycle.DELETING),
+        (replace(NEW, steps=(FAILED,), attempts=ATTEMPTS_BEFORE_ERROR - 1), Lifecycle.PROVISIONING),
+        (replace(NEW, steps=(FAILED,), attempts=ATTEMPTS_BEFORE_ERROR), Lifecycle.ERROR),
+        (
+            replace(RUNNING, agent=agent(steps=(Step(name="install-node", state=StepState.RUNNING),))),
+            Lifecycle.INSTALLING,
+        ),
+        (
+            replace(RUNNING, agent=agent(steps=(Step(name="install-node", state=StepState.FAILED),))),
+            Lifecycle.ERROR,
+        ),
+        (
+            replace(
+                RUNNING,
+                connection=Connection.OFFLINE,
+                agent=agent(steps=(Step(name="install-node", state=StepState.RUNNING),)),
+            ),
+            Lifecycle.STARTING,
+        ),
+    ],
+)
+def test_lifecycle(container: Container, expected: Lifecycle) -> None:
+    """The position of the whole container follows from what is wanted and what was seen."""
+    assert report(container).lifecycle is expected
+
+
+def test_a_container_is_ready_only_when_the_whole_chain_holds() -> None:
+    """Of all combinations of the links of the chain, the one without a missing link is ready."""
+    broken: list[dict[str, Any]] = [
+        {"power": Power.OFF},
+        {"deleting_at": NOW},
+        {"guest": Guest.STOPPED},
+        {"connection": Connection.OFFLINE},
+        {"route_confirmed": None},
+        {"provisioned_at": None},
+        {"agent": None},
+        {"agent": agent(observed_generation=0)},
+        {"steps": (FAILED,)},
+    ]
+    assert report(RUNNING).ready
+    for first, second in product(broken, broken):
+        assert not report(replace(RUNNING, **{**first, **second})).ready
+
+
+def test_ready_always_comes_with_a_running_lifecycle_and_a_url() -> None:
+    """Whoever reads `ready` need not read the rest."""
+    for power, guest, connection, route, attempts in product(Power, Guest, Connection, (None, "digest"), (0, 5)):
+        said = report(
+            replace(RUNNING, power=power, guest=guest, connection=connection, route_confirmed=route, attempts=attempts)
+        )
+        if said.ready:
+            assert (said.lifecycle, said.provisioning_complete) == (Lifecycle.RUNNING, True)
+            assert said.url == "http://dev-101.localhost/"
+
+
+def test_the_first_failed_step_is_the_error() -> None:
+    """People are sent to the step that broke first, with its code and sentence."""
+    later = Step(name="check-ready", state=StepState.FAILED)
+    error = find_error(replace(RUNNING, steps=(FAILED, later)))
+    assert error is not None
+    assert (error.step, error.code, error.message) == ("create-guest", "guest_failed", "It broke.")
+
+
+def test_a_failed_step_without_words_still_has_some() -> None:
+    """A stranger's step may lack a code and a message; the report never does."""
+    error = find_error(replace(RUNNING, steps=(Step(name="x", state=StepState.FAILED),)))
+    assert error is not None
+    assert (error.code, error.message) == ("failed", "It failed.")
+
+
+def test_a_failed_step_ends_completion() -> None:
+    """A container with an error is not called complete."""
+    assert report(RUNNING).provisioning_complete
+    assert not report(replace(RUNNING, steps=(FAILED,))).provisioning_complete
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "merged"),
+    [
+        (("a", "send-spec", "b"), ("x", "y"), ("a", "send-spec", "x", "y", "b")),
+        (("a", "b"), ("x",), ("a", "b", "x")),
+        ((), ("x",), ("x",)),
+        (("send-spec",), (), ("send-spec",)),
+    ],
+)
+def test_the_agents_steps_stand_behind_the_spec(
+    mine: tuple[str, ...], theirs: tuple[str, ...], merged: tuple[str, ...]
+) -> None:
+    """What the agent does follows from the spec it was sent, so that is where its steps are shown."""
+    container = replace(RUNNING, steps=_steps(mine), agent=agent(steps=_steps(theirs)))
+    assert tuple(step.name for step in merge_steps(container)) == merged
+
+
+def test_a_deletion_shows_its_own_steps_alone() -> None:
+    """Once a container is on its way out, what its agent installed is of no interest."""
+    container = replace(RUNNING, deleting_at=NOW, steps=_steps(("withdraw-route",)), agent=agent(steps=_steps(("x",))))
+    assert [step.name for step in merge_steps(container)] == ["withdraw-route"]
+
+
+def test_no_url_before_the_route_is_loaded_nor_on_the_way_out() -> None:
+    """A link that would not open is not shown."""
+    assert report(replace(RUNNING, route_confirmed=None)).url is None
+    assert report(replace(RUNNING, deleting_at=NOW)).url is None
+
+
+def test_processes_are_shown_only_while_the_agent_is_heard() -> None:
+    """Nobody knows what runs in a container whose agent is silent."""
+    told = agent(processes=(ProcessStatus(name="main", state="running"),))
+    assert [process.name for process in report(replace(RUNNING, agent=told)).processes] == ["main"]
+    assert report(replace(RUNNING, agent=told, connection=Connection.OFFLINE)).processes == ()
+
+
+def test_degradations_are_named() -> None:
+    """A silent agent and an unverified runtime are told without the container being broken."""
+    runtime = InstalledRuntime(
+        name="node",
+        version="24.0.0",
+        default=True,
+        verified=False,
+        size=1,
+        sha256="0" * 64,
+        source="node.tar",
+        installed_at=NOW,
+    )
+    container = replace(RUNNING, connection=Connection.OFFLINE, agent=agent(runtimes=(runtime,)))
+    assert find_degradations(container) == ("agent_offline", "runtime_unverified")
+    assert find_degradations(RUNNING) == ()
+    assert find_degradations(replace(container, guest=Guest.STOPPED, agent=None)) == ()
+
+
+def _steps(names: tuple[str, ...]) -> tuple[Step, ...]:
+    return tuple(Step(name=name, state=StepState.DONE) for name in names)
