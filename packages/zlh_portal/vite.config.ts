@@ -1,8 +1,8 @@
 import react from "@vitejs/plugin-react";
 import { defineConfig } from "vitest/config";
 
-// Where `npm run dev` finds an API: the mock server beside it, unless told otherwise.
-const api = process.env["ZLH_API_URL"] ?? "http://127.0.0.1:8799";
+// Where `npm run dev` finds an API: a running `make dev`, unless told otherwise.
+const api = process.env["ZLH_API_URL"] ?? "http://127.0.0.1:8000";
 
 export default defineConfig({
   base: "/",
