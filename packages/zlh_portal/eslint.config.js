@@ -30,5 +30,5 @@ export default tseslint.config(
       ],
     },
   },
-  { files: ["eslint.config.js"], ...tseslint.configs.disableTypeChecked },
+  { files: ["eslint.config.js", "public/*.js"], ...tseslint.configs.disableTypeChecked },
 );

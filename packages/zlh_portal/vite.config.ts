@@ -2,7 +2,7 @@ import react from "@vitejs/plugin-react";
 import { defineConfig } from "vitest/config";
 
 // Where `npm run dev` finds an API: a running `make dev`, unless told otherwise.
-const api = process.env["ZLH_API_URL"] ?? "http://127.0.0.1:8000";
+const api = process.env["ZLH_API_URL"] ?? "http://127.0.0.1:8400";
 
 export default defineConfig({
   base: "/",

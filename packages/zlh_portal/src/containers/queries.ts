@@ -39,11 +39,11 @@ export function useContainers() {
 export function useContainer(vmid: number) {
   const isLive = useIsLive();
   const queries = useQueryClient();
-  return useQuery({
+  return useQuery<ContainerStatus>({
     queryKey: oneKey(vmid),
     queryFn: ({ signal }) =>
       take(client.GET("/api/containers/{vmid}/status", { params: { path: { vmid } }, signal })),
-    placeholderData: () => queries.getQueryData<ContainerStatus[]>(LIST)?.find((item) => item.vmid === vmid),
+    placeholderData: (): ContainerStatus | undefined => queries.getQueryData<ContainerStatus[]>(LIST)?.find((item) => item.vmid === vmid),
     refetchInterval: ({ state }) => {
       if (state.error && asApiError(state.error).status === 404) return false;
       return isLive ? HEAL_MS : state.data && isMoving(state.data) ? POLL_MOVING_MS : POLL_MS;
