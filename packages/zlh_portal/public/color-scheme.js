@@ -2,7 +2,7 @@
   var scheme = "auto";
   try {
     scheme = localStorage.getItem("mantine-color-scheme-value") || "auto";
-  } catch (error) {
+  } catch {
     // Storage may be forbidden; the system's choice holds then.
   }
   if (scheme !== "light" && scheme !== "dark") {

@@ -1,6 +1,9 @@
 /** How answers are kept and asked for again. */
-import { QueryClient } from "@tanstack/react-query";
+import { QueryCache, QueryClient } from "@tanstack/react-query";
 import { asApiError } from "./problem";
+
+/** Who is signed in; null for nobody. */
+export const ME = ["me"] as const;
 
 /** Tell whether the same call may succeed later without anybody changing it. */
 export function mayHeal(error: unknown): boolean {
@@ -9,7 +12,13 @@ export function mayHeal(error: unknown): boolean {
 }
 
 export function makeQueryClient(): QueryClient {
-  return new QueryClient({
+  const queries = new QueryClient({
+    // A session that has ended shows in whatever is asked next; the page then asks to sign in.
+    queryCache: new QueryCache({
+      onError: (error) => {
+        if (asApiError(error).status === 401) queries.setQueryData(ME, null);
+      },
+    }),
     defaultOptions: {
       queries: {
         retry: (failures, error) => mayHeal(error) && failures < 2,
@@ -19,4 +28,5 @@ export function makeQueryClient(): QueryClient {
       mutations: { retry: false },
     },
   });
+  return queries;
 }

@@ -2,9 +2,9 @@
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { client, take } from "../api/client";
 import { asApiError } from "../api/problem";
+import { ME } from "../api/query";
 import type { ContainerStatus, Me } from "../api/types";
 
-const ME = ["me"] as const;
 const CHANGERS = new Set(["owner", "member"]);
 
 export function useMe() {

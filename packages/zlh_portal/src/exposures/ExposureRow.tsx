@@ -1,0 +1,39 @@
+/** One published port; taking it back asks once more, since somebody may be using the address. */
+import { Badge, Button, Group, Text } from "@mantine/core";
+import { notifications } from "@mantine/notifications";
+import { useState } from "react";
+import { asApiError } from "../api/problem";
+import type { Exposure } from "../api/types";
+import { AddressLink } from "../layout/AddressLink";
+import { useUnpublish } from "./queries";
+
+export function ExposureRow({ vmid, exposure, mayChange }: { vmid: number; exposure: Exposure; mayChange: boolean }) {
+  const unpublish = useUnpublish(vmid);
+  const [isAsking, setAsking] = useState(false);
+  const act = () =>
+    unpublish.mutate(exposure.id, {
+      onError: (error) => notifications.show({ color: "red", title: `Port ${exposure.port} is still published`, message: asApiError(error).detail }),
+      onSettled: () => setAsking(false),
+    });
+  return (
+    <Group component="li" justify="space-between" gap="xs" data-testid={`exposure-${exposure.port}`}>
+      <Group gap="sm" miw={0} flex="1 1 220px">
+        <Text fw={600} className="numbers" miw={52}>{exposure.port}</Text>
+        <AddressLink address={exposure.url} />
+        <Badge variant="light" color="gray">{exposure.visibility}</Badge>
+        {exposure.default && <Badge variant="light">Main address</Badge>}
+      </Group>
+      {mayChange && !exposure.default && (
+        <Group gap={6}>
+          {isAsking && <Button size="compact-sm" variant="default" onClick={() => setAsking(false)}>Keep</Button>}
+          <Button
+            size="compact-sm" variant={isAsking ? "filled" : "subtle"} color="red" loading={unpublish.isPending}
+            aria-label={isAsking ? `Really unpublish port ${exposure.port}` : `Unpublish port ${exposure.port}`} onClick={isAsking ? act : () => setAsking(true)}
+          >
+            {isAsking ? "Really unpublish" : "Unpublish"}
+          </Button>
+        </Group>
+      )}
+    </Group>
+  );
+}
