@@ -16,6 +16,8 @@ export default defineConfig({
     outDir: "../zlh_api/src/zlh_api/web/portal",
     emptyOutDir: true,
     target: "es2022",
+    // The component library is one file that is kept for ever; it changes less often than our pages.
+    chunkSizeWarningLimit: 800,
     // Fonts and images stay files, so that the page needs no data: sources.
     assetsInlineLimit: 0,
     rollupOptions: {

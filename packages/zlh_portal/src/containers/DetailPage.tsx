@@ -1,11 +1,10 @@
 import { Skeleton, Stack, Tabs, Text } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
-import { useEffect } from "react";
+import { lazy, Suspense, useEffect } from "react";
 import { useNavigate, useParams } from "react-router";
 import { asApiError } from "../api/problem";
 import type { ContainerStatus } from "../api/types";
 import { RuntimesTab } from "../catalog/RuntimesTab";
-import { TerminalsTab } from "../console/TerminalsTab";
 import { PortsTab } from "../exposures/PortsTab";
 import { NotFoundPage } from "../layout/NotFoundPage";
 import { Problem } from "../layout/Problem";
@@ -18,6 +17,9 @@ import { DetailHeader } from "./DetailHeader";
 import { FailureAlert } from "./FailureAlert";
 import { OverviewTab } from "./OverviewTab";
 import { useContainer } from "./queries";
+
+// xterm.js is large, and most visits do not open a terminal.
+const TerminalsTab = lazy(async () => ({ default: (await import("../console/TerminalsTab")).TerminalsTab }));
 
 const TABS = {
   overview: { label: "Overview", show: (status: ContainerStatus) => <OverviewTab status={status} /> },
@@ -60,10 +62,10 @@ function Detail({ vmid, tab }: { vmid: number; tab: Tab }) {
       <Tabs value={tab} keepMounted={false} onChange={(next) => void navigate(`/containers/${vmid}/${next ?? "overview"}`, { replace: true })}>
         <Tabs.List className={classes["tabs"] ?? ""} aria-label="About this container">
           {Object.entries(TABS).map(([key, { label }]) => (
-            <Tabs.Tab key={key} value={key} {...(key === "delete" ? { color: "red", ml: "auto" } : {})}>{label}</Tabs.Tab>
+            <Tabs.Tab key={key} value={key} {...(key === "delete" ? { color: "red", c: "red", ml: "auto" } : {})}>{label}</Tabs.Tab>
           ))}
         </Tabs.List>
-        <Tabs.Panel value={tab} pt="md">{TABS[tab].show(status)}</Tabs.Panel>
+        <Tabs.Panel value={tab} pt="md"><Suspense fallback={<Skeleton h={420} />}>{TABS[tab].show(status)}</Suspense></Tabs.Panel>
       </Tabs>
       <ConnectionBanner query={query} />
     </Stack>

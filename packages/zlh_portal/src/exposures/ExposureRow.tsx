@@ -1,5 +1,5 @@
 /** One published port; taking it back asks once more, since somebody may be using the address. */
-import { Badge, Button, Group, Text } from "@mantine/core";
+import { Badge, Button, Group, Text, Tooltip } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { useState } from "react";
 import { asApiError } from "../api/problem";
@@ -21,9 +21,11 @@ export function ExposureRow({ vmid, exposure, mayChange }: { vmid: number; expos
         <Text fw={600} className="numbers" miw={52}>{exposure.port}</Text>
         <AddressLink address={exposure.url} />
         <Badge variant="light" color="gray">{exposure.visibility}</Badge>
-        {exposure.default && <Badge variant="light">Main address</Badge>}
+        {exposure.default && (
+          <Tooltip label="The oldest published port also answers at the container's own address."><Badge variant="light" tabIndex={0}>Main</Badge></Tooltip>
+        )}
       </Group>
-      {mayChange && !exposure.default && (
+      {mayChange && (
         <Group gap={6}>
           {isAsking && <Button size="compact-sm" variant="default" onClick={() => setAsking(false)}>Keep</Button>}
           <Button

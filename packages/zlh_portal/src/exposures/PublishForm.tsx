@@ -13,8 +13,8 @@ export function PublishForm({ vmid, published }: { vmid: number; published: read
   const submit = (event: SyntheticEvent) => {
     event.preventDefault();
     const parsed = parsePort(text, published);
-    if ("problem" in parsed) return setProblem(parsed.problem);
-    publish.mutate(parsed.port, { onSuccess: () => setText("") });
+    if ("problem" in parsed) setProblem(parsed.problem);
+    else publish.mutate(parsed.port, { onSuccess: () => setText("") });
   };
   return (
     <Paper component="form" onSubmit={submit} noValidate aria-label="Publish a port">

@@ -60,7 +60,7 @@ function AccountMenu() {
 /** The way back, above the title of a page that is one level down. */
 export function BackToList() {
   return (
-    <Button component={Link} to="/" variant="subtle" color="gray" size="compact-sm" ml={-8} aria-label="Back to the containers">
+    <Button component={Link} to="/" variant="subtle" color="gray" c="dimmed" fw={500} size="compact-sm" ml={-8} aria-label="Back to the containers">
       ← Containers
     </Button>
   );

@@ -1,5 +1,5 @@
 /** Colours and sizes of the whole portal. */
-import { Button, createTheme, Paper, Tooltip } from "@mantine/core";
+import { Badge, Button, createTheme, Paper, Tooltip } from "@mantine/core";
 
 export const theme = createTheme({
   primaryColor: "indigo",
@@ -11,6 +11,7 @@ export const theme = createTheme({
   fontFamilyMonospace: "ui-monospace, 'SF Mono', 'Cascadia Mono', Menlo, Consolas, 'Liberation Mono', monospace",
   headings: { fontWeight: "650", sizes: { h1: { fontSize: "1.5rem" }, h2: { fontSize: "1.05rem" } } },
   components: {
+    Badge: Badge.extend({ defaultProps: { tt: "none" } }),
     Button: Button.extend({ defaultProps: { size: "sm" } }),
     Paper: Paper.extend({ defaultProps: { withBorder: true, p: "md" } }),
     Tooltip: Tooltip.extend({ defaultProps: { withArrow: true, multiline: true, maw: 320, events: { hover: true, focus: true, touch: true } } }),

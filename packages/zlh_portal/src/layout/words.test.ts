@@ -2,7 +2,7 @@ import { expect, it } from "vitest";
 import { formatAgo, formatBytes, formatDuration } from "./words";
 
 it.each([
-  [-5, "0.0 s"], [430, "0.4 s"], [9_949, "9.9 s"], [9_960, "10 s"], [42_000, "42 s"], [59_600, "1 m 00 s"],
+  [-5, "< 0.1 s"], [49, "< 0.1 s"], [430, "0.4 s"], [9_949, "9.9 s"], [9_960, "10 s"], [42_000, "42 s"], [59_600, "1 m 00 s"],
   [185_000, "3 m 05 s"], [3_600_000, "1 h 00 m"], [7_440_000, "2 h 04 m"],
 ])("%d ms reads as %s", (ms, words) => expect(formatDuration(ms)).toBe(words));
 

@@ -1,8 +1,9 @@
 /** Times, durations and sizes in words; pure. */
 
-/** "0.4 s", "12 s", "3 m 05 s", "2 h 04 m". */
+/** "< 0.1 s", "0.4 s", "12 s", "3 m 05 s", "2 h 04 m". */
 export function formatDuration(ms: number): string {
   const s = Math.max(0, ms) / 1000;
+  if (s < 0.05) return "< 0.1 s";
   if (s < 9.95) return `${s.toFixed(1)} s`;
   if (s < 59.5) return `${Math.round(s)} s`;
   const whole = Math.round(s);

@@ -44,7 +44,10 @@ export function listen(listener: Listener): () => void {
   };
   const onVisibility = () => {
     clearTimeout(timer);
-    if (!document.hidden) return open();
+    if (!document.hidden) {
+      open();
+      return;
+    }
     timer = setTimeout(() => {
       close();
       listener.onLost();
