@@ -11,9 +11,11 @@ interface Props {
   terminal: string;
   label: string;
   connection: Connection;
+  /** Ends the terminal for good; null for the main one, whose shell begins anew by itself. */
+  onClose: (() => void) | null;
 }
 
-export function TerminalPane({ vmid, terminal, label, connection }: Props) {
+export function TerminalPane({ vmid, terminal, label, connection, onClose }: Props) {
   const { element, state, reconnect } = useConsole(vmid, terminal);
   const { kind, text, action } = describeConsole(state, connection, useNow(state.phase === "waiting"));
   return (
@@ -23,6 +25,7 @@ export function TerminalPane({ vmid, terminal, label, connection }: Props) {
         <span className={classes["dot"]} aria-hidden="true" />
         <span className="numbers">{text}</span>
         {action && <Button size="compact-xs" variant="white" onClick={reconnect}>{action}</Button>}
+        {kind === "ended" && onClose && <Button size="compact-xs" variant="white" onClick={onClose}>Close</Button>}
       </div>
     </section>
   );

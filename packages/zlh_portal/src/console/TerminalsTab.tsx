@@ -68,7 +68,7 @@ function Terminals({ status }: { status: ContainerStatus }) {
         ))}
         <Button size="compact-sm" variant="subtle" color="gray" flex="none" leftSection={<PlusIcon />} disabled={connection !== "online"} loading={open.isPending} onClick={add}>New terminal</Button>
       </Group>
-      <TerminalPane key={shown} vmid={vmid} terminal={shown} label={label(shown)} connection={connection} />
+      <TerminalPane key={shown} vmid={vmid} terminal={shown} label={label(shown)} connection={connection} onClose={shown === MAIN ? null : () => end(shown)} />
     </Stack>
   );
 }

@@ -6,7 +6,7 @@ export interface ConsoleWords {
   /** For tests and for colours. */
   kind: "connecting" | "attached" | "offline" | "waiting" | "refused" | "ended";
   text: string;
-  /** What the button says, where there is something to be done. */
+  /** What the button that connects says, where that is of use. */
   action: string | null;
 }
 
@@ -14,7 +14,7 @@ export interface ConsoleWords {
 export function describeConsole(state: State, connection: Connection, nowMs: number): ConsoleWords {
   if (state.phase === "refused") return { kind: "refused", text: state.reason ?? "This terminal cannot be reached.", action: "Try again" };
   if (state.exit && (state.phase === "live" || state.phase === "waiting")) {
-    return { kind: "ended", text: describeExit(state.exit), action: "Start again" };
+    return { kind: "ended", text: describeExit(state.exit), action: null };
   }
   switch (state.phase) {
     case "connecting":

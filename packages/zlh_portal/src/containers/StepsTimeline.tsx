@@ -29,7 +29,7 @@ export function StepsTimeline({ status }: { status: ContainerStatus }) {
 function sayProgress({ steps, lifecycle }: ContainerStatus): string {
   const { settled, total, took, hasFailed } = summarize(steps);
   if (total === 0) return "No step has been planned yet.";
-  if (took && lifecycle !== "deleting") return `All ${total} steps done, ready after ${took}`;
+  if (took && lifecycle !== "deleting") return `All ${total} steps done in ${took}`;
   return `${settled} of ${total} steps done${hasFailed ? ", one has failed" : ""}`;
 }
 

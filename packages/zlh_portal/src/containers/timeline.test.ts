@@ -47,6 +47,11 @@ describe("summarize", () => {
     expect(summarize(steps)).toMatchObject({ isDone: true, took: "12 s", percent: 100 });
   });
 
+  it("does not count the time before a step is done once more", () => {
+    const steps = [step("a", "done", { startedAt: at(0), finishedAt: at(2) }), step("b", "done", { startedAt: at(1), finishedAt: at(3) }), step("c", "done", { startedAt: at(40), finishedAt: at(41) })];
+    expect(summarize(steps).took).toBe("4.0 s");
+  });
+
   it("has nothing to say about no steps", () => {
     expect(summarize([])).toMatchObject({ percent: 0, isDone: false, took: null });
   });

@@ -41,7 +41,10 @@ export interface Summary {
   current: string | null;
   hasFailed: boolean;
   isDone: boolean;
-  /** From the first start to the last end. */
+  /**
+   * How long at least one step was under way. Not from the first start to the last end: a step that was done once more
+   * much later, such as a route that changed, would count the time in between.
+   */
   took: string | null;
 }
 
@@ -124,9 +127,20 @@ function durationOf(step: Step, nowMs: number): string {
 }
 
 function wholeDuration(steps: readonly Step[]): string | null {
-  const starts = steps.flatMap((step) => parse(step.startedAt) ?? []);
-  const ends = steps.flatMap((step) => parse(step.finishedAt) ?? []);
-  return starts.length > 0 && ends.length > 0 ? formatDuration(Math.max(...ends) - Math.min(...starts)) : null;
+  const spans = steps
+    .flatMap((step) => {
+      const start = parse(step.startedAt);
+      const end = parse(step.finishedAt);
+      return start === null || end === null ? [] : [{ start, end }];
+    })
+    .sort((a, b) => a.start - b.start);
+  let covered = 0;
+  let until = -Infinity;
+  for (const { start, end } of spans) {
+    covered += Math.max(0, end - Math.max(start, until));
+    until = Math.max(until, end);
+  }
+  return spans.length > 0 ? formatDuration(covered) : null;
 }
 
 function parse(time: string | null): number | null {

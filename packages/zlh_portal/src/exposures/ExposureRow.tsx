@@ -29,10 +29,10 @@ export function ExposureRow({ vmid, exposure, mayChange }: { vmid: number; expos
         <Group gap={6}>
           {isAsking && <Button size="compact-sm" variant="default" onClick={() => setAsking(false)}>Keep</Button>}
           <Button
-            size="compact-sm" variant={isAsking ? "filled" : "subtle"} color="red" loading={unpublish.isPending}
-            aria-label={isAsking ? `Really unpublish port ${exposure.port}` : `Unpublish port ${exposure.port}`} onClick={isAsking ? act : () => setAsking(true)}
+            size="compact-sm" variant={isAsking ? "filled" : "subtle"} color="red" {...(isAsking ? {} : { c: "red" })} loading={unpublish.isPending}
+            aria-label={isAsking ? `Really remove port ${exposure.port}` : `Remove port ${exposure.port}`} onClick={isAsking ? act : () => setAsking(true)}
           >
-            {isAsking ? "Really unpublish" : "Unpublish"}
+            {isAsking ? "Really remove" : "Remove"}
           </Button>
         </Group>
       )}

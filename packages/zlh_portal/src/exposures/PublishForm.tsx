@@ -23,7 +23,7 @@ export function PublishForm({ vmid, published }: { vmid: number; published: read
         {publish.error && refused?.rest && <Problem error={publish.error} title="The port was not published" />}
         <Group align="flex-start" gap="sm">
           <TextInput
-            aria-label="Port" placeholder="3000" inputMode="numeric" autoComplete="off" w={200} value={text} error={problem ?? refused?.fields["port"]}
+            aria-label="Port" placeholder="3000" inputMode="numeric" autoComplete="off" w={280} maw="60%" value={text} error={problem ?? refused?.fields["port"]}
             onChange={(event) => {
               publish.reset();
               setProblem(null);

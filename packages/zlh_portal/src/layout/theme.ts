@@ -4,6 +4,10 @@ import { Badge, Button, createTheme, Paper, Tooltip } from "@mantine/core";
 export const theme = createTheme({
   primaryColor: "indigo",
   primaryShade: { light: 7, dark: 6 },
+  colors: {
+    // A little blue in the greys, so that the dark scheme is calm beside indigo.
+    dark: ["#dce0e8", "#b4bac7", "#959cad", "#6b7385", "#343945", "#292d37", "#22252d", "#1a1c22", "#141519", "#0e0f13"],
+  },
   defaultRadius: "md",
   cursorType: "pointer",
   // No font is fetched: the policy of the page allows none from elsewhere, and the system's is there at once.
