@@ -18,14 +18,14 @@ export function describeConsole(state: State, connection: Connection, nowMs: num
   }
   switch (state.phase) {
     case "connecting":
-      return connection === "offline" ? offline(null) : { kind: "connecting", text: "Connecting…", action: null };
+      return connection === "offline" ? awaitAgent(connection, null) : { kind: "connecting", text: "Connecting…", action: null };
     case "replaying":
       return { kind: "connecting", text: "Catching up…", action: null };
     case "live":
       return { kind: "attached", text: "Attached", action: null };
     case "waiting": {
       const seconds = Math.max(0, Math.ceil(((state.retryAt ?? nowMs) - nowMs) / 1000));
-      if (connection !== "online") return offline(seconds);
+      if (connection !== "online") return awaitAgent(connection, seconds);
       return { kind: "waiting", text: `${state.reason ?? "Connection lost."} Trying again in ${seconds} s.`, action: "Try now" };
     }
   }
@@ -36,7 +36,8 @@ function describeExit({ code, signal }: NonNullable<State["exit"]>): string {
   return signal ? `Ended by ${signal}` : "Ended";
 }
 
-function offline(seconds: number | null): ConsoleWords {
+function awaitAgent(connection: "offline" | "connecting", seconds: number | null): ConsoleWords {
   const then = seconds === null ? "" : ` Trying again in ${seconds} s.`;
-  return { kind: "offline", text: `The agent is offline; what runs in the terminal goes on.${then}`, action: "Try now" };
+  const why = connection === "offline" ? "The agent is offline; what runs in the terminal goes on." : "The agent is not connected yet.";
+  return { kind: "offline", text: `${why}${then}`, action: "Try now" };
 }

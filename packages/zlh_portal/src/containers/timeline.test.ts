@@ -31,6 +31,9 @@ describe("renderRows", () => {
   });
 });
 
+it("shows counted bytes in units", () =>
+  expect(renderRows([step("a", "running", { message: "unpacking: 1048576 of 189774683 bytes" })], T0)[0]?.message).toBe("unpacking: 1 MiB of 181 MiB"));
+
 describe("titleOf", () => {
   it.each([["install-node", "Install node"], ["some-new_step", "Some new step"], ["", "Unnamed step"]])("%s", (name, title) =>
     expect(titleOf(name)).toBe(title));

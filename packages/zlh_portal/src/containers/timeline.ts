@@ -1,6 +1,6 @@
 /** The steps of provisioning as rows that can be shown; pure. */
 import type { ContainerStatus, Step } from "../api/types";
-import { formatDuration } from "../layout/words";
+import { formatBytes, formatDuration } from "../layout/words";
 
 const TITLES: Readonly<Record<string, string>> = {
   "reserve-address": "Reserve an address",
@@ -65,7 +65,7 @@ export function renderRows(steps: readonly Step[], nowMs: number): Row[] {
     state: step.state,
     duration: durationOf(step, nowMs),
     percent: step.progress === null ? null : Math.round(Math.min(1, Math.max(0, step.progress)) * 100),
-    message: step.message,
+    message: step.message && readableBytes(step.message),
     code: step.code,
     exitCode: step.exitCode,
     output: step.output,
@@ -117,6 +117,11 @@ export function adviseOn(code: string, step: string, lifecycle: ContainerStatus[
   return lifecycle === "error"
     ? "It is still tried again, with ever longer pauses. If it stays so, give your operator the code and the time."
     : "It is tried again in a moment; you need not do anything yet.";
+}
+
+/** The agent counts in bytes: "unpacking: 11796480 of 189774683 bytes". */
+function readableBytes(message: string): string {
+  return message.replace(/(\d+) of (\d+) bytes/, (_, done: string, all: string) => `${formatBytes(Number(done))} of ${formatBytes(Number(all))}`);
 }
 
 function durationOf(step: Step, nowMs: number): string {
