@@ -35,8 +35,9 @@ export function useSignOut() {
   return useMutation({
     mutationFn: () => take(client.POST("/api/auth/logout")),
     onSuccess: () => {
-      queries.clear();
+      // Not clear(): whoever shows who is signed in would go on looking at the entry that was thrown away.
       queries.setQueryData(ME, null);
+      queries.removeQueries({ predicate: ({ queryKey }) => queryKey[0] !== ME[0] });
     },
   });
 }
