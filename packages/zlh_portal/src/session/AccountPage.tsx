@@ -1,4 +1,4 @@
-import { Badge, Button, Group, Paper, Stack, Table, Text, Title } from "@mantine/core";
+import { Anchor, Badge, Button, Group, Paper, Stack, Table, Text, Title } from "@mantine/core";
 import { Problem } from "../layout/Problem";
 import { usePageTitle } from "../layout/title";
 import { useMe, useSignOut } from "./session";
@@ -45,7 +45,7 @@ export function AccountPage() {
           </Table>
         )}
       </Paper>
-      <Text size="sm" c="dimmed">Programs use the same API with a bearer token; the <a href="/api/docs" target="_blank" rel="noreferrer">API reference</a> lists every call.</Text>
+      <Text size="sm" c="dimmed">Programs use the same API with a bearer token; the <Anchor href="/api/docs" target="_blank" rel="noreferrer" inherit>API reference</Anchor> lists every call.</Text>
     </Stack>
   );
 }
