@@ -1,0 +1,53 @@
+/** The pages and what stands around them. */
+import { MantineProvider } from "@mantine/core";
+import { Notifications } from "@mantine/notifications";
+import { QueryClientProvider } from "@tanstack/react-query";
+import { createBrowserRouter, RouterProvider } from "react-router";
+import { makeQueryClient } from "./api/query";
+import { CreatePage } from "./containers/CreatePage";
+import { DetailPage } from "./containers/DetailPage";
+import { ListPage } from "./containers/ListPage";
+import { BrokenPage } from "./layout/BrokenPage";
+import { NotFoundPage } from "./layout/NotFoundPage";
+import { Shell } from "./layout/Shell";
+import { theme } from "./layout/theme";
+import { AccountPage } from "./session/AccountPage";
+import { LoginPage } from "./session/LoginPage";
+import { RequireSession } from "./session/RequireSession";
+
+const queries = makeQueryClient();
+
+const router = createBrowserRouter([
+  {
+    errorElement: <BrokenPage />,
+    children: [
+      { path: "/login", element: <LoginPage /> },
+      {
+        element: <RequireSession><Shell /></RequireSession>,
+        children: [
+          {
+            errorElement: <BrokenPage />,
+            children: [
+              { index: true, element: <ListPage /> },
+              { path: "/containers/new", element: <CreatePage /> },
+              { path: "/containers/:vmid/:tab?", element: <DetailPage /> },
+              { path: "/account", element: <AccountPage /> },
+              { path: "*", element: <NotFoundPage /> },
+            ],
+          },
+        ],
+      },
+    ],
+  },
+]);
+
+export function App() {
+  return (
+    <MantineProvider theme={theme} defaultColorScheme="auto">
+      <QueryClientProvider client={queries}>
+        <Notifications position="bottom-right" />
+        <RouterProvider router={router} />
+      </QueryClientProvider>
+    </MantineProvider>
+  );
+}

@@ -1,0 +1,34 @@
+/** The one way to the API: the generated client, with every failure turned into an ApiError. */
+import createClient from "openapi-fetch";
+import { noteServerDate } from "../layout/clock";
+import { parseProblem, unreachable } from "./problem";
+import type { paths } from "./schema";
+
+const TIMEOUT_MS = 30_000;
+
+async function fetchOrSay(request: Request): Promise<Response> {
+  try {
+    const response = await fetch(request, { signal: AbortSignal.any([request.signal, AbortSignal.timeout(TIMEOUT_MS)]) });
+    noteServerDate(response.headers.get("Date"), Date.now());
+    return response;
+  } catch (error) {
+    if (request.signal.aborted) throw error;
+    throw unreachable();
+  }
+}
+
+export const client = createClient<paths>({ baseUrl: window.location.origin, credentials: "same-origin", fetch: fetchOrSay });
+
+client.use({
+  async onResponse({ response }) {
+    if (response.ok || response.status === 304) return;
+    const body: unknown = await response.json().catch(() => null);
+    throw parseProblem(response.status, body);
+  },
+});
+
+/** Return the body of an answer; failures have been thrown before. */
+export async function take<T>(call: Promise<{ data?: T }>): Promise<T> {
+  const { data } = await call;
+  return data as T;
+}

@@ -1,0 +1,97 @@
+/** Whatever can go wrong with a call, as one error with a stable code and a sentence for people. */
+
+/** One complaint about one field of what was sent. */
+export interface FieldProblem {
+  field: string;
+  message: string;
+  suggestion: string | null;
+}
+
+/** No answer at all: the API, or the way to it, is down. */
+export const UNREACHABLE = "unreachable";
+
+export class ApiError extends Error {
+  constructor(
+    readonly code: string,
+    readonly status: number,
+    readonly detail: string,
+    readonly requestId: string | null = null,
+    readonly fields: readonly FieldProblem[] = [],
+  ) {
+    super(detail);
+    this.name = "ApiError";
+  }
+}
+
+const FIELD_OF_CODE: Readonly<Record<string, string>> = {
+  name_taken: "name",
+  name_reserved: "name",
+  runtime_missing: "runtime",
+  addon_not_offered: "enableCodeServer",
+  template_not_offered: "template",
+  visibility_not_offered: "visibility",
+};
+
+/** Return the error that a problem document (or whatever stood in its place) describes. */
+export function parseProblem(status: number, body: unknown): ApiError {
+  if (!isRecord(body) || typeof body["code"] !== "string") {
+    return new ApiError("not_a_problem", status, sentenceOfStatus(status));
+  }
+  const code = body["code"];
+  const detail = text(body["detail"]) ?? text(body["title"]) ?? sentenceOfStatus(status);
+  return new ApiError(code, status, detail, text(body["requestId"]), parseFields(code, detail, body["problems"]));
+}
+
+/** Return the error for a call that got no answer. */
+export function unreachable(): ApiError {
+  return new ApiError(UNREACHABLE, 0, "The API does not answer. Check your connection; this page keeps trying.");
+}
+
+/** Return `error` as an ApiError, whatever was thrown. */
+export function asApiError(error: unknown): ApiError {
+  return error instanceof ApiError ? error : new ApiError("unexpected", 0, "Something unexpected went wrong in this page.");
+}
+
+/** Return the complaints per field, and what belongs to none of `known`. */
+export function splitByField(error: ApiError, known: readonly string[]): { fields: Record<string, string>; rest: string | null } {
+  const fields: Record<string, string> = {};
+  const rest: string[] = [];
+  for (const problem of error.fields) {
+    const message = problem.suggestion ? `${problem.message} Try ${problem.suggestion}.` : problem.message;
+    if (known.includes(problem.field)) fields[problem.field] ??= message;
+    else rest.push(message);
+  }
+  if (error.fields.length === 0) rest.push(error.detail);
+  return { fields, rest: rest.length > 0 ? rest.join(" ") : null };
+}
+
+function parseFields(code: string, detail: string, problems: unknown): FieldProblem[] {
+  if (Array.isArray(problems)) {
+    return problems.filter(isRecord).flatMap((entry) => {
+      const message = text(entry["message"]);
+      return message ? [{ field: text(entry["field"]) ?? "", message, suggestion: text(entry["suggestion"]) }] : [];
+    });
+  }
+  const field = FIELD_OF_CODE[code] ?? (code === "invalid_body" ? fieldOfPath(detail) : null);
+  return field ? [{ field, message: detail, suggestion: null }] : [];
+}
+
+/** The API names the place of a wrong value like "… - at `$.name`". */
+function fieldOfPath(detail: string): string | null {
+  return /`\$\.(\w+)`/.exec(detail)?.[1] ?? null;
+}
+
+function sentenceOfStatus(status: number): string {
+  if (status === 502 || status === 503 || status === 504) {
+    return "The API is not available right now. This page keeps trying.";
+  }
+  return `The API answered with status ${status} and no explanation.`;
+}
+
+function isRecord(value: unknown): value is Record<string, unknown> {
+  return typeof value === "object" && value !== null && !Array.isArray(value);
+}
+
+function text(value: unknown): string | null {
+  return typeof value === "string" && value !== "" ? value : null;
+}

@@ -1,0 +1,16 @@
+/** The wire shapes under the names the portal uses; all of them come from the API's own document. */
+import type { components } from "./schema";
+
+type Schemas = components["schemas"];
+
+export type ContainerStatus = Schemas["ContainerStatus"];
+export type Step = Schemas["Step"];
+export type Lifecycle = Schemas["Lifecycle"];
+export type Connection = Schemas["Connection"];
+export type Me = Schemas["Me"];
+export type CreateContainer = Schemas["CreateContainer"];
+export type RuntimeOffer = Schemas["RuntimeOffer"];
+export type RuntimeVersionOffer = Schemas["RuntimeVersionOffer"];
+export type InstalledRuntime = Schemas["InstalledRuntime"];
+export type Exposure = Schemas["Exposure"];
+export type Terminal = Schemas["Terminal"];

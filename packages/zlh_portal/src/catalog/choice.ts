@@ -1,0 +1,16 @@
+/** Which runtime and version stand in the drop-downs at first; pure. */
+import type { RuntimeOffer, RuntimeVersionOffer } from "../api/types";
+
+/** Return the version that is taken when nobody chooses: the default, else the newest stable one, else the newest. */
+export function preferredVersion(offer: RuntimeOffer | undefined): string | null {
+  if (!offer) return null;
+  const { versions } = offer;
+  const stable = versions.find((entry) => entry.default) ?? versions.find((entry) => entry.channel === "stable");
+  return (stable ?? versions[0])?.version ?? null;
+}
+
+/** Return how a version reads in a drop-down. */
+export function labelOf(entry: RuntimeVersionOffer): string {
+  const notes = [entry.default ? "recommended" : "", entry.channel === "candidate" ? "candidate" : ""].filter(Boolean);
+  return notes.length > 0 ? `${entry.version} (${notes.join(", ")})` : entry.version;
+}

@@ -1,0 +1,74 @@
+/** The terminals of a container side by side as tabs. */
+import { ActionIcon, Alert, Button, Group, Stack, Text } from "@mantine/core";
+import { notifications } from "@mantine/notifications";
+import { useState } from "react";
+import { asApiError } from "../api/problem";
+import type { ContainerStatus } from "../api/types";
+import { CrossIcon, PlusIcon } from "../layout/icons";
+import { useMayChange } from "../session/session";
+import classes from "./console.module.css";
+import { MAIN, useCloseTerminal, useOpenTerminal, useTerminals } from "./queries";
+import { TerminalPane } from "./TerminalPane";
+
+export function TerminalsTab({ status }: { status: ContainerStatus }) {
+  const mayChange = useMayChange(status);
+  if (!mayChange) return <Text c="dimmed">You may look at this container, not work in it. Ask an owner for the role of a member.</Text>;
+  if (status.lifecycle === "provisioning" || status.lifecycle === "stopped" || status.lifecycle === "deleting") {
+    return (
+      <Alert color="gray" title="No terminal now" data-testid="no-terminal">
+        {status.lifecycle === "stopped" ? "The container is off. Start it to work in it." : status.lifecycle === "deleting" ? "The container is being deleted." : "A terminal opens as soon as the container has started."}
+      </Alert>
+    );
+  }
+  return <Terminals status={status} />;
+}
+
+function Terminals({ status }: { status: ContainerStatus }) {
+  const { vmid, connection } = status;
+  const { data: terminals } = useTerminals(vmid, connection === "online");
+  const open = useOpenTerminal(vmid);
+  const close = useCloseTerminal(vmid);
+  const [chosen, setChosen] = useState(MAIN);
+  const [fresh, setFresh] = useState<string | null>(null);
+
+  const known = terminals?.map((entry) => entry.id).filter((id) => id !== MAIN) ?? [];
+  // The one just opened has its tab at once; the list says it a moment later.
+  const ids = [MAIN, ...known, ...(fresh !== null && !known.includes(fresh) ? [fresh] : [])];
+  const label = (id: string) => (id === MAIN ? "Main" : `Terminal ${ids.indexOf(id) + 1}`);
+  const tell = (title: string) => (error: unknown) => notifications.show({ color: "red", title, message: asApiError(error).detail });
+
+  const add = () =>
+    open.mutate(undefined, {
+      onSuccess: ({ id }) => {
+        setFresh(id);
+        setChosen(id);
+      },
+      onError: tell("No terminal was opened"),
+    });
+  const end = (id: string) =>
+    close.mutate(id, {
+      onSuccess: () => {
+        setFresh((current) => (current === id ? null : current));
+        setChosen(MAIN);
+      },
+      onError: tell("The terminal was not closed"),
+    });
+
+  const shown = ids.includes(chosen) ? chosen : MAIN;
+  return (
+    <Stack gap="xs">
+      <Group gap={6} className={classes["tabs"] ?? ""} role="group" aria-label="Terminals">
+        {ids.map((id) => (
+          <Group key={id} gap={0} wrap="nowrap" flex="none">
+            <Button size="compact-sm" variant={id === shown ? "light" : "subtle"} color={id === shown ? "indigo" : "gray"} aria-pressed={id === shown} onClick={() => setChosen(id)}>{label(id)}</Button>
+            {id !== MAIN && (
+              <ActionIcon size="sm" variant="subtle" color="gray" aria-label={`Close ${label(id)}`} loading={close.isPending && close.variables === id} onClick={() => end(id)}><CrossIcon /></ActionIcon>
+            )}
+          </Group>
+        ))}
+        <Button size="compact-sm" variant="subtle" color="gray" flex="none" leftSection={<PlusIcon />} disabled={connection !== "online"} loading={open.isPending} onClick={add}>New terminal</Button>
+      </Group>
+      <TerminalPane key={shown} vmid={vmid} terminal={shown} label={label(shown)} connection={connection} onClose={shown === MAIN ? null : () => end(shown)} />
+    </Stack>
+  );
+}

@@ -1,0 +1,136 @@
+/** Joins the console machine to a real WebSocket and a screen; decides nothing itself. */
+import { SUBPROTOCOL, parseMessage, parseOutput, renderBinaryInput, renderInput, renderResize } from "./frames";
+import { START, step, type Effect, type Event, type State } from "./machine";
+
+/** What shows the bytes. */
+export interface Screen {
+  write(bytes: Uint8Array, onRendered: () => void): void;
+  clear(): void;
+  showGap(bytes: number): void;
+  size(): { cols: number; rows: number };
+}
+
+/** Why a socket did not open, since browsers do not say: `isFinal` where trying again is of no use. */
+export interface Diagnosis {
+  reason: string | null;
+  isFinal: boolean;
+}
+
+export class ConsoleLink {
+  private state: State = START;
+  private socket: WebSocket | null = null;
+  private timer: ReturnType<typeof setTimeout> | null = null;
+  private isClosed = false;
+
+  constructor(
+    /** Path of the console, without the query. */
+    private readonly path: string,
+    private readonly screen: Screen,
+    private readonly diagnose: () => Promise<Diagnosis>,
+    private readonly onChange: (state: State) => void,
+  ) {}
+
+  open(): void {
+    this.connect(null);
+  }
+
+  close(): void {
+    this.isClosed = true;
+    if (this.timer !== null) clearTimeout(this.timer);
+    this.drop();
+  }
+
+  /** Connect again at once, whatever the machine waits for. */
+  retryNow(): void {
+    if (this.timer !== null) clearTimeout(this.timer);
+    this.handle({ type: "retry" });
+  }
+
+  /** Send what was typed; return false where it was not sent, because nothing would have taken it. */
+  send(text: string): boolean {
+    return this.sendFrames(renderInput(text));
+  }
+
+  sendBinary(text: string): boolean {
+    return this.sendFrames(renderBinaryInput(text));
+  }
+
+  sendSize(): void {
+    if (this.socket?.readyState !== WebSocket.OPEN) return;
+    const { cols, rows } = this.screen.size();
+    this.socket.send(renderResize(cols, rows));
+  }
+
+  private sendFrames(frames: Uint8Array<ArrayBuffer>[]): boolean {
+    if (this.state.phase !== "live" || this.socket?.readyState !== WebSocket.OPEN) return false;
+    for (const frame of frames) this.socket.send(frame);
+    return true;
+  }
+
+  private handle(event: Event): void {
+    if (this.isClosed) return;
+    const [next, effects] = step(this.state, event, Date.now(), Math.random());
+    const hasChanged = next !== this.state;
+    this.state = next;
+    for (const effect of effects) this.perform(effect);
+    if (event.type === "lost" && next.retryAt !== null) {
+      this.timer = setTimeout(() => this.handle({ type: "retry" }), next.retryAt - Date.now());
+    }
+    if (hasChanged) this.onChange(this.state);
+  }
+
+  private perform(effect: Effect): void {
+    switch (effect.type) {
+      case "connect":
+        return this.connect(effect.from);
+      case "write":
+        return this.screen.write(effect.bytes, () => this.handle({ type: "rendered", offset: effect.end }));
+      case "mark":
+        return this.screen.write(new Uint8Array(), () => this.handle({ type: "rendered", offset: effect.offset }));
+      case "clear":
+        return this.screen.clear();
+      case "show-gap":
+        return this.screen.showGap(effect.bytes);
+      case "send-size":
+        return this.sendSize();
+    }
+  }
+
+  private connect(from: number | null): void {
+    this.drop();
+    const url = new URL(this.path, window.location.href);
+    url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+    if (from !== null) url.searchParams.set("from", String(from));
+    const socket = new WebSocket(url, SUBPROTOCOL);
+    socket.binaryType = "arraybuffer";
+    let wasOpen = false;
+    socket.onopen = () => (wasOpen = true);
+    socket.onmessage = ({ data }: MessageEvent<ArrayBuffer | string>) => this.receive(data);
+    socket.onclose = () => {
+      if (this.socket === socket) void this.lose(socket, wasOpen);
+    };
+    this.socket = socket;
+  }
+
+  private receive(data: ArrayBuffer | string): void {
+    if (typeof data === "string") {
+      const message = parseMessage(data);
+      if (message) this.handle({ type: "message", message });
+    } else {
+      const output = parseOutput(data);
+      if (output) this.handle({ type: "output", output });
+    }
+  }
+
+  private async lose(socket: WebSocket, wasOpen: boolean): Promise<void> {
+    const diagnosis = wasOpen ? { reason: null, isFinal: false } : await this.diagnose();
+    if (this.socket === socket) this.handle({ type: "lost", ...diagnosis });
+  }
+
+  /** Forget the socket before it is closed, so that its end is nobody's news. */
+  private drop(): void {
+    const socket = this.socket;
+    this.socket = null;
+    socket?.close();
+  }
+}

@@ -1,0 +1,20 @@
+import { describe, expect, it } from "vitest";
+import { START, type State } from "./machine";
+import { describeConsole } from "./words";
+
+const at = (more: Partial<State>): State => ({ ...START, ...more });
+
+describe("describeConsole", () => {
+  it("says that it is attached", () => expect(describeConsole(at({ phase: "live" }), "online", 0).kind).toBe("attached"));
+  it("says how it ended, also after the socket is gone", () => {
+    const exit = { code: 3, signal: null };
+    expect(describeConsole(at({ phase: "live", exit }), "online", 0).text).toBe("Ended with exit code 3");
+    expect(describeConsole(at({ phase: "waiting", exit }), "online", 0).kind).toBe("ended");
+  });
+  it("counts down to the next attempt", () =>
+    expect(describeConsole(at({ phase: "waiting", retryAt: 2_500 }), "online", 0).text).toBe("Connection lost. Trying again in 3 s."));
+  it("blames the agent where that is offline", () =>
+    expect(describeConsole(at({ phase: "waiting", retryAt: 1_000 }), "offline", 0).kind).toBe("offline"));
+  it("gives the reason of a refusal", () =>
+    expect(describeConsole(at({ phase: "refused", reason: "Gone." }), "online", 0)).toMatchObject({ kind: "refused", text: "Gone." }));
+});

@@ -1,0 +1,35 @@
+/** One container in the list. */
+import { Text } from "@mantine/core";
+import { Link } from "react-router";
+import type { ContainerStatus } from "../api/types";
+import { AddressLink } from "../layout/AddressLink";
+import { TimeAgo } from "../layout/TimeAgo";
+import classes from "./containers.module.css";
+import { StateBadge } from "./StateBadge";
+import { describeRuntimes } from "./states";
+import { summarize } from "./timeline";
+
+export function ContainerRow({ status }: { status: ContainerStatus }) {
+  const { settled, total, current } = summarize(status.steps);
+  const isUnderWay = !status.provisioningComplete && current !== null;
+  return (
+    <li className={classes["row"]} data-testid={`container-${status.vmid}`}>
+      <div>
+        <Link to={`/containers/${status.vmid}`} className={classes["name"]}>{status.name}</Link>
+        <Text size="xs" c="dimmed" className="numbers">{status.kind} · {status.vmid}</Text>
+      </div>
+      <div className={classes["above"]}><StateBadge status={status} /></div>
+      <Text size="sm" truncate>{describeRuntimes(status) || "–"}</Text>
+      <div className={classes["above"]}>
+        {isUnderWay ? (
+          <Text size="xs" c="dimmed" className="numbers" truncate>{current}, {settled} of {total}</Text>
+        ) : status.provisioningError ? (
+          <Text size="xs" c="red" lineClamp={2}>{status.provisioningError.message}</Text>
+        ) : (
+          <AddressLink address={status.url ?? status.hostname} canCopy={status.url !== null} />
+        )}
+      </div>
+      <Text size="xs" c="dimmed" className={classes["above"] ?? ""} component="div"><TimeAgo time={status.createdAt} /></Text>
+    </li>
+  );
+}

@@ -1,0 +1,103 @@
+/** The form for a new container. What the catalog does not offer cannot be chosen, and says why. */
+import { Alert, Button, Checkbox, Group, Input, Paper, SegmentedControl, Select, Stack, Text, TextInput } from "@mantine/core";
+import { type SyntheticEvent, useState } from "react";
+import { Link, useNavigate, useSearchParams } from "react-router";
+import { asApiError, splitByField } from "../api/problem";
+import type { CreateContainer, RuntimeOffer } from "../api/types";
+import { preferredVersion } from "../catalog/choice";
+import { useValidation } from "../catalog/queries";
+import { type RuntimeChoice, RuntimePicker } from "../catalog/RuntimePicker";
+import { Problem } from "../layout/Problem";
+import { KeyRing } from "./idempotency";
+import { complainAboutName } from "./name";
+import { useContainers, useCreateContainer } from "./queries";
+import { SpecPreview } from "./SpecPreview";
+
+const CODE_SERVER = "code-server";
+
+interface Props {
+  runtimes: readonly RuntimeOffer[];
+  addons: readonly string[];
+  templates: readonly string[];
+}
+
+export function CreateForm({ runtimes, addons, templates }: Props) {
+  const navigate = useNavigate();
+  const [parameters] = useSearchParams();
+  const create = useCreateContainer();
+  const { data: others } = useContainers();
+  const [keys] = useState(() => new KeyRing());
+  const [kind, setKind] = useState<CreateContainer["kind"]>("dev");
+  const [name, setName] = useState("");
+  const [choice, setChoice] = useState<RuntimeChoice>(() => firstChoice(runtimes, parameters.get("runtime")));
+  const [template, setTemplate] = useState<string | null>(templates[0] ?? null);
+  const [enableCodeServer, setCodeServer] = useState(false);
+
+  const isDev = kind === "dev";
+  const wish: CreateContainer = {
+    kind,
+    name: name.trim() || null,
+    runtime: isDev ? choice.runtime : null,
+    version: isDev ? choice.version : null,
+    enableCodeServer: isDev && enableCodeServer,
+    template: isDev ? null : template,
+  };
+  const validation = useValidation(wish.runtime, wish.version);
+  const complaint = complainAboutName(name, others?.map((item) => item.name) ?? []);
+  const refused = create.error ? splitByField(asApiError(create.error), ["name", "runtime", "version", "template", "enableCodeServer"]) : null;
+  const unfit = Object.fromEntries(validation.data?.problems.map((problem) => [problem.field, problem.message]) ?? []);
+  // A refusal is about what was sent; it goes as soon as that is changed.
+  const change = (act: () => void) => {
+    create.reset();
+    act();
+  };
+  const submit = (event: SyntheticEvent) => {
+    event.preventDefault();
+    if (complaint || create.isPending) return;
+    create.mutate({ wish, key: keys.keyFor(wish) }, { onSuccess: ({ vmid }) => void navigate(`/containers/${vmid}`) });
+  };
+
+  return (
+    <form onSubmit={submit} noValidate aria-label="Create container">
+      <Paper p="lg">
+        <Stack gap="lg">
+          {create.error && refused?.rest && <Problem error={create.error} title="The container was not created" />}
+          <TextInput
+            label="Name" description="Leave it empty and the platform gives one." placeholder="my-api" autoFocus autoComplete="off" data-testid="name"
+            value={name} error={complaint ?? refused?.fields["name"]} onChange={(event) => change(() => setName(event.target.value))}
+          />
+          <Input.Wrapper label="Kind" labelElement="div">
+            <SegmentedControl
+              fullWidth mt={4} value={kind} aria-label="Kind" onChange={(next) => change(() => setKind(next))}
+              data={[{ value: "dev", label: "Dev environment" }, { value: "game", label: "Game server", disabled: templates.length === 0 }]}
+            />
+            {templates.length === 0 && <Text size="xs" c="dimmed" mt={6}>The catalog of this installation has no game templates, so game servers cannot be created.</Text>}
+          </Input.Wrapper>
+          {isDev && runtimes.length === 0 && <Alert color="orange" title="The catalog is empty">A dev environment needs a runtime, and none is offered. Ask your operator.</Alert>}
+          {isDev && runtimes.length > 0 && (
+            <RuntimePicker
+              offers={runtimes} value={choice} onChange={(next) => change(() => setChoice(next))}
+              errors={{ runtime: refused?.fields["runtime"] ?? unfit["runtime"], version: refused?.fields["version"] ?? unfit["version"] }}
+            />
+          )}
+          {isDev && addons.includes(CODE_SERVER) && (
+            <Checkbox label="Editor in the browser (code-server)" checked={enableCodeServer} error={refused?.fields["enableCodeServer"]} onChange={(event) => change(() => setCodeServer(event.target.checked))} />
+          )}
+          {!isDev && <Select label="Template" allowDeselect={false} data={[...templates]} value={template} error={refused?.fields["template"]} onChange={(next) => change(() => setTemplate(next))} />}
+          <SpecPreview wish={wish} />
+          <Group justify="flex-end">
+            <Button variant="default" component={Link} to="/">Cancel</Button>
+            <Button type="submit" loading={create.isPending} disabled={complaint !== null || validation.data?.ok === false}>Create container</Button>
+          </Group>
+        </Stack>
+      </Paper>
+    </form>
+  );
+}
+
+/** Begin with the runtime that the address names, else with Node.js, which most people come for. */
+function firstChoice(offers: readonly RuntimeOffer[], asked: string | null): RuntimeChoice {
+  const find = (name: string | null) => offers.find((offer) => offer.name === name);
+  const offer = find(asked) ?? find("node") ?? offers[0];
+  return { runtime: offer?.name ?? null, version: preferredVersion(offer) };
+}

@@ -1,0 +1,34 @@
+import { Paper, Skeleton, Stack, Text, Title } from "@mantine/core";
+import { useAddonOffers, useRuntimeOffers, useTemplateOffers } from "../catalog/queries";
+import { Problem } from "../layout/Problem";
+import { BackToList } from "../layout/Shell";
+import { usePageTitle } from "../layout/title";
+import { CreateForm } from "./CreateForm";
+
+export function CreatePage() {
+  usePageTitle("Create container");
+  const runtimes = useRuntimeOffers();
+  const addons = useAddonOffers();
+  const templates = useTemplateOffers();
+  const error = runtimes.error ?? addons.error ?? templates.error;
+  const isLoaded = runtimes.data && addons.data && templates.data;
+  const retry = () => {
+    for (const query of [runtimes, addons, templates]) if (query.isError) void query.refetch();
+  };
+  return (
+    <Stack maw={640} gap="md">
+      <div>
+        <BackToList />
+        <Title order={1}>Create container</Title>
+        <Text c="dimmed" size="sm">It is ready in seconds to a minute; you watch every step.</Text>
+      </div>
+      {isLoaded ? (
+        <CreateForm runtimes={runtimes.data} addons={addons.data} templates={templates.data} />
+      ) : error ? (
+        <Problem error={error} title="The catalog cannot be read, so nothing can be chosen" onRetry={retry} />
+      ) : (
+        <Paper><Stack>{[60, 60, 60, 36].map((height, row) => <Skeleton key={row} h={height} />)}</Stack></Paper>
+      )}
+    </Stack>
+  );
+}

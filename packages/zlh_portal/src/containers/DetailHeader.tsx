@@ -1,0 +1,33 @@
+/** Which container this is, how it is, and its switch. */
+import { ActionIcon, Group, Text, Title } from "@mantine/core";
+import { useDisclosure } from "@mantine/hooks";
+import type { ContainerStatus } from "../api/types";
+import { AddressLink } from "../layout/AddressLink";
+import { PencilIcon } from "../layout/icons";
+import { useMayChange } from "../session/session";
+import { PowerButtons } from "./PowerButtons";
+import { RenameModal } from "./RenameModal";
+import { StateBadge } from "./StateBadge";
+
+export function DetailHeader({ status }: { status: ContainerStatus }) {
+  const mayChange = useMayChange(status);
+  const [isRenaming, { open, close }] = useDisclosure(false);
+  const isStaying = status.lifecycle !== "deleting";
+  return (
+    <Group justify="space-between" align="flex-start" gap="sm">
+      <div>
+        <Group gap="xs">
+          <Title order={1} style={{ overflowWrap: "anywhere" }}>{status.name}</Title>
+          {mayChange && isStaying && <ActionIcon variant="subtle" color="gray" aria-label="Rename" onClick={open}><PencilIcon /></ActionIcon>}
+          <StateBadge status={status} />
+        </Group>
+        <Group gap="sm" mt={2} mih={24}>
+          <Text size="sm" c="dimmed" className="numbers">{status.kind} · {status.vmid}</Text>
+          {status.url && <AddressLink address={status.url} />}
+        </Group>
+      </div>
+      {mayChange && isStaying && <PowerButtons status={status} />}
+      {isRenaming && <RenameModal status={status} onClose={close} />}
+    </Group>
+  );
+}

@@ -1,0 +1,88 @@
+import { Skeleton, Stack, Tabs, Text } from "@mantine/core";
+import { notifications } from "@mantine/notifications";
+import { lazy, Suspense, useEffect } from "react";
+import { useNavigate, useParams } from "react-router";
+import { asApiError } from "../api/problem";
+import type { ContainerStatus } from "../api/types";
+import { RuntimesTab } from "../catalog/RuntimesTab";
+import { PortsTab } from "../exposures/PortsTab";
+import { NotFoundPage } from "../layout/NotFoundPage";
+import { Problem } from "../layout/Problem";
+import { BackToList } from "../layout/Shell";
+import { usePageTitle } from "../layout/title";
+import { ConnectionBanner } from "../live/ConnectionBanner";
+import classes from "./containers.module.css";
+import { DeleteTab } from "./DeleteTab";
+import { DetailHeader } from "./DetailHeader";
+import { FailureAlert } from "./FailureAlert";
+import { OverviewTab } from "./OverviewTab";
+import { useContainer } from "./queries";
+
+// xterm.js is large, and most visits do not open a terminal.
+const TerminalsTab = lazy(async () => ({ default: (await import("../console/TerminalsTab")).TerminalsTab }));
+
+const TABS = {
+  overview: { label: "Overview", show: (status: ContainerStatus) => <OverviewTab status={status} /> },
+  terminal: { label: "Terminal", show: (status: ContainerStatus) => <TerminalsTab status={status} /> },
+  ports: { label: "Ports", show: (status: ContainerStatus) => <PortsTab status={status} /> },
+  runtimes: { label: "Runtimes", show: (status: ContainerStatus) => <RuntimesTab status={status} /> },
+  delete: { label: "Delete", show: (status: ContainerStatus) => <DeleteTab status={status} /> },
+} as const;
+
+type Tab = keyof typeof TABS;
+
+export function DetailPage() {
+  const { vmid = "", tab = "overview" } = useParams();
+  if (!/^\d{1,9}$/.test(vmid) || !isTab(tab)) return <NotFoundPage />;
+  return <Detail key={vmid} vmid={Number(vmid)} tab={tab} />;
+}
+
+function Detail({ vmid, tab }: { vmid: number; tab: Tab }) {
+  const query = useContainer(vmid);
+  const status = query.data;
+  const navigate = useNavigate();
+  usePageTitle(status?.name ?? `Container ${vmid}`);
+  const isGone = query.error !== null && asApiError(query.error).status === 404;
+  const wasDeleted = isGone && status !== undefined;
+
+  // Who has watched the deletion to its end is brought back to the list; a wrong address is told so.
+  const name = status?.name;
+  useEffect(() => {
+    if (!wasDeleted) return;
+    notifications.show({ message: `${name ?? "The container"} is deleted.`, color: "teal" });
+    void navigate("/", { replace: true });
+  }, [wasDeleted, name, navigate]);
+
+  if (isGone && !wasDeleted) return <NotFoundPage what="container" />;
+  if (!status) return query.error ? <Problem error={query.error} title="This container cannot be shown" onRetry={() => void query.refetch()} /> : <DetailSkeleton />;
+  return (
+    <Stack gap="md">
+      <div><BackToList /><DetailHeader status={status} /></div>
+      <FailureAlert status={status} />
+      <Tabs value={tab} keepMounted={false} onChange={(next) => void navigate(`/containers/${vmid}/${next ?? "overview"}`, { replace: true })}>
+        <Tabs.List className={classes["tabs"] ?? ""} aria-label="About this container">
+          {Object.entries(TABS).map(([key, { label }]) => (
+            <Tabs.Tab key={key} value={key} {...(key === "delete" ? { color: "red", c: "red", ml: "auto" } : {})}>{label}</Tabs.Tab>
+          ))}
+        </Tabs.List>
+        <Tabs.Panel value={tab} pt="md"><Suspense fallback={<Skeleton h={420} />}>{TABS[tab].show(status)}</Suspense></Tabs.Panel>
+      </Tabs>
+      <ConnectionBanner query={query} />
+    </Stack>
+  );
+}
+
+function isTab(text: string): text is Tab {
+  return text in TABS;
+}
+
+function DetailSkeleton() {
+  return (
+    <Stack gap="md" role="status">
+      <Text size="sm" c="dimmed">Loading…</Text>
+      <Skeleton h={40} maw={360} />
+      <Skeleton h={36} />
+      <Skeleton h={320} />
+    </Stack>
+  );
+}

@@ -1,0 +1,35 @@
+/** Which states the list shows, with how many there are of each. */
+import { Select } from "@mantine/core";
+import type { ContainerStatus } from "../api/types";
+import { countGroups, type Group } from "./filter";
+
+const LABELS: Readonly<Record<Group, string>> = {
+  all: "All states",
+  running: "Running",
+  busy: "Under way",
+  attention: "Needs attention",
+  stopped: "Stopped",
+};
+
+const GROUPS = Object.keys(LABELS) as Group[];
+
+export function readGroup(text: string | null): Group {
+  return GROUPS.find((group) => group === text) ?? "all";
+}
+
+interface Props {
+  items: readonly ContainerStatus[];
+  value: Group;
+  onChange: (group: Group) => void;
+}
+
+export function GroupFilter({ items, value, onChange }: Props) {
+  const counts = countGroups(items);
+  return (
+    <Select
+      aria-label="Filter by state" allowDeselect={false} w={210} flex="0 1 auto" value={value}
+      onChange={(next) => onChange(readGroup(next))}
+      data={GROUPS.map((group) => ({ value: group, label: `${LABELS[group]} (${counts[group]})` }))}
+    />
+  );
+}

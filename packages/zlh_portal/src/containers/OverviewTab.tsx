@@ -1,0 +1,59 @@
+/** How a container is: its agent, what runs in it, where it is found, and how it came to be. */
+import { Grid, Paper, Stack, Text, Title } from "@mantine/core";
+import type { ReactNode } from "react";
+import type { ContainerStatus } from "../api/types";
+import { AddressLink } from "../layout/AddressLink";
+import { TimeAgo } from "../layout/TimeAgo";
+import classes from "./containers.module.css";
+import { ProcessList } from "./ProcessList";
+import { ConnectionBadge } from "./StateBadge";
+import { describeLifecycle, describeRuntimes } from "./states";
+import { StepsTimeline } from "./StepsTimeline";
+
+export function OverviewTab({ status }: { status: ContainerStatus }) {
+  const isUpToDate = status.observedGeneration === status.specGeneration;
+  return (
+    <Grid gap="md">
+      <Grid.Col span={{ base: 12, md: 6 }} order={{ base: 2, md: 1 }}>
+        <Stack gap="md">
+          <Card title="State">
+            <Text size="sm" mb="sm">{describeLifecycle(status).meaning}</Text>
+            <dl className={classes["facts"]}>
+              <Fact name="Ready">{status.ready ? "Yes, every step on the way to it is proved" : "Not yet"}</Fact>
+              <Fact name="Agent"><ConnectionBadge status={status} /></Fact>
+              <Fact name="Last heard of"><TimeAgo time={status.observedAt} /></Fact>
+              <Fact name="Wish applied">{isUpToDate ? "Yes" : "Not yet, the agent is still at an older one"}</Fact>
+              <Fact name="Created"><TimeAgo time={status.createdAt} /></Fact>
+            </dl>
+          </Card>
+          <Card title="What is in it">
+            <dl className={classes["facts"]}>
+              <Fact name="Runtimes">{describeRuntimes(status) || "None yet"}</Fact>
+              {status.addons.map((addon) => (
+                <Fact key={addon.name} name={addon.name}>{addon.state}{addon.url && <AddressLink address={addon.url} />}</Fact>
+              ))}
+            </dl>
+            <ProcessList processes={status.processes} />
+          </Card>
+          <Card title="Addresses">
+            <dl className={classes["facts"]}>
+              <Fact name="Host name"><AddressLink address={status.hostname} /></Fact>
+              <Fact name="Web">{status.url ? <AddressLink address={status.url} /> : "None until the route is published"}</Fact>
+            </dl>
+          </Card>
+        </Stack>
+      </Grid.Col>
+      <Grid.Col span={{ base: 12, md: 6 }} order={{ base: 1, md: 2 }}>
+        <Card title={status.lifecycle === "deleting" ? "Deletion" : "Provisioning"}><StepsTimeline status={status} /></Card>
+      </Grid.Col>
+    </Grid>
+  );
+}
+
+function Card({ title, children }: { title: string; children: ReactNode }) {
+  return <Paper><Title order={2} mb="xs">{title}</Title>{children}</Paper>;
+}
+
+function Fact({ name, children }: { name: string; children: ReactNode }) {
+  return <><dt>{name}</dt><dd>{children}</dd></>;
+}

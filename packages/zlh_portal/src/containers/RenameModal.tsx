@@ -1,0 +1,39 @@
+import { Button, Group, Modal, Stack, TextInput } from "@mantine/core";
+import { type SyntheticEvent, useState } from "react";
+import { asApiError, splitByField } from "../api/problem";
+import type { ContainerStatus } from "../api/types";
+import { complainAboutName } from "./name";
+import { useContainers, useRename } from "./queries";
+
+export function RenameModal({ status, onClose }: { status: ContainerStatus; onClose: () => void }) {
+  const rename = useRename(status.vmid);
+  const { data: others } = useContainers();
+  const [name, setName] = useState(status.name);
+  const taken = others?.flatMap((item) => (item.vmid === status.vmid ? [] : item.name)) ?? [];
+  const refused = rename.error ? splitByField(asApiError(rename.error), ["name"]) : null;
+  const complaint = complainAboutName(name, taken) ?? refused?.fields["name"] ?? refused?.rest ?? null;
+  const isSendable = name.trim() !== "" && name.trim() !== status.name && complaint === null;
+  const submit = (event: SyntheticEvent) => {
+    event.preventDefault();
+    if (isSendable) rename.mutate(name.trim(), { onSuccess: onClose });
+  };
+  return (
+    <Modal opened onClose={onClose} title="Rename the container" centered>
+      <form onSubmit={submit} noValidate>
+        <Stack>
+          <TextInput
+            label="Name" description="The web address stays as it is." data-autofocus autoComplete="off" value={name} error={complaint}
+            onChange={(event) => {
+              rename.reset();
+              setName(event.target.value);
+            }}
+          />
+          <Group justify="flex-end">
+            <Button variant="default" onClick={onClose}>Cancel</Button>
+            <Button type="submit" disabled={!isSendable} loading={rename.isPending}>Rename</Button>
+          </Group>
+        </Stack>
+      </form>
+    </Modal>
+  );
+}

@@ -1,0 +1,111 @@
+/** Containers as the API knows them, kept in one cache that polling and the live stream both write to. */
+import { type QueryClient, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { client, take } from "../api/client";
+import { asApiError } from "../api/problem";
+import type { ContainerStatus, CreateContainer } from "../api/types";
+import { useIsLive } from "../live/LiveProvider";
+import { isMoving } from "./states";
+
+export const LIST = ["containers"] as const;
+export const oneKey = (vmid: number) => ["container", vmid] as const;
+
+const PAGE = 200;
+// Behind the live stream polling only heals what it may have missed; without it, polling is all there is.
+const HEAL_MS = 60_000;
+const POLL_MS = 5_000;
+const POLL_MOVING_MS = 2_000;
+
+async function fetchAll(signal: AbortSignal): Promise<ContainerStatus[]> {
+  const all: ContainerStatus[] = [];
+  for (let after: number | undefined; ; ) {
+    const query = after === undefined ? { limit: PAGE } : { after, limit: PAGE };
+    const page = await take(client.GET("/api/containers", { params: { query }, signal }));
+    all.push(...page.items);
+    const next = Number(page.next ?? NaN);
+    if (Number.isNaN(next)) return all;
+    after = next;
+  }
+}
+
+export function useContainers() {
+  const isLive = useIsLive();
+  return useQuery({
+    queryKey: LIST,
+    queryFn: ({ signal }) => fetchAll(signal),
+    refetchInterval: ({ state }) => (isLive ? HEAL_MS : state.data?.some(isMoving) ? POLL_MOVING_MS : POLL_MS),
+  });
+}
+
+export function useContainer(vmid: number) {
+  const isLive = useIsLive();
+  const queries = useQueryClient();
+  return useQuery<ContainerStatus>({
+    queryKey: oneKey(vmid),
+    queryFn: ({ signal }) =>
+      take(client.GET("/api/containers/{vmid}/status", { params: { path: { vmid } }, signal })),
+    placeholderData: (): ContainerStatus | undefined => queries.getQueryData<ContainerStatus[]>(LIST)?.find((item) => item.vmid === vmid),
+    refetchInterval: ({ state }) => {
+      if (state.error && asApiError(state.error).status === 404) return false;
+      return isLive ? HEAL_MS : state.data && isMoving(state.data) ? POLL_MOVING_MS : POLL_MS;
+    },
+  });
+}
+
+/** Put a fresh report into the cache. */
+export function noteContainer(queries: QueryClient, status: ContainerStatus): void {
+  queries.setQueryData<ContainerStatus[]>(LIST, (items) =>
+    items && [...items.filter((item) => item.vmid !== status.vmid), status]);
+  queries.setQueryData(oneKey(status.vmid), status);
+}
+
+/** Take a container out of the cache; its page asks once more, and is told that there is no such container. */
+export function noteDeleted(queries: QueryClient, vmid: number): void {
+  queries.setQueryData<ContainerStatus[]>(LIST, (items) => items?.filter((item) => item.vmid !== vmid));
+  void queries.invalidateQueries({ queryKey: oneKey(vmid) });
+}
+
+export function useCreateContainer() {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: ({ wish, key }: { wish: CreateContainer; key: string }) =>
+      take(client.POST("/api/containers", { body: wish, headers: { "Idempotency-Key": key } })),
+    onSuccess: (status) => noteContainer(queries, status),
+  });
+}
+
+export type Power = "start" | "stop" | "restart";
+
+export function usePower(vmid: number) {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: (power: Power) => {
+      const params = { params: { path: { vmid } } };
+      switch (power) {
+        case "start":
+          return take(client.POST("/api/containers/{vmid}/start", params));
+        case "stop":
+          return take(client.POST("/api/containers/{vmid}/stop", params));
+        case "restart":
+          return take(client.POST("/api/containers/{vmid}/restart", params));
+      }
+    },
+    onSuccess: (status) => noteContainer(queries, status),
+  });
+}
+
+export function useRename(vmid: number) {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: (name: string) =>
+      take(client.PATCH("/api/containers/{vmid}", { params: { path: { vmid } }, body: { name, power: null } })),
+    onSuccess: (status) => noteContainer(queries, status),
+  });
+}
+
+export function useDeleteContainer(vmid: number) {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: () => take(client.DELETE("/api/containers/{vmid}", { params: { path: { vmid } } })),
+    onSuccess: (status) => noteContainer(queries, status),
+  });
+}

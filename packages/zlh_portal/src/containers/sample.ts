@@ -1,0 +1,15 @@
+/** A status to begin from, for tests alone. */
+import type { ContainerStatus, Step } from "../api/types";
+
+export function sampleStep(name: string, state: Step["state"], more: Partial<Step> = {}): Step {
+  return { name, state, startedAt: null, finishedAt: null, progress: null, code: null, message: null, exitCode: null, output: null, ...more };
+}
+
+export function sampleStatus(more: Partial<ContainerStatus> = {}): ContainerStatus {
+  return {
+    vmid: 101, kind: "dev", name: "api", customerId: "c", connection: "online", lifecycle: "running", ready: true,
+    provisioningComplete: true, provisioningError: null, power: "on", degraded: [], suspended: false, steps: [],
+    processes: [], addons: [], runtimes: [], hostname: "dev-101.localhost", url: null, createdAt: "2026-01-01T00:00:00Z",
+    observedAt: null, specGeneration: 1, observedGeneration: 1, ...more,
+  };
+}

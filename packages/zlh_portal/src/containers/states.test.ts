@@ -1,0 +1,43 @@
+import { describe, expect, it } from "vitest";
+import { countGroups, filterContainers } from "./filter";
+import { sampleStatus, sampleStep } from "./sample";
+import { describeConnection, describeLifecycle, describeRuntimes, offerPower } from "./states";
+
+describe("the two axes", () => {
+  it("does not call a stopped container unreachable", () => {
+    expect(describeConnection({ lifecycle: "stopped", connection: "offline" }).tone).toBe("quiet");
+  });
+  it("calls a running container unreachable when its agent is silent", () => {
+    expect(describeConnection({ lifecycle: "running", connection: "offline" })).toMatchObject({ label: "Not reachable", tone: "bad" });
+  });
+  it("is only green when the whole chain is proved", () => {
+    expect(describeLifecycle({ lifecycle: "running", ready: false }).tone).toBe("warn");
+    expect(describeLifecycle({ lifecycle: "running", ready: true }).tone).toBe("good");
+  });
+});
+
+describe("offerPower", () => {
+  it("offers the opposite of what is wanted", () => {
+    expect(offerPower(sampleStatus({ power: "on" }))).toEqual({ start: false, stop: true, restart: true });
+    expect(offerPower(sampleStatus({ power: "off", lifecycle: "stopped" }))).toEqual({ start: true, stop: false, restart: false });
+  });
+  it("offers nothing while it is being deleted", () => {
+    expect(offerPower(sampleStatus({ lifecycle: "deleting" }))).toEqual({ start: false, stop: false, restart: false });
+  });
+});
+
+describe("filterContainers", () => {
+  const items = [
+    sampleStatus({ vmid: 1, name: "shop", createdAt: "2026-01-01T00:00:00Z" }),
+    sampleStatus({ vmid: 2, name: "blog", lifecycle: "stopped", createdAt: "2026-01-02T00:00:00Z" }),
+    sampleStatus({ vmid: 3, name: "bot", lifecycle: "error", steps: [sampleStep("install-go", "failed")] }),
+  ];
+  it("shows the newest first", () => expect(filterContainers(items, "all", "").map((item) => item.vmid)).toEqual([2, 3, 1]));
+  it("needs every word", () => expect(filterContainers(items, "all", "go attention").map((item) => item.vmid)).toEqual([3]));
+  it("keeps to the group", () => expect(filterContainers(items, "stopped", "").map((item) => item.vmid)).toEqual([2]));
+  it("counts each container once", () => expect(countGroups(items)).toEqual({ all: 3, running: 1, busy: 0, attention: 1, stopped: 1 }));
+});
+
+it("names the runtime that is still to come", () => {
+  expect(describeRuntimes(sampleStatus({ steps: [sampleStep("install-node", "pending")] }))).toBe("node");
+});

@@ -1,0 +1,87 @@
+/** The two axes of a container in words that people understand; pure. */
+import type { Connection, ContainerStatus, Lifecycle } from "../api/types";
+
+export type Tone = "good" | "busy" | "warn" | "bad" | "quiet";
+
+export interface Words {
+  label: string;
+  tone: Tone;
+  meaning: string;
+}
+
+const LIFECYCLE: Readonly<Record<Lifecycle, Words>> = {
+  provisioning: { label: "Setting up", tone: "busy", meaning: "The container is being made." },
+  installing: { label: "Installing", tone: "busy", meaning: "Runtimes are being installed inside the container." },
+  starting: { label: "Starting", tone: "busy", meaning: "The container is booting; its agent has not answered yet." },
+  running: { label: "Running", tone: "good", meaning: "The container is up." },
+  stopping: { label: "Stopping", tone: "busy", meaning: "The container is shutting down." },
+  stopped: { label: "Stopped", tone: "quiet", meaning: "The container is switched off. Its files are kept." },
+  backoff: { label: "Waiting to restart", tone: "warn", meaning: "It ended by itself and is started again after a pause." },
+  error: { label: "Needs attention", tone: "bad", meaning: "A step has failed and will not mend itself soon." },
+  deleting: { label: "Deleting", tone: "warn", meaning: "The container and everything in it are being removed." },
+};
+
+const CONNECTION: Readonly<Record<Connection, Words>> = {
+  online: { label: "Connected", tone: "good", meaning: "The platform hears the agent inside the container." },
+  connecting: { label: "Connecting", tone: "busy", meaning: "The platform is calling the agent inside the container." },
+  offline: { label: "Not reachable", tone: "bad", meaning: "The agent inside the container does not answer." },
+};
+
+const DEGRADED: Readonly<Record<string, string>> = {
+  agent_offline:
+    "The container runs, but its agent does not answer. Your programs go on; terminals and changes wait until it is back.",
+  runtime_unverified: "An installed runtime no longer matches its record, so its files may have been changed.",
+};
+
+/** Return the lifecycle in words. A running container whose chain is not proved says so. */
+export function describeLifecycle(status: Pick<ContainerStatus, "lifecycle" | "ready">): Words {
+  if (status.lifecycle === "running" && !status.ready) {
+    return { label: "Running", tone: "warn", meaning: "The container is up, but not everything on the way to it is proved yet." };
+  }
+  return LIFECYCLE[status.lifecycle];
+}
+
+/** Return the connection in words. Silence of something that is off is nothing bad. */
+export function describeConnection(status: Pick<ContainerStatus, "lifecycle" | "connection">): Words {
+  if (status.connection === "online") return CONNECTION.online;
+  switch (status.lifecycle) {
+    case "stopped":
+    case "stopping":
+    case "deleting":
+      return { label: "Off", tone: "quiet", meaning: "There is nothing to connect to while the container is off." };
+    case "provisioning":
+      return { label: "Not yet", tone: "quiet", meaning: "The agent is called once the container has started." };
+    default:
+      return CONNECTION[status.connection];
+  }
+}
+
+/** Return a sentence for a reason of `degraded`. */
+export function describeDegradation(reason: string): string {
+  return DEGRADED[reason] ?? reason.replaceAll("_", " ");
+}
+
+/** Tell whether something is under way that a watcher wants to see soon. */
+export function isMoving(status: ContainerStatus): boolean {
+  return status.lifecycle !== "running" && status.lifecycle !== "stopped" ? true : status.connection === "connecting";
+}
+
+export interface PowerOffers {
+  start: boolean;
+  stop: boolean;
+  restart: boolean;
+}
+
+/** Return which power buttons make sense now. */
+export function offerPower(status: ContainerStatus): PowerOffers {
+  if (status.lifecycle === "deleting") return { start: false, stop: false, restart: false };
+  const isOn = status.power === "on";
+  return { start: !isOn, stop: isOn, restart: isOn && status.lifecycle !== "provisioning" };
+}
+
+/** "Node dev environment" in short: what runs in there. */
+export function describeRuntimes(status: ContainerStatus): string {
+  if (status.runtimes.length > 0) return status.runtimes.map((entry) => `${entry.name} ${entry.version}`).join(", ");
+  const pending = status.steps.flatMap((step) => (step.name.startsWith("install-") ? [step.name.slice("install-".length)] : []));
+  return pending.join(", ");
+}

@@ -1,0 +1,67 @@
+import { describe, expect, it } from "vitest";
+import { sampleStep as step } from "./sample";
+import { adviseOn, renderRows, summarize, titleOf } from "./timeline";
+
+const T0 = Date.parse("2026-01-01T00:00:00Z");
+const at = (s: number) => new Date(T0 + s * 1000).toISOString();
+
+describe("renderRows", () => {
+  it("ticks while a step runs", () => {
+    const steps = [step("create-guest", "running", { startedAt: at(0), progress: 0.424 })];
+    expect(renderRows(steps, T0 + 5_000)[0]).toMatchObject({ title: "Create the container", duration: "5.0 s", percent: 42 });
+    expect(renderRows(steps, T0 + 65_000)[0]?.duration).toBe("1 m 05 s");
+  });
+
+  it("stands still once a step has ended", () => {
+    const steps = [step("create-guest", "done", { startedAt: at(0), finishedAt: at(2) })];
+    expect(renderRows(steps, T0 + 99_000)[0]?.duration).toBe("2.0 s");
+  });
+
+  it("gives no duration to what has not begun or was skipped", () => {
+    const steps = [step("a", "pending"), step("answer-dns", "skipped", { startedAt: at(0) })];
+    expect(renderRows(steps, T0).map((row) => row.duration)).toEqual(["", ""]);
+  });
+
+  it.each([[-1, 0], [2, 100], [0.5, 50]])("keeps a progress of %d within its bounds", (progress, percent) => {
+    expect(renderRows([step("a", "running", { progress })], T0)[0]?.percent).toBe(percent);
+  });
+
+  it("survives times that are none", () => {
+    expect(renderRows([step("a", "done", { startedAt: "soon", finishedAt: "later" })], T0)[0]?.duration).toBe("");
+  });
+});
+
+it("shows counted bytes in units", () =>
+  expect(renderRows([step("a", "running", { message: "unpacking: 1048576 of 189774683 bytes" })], T0)[0]?.message).toBe("unpacking: 1 MiB of 181 MiB"));
+
+describe("titleOf", () => {
+  it.each([["install-node", "Install node"], ["some-new_step", "Some new step"], ["", "Unnamed step"]])("%s", (name, title) =>
+    expect(titleOf(name)).toBe(title));
+});
+
+describe("summarize", () => {
+  it("counts the running step by its progress", () => {
+    const steps = [step("a", "done"), step("b", "running", { progress: 0.5 }), step("c", "pending"), step("d", "skipped")];
+    expect(summarize(steps)).toMatchObject({ settled: 2, total: 4, percent: 63, current: "B", isDone: false });
+  });
+
+  it("tells the whole time once all is done", () => {
+    const steps = [step("a", "done", { startedAt: at(0), finishedAt: at(1) }), step("b", "done", { startedAt: at(1), finishedAt: at(12) })];
+    expect(summarize(steps)).toMatchObject({ isDone: true, took: "12 s", percent: 100 });
+  });
+
+  it("does not count the time before a step is done once more", () => {
+    const steps = [step("a", "done", { startedAt: at(0), finishedAt: at(2) }), step("b", "done", { startedAt: at(1), finishedAt: at(3) }), step("c", "done", { startedAt: at(40), finishedAt: at(41) })];
+    expect(summarize(steps).took).toBe("4.0 s");
+  });
+
+  it("has nothing to say about no steps", () => {
+    expect(summarize([])).toMatchObject({ percent: 0, isDone: false, took: null });
+  });
+});
+
+describe("adviseOn", () => {
+  it("knows the failures of downloads", () => expect(adviseOn("artifact_hash_mismatch", "install-node", "error")).toContain("operator"));
+  it("has a way out of any failed install", () => expect(adviseOn("new_code", "install-go", "error")).toContain("Restart"));
+  it("calms while it is still tried", () => expect(adviseOn("new_code", "create-guest", "provisioning")).toContain("tried again"));
+});

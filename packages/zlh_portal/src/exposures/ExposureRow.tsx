@@ -1,0 +1,41 @@
+/** One published port; taking it back asks once more, since somebody may be using the address. */
+import { Badge, Button, Group, Text, Tooltip } from "@mantine/core";
+import { notifications } from "@mantine/notifications";
+import { useState } from "react";
+import { asApiError } from "../api/problem";
+import type { Exposure } from "../api/types";
+import { AddressLink } from "../layout/AddressLink";
+import { useUnpublish } from "./queries";
+
+export function ExposureRow({ vmid, exposure, mayChange }: { vmid: number; exposure: Exposure; mayChange: boolean }) {
+  const unpublish = useUnpublish(vmid);
+  const [isAsking, setAsking] = useState(false);
+  const act = () =>
+    unpublish.mutate(exposure.id, {
+      onError: (error) => notifications.show({ color: "red", title: `Port ${exposure.port} is still published`, message: asApiError(error).detail }),
+      onSettled: () => setAsking(false),
+    });
+  return (
+    <Group component="li" justify="space-between" gap="xs" data-testid={`exposure-${exposure.port}`}>
+      <Group gap="sm" miw={0} flex="1 1 220px">
+        <Text fw={600} className="numbers" miw={52}>{exposure.port}</Text>
+        <AddressLink address={exposure.url} />
+        <Badge variant="light" color="gray">{exposure.visibility}</Badge>
+        {exposure.default && (
+          <Tooltip label="The oldest published port also answers at the container's own address."><Badge variant="light" tabIndex={0}>Main</Badge></Tooltip>
+        )}
+      </Group>
+      {mayChange && (
+        <Group gap={6}>
+          {isAsking && <Button size="compact-sm" variant="default" onClick={() => setAsking(false)}>Keep</Button>}
+          <Button
+            size="compact-sm" variant={isAsking ? "filled" : "subtle"} color="red" {...(isAsking ? {} : { c: "red" })} loading={unpublish.isPending}
+            aria-label={isAsking ? `Really remove port ${exposure.port}` : `Remove port ${exposure.port}`} onClick={isAsking ? act : () => setAsking(true)}
+          >
+            {isAsking ? "Really remove" : "Remove"}
+          </Button>
+        </Group>
+      )}
+    </Group>
+  );
+}

@@ -1,0 +1,33 @@
+/** Ports of programs in the container that have a web address. */
+import { Paper, Skeleton, Stack, Text, Title } from "@mantine/core";
+import type { ContainerStatus } from "../api/types";
+import { Problem } from "../layout/Problem";
+import { useMayChange } from "../session/session";
+import { ExposureRow } from "./ExposureRow";
+import { PublishForm } from "./PublishForm";
+import { useExposures } from "./queries";
+
+export function PortsTab({ status }: { status: ContainerStatus }) {
+  const query = useExposures(status.vmid);
+  const mayChange = useMayChange(status) && status.lifecycle !== "deleting";
+  const exposures = query.data;
+  return (
+    <Stack gap="md">
+      {mayChange && <PublishForm vmid={status.vmid} published={exposures?.map((exposure) => exposure.port) ?? []} />}
+      {query.error && <Problem error={query.error} title="The published ports cannot be listed" onRetry={() => void query.refetch()} />}
+      <Paper>
+        <Title order={2} mb="xs">Published ports</Title>
+        {query.isPending && <Skeleton h={40} aria-label="Loading the ports" />}
+        {exposures?.length === 0 && <Text size="sm" c="dimmed">None yet. Start a program that listens on a port, and publish that port here.</Text>}
+        {exposures && exposures.length > 0 && (
+          <Stack gap="sm" component="ul" m={0} p={0} aria-label="Published ports" style={{ listStyle: "none" }}>
+            {exposures.map((exposure) => <ExposureRow key={exposure.id} vmid={status.vmid} exposure={exposure} mayChange={mayChange} />)}
+          </Stack>
+        )}
+      </Paper>
+      <Text size="sm" c="dimmed">
+        An address answers once a program listens on that port on all interfaces (0.0.0.0), and is open to everybody who knows it.
+      </Text>
+    </Stack>
+  );
+}

@@ -1,0 +1,16 @@
+import { expect, it } from "vitest";
+import { formatAgo, formatBytes, formatDuration } from "./words";
+
+it.each([
+  [-5, "< 0.1 s"], [49, "< 0.1 s"], [430, "0.4 s"], [9_949, "9.9 s"], [9_960, "10 s"], [42_000, "42 s"], [59_600, "1 m 00 s"],
+  [185_000, "3 m 05 s"], [3_600_000, "1 h 00 m"], [7_440_000, "2 h 04 m"],
+])("%d ms reads as %s", (ms, words) => expect(formatDuration(ms)).toBe(words));
+
+it.each([
+  [0, "just now"], [50, "1 min ago"], [600, "10 min ago"], [7_300, "2 h ago"], [90_000, "yesterday"], [400_000, "5 days ago"],
+])("%d s ago reads as %s", (s, words) => expect(formatAgo(0, s * 1000)).toBe(words));
+
+it("never speaks of the future", () => expect(formatAgo(5_000, 0)).toBe("just now"));
+
+it.each([[0, "0 B"], [1023, "1023 B"], [65_536, "64 KiB"], [1_610_612_736, "1.5 GiB"]])("%d bytes read as %s", (n, words) =>
+  expect(formatBytes(n)).toBe(words));

@@ -1,0 +1,38 @@
+/** Times, durations and sizes in words; pure. */
+
+/** "< 0.1 s", "0.4 s", "12 s", "3 m 05 s", "2 h 04 m". */
+export function formatDuration(ms: number): string {
+  const s = Math.max(0, ms) / 1000;
+  if (s < 0.05) return "< 0.1 s";
+  if (s < 9.95) return `${s.toFixed(1)} s`;
+  if (s < 59.5) return `${Math.round(s)} s`;
+  const whole = Math.round(s);
+  if (whole < 3600) return `${Math.floor(whole / 60)} m ${pad(whole % 60)} s`;
+  return `${Math.floor(whole / 3600)} h ${pad(Math.floor((whole % 3600) / 60))} m`;
+}
+
+/** "just now", "4 min ago", "3 h ago", "2 days ago". */
+export function formatAgo(thenMs: number, nowMs: number): string {
+  const s = Math.max(0, (nowMs - thenMs) / 1000);
+  if (s < 45) return "just now";
+  if (s < 3600) return `${Math.max(1, Math.round(s / 60))} min ago`;
+  if (s < 86_400) return `${Math.round(s / 3600)} h ago`;
+  const days = Math.round(s / 86_400);
+  return days === 1 ? "yesterday" : `${days} days ago`;
+}
+
+/** "812 B", "64 KiB", "182 MiB". */
+export function formatBytes(bytes: number): string {
+  const units = ["B", "KiB", "MiB", "GiB", "TiB"];
+  let value = bytes;
+  let unit = 0;
+  while (value >= 1024 && unit < units.length - 1) {
+    value /= 1024;
+    unit += 1;
+  }
+  return `${unit === 0 || value >= 100 ? Math.round(value) : Number(value.toFixed(1))} ${units[unit] ?? ""}`;
+}
+
+function pad(value: number): string {
+  return String(value).padStart(2, "0");
+}

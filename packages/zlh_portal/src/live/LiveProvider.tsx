@@ -1,0 +1,38 @@
+/** Feeds the live stream into the cache, and tells whether it flows. */
+import { useQueryClient } from "@tanstack/react-query";
+import { createContext, type ReactNode, useContext, useEffect, useState } from "react";
+import { LIST, noteContainer, noteDeleted } from "../containers/queries";
+import { listen } from "./stream";
+
+export type Liveness = "connecting" | "live" | "polling";
+
+const LiveContext = createContext<Liveness>("connecting");
+
+export function LiveProvider({ children }: { children: ReactNode }) {
+  const queries = useQueryClient();
+  const [liveness, setLiveness] = useState<Liveness>("connecting");
+  useEffect(
+    () =>
+      listen({
+        onOpen: () => {
+          setLiveness("live");
+          // The stream tells changes alone; what happened before it opened has to be asked for.
+          void queries.invalidateQueries({ queryKey: LIST });
+          void queries.invalidateQueries({ queryKey: ["container"] });
+        },
+        onLost: () => setLiveness("polling"),
+        onContainer: (status) => noteContainer(queries, status),
+        onDeleted: (vmid) => noteDeleted(queries, vmid),
+      }),
+    [queries],
+  );
+  return <LiveContext value={liveness}>{children}</LiveContext>;
+}
+
+export function useLiveness(): Liveness {
+  return useContext(LiveContext);
+}
+
+export function useIsLive(): boolean {
+  return useLiveness() === "live";
+}

@@ -1,0 +1,34 @@
+import react from "@vitejs/plugin-react";
+import { defineConfig } from "vitest/config";
+
+// Where `npm run dev` finds an API: a running `make dev`, unless told otherwise.
+const api = process.env["ZLH_API_URL"] ?? "http://127.0.0.1:8400";
+
+export default defineConfig({
+  base: "/",
+  plugins: [react()],
+  server: {
+    host: "127.0.0.1",
+    // The API takes changes from its own pages alone, so the page that is developed passes for one of them.
+    proxy: { "/api": { target: api, ws: true, changeOrigin: true, headers: { origin: api } } },
+  },
+  build: {
+    outDir: "../zlh_api/src/zlh_api/web/portal",
+    emptyOutDir: true,
+    target: "es2022",
+    // The component library is one file that is kept for ever; it changes less often than our pages.
+    chunkSizeWarningLimit: 800,
+    // Fonts and images stay files, so that the page needs no data: sources.
+    assetsInlineLimit: 0,
+    rollupOptions: {
+      output: {
+        manualChunks(id) {
+          if (id.includes("/node_modules/@xterm/")) return "terminal";
+          if (id.includes("/node_modules/")) return "vendor";
+          return undefined;
+        },
+      },
+    },
+  },
+  test: { environment: "node", include: ["src/**/*.test.ts"] },
+});
