@@ -41,6 +41,10 @@ check: $(READY) ## lint, types and structure: under a minute
 	@$(BIN)/mypy packages/zlh_common/src packages/zlh_agent/src packages/zlh_api/src tests deploy/demo
 	@$(BIN)/python -m pytest -q tests/architecture
 
+.PHONY: portal-check
+portal-check: portal ## types, lint and tests of the portal
+	@cd packages/zlh_portal && npm run --silent check
+
 .PHONY: bench
 bench: $(READY) ## measure, side by side with peers; writes bench-results/
 	@$(BIN)/python tests/bench/run.py

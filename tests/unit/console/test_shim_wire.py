@@ -43,7 +43,9 @@ def test_feed_refuses_an_impossible_length(length: int) -> None:
 
 @given(
     argv=st.lists(st.text(max_size=20), min_size=1, max_size=5),
-    env=st.dictionaries(st.text(st.characters(exclude_characters="="), min_size=1, max_size=9), st.text(max_size=40)),
+    env=st.dictionaries(
+        st.text(st.characters(codec="utf-8", exclude_characters="="), min_size=1, max_size=9), st.text(max_size=40)
+    ),
     groups=st.lists(st.integers(0, 2**32 - 2), max_size=4),
     uid=st.none() | st.integers(0, 2**32 - 2),
 )

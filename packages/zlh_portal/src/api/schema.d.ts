@@ -4,74 +4,6 @@
  */
 
 export interface paths {
-    "/api/healthz": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Whether the API and what it depends on are well */
-        get: operations["get_healthz"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/version": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** The version of the API */
-        get: operations["get_version"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/openapi.json": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** This API as an OpenAPI document */
-        get: operations["get_openapijson"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/docs": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** This API as a page */
-        get: operations["get_docs"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
     "/api/auth/login": {
         parameters: {
             query?: never;
@@ -106,15 +38,15 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/me": {
+    "/api/catalog/addons": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** Who one is signed in as */
-        get: operations["get_me"];
+        /** Addons of dev containers */
+        get: operations["get_catalog_addons"];
         put?: never;
         post?: never;
         delete?: never;
@@ -132,23 +64,6 @@ export interface paths {
         };
         /** Runtimes that can be installed */
         get: operations["get_catalog_runtimes"];
-        put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/catalog/addons": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Addons of dev containers */
-        get: operations["get_catalog_addons"];
         put?: never;
         post?: never;
         delete?: never;
@@ -228,15 +143,15 @@ export interface paths {
         patch: operations["patch_containers_vmid"];
         trace?: never;
     };
-    "/api/containers/{vmid}/status": {
+    "/api/containers/{vmid}/console": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** The whole report of one container */
-        get: operations["get_containers_vmid_status"];
+        /** The console (WebSocket) */
+        get: operations["get_containers_vmid_console"];
         put?: never;
         post?: never;
         delete?: never;
@@ -245,51 +160,17 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/containers/{vmid}/start": {
+    "/api/containers/{vmid}/console/history": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        get?: never;
+        /** Console output from disk */
+        get: operations["get_containers_vmid_console_history"];
         put?: never;
-        /** Switch a container on */
-        post: operations["post_containers_vmid_start"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/containers/{vmid}/stop": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Switch a container off */
-        post: operations["post_containers_vmid_stop"];
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/containers/{vmid}/restart": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        get?: never;
-        put?: never;
-        /** Stop and start a container */
-        post: operations["post_containers_vmid_restart"];
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -331,15 +212,49 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/events": {
+    "/api/containers/{vmid}/restart": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** Changes of containers as they happen (SSE) */
-        get: operations["get_events"];
+        get?: never;
+        put?: never;
+        /** Stop and start a container */
+        post: operations["post_containers_vmid_restart"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{vmid}/start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Switch a container on */
+        post: operations["post_containers_vmid_start"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{vmid}/status": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The whole report of one container */
+        get: operations["get_containers_vmid_status"];
         put?: never;
         post?: never;
         delete?: never;
@@ -348,34 +263,17 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
-    "/api/containers/{vmid}/console": {
+    "/api/containers/{vmid}/stop": {
         parameters: {
             query?: never;
             header?: never;
             path?: never;
             cookie?: never;
         };
-        /** The console (WebSocket) */
-        get: operations["get_containers_vmid_console"];
+        get?: never;
         put?: never;
-        post?: never;
-        delete?: never;
-        options?: never;
-        head?: never;
-        patch?: never;
-        trace?: never;
-    };
-    "/api/containers/{vmid}/console/history": {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        /** Console output from disk */
-        get: operations["get_containers_vmid_console_history"];
-        put?: never;
-        post?: never;
+        /** Switch a container off */
+        post: operations["post_containers_vmid_stop"];
         delete?: never;
         options?: never;
         head?: never;
@@ -418,10 +316,278 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/docs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** This API as a page */
+        get: operations["get_docs"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Changes of containers as they happen (SSE) */
+        get: operations["get_events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/healthz": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether the API and what it depends on are well */
+        get: operations["get_healthz"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/me": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who one is signed in as */
+        get: operations["get_me"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/openapi.json": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** This API as an OpenAPI document */
+        get: operations["get_openapijson"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/version": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The version of the API */
+        get: operations["get_version"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
+        /**
+         * AddonStatus
+         * @description One addon of a dev container; `url` stands only once it really opens.
+         */
+        AddonStatus: {
+            name: string;
+            state: string;
+            /** @default null */
+            url: string | null;
+            /** @default null */
+            version: string | null;
+        };
+        /**
+         * CatalogProblem
+         * @description One reason why something cannot be installed, and the nearest right answer.
+         */
+        CatalogProblem: {
+            code: string;
+            field: string;
+            message: string;
+            /** @default null */
+            suggestion: string | null;
+        };
+        /**
+         * Connection
+         * @description Whether the API hears the agent.
+         * @enum {unknown}
+         */
+        Connection: "connecting" | "offline" | "online";
+        /**
+         * ConsoleHistory
+         * @description A stretch of console output read from disk; `text` is lossy UTF-8, `data` the same bytes in base64.
+         */
+        ConsoleHistory: {
+            data: string;
+            end: number;
+            /** @default [] */
+            matches: number[];
+            start: number;
+            stream: string;
+            text: string;
+            written: number;
+        };
+        /**
+         * ContainerStatus
+         * @description The whole report of one container, as customers, the portal and scripts read it.
+         */
+        ContainerStatus: {
+            addons: components["schemas"]["AddonStatus"][];
+            connection: components["schemas"]["Connection"];
+            createdAt: string;
+            customerId: string;
+            degraded: string[];
+            hostname: string;
+            /** @enum {unknown} */
+            kind: "dev" | "game";
+            lifecycle: components["schemas"]["Lifecycle"];
+            name: string;
+            observedAt: string | null;
+            observedGeneration: number;
+            /** @enum {unknown} */
+            power: "off" | "on";
+            processes: components["schemas"]["ProcessStatus"][];
+            provisioningComplete: boolean;
+            provisioningError: components["schemas"]["ProvisioningError"] | null;
+            ready: boolean;
+            runtimes: components["schemas"]["InstalledRuntime"][];
+            specGeneration: number;
+            steps: components["schemas"]["Step"][];
+            suspended: boolean;
+            url: string | null;
+            vmid: number;
+        };
+        /**
+         * CreateContainer
+         * @description `POST /api/containers`.
+         */
+        CreateContainer: {
+            /** @default false */
+            enableCodeServer: boolean;
+            /** @enum {unknown} */
+            kind: "dev" | "game";
+            /** @default null */
+            name: string | null;
+            /** @default null */
+            runtime: string | null;
+            /** @default null */
+            template: string | null;
+            /** @default null */
+            version: string | null;
+        };
+        /**
+         * CreateExposure
+         * @description `POST …/exposures`: publish one port of a container.
+         */
+        CreateExposure: {
+            /** @default null */
+            expiresInS: number | null;
+            port: number;
+            /** @enum {unknown} */
+            visibility: "customer" | "private" | "public";
+        };
+        /**
+         * CustomerRole
+         * @description A customer that the user belongs to, and as what.
+         */
+        CustomerRole: {
+            id: string;
+            name: string;
+            role: string;
+        };
+        /**
+         * Exposure
+         * @description One published port and the address at which it is reached.
+         */
+        Exposure: {
+            default: boolean;
+            id: string;
+            port: number;
+            url: string;
+            visibility: string;
+        };
+        /**
+         * InstalledRuntime
+         * @description One toolchain version on disk, as the install record keeps it.
+         */
+        InstalledRuntime: {
+            default: boolean;
+            installedAt: string;
+            name: string;
+            sha256: string;
+            size: number;
+            source: string;
+            verified: boolean;
+            version: string;
+        };
+        /**
+         * Items[ContainerStatus]
+         * @description A page of a list; `next`, where there is more, is the `after` of the following page.
+         */
+        Items_ContainerStatus_: {
+            items: components["schemas"]["ContainerStatus"][];
+            next?: string;
+        };
+        /**
+         * Items[Exposure]
+         * @description A page of a list; `next`, where there is more, is the `after` of the following page.
+         */
+        Items_Exposure_: {
+            items: components["schemas"]["Exposure"][];
+            next?: string;
+        };
+        /**
+         * Items[Terminal]
+         * @description A page of a list; `next`, where there is more, is the `after` of the following page.
+         */
+        Items_Terminal_: {
+            items: components["schemas"]["Terminal"][];
+            next?: string;
+        };
+        /**
+         * Lifecycle
+         * @description The position of a container as a whole.
+         * @enum {unknown}
+         */
+        Lifecycle: "backoff" | "deleting" | "error" | "installing" | "provisioning" | "running" | "starting" | "stopped" | "stopping";
         /**
          * Login
          * @description `POST /api/auth/login`.
@@ -435,26 +601,8 @@ export interface components {
          * @description `GET /api/me`, and the answer of login.
          */
         Me: {
-            user: components["schemas"]["User"];
             customers: components["schemas"]["CustomerRole"][];
-        };
-        /**
-         * User
-         * @description A person.
-         */
-        User: {
-            id: string;
-            email: string;
-            isOperator: boolean;
-        };
-        /**
-         * CustomerRole
-         * @description A customer that the user belongs to, and as what.
-         */
-        CustomerRole: {
-            id: string;
-            name: string;
-            role: string;
+            user: components["schemas"]["User"];
         };
         /**
          * NamedOffers
@@ -471,103 +619,14 @@ export interface components {
             name: string;
         };
         /**
-         * RuntimeOffers
-         * @description `GET /api/catalog/runtimes`.
+         * OpenTerminal
+         * @description `POST …/terminals`.
          */
-        RuntimeOffers: {
-            runtimes: components["schemas"]["RuntimeOffer"][];
-        };
-        /**
-         * RuntimeOffer
-         * @description One row of a runtime drop-down.
-         */
-        RuntimeOffer: {
-            name: string;
-            title: string;
-            versions: components["schemas"]["RuntimeVersionOffer"][];
-        };
-        /**
-         * RuntimeVersionOffer
-         * @description One row of a version drop-down.
-         */
-        RuntimeVersionOffer: {
-            version: string;
-            /** @enum {unknown} */
-            channel: "candidate" | "stable";
-            platforms: string[];
-            default: boolean;
-        };
-        /**
-         * ValidateRuntime
-         * @description `POST /api/catalog/validate`.
-         */
-        ValidateRuntime: {
-            runtime: string;
-            /** @default null */
-            version: string | null;
-            /** @default null */
-            platform: string | null;
-        };
-        /**
-         * Validation
-         * @description The answer of validate: `ok`, or what is wrong.
-         */
-        Validation: {
-            ok: boolean;
-            problems: components["schemas"]["CatalogProblem"][];
-            /** @default null */
-            version: string | null;
-        };
-        /**
-         * CatalogProblem
-         * @description One reason why something cannot be installed, and the nearest right answer.
-         */
-        CatalogProblem: {
-            code: string;
-            field: string;
-            message: string;
-            /** @default null */
-            suggestion: string | null;
-        };
-        /**
-         * CreateContainer
-         * @description `POST /api/containers`.
-         */
-        CreateContainer: {
-            /** @enum {unknown} */
-            kind: "dev" | "game";
-            /** @default null */
-            name: string | null;
-            /** @default null */
-            runtime: string | null;
-            /** @default null */
-            version: string | null;
-            /** @default false */
-            enableCodeServer: boolean;
-            /** @default null */
-            template: string | null;
-        };
-        /**
-         * CreateExposure
-         * @description `POST …/exposures`: publish one port of a container.
-         */
-        CreateExposure: {
-            port: number;
-            /** @enum {unknown} */
-            visibility: "customer" | "private" | "public";
-            /** @default null */
-            expiresInS: number | null;
-        };
-        /**
-         * Exposure
-         * @description One published port and the address at which it is reached.
-         */
-        Exposure: {
-            id: string;
-            port: number;
-            visibility: string;
-            url: string;
-            default: boolean;
+        OpenTerminal: {
+            /** @default 80 */
+            cols: number;
+            /** @default 24 */
+            rows: number;
         };
         /**
          * PatchContainer
@@ -579,48 +638,39 @@ export interface components {
             /** @default null */
             power: ("off" | "on") | null;
         };
-        /**
-         * ContainerStatus
-         * @description The whole report of one container, as customers, the portal and scripts read it.
-         */
-        ContainerStatus: {
-            vmid: number;
-            /** @enum {unknown} */
-            kind: "dev" | "game";
-            name: string;
-            customerId: string;
-            connection: components["schemas"]["Connection"];
-            lifecycle: components["schemas"]["Lifecycle"];
-            ready: boolean;
-            provisioningComplete: boolean;
-            provisioningError: components["schemas"]["ProvisioningError"] | null;
-            /** @enum {unknown} */
-            power: "off" | "on";
-            degraded: string[];
-            suspended: boolean;
-            steps: components["schemas"]["Step"][];
-            processes: components["schemas"]["ProcessStatus"][];
-            addons: components["schemas"]["AddonStatus"][];
-            runtimes: components["schemas"]["InstalledRuntime"][];
-            hostname: string;
-            url: string | null;
-            createdAt: string;
-            observedAt: string | null;
-            specGeneration: number;
-            observedGeneration: number;
+        Problem: {
+            /** @description Stable; see docs/errors.md. */
+            code: string;
+            detail: string;
+            requestId: string;
+            status: number;
+            title: string;
+            type: string;
+        } & {
+            [key: string]: unknown;
         };
         /**
-         * Connection
-         * @description Whether the API hears the agent.
-         * @enum {unknown}
+         * ProcessStatus
+         * @description One supervised process, or a terminal's shell.
          */
-        Connection: "connecting" | "offline" | "online";
-        /**
-         * Lifecycle
-         * @description The position of a container as a whole.
-         * @enum {unknown}
-         */
-        Lifecycle: "backoff" | "deleting" | "error" | "installing" | "provisioning" | "running" | "starting" | "stopped" | "stopping";
+        ProcessStatus: {
+            /** @default null */
+            exitCode: number | null;
+            name: string;
+            /** @default null */
+            nextRestartAt: string | null;
+            /** @default null */
+            pid: number | null;
+            /** @default false */
+            ready: boolean;
+            /** @default 0 */
+            restarts: number;
+            /** @default null */
+            signal: string | null;
+            /** @default null */
+            startedAt: string | null;
+            state: string;
+        };
         /**
          * ProvisioningError
          * @description Why a container is not becoming ready, and at which step.
@@ -631,26 +681,53 @@ export interface components {
             step: string;
         };
         /**
+         * RuntimeOffer
+         * @description One row of a runtime drop-down.
+         */
+        RuntimeOffer: {
+            name: string;
+            title: string;
+            versions: components["schemas"]["RuntimeVersionOffer"][];
+        };
+        /**
+         * RuntimeOffers
+         * @description `GET /api/catalog/runtimes`.
+         */
+        RuntimeOffers: {
+            runtimes: components["schemas"]["RuntimeOffer"][];
+        };
+        /**
+         * RuntimeVersionOffer
+         * @description One row of a version drop-down.
+         */
+        RuntimeVersionOffer: {
+            /** @enum {unknown} */
+            channel: "candidate" | "stable";
+            default: boolean;
+            platforms: string[];
+            version: string;
+        };
+        /**
          * Step
          * @description One named step of provisioning, installing or deleting; `output` is the last 4 KiB of what it printed.
          */
         Step: {
-            name: string;
-            state: components["schemas"]["StepState"];
-            /** @default null */
-            startedAt: string | null;
-            /** @default null */
-            finishedAt: string | null;
-            /** @default null */
-            progress: number | null;
             /** @default null */
             code: string | null;
             /** @default null */
-            message: string | null;
-            /** @default null */
             exitCode: number | null;
             /** @default null */
+            finishedAt: string | null;
+            /** @default null */
+            message: string | null;
+            name: string;
+            /** @default null */
             output: string | null;
+            /** @default null */
+            progress: number | null;
+            /** @default null */
+            startedAt: string | null;
+            state: components["schemas"]["StepState"];
         };
         /**
          * StepState
@@ -659,76 +736,13 @@ export interface components {
          */
         StepState: "done" | "failed" | "pending" | "running" | "skipped";
         /**
-         * ProcessStatus
-         * @description One supervised process, or a terminal's shell.
+         * Terminal
+         * @description One row of `GET …/terminals`.
          */
-        ProcessStatus: {
-            name: string;
-            state: string;
-            /** @default null */
-            pid: number | null;
-            /** @default null */
+        Terminal: {
+            id: string;
             startedAt: string | null;
-            /** @default 0 */
-            restarts: number;
-            /** @default null */
-            nextRestartAt: string | null;
-            /** @default null */
-            exitCode: number | null;
-            /** @default null */
-            signal: string | null;
-            /** @default false */
-            ready: boolean;
-        };
-        /**
-         * AddonStatus
-         * @description One addon of a dev container; `url` stands only once it really opens.
-         */
-        AddonStatus: {
-            name: string;
             state: string;
-            /** @default null */
-            version: string | null;
-            /** @default null */
-            url: string | null;
-        };
-        /**
-         * InstalledRuntime
-         * @description One toolchain version on disk, as the install record keeps it.
-         */
-        InstalledRuntime: {
-            name: string;
-            version: string;
-            default: boolean;
-            verified: boolean;
-            size: number;
-            sha256: string;
-            source: string;
-            installedAt: string;
-        };
-        /**
-         * ConsoleHistory
-         * @description A stretch of console output read from disk; `text` is lossy UTF-8, `data` the same bytes in base64.
-         */
-        ConsoleHistory: {
-            stream: string;
-            start: number;
-            end: number;
-            written: number;
-            text: string;
-            data: string;
-            /** @default [] */
-            matches: number[];
-        };
-        /**
-         * OpenTerminal
-         * @description `POST …/terminals`.
-         */
-        OpenTerminal: {
-            /** @default 80 */
-            cols: number;
-            /** @default 24 */
-            rows: number;
         };
         /**
          * TerminalOpened
@@ -738,48 +752,34 @@ export interface components {
             id: string;
         };
         /**
-         * Items[Exposure]
-         * @description A page of a list; `next`, where there is more, is the `after` of the following page.
+         * User
+         * @description A person.
          */
-        Items_Exposure_: {
-            items: components["schemas"]["Exposure"][];
-            next?: string;
-        };
-        /**
-         * Items[ContainerStatus]
-         * @description A page of a list; `next`, where there is more, is the `after` of the following page.
-         */
-        Items_ContainerStatus_: {
-            items: components["schemas"]["ContainerStatus"][];
-            next?: string;
-        };
-        /**
-         * Items[Terminal]
-         * @description A page of a list; `next`, where there is more, is the `after` of the following page.
-         */
-        Items_Terminal_: {
-            items: components["schemas"]["Terminal"][];
-            next?: string;
-        };
-        /**
-         * Terminal
-         * @description One row of `GET …/terminals`.
-         */
-        Terminal: {
+        User: {
+            email: string;
             id: string;
-            state: string;
-            startedAt: string | null;
+            isOperator: boolean;
         };
-        Problem: {
-            type: string;
-            title: string;
-            status: number;
-            /** @description Stable; see docs/errors.md. */
-            code: string;
-            detail: string;
-            requestId: string;
-        } & {
-            [key: string]: unknown;
+        /**
+         * ValidateRuntime
+         * @description `POST /api/catalog/validate`.
+         */
+        ValidateRuntime: {
+            /** @default null */
+            platform: string | null;
+            runtime: string;
+            /** @default null */
+            version: string | null;
+        };
+        /**
+         * Validation
+         * @description The answer of validate: `ok`, or what is wrong.
+         */
+        Validation: {
+            ok: boolean;
+            problems: components["schemas"]["CatalogProblem"][];
+            /** @default null */
+            version: string | null;
         };
     };
     responses: never;
@@ -790,114 +790,6 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
-    get_healthz: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Whether the API and what it depends on are well */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description What went wrong */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    get_version: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description The version of the API */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description What went wrong */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    get_openapijson: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description This API as an OpenAPI document */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description What went wrong */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    get_docs: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description This API as a page */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content?: never;
-            };
-            /** @description What went wrong */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
     post_auth_login: {
         parameters: {
             query?: never;
@@ -958,7 +850,7 @@ export interface operations {
             };
         };
     };
-    get_me: {
+    get_catalog_addons: {
         parameters: {
             query?: never;
             header?: never;
@@ -967,13 +859,13 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Who one is signed in as */
+            /** @description Addons of dev containers */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["Me"];
+                    "application/json": components["schemas"]["NamedOffers"];
                 };
             };
             /** @description What went wrong */
@@ -1003,35 +895,6 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["RuntimeOffers"];
-                };
-            };
-            /** @description What went wrong */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    get_catalog_addons: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path?: never;
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Addons of dev containers */
-            200: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["NamedOffers"];
                 };
             };
             /** @description What went wrong */
@@ -1269,9 +1132,11 @@ export interface operations {
             };
         };
     };
-    get_containers_vmid_status: {
+    get_containers_vmid_console: {
         parameters: {
-            query?: never;
+            query?: {
+                from?: number;
+            };
             header?: never;
             path: {
                 vmid: number;
@@ -1280,106 +1145,45 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description The whole report of one container */
+            /** @description WebSocket, subprotocol zlh.console.v1 */
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_containers_vmid_console_history: {
+        parameters: {
+            query?: {
+                from?: number;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Console output from disk */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ContainerStatus"];
-                };
-            };
-            /** @description What went wrong */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    post_containers_vmid_start: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                vmid: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Switch a container on */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ContainerStatus"];
-                };
-            };
-            /** @description What went wrong */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    post_containers_vmid_stop: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                vmid: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Switch a container off */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ContainerStatus"];
-                };
-            };
-            /** @description What went wrong */
-            default: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["Problem"];
-                };
-            };
-        };
-    };
-    post_containers_vmid_restart: {
-        parameters: {
-            query?: never;
-            header?: never;
-            path: {
-                vmid: number;
-            };
-            cookie?: never;
-        };
-        requestBody?: never;
-        responses: {
-            /** @description Stop and start a container */
-            202: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/json": components["schemas"]["ContainerStatus"];
+                    "application/json": components["schemas"]["ConsoleHistory"];
                 };
             };
             /** @description What went wrong */
@@ -1489,21 +1293,25 @@ export interface operations {
             };
         };
     };
-    get_events: {
+    post_containers_vmid_restart: {
         parameters: {
             query?: never;
             header?: never;
-            path?: never;
+            path: {
+                vmid: number;
+            };
             cookie?: never;
         };
         requestBody?: never;
         responses: {
-            /** @description Changes of containers as they happen (SSE) */
-            200: {
+            /** @description Stop and start a container */
+            202: {
                 headers: {
                     [name: string]: unknown;
                 };
-                content?: never;
+                content: {
+                    "application/json": components["schemas"]["ContainerStatus"];
+                };
             };
             /** @description What went wrong */
             default: {
@@ -1516,11 +1324,9 @@ export interface operations {
             };
         };
     };
-    get_containers_vmid_console: {
+    post_containers_vmid_start: {
         parameters: {
-            query?: {
-                from?: number;
-            };
+            query?: never;
             header?: never;
             path: {
                 vmid: number;
@@ -1529,12 +1335,14 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description WebSocket, subprotocol zlh.console.v1 */
-            101: {
+            /** @description Switch a container on */
+            202: {
                 headers: {
                     [name: string]: unknown;
                 };
-                content?: never;
+                content: {
+                    "application/json": components["schemas"]["ContainerStatus"];
+                };
             };
             /** @description What went wrong */
             default: {
@@ -1547,12 +1355,9 @@ export interface operations {
             };
         };
     };
-    get_containers_vmid_console_history: {
+    get_containers_vmid_status: {
         parameters: {
-            query?: {
-                from?: number;
-                limit?: number;
-            };
+            query?: never;
             header?: never;
             path: {
                 vmid: number;
@@ -1561,13 +1366,44 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Console output from disk */
+            /** @description The whole report of one container */
             200: {
                 headers: {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ConsoleHistory"];
+                    "application/json": components["schemas"]["ContainerStatus"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_containers_vmid_stop: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Switch a container off */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ContainerStatus"];
                 };
             };
             /** @description What went wrong */
@@ -1693,6 +1529,170 @@ export interface operations {
         responses: {
             /** @description End a terminal */
             204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_docs: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description This API as a page */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_events: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Changes of containers as they happen (SSE) */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_healthz: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Whether the API and what it depends on are well */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_me: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Who one is signed in as */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_openapijson: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description This API as an OpenAPI document */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_version: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The version of the API */
+            200: {
                 headers: {
                     [name: string]: unknown;
                 };
