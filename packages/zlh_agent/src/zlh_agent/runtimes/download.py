@@ -122,7 +122,8 @@ def _append(response: urllib3.BaseHTTPResponse, artifact: Artifact, path: Path, 
     with path.open("r+b" if offset else "wb") as file:
         file.seek(offset)
         file.truncate()
-        while block := response.read(min(BLOCK_BYTES, artifact.size - offset - received + 1)):
+        # What one read brings is written at once, so that a connection that breaks costs nothing that has arrived.
+        while block := response.read1(min(BLOCK_BYTES, artifact.size - offset - received + 1)):
             received += len(block)
             if offset + received > artifact.size:
                 file.close()
