@@ -104,14 +104,14 @@ class SpecService:
 
     def _first_step(self, runtime: WantedRuntime) -> Step:
         installed = self._runtimes.find(runtime.name, runtime.version)
-        if installed is None:
+        if installed is None or not installed.default:
             return Step(name=step_name(runtime), state=StepState.PENDING)
         return Step(name=step_name(runtime), state=StepState.DONE, finished_at=installed.installed_at, progress=1.0)
 
     async def _reconcile(self, spec: AgentSpec) -> bool:
         """Install what is missing, one after the other; tell whether something failed that may pass by itself."""
         may_pass = False
-        for runtime in missing_runtimes(spec, self._runtimes.installed_versions()):
+        for runtime in missing_runtimes(spec, self._runtimes.versions_in_use()):
             name = step_name(runtime)
             started_at = self._clock.now()
             self._show(Step(name=name, state=StepState.RUNNING, started_at=started_at, progress=0.0))
