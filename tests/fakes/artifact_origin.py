@@ -7,6 +7,7 @@ import re
 from collections import deque
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
 
 from aiohttp import web
 
@@ -70,7 +71,7 @@ class ArtifactOrigin:
         """Return the Range of every request for `path`."""
         return [request.range for request in self.asked if request.path == path]
 
-    async def __aenter__(self) -> ArtifactOrigin:
+    async def __aenter__(self) -> Self:
         """Start it."""
         await self.start()
         return self
