@@ -1,4 +1,4 @@
-"""A real artifact server on loopback that misbehaves to order: cuts, lies about lengths and ranges, stalls, redirects."""
+"""A real artifact server on loopback that misbehaves to order: cuts, lies about lengths and ranges, redirects."""
 
 from __future__ import annotations
 
