@@ -12,7 +12,6 @@ import fcntl
 import hashlib
 import os
 import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -26,6 +25,7 @@ import msgspec
 from zlh_agent.runtimes.current import point_current
 from zlh_agent.runtimes.download import download
 from zlh_agent.runtimes.errors import DiskFull, NotInCatalog
+from zlh_agent.runtimes.lifeline import die_with
 from zlh_agent.runtimes.model import (
     FILES_NAME,
     RECORD_FORMAT,
@@ -44,7 +44,6 @@ from zlh_common.runtime_choice import Choice, choose_runtime
 from zlh_common.schema.catalog import Catalog, CatalogProblem, Channel
 from zlh_common.signed_catalog import fetch_catalog
 
-PR_SET_PDEATHSIG = 1
 # Room that an install leaves to the customer and to the agent's own records.
 DISK_RESERVE_BYTES = 64 * 1024 * 1024
 SHOW_INTERVAL_S = 0.1
@@ -52,7 +51,7 @@ SHOW_INTERVAL_S = 0.1
 
 def main() -> None:
     """Carry out the order on standard input; exit 0 whenever the outcome was said."""
-    _die_with_parent()
+    die_with(os.getppid())
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=InstallOrder)
     try:
         with _only_one(Path(order.locks_dir), order.name):
@@ -178,14 +177,6 @@ def _shower(stage: str) -> Callable[[int, int], None]:
 def _say(line: ChildLine) -> None:
     sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
     sys.stdout.buffer.flush()
-
-
-def _die_with_parent() -> None:
-    parent = os.getppid()
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    # The parent may have died before the call above took hold.
-    if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _sync_file_system(path: Path) -> None:

@@ -18,6 +18,7 @@ from pathlib import Path
 import zstandard
 
 from zlh_agent.runtimes.errors import DiskFull, UnpackFailed
+from zlh_agent.runtimes.lifeline import tied_to_us
 
 BLOCK_BYTES = 1024 * 1024
 # Our publisher caps the window at this; a frame that wants more is not ours, and would take the memory it asks for.
@@ -36,7 +37,13 @@ def unpack(archive: Path, target: Path, *, unpacked_size: int, show: Callable[[i
         archive.open("rb") as source,
         # A file, not a pipe: a tar that complains of every entry must never wait for us to read.
         tempfile.TemporaryFile() as said,
-        subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=said) as tar,
+        subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=said,
+            preexec_fn=tied_to_us(),  # noqa: PLW1509 - the install child has no threads
+        ) as tar,
     ):
         assert tar.stdin is not None
         try:
