@@ -56,6 +56,7 @@ class SpecService:
         self._steps: dict[str, Step] = {}
         self._unknown_fields: tuple[str, ...] = ()
         self._changed = asyncio.Event()
+        self._accepting = asyncio.Lock()
 
     def view(self) -> SpecView:
         """Return how far the spec is."""
@@ -66,17 +67,18 @@ class SpecService:
         self._begin(await asyncio.to_thread(self._store.load))
 
     async def accept(self, sent: AgentSpec, *, unknown_fields: tuple[str, ...]) -> None:
-        """Hold `sent` from now on; raise SpecGenerationStale."""
-        match decide_spec(self._spec, sent):
-            case Verdict.STALE:
-                raise SpecGenerationStale(sent=sent.generation, held=self._spec.generation)
-            case Verdict.TAKE:
-                await asyncio.to_thread(self._store.save, sent)
-                log.info("spec.accepted", generation=sent.generation, runtimes=len(sent.runtimes))
-                self._begin(sent)
-            case Verdict.KEEP:
-                pass
-        self._unknown_fields = unknown_fields
+        """Hold `sent` from now on; raise SpecGenerationStale. One after the other, or an old one could overtake."""
+        async with self._accepting:
+            match decide_spec(self._spec, sent):
+                case Verdict.STALE:
+                    raise SpecGenerationStale(sent=sent.generation, held=self._spec.generation)
+                case Verdict.TAKE:
+                    await asyncio.to_thread(self._store.save, sent)
+                    log.info("spec.accepted", generation=sent.generation, runtimes=len(sent.runtimes))
+                    self._begin(sent)
+                case Verdict.KEEP:
+                    pass
+            self._unknown_fields = unknown_fields
         self._on_change()
 
     async def run(self) -> None:
