@@ -13,7 +13,7 @@ from zlh_common.schema.structs import Report, Request
 CATALOG_TARGET = "catalog.json"
 CATALOG_FORMAT = 1
 
-Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 Channel = Literal["stable", "candidate"]
 
 

@@ -8,10 +8,11 @@ from msgspec import Meta
 
 from zlh_common.schema.structs import Report, Request
 
+# `$` alone would let a line break at the end pass.
 # The first character is a letter or digit, so that a name never reads as an option or a hidden file.
-ContainerName = Annotated[str, Meta(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$")]
-RuntimeName = Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[a-z][a-z0-9-]*$")]
-RuntimeVersion = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z][0-9A-Za-z.+_-]*$")]
+ContainerName = Annotated[str, Meta(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$(?!\n)")]
+RuntimeName = Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[a-z][a-z0-9-]*$(?!\n)")]
+RuntimeVersion = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z][0-9A-Za-z.+_-]*$(?!\n)")]
 
 
 class WantedRuntime(Report):
@@ -24,7 +25,8 @@ class WantedRuntime(Report):
 class AgentSpec(Report):
     """What one agent must make true. A lower generation than the one it holds is refused."""
 
-    generation: int
+    # As many as every reader of JSON and the database can hold.
+    generation: Annotated[int, Meta(ge=0, le=2**63 - 1)]
     runtimes: tuple[WantedRuntime, ...] = ()
 
 
