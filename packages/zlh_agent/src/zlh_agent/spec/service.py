@@ -117,20 +117,14 @@ class SpecService:
             name = step_name(runtime)
             started_at = self._clock.now()
             self._show(Step(name=name, state=StepState.RUNNING, started_at=started_at, progress=0.0))
+            failure: InstallFailed | None = None
             try:
                 await self._runtimes.install(runtime, on_progress=self._progress_of(name))
-                self._finish(name, StepState.DONE, started_at, progress=1.0)
             except InstallFailed as error:
-                may_pass = may_pass or error.may_pass
-                self._finish(
-                    name,
-                    StepState.FAILED,
-                    started_at,
-                    code=error.reason_code,
-                    message=error.detail,
-                    exit_code=error.exit_code,
-                    output=error.output,
-                )
+                failure, may_pass = error, may_pass or error.may_pass
+            # A newer spec may have a step of the same name that wants another version: this is not its end.
+            if runtime in self._spec.runtimes:
+                self._finish(name, started_at, failure)
             if spec is not self._spec:
                 return False
         return may_pass
@@ -143,31 +137,19 @@ class SpecService:
 
         return show
 
-    def _finish(
-        self,
-        name: str,
-        state: StepState,
-        started_at: datetime,
-        *,
-        progress: float | None = None,
-        code: str | None = None,
-        message: str | None = None,
-        exit_code: int | None = None,
-        output: str | None = None,
-    ) -> None:
-        self._show(
-            Step(
-                name=name,
-                state=state,
-                started_at=started_at,
-                finished_at=self._clock.now(),
-                progress=progress,
-                code=code,
-                message=message,
-                exit_code=exit_code,
-                output=output,
+    def _finish(self, name: str, started_at: datetime, failure: InstallFailed | None) -> None:
+        step = Step(name=name, state=StepState.DONE, started_at=started_at, finished_at=self._clock.now(), progress=1.0)
+        if failure is not None:
+            step = msgspec.structs.replace(
+                step,
+                state=StepState.FAILED,
+                progress=None,
+                code=failure.reason_code,
+                message=failure.detail,
+                exit_code=failure.exit_code,
+                output=failure.output,
             )
-        )
+        self._show(step)
 
     def _show(self, step: Step) -> None:
         if step.name in self._steps:
