@@ -8,10 +8,10 @@ and progress and the outcome go out as JSON lines, so that no argument and no va
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import hashlib
 import os
-import shutil
 import sys
 import tempfile
 import time
@@ -24,7 +24,7 @@ import msgspec
 
 from zlh_agent.runtimes.current import point_current
 from zlh_agent.runtimes.download import download
-from zlh_agent.runtimes.errors import DiskFull, NotInCatalog
+from zlh_agent.runtimes.errors import DiskFailed, DiskFull, NotInCatalog
 from zlh_agent.runtimes.lifeline import die_with
 from zlh_agent.runtimes.model import (
     FILES_NAME,
@@ -38,6 +38,7 @@ from zlh_agent.runtimes.model import (
     ProgressLine,
 )
 from zlh_agent.runtimes.smoke import smoke_test
+from zlh_agent.runtimes.store import sweep_home
 from zlh_agent.runtimes.unpack import list_files, unpack
 from zlh_common.errors import ZlhError
 from zlh_common.runtime_choice import Choice, choose_runtime
@@ -68,13 +69,17 @@ def main() -> None:
             )
         )
     except OSError as error:
-        _say(FailedLine(code="disk_error", detail=f"The install failed on the disk: {error}.", retryable=True))
+        broken = DiskFailed(reason=str(error))
+        code = DiskFull.code if error.errno in {errno.ENOSPC, errno.EDQUOT} else broken.code
+        _say(FailedLine(code=code, detail=broken.detail, retryable=True))
 
 
 def install(order: InstallOrder) -> str:
     """Make sure that the ordered version is installed and current; return it."""
     home = Path(order.runtimes_dir) / order.name
     target = home / order.version
+    # The lock is ours, so whatever is begun here was begun by a child that is gone.
+    sweep_home(home)
     if not (target / RECORD_NAME).is_file():
         catalog = fetch_catalog(
             artifacts_url=order.artifacts_url,
@@ -118,7 +123,7 @@ def _install_tree(order: InstallOrder, choice: Choice, catalog: Catalog, target:
         staging.rename(target)
         _sync_folder(target.parent)
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        sweep_home(target.parent)
     archive.unlink(missing_ok=True)
 
 

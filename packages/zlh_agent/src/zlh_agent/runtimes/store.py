@@ -48,9 +48,9 @@ class RuntimeStore:
 
     def sweep(self) -> None:
         """Delete what installs that were killed have left."""
-        for leftover in self._folder.glob("*/.staging-*"):
-            log.info("runtime.leftover_deleted", path=str(leftover))
-            shutil.rmtree(leftover, ignore_errors=True)
+        for home in self._folder.glob("*"):
+            for leftover in sweep_home(home):
+                log.info("runtime.leftover_deleted", path=str(leftover))
 
     def _read(self, tree: Path) -> InstallRecord | None:
         try:
@@ -60,6 +60,14 @@ class RuntimeStore:
             return None
         fits = record.format == RECORD_FORMAT and (record.name, record.version) == (tree.parent.name, tree.name)
         return record if fits else None
+
+
+def sweep_home(home: Path) -> list[Path]:
+    """Delete what killed installs of one runtime have left, and return it; nobody may be installing it meanwhile."""
+    leftovers = list(home.glob(".staging-*"))
+    for leftover in leftovers:
+        shutil.rmtree(leftover, ignore_errors=True)
+    return leftovers
 
 
 def find_changed(tree: Path) -> list[str]:
