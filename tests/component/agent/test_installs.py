@@ -195,13 +195,66 @@ async def test_a_new_spec_during_an_install_is_reached_next(
     await eventually(origin.is_stalling.is_set)
     answer = await agent.want(("tiny", "2.0"))
     assert (answer.spec_generation, answer.observed_generation) == (2, 0)
-    (child,) = agent.install_children()
-    child.kill()
-    seen = []
+    assert step(answer).state is StepState.PENDING
+    seen: list[StepState] = []
 
     def is_reached(status: AgentStatus) -> bool:
-        seen.append(step(status))
+        seen.append(step(status).state)
         return status.observed_generation == 2
 
+    (child,) = agent.install_children()
+    child.kill()
     assert versions(await agent.until(is_reached)) == {"2.0": True}
-    assert [entry.code for entry in seen if entry.state is StepState.FAILED] == []
+    assert StepState.FAILED not in seen
+    assert agent.leftovers_but_downloads() == []
+
+
+async def test_the_end_of_an_old_install_is_not_that_of_the_new(agent: AgentProcess, shop: RuntimeShop) -> None:
+    """While the old version is being finished, the step of the new one is not done."""
+    gate = agent.folder / "gate"
+    shop.add("3.0", script=f"touch {gate}.begun; while ! [ -e {gate} ]; do sleep 0.05; done")
+    shop.add("4.0", script=f"while ! [ -e {gate}.second ]; do sleep 0.05; done")
+    await asyncio.to_thread(shop.publish)
+    await agent.want(("tiny", "3.0"))
+    await eventually(gate.with_name("gate.begun").exists)
+    await agent.want(("tiny", "4.0"))
+    await asyncio.to_thread(gate.touch)
+    seen: list[StepState] = []
+
+    def has_the_old(status: AgentStatus) -> bool:
+        seen.append(step(status).state)
+        return versions(status) == {"3.0": True} and step(status).state is StepState.RUNNING
+
+    await agent.until(has_the_old)
+    assert StepState.DONE not in seen
+    await asyncio.to_thread(gate.with_name("gate.second").touch)
+    assert versions(await agent.settled()) == {"3.0": False, "4.0": True}
+
+
+async def test_a_tree_without_a_record_gives_way(agent: AgentProcess) -> None:
+    """What a broken disk left under the name of the version is replaced, and does not stay beside it."""
+    broken = agent.runtimes / "tiny/1.0/bin"
+    await asyncio.to_thread(broken.mkdir, parents=True)
+    await agent.want(("tiny", "1.0"))
+    assert versions(await agent.settled()) == {"1.0": True}
+    assert (agent.current(), agent.leftovers()) == ("1.0", [])
+
+
+async def test_a_disk_that_refuses_is_told_and_tried_again(agent: AgentProcess) -> None:
+    """A file stands where the runtime's folder should: the code says so, and it passes when the file goes."""
+    await asyncio.to_thread(agent.runtimes.mkdir, parents=True)
+    await asyncio.to_thread((agent.runtimes / "tiny").touch)
+    await agent.want(("tiny", "1.0"))
+    status = await agent.until(lambda seen: step(seen).state is StepState.FAILED)
+    assert step(status).code == "disk_error"
+    await asyncio.to_thread((agent.runtimes / "tiny").unlink)
+    assert versions(await agent.settled()) == {"1.0": True}
+
+
+async def test_the_runtime_is_in_front_of_the_path_of_a_shell(agent: AgentProcess) -> None:
+    """The customer's home folder is brought up to what is installed before the step is done."""
+    await agent.want(("tiny", "1.0"))
+    await agent.settled()
+    text = await asyncio.to_thread((agent.root / "home/dev/.zlh/environment").read_text)
+    assert str(agent.runtimes / "tiny/current/bin") in text
+    assert f"export TINY_HOME={agent.runtimes}/tiny/current" in text
