@@ -115,7 +115,7 @@ async def test_a_wrong_part_is_no_reason_to_distrust_the_server(content: bytes, 
 
 
 @pytest.mark.parametrize(
-    ("fault", "error"),
+    "lie",
     [
         (Fault(wrong_bytes=True), ArtifactHashMismatch),
         (Fault(wrong_bytes=True, is_unannounced=True), ArtifactHashMismatch),
@@ -127,12 +127,12 @@ async def test_a_wrong_part_is_no_reason_to_distrust_the_server(content: bytes, 
 )
 @pytest.mark.parametrize("had", [0, 1000])
 async def test_wrong_bytes_are_refused_and_deleted(
-    had: int, fault: Fault, error: type[Exception], origin: ArtifactOrigin, folder: Path, fetch: Fetch
+    had: int, lie: tuple[Fault, type[Exception]], origin: ArtifactOrigin, folder: Path, fetch: Fetch
 ) -> None:
     """Nothing of them is there for a later run to go on with."""
     if had:
         part(folder, CONTENT[:had])
-    origin.always[PATH] = fault
+    origin.always[PATH], error = lie
     with pytest.raises(error):
         await fetch()
     assert left(folder) in {None, had}
