@@ -28,9 +28,9 @@ MAX_RETRY_AFTER_S = 20
 Show = Callable[[int, int], None]
 
 
-def partial_path(folder: Path, artifact: Artifact) -> Path:
-    """Return where the bytes of this very archive are collected."""
-    return folder / f"{artifact.sha256}.partial"
+def partial_path(folder: Path, sha256: str) -> Path:
+    """Return where the bytes of the archive with this hash are collected."""
+    return folder / f"{sha256}.partial"
 
 
 def download(artifact: Artifact, *, artifacts_url: str, folder: Path, show: Show) -> Path:
@@ -39,7 +39,7 @@ def download(artifact: Artifact, *, artifacts_url: str, folder: Path, show: Show
     A partial file survives an unavailable server, and is deleted when it is proved wrong.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = partial_path(folder, artifact)
+    path = partial_path(folder, artifact.sha256)
     url = f"{artifacts_url.rstrip('/')}/{artifact.path}"
     pool = urllib3.PoolManager(
         retries=False, timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=STALL_TIMEOUT_S), num_pools=1

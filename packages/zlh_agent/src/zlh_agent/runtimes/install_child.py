@@ -23,7 +23,7 @@ from pathlib import Path
 import msgspec
 
 from zlh_agent.runtimes.current import point_current
-from zlh_agent.runtimes.download import download
+from zlh_agent.runtimes.download import download, partial_path
 from zlh_agent.runtimes.errors import DiskFailed, DiskFull, NotInCatalog
 from zlh_agent.runtimes.lifeline import die_with
 from zlh_agent.runtimes.model import (
@@ -38,7 +38,7 @@ from zlh_agent.runtimes.model import (
     ProgressLine,
 )
 from zlh_agent.runtimes.smoke import smoke_test
-from zlh_agent.runtimes.store import sweep_home
+from zlh_agent.runtimes.store import read_record, sweep_home
 from zlh_agent.runtimes.unpack import list_files, unpack
 from zlh_common.errors import ZlhError
 from zlh_common.runtime_choice import Choice, choose_runtime
@@ -80,13 +80,17 @@ def install(order: InstallOrder) -> str:
     target = home / order.version
     # The lock is ours, so whatever is begun here was begun by a child that is gone.
     sweep_home(home)
-    if not (target / RECORD_NAME).is_file():
+    record = read_record(target)
+    if record is None:
         catalog = fetch_catalog(
             artifacts_url=order.artifacts_url,
             trusted_root=Path(order.trusted_root).read_bytes(),
             metadata_dir=Path(order.metadata_dir),
         )
         _install_tree(order, _choose(order, catalog), catalog, target)
+    else:
+        # Killed after the tree had its name: what it was made of is needed no more.
+        partial_path(Path(order.downloads_dir), record.sha256).unlink(missing_ok=True)
     point_current(home, order.version)
     return order.version
 
