@@ -11,6 +11,7 @@ import pytest
 from component.agent.harness import AgentProcess, eventually, step
 from fakes.artifact_origin import ArtifactOrigin, Fault
 from fakes.runtime_shop import RuntimeShop
+from zlh_agent.runtimes.model import RECORD_NAME
 from zlh_common.schema.status import AgentStatus, StepState
 
 
@@ -231,10 +232,13 @@ async def test_the_end_of_an_old_install_is_not_that_of_the_new(agent: AgentProc
     assert versions(await agent.settled()) == {"3.0": False, "4.0": True}
 
 
-async def test_a_tree_without_a_record_gives_way(agent: AgentProcess) -> None:
+@pytest.mark.parametrize("record", [None, b"", b'{"cut'])
+async def test_a_tree_without_a_whole_record_gives_way(record: bytes | None, agent: AgentProcess) -> None:
     """What a broken disk left under the name of the version is replaced, and does not stay beside it."""
-    broken = agent.runtimes / "tiny/1.0/bin"
-    await asyncio.to_thread(broken.mkdir, parents=True)
+    broken = agent.runtimes / "tiny/1.0"
+    await asyncio.to_thread((broken / "bin").mkdir, parents=True)
+    if record is not None:
+        await asyncio.to_thread((broken / RECORD_NAME).write_bytes, record)
     await agent.want(("tiny", "1.0"))
     assert versions(await agent.settled()) == {"1.0": True}
     assert (agent.current(), agent.leftovers()) == ("1.0", [])

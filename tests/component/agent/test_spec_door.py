@@ -8,6 +8,7 @@ import json
 import signal
 import stat
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -132,7 +133,7 @@ async def test_the_stream_tells_every_change(agent: AgentProcess) -> None:
         first = await stream.receive_json(timeout=10)
         assert (first["type"], first["status"]["specGeneration"]) == ("status", 0)
         await agent.want(("tiny", "1.0"))
-        seen = []
+        seen: list[dict[str, Any]] = []
         while not seen or seen[-1]["observedGeneration"] != 1:
             seen.append((await stream.receive_json(timeout=10))["status"])
         assert seen[-1]["steps"][0]["state"] == "done"

@@ -42,16 +42,18 @@ async def test_a_killed_agent_takes_its_install_with_it(
     agent: AgentProcess, origin: ArtifactOrigin, shop: RuntimeShop
 ) -> None:
     """The child dies with its agent, and what it had downloaded is gone on with."""
-    origin.misbehave(shop.path("1.0"), Fault(stall_after=500))
-    await agent.want(("tiny", "1.0"))
-    await eventually(origin.is_stalling.is_set)
+    shop.add("3.0", filler=3_000_000)
+    await asyncio.to_thread(shop.publish)
+    origin.misbehave(shop.path("3.0"), Fault(stall_after=2_000_000))
+    await agent.want(("tiny", "3.0"))
     part = agent.root / "var/lib/zlh/downloads"
-    await eventually(lambda: [path.stat().st_size for path in part.glob("*.partial")] == [500])
+    await eventually(lambda: sum(path.stat().st_size for path in part.glob("*.partial")) > 1_000_000)
     assert agent.install_children()
     await agent.kill()
+    (size,) = await asyncio.to_thread(lambda: [path.stat().st_size for path in part.iterdir()])
     await agent.start()
     assert step(await agent.settled()).state is StepState.DONE
-    assert origin.ranges(shop.path("1.0")) == [None, "bytes=500-"]
+    assert origin.ranges(shop.path("3.0")) == [None, f"bytes={size}-"]
 
 
 @pytest.mark.parametrize("how", ["kill", "stop"])

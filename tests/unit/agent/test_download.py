@@ -63,12 +63,12 @@ def fetch(origin: ArtifactOrigin, folder: Path, waits: list[float]) -> Fetch:
 def part(folder: Path, content: bytes) -> None:
     """Leave what an earlier run had collected."""
     folder.mkdir(parents=True, exist_ok=True)
-    partial_path(folder, ARTIFACT).write_bytes(content)
+    partial_path(folder, ARTIFACT.sha256).write_bytes(content)
 
 
 def left(folder: Path) -> int | None:
     """Return how many bytes lie there for the next try."""
-    path = partial_path(folder, ARTIFACT)
+    path = partial_path(folder, ARTIFACT.sha256)
     return path.stat().st_size if path.exists() else None
 
 
