@@ -26,7 +26,7 @@ from zlh_agent.web.server import build_application
 from zlh_agent.web.tls import server_context
 from zlh_agent.workspace.service import WorkspaceService
 from zlh_common.clock import SystemClock
-from zlh_common.errors import ZlhError
+from zlh_common.errors import ConfigInvalid, ZlhError
 
 log = structlog.get_logger()
 
@@ -105,7 +105,11 @@ async def serve(config: AgentConfig, *, stop: asyncio.Event) -> None:
 
 
 async def _listen(runner: web.AppRunner, config: AgentConfig) -> None:
-    context = await asyncio.to_thread(server_context, config.tls)
+    try:
+        context = await asyncio.to_thread(server_context, config.tls)
+    except (OSError, ValueError) as exc:
+        # The files were there when the configuration was read; what is in them shows now. An SSLError is an OSError.
+        raise ConfigInvalid(source="tls", problems=[f"certificate, private_key and client_ca: {exc}"]) from exc
     site = web.TCPSite(runner, config.bind_address, config.port, ssl_context=context)
     try:
         await site.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -89,13 +90,27 @@ def find_problems(config: AgentConfig) -> list[str]:
         ipaddress.ip_address(config.bind_address)
     except ValueError:
         problems.append(f"bind_address {config.bind_address!r} is no IP address")
-    if urlsplit(config.artifacts_url).scheme not in {"http", "https"}:
+    if not _is_http_url(config.artifacts_url):
         problems.append(f"artifacts_url {config.artifacts_url!r} is no http or https URL")
     if not config.root.is_absolute():
         problems.append(f"root {config.root} is not absolute")
-    files = (config.tls.certificate, config.tls.private_key, config.tls.client_ca, config.trust.root)
-    problems += [f"{file} cannot be read" for file in files if not file.is_file()]
+    files = {
+        "tls.certificate": config.tls.certificate,
+        "tls.private_key": config.tls.private_key,
+        "tls.client_ca": config.tls.client_ca,
+        "trust.root": config.trust.root,
+    }
+    problems += [f"{key} {file} cannot be read" for key, file in files.items() if not os.access(file, os.R_OK)]
+    problems += [f"{key} {file} is no file" for key, file in files.items() if file.exists() and not file.is_file()]
     return problems
+
+
+def _is_http_url(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+    except ValueError:
+        return False
+    return url.scheme in {"http", "https"} and bool(url.hostname)
 
 
 def render_config(config: AgentConfig) -> dict[str, Any]:
@@ -116,4 +131,4 @@ def _resolve(document: dict[str, Any], folder: Path) -> dict[str, Any]:
 def _decode_path(kind: type, value: object) -> object:
     if kind is Path and isinstance(value, str):
         return Path(value)
-    raise NotImplementedError(f"{kind} cannot be read from a configuration file")
+    raise TypeError(f"Expected `str`, got `{type(value).__name__}`")

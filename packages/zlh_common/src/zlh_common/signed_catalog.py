@@ -12,6 +12,7 @@ from pathlib import Path
 from tuf.api.exceptions import DownloadError, DownloadLengthMismatchError, ExpiredMetadataError, RepositoryError
 from tuf.ngclient.config import UpdaterConfig
 from tuf.ngclient.updater import Updater
+from urllib3.exceptions import HTTPError
 
 from zlh_common.errors import ZlhError
 from zlh_common.schema.catalog import CATALOG_FORMAT, CATALOG_TARGET, Catalog
@@ -72,7 +73,8 @@ def fetch_catalog(*, artifacts_url: str, trusted_root: bytes, metadata_dir: Path
     except (RepositoryError, DownloadLengthMismatchError) as exc:
         # A file that is longer than what was signed did arrive: trying again would not make it ours.
         raise CatalogUntrusted(reason=str(exc)) from exc
-    except (DownloadError, OSError) as exc:
+    except (DownloadError, HTTPError, OSError) as exc:
+        # A connection that breaks in the middle of a file comes as urllib3's own error.
         raise CatalogUnavailable(url=artifacts_url, reason=str(exc) or type(exc).__name__) from exc
     catalog = decode(raw, Catalog)
     if catalog.format != CATALOG_FORMAT:

@@ -28,9 +28,9 @@ MAX_RETRY_AFTER_S = 20
 Show = Callable[[int, int], None]
 
 
-def partial_path(folder: Path, artifact: Artifact) -> Path:
-    """Return where the bytes of this very archive are collected."""
-    return folder / f"{artifact.sha256}.partial"
+def partial_path(folder: Path, sha256: str) -> Path:
+    """Return where the bytes of the archive with this hash are collected."""
+    return folder / f"{sha256}.partial"
 
 
 def download(artifact: Artifact, *, artifacts_url: str, folder: Path, show: Show) -> Path:
@@ -39,16 +39,24 @@ def download(artifact: Artifact, *, artifacts_url: str, folder: Path, show: Show
     A partial file survives an unavailable server, and is deleted when it is proved wrong.
     """
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    path = partial_path(folder, artifact)
+    path = partial_path(folder, artifact.sha256)
     url = f"{artifacts_url.rstrip('/')}/{artifact.path}"
     pool = urllib3.PoolManager(
         retries=False, timeout=urllib3.Timeout(connect=CONNECT_TIMEOUT_S, read=STALL_TIMEOUT_S), num_pools=1
     )
+    has_part = path.exists()
     try:
         _collect(pool, url, artifact, path, show)
+        try:
+            _verify(artifact, path)
+        except ArtifactHashMismatch:
+            if not has_part:
+                raise
+            # A part of an earlier run may be what a broken disk made of it; only bytes of this run accuse the server.
+            _collect(pool, url, artifact, path, show)
+            _verify(artifact, path)
     finally:
         pool.clear()
-    _verify(artifact, path)
     return path
 
 
@@ -122,7 +130,8 @@ def _append(response: urllib3.BaseHTTPResponse, artifact: Artifact, path: Path, 
     with path.open("r+b" if offset else "wb") as file:
         file.seek(offset)
         file.truncate()
-        while block := response.read(min(BLOCK_BYTES, artifact.size - offset - received + 1)):
+        # What one read brings is written at once, so that a connection that breaks costs nothing that has arrived.
+        while block := response.read1(min(BLOCK_BYTES, artifact.size - offset - received + 1)):
             received += len(block)
             if offset + received > artifact.size:
                 file.close()

@@ -43,6 +43,15 @@ class DiskFull(ZlhError):
         super().__init__(f"The install needs {needed_bytes} bytes and {free_bytes} are free.")
 
 
+class DiskFailed(ZlhError):
+    """The disk refuses what an install does."""
+
+    code, status, retryable = "disk_error", 500, True
+
+    def __init__(self, *, reason: str) -> None:
+        super().__init__(f"The install failed on the disk: {reason}.")
+
+
 class UnpackFailed(ZlhError):
     """The archive cannot be unpacked."""
 

@@ -8,11 +8,10 @@ and progress and the outcome go out as JSON lines, so that no argument and no va
 from __future__ import annotations
 
 import ctypes
+import errno
 import fcntl
 import hashlib
 import os
-import shutil
-import signal
 import sys
 import tempfile
 import time
@@ -24,8 +23,9 @@ from pathlib import Path
 import msgspec
 
 from zlh_agent.runtimes.current import point_current
-from zlh_agent.runtimes.download import download
-from zlh_agent.runtimes.errors import DiskFull, NotInCatalog
+from zlh_agent.runtimes.download import download, partial_path
+from zlh_agent.runtimes.errors import DiskFailed, DiskFull, NotInCatalog
+from zlh_agent.runtimes.lifeline import die_with
 from zlh_agent.runtimes.model import (
     FILES_NAME,
     RECORD_FORMAT,
@@ -38,13 +38,13 @@ from zlh_agent.runtimes.model import (
     ProgressLine,
 )
 from zlh_agent.runtimes.smoke import smoke_test
+from zlh_agent.runtimes.store import read_record, sweep_home
 from zlh_agent.runtimes.unpack import list_files, unpack
 from zlh_common.errors import ZlhError
 from zlh_common.runtime_choice import Choice, choose_runtime
 from zlh_common.schema.catalog import Catalog, CatalogProblem, Channel
 from zlh_common.signed_catalog import fetch_catalog
 
-PR_SET_PDEATHSIG = 1
 # Room that an install leaves to the customer and to the agent's own records.
 DISK_RESERVE_BYTES = 64 * 1024 * 1024
 SHOW_INTERVAL_S = 0.1
@@ -52,7 +52,7 @@ SHOW_INTERVAL_S = 0.1
 
 def main() -> None:
     """Carry out the order on standard input; exit 0 whenever the outcome was said."""
-    _die_with_parent()
+    die_with(os.getppid())
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=InstallOrder)
     try:
         with _only_one(Path(order.locks_dir), order.name):
@@ -69,20 +69,28 @@ def main() -> None:
             )
         )
     except OSError as error:
-        _say(FailedLine(code="disk_error", detail=f"The install failed on the disk: {error}.", retryable=True))
+        broken = DiskFailed(reason=str(error))
+        code = DiskFull.code if error.errno in {errno.ENOSPC, errno.EDQUOT} else broken.code
+        _say(FailedLine(code=code, detail=broken.detail, retryable=True))
 
 
 def install(order: InstallOrder) -> str:
     """Make sure that the ordered version is installed and current; return it."""
     home = Path(order.runtimes_dir) / order.name
     target = home / order.version
-    if not (target / RECORD_NAME).is_file():
+    # The lock is ours, so whatever is begun here was begun by a child that is gone.
+    sweep_home(home)
+    record = read_record(target)
+    if record is None:
         catalog = fetch_catalog(
             artifacts_url=order.artifacts_url,
             trusted_root=Path(order.trusted_root).read_bytes(),
             metadata_dir=Path(order.metadata_dir),
         )
         _install_tree(order, _choose(order, catalog), catalog, target)
+    else:
+        # Killed after the tree had its name: what it was made of is needed no more.
+        partial_path(Path(order.downloads_dir), record.sha256).unlink(missing_ok=True)
     point_current(home, order.version)
     return order.version
 
@@ -119,7 +127,7 @@ def _install_tree(order: InstallOrder, choice: Choice, catalog: Catalog, target:
         staging.rename(target)
         _sync_folder(target.parent)
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        sweep_home(target.parent)
     archive.unlink(missing_ok=True)
 
 
@@ -178,14 +186,6 @@ def _shower(stage: str) -> Callable[[int, int], None]:
 def _say(line: ChildLine) -> None:
     sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
     sys.stdout.buffer.flush()
-
-
-def _die_with_parent() -> None:
-    parent = os.getppid()
-    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    # The parent may have died before the call above took hold.
-    if os.getppid() != parent:
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _sync_file_system(path: Path) -> None:

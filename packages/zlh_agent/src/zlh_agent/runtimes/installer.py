@@ -8,11 +8,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import msgspec
+import structlog
 
 from zlh_agent.runtimes.errors import InstallInterrupted
 from zlh_agent.runtimes.model import ChildLine, FailedLine, InstalledLine, InstallOrder, ProgressLine
 from zlh_common.errors import ZlhError
 
+log = structlog.get_logger()
 # No install takes this long; a child that does is stuck where it does not notice.
 INSTALL_TIMEOUT_S = 3600
 MAX_LINE_BYTES = 64 * 1024
@@ -55,22 +57,25 @@ async def run_install(order: InstallOrder, *, on_progress: Callable[[Progress], 
         limit=MAX_LINE_BYTES,
         start_new_session=True,
     )
+    complaints = asyncio.create_task(_read_tail(child.stderr))
+    outcome: InstalledLine | FailedLine | None = None
     try:
-        async with asyncio.timeout(INSTALL_TIMEOUT_S), asyncio.TaskGroup() as group:
-            complaints = group.create_task(_read_tail(child.stderr))
+        async with asyncio.timeout(INSTALL_TIMEOUT_S):
             outcome = await _follow(child, order, on_progress)
-            code = await child.wait()
+            await child.wait()
+    except (TimeoutError, ValueError, KeyError, msgspec.MsgspecError) as error:
+        # It is stuck, or says what no child of ours says: either is a failed install, and no end of the agent.
+        log.warning("runtime.child_ended", name=order.name, version=order.version, error=repr(error))
     finally:
         if child.returncode is None:
             child.kill()
-            await child.wait()
+        code = await child.wait()
+        said = await complaints
     if isinstance(outcome, InstalledLine):
         return outcome.version
     if outcome is None:
-        silent = InstallInterrupted(exit_code=code, output=complaints.result())
-        outcome = FailedLine(
-            code=silent.code, detail=silent.detail, retryable=True, exit_code=code, output=complaints.result()
-        )
+        silent = InstallInterrupted(exit_code=code, output=said)
+        outcome = FailedLine(code=silent.code, detail=silent.detail, retryable=True, exit_code=code, output=said)
     raise InstallFailed(outcome)
 
 

@@ -50,9 +50,9 @@ class RuntimeService:
         """Return what the status says."""
         return tuple(entry.record.report(default=entry.is_current) for entry in self._installed)
 
-    def installed_versions(self) -> set[tuple[str, str]]:
-        """Return (name, version) of every install."""
-        return {(entry.record.name, entry.record.version) for entry in self._installed}
+    def versions_in_use(self) -> set[tuple[str, str]]:
+        """Return (name, version) of every install that `current` leads to."""
+        return {(entry.record.name, entry.record.version) for entry in self._installed if entry.is_current}
 
     def find(self, name: str, version: str) -> InstalledRuntime | None:
         """Return one install, or None."""

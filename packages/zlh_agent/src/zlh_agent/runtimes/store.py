@@ -41,25 +41,36 @@ class RuntimeStore:
             for tree in sorted(home.iterdir()):
                 if tree.is_symlink() or tree.name.startswith("."):
                     continue
-                record = self._read(tree)
-                if record is not None:
+                record = read_record(tree)
+                if record is None:
+                    log.warning("runtime.unreadable", path=str(tree))
+                else:
                     found.append(Installed(record, tree, tree.name == current))
         return found
 
     def sweep(self) -> None:
         """Delete what installs that were killed have left."""
-        for leftover in self._folder.glob("*/.staging-*"):
-            log.info("runtime.leftover_deleted", path=str(leftover))
-            shutil.rmtree(leftover, ignore_errors=True)
+        for home in self._folder.glob("*"):
+            for leftover in sweep_home(home):
+                log.info("runtime.leftover_deleted", path=str(leftover))
 
-    def _read(self, tree: Path) -> InstallRecord | None:
-        try:
-            record = msgspec.json.decode((tree / RECORD_NAME).read_bytes(), type=InstallRecord)
-        except (OSError, msgspec.MsgspecError) as error:
-            log.warning("runtime.unreadable", path=str(tree), error=str(error))
-            return None
-        fits = record.format == RECORD_FORMAT and (record.name, record.version) == (tree.parent.name, tree.name)
-        return record if fits else None
+
+def read_record(tree: Path) -> InstallRecord | None:
+    """Return the record of an installed tree, or None where the tree is no install. Logs nothing: a child asks too."""
+    try:
+        record = msgspec.json.decode((tree / RECORD_NAME).read_bytes(), type=InstallRecord)
+    except (OSError, msgspec.MsgspecError):
+        return None
+    fits = record.format == RECORD_FORMAT and (record.name, record.version) == (tree.parent.name, tree.name)
+    return record if fits else None
+
+
+def sweep_home(home: Path) -> list[Path]:
+    """Delete what killed installs of one runtime have left, and return it; nobody may be installing it meanwhile."""
+    leftovers = list(home.glob(".staging-*"))
+    for leftover in leftovers:
+        shutil.rmtree(leftover, ignore_errors=True)
+    return leftovers
 
 
 def find_changed(tree: Path) -> list[str]:

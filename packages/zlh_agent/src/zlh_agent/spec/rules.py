@@ -25,9 +25,13 @@ def decide_spec(held: AgentSpec, sent: AgentSpec) -> Verdict:
     return Verdict.KEEP if sent == held else Verdict.TAKE
 
 
-def missing_runtimes(spec: AgentSpec, installed: Collection[tuple[str, str]]) -> Sequence[WantedRuntime]:
-    """Return what is wanted and not there, in the order of the spec. What is there and not wanted stays."""
-    return [runtime for runtime in spec.runtimes if (runtime.name, runtime.version) not in installed]
+def missing_runtimes(spec: AgentSpec, in_use: Collection[tuple[str, str]]) -> Sequence[WantedRuntime]:
+    """Return what is wanted and not in use, in the order of the spec. What is there and not wanted stays.
+
+    A version that lies on the disk unused is missing too: the spec has gone back to it, or its install was killed
+    right before it took it into use.
+    """
+    return [runtime for runtime in spec.runtimes if (runtime.name, runtime.version) not in in_use]
 
 
 def step_name(runtime: WantedRuntime) -> str:

@@ -56,6 +56,7 @@ class SpecService:
         self._steps: dict[str, Step] = {}
         self._unknown_fields: tuple[str, ...] = ()
         self._changed = asyncio.Event()
+        self._accepting = asyncio.Lock()
 
     def view(self) -> SpecView:
         """Return how far the spec is."""
@@ -66,17 +67,18 @@ class SpecService:
         self._begin(await asyncio.to_thread(self._store.load))
 
     async def accept(self, sent: AgentSpec, *, unknown_fields: tuple[str, ...]) -> None:
-        """Hold `sent` from now on; raise SpecGenerationStale."""
-        match decide_spec(self._spec, sent):
-            case Verdict.STALE:
-                raise SpecGenerationStale(sent=sent.generation, held=self._spec.generation)
-            case Verdict.TAKE:
-                await asyncio.to_thread(self._store.save, sent)
-                log.info("spec.accepted", generation=sent.generation, runtimes=len(sent.runtimes))
-                self._begin(sent)
-            case Verdict.KEEP:
-                pass
-        self._unknown_fields = unknown_fields
+        """Hold `sent` from now on; raise SpecGenerationStale. One after the other, or an old one could overtake."""
+        async with self._accepting:
+            match decide_spec(self._spec, sent):
+                case Verdict.STALE:
+                    raise SpecGenerationStale(sent=sent.generation, held=self._spec.generation)
+                case Verdict.TAKE:
+                    await asyncio.to_thread(self._store.save, sent)
+                    log.info("spec.accepted", generation=sent.generation, runtimes=len(sent.runtimes))
+                    self._begin(sent)
+                case Verdict.KEEP:
+                    pass
+            self._unknown_fields = unknown_fields
         self._on_change()
 
     async def run(self) -> None:
@@ -104,31 +106,25 @@ class SpecService:
 
     def _first_step(self, runtime: WantedRuntime) -> Step:
         installed = self._runtimes.find(runtime.name, runtime.version)
-        if installed is None:
+        if installed is None or not installed.default:
             return Step(name=step_name(runtime), state=StepState.PENDING)
         return Step(name=step_name(runtime), state=StepState.DONE, finished_at=installed.installed_at, progress=1.0)
 
     async def _reconcile(self, spec: AgentSpec) -> bool:
         """Install what is missing, one after the other; tell whether something failed that may pass by itself."""
         may_pass = False
-        for runtime in missing_runtimes(spec, self._runtimes.installed_versions()):
+        for runtime in missing_runtimes(spec, self._runtimes.versions_in_use()):
             name = step_name(runtime)
             started_at = self._clock.now()
             self._show(Step(name=name, state=StepState.RUNNING, started_at=started_at, progress=0.0))
+            failure: InstallFailed | None = None
             try:
                 await self._runtimes.install(runtime, on_progress=self._progress_of(name))
-                self._finish(name, StepState.DONE, started_at, progress=1.0)
             except InstallFailed as error:
-                may_pass = may_pass or error.may_pass
-                self._finish(
-                    name,
-                    StepState.FAILED,
-                    started_at,
-                    code=error.reason_code,
-                    message=error.detail,
-                    exit_code=error.exit_code,
-                    output=error.output,
-                )
+                failure, may_pass = error, may_pass or error.may_pass
+            # A newer spec may have a step of the same name that wants another version: this is not its end.
+            if runtime in self._spec.runtimes:
+                self._finish(name, started_at, failure)
             if spec is not self._spec:
                 return False
         return may_pass
@@ -141,31 +137,19 @@ class SpecService:
 
         return show
 
-    def _finish(
-        self,
-        name: str,
-        state: StepState,
-        started_at: datetime,
-        *,
-        progress: float | None = None,
-        code: str | None = None,
-        message: str | None = None,
-        exit_code: int | None = None,
-        output: str | None = None,
-    ) -> None:
-        self._show(
-            Step(
-                name=name,
-                state=state,
-                started_at=started_at,
-                finished_at=self._clock.now(),
-                progress=progress,
-                code=code,
-                message=message,
-                exit_code=exit_code,
-                output=output,
+    def _finish(self, name: str, started_at: datetime, failure: InstallFailed | None) -> None:
+        step = Step(name=name, state=StepState.DONE, started_at=started_at, finished_at=self._clock.now(), progress=1.0)
+        if failure is not None:
+            step = msgspec.structs.replace(
+                step,
+                state=StepState.FAILED,
+                progress=None,
+                code=failure.reason_code,
+                message=failure.detail,
+                exit_code=failure.exit_code,
+                output=failure.output,
             )
-        )
+        self._show(step)
 
     def _show(self, step: Step) -> None:
         if step.name in self._steps:

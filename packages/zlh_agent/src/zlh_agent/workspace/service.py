@@ -8,12 +8,15 @@ import pwd
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+import structlog
+
 from zlh_agent.console.shim_wire import Launch
 from zlh_agent.paths import ContainerPaths
 from zlh_agent.workspace.login_environment import Account, choose_shell, derive_environment
 from zlh_agent.workspace.profile import ensure_profile, environment_file
 from zlh_common.errors import ZlhError
 
+log = structlog.get_logger()
 UMASK = 0o022
 
 
@@ -46,8 +49,12 @@ class WorkspaceService:
         self._runtime_variables = runtime_variables
 
     async def refresh(self) -> None:
-        """Bring the home folder up to what is installed."""
-        await asyncio.to_thread(self._refresh)
+        """Bring the home folder up to what is installed; a home that the customer has spoilt never stops the agent."""
+        try:
+            await asyncio.to_thread(self._refresh)
+        except (OSError, RuntimeError, ValueError) as error:
+            # A RuntimeError is a link to itself, a ValueError a variable whose name is none.
+            log.warning("workspace.not_refreshed", home=str(self._paths.home), error=str(error))
 
     def launch(self) -> Launch:
         """Return what a new shell is; raise TerminalUserUnknown."""
