@@ -35,7 +35,8 @@ def own_temp_folder() -> Path:
     return folder
 
 
-# Parts of command lines of servers that a whole session shares; they and what they start are no leak.
+# What the command line or the environment of servers that a whole session shares holds; they and what they start are
+# no leak.
 long_lived: set[str] = set()
 
 
@@ -103,7 +104,13 @@ def _processes() -> Iterator[tuple[int, float]]:
 
 def _is_long_lived(process: psutil.Process) -> bool:
     line = [process, *process.parents()]
-    return bool(long_lived) and any(mark in " ".join(member.cmdline()) for member in line for mark in long_lived)
+    return bool(long_lived) and any(mark in text for member in line for text in _texts(member) for mark in long_lived)
+
+
+def _texts(process: psutil.Process) -> Iterator[str]:
+    with contextlib.suppress(psutil.Error):
+        yield " ".join(process.cmdline())
+        yield from process.environ().values()
 
 
 def _descriptors() -> Iterator[tuple[str, str]]:

@@ -80,11 +80,12 @@ async def test_client_refuses_a_catalog_of_other_keys(
     stranger.add_recipe("6.6.6")
     await asyncio.to_thread(stranger.build)
     await asyncio.to_thread(stranger.publish)
+    strange_root = await asyncio.to_thread(read_trusted_root, stranger.keys)
     with pytest.raises(CatalogUntrusted):
         await asyncio.to_thread(
             fetch_catalog,
             artifacts_url=server.url,
-            trusted_root=read_trusted_root(stranger.keys),
+            trusted_root=strange_root,
             metadata_dir=tmp_path / "client",
         )
 
