@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import pytest
 from fakes.artifact_origin import ArtifactOrigin, Fault
 from fakes.runtime_shop import noise
 from zlh_agent.runtimes import download as downloading
-from zlh_agent.runtimes.download import TRIES, download, partial_path
+from zlh_agent.runtimes.download import KEEP_PART_S, TRIES, download, partial_path, sweep_partials
 from zlh_agent.runtimes.errors import ArtifactHashMismatch, ArtifactSizeMismatch, ArtifactUnavailable
 from zlh_common.schema.catalog import Artifact
 
@@ -229,3 +230,14 @@ async def test_progress_grows_to_the_whole(origin: ArtifactOrigin, folder: Path,
     assert shown == sorted(shown)
     assert shown[0][0] > 1000
     assert shown[-1] == (300_000, 300_000)
+
+
+def test_parts_that_nobody_goes_on_with_are_deleted(tmp_path: Path) -> None:
+    """A part that still grows, or may be taken up again soon, stays."""
+    now = 1_800_000_000.0
+    for name, age_s in (("a" * 64, KEEP_PART_S + 1), ("b" * 64, KEEP_PART_S - 1), ("c" * 64, 0)):
+        partial_path(tmp_path, name).touch()
+        os.utime(partial_path(tmp_path, name), (now - age_s, now - age_s))
+    sweep_partials(tmp_path, now=now)
+    assert sorted(path.name[0] for path in tmp_path.iterdir()) == ["b", "c"]
+    sweep_partials(tmp_path / "never-made", now=now)

@@ -63,3 +63,9 @@ def test_retries_slow_down_to_a_minute() -> None:
 def test_a_step_is_named_after_its_runtime() -> None:
     """A script can find the step by what it has asked for."""
     assert step_name(WantedRuntime(name="node", version="24.19.0")) == "install-node"
+
+
+def test_two_versions_of_one_runtime_are_refused() -> None:
+    """Only one can be the current one; the agent would take turns for ever."""
+    with pytest.raises(ValueError, match="more than one version of a"):
+        spec(1, ("a", "1"), ("b", "1"), ("a", "2"))

@@ -9,6 +9,7 @@ import hashlib
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import urllib3
@@ -24,6 +25,8 @@ STALL_TIMEOUT_S = 20
 # A body must bring this much on average once it has had the grace time, or it would hold the install for days.
 MIN_BYTES_PER_S, RATE_GRACE_S = 16 * 1024, 30
 MAX_RETRY_AFTER_S = 20
+# A part that nobody has added to for this long belongs to an install that nobody wants any more.
+KEEP_PART_S = 24 * 3600
 
 Show = Callable[[int, int], None]
 
@@ -31,6 +34,14 @@ Show = Callable[[int, int], None]
 def partial_path(folder: Path, sha256: str) -> Path:
     """Return where the bytes of the archive with this hash are collected."""
     return folder / f"{sha256}.partial"
+
+
+def sweep_partials(folder: Path, *, now: float) -> None:
+    """Delete the parts that nobody goes on with; `now` is the time of day in seconds."""
+    for part in folder.glob("*.partial"):
+        with suppress(FileNotFoundError):
+            if now - part.stat().st_mtime > KEEP_PART_S:
+                part.unlink()
 
 
 def download(artifact: Artifact, *, artifacts_url: str, folder: Path, show: Show) -> Path:

@@ -23,7 +23,7 @@ from pathlib import Path
 import msgspec
 
 from zlh_agent.runtimes.current import point_current
-from zlh_agent.runtimes.download import download, partial_path
+from zlh_agent.runtimes.download import download, partial_path, sweep_partials
 from zlh_agent.runtimes.errors import DiskFailed, DiskFull, NotInCatalog
 from zlh_agent.runtimes.lifeline import die_with
 from zlh_agent.runtimes.model import (
@@ -80,6 +80,7 @@ def install(order: InstallOrder) -> str:
     target = home / order.version
     # The lock is ours, so whatever is begun here was begun by a child that is gone.
     sweep_home(home)
+    sweep_partials(Path(order.downloads_dir), now=time.time())
     record = read_record(target)
     if record is None:
         catalog = fetch_catalog(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 import subprocess
+import time
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,6 +15,8 @@ from zlh_agent.runtimes.lifeline import tied_to_us
 from zlh_common.schema.catalog import CatalogVersion
 
 TIMEOUT_S = 30
+# So much of the end of what the program prints is kept, however much that is.
+TAIL_BYTES = 4096
 
 
 def smoke_test(tree: Path, version: CatalogVersion) -> None:
@@ -22,30 +26,26 @@ def smoke_test(tree: Path, version: CatalogVersion) -> None:
     command = " ".join(version.smoke_test)
     variables = {name: value.replace("{root}", str(tree)) for name, value in version.environment.items()}
     try:
-        done = _run(
+        code, output = _run(
             [str(tree / version.smoke_test[0]), *version.smoke_test[1:]],
             tree,
             {"PATH": "/usr/bin:/bin", "HOME": "/nonexistent", "LC_ALL": "C.UTF-8", **variables},
         )
-    except subprocess.TimeoutExpired as exc:
-        raise SmokeTestFailed(
-            command=command, reason=f"did not end within {TIMEOUT_S} s", exit_code=None, output=_text(exc.stdout)
-        ) from exc
     except OSError as exc:
         raise SmokeTestFailed(command=command, reason=f"cannot be started ({exc})", exit_code=None, output="") from exc
-    output = _text(done.stdout)
-    if done.returncode != 0:
-        raise SmokeTestFailed(
-            command=command, reason=f"ended with {done.returncode}", exit_code=done.returncode, output=output
-        )
+    if code != 0:
+        reason = f"did not end within {TIMEOUT_S} s" if code is None else f"ended with {code}"
+        raise SmokeTestFailed(command=command, reason=reason, exit_code=code, output=output)
     if version.smoke_expect not in output:
         raise SmokeTestFailed(
             command=command, reason=f"did not print {version.smoke_expect!r}", exit_code=0, output=output
         )
 
 
-def _run(argv: list[str], folder: Path, environment: dict[str, str]) -> subprocess.CompletedProcess[bytes]:
-    """Run a program for a while; whatever it has started ends with it."""
+def _run(argv: list[str], folder: Path, environment: dict[str, str]) -> tuple[int | None, str]:
+    """Run a program; return its exit code, or None after too long, and its last words. What it has started ends too."""
+    deadline = time.monotonic() + TIMEOUT_S
+    said = b""
     with subprocess.Popen(
         argv,
         cwd=folder,
@@ -56,13 +56,26 @@ def _run(argv: list[str], folder: Path, environment: dict[str, str]) -> subproce
         process_group=0,
         preexec_fn=tied_to_us(),  # noqa: PLW1509 - the install child has no threads
     ) as process:
+        assert process.stdout is not None
+        code: int | None = None
         try:
-            output, _ = process.communicate(timeout=TIMEOUT_S)
+            while block := _read(process.stdout.fileno(), deadline):
+                said = (said + block)[-TAIL_BYTES:]
+            code = process.wait(_left(deadline))
+        except (TimeoutError, subprocess.TimeoutExpired):
+            pass
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-    return subprocess.CompletedProcess(argv, process.returncode, output)
+    return code, said.decode("utf-8", "replace")
 
 
-def _text(output: bytes | None) -> str:
-    return (output or b"")[-4096:].decode("utf-8", "replace")
+def _read(descriptor: int, deadline: float) -> bytes:
+    readable, _, _ = select.select([descriptor], [], [], _left(deadline))
+    if not readable:
+        raise TimeoutError
+    return os.read(descriptor, 64 * 1024)
+
+
+def _left(deadline: float) -> float:
+    return max(0.0, deadline - time.monotonic())

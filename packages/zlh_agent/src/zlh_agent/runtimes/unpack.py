@@ -60,7 +60,11 @@ def unpack(archive: Path, target: Path, *, unpacked_size: int, show: Callable[[i
         except BaseException:
             tar.kill()
             raise
-        code = tar.wait(TAR_TIMEOUT_S)
+        try:
+            code = tar.wait(TAR_TIMEOUT_S)
+        except subprocess.TimeoutExpired as exc:
+            tar.kill()
+            raise UnpackFailed(reason=f"tar did not end within {TAR_TIMEOUT_S} s") from exc
         said.seek(max(0, said.seek(0, os.SEEK_END) - COMPLAINT_BYTES))
         complaints = said.read().decode("utf-8", "replace")
     if code != 0:

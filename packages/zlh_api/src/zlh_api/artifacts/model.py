@@ -13,21 +13,21 @@ from zlh_common.schema.spec import RuntimeName, RuntimeVersion
 
 # A path below a tree: relative, no empty, hidden-by-dots or parent part.
 TreePath = Annotated[str, Meta(min_length=1, max_length=1024, pattern=r"^(?!.*(^|/)\.{0,2}(/|$))[^\\\x00]+$")]
-Platform = Annotated[str, Meta(pattern=r"^linux-[a-z0-9_]{1,32}$")]
+Platform = Annotated[str, Meta(pattern=r"^linux-[a-z0-9_]{1,32}$(?!\n)")]
 
 
 class WheelFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The wheel of one platform: its tag for pip, and the SHA-256 that its index publishes."""
 
-    tag: Annotated[str, Meta(pattern=r"^[a-z0-9_]+$")]
+    tag: Annotated[str, Meta(pattern=r"^[a-z0-9_]+$(?!\n)")]
     sha256: Sha256
 
 
 class WheelSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where the files come from; the index is the one that pip is configured for, never named here."""
 
-    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")]
-    version: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+!_-]*$")]
+    name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$(?!\n)")]
+    version: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+!_-]*$(?!\n)")]
     platforms: dict[Platform, WheelFile]
 
     @property

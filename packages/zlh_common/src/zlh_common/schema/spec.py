@@ -16,7 +16,7 @@ RuntimeVersion = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[0-
 
 
 class WantedRuntime(Report):
-    """A toolchain version that must be installed; `version` is exact, and one version per name is the default."""
+    """A toolchain version that must be installed; `version` is exact."""
 
     name: RuntimeName
     version: RuntimeVersion
@@ -25,8 +25,15 @@ class WantedRuntime(Report):
 class AgentSpec(Report):
     """What one agent must make true. A lower generation than the one it holds is refused."""
 
-    generation: int
+    # As many as every reader of JSON and the database can hold.
+    generation: Annotated[int, Meta(ge=0, le=2**63 - 1)]
     runtimes: tuple[WantedRuntime, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse two versions of one runtime: only one can be the current one."""
+        names = [runtime.name for runtime in self.runtimes]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"more than one version of {', '.join(twice)}")
 
 
 class CreateContainer(Request):
