@@ -354,6 +354,10 @@ async def test_a_containers_host_answers_for_itself_alone(client: Client) -> Non
     host = {"Host": f"dev-{vmid}.localhost:8080"}
     assert await (await client.get("/.zlh/ready", headers=host)).json() == {"vmid": vmid}
     assert "is here" in await (await client.get("/.zlh/home", headers=host)).text()
+    for same in (f"DEV-{vmid}.LocalHost", f"dev-{vmid}.localhost.:80"):
+        assert await (await client.get("/.zlh/ready", headers={"Host": same})).json() == {"vmid": vmid}
+    for portal in ("/.zlh/", "/.zlh/x", "/"):
+        await problem(await client.get(portal, headers=host), 404, "not_found")
     await problem(await client.get("/api/version", headers=host), 404, "not_found")
     for other in (f"dev-{vmid}.example.org", "dev-999999.localhost", "portal.localhost"):
         await problem(await client.get("/.zlh/ready", headers={"Host": other}), 404, "not_found")

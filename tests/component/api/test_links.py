@@ -25,13 +25,13 @@ class _Socket:
     """Says what it was given, then keeps silent or closes."""
 
     def __init__(self, frames: list[bytes], *, closes: bool) -> None:
-        self._frames = frames
+        self.frames = frames
         self._closes = closes
 
     async def recv(self) -> bytes:
         """Return the next frame."""
-        if self._frames:
-            return self._frames.pop(0)
+        if self.frames:
+            return self.frames.pop(0)
         if self._closes:
             raise ConnectionClosedOK(None, None)
         await asyncio.Event().wait()
@@ -43,6 +43,7 @@ class TalkingAgents(FakeAgents):
 
     dials = 0
     closes = False
+    breaks = False
 
     def say(self, *frames: bytes) -> None:
         """Let every dial from now on hear these frames."""
@@ -54,7 +55,10 @@ class TalkingAgents(FakeAgents):
     ) -> AsyncIterator[Any]:
         """Open the next stream."""
         self.dials += 1
-        yield _Socket(list(self.frames), closes=self.closes)
+        if self.breaks:
+            raise RecursionError("nobody has foreseen this")
+        self.socket = _Socket(list(self.frames), closes=self.closes)
+        yield self.socket
 
 
 @pytest.fixture
@@ -123,6 +127,32 @@ async def test_nonsense_of_one_agent_is_its_own_affair(world: World, agents: Tal
         assert (await world.fetch("select connection from containers"))[0]["connection"] != "online"
         agents.say(good)
         await world.wait_until("select connection = 'online' from containers")
+
+
+async def test_what_nobody_has_foreseen_stays_with_its_container(world: World, agents: TalkingAgents) -> None:
+    """The links of everybody else are held, and this one is tried ever more slowly."""
+    agents.breaks = True
+    agents.say(encode(AgentEvent(status=agents.report(await add_running(world)))))
+    async with links(world, agents) as task:
+        await world.wait_until("select connection = 'connecting' from containers")
+        await asyncio.sleep(0.3)
+        assert not task.done()
+        assert 1 <= agents.dials < 6
+        agents.breaks = False
+        await world.wait_until("select connection = 'online' from containers")
+
+
+@pytest.mark.parametrize(("padding", "most"), [(0, 25), (200_000, 4)])
+async def test_an_agent_that_floods_waits_at_its_own_end(
+    world: World, agents: TalkingAgents, padding: int, most: int
+) -> None:
+    """A second of reports costs the API and the database no more than a few, the fewer the longer they are."""
+    report = encode(AgentEvent(status=agents.report(await add_running(world)))) + b" " * padding
+    agents.say(*[report] * 10_000)
+    async with links(world, agents):
+        await world.wait_until("select connection = 'online' from containers")
+        await asyncio.sleep(1)
+        assert 10_000 - len(agents.socket.frames) <= most
 
 
 async def test_a_link_that_ends_is_dialled_again(world: World, agents: TalkingAgents) -> None:

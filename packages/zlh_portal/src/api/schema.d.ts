@@ -1168,6 +1168,7 @@ export interface operations {
             query?: {
                 from?: number;
                 limit?: number;
+                q?: string;
             };
             header?: never;
             path: {

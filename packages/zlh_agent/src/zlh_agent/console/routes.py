@@ -8,18 +8,27 @@ import contextlib
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from zlh_agent.console.errors import OffsetInvalid, SubprotocolRequired
-from zlh_agent.console.rules import MAX_OFFSET, parse_from, parse_number
+from zlh_agent.console.rules import parse_from, parse_number
 from zlh_agent.console.service import TerminalService
 from zlh_agent.console.terminal import CLOSED, Ended, Viewer
 from zlh_common.errors import InvalidBody
-from zlh_common.schema.console_wire import MAX_INPUT_BYTES, SUBPROTOCOL, parse_client_message, render_message
+from zlh_common.schema.console_wire import (
+    MAX_INPUT_BYTES,
+    MAX_OFFSET,
+    SUBPROTOCOL,
+    parse_client_message,
+    render_message,
+)
 from zlh_common.schema.structs import decode, encode
-from zlh_common.schema.terminal import OpenTerminal, TerminalOpened
+from zlh_common.schema.terminal import (
+    DEFAULT_HISTORY_BYTES,
+    MAX_HISTORY_BYTES,
+    MAX_NEEDLE_BYTES,
+    OpenTerminal,
+    TerminalOpened,
+)
 
 MAX_OPEN_BODY_BYTES = 4096
-DEFAULT_HISTORY_BYTES = 64 * 1024
-MAX_HISTORY_BYTES = 1024 * 1024
-MAX_NEEDLE_BYTES = 256
 MAX_TEXT_CHARS = 4096
 # A client that does not answer a ping within half of this is gone.
 HEARTBEAT_S = 30.0

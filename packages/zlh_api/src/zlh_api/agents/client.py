@@ -11,17 +11,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Self, TypeVar
 from urllib.parse import urlencode
 
 import aiohttp
-import msgspec
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
 from websockets.typing import Subprotocol
 
 from zlh_common.errors import InvalidBody, ZlhError
 from zlh_common.names import OwnerMark, agent_name
+from zlh_common.schema.problem import Problem
 from zlh_common.schema.spec import AgentSpec
 from zlh_common.schema.status import AgentStatus
 from zlh_common.schema.structs import decode, encode
@@ -30,8 +30,8 @@ T = TypeVar("T")
 CALL_TIMEOUT_S = 10
 OPEN_TIMEOUT_S = 10
 MAX_ANSWER_BYTES = 1024 * 1024
-# A binary console frame is at most 64 KiB of output and its offset; history replay uses the same frames.
-MAX_FRAME_BYTES = 1024 * 1024
+# A frame of a console is at most 128 KiB of output and its offset, and a report is shorter than that.
+MAX_FRAME_BYTES = 256 * 1024
 
 
 class AgentUnreachable(ZlhError):
@@ -124,7 +124,7 @@ class AgentClient:
             raise AgentUnreachable(str(exc) or type(exc).__name__) from exc
         if len(answer) > MAX_ANSWER_BYTES:
             raise AgentNonsense(f"it has more than {MAX_ANSWER_BYTES} bytes")
-        if status >= 300:
+        if not 200 <= status < 300:
             raise _refusal(status, answer)
         return answer
 
@@ -135,7 +135,7 @@ class AgentClient:
         """Open a WebSocket; raise AgentUnreachable or AgentRefused where the agent does not take it."""
         url = f"wss://{agent.host}:{agent.port}{path}{'?' + urlencode(query) if query else ''}"
         try:
-            socket = await connect(
+            socket = await _ConnectDirectly(
                 url,
                 ssl=self._context,
                 server_hostname=agent.name,
@@ -168,6 +168,14 @@ def decode_report(raw: bytes | str, shape: type[T]) -> T:
         raise AgentNonsense(exc.detail) from exc
 
 
+class _ConnectDirectly(connect):
+    """Opens a WebSocket where it was told to, and nowhere else: a redirect is an answer like any other refusal."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        """Return the error as it is."""
+        return exc
+
+
 def _raise(exc: Exception) -> Exception:
     return exc
 
@@ -176,7 +184,7 @@ def _refusal(status: int, body: bytes) -> ZlhError:
     if 300 <= status < 400:
         return AgentNonsense(f"it redirects ({status}), which agents have no reason to do")
     try:
-        problem: Any = msgspec.json.decode(body[:MAX_ANSWER_BYTES])
-        return AgentRefused(status=status, agent_code=str(problem["code"])[:64], detail=str(problem["detail"])[:1000])
-    except (msgspec.DecodeError, KeyError, TypeError):
+        problem = decode_report(body[:MAX_ANSWER_BYTES], Problem)
+    except AgentNonsense:
         return AgentNonsense(f"status {status} without a reason")
+    return AgentRefused(status=status, agent_code=problem.code[:64], detail=problem.detail[:1000])

@@ -16,9 +16,12 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from zlh_api.agents.client import AgentAddress, AgentClient, AgentRefused
+from zlh_api.web.query import whole_number
 from zlh_common.errors import NotFound, ZlhError
 from zlh_common.schema.console_wire import (
+    LIVE_ONLY,
     MAX_INPUT_BYTES,
+    MAX_OFFSET,
     OFFSET_BYTES,
     SUBPROTOCOL,
     parse_client_message,
@@ -53,7 +56,8 @@ class ConsoleProxy:
         offered = request.headers.get("Sec-WebSocket-Protocol", "").split(",")
         if SUBPROTOCOL not in {name.strip() for name in offered}:
             raise SubprotocolMissing
-        query = {"from": request.query["from"]} if "from" in request.query else None
+        start = whole_number(request, "from", low=LIVE_ONLY, high=MAX_OFFSET)
+        query = None if start is None else {"from": str(start)}
         try:
             async with self._client.open_socket(
                 agent, f"/terminals/{terminal}", query=query, subprotocol=SUBPROTOCOL

@@ -20,11 +20,10 @@ from zlh_api.agents.client import (
     AgentAddress,
     AgentClient,
     AgentNonsense,
-    AgentRefused,
-    AgentUnreachable,
     decode_report,
 )
 from zlh_api.database.pool import Database, DatabaseUnavailable
+from zlh_common.errors import ZlhError
 from zlh_common.names import OwnerMark, Vmid
 from zlh_common.schema.status import AgentEvent, AgentStatus
 from zlh_common.schema.structs import encode
@@ -37,6 +36,8 @@ CLAIM_LIMIT = 200
 REDIAL_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 # An agent reports each 30 s even if nothing changes; one that misses two is not there.
 SILENCE_S = 75
+# How fast the reports of one agent are taken: a container that floods waits at its own end of the stream.
+MIN_PAUSE_S, MAX_BYTES_PER_S = 0.05, 256 * 1024
 
 _CLAIM = f"""
 update containers set link_holder = $1, link_until = now() + interval '{LEASE_S} seconds', link_fence = link_fence + 1
@@ -140,10 +141,10 @@ class AgentLinks:
                 try:
                     await self._follow(link)
                     failures = 0
-                except (AgentUnreachable, AgentRefused, AgentNonsense) as error:
-                    await self._note_offline(link, "connecting" if failures < len(REDIAL_S) else "offline")
-                    if failures in {0, len(REDIAL_S)}:
-                        log.info("agent.link_failed", vmid=link.vmid, code=error.code, error=error.detail)
+                except DatabaseUnavailable:
+                    raise
+                except Exception as error:  # noqa: BLE001 - whatever a stranger makes of us stays with his container
+                    await self._note_failure(link, error, failures)
                     failures += 1
                 await asyncio.sleep(REDIAL_S[min(failures, len(REDIAL_S) - 1)])
         except DatabaseUnavailable:
@@ -166,6 +167,7 @@ class AgentLinks:
                         raise AgentNonsense("it speaks for another container")
                     await self._save(link, report, last)
                     last = report
+                    await asyncio.sleep(max(MIN_PAUSE_S, len(raw) / MAX_BYTES_PER_S))
             except (WebSocketException, TimeoutError, OSError) as exc:
                 log.info("agent.offline", vmid=link.vmid, error=str(exc) or type(exc).__name__)
                 await self._note_offline(link, "offline")
@@ -180,6 +182,15 @@ class AgentLinks:
         except asyncpg.DataError as exc:
             # JSON may hold a NUL character and jsonb may not; a stranger's report must not end all links.
             raise AgentNonsense("its report holds what no text may hold") from exc
+
+    async def _note_failure(self, link: _Link, error: Exception, failures: int) -> None:
+        await self._note_offline(link, "connecting" if failures < len(REDIAL_S) else "offline")
+        if failures not in {0, len(REDIAL_S)}:
+            return
+        if isinstance(error, ZlhError):
+            log.info("agent.link_failed", vmid=link.vmid, code=error.code, error=error.detail)
+        else:
+            log.error("agent.link_broke", vmid=link.vmid, exc_info=error)
 
     async def _note_offline(self, link: _Link, how: str) -> None:
         async with self._database.connection() as connection:

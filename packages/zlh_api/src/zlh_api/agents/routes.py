@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable
+from urllib.parse import urlencode
 
 from aiohttp import web
 
@@ -11,10 +12,20 @@ from zlh_api.agents.client import AgentAddress, AgentClient, AgentRefused, Agent
 from zlh_api.agents.console import ConsoleProxy
 from zlh_api.containers.model import Container, Guest
 from zlh_api.web.endpoint import Call, Endpoint, Policy
+from zlh_api.web.query import short_text, whole_number
 from zlh_common.errors import NotFound
+from zlh_common.schema.console_wire import MAX_OFFSET
 from zlh_common.schema.lists import Items
 from zlh_common.schema.structs import encode
-from zlh_common.schema.terminal import MAIN_TERMINAL, ConsoleHistory, OpenTerminal, Terminal, TerminalOpened
+from zlh_common.schema.terminal import (
+    MAIN_TERMINAL,
+    MAX_HISTORY_BYTES,
+    MAX_NEEDLE_BYTES,
+    ConsoleHistory,
+    OpenTerminal,
+    Terminal,
+    TerminalOpened,
+)
 
 ONE = "/api/containers/{vmid}"
 # What an agent may call a terminal; anything else never becomes part of a URL.
@@ -43,14 +54,19 @@ def endpoints(client: AgentClient, proxy: ConsoleProxy, *, agent_port: int) -> l
         await _found(client.call(_agent(call.container, agent_port), "DELETE", f"/terminals/{_terminal(call)}"))
 
     async def history(call: Call) -> ConsoleHistory:
-        query = f"?{call.request.query_string}" if call.request.query_string else ""
-        path = f"/terminals/{MAIN_TERMINAL}/history{query}"
+        asked = {
+            "from": whole_number(call.request, "from", low=0, high=MAX_OFFSET),
+            "limit": whole_number(call.request, "limit", low=0, high=MAX_HISTORY_BYTES),
+            "q": short_text(call.request, "q", max_bytes=MAX_NEEDLE_BYTES) or None,
+        }
+        query = urlencode({name: value for name, value in asked.items() if value is not None})
+        path = f"/terminals/{MAIN_TERMINAL}/history?{query}"
         return decode_report(await _found(client.call(_agent(call.container, agent_port), "GET", path)), ConsoleHistory)
 
     change = Policy.CHANGE_CONTAINER
     return [
         Endpoint(
-            "GET", f"{ONE}/console", change, console, "The console (WebSocket)", is_websocket=True, query=("from",)
+            "GET", f"{ONE}/console", change, console, "The console (WebSocket)", is_websocket=True, query={"from": int}
         ),
         Endpoint(
             "GET",
@@ -59,7 +75,7 @@ def endpoints(client: AgentClient, proxy: ConsoleProxy, *, agent_port: int) -> l
             history,
             "Console output from disk",
             response=ConsoleHistory,
-            query=("from", "limit"),
+            query={"from": int, "limit": int, "q": str},
         ),
         Endpoint("GET", f"{ONE}/terminals", change, terminals, "List terminals", response=Items[Terminal]),
         Endpoint(
@@ -72,7 +88,7 @@ def endpoints(client: AgentClient, proxy: ConsoleProxy, *, agent_port: int) -> l
             attach,
             "Attach to a terminal (WebSocket)",
             is_websocket=True,
-            query=("from",),
+            query={"from": int},
         ),
         Endpoint("DELETE", f"{ONE}/terminals/{{terminal}}", change, close_terminal, "End a terminal", status=204),
     ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from typing import Any
 
 import msgspec
@@ -13,7 +12,7 @@ from zlh_api.containers.live import LiveContainers
 from zlh_api.containers.model import Power
 from zlh_api.containers.service import PAGE_LIMIT, ContainerService
 from zlh_api.web.endpoint import Answer, Call, Endpoint, Policy
-from zlh_common.errors import ZlhError
+from zlh_api.web.query import whole_number
 from zlh_common.schema.lists import Items
 from zlh_common.schema.spec import CreateContainer, CreateExposure, Exposure, PatchContainer
 from zlh_common.schema.status import ContainerStatus
@@ -21,34 +20,15 @@ from zlh_common.schema.structs import encode
 
 _ALIASES = {"enable_code_server": "enableCodeServer"}
 ONE = "/api/containers/{vmid}"
-_WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")
-
-
-class QueryInvalid(ZlhError):
-    """A query parameter is not what it must be."""
-
-    code, status = "query_invalid", 400
-
-    def __init__(self, name: str, wanted: str) -> None:
-        super().__init__(f"The query parameter {name} must be {wanted}.", parameter=name)
-
-
-def number_in_query(request: web.Request, name: str, default: int, *, low: int, high: int) -> int:
-    """Return a whole number of the query string; raise QueryInvalid where it is none or out of range."""
-    raw = request.query.get(name)
-    if raw is None:
-        return default
-    if _WHOLE_NUMBER.fullmatch(raw) is None or not low <= int(raw) <= high:
-        raise QueryInvalid(name, f"a whole number from {low} to {high}")
-    return int(raw)
+DEFAULT_PAGE = 100
 
 
 def endpoints(service: ContainerService, live: LiveContainers) -> list[Endpoint]:
     """Return the endpoints of this slice."""
 
     async def index(call: Call) -> Items[ContainerStatus]:
-        after = number_in_query(call.request, "after", 0, low=0, high=2**31 - 1)
-        limit = number_in_query(call.request, "limit", 100, low=1, high=PAGE_LIMIT)
+        after = whole_number(call.request, "after", low=0, high=2**31 - 1) or 0
+        limit = whole_number(call.request, "limit", low=1, high=PAGE_LIMIT) or DEFAULT_PAGE
         items, following = await service.fetch_page(call.caller, after=after, limit=limit)
         return Items(items=tuple(items), next=following or msgspec.UNSET)
 
@@ -95,7 +75,7 @@ def endpoints(service: ContainerService, live: LiveContainers) -> list[Endpoint]
             index,
             "List containers",
             response=Items[ContainerStatus],
-            query=("after", "limit"),
+            query={"after": int, "limit": int},
         ),
         Endpoint(
             "POST",

@@ -55,7 +55,9 @@ def endpoints(service: ContainerService, *, domain: str) -> list[Endpoint]:
 
 
 def _host_of(request: web.Request, domain: str) -> HostName:
-    host = parse_host(request.host.rpartition(":")[0] or request.host, domain)
+    # The proxy finds a name in any case and with the dot of the root behind it, so we do too.
+    asked = (request.host.rpartition(":")[0] or request.host).lower().removesuffix(".")
+    host = parse_host(asked, domain)
     if host is None:
         raise NotFound("container")
     return host

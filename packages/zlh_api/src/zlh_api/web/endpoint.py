@@ -78,4 +78,5 @@ class Endpoint:
     # Keys that are accepted besides the camelCase ones: {"enable_code_server": "enableCodeServer"}.
     aliases: dict[str, str] = field(default_factory=dict)
     is_websocket: bool = False
-    query: tuple[str, ...] = ()
+    # Query parameters, none of them required: {"limit": int}.
+    query: dict[str, type[int | str]] = field(default_factory=dict)

@@ -58,7 +58,7 @@ class Gate:
 
     async def pass_through(self, endpoint: Endpoint, request: web.Request) -> tuple[Caller | None, Container | None]:
         """Return who calls and which container they mean; raise where the policy says no."""
-        self._check_host(request)
+        _check_host(endpoint, request)
         self._check_origin(endpoint, request)
         if endpoint.policy is Policy.PUBLIC:
             return None, None
@@ -70,11 +70,6 @@ class Gate:
             raise RoleMissing
         return caller, container
 
-    def _check_host(self, request: web.Request) -> None:
-        """A container's host is the customer's: nothing of ours but /.zlh/ may be served below it, least the portal."""
-        if is_label(request.host.lower().partition(".")[0]) and not request.path.startswith(PLATFORM_PATH):
-            raise NotFound
-
     def _check_origin(self, endpoint: Endpoint, request: web.Request) -> None:
         """What a browser sends by itself, cookie and all, is only believed from our own pages."""
         origin = request.headers.get("Origin")
@@ -85,6 +80,12 @@ class Gate:
             return
         if origin not in self.origins:
             raise OriginRefused(origin)
+
+
+def _check_host(endpoint: Endpoint, request: web.Request) -> None:
+    """A container's host is the customer's: nothing of ours but /.zlh/ may be served below it, least the portal."""
+    if is_label(request.host.lower().partition(".")[0]) and not endpoint.path.startswith(PLATFORM_PATH):
+        raise NotFound
 
 
 def parse_vmid(text: str) -> Vmid:

@@ -12,6 +12,7 @@ import msgspec
 from zlh_api.web.endpoint import Endpoint, Policy
 
 _PARAMETER = re.compile(r"{(\w+)(?::[^}]*)?}")
+_QUERY_TYPES = {int: "integer", str: "string"}
 _INTEGER_PARAMETERS = frozenset({"vmid"})
 _PROBLEM = {
     "type": "object",
@@ -110,7 +111,10 @@ def _path_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
 
 
 def _query_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
-    return [{"name": name, "in": "query", "required": False, "schema": {"type": "integer"}} for name in endpoint.query]
+    return [
+        {"name": name, "in": "query", "required": False, "schema": {"type": _QUERY_TYPES[kind]}}
+        for name, kind in endpoint.query.items()
+    ]
 
 
 def _success(endpoint: Endpoint, schema_of: dict[Any, Any]) -> dict[str, Any]:

@@ -15,6 +15,8 @@ OFFSET_BYTES = 8
 # What a client gets that names no offset: the last part of the history.
 DEFAULT_REPLAY_BYTES = 64 * 1024
 LIVE_ONLY = -1
+# Whole numbers up to here are exact for every reader of JSON.
+MAX_OFFSET = 2**53
 # A client's frame beyond this closes the socket: nobody types that fast, and a paste is cut by the client.
 MAX_INPUT_BYTES = 64 * 1024
 # The size of a terminal is clamped to this, whatever a client says.

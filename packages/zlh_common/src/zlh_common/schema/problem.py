@@ -5,8 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from zlh_common.errors import ZlhError
+from zlh_common.schema.structs import Report
 
 PROBLEM_CONTENT_TYPE = "application/problem+json"
+
+
+class Problem(Report):
+    """What one side needs of the other's problem document."""
+
+    code: str
+    detail: str
 
 
 def render_problem(error: ZlhError, *, request_id: str) -> dict[str, Any]:

@@ -11,6 +11,9 @@ from zlh_common.schema.structs import Report, Request
 
 # The persistent terminal of a dev container; its console attaches to it.
 MAIN_TERMINAL = "main"
+# So much of the history is given at once: as JSON, with the text at its longest, it stays below a mebibyte.
+DEFAULT_HISTORY_BYTES, MAX_HISTORY_BYTES = 64 * 1024, 128 * 1024
+MAX_NEEDLE_BYTES = 256
 
 Columns = Annotated[int, Meta(ge=1, le=1000)]
 Rows = Annotated[int, Meta(ge=1, le=1000)]

@@ -1,0 +1,38 @@
+"""Query parameters: read by name, within a range, or refused by name."""
+
+from __future__ import annotations
+
+import re
+
+from aiohttp import web
+
+from zlh_common.errors import ZlhError
+
+_WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")
+
+
+class QueryInvalid(ZlhError):
+    """A query parameter is not what it must be."""
+
+    code, status = "query_invalid", 400
+
+    def __init__(self, name: str, wanted: str) -> None:
+        super().__init__(f"The query parameter {name} must be {wanted}.", parameter=name)
+
+
+def whole_number(request: web.Request, name: str, *, low: int, high: int) -> int | None:
+    """Return a whole number of the query string, None where it is left out; raise QueryInvalid for anything else."""
+    raw = request.query.get(name)
+    if raw is None:
+        return None
+    if _WHOLE_NUMBER.fullmatch(raw) is None or not low <= int(raw) <= high:
+        raise QueryInvalid(name, f"a whole number from {low} to {high}")
+    return int(raw)
+
+
+def short_text(request: web.Request, name: str, *, max_bytes: int) -> str:
+    """Return a text of the query string, empty where there is none; raise QueryInvalid where it is too long."""
+    text = request.query.get(name, "")
+    if len(text.encode("utf-8", "replace")) > max_bytes:
+        raise QueryInvalid(name, f"at most {max_bytes} bytes long")
+    return text

@@ -1,0 +1,194 @@
+"""Calls to agents that answer whatever they like, over real TLS: each ends in one of three errors, and nowhere else."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from base64 import b64encode
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from fakes.certificates import Certificates
+from zlh_api.agents.client import (
+    MAX_ANSWER_BYTES,
+    AgentAddress,
+    AgentClient,
+    AgentNonsense,
+    AgentRefused,
+    AgentUnreachable,
+)
+from zlh_common.names import OwnerMark
+from zlh_common.schema.structs import encode
+from zlh_common.schema.terminal import MAX_HISTORY_BYTES, ConsoleHistory
+
+OURS = (AgentUnreachable, AgentRefused, AgentNonsense)
+Way = Callable[[AgentClient, AgentAddress], Awaitable[object]]
+
+
+def http(status: str, body: bytes = b"", *headers: str) -> bytes:
+    """Return an answer as bytes."""
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", "Connection: close", *headers]
+    return "\r\n".join([*lines, "", ""]).encode() + body
+
+
+def location(url: str) -> bytes:
+    """Return a redirect."""
+    return http("302 Found", b"", f"Location: {url}")
+
+
+ANSWERS: dict[str, bytes] = {
+    "nothing": b"",
+    "no HTTP": b"\x00\xff" * 100,
+    "no status": b"HTTP/1.1 \r\n\r\n",
+    "status that is none": http("99999 What"),
+    "no problem document": http("500 Broken", b"oops"),
+    "problem of the wrong shape": http("500 Broken", b'{"code": 5, "detail": []}'),
+    "problem without a detail": http("500 Broken", b'{"code": "x"}'),
+    "no UTF-8": http("500 Broken", b'{"code":"\xff","detail":"x"}'),
+    "deep": http("500 Broken", b"[" * 100_000),
+    "deep in an unknown field": http("500 Broken", b'{"x":' + b"[" * 100_000),
+    "number beyond every type": http("500 Broken", b'{"code":1' + b"0" * 5000 + b"}"),
+    "surrogate": http("500 Broken", b'{"code":"\\ud800","detail":"x"}'),
+    "endless header": b"HTTP/1.1 200 OK\r\nX: " + b"x" * 200_000,
+    "many headers": b"HTTP/1.1 200 OK\r\n" + b"X: x\r\n" * 5000,
+    "wrong length": b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\nx",
+    "length that is none": b"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\nx",
+    "both lengths": b"HTTP/1.1 500 No\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n",
+    "more than may be": http("200 OK", b"x" * (MAX_ANSWER_BYTES + 1)),
+    "a compressed bomb": http("500 Broken", b"\x1f\x8b" + b"\0" * 1000, "Content-Encoding: gzip"),
+    "upgrade without a key": b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
+    "redirect to a broken address": location("wss://[::1"),
+    "redirect to another scheme": location("file:///etc/passwd"),
+    "redirect without an address": http("301 Moved"),
+}  # fmt: skip
+
+
+class Stranger:
+    """A TLS server with an agent's certificate that answers with bytes."""
+
+    def __init__(self, context: ssl.SSLContext, answer: bytes) -> None:
+        self._context = context
+        self._answer = answer
+        self.port = 0
+        self.calls = 0
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.calls += 1
+        try:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(self._answer)
+            await writer.drain()
+        except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
+            pass
+        finally:
+            writer.close()
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[Stranger]:
+        """Listen on loopback."""
+        server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._context)
+        async with server:
+            self.port = server.sockets[0].getsockname()[1]
+            yield self
+
+
+class Meeting:
+    """The API's client, and agents with their certificates."""
+
+    def __init__(self, folder: Path) -> None:
+        self.certificates = Certificates(folder / "authority")
+        self.owner = OwnerMark(str(uuid4()))
+        self.certificates.write_agent(folder / "agent", self.owner)
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._context.load_cert_chain(folder / "agent/agent.crt", folder / "agent/agent.key")
+
+    def stranger(self, answer: bytes) -> Stranger:
+        """Return an agent that gives this answer."""
+        return Stranger(self._context, answer)
+
+    def address(self, port: int) -> AgentAddress:
+        """Return where the agent is dialled."""
+        return AgentAddress(self.owner, "127.0.0.1", port)
+
+
+@pytest.fixture
+async def meeting(tmp_path: Path) -> Meeting:
+    """Make certificates."""
+    return await asyncio.to_thread(Meeting, tmp_path)
+
+
+@pytest.fixture
+async def client(meeting: Meeting) -> AsyncIterator[AgentClient]:
+    """The API's client."""
+    context = await asyncio.to_thread(meeting.certificates.api)
+    async with AgentClient(context) as made:
+        yield made
+
+
+async def call(client: AgentClient, agent: AgentAddress) -> object:
+    """Call it as the reconciler does."""
+    return await client.call(agent, "GET", "/status")
+
+
+async def open_socket(client: AgentClient, agent: AgentAddress) -> object:
+    """Open its events as a link does."""
+    async with client.open_socket(agent, "/events") as socket:
+        return await socket.recv()
+
+
+@pytest.mark.parametrize("way", [call, open_socket])
+@pytest.mark.parametrize("name", ANSWERS)
+async def test_whatever_an_agent_answers_is_one_of_our_errors(
+    name: str, way: Way, meeting: Meeting, client: AgentClient
+) -> None:
+    """Nothing that a stranger sends ends the program that has asked."""
+    async with meeting.stranger(ANSWERS[name]).running() as stranger, asyncio.timeout(10):
+        with pytest.raises(OURS):
+            await way(client, meeting.address(stranger.port))
+
+
+@pytest.mark.parametrize("way", [call, open_socket])
+@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See Other", "307 Again", "308 For Ever"])
+async def test_a_redirect_leads_nowhere(status: str, way: Way, meeting: Meeting, client: AgentClient) -> None:
+    """An agent cannot have us dial another address, not even with the right certificate."""
+    async with meeting.stranger(b"").running() as victim:
+        scheme = "https" if way is call else "wss"
+        answer = http(status, b"", f"Location: {scheme}://127.0.0.1:{victim.port}/")
+        async with meeting.stranger(answer).running() as stranger:
+            with pytest.raises(AgentNonsense, match="redirects"):
+                await way(client, meeting.address(stranger.port))
+        assert victim.calls == 0
+
+
+@pytest.mark.parametrize("way", [call, open_socket])
+async def test_an_agent_with_the_name_of_another_is_not_spoken_to(
+    way: Way, meeting: Meeting, client: AgentClient
+) -> None:
+    """A container that has taken another's address learns nothing."""
+    async with meeting.stranger(http("200 OK", b"{}")).running() as stranger:
+        other = AgentAddress(OwnerMark(str(uuid4())), "127.0.0.1", stranger.port)
+        with pytest.raises(AgentUnreachable, match="certificate"):
+            await way(client, other)
+
+
+async def test_the_reason_of_a_refusal_is_handed_on_in_bounds(meeting: Meeting, client: AgentClient) -> None:
+    """The code and the words of an agent are kept, as far as they are short."""
+    body = b'{"code": "' + b"c" * 500 + b'", "detail": "' + b"d" * 5000 + b'", "more": {"any": [1]}}'
+    async with meeting.stranger(http("409 Conflict", body)).running() as stranger:
+        with pytest.raises(AgentRefused) as caught:
+            await call(client, meeting.address(stranger.port))
+    assert (caught.value.agent_status, caught.value.agent_code) == (409, "c" * 64)
+    assert len(caught.value.detail) < 1100
+
+
+def test_the_longest_history_fits_into_an_answer() -> None:
+    """What a customer may ask for is never refused as too long, whatever a program has printed."""
+    longest = ConsoleHistory(
+        stream="x" * 100, start=2**53, end=2**53, written=2**53, text="\x1b" * MAX_HISTORY_BYTES,
+        data=b64encode(bytes(MAX_HISTORY_BYTES)).decode(), matches=(2**53,) * 1000,
+    )  # fmt: skip
+    assert len(encode(longest)) < MAX_ANSWER_BYTES

@@ -1,0 +1,207 @@
+"""The console through the API: real shells behind real agents, seen by viewers that are slow, late, or not allowed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+import signal
+from collections.abc import AsyncIterator
+
+import psutil
+import pytest
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.typing import Subprotocol
+
+from e2e.stack import Stack
+from zlh_common.schema.console_wire import (
+    SUBPROTOCOL,
+    Exit,
+    Gap,
+    Hello,
+    Resize,
+    parse_output,
+    parse_server_message,
+    render_message,
+)
+
+UNTIL_S = 30
+# More than every buffer between a shell and a viewer holds.
+FLOOD_BYTES = 60_000_000
+
+
+class Viewer:
+    """One viewer: what it has been told, and every byte at its place in the stream."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self.socket = socket
+        self.said: list[object] = []
+        self.data = b""
+        self.next_offset: int | None = None
+
+    async def read(self) -> None:
+        """Take one frame; the bytes follow on one another, but for gaps that are announced."""
+        frame = await self.socket.recv()
+        if isinstance(frame, str):
+            message = parse_server_message(frame)
+            self.said.append(message)
+            if isinstance(message, Gap):
+                self.next_offset = message.to
+            return
+        offset, data = parse_output(frame)
+        assert self.next_offset in {None, offset}, "bytes are missing, or come twice"
+        self.data += data
+        self.next_offset = offset + len(data)
+
+    async def until(self, wanted: bytes) -> None:
+        """Return once these bytes were shown."""
+        async with asyncio.timeout(UNTIL_S):
+            while wanted not in self.data:
+                await self.read()
+
+    async def to_end(self) -> int:
+        """Read to the end of the socket; return its close code."""
+        async with asyncio.timeout(UNTIL_S):
+            with contextlib.suppress(ConnectionClosed):
+                while True:
+                    await self.read()
+        assert self.socket.close_code is not None
+        return self.socket.close_code
+
+    async def run(self, command: str) -> None:
+        """Type a command."""
+        await self.socket.send(command.encode() + b"\n")
+
+
+@contextlib.asynccontextmanager
+async def view(stack: Stack, vmid: int, *, start: int | None = None, path: str = "console") -> AsyncIterator[Viewer]:
+    """Open a console as the operator."""
+    url = f"{stack.dev['apiUrl'].replace('http', 'ws', 1)}/api/containers/{vmid}/{path}"
+    query = "" if start is None else f"?from={start}"
+    headers = {"Authorization": f"Bearer {stack.dev['adminToken']}"}
+    async with connect(
+        url + query, subprotocols=[Subprotocol(SUBPROTOCOL)], additional_headers=headers, max_queue=4
+    ) as socket:
+        yield Viewer(socket)
+
+
+@pytest.fixture
+async def vmid(stack: Stack) -> AsyncIterator[int]:
+    """A container whose agent answers."""
+    made = await stack.create()
+    await stack.wait_ready(made)
+    yield made
+    await stack.delete(made)
+
+
+async def test_a_viewer_types_resizes_and_sees(stack: Stack, vmid: int) -> None:
+    """Input, the window's size and output go through both programs; the end of the shell is told with its code."""
+    async with view(stack, vmid) as viewer:
+        await viewer.socket.send(render_message(Resize(cols=111, rows=33)))
+        await viewer.run('stty size; printf "gr\\303\\274\\303\\237e"; node --version')
+        await viewer.until(b"33 111")
+        await viewer.until("grüße".encode())
+        await viewer.until(b"v24.19.0")
+        await viewer.run("exit 7")
+        assert await viewer.to_end() in {1000, 1001}
+    assert isinstance(viewer.said[0], Hello)
+    assert Exit(code=7, signal=None) in viewer.said
+
+
+@pytest.mark.parametrize("program", ["api", "agent"])
+async def test_a_viewer_goes_on_at_the_byte_where_a_killed_program_cut_it_off(
+    stack: Stack, vmid: int, program: str
+) -> None:
+    """The shell counts on meanwhile, and nothing of it is lost or shown twice."""
+    async with view(stack, vmid) as viewer:
+        await viewer.run("for i in $(seq 1 60); do echo line-$i-; sleep 0.1; done; echo al''l")
+        await viewer.until(b"line-10-")
+        stack.kill(program)
+        await viewer.to_end()
+    seen, resumed_at = viewer.data, viewer.next_offset
+    assert resumed_at is not None
+    async with asyncio.timeout(60):
+        while True:
+            with contextlib.suppress(OSError, InvalidStatus, ConnectionClosed):
+                async with view(stack, vmid, start=resumed_at) as again:
+                    await again.until(b"all\r\n")
+                    break
+            await asyncio.sleep(0.2)
+    numbers = [int(number) for number in re.findall(rb"line-(\d+)-", seen + again.data)]
+    assert numbers == list(range(1, 61))
+
+
+async def test_a_viewer_that_does_not_read_costs_no_memory_and_is_told_its_gap(stack: Stack, vmid: int) -> None:
+    """The flood goes on, the API and the agent hold little of it, and the viewer catches up with the newest."""
+    (api,), agents = stack.programs("api"), stack.programs("agent")
+    before = [process.memory_info().rss for process in (api, *agents)]
+    async with view(stack, vmid) as viewer, view(stack, vmid) as reader:
+        await viewer.run(f"head -c {FLOOD_BYTES} /dev/zero | tr '\\0' x | fold -w 100; echo en''d")
+        await reader.until(b"end\r\n")
+        grown = [process.memory_info().rss - was for process, was in zip((api, *agents), before, strict=True)]
+        assert max(grown) < 40_000_000, grown
+        await viewer.until(b"end\r\n")
+        assert any(isinstance(message, Gap) for message in viewer.said)
+        assert len(viewer.data) < FLOOD_BYTES
+
+
+async def test_ctrl_c_reaches_a_program_that_floods(stack: Stack, vmid: int) -> None:
+    """Input has its own way: output that nobody can keep up with never holds it up."""
+    async with view(stack, vmid) as viewer:
+        await viewer.run("yes flood")
+        await viewer.until(b"flood\r\nflood")
+        await viewer.socket.send(b"\x03")
+        await viewer.run("echo stop''ped")
+        await viewer.until(b"stopped\r\n")
+
+
+async def test_deleting_the_container_ends_its_consoles(stack: Stack) -> None:
+    """The viewer is told; no socket hangs on a container that is gone."""
+    vmid = await stack.create()
+    await stack.wait_ready(vmid)
+    async with view(stack, vmid) as viewer:
+        await viewer.run("echo he''re")
+        await viewer.until(b"here\r\n")
+        await stack.delete(vmid)
+        assert await viewer.to_end() != 1006
+    with pytest.raises(InvalidStatus) as refused:
+        async with view(stack, vmid):
+            pass
+    assert refused.value.response.status_code == 404
+
+
+async def test_a_terminal_of_ones_own_is_opened_and_ended(stack: Stack, vmid: int) -> None:
+    """Beside the main one; its shell and what that has started go with it."""
+    status, opened = await stack.call("POST", f"/api/containers/{vmid}/terminals", {"cols": 80, "rows": 24})
+    assert status == 201
+    path = f"terminals/{opened['id']}"
+    async with view(stack, vmid, path=path) as viewer:
+        await viewer.run("sleep 4321 & echo pid=$!=")
+        await viewer.until(b"pid=")
+        await viewer.until(b"=\r\n")
+        pid = int(viewer.data.rsplit(b"pid=", 1)[1].split(b"=")[0])
+        assert (await stack.call("DELETE", f"/api/containers/{vmid}/{path}"))[0] == 204
+        await viewer.to_end()
+    assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
+    assert (await stack.call("DELETE", f"/api/containers/{vmid}/{path}"))[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [({}, 401), ({"Authorization": "Bearer nonsense"}, 401), ({"Cookie": "zlh_session=nonsense"}, 403)],
+)
+async def test_a_stranger_opens_no_console(stack: Stack, vmid: int, headers: dict[str, str], status: int) -> None:
+    """Refused before the upgrade; a cookie is not even looked at where no page of ours has sent it."""
+    url = f"{stack.dev['apiUrl'].replace('http', 'ws', 1)}/api/containers/{vmid}/console"
+    with pytest.raises(InvalidStatus) as refused:
+        await connect(url, subprotocols=[Subprotocol(SUBPROTOCOL)], additional_headers=headers)
+    assert refused.value.response.status_code == status
+
+
+async def test_a_shell_that_is_killed_is_told_by_its_signal(stack: Stack, vmid: int) -> None:
+    """Whoever looks learns how it ended."""
+    async with view(stack, vmid) as viewer:
+        await viewer.run("kill -9 $$")
+        await viewer.to_end()
+    assert Exit(code=None, signal=signal.SIGKILL.name) in viewer.said
