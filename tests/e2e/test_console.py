@@ -8,10 +8,11 @@ import re
 import signal
 from collections.abc import AsyncIterator
 
+import aiohttp
 import psutil
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.typing import Subprotocol
 
 from e2e.stack import Stack
@@ -25,6 +26,7 @@ from zlh_common.schema.console_wire import (
     parse_server_message,
     render_message,
 )
+from zlh_common.schema.terminal import MAX_TERMINALS
 
 UNTIL_S = 30
 # More than every buffer between a shell and a viewer holds.
@@ -123,7 +125,7 @@ async def test_a_viewer_goes_on_at_the_byte_where_a_killed_program_cut_it_off(
     assert resumed_at is not None
     async with asyncio.timeout(60):
         while True:
-            with contextlib.suppress(OSError, InvalidStatus, ConnectionClosed):
+            with contextlib.suppress(OSError, WebSocketException):
                 async with view(stack, vmid, start=resumed_at) as again:
                     await again.until(b"all\r\n")
                     break
@@ -177,7 +179,7 @@ async def test_a_terminal_of_ones_own_is_opened_and_ended(stack: Stack, vmid: in
     assert status == 201
     path = f"terminals/{opened['id']}"
     async with view(stack, vmid, path=path) as viewer:
-        await viewer.run("sleep 4321 & echo pid=$!=")
+        await viewer.run("sleep 4321 & echo pid=$!''=")
         await viewer.until(b"pid=")
         await viewer.until(b"=\r\n")
         pid = int(viewer.data.rsplit(b"pid=", 1)[1].split(b"=")[0])
@@ -205,3 +207,35 @@ async def test_a_shell_that_is_killed_is_told_by_its_signal(stack: Stack, vmid: 
         await viewer.run("kill -9 $$")
         await viewer.to_end()
     assert Exit(code=None, signal=signal.SIGKILL.name) in viewer.said
+
+
+async def test_signing_out_ends_the_consoles_of_the_session(stack: Stack, vmid: int) -> None:
+    """A browser left open somewhere types no more, and the shell itself goes on."""
+    portal, api = stack.dev["portalUrl"], stack.dev["apiUrl"]
+    headers = {"Origin": portal}
+    async with aiohttp.ClientSession(headers=headers) as browser:
+        login = {"email": stack.dev["adminEmail"], "password": stack.dev["adminPassword"]}
+        async with browser.post(f"{api}/api/auth/login", json=login) as answer:
+            assert answer.status == 200
+            cookie = answer.headers["Set-Cookie"].partition(";")[0]
+        socket = await connect(
+            f"{api.replace('http', 'ws', 1)}/api/containers/{vmid}/console",
+            subprotocols=[Subprotocol(SUBPROTOCOL)],
+            additional_headers={**headers, "Cookie": cookie},
+        )
+        async with socket:
+            viewer = Viewer(socket)
+            await viewer.run("echo he''re")
+            await viewer.until(b"here\r\n")
+            async with browser.post(f"{api}/api/auth/logout", headers={"Cookie": cookie}) as answer:
+                assert answer.status == 204
+            assert await viewer.to_end() == 1008
+    async with view(stack, vmid) as again:
+        await again.until(b"here\r\n")
+
+
+async def test_one_terminal_too_many_is_refused_by_its_code(stack: Stack, vmid: int) -> None:
+    """What the agent refuses reaches the customer as what it is."""
+    answers = [await stack.call("POST", f"/api/containers/{vmid}/terminals", {}) for _ in range(MAX_TERMINALS + 1)]
+    refused = [(status, answer["code"]) for status, answer in answers if status != 201]
+    assert set(refused) == {(409, "terminal_limit")}

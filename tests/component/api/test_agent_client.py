@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -11,6 +12,8 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.utils import accept_key
 
 from fakes.certificates import Certificates
 from zlh_api.agents.client import (
@@ -70,17 +73,25 @@ ANSWERS: dict[str, bytes] = {
 class Stranger:
     """A TLS server with an agent's certificate that answers with bytes."""
 
-    def __init__(self, context: ssl.SSLContext, answer: bytes) -> None:
+    def __init__(self, context: ssl.SSLContext, answer: bytes, *, for_ever: bytes = b"") -> None:
         self._context = context
         self._answer = answer
+        self._for_ever = for_ever
         self.port = 0
         self.calls = 0
+        self.sent_bytes = 0
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.calls += 1
         try:
-            await reader.readuntil(b"\r\n\r\n")
-            writer.write(self._answer)
+            asked = await reader.readuntil(b"\r\n\r\n")
+            writer.write(self._answer.replace(b"ACCEPT", _accept(asked)))
+            while self._for_ever:
+                writer.write(self._for_ever)
+                self.sent_bytes += len(self._for_ever)
+                await writer.drain()
+                # A TLS connection that has broken takes every byte without ever making us wait.
+                await asyncio.sleep(0)
             await writer.drain()
         except (ConnectionError, asyncio.IncompleteReadError, ssl.SSLError):
             pass
@@ -106,9 +117,9 @@ class Meeting:
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._context.load_cert_chain(folder / "agent/agent.crt", folder / "agent/agent.key")
 
-    def stranger(self, answer: bytes) -> Stranger:
-        """Return an agent that gives this answer."""
-        return Stranger(self._context, answer)
+    def stranger(self, answer: bytes, *, for_ever: bytes = b"") -> Stranger:
+        """Return an agent that gives this answer, and goes on with something without reading any more."""
+        return Stranger(self._context, answer, for_ever=for_ever)
 
     def address(self, port: int) -> AgentAddress:
         """Return where the agent is dialled."""
@@ -149,6 +160,48 @@ async def test_whatever_an_agent_answers_is_one_of_our_errors(
     async with meeting.stranger(ANSWERS[name]).running() as stranger, asyncio.timeout(10):
         with pytest.raises(OURS):
             await way(client, meeting.address(stranger.port))
+
+
+@pytest.mark.parametrize("way", [call, open_socket])
+@pytest.mark.parametrize(
+    ("begins", "goes_on"),
+    [
+        (b"", b"HTTP/1.1 102 Processing\r\n\r\n" * 100),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n" * 100),
+        (b"HTTP/1.1 200 OK\r\n", b"X: x\r\n" * 100),
+        (b"HTTP/1.1 500 No\r\nTransfer-Encoding: chunked\r\n\r\n", b"1000\r\n" + b"x" * 4096 + b"\r\n"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1000\r\n" + b"x" * 4096 + b"\r\n"),
+    ],
+)  # fmt: skip
+async def test_what_never_ends_is_cut_off(
+    begins: bytes, goes_on: bytes, way: Way, meeting: Meeting, client: AgentClient
+) -> None:
+    """An agent cannot keep us busy with an answer that has no end."""
+    async with meeting.stranger(begins, for_ever=goes_on).running() as stranger, asyncio.timeout(10):
+        with pytest.raises(OURS):
+            await way(client, meeting.address(stranger.port))
+        assert stranger.sent_bytes < 30_000_000
+
+
+UPGRADED = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Accept: ACCEPT\r\n\r\n"
+)
+
+
+def _accept(asked: bytes) -> bytes:
+    """Return what proves to a client that its request for a WebSocket was read."""
+    key = re.search(rb"(?i)sec-websocket-key: *(\S+)", asked)
+    return accept_key(key[1].decode()).encode() if key else b""
+
+
+async def test_pings_that_nobody_reads_the_answers_of_cost_no_memory(meeting: Meeting, client: AgentClient) -> None:
+    """A socket on which only our pongs pile up is ended."""
+    pings = (b"\x89\x7d" + b"x" * 125) * 100
+    async with meeting.stranger(UPGRADED, for_ever=pings).running() as stranger, asyncio.timeout(20):
+        with pytest.raises(ConnectionClosed):
+            await open_socket(client, meeting.address(stranger.port))
+        assert stranger.sent_bytes < 50_000_000
 
 
 @pytest.mark.parametrize("way", [call, open_socket])

@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
+
 import pytest
 
 from fakes.api_world import PASSWORD, PORTAL, World
-from zlh_api.customers.service import LoginRefused, NotSignedIn, PasswordTooShort, Secret, new_api_token
+from zlh_api.customers.service import (
+    MAX_WAITING_SIGN_INS,
+    LoginRefused,
+    NotSignedIn,
+    PasswordTooShort,
+    Secret,
+    SignInBusy,
+    new_api_token,
+)
 
 EMAIL = "operator@example.org"
 
@@ -49,6 +60,16 @@ async def test_a_wrong_login_is_refused_alike(world: World, email: str, password
     with pytest.raises(LoginRefused) as caught:
         await world.customers.sign_in(email, password)
     assert caught.value.data == {}
+
+
+async def test_a_crowd_at_the_door_is_asked_to_come_again(world: World) -> None:
+    """Nobody waits behind a hundred strangers: who finds the queue full is told at once, and the next one gets in."""
+    await add_operator(world)
+    told = await asyncio.gather(
+        *(world.customers.sign_in("nobody@example.org", "wrong") for _ in range(100)), return_exceptions=True
+    )
+    assert Counter(map(type, told)) == {LoginRefused: MAX_WAITING_SIGN_INS, SignInBusy: 100 - MAX_WAITING_SIGN_INS}
+    await world.customers.sign_in(EMAIL, PASSWORD)
 
 
 async def test_a_token_that_is_over_is_unknown(world: World) -> None:

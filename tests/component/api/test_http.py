@@ -371,25 +371,49 @@ async def test_the_catalog_is_the_same_for_everybody(client: Client) -> None:
     assert await answer.json() == {"ok": True, "problems": [], "version": "24.19.0"}
 
 
+@pytest.fixture
+async def listening(world: World) -> AsyncIterator[None]:
+    """Hand the database's notifications to the live streams."""
+    begun = asyncio.Event()
+    task = asyncio.create_task(
+        world.database.listen({"container_changed": world.live.note_change}, on_connect=begun.set)
+    )
+    await begun.wait()
+    yield
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+@pytest.mark.usefixtures("listening")
+@pytest.mark.parametrize("what", ["api_tokens", "memberships"])
+async def test_the_live_stream_ends_with_the_right_to_see_it(world: World, client: Client, what: str) -> None:
+    """A token that is taken away ends the stream, and a role that is taken away empties it."""
+    async with asyncio.timeout(WAIT_S), client.get("/api/events", headers=VIEWER) as stream:
+        assert await stream.content.readuntil(b"\n\n") == b": connected\n\n"
+        await create(client)
+        assert (await stream.content.readuntil(b"\n\n")).startswith(b"event: container\n")
+        viewer = "select id from users where email like 'viewer%'"
+        assert await world.fetch(f"delete from {what} where user_id in ({viewer}) returning 1")
+        await create(client)
+        if what == "api_tokens":
+            assert await stream.content.read() == b""
+        else:
+            with pytest.raises(TimeoutError):
+                async with asyncio.timeout(0.5):
+                    await stream.content.readany()
+
+
+@pytest.mark.usefixtures("listening")
 async def test_the_live_stream_shows_ones_own_changes_alone(world: World, client: Client) -> None:
     """A watcher is told of a container that changes and of its end, and of nothing foreign."""
-    listening = asyncio.Event()
-    task = asyncio.create_task(
-        world.database.listen({"container_changed": world.live.note_change}, on_connect=listening.set)
-    )
-    try:
-        async with asyncio.timeout(WAIT_S), client.get("/api/events", headers=OWNER) as stream:
-            await listening.wait()
-            assert await stream.content.readuntil(b"\n\n") == b": connected\n\n"
-            foreign = await (await client.post(CONTAINERS, json=NODE, headers=STRANGER)).json()
-            vmid = (await create(client))["vmid"]
-            event, _, data = (await stream.content.readuntil(b"\n\n")).partition(b"\n")
-            assert event == b"event: container"
-            assert json.loads(data.removeprefix(b"data: "))["vmid"] == vmid
-            await world.fetch("delete from containers returning 1")
-            told = await stream.content.readuntil(b"\n\n")
-            assert told == b'event: container-deleted\ndata: {"vmid":%d}\n\n' % vmid
-            assert foreign["vmid"] != vmid
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
+    async with asyncio.timeout(WAIT_S), client.get("/api/events", headers=OWNER) as stream:
+        assert await stream.content.readuntil(b"\n\n") == b": connected\n\n"
+        foreign = await (await client.post(CONTAINERS, json=NODE, headers=STRANGER)).json()
+        vmid = (await create(client))["vmid"]
+        event, _, data = (await stream.content.readuntil(b"\n\n")).partition(b"\n")
+        assert event == b"event: container"
+        assert json.loads(data.removeprefix(b"data: "))["vmid"] == vmid
+        await world.fetch("delete from containers returning 1")
+        told = await stream.content.readuntil(b"\n\n")
+        assert told == b'event: container-deleted\ndata: {"vmid":%d}\n\n' % vmid
+        assert foreign["vmid"] != vmid

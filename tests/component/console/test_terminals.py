@@ -14,9 +14,10 @@ import pytest
 
 from component.console.harness import Bench, eventually, look
 from guards.leaks import is_gone
-from zlh_agent.console.errors import TerminalLimit, TerminalNotFound, TerminalStartFailed
+from zlh_agent.console.errors import TerminalNotFound, TerminalStartFailed
 from zlh_agent.console.service import TerminalService
 from zlh_common.schema.console_wire import Exit, Gap, State
+from zlh_common.schema.terminal import TerminalLimit
 
 # A full-screen program in miniature. (A shell's trap would miss a signal that comes while it runs.)
 REDRAW = """

@@ -17,6 +17,14 @@ from zlh_api.drivers.process_identity import end_all, find_by_environment, ident
 PATIENT = "print('up', flush=True); import time; time.sleep(60)"
 STUBBORN = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN); " + PATIENT
 
+PARENT = f"""
+import subprocess, sys, time
+print("up", flush=True)
+child = subprocess.Popen([sys.executable, "-c", {PATIENT!r}], env={{}}, stdout=-3, start_new_session=True)
+print(child.pid, flush=True)
+time.sleep(60)
+"""
+
 
 @contextmanager
 def child(code: str = PATIENT, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
@@ -82,6 +90,17 @@ def test_processes_are_found_by_their_whole_mark() -> None:
     with child(ZLH_T=mark) as ours, child(ZLH_T=f"{mark}0"), child(XZLH_T=mark):
         assert [who.pid for who in find_by_environment("ZLH_T", mark)] == [ours.pid]
     assert find_by_environment("ZLH_T", mark) == []
+
+
+def test_what_a_marked_process_has_started_belongs_to_it() -> None:
+    """A child that has dropped the mark, and has left the session, is found below its parent."""
+    mark = uuid4().hex
+    with child(PARENT, ZLH_T=mark) as ours:
+        assert ours.stdout is not None
+        below = int(ours.stdout.readline())
+        found = find_by_environment("ZLH_T", mark)
+        assert [who.pid for who in found] == sorted([ours.pid, below])
+        assert end_all(found, grace_s=2) == []
 
 
 def test_a_process_that_ignores_the_first_signal_is_ended_all_the_same() -> None:

@@ -14,15 +14,6 @@ class TerminalNotFound(ZlhError):
         super().__init__("There is no terminal of this name; it may have been closed.", terminal=terminal[:64])
 
 
-class TerminalLimit(ZlhError):
-    """As many terminals are open as may be."""
-
-    code, status = "terminal_limit", 409
-
-    def __init__(self, *, limit: int) -> None:
-        super().__init__(f"{limit} terminals are open, and no more than {limit} may be; close one.", limit=limit)
-
-
 class TerminalStartFailed(ZlhError):
     """The shell of a terminal did not start."""
 

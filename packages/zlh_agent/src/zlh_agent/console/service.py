@@ -23,7 +23,7 @@ from uuid import UUID
 import structlog
 
 from zlh_agent.console import leftovers
-from zlh_agent.console.errors import ShimLost, TerminalLimit, TerminalNotFound
+from zlh_agent.console.errors import ShimLost, TerminalNotFound
 from zlh_agent.console.identity import ProcessIdentity
 from zlh_agent.console.link import CONNECT_TIMEOUT_S, ShimLink, start_shim
 from zlh_agent.console.records import remove_history
@@ -33,7 +33,7 @@ from zlh_agent.console.shim_config import Config
 from zlh_agent.console.shim_wire import Launch
 from zlh_agent.console.terminal import AGENT_GOES, CLOSED, Terminal, Viewer
 from zlh_common.schema.status import ProcessStatus
-from zlh_common.schema.terminal import MAIN_TERMINAL, ConsoleHistory
+from zlh_common.schema.terminal import MAIN_TERMINAL, MAX_TERMINALS, ConsoleHistory, TerminalLimit
 from zlh_common.schema.terminal import Terminal as TerminalRow
 
 log = structlog.get_logger()
@@ -46,7 +46,7 @@ _CONNECT_RETRY_S = 0.05
 class TerminalLimits:
     """What terminals may take."""
 
-    max_terminals: int = 32
+    max_terminals: int = MAX_TERMINALS
     ring_bytes: int = DEFAULT_CAPACITY_BYTES
     # How long a shell and its children may take to end before they are killed.
     end_grace_s: float = 3.0

@@ -15,6 +15,8 @@ from typing import Self, TypeVar
 from urllib.parse import urlencode
 
 import aiohttp
+from aiohttp.connector import Connection
+from aiohttp.http_exceptions import HttpProcessingError
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
 from websockets.typing import Subprotocol
@@ -32,6 +34,8 @@ OPEN_TIMEOUT_S = 10
 MAX_ANSWER_BYTES = 1024 * 1024
 # A frame of a console is at most 128 KiB of output and its offset, and a report is shorter than that.
 MAX_FRAME_BYTES = 256 * 1024
+# So much may wait for an agent that does not read.
+MAX_UNREAD_BYTES = 1024 * 1024
 
 
 class AgentUnreachable(ZlhError):
@@ -89,6 +93,7 @@ class AgentClient:
             timeout=aiohttp.ClientTimeout(total=CALL_TIMEOUT_S),
             connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=0),
             cookie_jar=aiohttp.DummyCookieJar(),
+            response_class=_OnlyAnswer,
             trust_env=False,
         )
         return self
@@ -148,6 +153,7 @@ class AgentClient:
                 max_size=MAX_FRAME_BYTES,
                 max_queue=(8, 2),
                 process_exception=_raise,
+                create_connection=_PoliteConnection,
                 proxy=None,
             )
         except InvalidStatus as exc:
@@ -166,6 +172,33 @@ def decode_report(raw: bytes | str, shape: type[T]) -> T:
         return decode(raw, shape)
     except InvalidBody as exc:
         raise AgentNonsense(exc.detail) from exc
+
+
+class _OnlyAnswer(aiohttp.ClientResponse):
+    """The first answer is the answer: interim ones (1xx) could go on for ever, and keep us busy with them."""
+
+    async def start(self, connection: Connection) -> aiohttp.ClientResponse:
+        """Look at the first message, and put it back for the reader of the rest."""
+        assert connection.protocol is not None
+        try:
+            message, payload = await connection.protocol.read()
+        except HttpProcessingError as exc:
+            raise aiohttp.ClientPayloadError(exc.message) from exc
+        if message.code < 200:
+            connection.close()
+            raise aiohttp.ClientPayloadError(f"status {message.code}, which asks to wait for another answer")
+        connection.protocol.feed_data((message, payload))
+        return await super().start(connection)
+
+
+class _PoliteConnection(ClientConnection):
+    """Ends where the agent reads nothing of what it has us write: pongs for a flood of pings know no back-pressure."""
+
+    def data_received(self, data: bytes) -> None:
+        """Take what has come, and look what waits to be written."""
+        super().data_received(data)
+        if self.transport.get_write_buffer_size() > MAX_UNREAD_BYTES:
+            self.transport.abort()
 
 
 class _ConnectDirectly(connect):

@@ -16,6 +16,7 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from zlh_api.agents.client import AgentAddress, AgentClient, AgentRefused
+from zlh_api.web.endpoint import Call
 from zlh_api.web.query import whole_number
 from zlh_common.errors import NotFound, ZlhError
 from zlh_common.schema.console_wire import (
@@ -34,6 +35,8 @@ HEARTBEAT_S = 20
 # A viewer that takes nothing for this long is gone; it resumes by offset when it is back.
 WRITE_TIMEOUT_S = 60
 GOODBYE_S = 2
+# So long after a sign-out may a console still be used.
+PERMISSION_CHECK_S = 5
 
 
 class SubprotocolMissing(ZlhError):
@@ -51,8 +54,9 @@ class ConsoleProxy:
     def __init__(self, client: AgentClient) -> None:
         self._client = client
 
-    async def serve(self, request: web.Request, agent: AgentAddress, terminal: str) -> web.WebSocketResponse:
-        """Serve one viewer until either side goes; refuse before the upgrade where the agent does."""
+    async def serve(self, call: Call, agent: AgentAddress, terminal: str) -> web.WebSocketResponse:
+        """Serve one viewer until either side goes, or may no longer; refuse before the upgrade where the agent does."""
+        request = call.request
         offered = request.headers.get("Sec-WebSocket-Protocol", "").split(",")
         if SUBPROTOCOL not in {name.strip() for name in offered}:
             raise SubprotocolMissing
@@ -62,25 +66,25 @@ class ConsoleProxy:
             async with self._client.open_socket(
                 agent, f"/terminals/{terminal}", query=query, subprotocol=SUBPROTOCOL
             ) as upstream:
-                return await self._join(request, upstream)
+                return await self._join(call, upstream)
         except AgentRefused as error:
             if error.agent_status == NotFound.status:
                 raise NotFound("terminal") from error
             raise
 
-    async def _join(self, request: web.Request, upstream: ClientConnection) -> web.WebSocketResponse:
+    async def _join(self, call: Call, upstream: ClientConnection) -> web.WebSocketResponse:
         viewer = web.WebSocketResponse(
             protocols=(SUBPROTOCOL,), heartbeat=HEARTBEAT_S, max_msg_size=MAX_INPUT_BYTES, compress=False
         )
-        await viewer.prepare(request)
-        down = asyncio.create_task(_pump_output(upstream, viewer))
-        up = asyncio.create_task(_pump_input(viewer, upstream))
+        await viewer.prepare(call.request)
+        work = (_pump_output(upstream, viewer), _pump_input(viewer, upstream), _watch_permission(call, viewer))
+        tasks = [asyncio.create_task(each) for each in work]
         try:
-            await asyncio.wait({down, up}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (down, up):
+            for task in tasks:
                 task.cancel()
-            await asyncio.gather(down, up, return_exceptions=True)
+            await asyncio.gather(*tasks, return_exceptions=True)
             await _say_goodbye(viewer, upstream)
         return viewer
 
@@ -95,6 +99,21 @@ async def _say_goodbye(viewer: web.WebSocketResponse, upstream: ClientConnection
     with contextlib.suppress(ConnectionError, TimeoutError):
         async with asyncio.timeout(GOODBYE_S):
             await viewer.close(code=code if usable and code else WSCloseCode.GOING_AWAY, message=reason.encode())
+
+
+async def _watch_permission(call: Call, viewer: web.WebSocketResponse) -> None:
+    """Return, with the socket closed, once the viewer is signed out or has lost his role."""
+    while True:
+        await asyncio.sleep(PERMISSION_CHECK_S)
+        try:
+            await call.check_again()
+        except ZlhError as error:
+            if error.retryable:
+                continue
+            with contextlib.suppress(ConnectionError, TimeoutError):
+                async with asyncio.timeout(GOODBYE_S):
+                    await viewer.close(code=WSCloseCode.POLICY_VIOLATION, message=error.code.encode())
+            return
 
 
 async def _pump_output(upstream: ClientConnection, viewer: web.WebSocketResponse) -> None:

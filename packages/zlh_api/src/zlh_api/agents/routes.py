@@ -24,6 +24,7 @@ from zlh_common.schema.terminal import (
     ConsoleHistory,
     OpenTerminal,
     Terminal,
+    TerminalLimit,
     TerminalOpened,
 )
 
@@ -36,14 +37,20 @@ def endpoints(client: AgentClient, proxy: ConsoleProxy, *, agent_port: int) -> l
     """Return the endpoints of this slice."""
 
     async def console(call: Call) -> web.StreamResponse:
-        return await proxy.serve(call.request, _agent(call.container, agent_port), MAIN_TERMINAL)
+        return await proxy.serve(call, _agent(call.container, agent_port), MAIN_TERMINAL)
 
     async def attach(call: Call) -> web.StreamResponse:
-        return await proxy.serve(call.request, _agent(call.container, agent_port), _terminal(call))
+        return await proxy.serve(call, _agent(call.container, agent_port), _terminal(call))
 
     async def open_terminal(call: Call) -> TerminalOpened:
         agent = _agent(call.container, agent_port)
-        return decode_report(await client.call(agent, "POST", "/terminals", body=encode(call.body)), TerminalOpened)
+        try:
+            raw = await client.call(agent, "POST", "/terminals", body=encode(call.body))
+        except AgentRefused as error:
+            if error.agent_code == TerminalLimit.code:
+                raise TerminalLimit from error
+            raise
+        return decode_report(raw, TerminalOpened)
 
     async def terminals(call: Call) -> Items[Terminal]:
         return decode_report(

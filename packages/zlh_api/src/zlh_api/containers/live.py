@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import asyncio
 
+import structlog
 from aiohttp import web
 
 from zlh_api.containers.service import ContainerService
 from zlh_api.customers.model import Caller
-from zlh_common.errors import NotFound
+from zlh_api.web.endpoint import Call
+from zlh_common.errors import NotFound, ZlhError
 from zlh_common.names import Vmid
 from zlh_common.schema.status import ContainerStatus
 from zlh_common.schema.structs import encode
 
+log = structlog.get_logger()
 # A comment line this often keeps proxies from closing a quiet stream.
 HEARTBEAT_S = 15
 # Changes within this time reach a watcher as one.
@@ -52,10 +55,13 @@ class LiveContainers:
             for watcher in self._watchers:
                 watcher.note(Vmid(int(vmid_text)))
 
-    async def stream(self, request: web.Request, caller: Caller) -> web.StreamResponse:
-        """Serve one stream until the client goes: `container` events with reports, `container-deleted` with a VMID."""
+    async def stream(self, call: Call) -> web.StreamResponse:
+        """Serve one stream until the client goes: `container` events with reports, `container-deleted` with a VMID.
+
+        It ends as well when the caller's session or token does; a role that is taken away counts from the next event.
+        """
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
-        await response.prepare(request)
+        await response.prepare(call.request)
         watcher = _Watcher()
         self._watchers.add(watcher)
         # Only what this stream has shown may be reported as gone: a foreign deletion is nobody's business.
@@ -67,11 +73,15 @@ class LiveContainers:
                     async with asyncio.timeout(HEARTBEAT_S):
                         changed = await watcher.take()
                 except TimeoutError:
+                    await call.check_again()
                     await response.write(b": still here\n\n")
                     continue
+                caller = await call.check_again()
                 for vmid in changed:
                     await self._write(response, caller, vmid, shown)
-        except ConnectionError:
+        except (ConnectionError, ZlhError) as exc:
+            # The answer has begun, so there is no other way of telling than its end.
+            log.info("live.stream_ended", request_id=call.request_id, error=str(exc) or type(exc).__name__)
             return response
         finally:
             self._watchers.discard(watcher)

@@ -63,7 +63,7 @@ def endpoints(service: ContainerService, live: LiveContainers) -> list[Endpoint]
         await service.unpublish_port(call.container, call.request.match_info["exposure"])
 
     async def events(call: Call) -> web.StreamResponse:
-        return await live.stream(call.request, call.caller)
+        return await live.stream(call)
 
     view, change = Policy.VIEW_CONTAINER, Policy.CHANGE_CONTAINER
     status = ContainerStatus

@@ -24,6 +24,8 @@ SESSION_LASTS = timedelta(days=14)
 API_TOKEN_PREFIX = "zlh_pat_"  # noqa: S105 - the public part of a token
 # Each check of a password takes 64 MiB for some 50 ms; more at a time would only wait for the same cores.
 MAX_PASSWORD_CHECKS = 2
+# Whoever comes when so many wait is asked to come again, before he waits for more than a second or two.
+MAX_WAITING_SIGN_INS = 20
 
 
 class NotSignedIn(ZlhError):
@@ -42,6 +44,15 @@ class LoginRefused(ZlhError):
 
     def __init__(self) -> None:
         super().__init__("This e-mail address and password do not belong together.")
+
+
+class SignInBusy(ZlhError):
+    """Too many are signing in at this moment."""
+
+    code, status, retryable = "sign_in_busy", 429, True
+
+    def __init__(self) -> None:
+        super().__init__("Too many are signing in at this moment; try again in a few seconds.")
 
 
 class PasswordTooShort(ZlhError):
@@ -76,18 +87,18 @@ class CustomerService:
         self._clock = clock
         self._hasher = PasswordHasher()
         self._checks = asyncio.Semaphore(MAX_PASSWORD_CHECKS)
+        self._signing_in = 0
         # Checked when there is no such user, so that both refusals take the same time.
         self._nobody = self._hasher.hash(secrets.token_hex(16))
 
     async def sign_in(self, email: str, password: str) -> tuple[Caller, Secret]:
-        """Return the caller and a new session token; raise LoginRefused."""
+        """Return the caller and a new session token; raise LoginRefused, SignInBusy."""
         if "\0" in email:
             # PostgreSQL has no such text, so nobody can have this address.
             raise LoginRefused
         async with self._database.connection() as connection:
             user = await store.find_user_by_email(connection, email)
-        async with self._checks:
-            matches = await asyncio.to_thread(self._matches, user["password_hash"] if user else self._nobody, password)
+        matches = await self._check(user["password_hash"] if user else self._nobody, password)
         if user is None or not matches:
             raise LoginRefused
         token = Secret(secrets.token_urlsafe(32))
@@ -143,6 +154,16 @@ class CustomerService:
     async def _caller(self, connection: Any, user: Any, *, by_cookie: bool) -> Caller:
         memberships = await store.fetch_memberships(connection, user["id"])
         return Caller(user["id"], user["email"], user["is_operator"], memberships, by_cookie)
+
+    async def _check(self, password_hash: str, password: str) -> bool:
+        if self._signing_in >= MAX_WAITING_SIGN_INS:
+            raise SignInBusy
+        self._signing_in += 1
+        try:
+            async with self._checks:
+                return await asyncio.to_thread(self._matches, password_hash, password)
+        finally:
+            self._signing_in -= 1
 
     def _matches(self, password_hash: str, password: str) -> bool:
         try:

@@ -53,18 +53,31 @@ def identify(pid: int) -> ProcessIdentity | None:
 
 
 def find_by_environment(name: str, value: str) -> list[ProcessIdentity]:
-    """Return our own processes that were started with this environment variable."""
+    """Return our own processes that were started with this environment variable, and all that these have started."""
     wanted = f"{name}={value}".encode()
-    found = []
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
+    found: set[int] = set()
+    children: dict[int, list[int]] = {}
+    for pid in _pids():
         with contextlib.suppress(OSError):
-            if wanted in (entry / "environ").read_bytes().split(b"\0"):
-                who = identify(int(entry.name))
-                if who is not None:
-                    found.append(who)
-    return found
+            children.setdefault(_parent(pid), []).append(pid)
+            if wanted in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0"):
+                found.add(pid)
+    waiting = list(found)
+    while waiting:
+        below = [pid for pid in children.get(waiting.pop(), []) if pid not in found]
+        found.update(below)
+        waiting += below
+    return [who for pid in sorted(found) if (who := identify(pid)) is not None]
+
+
+def _pids() -> list[int]:
+    return [
+        int(entry.name) for entry in Path("/proc").iterdir() if entry.name.isdigit() and entry.name != str(os.getpid())
+    ]
+
+
+def _parent(pid: int) -> int:
+    return int(_fields(pid)[1])
 
 
 def end_all(processes: list[ProcessIdentity], *, grace_s: float) -> list[ProcessIdentity]:
@@ -81,9 +94,14 @@ def end_all(processes: list[ProcessIdentity], *, grace_s: float) -> list[Process
 def _stat(pid: int) -> tuple[int, bool] | None:
     """Return (start time, is it more than a zombie) of a pid, or None."""
     try:
-        text = Path(f"/proc/{pid}/stat").read_text()
+        fields = _fields(pid)
     except OSError:
         return None
-    # The command in parentheses may hold anything, a parenthesis too; what follows the last one is plain.
-    fields = text.rpartition(")")[2].split()
     return int(fields[19]), fields[0] not in {"Z", "X"}
+
+
+def _fields(pid: int) -> list[str]:
+    """Return the fields of /proc/<pid>/stat from the third on; raise OSError where there is no such process."""
+    text = Path(f"/proc/{pid}/stat").read_text()
+    # The command in parentheses may hold anything, a parenthesis too; what follows the last one is plain.
+    return text.rpartition(")")[2].split()

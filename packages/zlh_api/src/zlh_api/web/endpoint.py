@@ -37,6 +37,14 @@ class Call:
     body: Any = None
     _caller: Caller | None = None
     _container: Container | None = None
+    _pass_again: Callable[[], Awaitable[tuple[Caller | None, Container | None]]] | None = None
+
+    async def check_again(self) -> Caller:
+        """Return the caller as of now; raise where he may no longer do this. For what stays open for long."""
+        assert self._pass_again is not None
+        caller, _ = await self._pass_again()
+        assert caller is not None
+        return caller
 
     @property
     def caller(self) -> Caller:

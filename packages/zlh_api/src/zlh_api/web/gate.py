@@ -72,11 +72,12 @@ class Gate:
 
     def _check_origin(self, endpoint: Endpoint, request: web.Request) -> None:
         """What a browser sends by itself, cookie and all, is only believed from our own pages."""
-        origin = request.headers.get("Origin")
+        origins = request.headers.getall("Origin", [])
+        origin = origins[0] if len(origins) == 1 else None
         is_unsafe = request.method not in SAFE_METHODS or endpoint.is_websocket
         if not is_unsafe or _bearer(request) is not None:
             return
-        if origin is None and self.cookie.read(request) is None:
+        if not origins and self.cookie.read(request) is None:
             return
         if origin not in self.origins:
             raise OriginRefused(origin)

@@ -64,7 +64,7 @@ def request_id_of(request: web.Request) -> str:
 def problem_response(error: ZlhError, *, request_id: str) -> web.Response:
     """Return the answer for an error."""
     headers = {"X-Request-Id": request_id, "Cache-Control": "no-store"}
-    if error.status == 503:
+    if error.status in {429, 503}:
         headers["Retry-After"] = RETRY_AFTER_S
     if isinstance(error, MethodNotAllowed):
         headers["Allow"] = str(error.data["allowed"])

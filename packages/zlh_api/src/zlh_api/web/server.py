@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -39,7 +40,9 @@ def _serve(endpoint: Endpoint, gate: Gate) -> Callable[[web.Request], Awaitable[
     async def handle(request: web.Request) -> web.StreamResponse:
         caller, container = await gate.pass_through(endpoint, request)
         body = await _read_body(endpoint, request)
-        call = Call(request, request[REQUEST_ID], body, caller, container)
+        call = Call(
+            request, request[REQUEST_ID], body, caller, container, partial(gate.pass_through, endpoint, request)
+        )
         return _render(endpoint, await endpoint.handler(call))
 
     return handle

@@ -7,6 +7,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
+from zlh_common.errors import ZlhError
 from zlh_common.schema.structs import Report, Request
 
 # The persistent terminal of a dev container; its console attaches to it.
@@ -14,9 +15,19 @@ MAIN_TERMINAL = "main"
 # So much of the history is given at once: as JSON, with the text at its longest, it stays below a mebibyte.
 DEFAULT_HISTORY_BYTES, MAX_HISTORY_BYTES = 64 * 1024, 128 * 1024
 MAX_NEEDLE_BYTES = 256
+MAX_TERMINALS = 32
 
 Columns = Annotated[int, Meta(ge=1, le=1000)]
 Rows = Annotated[int, Meta(ge=1, le=1000)]
+
+
+class TerminalLimit(ZlhError):
+    """As many terminals are open as may be."""
+
+    code, status = "terminal_limit", 409
+
+    def __init__(self, *, limit: int = MAX_TERMINALS) -> None:
+        super().__init__(f"{limit} terminals are open, and no more than {limit} may be; close one.", limit=limit)
 
 
 class OpenTerminal(Request):
