@@ -179,7 +179,7 @@ async def test_a_terminal_of_ones_own_is_opened_and_ended(stack: Stack, vmid: in
     assert status == 201
     path = f"terminals/{opened['id']}"
     async with view(stack, vmid, path=path) as viewer:
-        await viewer.run("sleep 4321 & echo pid=$!''=")
+        await viewer.run("sleep 4321 & echo pid=$!=o''k")
         await viewer.until(b"pid=")
         await viewer.until(b"=\r\n")
         pid = int(viewer.data.rsplit(b"pid=", 1)[1].split(b"=")[0])
