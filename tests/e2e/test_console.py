@@ -58,9 +58,12 @@ class Viewer:
 
     async def until(self, wanted: bytes) -> None:
         """Return once these bytes were shown."""
-        async with asyncio.timeout(UNTIL_S):
-            while wanted not in self.data:
-                await self.read()
+        try:
+            async with asyncio.timeout(UNTIL_S):
+                while wanted not in self.data:
+                    await self.read()
+        except TimeoutError:
+            raise AssertionError(f"{wanted!r} never came after {self.data[-2000:]!r}") from None
 
     async def to_end(self) -> int:
         """Read to the end of the socket; return its close code."""
@@ -179,8 +182,8 @@ async def test_a_terminal_of_ones_own_is_opened_and_ended(stack: Stack, vmid: in
     assert status == 201
     path = f"terminals/{opened['id']}"
     async with view(stack, vmid, path=path) as viewer:
-        await viewer.run("sleep 4321 & echo pid=$!=o''k")
-        await viewer.until(b"pid=")
+        await viewer.run("sleep 4321 & echo pid=${!}=o''k")
+            await viewer.until(b"=ok\r\n")
         await viewer.until(b"=\r\n")
         pid = int(viewer.data.rsplit(b"pid=", 1)[1].split(b"=")[0])
         assert (await stack.call("DELETE", f"/api/containers/{vmid}/{path}"))[0] == 204
