@@ -183,9 +183,8 @@ async def test_a_terminal_of_ones_own_is_opened_and_ended(stack: Stack, vmid: in
     path = f"terminals/{opened['id']}"
     async with view(stack, vmid, path=path) as viewer:
         await viewer.run("sleep 4321 & echo pid=${!}=o''k")
-            await viewer.until(b"=ok\r\n")
-        await viewer.until(b"=\r\n")
-        pid = int(viewer.data.rsplit(b"pid=", 1)[1].split(b"=")[0])
+        await viewer.until(b"=ok\r\n")
+        pid = int(re.findall(rb"pid=(\d+)=ok", viewer.data)[0])
         assert (await stack.call("DELETE", f"/api/containers/{vmid}/{path}"))[0] == 204
         await viewer.to_end()
     assert not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE
