@@ -13,6 +13,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import asyncpg
+import psutil
 import pytest
 
 from fakes.api_world import World
@@ -55,6 +56,14 @@ class Postgres:
     def stop(self) -> None:
         """Stop the server, cutting every connection."""
         self._run("pg_ctl", "stop", "-w", "-m", "immediate", "-D", str(self._data))
+
+    def kill(self) -> None:
+        """Let the server end as by the OOM killer; return once its workers have noticed and all are reaped."""
+        postmaster = psutil.Process(int((self._data / "postmaster.pid").read_text().split()[0]))
+        everyone = [postmaster, *postmaster.children()]
+        postmaster.kill()
+        _, left = psutil.wait_procs(everyone, timeout=20)
+        assert not left
 
     def dsn(self, database: str) -> str:
         """Return how one database is reached."""

@@ -69,6 +69,35 @@ async def test_a_connection_that_is_cut_in_a_query_is_the_same_error(database: D
     assert await answers(database)
 
 
+async def test_a_server_that_is_killed_is_one_error_whatever_was_under_way(dsn: str, postgres: Postgres) -> None:
+    """Between any two messages of a transaction: never an exception of another name."""
+    database = Database(dsn)
+    seen: set[str] = set()
+    stop = asyncio.Event()
+
+    async def ask() -> None:
+        while not stop.is_set():
+            try:
+                async with database.transaction() as connection:
+                    await connection.fetchval("select count(*) from containers")
+                seen.add("answered")
+            except DatabaseUnavailable:
+                seen.add("away")
+            await asyncio.sleep(0.002)
+
+    async with asyncio.timeout(WAIT_S), asyncio.TaskGroup() as callers:
+        for _ in range(8):
+            callers.create_task(ask())
+        for _ in range(3):
+            await asyncio.sleep(0.1)
+            await asyncio.to_thread(postgres.kill)
+            await asyncio.to_thread(postgres.start)
+        await wait_answers(database)
+        stop.set()
+    await database.close()
+    assert seen == {"answered", "away"}
+
+
 async def test_a_pool_may_be_made_before_the_server_is_there(dsn: str, postgres: Postgres) -> None:
     """The order in which programs start does not matter."""
     await asyncio.to_thread(postgres.stop)

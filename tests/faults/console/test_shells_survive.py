@@ -13,8 +13,8 @@ import msgspec
 
 from component.console.harness import PATIENCE_S, Bench, eventually, look
 from guards.leaks import is_gone
-from zlh_agent.console.identity import read_boot_id, read_identity
 from zlh_agent.console.records import read_run_record
+from zlh_common.processes import read_boot_id, read_identity
 from zlh_common.schema.console_wire import OFFSET_BYTES, Exit, Gap, State
 
 NUMBERS = ("/bin/sh", "-c", "i=0; while :; do echo $i; i=$((i+1)); done")

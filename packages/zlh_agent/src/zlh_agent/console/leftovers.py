@@ -5,9 +5,9 @@ from __future__ import annotations
 import signal
 from pathlib import Path
 
-from zlh_agent.console.identity import ProcessIdentity, is_alive, read_rows, select_kin, send_signal
 from zlh_agent.console.records import ExitRecord, read_exit_record, read_run_record, remove_history
 from zlh_agent.console.rules import TERMINAL_ID
+from zlh_common.processes import ProcessIdentity, is_alive, read_rows, select_kin, send_signal
 
 
 def find_terminals(state_folder: Path, socket_folder: Path) -> dict[str, bool]:

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Protocol
 
 import zlh_agent
+import zlh_common
 from zlh_agent.console import shim_wire as wire
 from zlh_agent.console.errors import ShimLost, TerminalStartFailed
-from zlh_agent.console.identity import ProcessIdentity
 from zlh_agent.console.shim_config import Config, render_config
 from zlh_common.names import CONTAINER_MARK
+from zlh_common.processes import ProcessIdentity
 
 START_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 5.0
@@ -28,7 +29,7 @@ SPAWN_TIMEOUT_S = 10.0
 FLOOD_BYTES = 4096
 FLOOD_PAUSE_S = 0.001
 
-_BOOT = "import sys; sys.path.append(sys.argv[1]); from zlh_agent.console.shim_start import main; main()"
+_BOOT = "import sys; sys.path += sys.argv[3:]; from zlh_agent.console.shim_start import main; main()"
 _CREDENTIALS = struct.Struct("3i")
 _RECEIVE_BYTES = 64 * 1024
 
@@ -58,8 +59,9 @@ async def start_shim(config: Config) -> None:
 
 
 def _start_shim(config: Config) -> None:
-    bundle = str(Path(zlh_agent.__file__).parent.parent)
-    command = [sys.executable, "-I", "-S", "-c", _BOOT, bundle, "zlh-shim", config.name]
+    # One folder where both are installed into a bundle, two in a checkout.
+    folders = dict.fromkeys(str(Path(package.__path__[0]).parent) for package in (zlh_agent, zlh_common))
+    command = [sys.executable, "-I", "-S", "-c", _BOOT, "zlh-shim", config.name, *folders]
     try:
         # The process that is started here ends as soon as it has made the daemon; that one answers on standard output.
         done = subprocess.run(

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
-from zlh_agent.console.identity import ProcessIdentity
+from zlh_common.processes import ProcessIdentity
 
 T = TypeVar("T")
 

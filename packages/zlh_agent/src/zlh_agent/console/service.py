@@ -24,7 +24,6 @@ import structlog
 
 from zlh_agent.console import leftovers
 from zlh_agent.console.errors import ShimLost, TerminalNotFound
-from zlh_agent.console.identity import ProcessIdentity
 from zlh_agent.console.link import CONNECT_TIMEOUT_S, ShimLink, start_shim
 from zlh_agent.console.records import remove_history
 from zlh_agent.console.ring import DEFAULT_CAPACITY_BYTES, RingInvalid, RingReader
@@ -32,6 +31,7 @@ from zlh_agent.console.rules import MAX_MATCHES, find_matches
 from zlh_agent.console.shim_config import Config
 from zlh_agent.console.shim_wire import Launch
 from zlh_agent.console.terminal import AGENT_GOES, CLOSED, Terminal, Viewer
+from zlh_common.processes import ProcessIdentity
 from zlh_common.schema.status import ProcessStatus
 from zlh_common.schema.terminal import MAIN_TERMINAL, MAX_TERMINALS, ConsoleHistory, TerminalLimit
 from zlh_common.schema.terminal import Terminal as TerminalRow

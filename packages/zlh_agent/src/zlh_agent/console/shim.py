@@ -27,7 +27,11 @@ import termios
 import time
 
 from zlh_agent.console import shim_wire as wire
-from zlh_agent.console.identity import (
+from zlh_agent.console.ring import BLOCK_BYTES, RingWriter
+from zlh_agent.console.shim_child import Child, SpawnFailed, spawn_child
+from zlh_agent.console.shim_config import Config
+from zlh_agent.console.shim_files import note, remove, replace
+from zlh_common.processes import (
     ProcessIdentity,
     is_alive,
     read_boot_id,
@@ -36,10 +40,6 @@ from zlh_agent.console.identity import (
     select_kin,
     send_signal,
 )
-from zlh_agent.console.ring import BLOCK_BYTES, RingWriter
-from zlh_agent.console.shim_child import Child, SpawnFailed, spawn_child
-from zlh_agent.console.shim_config import Config
-from zlh_agent.console.shim_files import note, remove, replace
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import os
 import struct
 import termios
 
-from zlh_agent.console.identity import ProcessIdentity, read_row
+from zlh_common.processes import ProcessIdentity, read_row
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ import errno
 import os
 import sys
 
-from zlh_agent.console.identity import read_boot_id
 from zlh_agent.console.ring import RingWriter
 from zlh_agent.console.shim import MAX_PEERS, Shim
 from zlh_agent.console.shim_config import Config, parse_config
 from zlh_agent.console.shim_files import remove
+from zlh_common.processes import read_boot_id
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -18,17 +18,8 @@ Connection = asyncpg.Connection | PoolConnectionProxy
 ACQUIRE_TIMEOUT_S = 5
 COMMAND_TIMEOUT_S = 15
 RECONNECT_S = 0.5
-# What asyncpg and the socket below it raise when the server is away, is starting, is stopping or is full.
-_AWAY = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.InterfaceError,
-    OSError,
-    TimeoutError,
-)
+# Classes of SQLSTATE that tell about the server and not about the statement: connection, resources, operator, system.
+_AWAY_CLASSES = ("08", "53", "57", "58")
 
 
 class DatabaseUnavailable(ZlhError):
@@ -37,7 +28,16 @@ class DatabaseUnavailable(ZlhError):
     code, status, retryable = "database_unavailable", 503, True
 
     def __init__(self) -> None:
-        super().__init__("The database does not answer at the moment; nothing was changed. Try again in a few seconds.")
+        super().__init__("The database does not answer at the moment. Try again in a few seconds.")
+
+
+def is_away(exc: Exception) -> bool:
+    """Tell whether an exception means that the server is away, is starting, is stopping or is full."""
+    if isinstance(exc, asyncpg.PostgresError):
+        return (exc.sqlstate or "")[:2] in _AWAY_CLASSES
+    # A connection that is lost inside a transaction is also an InterfaceError or an InternalClientError ("cannot switch
+    # to state 15"): whatever asyncpg does next stumbles over the wreck.
+    return isinstance(exc, asyncpg.InterfaceError | asyncpg.InternalClientError | OSError | TimeoutError)
 
 
 @asynccontextmanager
@@ -45,7 +45,9 @@ async def database_errors() -> AsyncIterator[None]:
     """Turn "the server is away" in all its shapes into DatabaseUnavailable."""
     try:
         yield
-    except _AWAY as exc:
+    except Exception as exc:
+        if not is_away(exc):
+            raise
         raise DatabaseUnavailable from exc
 
 
@@ -80,7 +82,9 @@ class Database:
         while True:
             try:
                 await self._listen_once(channels, on_connect)
-            except _AWAY as exc:
+            except Exception as exc:
+                if not is_away(exc):
+                    raise
                 log.warning("database.listen_lost", error=str(exc) or type(exc).__name__)
             await asyncio.sleep(RECONNECT_S)
 
@@ -101,7 +105,8 @@ class Database:
             if self._pool is None:
                 self._pool = await asyncpg.create_pool(
                     self._dsn,
-                    min_size=1,
+                    # The pool is made without a connection, so that it can be made while the server is away.
+                    min_size=0,
                     max_size=self._max,
                     timeout=ACQUIRE_TIMEOUT_S,
                     command_timeout=COMMAND_TIMEOUT_S,

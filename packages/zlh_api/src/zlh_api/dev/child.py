@@ -11,19 +11,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import select
 import signal
 import sys
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import structlog
 
+from zlh_api.marked_processes import end_all, identities, is_marked
 from zlh_common.errors import ZlhError
+from zlh_common.processes import ProcessRow, read_boot_id, read_row, read_rows
 
 log = structlog.get_logger()
 
@@ -71,7 +72,7 @@ class ChildSpec:
     stop_timeout_s: float = 10.0
 
 
-class Identity(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class Record(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Which process it was: the start time, in clock ticks since boot, tells two bearers of one pid apart."""
 
     name: str
@@ -98,7 +99,7 @@ class ChildProcess:
         self.restarts = 0
         self._record = state_dir / f"{spec.name}.json"
         self._process: asyncio.subprocess.Process | None = None
-        self._identity: Identity | None = None
+        self._recorded: Record | None = None
         self._started = 0.0
         self._stopping = asyncio.Event()
         # A stop that comes while the child is being started again waits, and then ends the new one.
@@ -137,7 +138,7 @@ class ChildProcess:
             delay = decide_delay(quick_deaths)
             self.restarts += 1
             log.warning("child.died", child=self.spec.name, exit=_describe_exit(code), restartInS=delay)
-            await asyncio.to_thread(_end_group, self._identity)
+            await asyncio.to_thread(_end_group, self._recorded)
             if await self._is_stopping_within(delay):
                 return
             async with self._changing:
@@ -152,7 +153,7 @@ class ChildProcess:
 
     async def _end(self) -> None:
         process = self._process
-        if process is None or self._identity is None:
+        if process is None or self._recorded is None:
             return
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
@@ -165,7 +166,7 @@ class ChildProcess:
                 with contextlib.suppress(ProcessLookupError):
                     process.kill()
                 await process.wait()
-        await asyncio.to_thread(_end_group, self._identity)
+        await asyncio.to_thread(_end_group, self._recorded)
         await asyncio.to_thread(self._record.unlink, missing_ok=True)
 
     async def _is_stopping_within(self, delay: float) -> bool:
@@ -195,12 +196,17 @@ class ChildProcess:
         finally:
             os.close(output)
         self._started = time.monotonic()
-        self._identity = await asyncio.to_thread(self._write_record, self._process.pid, token)
+        self._recorded = await asyncio.to_thread(self._write_record, self._process.pid, token)
         log.info("child.started", child=self.spec.name, pid=self._process.pid)
 
-    def _write_record(self, pid: int, token: str) -> Identity:
-        found = Identity(
-            name=self.spec.name, pid=pid, start_ticks=_start_ticks(pid) or 0, boot_id=_boot_id(), token=token
+    def _write_record(self, pid: int, token: str) -> Record:
+        row = read_row(pid)
+        found = Record(
+            name=self.spec.name,
+            pid=pid,
+            start_ticks=row.start_ticks if row else 0,
+            boot_id=read_boot_id(),
+            token=token,
         )
         self._record.parent.mkdir(parents=True, exist_ok=True)
         temporary = self._record.with_suffix(".json.tmp")
@@ -221,105 +227,32 @@ def end_leftovers(state_dir: Path) -> list[str]:
     ended = []
     for path in sorted(state_dir.glob("*.json")):
         try:
-            identity = msgspec.json.decode(path.read_bytes(), type=Identity)
+            record = msgspec.json.decode(path.read_bytes(), type=Record)
         except (msgspec.MsgspecError, OSError):
             # A half-written record cannot be: it is renamed into place. This is some other file.
             continue
-        if _end_group(identity):
-            ended.append(identity.name)
+        if _end_group(record):
+            ended.append(record.name)
         path.unlink(missing_ok=True)
     return ended
 
 
-def _end_group(identity: Identity | None, *, patience_s: float = 5.0) -> bool:
+def _end_group(record: Record | None, *, patience_s: float = 5.0) -> bool:
     """End whatever of the child's session is left: SIGTERM, a wait, SIGKILL; tell whether there was anything."""
-    if identity is None or identity.boot_id != _boot_id():
+    if record is None or record.boot_id != read_boot_id():
         return False
-    with contextlib.ExitStack() as stack:
-        opened = [(pid, stack.enter_context(_pidfd(pid))) for pid in _members(identity)]
-        # Looked at again, now that it is held: between the look and the opening it may have become somebody else.
-        members = [member for pid, member in opened if member is not None and _is_ours(pid, identity)]
-        _signal_all(members, signal.SIGTERM)
-        if not _wait_all(members, patience_s):
-            _signal_all(members, signal.SIGKILL)
-            _wait_all(members, patience_s)
-        return bool(members)
+    members = identities([row for row in read_rows() if _is_ours(row, record)])
+    end_all(members, grace_s=patience_s)
+    return bool(members)
 
 
-def _members(identity: Identity) -> Iterator[int]:
-    for entry in Path("/proc").glob("[0-9]*"):
-        pid = int(entry.name)
-        if _is_ours(pid, identity):
-            yield pid
-
-
-def _is_ours(pid: int, identity: Identity) -> bool:
+def _is_ours(row: ProcessRow, record: Record) -> bool:
     """Tell whether a process is the child, or one of its session that carries its token."""
-    fields = _stat_fields(pid)
-    if fields is None or fields.session != identity.pid or fields.state == "Z":
+    if row.session != record.pid or row.state == "Z":
         return False
-    if pid == identity.pid:
-        return fields.start_ticks == identity.start_ticks
-    try:
-        environment = Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-    except OSError:
-        return False
-    return f"{_TOKEN}={identity.token}".encode() in environment
-
-
-@contextlib.contextmanager
-def _pidfd(pid: int) -> Iterator[int | None]:
-    """Open a process for good: what this stands for cannot become somebody else."""
-    try:
-        descriptor = os.pidfd_open(pid)
-    except OSError:
-        yield None
-        return
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
-
-
-def _signal_all(members: list[int], number: signal.Signals) -> None:
-    for member in members:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            signal.pidfd_send_signal(member, number)
-
-
-def _wait_all(members: list[int], timeout_s: float) -> bool:
-    deadline = time.monotonic() + timeout_s
-    waiting = list(members)
-    while waiting and (left := deadline - time.monotonic()) > 0:
-        ended, _, _ = select.select(waiting, [], [], left)
-        waiting = [member for member in waiting if member not in ended]
-    return not waiting
-
-
-@dataclass(frozen=True, slots=True)
-class _StatFields:
-    state: str
-    session: int
-    start_ticks: int
-
-
-def _stat_fields(pid: int) -> _StatFields | None:
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        return None
-    # The second field is a program's name in brackets, and may hold anything.
-    fields = text.rpartition(")")[2].split()
-    return _StatFields(fields[0], int(fields[3]), int(fields[19]))
-
-
-def _start_ticks(pid: int) -> int | None:
-    fields = _stat_fields(pid)
-    return fields.start_ticks if fields else None
-
-
-def _boot_id() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    if row.pid == record.pid:
+        return row.start_ticks == record.start_ticks
+    return is_marked(row.pid, _TOKEN, record.token)
 
 
 def _open_log(path: Path) -> int:

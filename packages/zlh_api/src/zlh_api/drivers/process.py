@@ -24,7 +24,7 @@ import msgspec
 from zlh_api.containers.model import Guest
 from zlh_api.drivers.agent_config import AgentPlace, AgentSettings, render_agent_config
 from zlh_api.drivers.port import GuestFailed, GuestForeign, GuestPlan, Identity
-from zlh_api.drivers.process_identity import end_all, find_by_environment
+from zlh_api.marked_processes import end_all, find_marked
 from zlh_common.names import CONTAINER_MARK, OwnerMark, Vmid
 
 STOP_GRACE_S = 5.0
@@ -128,7 +128,7 @@ class ProcessDriver:
             return Guest.ABSENT
         if self._read_mark(vmid) != owner:
             return Guest.FOREIGN
-        agents = [process for process in find_by_environment(CONTAINER_MARK, owner) if _is_agent(process.pid)]
+        agents = [process for process in find_marked(CONTAINER_MARK, owner) if _is_agent(process.pid)]
         return Guest.RUNNING if agents else Guest.STOPPED
 
     def _refuse_foreign(self, owner: OwnerMark, vmid: Vmid) -> None:
@@ -234,7 +234,7 @@ def _end_marked(owner: OwnerMark) -> list[int]:
     left = []
     # What a dying process starts in its last moment is caught by looking again.
     for _round in range(3):
-        marked = find_by_environment(CONTAINER_MARK, owner)
+        marked = find_marked(CONTAINER_MARK, owner)
         if not marked:
             return []
         marked.sort(key=lambda process: not _is_agent(process.pid))

@@ -8,7 +8,7 @@ import subprocess
 
 import pytest
 
-from zlh_agent.console.identity import (
+from zlh_common.processes import (
     ProcessIdentity,
     ProcessRow,
     is_alive,
@@ -74,6 +74,17 @@ def test_stale_identity_is_never_signalled() -> None:
         assert process.wait(5) == -signal.SIGKILL
     assert not send_signal(known, signal.SIGKILL)
     assert not is_alive(known)
+
+
+def test_a_zombie_is_not_alive() -> None:
+    """What has ended and was not waited for is gone for every purpose of ours."""
+    with subprocess.Popen(["sleep", "60"]) as process:
+        known = read_identity(process.pid)
+        assert known is not None
+        assert is_alive(known)
+        process.kill()
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+        assert not is_alive(known)
 
 
 @pytest.mark.parametrize("pid", [0, -1])

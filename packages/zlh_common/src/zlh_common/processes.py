@@ -2,7 +2,7 @@
 
 A pid is given out again, within seconds on a small machine. A signal goes through a pidfd that is opened first and
 compared after: from then on the kernel guarantees that it hits the very process that was compared.
-The shim imports this: `os` and the C module behind `signal` only (`signal` itself builds enums for 3 ms).
+The agent's shim imports this: `os` and the C module behind `signal` only (`signal` itself builds enums for 3 ms).
 """
 
 from __future__ import annotations
@@ -124,19 +124,19 @@ def is_alive(identity: ProcessIdentity) -> bool:
 
 
 def send_signal(identity: ProcessIdentity, number: int) -> bool:
-    """Send a signal to this very process; False where it has gone, whoever has its pid now."""
+    """Send a signal to this very process; False where it has gone or is not ours, whoever has its pid now."""
     if identity.pid <= 0 or identity.boot_id != read_boot_id():
         return False
     try:
         pidfd = os.pidfd_open(identity.pid)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):
         return False
     try:
         row = read_row(identity.pid)
         if row is None or row.start_ticks != identity.start_ticks:
             return False
         _signal.pidfd_send_signal(pidfd, number)
-    except ProcessLookupError:
+    except (ProcessLookupError, PermissionError):
         return False
     finally:
         os.close(pidfd)

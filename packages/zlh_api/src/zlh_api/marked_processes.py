@@ -1,0 +1,50 @@
+"""Processes that we have started and lost sight of: found by a mark in their environment, and ended for good."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from zlh_common.processes import ProcessIdentity, ProcessRow, is_alive, read_boot_id, read_rows, send_signal
+
+
+def find_marked(name: str, value: str) -> list[ProcessIdentity]:
+    """Return the processes that were started with this environment variable, and all that these have started."""
+    rows = {row.pid: row for row in read_rows() if row.pid != os.getpid() and row.state not in {"Z", "X"}}
+    children: dict[int, list[int]] = {}
+    for row in rows.values():
+        children.setdefault(row.parent, []).append(row.pid)
+    found: set[int] = set()
+    waiting = [pid for pid in rows if is_marked(pid, name, value)]
+    while waiting:
+        pid = waiting.pop()
+        if pid not in found:
+            found.add(pid)
+            waiting += children.get(pid, [])
+    return identities([rows[pid] for pid in sorted(found)])
+
+
+def is_marked(pid: int, name: str, value: str) -> bool:
+    """Tell whether a process was started with this environment variable; False for one that we may not look into."""
+    try:
+        return f"{name}={value}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    except OSError:
+        return False
+
+
+def identities(rows: list[ProcessRow]) -> list[ProcessIdentity]:
+    """Return who these are, so that they can be meant later."""
+    boot_id = read_boot_id()
+    return [ProcessIdentity(row.pid, row.start_ticks, boot_id) for row in rows]
+
+
+def end_all(processes: list[ProcessIdentity], *, grace_s: float) -> list[ProcessIdentity]:
+    """Send SIGTERM, and after `grace_s` SIGKILL to what is left; return what even that did not end. Blocks."""
+    for step, wait_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, 2.0)):
+        processes = [process for process in processes if send_signal(process, step)]
+        deadline = time.monotonic() + wait_s
+        while (processes := list(filter(is_alive, processes))) and time.monotonic() < deadline:
+            time.sleep(0.02)
+    return processes
