@@ -108,16 +108,7 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             proxy=traefik,
             clock=clock,
         )
-        settings = Settings(
-            address_block=config.process.address_block,
-            installation=str(config.process.root),
-            agent_port=config.agent_port,
-            trusted_root=config.artifacts.trusted_root,
-            proxy=proxy_setting,
-        )
-        steps = Steps(ports, settings)
         cookie = SessionCookie(has_tls=urlsplit(config.portal_url).scheme == "https")
-        gate = Gate(customers, containers, cookie, frozenset({config.portal_url.rstrip("/"), config.api_url}))
         slices = [
             *customer_routes.endpoints(customers, cookie),
             *catalog_routes.endpoints(catalog),
@@ -137,7 +128,7 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             containers=containers,
             live=live,
             links=links,
-            reconciler=Reconciler(database, driver, steps),
+            reconciler=Reconciler(database, driver, Steps(ports, _make_settings(config, proxy_setting))),
             proxy=traefik,
             portal_route=PortalRoute(directory, render_portal_file(config.portal_url, proxy_setting)),
             endpoints=[
@@ -146,8 +137,18 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
                 *edge_routes.endpoints(containers, domain=config.container_domain),
                 *portal.endpoints(portal.default_folder()),
             ],
-            gate=gate,
+            gate=Gate(customers, containers, cookie, frozenset({config.portal_url.rstrip("/"), config.api_url})),
         )
+
+
+def _make_settings(config: ApiConfig, proxy: ProxySetting) -> Settings:
+    return Settings(
+        address_block=config.process.address_block,
+        installation=str(config.process.root),
+        agent_port=config.agent_port,
+        trusted_root=config.artifacts.trusted_root,
+        proxy=proxy,
+    )
 
 
 async def serve(config: ApiConfig, *, stop: asyncio.Event, ready: Callable[[], None]) -> None:

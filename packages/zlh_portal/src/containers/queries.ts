@@ -3,7 +3,7 @@ import { type QueryClient, useMutation, useQuery, useQueryClient } from "@tansta
 import { client, take } from "../api/client";
 import { asApiError } from "../api/problem";
 import type { ContainerStatus, CreateContainer } from "../api/types";
-import { useIsLive } from "../live/LiveProvider";
+import { useIsLive } from "../live/liveness";
 import { isMoving } from "./states";
 
 export const LIST = ["containers"] as const;

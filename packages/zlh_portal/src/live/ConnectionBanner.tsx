@@ -1,7 +1,7 @@
 /** Says honestly how old the page is once nothing reaches it any more. */
 import { asApiError, UNREACHABLE } from "../api/problem";
 import classes from "./live.module.css";
-import { useLiveness } from "./LiveProvider";
+import { useLiveness } from "./liveness";
 
 interface Props {
   query: { failureCount: number; failureReason: unknown; error: unknown; dataUpdatedAt: number };

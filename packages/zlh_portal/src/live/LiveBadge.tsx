@@ -1,7 +1,7 @@
 /** Says in the header whether what is shown is kept up to date, and how. */
 import { Tooltip } from "@mantine/core";
 import classes from "./live.module.css";
-import { type Liveness, useLiveness } from "./LiveProvider";
+import { type Liveness, useLiveness } from "./liveness";
 
 const WORDS: Readonly<Record<Liveness, { label: string; meaning: string }>> = {
   connecting: { label: "Connecting", meaning: "The live stream is being opened." },

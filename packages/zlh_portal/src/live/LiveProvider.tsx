@@ -1,12 +1,9 @@
 /** Feeds the live stream into the cache, and tells whether it flows. */
 import { useQueryClient } from "@tanstack/react-query";
-import { createContext, type ReactNode, useContext, useEffect, useState } from "react";
+import { type ReactNode, useEffect, useState } from "react";
 import { LIST, noteContainer, noteDeleted } from "../containers/queries";
+import { type Liveness, LiveContext } from "./liveness";
 import { listen } from "./stream";
-
-export type Liveness = "connecting" | "live" | "polling";
-
-const LiveContext = createContext<Liveness>("connecting");
 
 export function LiveProvider({ children }: { children: ReactNode }) {
   const queries = useQueryClient();
@@ -27,12 +24,4 @@ export function LiveProvider({ children }: { children: ReactNode }) {
     [queries],
   );
   return <LiveContext value={liveness}>{children}</LiveContext>;
-}
-
-export function useLiveness(): Liveness {
-  return useContext(LiveContext);
-}
-
-export function useIsLive(): boolean {
-  return useLiveness() === "live";
 }
