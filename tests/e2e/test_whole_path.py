@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 
 from e2e.stack import NODE, Stack
+from fakes.deep_tree import make_deep_tree
 
 ROOT = Path(__file__).parents[2]
 
@@ -63,6 +64,19 @@ async def test_a_container_that_is_off_comes_back_with_its_files(stack: Stack) -
     await stack.call("POST", f"/api/containers/{vmid}/start")
     await stack.wait_ready(vmid)
     assert (kept / "mine.txt").read_text() == "kept"
+    await stack.delete(vmid)
+
+
+async def test_whatever_a_customer_makes_of_the_files_the_container_can_be_deleted(stack: Stack) -> None:
+    """Folders that may not be written, as go's module cache has them, and a path beyond all lengths."""
+    vmid = await stack.create()
+    await stack.wait_ready(vmid)
+    workspace = stack.home / "containers" / str(vmid) / "root/home/dev/workspace"
+    (workspace / "go/pkg/mod").mkdir(parents=True)
+    (workspace / "go/pkg/mod/file").touch()
+    (workspace / "go/pkg/mod").chmod(0o500)
+    (workspace / "go/pkg").chmod(0)
+    make_deep_tree(workspace)
     await stack.delete(vmid)
 
 

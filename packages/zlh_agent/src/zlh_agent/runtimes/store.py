@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ import structlog
 
 from zlh_agent.runtimes.current import read_current
 from zlh_agent.runtimes.model import FILES_NAME, RECORD_FORMAT, RECORD_NAME, InstallRecord
+from zlh_common.trees import delete_tree
 
 log = structlog.get_logger()
 
@@ -66,11 +67,16 @@ def read_record(tree: Path) -> InstallRecord | None:
 
 
 def sweep_home(home: Path) -> list[Path]:
-    """Delete what killed installs of one runtime have left, and return it; nobody may be installing it meanwhile."""
-    leftovers = list(home.glob(".staging-*"))
-    for leftover in leftovers:
-        shutil.rmtree(leftover, ignore_errors=True)
-    return leftovers
+    """Delete what killed installs of one runtime have left, and return it; nobody may be installing it meanwhile.
+
+    What cannot be deleted costs space and nothing else: it stays for the next time.
+    """
+    deleted = []
+    for leftover in home.glob(".staging-*"):
+        with contextlib.suppress(OSError):
+            delete_tree(leftover)
+            deleted.append(leftover)
+    return deleted
 
 
 def find_changed(tree: Path) -> list[str]:

@@ -8,9 +8,9 @@ agent hands on to its shims and terminals, so that what was started just before 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -20,12 +20,16 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import structlog
 
 from zlh_api.containers.model import Guest
 from zlh_api.drivers.agent_config import AgentPlace, AgentSettings, render_agent_config
 from zlh_api.drivers.port import GuestFailed, GuestForeign, GuestPlan, Identity
 from zlh_api.marked_processes import end_all, find_marked
 from zlh_common.names import CONTAINER_MARK, OwnerMark, Vmid
+from zlh_common.trees import delete_tree
+
+log = structlog.get_logger()
 
 STOP_GRACE_S = 5.0
 START_TIMEOUT_S = 15.0
@@ -151,7 +155,8 @@ class ProcessDriver:
         try:
             staging.rename(folders.base)
         except OSError as exc:
-            shutil.rmtree(staging, ignore_errors=True)
+            with contextlib.suppress(OSError):
+                delete_tree(staging)
             raise GuestFailed(what="Making the guest's folder", reason=str(exc)) from exc
 
     def _put_identity(self, plan: GuestPlan, identity: Identity) -> None:
@@ -201,17 +206,21 @@ class ProcessDriver:
         base = self._folders(vmid).base
         # The name goes first: what a crash leaves of the tree is no guest any more, and the next start sweeps it.
         grave = self._root / f".{vmid}-deleted"
-        if base.exists():
-            shutil.rmtree(grave, ignore_errors=True)
-            base.rename(grave)
-        shutil.rmtree(grave, ignore_errors=True)
-        if grave.exists():
-            raise GuestFailed(what="Deleting the guest's folder", reason=f"{grave} cannot be deleted")
+        try:
+            if base.exists():
+                delete_tree(grave)
+                base.rename(grave)
+            delete_tree(grave)
+        except OSError as exc:
+            raise GuestFailed(what="Deleting the guest's folder", reason=str(exc)) from exc
 
     def _sweep(self) -> None:
         if self._root.is_dir():
             for entry in self._root.glob(".*-*"):
-                shutil.rmtree(entry, ignore_errors=True)
+                try:
+                    delete_tree(entry)
+                except OSError as exc:
+                    log.warning("guest.leftover_stays", reason=str(exc))
 
     def _all_marks(self) -> list[tuple[OwnerMark, Vmid]]:
         if not self._root.is_dir():
