@@ -79,7 +79,7 @@ async def test_console_says_hello_and_shows_output_with_offsets(client: aiohttp.
         await socket.send_bytes(b"stty size; echo do''ne\n")
         data, _ = await read_until(socket, b"done\r\n")
         assert b"22 77" in data
-    at = hello["to"] + data.index(b"22 77")
+    at = hello["from"] + data.index(b"22 77")
     async with watch(client, f"/terminals/main?from={at}") as socket:
         again = await socket.receive_json()
         assert (again["stream"], again["from"]) == (hello["stream"], at)

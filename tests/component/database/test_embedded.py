@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import pwd
 import shutil
@@ -196,7 +197,8 @@ async def test_start_killed_at_any_moment_is_completed_by_the_next(
     assert starter.stdout is not None
     assert await starter.stdout.readline() == b"on\n"
     await asyncio.sleep(after_s)
-    starter.kill()
+    with contextlib.suppress(ProcessLookupError):  # a fast machine may have ended it: one more moment
+        starter.kill()
     await starter.wait()
     assert await ask(database, "select current_user") == "zlh"
 
