@@ -31,8 +31,20 @@ def _has_package_index() -> bool:
     return subprocess.run(asked, capture_output=True, check=False, timeout=60).returncode == 0
 
 
+@functools.cache
+def _may_mount() -> bool:
+    """A root of a container often may not."""
+    with tempfile.TemporaryDirectory() as folder:
+        mount = ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder]
+        if os.getuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+            return False
+        subprocess.run(["umount", folder], check=True)
+        return True
+
+
 PARTS: dict[str, tuple[Callable[[], bool], str]] = {
     "root": (lambda: os.getuid() == 0, "needs root"),
+    "mounts": (_may_mount, "needs a root that may mount"),
     "chromium": (lambda: Path("/usr/bin/chromium").exists(), "needs Debian's chromium"),
     "postgresql-15": (POSTGRES_15.exists, "needs Debian's postgresql-15"),
     "portal": (_has_portal, "needs the built portal (`make portal`)"),

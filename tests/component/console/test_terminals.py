@@ -279,7 +279,7 @@ async def test_viewer_that_asks_for_what_is_gone_is_told_the_gap(bench: Bench) -
         one.viewer.close()
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.real("root")
 async def test_child_loses_the_user_of_the_agent(bench: Bench) -> None:
     """User, group and groups are the customer's, and the terminal belongs to him."""
     from zlh_agent.console.shim_wire import Launch  # noqa: PLC0415

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,8 +47,10 @@ def test_folders_that_may_not_be_written_go_too(home: Path) -> None:
 
 
 def test_a_tree_that_is_very_deep_goes_too(home: Path) -> None:
-    """Neither recursion, nor the length of a path, nor the number of descriptors ends it."""
+    """Neither recursion, nor the length of a path, nor the number of descriptors ends it, also where it is sealed."""
     make_deep_tree(home)
+    delete_tree(home / "deep")
+    make_deep_tree(home, bottom_mode=0)
     delete_tree(home / "deep")
     assert list(home.iterdir()) == []
 
@@ -86,3 +89,24 @@ def test_what_is_not_there_is_deleted_and_what_stays_is_told(home: Path) -> None
             delete_tree(home / name)
     assert (home / "other").stat().st_mode & 0o777 == 0o500
     home.chmod(0o700)
+
+
+@pytest.mark.real("mounts")
+def test_another_file_system_inside_is_left_as_it_is(tmp_path: Path) -> None:
+    """Neither its files nor their modes; the tree is then told to stay."""
+    inside = tmp_path / "tree/inside"
+    inside.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1M", "tmpfs", str(inside)], check=True)
+    try:
+        (inside / "sealed").mkdir(0o500)
+        (inside / "file").touch(0o400)
+        with pytest.raises(OSError, match="inside"):
+            delete_tree(tmp_path / "tree")
+        assert sorted((file.name, file.stat().st_mode & 0o777) for file in inside.iterdir()) == [
+            ("file", 0o400),
+            ("sealed", 0o500),
+        ]
+    finally:
+        subprocess.run(["umount", str(inside)], check=True)
+    delete_tree(tmp_path / "tree")
+    assert list(tmp_path.iterdir()) == []
