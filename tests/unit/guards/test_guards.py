@@ -70,7 +70,7 @@ def test_guard_bites(name: str, tmp_path: Path) -> None:
 def test_blocking_guard_bites_in_our_own_code(tmp_path: Path) -> None:
     """Code of ours that blocks the event loop fails the test in which it runs."""
     text = (
-        "from pathlib import Path\nfrom zlh_agent.spec.store import write_durably\n"
+        "from pathlib import Path\nfrom zlh_common.durable_files import write_durably\n"
         "async def test_it(tmp_path):\n    write_durably(tmp_path / 'x', b'')\n"
     )
     done = run_pytest(tmp_path, text)

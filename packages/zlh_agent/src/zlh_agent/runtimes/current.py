@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import tempfile
 from pathlib import Path
+
+from zlh_common.durable_files import sync_folder
 
 CURRENT = "current"
 
@@ -18,11 +19,7 @@ def point_current(home: Path, version: str) -> None:
         fresh = Path(folder) / CURRENT
         fresh.symlink_to(version)
         fresh.rename(link)
-    descriptor = os.open(home, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(home)
 
 
 def read_current(home: Path) -> str | None:

@@ -40,6 +40,7 @@ from zlh_agent.runtimes.model import (
 from zlh_agent.runtimes.smoke import smoke_test
 from zlh_agent.runtimes.store import read_record, sweep_home
 from zlh_agent.runtimes.unpack import list_files, unpack
+from zlh_common.durable_files import rename_durably
 from zlh_common.errors import ZlhError
 from zlh_common.runtime_choice import Choice, choose_runtime
 from zlh_common.schema.catalog import Catalog, CatalogProblem, Channel
@@ -125,8 +126,7 @@ def _install_tree(order: InstallOrder, choice: Choice, catalog: Catalog, target:
         if target.exists():
             # A tree without a valid record is what a broken disk leaves; ours is whole, so it takes the name.
             target.rename(Path(tempfile.mkdtemp(prefix=".staging-", dir=target.parent)) / "broken")
-        staging.rename(target)
-        _sync_folder(target.parent)
+        rename_durably(staging, target)
     finally:
         sweep_home(target.parent)
     archive.unlink(missing_ok=True)
@@ -195,14 +195,6 @@ def _sync_file_system(path: Path) -> None:
     try:
         if ctypes.CDLL(None, use_errno=True).syncfs(descriptor) != 0:
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-    finally:
-        os.close(descriptor)
-
-
-def _sync_folder(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

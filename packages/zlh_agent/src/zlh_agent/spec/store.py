@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import structlog
 
 from zlh_agent.spec.rules import NOTHING
+from zlh_common.durable_files import write_durably
 from zlh_common.errors import InvalidBody
 from zlh_common.schema.spec import AgentSpec
 from zlh_common.schema.structs import decode, encode
@@ -35,21 +35,5 @@ class SpecStore:
 
     def save(self, spec: AgentSpec) -> None:
         """Keep `spec`; it holds even if the machine stops right after this returns."""
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         write_durably(self._path, encode(spec))
-
-
-def write_durably(path: Path, content: bytes) -> None:
-    """Write a private file so that a crash leaves the old content or the new, never a part of either."""
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    temporary = path.with_name(f".{path.name}.new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

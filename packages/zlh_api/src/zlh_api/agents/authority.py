@@ -9,7 +9,6 @@ All keys are ECDSA P-256: agents of any TLS 1.3 stack can read them.
 
 from __future__ import annotations
 
-import os
 import ssl
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,6 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from zlh_common.clock import Clock
+from zlh_common.durable_files import write_durably
 from zlh_common.names import API_NAME, OwnerMark, agent_name
 
 CA_LASTS = timedelta(days=3650)
@@ -70,8 +70,8 @@ class Authority:
         """Return the context by which the API dials agents; each dial names the agent that it wants to meet."""
         issued = self._issue(self._api, API_NAME, ExtendedKeyUsageOID.CLIENT_AUTH)
         certificate, key = self._folder / "api.crt", self._folder / "api.key"
-        _write(key, issued.private_key)
-        _write(certificate, issued.certificate)
+        write_durably(key, issued.private_key)
+        write_durably(certificate, issued.certificate)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.load_verify_locations(cadata=self._agents.certificate.public_bytes(serialization.Encoding.PEM).decode())
@@ -82,9 +82,9 @@ class Authority:
         certificate, key = self._folder / f"{name}.crt", self._folder / f"{name}.key"
         if not certificate.exists():
             made = self._make_ca(title)
-            _write(key, _key_pem(made.key))
+            write_durably(key, _key_pem(made.key))
             # The certificate comes last: where it is, its key is.
-            _write(certificate, made.certificate.public_bytes(serialization.Encoding.PEM))
+            write_durably(certificate, made.certificate.public_bytes(serialization.Encoding.PEM))
         loaded = serialization.load_pem_private_key(key.read_bytes(), password=None)
         assert isinstance(loaded, ec.EllipticCurvePrivateKey)
         return _Pair(x509.load_pem_x509_certificate(certificate.read_bytes()), loaded)
@@ -148,14 +148,3 @@ def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
     return key.private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-
-
-def _write(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)

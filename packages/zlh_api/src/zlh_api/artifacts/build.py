@@ -34,12 +34,12 @@ from zlh_api.artifacts.repack import repack_wheel
 from zlh_api.artifacts.rules import LayoutWrong
 from zlh_api.artifacts.tree import (
     ARCHIVE_SUFFIX,
+    PUBLIC,
     Tree,
     hash_file,
-    move_into_place,
     remove_leftovers,
-    write_atomically,
 )
+from zlh_common.durable_files import rename_durably, write_durably
 
 FETCH_TIMEOUT_S = 600
 # Wheel and archive stand side by side for a moment; twice the largest wheel that has been seen.
@@ -170,11 +170,11 @@ class _Builder:
             archive = folder / f"{stem}{ARCHIVE_SUFFIX}"
             if held is not None and held.sha256 != sha256 and self._tree.is_published(held.sha256):
                 raise ArtifactAlreadyPublished(archive=archive.name, wanted=sha256, found=held.sha256)
-            os.chmod(temporary, 0o644)  # noqa: PTH101 - a work file of ours, no link
-            move_into_place(temporary, archive)
+            os.chmod(temporary, PUBLIC)  # noqa: PTH101 - a work file of ours, no link
+            rename_durably(temporary, archive)
         path = str(archive.relative_to(self._tree.folder))
         record = self._record(recipe, platform, wheel, path=path, size=size, unpacked=unpacked, sha256=sha256)
-        write_atomically(folder / f"{stem}.json", msgspec.json.format(msgspec.json.encode(record), indent=1))
+        write_durably(folder / f"{stem}.json", msgspec.json.format(msgspec.json.encode(record), indent=1), mode=PUBLIC)
         self._tree.write_sums(recipe.name)
         return record
 

@@ -20,7 +20,8 @@ from tuf.api.metadata import Metadata, Root  # type: ignore[attr-defined] # no _
 
 from zlh_api.artifacts.errors import KeysUnusable
 from zlh_api.artifacts.rules import ROOT_LIFE
-from zlh_api.artifacts.tree import remove_leftovers, write_atomically
+from zlh_api.artifacts.tree import PUBLIC, remove_leftovers
+from zlh_common.durable_files import write_durably
 
 ROLES = ("root", "targets", "snapshot", "timestamp")
 TRUSTED_ROOT = "root.json"
@@ -39,10 +40,10 @@ def ensure_keys(folder: Path, *, now: datetime, published: bytes | None = None) 
     if not path.exists() and published is not None:
         # Only the holder of the very root key may take the published root for the trusted one.
         load_signer(folder, "root", parse_root(published, path).signed)
-        write_atomically(path, published)
+        write_durably(path, published, mode=PUBLIC)
     if not path.exists():
         signers = {role: _ensure_key(folder / f"{role}.pem") for role in ROLES}
-        write_atomically(path, _sign_root(signers, now))
+        write_durably(path, _sign_root(signers, now), mode=PUBLIC)
     return path.read_bytes()
 
 
@@ -94,7 +95,7 @@ def _parse_key(raw: bytes, path: Path) -> Ed25519PrivateKey:
 
 def _ensure_key(path: Path) -> CryptoSigner:
     if not path.exists():
-        write_atomically(path, CryptoSigner.generate_ed25519().private_bytes, mode=0o600)
+        write_durably(path, CryptoSigner.generate_ed25519().private_bytes)
     _check_private(path, is_folder=False)
     return CryptoSigner(_parse_key(path.read_bytes(), path))
 

@@ -46,7 +46,8 @@ from zlh_api.artifacts.rules import (
     render_catalog,
     versions_to_drop,
 )
-from zlh_api.artifacts.tree import SUMS, Tree, hash_file, remove_leftovers, write_atomically
+from zlh_api.artifacts.tree import PUBLIC, SUMS, Tree, hash_file, remove_leftovers
+from zlh_common.durable_files import write_durably
 from zlh_common.errors import InvalidBody, ZlhError
 from zlh_common.schema.catalog import CATALOG_TARGET, Catalog, CatalogRuntime
 from zlh_common.schema.structs import decode
@@ -81,7 +82,7 @@ def initialise(folder: Path, keys: Path, *, now: datetime) -> bytes:
         for made in (tree.archives, tree.targets):
             made.mkdir(parents=True, exist_ok=True)
         if not published.exists():
-            write_atomically(published, raw)
+            write_durably(published, raw, mode=PUBLIC)
     return raw
 
 
@@ -175,7 +176,7 @@ class _Signing:
         """Write catalog and targets, then what leads to them."""
         remove_leftovers(self._tree.targets)
         sha256 = hashlib.sha256(catalog).hexdigest()
-        write_atomically(self._tree.targets / f"{sha256}.{CATALOG_TARGET}", catalog)
+        write_durably(self._tree.targets / f"{sha256}.{CATALOG_TARGET}", catalog, mode=PUBLIC)
         version = self._highest("targets") + 1
         targets = Targets(version=version, expires=self._now + TARGETS_LIFE)
         targets.targets[CATALOG_TARGET] = TargetFile.from_data(CATALOG_TARGET, catalog, ["sha256"])
@@ -204,7 +205,7 @@ class _Signing:
         document = Metadata(signed)
         document.sign(load_signer(self._keys, signed.type, self._root))
         raw = document.to_bytes()
-        write_atomically(self._tree.metadata / name, raw)
+        write_durably(self._tree.metadata / name, raw, mode=PUBLIC)
         return raw
 
     def _drop_old(self, snapshot: int, targets: int) -> None:

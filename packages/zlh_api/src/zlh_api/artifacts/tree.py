@@ -15,7 +15,6 @@ import fcntl
 import hashlib
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,9 +24,12 @@ import msgspec
 
 from zlh_api.artifacts.errors import ArtifactDamaged, ArtifactsBusy, ArtifactsNotWritable
 from zlh_api.artifacts.model import BuildRecord
+from zlh_common.durable_files import write_durably
 
 ARCHIVE_SUFFIX = ".tar.zst"
 SUMS = "SHA256SUMS"
+# Of whatever is served: any web server may read it.
+PUBLIC = 0o644
 LOCK_WAIT_S = 60.0
 _CHUNK = 1 << 20
 
@@ -65,7 +67,7 @@ class Tree:
         """Write `SHA256SUMS` of one runtime from its records."""
         records = [self.read_record(path) for path in sorted((self.archives / name).glob("*.json"))]
         lines = [f"{record.sha256}  {Path(record.path).name}\n" for record in records]
-        write_atomically(self.archives / name / SUMS, "".join(lines).encode())
+        write_durably(self.archives / name / SUMS, "".join(lines).encode(), mode=PUBLIC)
 
     @contextmanager
     def locked(self, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
@@ -108,33 +110,6 @@ class Tree:
             yield self.work
         finally:
             shutil.rmtree(self.work, ignore_errors=True)
-
-
-def write_atomically(path: Path, content: bytes, *, mode: int = 0o644) -> None:
-    """Make `path` hold `content`; a reader, or a crash at any moment, sees the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            os.fchmod(file.fileno(), mode)
-            file.flush()
-            os.fsync(file.fileno())
-        move_into_place(Path(name), path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-
-
-def move_into_place(temporary: Path, path: Path) -> None:
-    """Rename a finished file over `path` and make the rename last."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
 
 
 def hash_file(path: Path, on_bytes: Callable[[int], None] = lambda _count: None) -> tuple[str, int]:

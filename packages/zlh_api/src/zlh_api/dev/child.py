@@ -23,6 +23,7 @@ import msgspec
 import structlog
 
 from zlh_api.marked_processes import end_all, identities, is_marked
+from zlh_common.durable_files import write_durably
 from zlh_common.errors import ZlhError
 from zlh_common.processes import ProcessRow, read_boot_id, read_row, read_rows
 
@@ -208,10 +209,7 @@ class ChildProcess:
             boot_id=read_boot_id(),
             token=token,
         )
-        self._record.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self._record.with_suffix(".json.tmp")
-        temporary.write_bytes(msgspec.json.encode(found))
-        temporary.replace(self._record)
+        write_durably(self._record, msgspec.json.encode(found))
         return found
 
     async def _failed(self, reason: str) -> ChildFailed:

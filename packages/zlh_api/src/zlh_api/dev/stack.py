@@ -37,6 +37,7 @@ from zlh_api.dev.portal_build import PortalBuildFailed, build_portal, find_sourc
 from zlh_api.dev.ports import DevPorts, check_ports_free, environment_ports
 from zlh_api.dev.progress import Progress
 from zlh_api.dev.traefik import TraefikProcess, TraefikSettings
+from zlh_common.durable_files import write_durably
 from zlh_common.errors import ZlhError
 from zlh_common.logs import configure_logs
 
@@ -334,7 +335,7 @@ def _write_config(home: Home, ports: DevPorts, dsn: str) -> ApiConfig:
         f"[traefik]\ndirectory = {json.dumps(str(home.routes))}\n"
         f'api_url = "http://127.0.0.1:{ports.traefik_api}"\nweb_url = "http://127.0.0.1:{ports.web}"\n'
     )
-    _write_private(home.config, text)
+    write_durably(home.config, text.encode())
     return load_config(home.config)
 
 
@@ -356,14 +357,14 @@ async def _write_dev_file(home: Home, ports: DevPorts, config: ApiConfig) -> Non
         "adminPassword": operator["password"],
         "adminToken": operator["token"],
     }
-    _write_private(home.dev_file, json.dumps(document, indent=2) + "\n")
+    write_durably(home.dev_file, (json.dumps(document, indent=2) + "\n").encode())
 
 
 def _load_operator(home: Home) -> dict[str, str]:
     """Return the login of this installation, made on the first start."""
     if not home.operator_file.exists():
         fresh = {"email": ADMIN_EMAIL, "password": secrets.token_urlsafe(12), "token": new_api_token().value}
-        _write_private(home.operator_file, json.dumps(fresh))
+        write_durably(home.operator_file, json.dumps(fresh).encode())
     found: dict[str, str] = json.loads(home.operator_file.read_text())
     return found
 
@@ -414,11 +415,3 @@ def _only_one(home: Home) -> _Lock:
         file.close()
         raise AlreadyRunning(home.path) from exc
     return _Lock(file)
-
-
-def _write_private(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.new")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        file.write(text)
-    temporary.rename(path)

@@ -26,6 +26,7 @@ from zlh_api.containers.model import Guest
 from zlh_api.drivers.agent_config import AgentPlace, AgentSettings, render_agent_config
 from zlh_api.drivers.port import GuestFailed, GuestForeign, GuestPlan, Identity
 from zlh_api.marked_processes import end_all, find_marked
+from zlh_common.durable_files import write_durably
 from zlh_common.names import CONTAINER_MARK, OwnerMark, Vmid
 from zlh_common.trees import delete_tree
 
@@ -178,7 +179,7 @@ class ProcessDriver:
             "agent.toml": render_agent_config(self._settings, place).encode(),
         }
         for name, content in files.items():
-            _write_private(folders.config / name, content)
+            write_durably(folders.config / name, content)
 
     def _spawn(self, plan: GuestPlan) -> None:
         folders = self._folders(plan.vmid)
@@ -268,15 +269,3 @@ def _may_bind(address: str, port: int) -> bool:
                 return False
             raise
     return True
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    """Write a file that only its owner may read, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.unlink(missing_ok=True)
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.rename(path)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from pathlib import Path
 
 from zlh_api.edge.port import RouteFileForeign, RouteWriteFailed
 from zlh_api.edge.traefik_file import RouteFile, parse_mark
+from zlh_common.durable_files import sync_folder, write_durably
 
 
 class LocalRouteDirectory:
@@ -40,18 +40,10 @@ class LocalRouteDirectory:
         present = self._read(file.name)
         if present is not None and parse_mark(present) != parse_mark(file.text):
             raise RouteFileForeign(file.name)
-        # Traefik reads every .yml, dot files too: the temporary name ends in something else.
-        temporary = self._folder / f".{file.name}.tmp"
         try:
-            self._folder.mkdir(parents=True, exist_ok=True)
-            with temporary.open("w") as target:
-                target.write(file.text)
-                target.flush()
-                os.fsync(target.fileno())
-            temporary.rename(self._folder / file.name)
-            _sync_folder(self._folder)
+            # Traefik may run as another user. It reads every .yml, dot files too, but not what is still being written.
+            write_durably(self._folder / file.name, file.text.encode(), mode=0o644)
         except OSError as exc:
-            temporary.unlink(missing_ok=True)
             raise RouteWriteFailed(name=file.name, reason=str(exc)) from exc
         if self._read(file.name) != file.text:
             raise RouteWriteFailed(name=file.name, reason="what was read back is not what was written")
@@ -60,12 +52,4 @@ class LocalRouteDirectory:
         present = self._read(name)
         if present is not None and parse_mark(present) == owner:
             (self._folder / name).unlink(missing_ok=True)
-            _sync_folder(self._folder)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+            sync_folder(self._folder)

@@ -31,15 +31,6 @@ def write_owned(folder: Path, name: str, text: str, runner: Runner) -> None:
         os.close(descriptor)
 
 
-def rename_durably(source: Path, target: Path) -> None:
-    source.rename(target)
-    descriptor = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def remove_tree(folder: Path) -> None:
     if folder.exists():
         # Follows no link; on a kernel without that promise Python refuses, and so do we.

@@ -38,7 +38,6 @@ from zlh_api.database.embedded.files import (
     read_tail,
     read_text,
     remove_tree,
-    rename_durably,
     try_lock,
     working_folder,
     works_in,
@@ -65,6 +64,7 @@ from zlh_api.database.embedded.settings import (
     render_role_sql,
     render_settings,
 )
+from zlh_common.durable_files import rename_durably
 
 log = structlog.get_logger()
 OLDEST_MAJOR = 15
