@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -18,6 +17,7 @@ from zlh_common.errors import ConfigInvalid
 from zlh_common.names import OwnerMark
 from zlh_common.schema.catalog import Channel
 from zlh_common.schema.structs import FrozenMeta
+from zlh_common.toml_config import convert_document, read_document
 
 DEFAULT_CONFIG = Path("/etc/zlh/agent.toml")
 
@@ -65,14 +65,8 @@ class AgentConfig(_Section, kw_only=True):
 
 def load_config(path: Path) -> AgentConfig:
     """Return the configuration in `path`; raise ConfigInvalid with every problem that was found."""
-    try:
-        document = tomllib.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
-        raise ConfigInvalid(source=str(path), problems=[str(exc)]) from exc
-    try:
-        config = msgspec.convert(_resolve(document, path.parent), AgentConfig, dec_hook=_decode_path)
-    except msgspec.ValidationError as exc:
-        raise ConfigInvalid(source=str(path), problems=[str(exc)]) from exc
+    document = _resolve(read_document(path), path.parent)
+    config = convert_document(document, AgentConfig, source=path)
     problems = find_problems(config)
     if problems:
         raise ConfigInvalid(source=str(path), problems=problems)
@@ -126,9 +120,3 @@ def _resolve(document: dict[str, Any], folder: Path) -> dict[str, Any]:
                 key: str(folder / value) if isinstance(value, str) else value for key, value in document[table].items()
             }
     return document
-
-
-def _decode_path(kind: type, value: object) -> object:
-    if kind is Path and isinstance(value, str):
-        return Path(value)
-    raise TypeError(f"Expected `str`, got `{type(value).__name__}`")

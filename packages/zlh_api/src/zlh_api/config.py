@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-import tomllib
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -14,6 +13,7 @@ from msgspec import Meta
 from zlh_common.errors import ConfigInvalid
 from zlh_common.names import is_domain, is_label
 from zlh_common.schema.structs import FrozenMeta
+from zlh_common.toml_config import convert_document, read_document
 
 ListenPort = Annotated[int, Meta(ge=1, le=65535)]
 
@@ -89,14 +89,7 @@ class ApiConfig(_Section, kw_only=True):
 
 def load_config(path: Path) -> ApiConfig:
     """Return the configuration in `path`; raise ConfigInvalid with every problem that was found."""
-    try:
-        document = tomllib.loads(path.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as exc:
-        raise ConfigInvalid(source=str(path), problems=[str(exc)]) from exc
-    try:
-        config = msgspec.convert(document, ApiConfig, dec_hook=_decode_path)
-    except msgspec.ValidationError as exc:
-        raise ConfigInvalid(source=str(path), problems=[str(exc)]) from exc
+    config = convert_document(read_document(path), ApiConfig, source=path)
     problems = find_problems(config)
     if problems:
         raise ConfigInvalid(source=str(path), problems=problems)
@@ -143,11 +136,3 @@ def _is_loopback_block(block: str) -> bool:
         return ipaddress.IPv4Network(block).is_loopback
     except ValueError:
         return False
-
-
-def _decode_path(kind: type, value: object) -> object:
-    if kind is not Path:
-        raise NotImplementedError(f"{kind} cannot be read from a configuration file")
-    if not isinstance(value, str):
-        raise TypeError(f"Expected a path, got {value!r}")
-    return Path(value)
