@@ -34,6 +34,7 @@ from zlh_api.artifacts.errors import (
 from zlh_api.artifacts.file_answers import FileAnswer, FileFacts, decide_answer, parse_served_path
 from zlh_api.artifacts.rules import is_refresh_due
 from zlh_api.listening import listen_error
+from zlh_api.short_child import run_child
 from zlh_common.clock import Clock, SystemClock
 from zlh_common.errors import ZlhError
 from zlh_common.schema.problem import PROBLEM_CONTENT_TYPE, render_problem
@@ -113,28 +114,17 @@ class ArtifactServer:
 
     async def renew(self) -> None:
         """Have the short-lived signatures renewed by a child now; raise ResignFailed where that does not work."""
-        command = (sys.executable, "-I", "-m", "zlh_api.artifacts.resign")
-        child = await asyncio.create_subprocess_exec(
-            *command,
-            str(self._settings.folder),
-            str(self._settings.keys),
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-        )
+        program = (sys.executable, "-I", "-m", "zlh_api.artifacts.resign")
         try:
-            async with asyncio.timeout(RESIGN_TIMEOUT_S):
-                out, err = await child.communicate()
+            child = await run_child(
+                [*program, str(self._settings.folder), str(self._settings.keys)], timeout_s=RESIGN_TIMEOUT_S
+            )
         except TimeoutError as exc:
             raise ResignFailed(reason=f"no end after {RESIGN_TIMEOUT_S:.0f} s") from exc
-        finally:
-            if child.returncode is None:
-                child.kill()
-                await child.wait()
-        if child.returncode != 0:
-            raise ResignFailed(reason=_reason(out, err))
+        if child.code != 0:
+            raise ResignFailed(reason=_reason(child.out, child.err))
         self._renewed = self._clock.now()
-        log.info("artifacts.catalog_resigned", **msgspec.json.decode(out))
+        log.info("artifacts.catalog_resigned", **msgspec.json.decode(child.out))
 
     async def _keep_renewed(self) -> None:
         while True:

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from zlh_api.short_child import run_child
 from zlh_common.errors import ZlhError
 from zlh_common.runtime_choice import this_platform, validate_runtime
 from zlh_common.schema.catalog import (
@@ -66,29 +67,18 @@ async def fetch_in_child(source: CatalogSource) -> Catalog:
             "metadataDir": str(source.metadata_dir),
         }
     )
-    child = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        "zlh_api.catalog.fetch_child",
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
     try:
-        async with asyncio.timeout(FETCH_TIMEOUT_S):
-            printed, complaints = await child.communicate(order)
+        child = await run_child(
+            [sys.executable, "-m", "zlh_api.catalog.fetch_child"], timeout_s=FETCH_TIMEOUT_S, stdin=order
+        )
     except TimeoutError as exc:
         raise CatalogFetchFailed(
             reason_code="catalog_unavailable", detail=f"The artifact server did not answer within {FETCH_TIMEOUT_S} s."
         ) from exc
-    finally:
-        if child.returncode is None:
-            child.kill()
-            await child.wait()
-    if child.returncode != 0 or not printed:
-        tail = complaints.decode("utf-8", "replace")[-500:]
+    if child.code != 0 or not child.out:
+        tail = child.err.decode("utf-8", "replace")[-500:]
         raise CatalogFetchFailed(reason_code="catalog_unavailable", detail=f"The catalog reader broke: {tail}")
-    answer = msgspec.json.decode(printed)
+    answer = msgspec.json.decode(child.out)
     if "catalog" not in answer:
         raise CatalogFetchFailed(reason_code=answer["code"], detail=answer["detail"])
     return convert(answer["catalog"], Catalog)

@@ -12,11 +12,13 @@ from pathlib import Path
 
 import structlog
 
+from zlh_api.short_child import run_child
 from zlh_api.web.portal import default_folder
 from zlh_common.errors import ZlhError
 
 log = structlog.get_logger()
 BUILD_TIMEOUT_S = 600
+LOOK_TIMEOUT_S = 10
 # What the bundler needs; an older one on the machine is passed over for the wheel's.
 OLDEST_NODE = (20, 19)
 STAMP = ".sources"
@@ -91,31 +93,19 @@ def _link_wheel(wheel: Path, tools: Path) -> Path:
 
 
 async def _node_version(node: str) -> tuple[int, ...]:
-    child = await asyncio.create_subprocess_exec(
-        node, "--version", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.DEVNULL
-    )
-    printed, _ = await child.communicate()
-    match = re.match(r"v(\d+)\.(\d+)", printed.decode("ascii", "replace"))
+    try:
+        child = await run_child([node, "--version"], timeout_s=LOOK_TIMEOUT_S)
+    except TimeoutError:
+        return (0,)
+    match = re.match(r"v(\d+)\.(\d+)", child.out.decode("ascii", "replace"))
     return (int(match[1]), int(match[2])) if match else (0,)
 
 
 async def _run(command: list[str], folder: Path, environment: dict[str, str]) -> None:
-    child = await asyncio.create_subprocess_exec(
-        *command,
-        cwd=folder,
-        env=environment,
-        stdin=asyncio.subprocess.DEVNULL,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.STDOUT,
-    )
     try:
-        async with asyncio.timeout(BUILD_TIMEOUT_S):
-            printed, _ = await child.communicate()
+        child = await run_child(command, timeout_s=BUILD_TIMEOUT_S, cwd=folder, env=environment)
     except TimeoutError as exc:
         raise PortalBuildFailed(output=f"{' '.join(command)} took longer than {BUILD_TIMEOUT_S} s") from exc
-    finally:
-        if child.returncode is None:
-            child.kill()
-            await child.wait()
-    if child.returncode != 0:
-        raise PortalBuildFailed(output=f"{' '.join(command)}: {printed.decode('utf-8', 'replace')}")
+    if child.code != 0:
+        said = (child.out + child.err).decode("utf-8", "replace")
+        raise PortalBuildFailed(output=f"{' '.join(command)}: {said}")
