@@ -115,11 +115,6 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             *container_routes.endpoints(containers, live),
             *agent_routes.endpoints(agents, ConsoleProxy(agents), agent_port=config.agent_port),
         ]
-        checks: dict[str, platform_routes.Check] = {
-            "database": _database_check(database),
-            "proxy": _proxy_check(traefik),
-            "catalog": _catalog_check(catalog),
-        }
         yield Parts(
             database=database,
             driver=driver,
@@ -132,7 +127,7 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             proxy=traefik,
             portal_route=PortalRoute(directory, render_portal_file(config.portal_url, proxy_setting)),
             endpoints=[
-                *platform_routes.endpoints(checks, slices),
+                *platform_routes.endpoints(_make_checks(database, traefik, catalog), slices),
                 *slices,
                 *edge_routes.endpoints(containers, domain=config.container_domain),
                 *portal.endpoints(portal.default_folder()),
@@ -203,6 +198,14 @@ async def _run_until(stop: asyncio.Event, parts: Parts) -> None:
         await stop.wait()
         for loop in loops:
             loop.cancel()
+
+
+def _make_checks(database: Database, proxy: Traefik, catalog: CatalogService) -> dict[str, platform_routes.Check]:
+    return {
+        "database": _database_check(database),
+        "proxy": _proxy_check(proxy),
+        "catalog": _catalog_check(catalog),
+    }
 
 
 def _database_check(database: Database) -> platform_routes.Check:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from urllib.parse import urlencode
 
 from aiohttp import web
@@ -32,33 +32,22 @@ ONE = "/api/containers/{vmid}"
 # What an agent may call a terminal; anything else never becomes part of a URL.
 _TERMINAL = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
+# Where the agent of a call's container is; raises AgentUnreachable where it does not run.
+AgentOf = Callable[[Call], AgentAddress]
+
 
 def endpoints(client: AgentClient, proxy: ConsoleProxy, *, agent_port: int) -> list[Endpoint]:
     """Return the endpoints of this slice."""
 
+    def agent_of(call: Call) -> AgentAddress:
+        return _agent(call.container, agent_port)
+
+    return [*_console_endpoints(client, proxy, agent_of), *_terminal_endpoints(client, proxy, agent_of)]
+
+
+def _console_endpoints(client: AgentClient, proxy: ConsoleProxy, agent_of: AgentOf) -> list[Endpoint]:
     async def console(call: Call) -> web.StreamResponse:
-        return await proxy.serve(call, _agent(call.container, agent_port), MAIN_TERMINAL)
-
-    async def attach(call: Call) -> web.StreamResponse:
-        return await proxy.serve(call, _agent(call.container, agent_port), _terminal(call))
-
-    async def open_terminal(call: Call) -> TerminalOpened:
-        agent = _agent(call.container, agent_port)
-        try:
-            raw = await client.call(agent, "POST", "/terminals", body=encode(call.body))
-        except AgentRefused as error:
-            if error.agent_code == TerminalLimit.code:
-                raise TerminalLimit from error
-            raise
-        return decode_report(raw, TerminalOpened)
-
-    async def terminals(call: Call) -> Items[Terminal]:
-        return decode_report(
-            await client.call(_agent(call.container, agent_port), "GET", "/terminals"), Items[Terminal]
-        )
-
-    async def close_terminal(call: Call) -> None:
-        await _found(client.call(_agent(call.container, agent_port), "DELETE", f"/terminals/{_terminal(call)}"))
+        return await proxy.serve(call, agent_of(call), MAIN_TERMINAL)
 
     async def history(call: Call) -> ConsoleHistory:
         asked = {
@@ -68,36 +57,44 @@ def endpoints(client: AgentClient, proxy: ConsoleProxy, *, agent_port: int) -> l
         }
         query = urlencode({name: value for name, value in asked.items() if value is not None})
         path = f"/terminals/{MAIN_TERMINAL}/history?{query}"
-        return decode_report(await _found(client.call(_agent(call.container, agent_port), "GET", path)), ConsoleHistory)
+        return decode_report(await _found(client.call(agent_of(call), "GET", path)), ConsoleHistory)
 
-    change = Policy.CHANGE_CONTAINER
+    change, path = Policy.CHANGE_CONTAINER, f"{ONE}/console"
+    asked = {"from": int, "limit": int, "q": str}
     return [
+        Endpoint("GET", path, change, console, "The console (WebSocket)", is_websocket=True, query={"from": int}),
         Endpoint(
-            "GET", f"{ONE}/console", change, console, "The console (WebSocket)", is_websocket=True, query={"from": int}
+            "GET", f"{path}/history", change, history, "Console output from disk", response=ConsoleHistory, query=asked
         ),
-        Endpoint(
-            "GET",
-            f"{ONE}/console/history",
-            change,
-            history,
-            "Console output from disk",
-            response=ConsoleHistory,
-            query={"from": int, "limit": int, "q": str},
-        ),
-        Endpoint("GET", f"{ONE}/terminals", change, terminals, "List terminals", response=Items[Terminal]),
-        Endpoint(
-            "POST", f"{ONE}/terminals", change, open_terminal, "Open a terminal", OpenTerminal, TerminalOpened, 201
-        ),
-        Endpoint(
-            "GET",
-            f"{ONE}/terminals/{{terminal}}",
-            change,
-            attach,
-            "Attach to a terminal (WebSocket)",
-            is_websocket=True,
-            query={"from": int},
-        ),
-        Endpoint("DELETE", f"{ONE}/terminals/{{terminal}}", change, close_terminal, "End a terminal", status=204),
+    ]
+
+
+def _terminal_endpoints(client: AgentClient, proxy: ConsoleProxy, agent_of: AgentOf) -> list[Endpoint]:
+    async def index(call: Call) -> Items[Terminal]:
+        return decode_report(await client.call(agent_of(call), "GET", "/terminals"), Items[Terminal])
+
+    async def open_terminal(call: Call) -> TerminalOpened:
+        try:
+            raw = await client.call(agent_of(call), "POST", "/terminals", body=encode(call.body))
+        except AgentRefused as error:
+            if error.agent_code == TerminalLimit.code:
+                raise TerminalLimit from error
+            raise
+        return decode_report(raw, TerminalOpened)
+
+    async def attach(call: Call) -> web.StreamResponse:
+        return await proxy.serve(call, agent_of(call), _terminal(call))
+
+    async def close_terminal(call: Call) -> None:
+        await _found(client.call(agent_of(call), "DELETE", f"/terminals/{_terminal(call)}"))
+
+    change, every, one = Policy.CHANGE_CONTAINER, f"{ONE}/terminals", f"{ONE}/terminals/{{terminal}}"
+    asked = {"from": int}
+    return [
+        Endpoint("GET", every, change, index, "List terminals", response=Items[Terminal]),
+        Endpoint("POST", every, change, open_terminal, "Open a terminal", OpenTerminal, TerminalOpened, 201),
+        Endpoint("GET", one, change, attach, "Attach to a terminal (WebSocket)", is_websocket=True, query=asked),
+        Endpoint("DELETE", one, change, close_terminal, "End a terminal", status=204),
     ]
 
 

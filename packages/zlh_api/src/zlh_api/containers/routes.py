@@ -19,13 +19,26 @@ from zlh_common.schema.status import ContainerStatus
 from zlh_common.schema.structs import encode
 
 _ALIASES = {"enable_code_server": "enableCodeServer"}
-ONE = "/api/containers/{vmid}"
+ALL = "/api/containers"
+ONE = f"{ALL}/{{vmid}}"
 DEFAULT_PAGE = 100
 
 
 def endpoints(service: ContainerService, live: LiveContainers) -> list[Endpoint]:
     """Return the endpoints of this slice."""
 
+    async def events(call: Call) -> web.StreamResponse:
+        return await live.stream(call)
+
+    return [
+        *_container_endpoints(service),
+        *_power_endpoints(service),
+        *_exposure_endpoints(service),
+        Endpoint("GET", "/api/events", Policy.SIGNED_IN, events, "Changes of containers as they happen (SSE)"),
+    ]
+
+
+def _container_endpoints(service: ContainerService) -> list[Endpoint]:
     async def index(call: Call) -> Items[ContainerStatus]:
         after = whole_number(call.request, "after", low=0, high=2**31 - 1) or 0
         limit = whole_number(call.request, "limit", low=1, high=PAGE_LIMIT) or DEFAULT_PAGE
@@ -44,6 +57,20 @@ def endpoints(service: ContainerService, live: LiveContainers) -> list[Endpoint]
     async def delete(call: Call) -> ContainerStatus:
         return await service.delete(call.container)
 
+    view, change, signed_in = Policy.VIEW_CONTAINER, Policy.CHANGE_CONTAINER, Policy.SIGNED_IN
+    status, page = ContainerStatus, Items[ContainerStatus]
+    asked = {"after": int, "limit": int}
+    return [
+        Endpoint("GET", ALL, signed_in, index, "List containers", response=page, query=asked),
+        Endpoint("POST", ALL, signed_in, create, "Create a container", CreateContainer, status, 202, _ALIASES),
+        Endpoint("GET", ONE, view, show, "One container", response=status),
+        Endpoint("PATCH", ONE, change, patch, "Rename a container or switch it on or off", PatchContainer, status),
+        Endpoint("DELETE", ONE, change, delete, "Delete a container and all it has", response=status, status=202),
+        Endpoint("GET", f"{ONE}/status", view, show, "The whole report of one container", response=status),
+    ]
+
+
+def _power_endpoints(service: ContainerService) -> list[Endpoint]:
     async def start(call: Call) -> ContainerStatus:
         return await service.set_power(call.container, Power.ON)
 
@@ -53,54 +80,30 @@ def endpoints(service: ContainerService, live: LiveContainers) -> list[Endpoint]
     async def restart(call: Call) -> ContainerStatus:
         return await service.restart(call.container)
 
+    change, status = Policy.CHANGE_CONTAINER, ContainerStatus
+    return [
+        Endpoint("POST", f"{ONE}/start", change, start, "Switch a container on", response=status, status=202),
+        Endpoint("POST", f"{ONE}/stop", change, stop, "Switch a container off", response=status, status=202),
+        Endpoint("POST", f"{ONE}/restart", change, restart, "Stop and start a container", response=status, status=202),
+    ]
+
+
+def _exposure_endpoints(service: ContainerService) -> list[Endpoint]:
     async def publish(call: Call) -> Exposure:
         return await service.publish_port(call.container, call.body)
 
-    async def exposures(call: Call) -> Items[Exposure]:
+    async def index(call: Call) -> Items[Exposure]:
         return Items(items=tuple(await service.fetch_exposures(call.container)))
 
     async def unpublish(call: Call) -> None:
         await service.unpublish_port(call.container, call.request.match_info["exposure"])
 
-    async def events(call: Call) -> web.StreamResponse:
-        return await live.stream(call)
-
     view, change = Policy.VIEW_CONTAINER, Policy.CHANGE_CONTAINER
-    status = ContainerStatus
+    every, one = f"{ONE}/exposures", f"{ONE}/exposures/{{exposure}}"
     return [
-        Endpoint(
-            "GET",
-            "/api/containers",
-            Policy.SIGNED_IN,
-            index,
-            "List containers",
-            response=Items[ContainerStatus],
-            query={"after": int, "limit": int},
-        ),
-        Endpoint(
-            "POST",
-            "/api/containers",
-            Policy.SIGNED_IN,
-            create,
-            "Create a container",
-            CreateContainer,
-            status,
-            202,
-            _ALIASES,
-        ),
-        Endpoint("GET", ONE, view, show, "One container", response=status),
-        Endpoint("PATCH", ONE, change, patch, "Rename a container or switch it on or off", PatchContainer, status),
-        Endpoint("DELETE", ONE, change, delete, "Delete a container and all it has", response=status, status=202),
-        Endpoint("GET", f"{ONE}/status", view, show, "The whole report of one container", response=status),
-        Endpoint("POST", f"{ONE}/start", change, start, "Switch a container on", response=status, status=202),
-        Endpoint("POST", f"{ONE}/stop", change, stop, "Switch a container off", response=status, status=202),
-        Endpoint("POST", f"{ONE}/restart", change, restart, "Stop and start a container", response=status, status=202),
-        Endpoint("GET", f"{ONE}/exposures", view, exposures, "List published ports", response=Items[Exposure]),
-        Endpoint("POST", f"{ONE}/exposures", change, publish, "Publish a port", CreateExposure, Exposure, 201),
-        Endpoint(
-            "DELETE", f"{ONE}/exposures/{{exposure}}", change, unpublish, "Take a published port back", status=204
-        ),
-        Endpoint("GET", "/api/events", Policy.SIGNED_IN, events, "Changes of containers as they happen (SSE)"),
+        Endpoint("GET", every, view, index, "List published ports", response=Items[Exposure]),
+        Endpoint("POST", every, change, publish, "Publish a port", CreateExposure, Exposure, 201),
+        Endpoint("DELETE", one, change, unpublish, "Take a published port back", status=204),
     ]
 
 

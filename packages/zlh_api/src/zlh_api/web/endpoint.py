@@ -6,7 +6,7 @@ without a policy cannot be written.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
@@ -87,4 +87,4 @@ class Endpoint:
     aliases: dict[str, str] = field(default_factory=dict)
     is_websocket: bool = False
     # Query parameters, none of them required: {"limit": int}.
-    query: dict[str, type[int | str]] = field(default_factory=dict)
+    query: Mapping[str, type[int | str]] = field(default_factory=dict)
