@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from zlh_common.clock import Clock
-from zlh_common.durable_files import write_durably
+from zlh_common.durable_files import lock_folder, write_durably
 from zlh_common.names import API_NAME, OwnerMark, agent_name
 
 CA_LASTS = timedelta(days=3650)
@@ -48,14 +48,18 @@ class Issued:
 
 
 class Authority:
-    """Signs agents and the API. The keys are made once and stay in `folder`, which must be ours alone."""
+    """Signs agents and the API. The keys are made once and stay in `folder`, which must be ours alone.
+
+    Any number of API processes may share the folder, and start at once: each key has its own certificate, always.
+    """
 
     def __init__(self, folder: Path, clock: Clock) -> None:
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._folder = folder
         self._clock = clock
-        self._agents = self._load_or_make_ca("agents-ca", "ZLH agents")
-        self._api = self._load_or_make_ca("api-ca", "ZLH API")
+        with lock_folder(folder):
+            self._agents = self._load_or_make_ca("agents-ca", "ZLH agents")
+            self._api = self._load_or_make_ca("api-ca", "ZLH API")
 
     @property
     def api_ca(self) -> bytes:
@@ -70,12 +74,13 @@ class Authority:
         """Return the context by which the API dials agents; each dial names the agent that it wants to meet."""
         issued = self._issue(self._api, API_NAME, ExtendedKeyUsageOID.CLIENT_AUTH)
         certificate, key = self._folder / "api.crt", self._folder / "api.key"
-        write_durably(key, issued.private_key)
-        write_durably(certificate, issued.certificate)
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
         context.load_verify_locations(cadata=self._agents.certificate.public_bytes(serialization.Encoding.PEM).decode())
-        context.load_cert_chain(certificate, key)
+        with lock_folder(self._folder):
+            write_durably(key, issued.private_key)
+            write_durably(certificate, issued.certificate)
+            context.load_cert_chain(certificate, key)
         return context
 
     def _load_or_make_ca(self, name: str, title: str) -> _Pair:
