@@ -39,7 +39,7 @@ class Viewer:
     def __init__(self, socket: ClientConnection) -> None:
         self.socket = socket
         self.said: list[object] = []
-        self.data = b""
+        self.data = bytearray()
         self.next_offset: int | None = None
 
     async def read(self) -> None:
@@ -58,12 +58,15 @@ class Viewer:
 
     async def until(self, wanted: bytes) -> None:
         """Return once these bytes were shown."""
+        searched = 0
         try:
             async with asyncio.timeout(UNTIL_S):
-                while wanted not in self.data:
+                while self.data.find(wanted, searched) < 0:
+                    searched = max(0, len(self.data) - len(wanted) + 1)
                     await self.read()
         except TimeoutError:
-            raise AssertionError(f"{wanted!r} never came after {self.data[-2000:]!r}") from None
+            shown = f"{len(self.data)} bytes, up to {self.next_offset}, the last {bytes(self.data[-200:])!r}"
+            raise AssertionError(f"{wanted!r} never came: {shown}, told {self.said[-5:]}") from None
 
     async def to_end(self) -> int:
         """Read to the end of the socket; return its close code."""
