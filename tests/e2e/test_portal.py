@@ -15,6 +15,7 @@ CHROMIUM = "/usr/bin/chromium"
 # Chromium resolves *.localhost by itself; nothing of it leaves the machine.
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
 PATIENCE_MS = 30_000
+expect.set_options(timeout=PATIENCE_MS)
 
 
 @pytest.fixture
@@ -54,7 +55,7 @@ async def sign_in(page: Page, stack: Stack) -> None:
 async def type_and_see(page: Page, command: str, wanted: str) -> None:
     """Type into the terminal that has the focus, and see it answer."""
     await page.keyboard.type(command + "\n")
-    await expect(page.locator(".xterm-rows")).to_contain_text(wanted, timeout=PATIENCE_MS)
+    await expect(page.locator(".xterm-rows")).to_contain_text(wanted)
 
 
 async def test_a_wrong_password_is_told(page: Page, stack: Stack) -> None:
@@ -74,7 +75,7 @@ async def test_the_whole_path_of_a_customer(page: Page, stack: Stack) -> None:
     await page.get_by_label("Name").fill("from the browser")
     await page.get_by_role("button", name="Create container").click()
     await expect(page.get_by_test_id("steps")).to_be_visible()
-    await expect(page.get_by_test_id("step-check-ready")).to_have_attribute("data-state", "done", timeout=PATIENCE_MS)
+    await expect(page.get_by_test_id("step-check-ready")).to_have_attribute("data-state", "done")
     found = re.search(r"/containers/(\d+)", page.url)
     assert found is not None
     vmid = int(found[1])

@@ -17,7 +17,8 @@ from zlh_agent.console.records import read_run_record
 from zlh_common.processes import read_boot_id, read_identity
 from zlh_common.schema.console_wire import OFFSET_BYTES, Exit, Gap, State
 
-NUMBERS = ("/bin/sh", "-c", "i=0; while :; do echo $i; i=$((i+1)); done")
+# Some 100 KB/s: however slow an agent is to start, what is printed meanwhile stays within its ring.
+NUMBERS = ("/bin/sh", "-c", "i=0; while :; do echo $i; i=$((i+1)); [ $((i % 200)) != 0 ] || sleep 0.01; done")
 AGENT = Path(__file__).with_name("agent.py")
 
 
