@@ -9,9 +9,11 @@ from pathlib import Path
 
 from aiohttp import web
 
-from zlh_agent.console.routes import routes
-from zlh_agent.console.service import TerminalService
-from zlh_agent.console.shim_wire import Launch
+from zlh_agent.shim.host import ShimHost
+from zlh_agent.shim.launch import ForkedShims
+from zlh_agent.shim.model import Launch
+from zlh_agent.terminals.routes import routes
+from zlh_agent.terminals.service import TerminalService
 
 
 async def main() -> None:
@@ -19,8 +21,7 @@ async def main() -> None:
     folder, port = Path(sys.argv[1]), int(sys.argv[2])
     environment = {"PATH": os.environ["PATH"], "TERM": "dumb", "PS1": "$ "}
     service = TerminalService(
-        state_folder=folder / "state",
-        socket_folder=folder / "run",
+        ShimHost(folder / "state", folder / "run", ForkedShims()),
         launch=lambda: Launch(argv=("/bin/sh", "-i"), env=environment, cwd="/"),
     )
     await service.recover()

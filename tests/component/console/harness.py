@@ -8,12 +8,15 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
 
-from zlh_agent.console.service import TerminalLimits, TerminalService
-from zlh_agent.console.shim_wire import Launch
-from zlh_agent.console.terminal import Viewer
+from zlh_agent.console.viewer import Viewer
+from zlh_agent.shim.host import ShimHost
+from zlh_agent.shim.launch import ForkedShims
+from zlh_agent.shim.model import Launch
+from zlh_agent.terminals.service import TerminalLimits, TerminalService
 from zlh_common.schema.console_wire import OFFSET_BYTES, ServerMessage
 
 SHELL = ("/bin/sh", "-i")
@@ -30,17 +33,19 @@ class Bench:
     argv: Sequence[str] = SHELL
     services: list[TerminalService] = field(default_factory=list)
 
-    def service(self, **options: object) -> TerminalService:
+    def service(self, *, ring_bytes: int = 1 << 20, **options: object) -> TerminalService:
+        host = ShimHost(
+            self.folder / "state", self.folder / "run", ForkedShims(), ring_bytes=ring_bytes, end_grace_s=0.5
+        )
         service = TerminalService(
-            state_folder=self.folder / "state",
-            socket_folder=self.folder / "run",
+            host,
             launch=lambda: Launch(argv=self.argv, env=ENVIRONMENT, cwd="/"),
-            limits=TerminalLimits(**{"ring_bytes": 1 << 20, "end_grace_s": 0.5, **options}),  # type: ignore[arg-type]
+            limits=TerminalLimits(**{"end_grace_s": 0.5, **options}),  # type: ignore[arg-type]
         )
         self.services.append(service)
         return service
 
-    async def start(self, **options: object) -> TerminalService:
+    async def start(self, **options: Any) -> TerminalService:
         service = self.service(**options)
         await service.recover()
         return service

@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 
 from component.console.harness import PATIENCE_S, Bench
-from zlh_agent.console.routes import routes
+from zlh_agent.terminals.routes import routes
 from zlh_common.errors import ZlhError
 from zlh_common.schema.console_wire import MAX_INPUT_BYTES, OFFSET_BYTES, SUBPROTOCOL
 from zlh_common.schema.problem import PROBLEM_CONTENT_TYPE, render_problem

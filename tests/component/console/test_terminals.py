@@ -14,8 +14,10 @@ import pytest
 
 from component.console.harness import Bench, eventually, look
 from guards.leaks import is_gone
-from zlh_agent.console.errors import TerminalNotFound, TerminalStartFailed
-from zlh_agent.console.service import TerminalService
+from zlh_agent.shim.errors import LaunchFailed
+from zlh_agent.shim.model import Launch
+from zlh_agent.terminals.errors import TerminalNotFound
+from zlh_agent.terminals.service import TerminalService
 from zlh_common.schema.console_wire import Exit, Gap, State
 from zlh_common.schema.terminal import TerminalLimit
 
@@ -79,7 +81,7 @@ async def test_shell_goes_on_while_the_agent_is_away(bench: Bench) -> None:
     service.detach()
 
     again = await bench.start()
-    assert [(row.name, row.state) for row in again.statuses()] == [("main", "running")]
+    assert [(row.id, row.state) for row in again.rows()] == [("main", "running")]
     rest = await look(again, asked=position)
     text = before + await rest.until(b"second-done")
     assert text.count(b"first\r\n") == 1
@@ -95,7 +97,7 @@ async def test_exit_of_the_shell_is_told_after_its_last_output(bench: Bench) -> 
     assert await screen.to_end() == [State(state="exited"), Exit(code=7, signal=None)]
     assert screen.data.endswith(b"\r\n20000\r\n")
     assert screen.viewer.ended is not None
-    assert (service.statuses()[0].exit_code, service.statuses()[0].state) == (7, "exited")
+    assert (service.rows()[0].exit_code, service.rows()[0].state) == (7, "exited")
     screen.viewer.close()
 
 
@@ -178,7 +180,7 @@ async def test_program_that_is_missing_is_told_and_leaves_nothing(bench: Bench) 
     """The step and the reason are named; no shim, no folder stays."""
     bench.argv = ("/no/such/shell",)
     service = await bench.start()
-    with pytest.raises(TerminalStartFailed, match="program: No such file"):
+    with pytest.raises(LaunchFailed, match="program: No such file"):
         await service.open_terminal(80, 24)
     assert bench.shims() == []
     assert list((bench.folder / "state").iterdir()) == []
@@ -282,12 +284,11 @@ async def test_viewer_that_asks_for_what_is_gone_is_told_the_gap(bench: Bench) -
 @pytest.mark.real("root")
 async def test_child_loses_the_user_of_the_agent(bench: Bench) -> None:
     """User, group and groups are the customer's, and the terminal belongs to him."""
-    from zlh_agent.console.shim_wire import Launch  # noqa: PLC0415
-
     service = await bench.start()
     service._launch = lambda: Launch(
         argv=("/bin/sh", "-c", "id -u; id -g; id -G; umask; stat -c %u $(tty); cat /proc/1/environ; pwd"),
         env={"PATH": "/usr/bin:/bin"}, cwd="/root/none", uid=65534, gid=65534, groups=[65534], umask=0o027,
+        needs_folder=False,
     )  # fmt: skip
     screen = await look(service, asked=0)
     await screen.to_end()
@@ -302,7 +303,7 @@ async def test_shell_that_is_killed_is_told_by_its_signal(bench: Bench) -> None:
     """Not a code: the name of the signal."""
     service = await bench.start()
     screen = await look(service)
-    pid = service.statuses()[0].pid
+    pid = service.rows()[0].pid
     assert pid is not None
     os.kill(pid, signal.SIGKILL)
     assert (await screen.to_end())[-1] == Exit(code=None, signal="SIGKILL")

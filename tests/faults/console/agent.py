@@ -18,7 +18,7 @@ async def main() -> None:
     bench = Bench(Path(folder), argv)
     service = await bench.start(ring_bytes=16 << 20)
     viewer = await service.attach("main", int(asked))
-    pid = service.statuses()[0].pid
+    pid = service.rows()[0].pid
     os.write(1, f"{pid:08d}".encode())
     async for item in viewer:
         # A message is a record too, so that a gap shows.

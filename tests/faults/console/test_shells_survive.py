@@ -13,7 +13,7 @@ import msgspec
 
 from component.console.harness import PATIENCE_S, Bench, eventually, look
 from guards.leaks import is_gone
-from zlh_agent.console.records import read_run_record
+from zlh_agent.shim.records import read_run_record
 from zlh_common.processes import read_boot_id, read_identity
 from zlh_common.schema.console_wire import OFFSET_BYTES, Exit, Gap, State
 
@@ -71,7 +71,7 @@ async def test_exit_while_no_agent_was_there_is_reported_with_code_and_time(benc
     service.detach()
     await asyncio.sleep(0.3)
     again = await bench.start()
-    status = again.statuses()[0]
+    status = again.rows()[0]
     assert (status.state, status.exit_code, status.signal) == ("exited", 9, None)
     screen.viewer.close()
 
@@ -80,7 +80,7 @@ async def test_exit_is_still_known_when_the_shim_has_gone_too(bench: Bench) -> N
     """The exit record on disk outlives both; a signal is told as one."""
     service = await bench.start()
     (await look(service)).viewer.close()
-    child = service.statuses()[0].pid
+    child = service.rows()[0].pid
     assert child is not None
     service.detach()
     os.kill(child, signal.SIGKILL)
@@ -88,7 +88,7 @@ async def test_exit_is_still_known_when_the_shim_has_gone_too(bench: Bench) -> N
     for shim in bench.shims():
         os.kill(shim, signal.SIGKILL)
     again = await bench.start()
-    status = again.statuses()[0]
+    status = again.rows()[0]
     assert (status.state, status.exit_code, status.signal) == ("exited", None, "SIGKILL")
     assert status.started_at is not None
 
@@ -99,7 +99,7 @@ async def test_shim_killed_is_told_and_its_child_does_not_stay(bench: Bench) -> 
     service = await bench.start()
     screen = await look(service, asked=0)
     await screen.until(b"up")
-    child = service.statuses()[0].pid
+    child = service.rows()[0].pid
     assert child is not None
     for shim in bench.shims():
         os.kill(shim, signal.SIGKILL)
@@ -120,13 +120,13 @@ async def test_child_of_a_shim_that_died_while_the_agent_was_away_is_ended(bench
     service = await bench.start()
     screen = await look(service, asked=0)
     await screen.until(b"up")
-    child = service.statuses()[0].pid
+    child = service.rows()[0].pid
     assert child is not None
     service.detach()
     for shim in bench.shims():
         os.kill(shim, signal.SIGKILL)
     again = await bench.start()
-    assert again.statuses()[0].state == "lost"
+    assert again.rows()[0].state == "lost"
     await eventually(lambda: is_gone(child))
     assert list((bench.folder / "run").iterdir()) == []
     screen.viewer.close()
@@ -234,7 +234,7 @@ async def test_shell_killed_over_and_over_comes_back_on_attach(bench: Bench) -> 
     shims = set()
     for _ in range(5):
         screen = await look(service)
-        pid = service.statuses()[0].pid
+        pid = service.rows()[0].pid
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
         assert (await screen.to_end())[-1] == Exit(code=None, signal="SIGKILL")
@@ -247,7 +247,7 @@ async def test_stopped_shim_is_ended_from_outside_when_its_terminal_is_closed(be
     """A shim that does not answer cannot keep its terminal open."""
     service = await bench.start()
     id_ = await service.open_terminal(80, 24)
-    child = service.statuses()[0].pid
+    child = service.rows()[0].pid
     assert child is not None
     (shim,) = bench.shims()
     os.kill(shim, signal.SIGSTOP)

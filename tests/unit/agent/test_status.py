@@ -25,7 +25,8 @@ def test_a_fresh_report_is_empty_and_whole(clock: FakeClock) -> None:
     assert report == {
         "protocolVersion": 1, "agentVersion": report["agentVersion"], "owner": OWNER, "bootId": "boot",
         "startedAt": "2026-01-01T00:00:00Z", "observedAt": "2026-01-01T00:00:00Z", "specGeneration": 0,
-        "observedGeneration": 0, "steps": [], "processes": [], "addons": [], "runtimes": [], "unknownFields": [],
+        "observedGeneration": 0, "steps": [], "processes": [], "terminals": [], "addons": [],
+        "runtimes": [], "unknownFields": [],
     }  # fmt: skip
 
 

@@ -15,6 +15,7 @@ from zlh_common.processes import (
     parse_stat,
     read_boot_id,
     read_identity,
+    select_descendants,
     select_kin,
     send_signal,
 )
@@ -44,11 +45,11 @@ def test_kin_are_the_session_and_all_descendants() -> None:
     assert pids(select_kin(TABLE, 10)) == {10, 11, 12, 13}
 
 
-def test_kin_of_a_leader_that_is_gone_count_while_a_member_is_left() -> None:
-    """The number of the session is believed only while a known member pins it."""
-    table = TABLE[2:]
-    assert pids(select_kin(table, 10, [ProcessIdentity(13, 130, "b")])) == {11, 12, 13}
-    assert pids(select_kin(table, 10, [ProcessIdentity(13, 999, "b")])) == set()
+def test_descendants_are_found_whatever_session_they_have_begun() -> None:
+    """The one that is asked about is none of them, nor is an orphan that somebody else has adopted."""
+    assert pids(select_descendants(TABLE, 10)) == {11, 12}
+    assert pids(select_descendants(TABLE, 11)) == {12}
+    assert pids(select_descendants(TABLE, 12)) == set()
 
 
 def test_stat_line_with_spaces_and_parentheses_in_the_name_is_read() -> None:

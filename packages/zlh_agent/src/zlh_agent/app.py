@@ -13,15 +13,20 @@ from aiohttp import web
 
 from zlh_agent import __version__
 from zlh_agent.config import AgentConfig
-from zlh_agent.console import routes as console_routes
-from zlh_agent.console.service import TerminalService
 from zlh_agent.notify import feed_watchdog, notify
 from zlh_agent.runtimes.service import InstallSource, RuntimeService
+from zlh_agent.shim.host import ShimHost
+from zlh_agent.shim.launch import ForkedShims
 from zlh_agent.spec import routes as spec_routes
 from zlh_agent.spec.service import SpecService
 from zlh_agent.spec.store import SpecStore
 from zlh_agent.status import routes as status_routes
 from zlh_agent.status.service import StatusService
+from zlh_agent.supervision import routes as process_routes
+from zlh_agent.supervision.process import ProcessPlace
+from zlh_agent.supervision.service import ProcessService
+from zlh_agent.terminals import routes as terminal_routes
+from zlh_agent.terminals.service import TerminalService
 from zlh_agent.web.server import build_application
 from zlh_agent.web.tls import server_context
 from zlh_agent.workspace.service import WorkspaceService
@@ -47,6 +52,7 @@ class Parts:
     spec: SpecService
     runtimes: RuntimeService
     status: StatusService
+    processes: ProcessService
     terminals: TerminalService
     application: web.Application
 
@@ -66,23 +72,39 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
         runtime_paths=runtimes.path_entries,
         runtime_variables=runtimes.variables,
     )
+    shells = ShimHost(config.paths.state / "terminals", config.paths.sockets / "terminals", ForkedShims())
     terminals = TerminalService(
-        state_folder=config.paths.state / "terminals",
-        socket_folder=config.paths.sockets / "terminals",
-        launch=workspace.launch,
+        shells,
+        launch=workspace.launch_shell,
         on_change=status.note_change,
     )
-    spec = SpecService(SpecStore(config.paths.state), runtimes, clock, on_change=status.note_change)
-    status.spec, status.runtimes, status.processes = spec.view, runtimes.report, terminals.statuses
+    place = ProcessPlace(
+        host=ShimHost(config.paths.state / "processes", config.paths.sockets / "processes", ForkedShims()),
+        launch=workspace.launch_program,
+        clock=clock,
+        boot_id=boot_id,
+        address=config.bind_address,
+        on_change=status.note_change,
+    )
+    processes = ProcessService(place)
+    spec = SpecService(SpecStore(config.paths.state), runtimes, processes, clock, on_change=status.note_change)
+    status.spec, status.runtimes = spec.view, runtimes.report
+    status.processes, status.terminals = processes.statuses, terminals.rows
     runtimes.on_installed = workspace.refresh
     await runtimes.load()
     await workspace.refresh()
     await spec.load()
     await terminals.recover()
-    routes = [*status_routes.routes(status), *spec_routes.routes(spec, status), *console_routes.routes(terminals)]
+    routes = [
+        *status_routes.routes(status),
+        *spec_routes.routes(spec, status),
+        *process_routes.routes(processes),
+        *terminal_routes.routes(terminals),
+    ]
     try:
-        yield Parts(spec, runtimes, status, terminals, build_application(routes))
+        yield Parts(spec, runtimes, status, processes, terminals, build_application(routes))
     finally:
+        await processes.detach()
         terminals.detach()
 
 
@@ -99,6 +121,7 @@ async def serve(config: AgentConfig, *, stop: asyncio.Event) -> None:
         finally:
             notify("STOPPING=1")
             parts.status.close()
+            await parts.processes.detach()
             parts.terminals.detach()
             await runner.cleanup()
             log.info("agent.stopped")
@@ -120,6 +143,7 @@ async def _listen(runner: web.AppRunner, config: AgentConfig) -> None:
 async def _run_until(stop: asyncio.Event, parts: Parts) -> None:
     async with asyncio.TaskGroup() as group:
         loops = [group.create_task(parts.spec.run()), group.create_task(feed_watchdog())]
+        loops.append(group.create_task(parts.terminals.expire_for_ever()))
         await stop.wait()
         for loop in loops:
             loop.cancel()

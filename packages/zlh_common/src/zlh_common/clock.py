@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from datetime import UTC, datetime
 from typing import Protocol
@@ -18,6 +19,10 @@ class Clock(Protocol):
         """Return seconds that never run backwards, from an arbitrary zero."""
         ...
 
+    async def sleep(self, seconds: float) -> None:
+        """Return once so much of this clock's time has passed."""
+        ...
+
 
 class SystemClock:
     """The machine's own clock."""
@@ -29,3 +34,7 @@ class SystemClock:
     def monotonic(self) -> float:
         """Return seconds since boot, as `time.monotonic` counts them."""
         return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        """Return once so much time has passed."""
+        await asyncio.sleep(seconds)

@@ -12,7 +12,7 @@ import os
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable
 else:
     import _signal
 
@@ -63,22 +63,23 @@ def parse_stat(text: str) -> ProcessRow:
     return ProcessRow(int(pid), fields[0], int(fields[1]), int(fields[3]), int(fields[19]))
 
 
-def select_kin(rows: Iterable[ProcessRow], root: int, anchors: Sequence[ProcessIdentity] = ()) -> list[ProcessRow]:
+def select_kin(rows: Iterable[ProcessRow], root: int) -> list[ProcessRow]:
     """Return what belongs to the session leader `root`: its session and every descendant, zombies left out.
 
-    `anchors` are former members by identity, for when the leader is gone: the number of its session then counts only
-    while one of them is still in it, since only that keeps the kernel from giving the number out again. Without
-    anchors the caller vouches that `root` has not been reaped.
+    The caller vouches that `root` has not been reaped: its number could be anybody's.
     """
     table = list(rows)
-    known = {(anchor.pid, anchor.start_ticks) for anchor in anchors}
-    survivors = [row for row in table if (row.pid, row.start_ticks) in known]
-    is_session_ours = not anchors or any(row.session == root for row in survivors)
-    members = {row.pid for row in survivors}
-    if is_session_ours:
-        members |= {row.pid for row in table if row.session == root}
-    if not anchors:
-        members.add(root)
+    return _select_family(table, {root} | {row.pid for row in table if row.session == root})
+
+
+def select_descendants(rows: Iterable[ProcessRow], root: int) -> list[ProcessRow]:
+    """Return every descendant of `root` without itself, zombies left out."""
+    return [row for row in _select_family(list(rows), {root}) if row.pid != root]
+
+
+def _select_family(table: list[ProcessRow], members: set[int]) -> list[ProcessRow]:
+    """Return the rows of `members` and all their descendants, zombies left out."""
+    members = set(members)
     grown = True
     while grown:
         children = {row.pid for row in table if row.parent in members and row.pid not in members}

@@ -492,6 +492,7 @@ export interface components {
             specGeneration: number;
             steps: components["schemas"]["Step"][];
             suspended: boolean;
+            terminals: components["schemas"]["Terminal"][];
             url: string | null;
             vmid: number;
         };
@@ -650,26 +651,45 @@ export interface components {
             [key: string]: unknown;
         };
         /**
+         * ProcessReason
+         * @description Why a process is in its state: a code for programs, a sentence for people.
+         */
+        ProcessReason: {
+            code: string;
+            message: string;
+        };
+        /**
          * ProcessStatus
-         * @description One supervised process, or a terminal's shell.
+         * @description One supervised process.
          */
         ProcessStatus: {
             /** @default null */
             exitCode: number | null;
+            /** @default null */
+            exitedAt: string | null;
+            /** @default null */
+            killAt: string | null;
             name: string;
             /** @default null */
             nextRestartAt: string | null;
+            /** @default false */
+            outOfMemory: boolean;
+            /** @default false */
+            outdated: boolean;
             /** @default null */
             pid: number | null;
             /** @default false */
             ready: boolean;
+            /** @default null */
+            reason: components["schemas"]["ProcessReason"] | null;
             /** @default 0 */
             restarts: number;
             /** @default null */
             signal: string | null;
             /** @default null */
             startedAt: string | null;
-            state: string;
+            /** @enum {unknown} */
+            state: "backoff" | "error" | "running" | "starting" | "stopped" | "stopping";
         };
         /**
          * ProvisioningError
@@ -737,10 +757,16 @@ export interface components {
         StepState: "done" | "failed" | "pending" | "running" | "skipped";
         /**
          * Terminal
-         * @description One row of `GET …/terminals`.
+         * @description One terminal, in lists and in the status of its container.
          */
         Terminal: {
+            /** @default null */
+            exitCode: number | null;
             id: string;
+            /** @default null */
+            pid: number | null;
+            /** @default null */
+            signal: string | null;
             startedAt: string | null;
             state: string;
         };

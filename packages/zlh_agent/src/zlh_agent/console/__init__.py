@@ -1,1 +1,1 @@
-"""Terminals: shells that outlive the agent, their history on disk, and the sockets that show them."""
+"""Consoles: output on disk with absolute offsets, and the sockets that show it."""

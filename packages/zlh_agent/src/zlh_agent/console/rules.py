@@ -5,17 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 from zlh_common.schema.console_wire import DEFAULT_REPLAY_BYTES, LIVE_ONLY, MAX_OFFSET
 
-# The names of the files and sockets of a terminal are made from its id, so an id is nothing else than this.
-TERMINAL_ID = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 # One frame to a viewer; twice what a flood brings in a millisecond, so that a viewer that fell behind catches up.
 MAX_OUTPUT_BYTES = 128 * 1024
 MAX_MATCHES = 1000
-
-TerminalState = Literal["starting", "running", "exited", "lost"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,8 @@
-"""The agent's own reconcile loop: install what is wanted and missing, tell how far it is, try again what may pass."""
+"""The agent's own reconcile loop: install what is wanted and missing, tell how far it is, try again what may pass.
+
+Processes are not waited for: their own machines see to what the spec says of them, from the moment it is accepted. One
+whose runtime is still being installed fails to start and is tried again.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from zlh_agent.runtimes.installer import InstallFailed, Progress
 from zlh_agent.runtimes.service import RuntimeService
 from zlh_agent.spec.rules import NOTHING, Verdict, decide_spec, missing_runtimes, retry_delay_s, step_name
 from zlh_agent.spec.store import SpecStore
+from zlh_agent.supervision.service import ProcessService
 from zlh_common.clock import Clock
 from zlh_common.errors import ZlhError
 from zlh_common.schema.spec import AgentSpec, WantedRuntime
@@ -45,10 +50,17 @@ class SpecService:
     """Holds the spec and makes it so."""
 
     def __init__(
-        self, store: SpecStore, runtimes: RuntimeService, clock: Clock, *, on_change: Callable[[], None]
+        self,
+        store: SpecStore,
+        runtimes: RuntimeService,
+        processes: ProcessService,
+        clock: Clock,
+        *,
+        on_change: Callable[[], None],
     ) -> None:
         self._store = store
         self._runtimes = runtimes
+        self._processes = processes
         self._clock = clock
         self._on_change = on_change
         self._spec = NOTHING
@@ -63,8 +75,10 @@ class SpecService:
         return SpecView(self._spec.generation, self._observed, tuple(self._steps.values()), self._unknown_fields)
 
     async def load(self) -> None:
-        """Take up the spec that was held before this start."""
-        self._begin(await asyncio.to_thread(self._store.load))
+        """Take up the spec that was held before this start, and the processes that run since then."""
+        spec = await asyncio.to_thread(self._store.load)
+        self._begin(spec)
+        await self._processes.apply(spec.processes)
 
     async def accept(self, sent: AgentSpec, *, unknown_fields: tuple[str, ...]) -> None:
         """Hold `sent` from now on; raise SpecGenerationStale. One after the other, or an old one could overtake."""
@@ -76,6 +90,7 @@ class SpecService:
                     await asyncio.to_thread(self._store.save, sent)
                     log.info("spec.accepted", generation=sent.generation, runtimes=len(sent.runtimes))
                     self._begin(sent)
+                    await self._processes.apply(sent.processes)
                 case Verdict.KEEP:
                     pass
             self._unknown_fields = unknown_fields

@@ -11,6 +11,7 @@ from zlh_agent.spec.service import SpecView
 from zlh_common.clock import Clock
 from zlh_common.names import OwnerMark
 from zlh_common.schema.status import PROTOCOL_VERSION, AgentStatus, InstalledRuntime, ProcessStatus
+from zlh_common.schema.terminal import Terminal
 
 
 class StatusService:
@@ -26,6 +27,7 @@ class StatusService:
         self.spec: Callable[[], SpecView] = lambda: SpecView(0, 0, (), ())
         self.runtimes: Callable[[], tuple[InstalledRuntime, ...]] = tuple
         self.processes: Callable[[], tuple[ProcessStatus, ...]] = tuple
+        self.terminals: Callable[[], tuple[Terminal, ...]] = tuple
 
     def report(self) -> AgentStatus:
         """Return the whole report as of now."""
@@ -41,6 +43,7 @@ class StatusService:
             observed_generation=spec.observed_generation,
             steps=spec.steps,
             processes=self.processes(),
+            terminals=self.terminals(),
             runtimes=self.runtimes(),
             unknown_fields=spec.unknown_fields,
         )

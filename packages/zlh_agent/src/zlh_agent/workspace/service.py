@@ -1,4 +1,4 @@
-"""What a shell of the customer is: who runs it, where, and with which environment; and the home folder it finds."""
+"""What a shell or process of the customer is: who runs it, where, and with which environment; and the home it finds."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ from pathlib import Path
 
 import structlog
 
-from zlh_agent.console.shim_wire import Launch
 from zlh_agent.paths import ContainerPaths
+from zlh_agent.shim.model import Launch
 from zlh_agent.workspace.login_environment import Account, choose_shell, derive_environment
 from zlh_agent.workspace.profile import ensure_profile, environment_file
 from zlh_common.errors import ZlhError
+from zlh_common.schema.process import WantedProcess
 
 log = structlog.get_logger()
 UMASK = 0o022
@@ -56,29 +57,36 @@ class WorkspaceService:
             # A RuntimeError is a link to itself, a ValueError a variable whose name is none.
             log.warning("workspace.not_refreshed", home=str(self._paths.home), error=str(error))
 
-    def launch(self) -> Launch:
+    def launch_shell(self) -> Launch:
         """Return what a new shell is; raise TerminalUserUnknown."""
         account = self._account()
-        shell = choose_shell(account, is_program=lambda path: os.access(path, os.X_OK))
+        shell = choose_shell(account, is_program=_is_program)
+        # As login(1) does: a customer who has deleted the workspace still gets a shell.
+        return self._launch(account, shell[0]).replace(argv=shell, needs_folder=False)
+
+    def launch_program(self, wanted: WantedProcess) -> Launch:
+        """Return what a process is, in the environment of a login and its own; raise TerminalUserUnknown."""
+        account = self._account()
+        launch = self._launch(account, choose_shell(account, is_program=_is_program)[0])
+        return launch.replace(
+            argv=wanted.argv,
+            env={**launch.env, **wanted.environment},
+            cwd=str(self._paths.workspace / (wanted.folder or "")),
+        )
+
+    def _launch(self, account: Account, shell: str) -> Launch:
         environment = derive_environment(
             account,
-            shell=shell[0],
+            shell=shell,
             path_entries=self._runtime_paths(),
             variables={**self._variables, **self._runtime_variables()},
             bash_env=environment_file(Path(account.home)),
         )
+        launch = Launch(argv=(shell,), env=environment, cwd=str(self._paths.workspace), umask=UMASK)
         if self._user is None:
-            return Launch(argv=shell, env=environment, cwd=str(self._paths.workspace), umask=UMASK)
+            return launch
         groups = os.getgrouplist(account.name, account.gid)
-        return Launch(
-            argv=shell,
-            env=environment,
-            cwd=str(self._paths.workspace),
-            uid=account.uid,
-            gid=account.gid,
-            groups=groups,
-            umask=UMASK,
-        )
+        return launch.replace(uid=account.uid, gid=account.gid, groups=groups)
 
     def _account(self) -> Account:
         if self._user is None:
@@ -93,3 +101,7 @@ class WorkspaceService:
     def _refresh(self) -> None:
         self._paths.workspace.mkdir(parents=True, exist_ok=True)
         ensure_profile(self._paths.home, self._runtime_paths(), self._runtime_variables())
+
+
+def _is_program(path: str) -> bool:
+    return os.access(path, os.X_OK)

@@ -40,6 +40,7 @@ def render_status(container: Container, *, domain: str, url: str) -> ContainerSt
         suspended=False,
         steps=merge_steps(container),
         processes=agent.processes if agent and container.connection is Connection.ONLINE else (),
+        terminals=agent.terminals if agent and container.connection is Connection.ONLINE else (),
         addons=agent.addons if agent else (),
         runtimes=agent.runtimes if agent else (),
         hostname=render_host(container.host, domain),

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from zlh_common.schema.process import MAX_PROCESSES, Port, WantedProcess
 from zlh_common.schema.structs import Report, Request
 
 # The first character is a letter or digit, so that a name never reads as an option or a hidden file.
@@ -28,12 +29,18 @@ class AgentSpec(Report):
     # As many as every reader of JSON and the database can hold.
     generation: Annotated[int, Meta(ge=0, le=2**63 - 1)]
     runtimes: tuple[WantedRuntime, ...] = ()
+    processes: Annotated[tuple[WantedProcess, ...], Meta(max_length=MAX_PROCESSES)] = ()
 
     def __post_init__(self) -> None:
-        """Refuse two versions of one runtime: only one can be the current one."""
-        names = [runtime.name for runtime in self.runtimes]
-        if twice := sorted({name for name in names if names.count(name) > 1}):
+        """Refuse two versions of one runtime, since only one can be the current one, and two processes of one name."""
+        if twice := _find_twice([runtime.name for runtime in self.runtimes]):
             raise ValueError(f"more than one version of {', '.join(twice)}")
+        if twice := _find_twice([process.name for process in self.processes]):
+            raise ValueError(f"more than one process {', '.join(twice)}")
+
+
+def _find_twice(names: list[str]) -> list[str]:
+    return sorted({name for name in names if names.count(name) > 1})
 
 
 class CreateContainer(Request):
@@ -54,9 +61,6 @@ class PatchContainer(Request):
 
     name: ContainerName | None = None
     power: Literal["on", "off"] | None = None
-
-
-Port = Annotated[int, Meta(ge=1, le=65535)]
 
 
 class CreateExposure(Request):

@@ -6,7 +6,9 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
+from zlh_common.schema.process import ProcessReason, ProcessState
 from zlh_common.schema.structs import Report
+from zlh_common.schema.terminal import Terminal
 
 # What this version of the agent and the API say to each other.
 PROTOCOL_VERSION = 1
@@ -60,17 +62,27 @@ class Step(Report):
 
 
 class ProcessStatus(Report):
-    """One supervised process, or a terminal's shell."""
+    """One supervised process."""
 
     name: str
-    state: str
+    state: ProcessState
     pid: int | None = None
     started_at: datetime | None = None
+    # Restarts in a row, since it last ran for its stable time.
     restarts: int = 0
     next_restart_at: datetime | None = None
+    # While it is stopping: when it is killed if it has not ended by then.
+    kill_at: datetime | None = None
+    # How it last ended, told through what follows: one of code and signal, neither where nobody saw it.
     exit_code: int | None = None
     signal: str | None = None
+    out_of_memory: bool = False
+    exited_at: datetime | None = None
     ready: bool = False
+    # Why it is in its state, where that is not what was asked for.
+    reason: ProcessReason | None = None
+    # It runs, and what it was started from differs from what the spec says now; a restart brings it.
+    outdated: bool = False
 
 
 class AddonStatus(Report):
@@ -113,6 +125,7 @@ class AgentStatus(Report):
     observed_generation: int
     steps: tuple[Step, ...] = ()
     processes: tuple[ProcessStatus, ...] = ()
+    terminals: tuple[Terminal, ...] = ()
     addons: tuple[AddonStatus, ...] = ()
     runtimes: tuple[InstalledRuntime, ...] = ()
     unknown_fields: tuple[str, ...] = ()
@@ -149,6 +162,7 @@ class ContainerStatus(Report):
     suspended: bool
     steps: tuple[Step, ...]
     processes: tuple[ProcessStatus, ...]
+    terminals: tuple[Terminal, ...]
     addons: tuple[AddonStatus, ...]
     runtimes: tuple[InstalledRuntime, ...]
     hostname: str

@@ -44,11 +44,16 @@ class TerminalOpened(Report):
 
 
 class Terminal(Report):
-    """One row of `GET …/terminals`."""
+    """One terminal, in lists and in the status of its container."""
 
     id: str
     state: str
     started_at: datetime | None
+    # Of the shell, as the container counts, while it runs.
+    pid: int | None = None
+    # How its shell ended: one of the two, both null while it runs.
+    exit_code: int | None = None
+    signal: str | None = None
 
 
 class ConsoleHistory(Report):

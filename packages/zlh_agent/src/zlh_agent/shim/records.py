@@ -45,6 +45,8 @@ class ExitRecord(msgspec.Struct, frozen=True, rename="camel"):
     exited_at_ns: int
     # The ring's written offset at that time.
     written: int
+    # The kernel killed it since its memory was used up; absent in records of older shims.
+    out_of_memory: bool = False
 
 
 def read_run_record(path: Path) -> RunRecord | None:

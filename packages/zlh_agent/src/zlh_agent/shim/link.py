@@ -1,35 +1,29 @@
-"""The agent's end of a shim: starting one, connecting to it, and hearing it."""
+"""The agent's end of a shim: connecting to it, giving it orders, and hearing it."""
 
 from __future__ import annotations
 
 import asyncio
-import errno
 import os
 import signal
 import socket
 import struct
-import subprocess
-import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
-import zlh_agent
-import zlh_common
-from zlh_agent.console import shim_wire as wire
-from zlh_agent.console.errors import ShimLost, TerminalStartFailed
-from zlh_agent.console.shim_config import Config, render_config
-from zlh_common.names import CONTAINER_MARK
+from zlh_agent.shim import shim_wire as wire
+from zlh_agent.shim.errors import LaunchFailed, ShimLost
+from zlh_agent.shim.model import Launch, Rung, Snapshot, SpawnResult
 from zlh_common.processes import ProcessIdentity
 
-START_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 5.0
+LADDER_VERSION = 2
 SPAWN_TIMEOUT_S = 10.0
 # As much new output at once means that more is coming: the doorbell is left alone for a moment, so that the next look
 # finds a frame worth sending to every viewer. Output below this is always looked at at once.
 FLOOD_BYTES = 4096
 FLOOD_PAUSE_S = 0.001
 
-_BOOT = "import sys; sys.path += sys.argv[3:]; from zlh_agent.console.shim_start import main; main()"
 _CREDENTIALS = struct.Struct("3i")
 _RECEIVE_BYTES = 64 * 1024
 
@@ -41,7 +35,7 @@ class ShimListener(Protocol):
         """The ring may have grown; returns by how many bytes."""
         ...
 
-    def on_snapshot(self, snapshot: wire.Snapshot) -> None:
+    def on_snapshot(self, snapshot: Snapshot) -> None:
         """Something about the shim or its child has changed."""
         ...
 
@@ -50,51 +44,17 @@ class ShimListener(Protocol):
         ...
 
 
-async def start_shim(config: Config) -> None:
-    """Start a shim that outlives this agent; return once its socket listens.
-
-    Where one already runs for this ring (an agent that died had just started it) that is as good.
-    """
-    await asyncio.to_thread(_start_shim, config)
-
-
-def _start_shim(config: Config) -> None:
-    # One folder where both are installed into a bundle, two in a checkout.
-    folders = dict.fromkeys(str(Path(package.__path__[0]).parent) for package in (zlh_agent, zlh_common))
-    command = [sys.executable, "-I", "-S", "-c", _BOOT, "zlh-shim", config.name, *folders]
-    try:
-        # The process that is started here ends as soon as it has made the daemon; that one answers on standard output.
-        done = subprocess.run(
-            command,
-            input=render_config(config),
-            capture_output=True,
-            timeout=START_TIMEOUT_S,
-            cwd="/",
-            # Nothing is inherited but the mark by which a container's processes are known.
-            env={CONTAINER_MARK: os.environ[CONTAINER_MARK]} if CONTAINER_MARK in os.environ else {},
-            check=False,
-        )
-    except (OSError, subprocess.TimeoutExpired) as exc:
-        raise TerminalStartFailed(step="shim", reason=str(exc)) from exc
-    number, _, reason = done.stdout.decode("utf-8", "replace").partition(" ")
-    if number in {"0", str(errno.EWOULDBLOCK)}:
-        return
-    raise TerminalStartFailed(step="shim", reason=reason or done.stderr.decode("utf-8", "replace")[-400:])
-
-
 class ShimLink:
     """One connection to a live shim. Owned by whoever connected it: ends with `close`, which leaves the shim alone."""
 
-    def __init__(
-        self, sock: socket.socket, snapshot: wire.Snapshot, feed: wire.FrameFeed, listener: ShimListener
-    ) -> None:
+    def __init__(self, sock: socket.socket, snapshot: Snapshot, feed: wire.FrameFeed, listener: ShimListener) -> None:
         self._loop = asyncio.get_running_loop()
         self._sock = sock
         self._feed = feed
         self._listener = listener
         self._out = bytearray()
         self._serial = 0
-        self._spawns: dict[int, asyncio.Future[wire.SpawnResult]] = {}
+        self._spawns: dict[int, asyncio.Future[SpawnResult]] = {}
         self._sent = 0
         self._accepted = 0
         self._has_room = asyncio.Event()
@@ -133,11 +93,11 @@ class ShimLink:
         """Tell whether the shim still hears us."""
         return not self._ended.done()
 
-    async def spawn(self, launch: wire.Launch) -> None:
-        """Have the shim start a child; return once it runs, or raise TerminalStartFailed or ShimLost."""
+    async def spawn(self, launch: Launch) -> None:
+        """Have the shim start a child; return once it runs, or raise LaunchFailed or ShimLost."""
         self._serial += 1
         serial = self._serial
-        future: asyncio.Future[wire.SpawnResult] = self._loop.create_future()
+        future: asyncio.Future[SpawnResult] = self._loop.create_future()
         self._spawns[serial] = future
         try:
             self._send(wire.render_spawn(serial, launch))
@@ -146,11 +106,11 @@ class ShimLink:
         except TimeoutError as exc:
             raise ShimLost("", reason=f"did not start a shell within {SPAWN_TIMEOUT_S:.0f} s") from exc
         except wire.WireError as exc:
-            raise TerminalStartFailed(step="environment", reason=str(exc)) from exc
+            raise LaunchFailed(step="environment", reason=str(exc)) from exc
         finally:
             self._spawns.pop(serial, None)
         if result.errno:
-            raise TerminalStartFailed(step=result.step, reason=os.strerror(result.errno))
+            raise LaunchFailed(step=result.step, reason=os.strerror(result.errno))
 
     async def write(self, data: bytes) -> None:
         """Give the child input; waits while the child does not take what came before. Dropped if the shim is gone."""
@@ -168,9 +128,17 @@ class ShimLink:
         """Signal the child's process group."""
         self._send(wire.render_signal(number))
 
-    def stop(self, number: signal.Signals, *, grace_s: float) -> None:
-        """Signal the child and its kin, and have the shim kill who is left after the grace."""
-        self._send(wire.render_stop(number, int(grace_s * 1000)))
+    def stop(self, rungs: Sequence[Rung]) -> None:
+        """Have everybody there end rung by rung, and by SIGKILL after the last; one under way that ends sooner goes on.
+
+        A shim of the first version knows one signal and its grace: it gets the last of the rungs.
+        """
+        if self.snapshot.version >= LADDER_VERSION:
+            self._send(wire.render_frame(wire.LADDER, wire.render_ladder(rungs)))
+        elif rungs and rungs[-1].signal:
+            self._send(wire.render_stop(rungs[-1].signal, rungs[-1].grace_ms))
+        else:
+            self._send(wire.render_stop(signal.SIGKILL, 0))
 
     def end(self, *, forget: bool, grace_s: float) -> None:
         """Have the shim end the child, its kin and itself; `forget` takes the history too."""
@@ -264,7 +232,7 @@ async def _dial(sock: socket.socket, folder: Path, name: str) -> None:
         os.close(fd)
 
 
-async def _receive_first(sock: socket.socket, feed: wire.FrameFeed) -> wire.Snapshot:
+async def _receive_first(sock: socket.socket, feed: wire.FrameFeed) -> Snapshot:
     while True:
         data = await asyncio.get_running_loop().sock_recv(sock, _RECEIVE_BYTES)
         if not data:
@@ -278,7 +246,7 @@ async def _receive_first(sock: socket.socket, feed: wire.FrameFeed) -> wire.Snap
             return snapshots[-1]
 
 
-def _check_peer(sock: socket.socket, snapshot: wire.Snapshot, name: str) -> None:
+def _check_peer(sock: socket.socket, snapshot: Snapshot, name: str) -> None:
     """Refuse a socket that another user listens on, or that a process listens on which says it is another."""
     pid, uid, _ = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
     if uid != os.geteuid() or pid != snapshot.shim_pid:

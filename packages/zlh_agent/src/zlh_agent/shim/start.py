@@ -1,4 +1,8 @@
-"""How a process becomes a shim: its configuration, its socket, and its leave from the agent's process tree."""
+"""How a process becomes a shim: its configuration, its socket, and its leave from the agent's process tree.
+
+Under systemd it is a unit of its own from the start; elsewhere it forks away from whoever has started it. Either way
+whoever started it hears whether it listens: from systemd, or on standard output.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +11,12 @@ import errno
 import os
 import sys
 
-from zlh_agent.console.ring import RingWriter
-from zlh_agent.console.shim import MAX_PEERS, Shim
-from zlh_agent.console.shim_config import Config, parse_config
-from zlh_agent.console.shim_files import remove
+from zlh_agent.shim.config import Config, parse_config
+from zlh_agent.shim.files import remove
+from zlh_agent.shim.peers import MAX_PEERS
+from zlh_agent.shim.ring import RingWriter
+from zlh_agent.shim.shim import Shim
+from zlh_agent.shim.subreaper import become_subreaper
 from zlh_common.processes import read_boot_id
 
 TYPE_CHECKING = False
@@ -40,14 +46,18 @@ def open_shim(config: Config) -> Shim:
     return Shim(config, ring, listener, folder)
 
 
-def _daemonize(config: Config) -> int:
-    """Leave the agent's process tree; return the descriptor on which it waits for the word that all is well."""
-    ready = os.dup(1)
+def _fork_away() -> None:
+    """Leave the agent's process tree; what began this ends as soon as the daemon is there."""
     if os.fork():
         os._exit(0)
     os.setsid()
     if os.fork():
         os._exit(0)
+
+
+def _settle(config: Config) -> int:
+    """Take the places of a daemon; return the descriptor on which somebody waits for the word that all is well."""
+    ready = os.dup(1)
     os.chdir("/")
     os.umask(0o077)
     for number in (_signal.SIGHUP, _signal.SIGINT, _signal.SIGPIPE):
@@ -66,18 +76,32 @@ def _daemonize(config: Config) -> int:
     return ready
 
 
+def _tell_systemd() -> None:
+    """Say that this unit is up; elsewhere nobody listens."""
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if address:
+        sender = _socket.socket(_socket.AF_UNIX, _socket.SOCK_DGRAM | _socket.SOCK_CLOEXEC)
+        sender.sendto(b"READY=1", "\0" + address[1:] if address.startswith("@") else address)
+        sender.close()
+
+
 def main() -> None:
     """Read the configuration, become a daemon, say whether that worked, and serve."""
     raw = b""
     while chunk := os.read(0, MAX_CONFIG_BYTES):
         raw += chunk
     config = parse_config(raw)
-    ready = _daemonize(config)
+    if not config.is_unit:
+        _fork_away()
+    ready = _settle(config)
     try:
+        become_subreaper()
         shim = open_shim(config)
     except OSError as exc:
-        os.write(ready, f"{exc.errno or errno.EIO} {exc.strerror}".encode())
+        for fd in (2, ready):
+            os.write(fd, f"{exc.errno or errno.EIO} {exc.strerror or exc}".encode())
         sys.exit(1)
     os.write(ready, b"0 ready")
     os.close(ready)
+    _tell_systemd()
     shim.serve()

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from pathlib import Path
 
-from zlh_agent.console.records import ExitRecord, read_exit_record, read_run_record, remove_history
-from zlh_agent.console.rules import TERMINAL_ID
+from zlh_agent.shim.records import ExitRecord, read_exit_record, read_run_record, remove_history
 from zlh_common.processes import ProcessIdentity, is_alive, read_rows, select_kin, send_signal
 
+# The names of files, sockets and units are made from it, so a name is nothing else than this.
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,31}")
 
-def find_terminals(state_folder: Path, socket_folder: Path) -> dict[str, bool]:
-    """Return the names of all terminals that a former agent has left, and whether each has a socket."""
+
+def find_names(state_folder: Path, socket_folder: Path) -> dict[str, bool]:
+    """Return the names of everything that a former agent has left, and whether each has a socket."""
     for folder in (state_folder, socket_folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.chmod(0o700)
     sockets = {path.stem for path in socket_folder.iterdir() if path.suffix in {".sock", ".run"}}
     histories = {path.name for path in state_folder.iterdir() if path.is_dir()}
-    return {name: name in sockets for name in sorted(sockets | histories) if TERMINAL_ID.fullmatch(name)}
+    return {name: name in sockets for name in sorted(sockets | histories) if NAME.fullmatch(name)}
 
 
 def take_history(folder: Path) -> tuple[bool, ExitRecord | None]:

@@ -6,12 +6,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zlh_agent.console import shim_wire as wire
-from zlh_agent.console.shim_config import Config, parse_config, render_config
+from zlh_agent.shim import model
+from zlh_agent.shim import shim_wire as wire
+from zlh_agent.shim.config import Config, parse_config, render_config
 
 FRAMES = [(wire.INPUT, b"ls\n"), (wire.PROGRESS, bytes(16)), (99, b""), (wire.INPUT, bytes(300)), (wire.STATE, b"x")]
 STREAM = b"".join(wire.render_frame(kind, body) for kind, body in FRAMES)
-SNAPSHOT = {"shim_pid": 7, "shim_start_ticks": 9, "boot_id": "b", "stream": "s", "written": 2**40, "state": wire.EXITED}
+SNAPSHOT = {
+    "shim_pid": 7,
+    "shim_start_ticks": 9,
+    "boot_id": "b",
+    "stream": "s",
+    "written": 2**40,
+    "state": model.EXITED,
+}
 
 
 @pytest.mark.parametrize("size", range(1, len(STREAM) + 1, 1))
@@ -54,24 +62,24 @@ def test_launch_comes_back_as_it_was_rendered(
 ) -> None:
     """Empty words, spaces, newlines and equal signs in values survive."""
     groups = groups if uid is not None else []
-    launch = wire.Launch(argv=argv, env=env, cwd="/a b", uid=uid, gid=uid, groups=groups, cols=1, rows=2, umask=7)
+    launch = model.Launch(argv=argv, env=env, cwd="/a b", uid=uid, gid=uid, groups=groups, cols=1, rows=2, umask=7)
     body = wire.FrameFeed().feed(wire.render_spawn(5, launch))[0][1]
     serial, back = wire.parse_spawn(body)
     assert serial == 5
-    assert all(getattr(back, name) == getattr(launch, name) for name in wire.Launch.__slots__)
+    assert all(getattr(back, name) == getattr(launch, name) for name in model.Launch.__slots__)
 
 
 def test_launch_shows_no_environment_in_its_repr() -> None:
     """A secret in a variable never reaches a log."""
-    assert "hush" not in repr(wire.Launch(argv=["sh"], env={"TOKEN": "hush"}, cwd="/"))
+    assert "hush" not in repr(model.Launch(argv=["sh"], env={"TOKEN": "hush"}, cwd="/"))
 
 
 def test_snapshot_comes_back_also_with_fields_of_a_newer_version() -> None:
     """What a newer shim has added behind is ignored."""
-    snapshot = wire.Snapshot(**SNAPSHOT, exit_code=0, exited_at_ns=3)  # type: ignore[arg-type]
+    snapshot = model.Snapshot(**SNAPSHOT, exit_code=0, exited_at_ns=3)  # type: ignore[arg-type]
     body = wire.FrameFeed().feed(wire.render_snapshot(wire.HELLO, snapshot))[0][1]
     back = wire.parse_snapshot(body + wire.render_fields([b"newer"]))
-    assert all(getattr(back, name) == getattr(snapshot, name) for name in wire.Snapshot.__slots__)
+    assert all(getattr(back, name) == getattr(snapshot, name) for name in model.Snapshot.__slots__)
 
 
 @given(st.binary(max_size=100))

@@ -18,7 +18,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
 
-    from zlh_agent.console.shim_wire import Launch
+    from zlh_agent.shim.model import Launch
 else:
     import _signal
 
@@ -150,7 +150,8 @@ def _become(launch: Launch, slave: int, report: int) -> None:
         try:
             os.chdir(launch.cwd)
         except OSError:
-            # As login(1) does: a customer who has deleted the folder still gets a shell.
+            if launch.needs_folder:
+                raise
             os.chdir("/")
         os.umask(launch.umask)
         step = "program"

@@ -11,22 +11,27 @@ finds running.
     agent → shim   INPUT         bytes for the child
                    RESIZE        cols, rows, redraw
                    SIGNAL        number          to the child's process group
-                   STOP          signal, grace   the child and its kin: the signal, then SIGKILL after the grace
+                   STOP          signal, grace   everybody here: the signal, then SIGKILL after the grace
                    SPAWN         serial, Launch
                    END           forget, grace   STOP with SIGHUP, then the shim exits; forget: its files go too
+                   LADDER        rungs           since 2: STOP by steps, input or signals, each with its grace
 
-The shim imports this, so there are no dataclasses here (they cost 8 ms), only slots.
+Version 2 added LADDER, the ladder of a Launch, and the fields of a Snapshot from `left` on. An agent may meet shims of
+every version since 1: it sends them nothing that they do not know, and lives without what they do not say.
+
+The shim imports this, so it needs nothing but `struct`.
 """
 
 from __future__ import annotations
 
 import struct
 
+from zlh_agent.shim.model import Launch, Rung, Snapshot, SpawnResult
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
-PROTOCOL_VERSION = 1
 MAX_FRAME_BYTES = 1024 * 1024
 # What an agent may have under way to a shim that has not been accepted; more would only be held in memory.
 INPUT_WINDOW_BYTES = 256 * 1024
@@ -34,10 +39,7 @@ INPUT_WINDOW_BYTES = 256 * 1024
 ACCEPT_STEP_BYTES = 32 * 1024
 
 HELLO, STATE, PROGRESS, SPAWNED = 1, 2, 3, 4
-INPUT, RESIZE, SIGNAL, STOP, SPAWN, END = 16, 17, 18, 19, 20, 21
-
-# States of a child as its shim sees them.
-IDLE, RUNNING, EXITED = "idle", "running", "exited"
+INPUT, RESIZE, SIGNAL, STOP, SPAWN, END, LADDER = 16, 17, 18, 19, 20, 21, 22
 
 _HEAD = struct.Struct(">IB")
 _LENGTH = struct.Struct(">I")
@@ -102,116 +104,6 @@ def parse_fields(raw: bytes) -> list[bytes]:
     return fields
 
 
-class Launch:
-    """What to run: the whole environment, nothing is inherited. Its repr shows no environment, which holds secrets."""
-
-    __slots__ = ("argv", "cols", "cwd", "env", "gid", "groups", "rows", "uid", "umask")
-
-    def __init__(
-        self,
-        *,
-        argv: Sequence[str],
-        env: Mapping[str, str],
-        cwd: str,
-        cols: int = 80,
-        rows: int = 24,
-        uid: int | None = None,
-        gid: int | None = None,
-        groups: Sequence[int] = (),
-        umask: int = 0o022,
-    ) -> None:
-        if not argv or (uid is None) != (gid is None):
-            raise ValueError("a launch needs a program, and a uid only together with a gid")
-        self.argv = tuple(argv)
-        self.env = dict(env)
-        self.cwd = cwd
-        self.cols = cols
-        self.rows = rows
-        self.uid = uid
-        self.gid = gid
-        self.groups = tuple(groups)
-        self.umask = umask
-
-    def sized(self, cols: int, rows: int) -> Launch:
-        """Return the same launch in a window of another size."""
-        return Launch(
-            argv=self.argv,
-            env=self.env,
-            cwd=self.cwd,
-            cols=cols,
-            rows=rows,
-            uid=self.uid,
-            gid=self.gid,
-            groups=self.groups,
-            umask=self.umask,
-        )
-
-    def __repr__(self) -> str:
-        return f"Launch(argv={self.argv!r}, cwd={self.cwd!r}, uid={self.uid!r})"
-
-
-class Snapshot:
-    """Everything a shim knows of itself and its child; a new one whenever something but the offset has changed."""
-
-    __slots__ = (
-        "boot_id",
-        "child_pid",
-        "child_start_ticks",
-        "exit_code",
-        "exit_signal",
-        "exited_at_ns",
-        "shim_pid",
-        "shim_start_ticks",
-        "started_at_ns",
-        "state",
-        "stream",
-        "version",
-        "written",
-    )
-
-    def __init__(
-        self,
-        *,
-        shim_pid: int,
-        shim_start_ticks: int,
-        boot_id: str,
-        stream: str,
-        written: int,
-        state: str,
-        child_pid: int | None = None,
-        child_start_ticks: int | None = None,
-        started_at_ns: int | None = None,
-        exit_code: int | None = None,
-        exit_signal: int | None = None,
-        exited_at_ns: int | None = None,
-        version: int = PROTOCOL_VERSION,
-    ) -> None:
-        self.version = version
-        self.shim_pid = shim_pid
-        self.shim_start_ticks = shim_start_ticks
-        self.boot_id = boot_id
-        self.stream = stream
-        self.written = written
-        self.state = state
-        self.child_pid = child_pid
-        self.child_start_ticks = child_start_ticks
-        self.started_at_ns = started_at_ns
-        self.exit_code = exit_code
-        self.exit_signal = exit_signal
-        self.exited_at_ns = exited_at_ns
-
-
-class SpawnResult:
-    """What became of one SPAWN: `errno` is 0 for a child that runs, else `step` says what failed."""
-
-    __slots__ = ("errno", "serial", "step")
-
-    def __init__(self, *, serial: int, errno: int = 0, step: str = "") -> None:
-        self.serial = serial
-        self.errno = errno
-        self.step = step
-
-
 def render_snapshot(kind: int, snapshot: Snapshot) -> bytes:
     """Return a HELLO or STATE frame."""
     values = (
@@ -228,6 +120,10 @@ def render_snapshot(kind: int, snapshot: Snapshot) -> bytes:
         snapshot.exit_code,
         snapshot.exit_signal,
         snapshot.exited_at_ns,
+        snapshot.left,
+        int(snapshot.out_of_memory),
+        snapshot.start_offset,
+        snapshot.kill_at_ns,
     )
     return render_frame(kind, render_fields([b"" if value is None else str(value).encode() for value in values]))
 
@@ -236,8 +132,11 @@ def parse_snapshot(body: bytes) -> Snapshot:
     """Return the body of a HELLO or STATE frame; raise WireError where it is none."""
     try:
         fields = [field.decode() for field in parse_fields(body)]
-        optional = [int(field) if field else None for field in fields[7:13]]
-        child_pid, child_start_ticks, started_at_ns, exit_code, exit_signal, exited_at_ns = optional
+        optional = [int(field) if field else None for field in fields[7:17]]
+        # A shim of version 1 ends here.
+        optional += [None] * (10 - len(optional)) if len(optional) >= 6 else []
+        child_pid, child_start_ticks, started_at_ns, exit_code, exit_signal, exited_at_ns, *since_2 = optional
+        left, out_of_memory, start_offset, kill_at_ns = since_2
         return Snapshot(
             version=int(fields[0]),
             shim_pid=int(fields[1]),
@@ -252,6 +151,10 @@ def parse_snapshot(body: bytes) -> Snapshot:
             exit_code=exit_code,
             exit_signal=exit_signal,
             exited_at_ns=exited_at_ns,
+            left=left or 0,
+            out_of_memory=bool(out_of_memory),
+            start_offset=start_offset,
+            kill_at_ns=kill_at_ns,
         )
     except (ValueError, IndexError) as exc:
         raise WireError("this is no snapshot of a shim") from exc
@@ -295,6 +198,8 @@ def render_spawn(serial: int, launch: Launch) -> bytes:
         launch.cwd.encode("utf-8", "surrogateescape"),
         render_fields([word.encode("utf-8", "surrogateescape") for word in launch.argv]),
         render_fields([f"{key}={value}".encode("utf-8", "surrogateescape") for key, value in launch.env.items()]),
+        render_ladder(launch.ladder),
+        b"folder" if launch.needs_folder else b"",
     ]
     return render_frame(SPAWN, render_fields(fields))
 
@@ -302,7 +207,7 @@ def render_spawn(serial: int, launch: Launch) -> bytes:
 def parse_spawn(body: bytes) -> tuple[int, Launch]:
     """Return (serial, launch) of a SPAWN frame; raise WireError where it is none."""
     try:
-        numbers, owner, cwd, argv, env, *_ = parse_fields(body)
+        numbers, owner, cwd, argv, env, *since_2 = parse_fields(body)
         serial, cols, rows, umask = (int(number) for number in numbers.split())
         ids = [int(number) for number in owner.split()]
         pairs = (field.decode("utf-8", "surrogateescape").partition("=") for field in parse_fields(env))
@@ -316,10 +221,31 @@ def parse_spawn(body: bytes) -> tuple[int, Launch]:
             gid=ids[1] if ids else None,
             groups=ids[2:],
             umask=umask,
+            ladder=parse_ladder(since_2[0]) if since_2 else (),
+            # An agent of version 1 knows shells only.
+            needs_folder=bool(since_2[1]) if since_2 else False,
         )
     except (ValueError, IndexError) as exc:
         raise WireError("this is no launch") from exc
     return serial, launch
+
+
+def render_ladder(rungs: Sequence[Rung]) -> bytes:
+    """Return rungs, the first to be taken first: the body of a LADDER frame, and a field of a SPAWN."""
+    return render_fields([f"{rung.signal} {rung.grace_ms} ".encode() + rung.text for rung in rungs])
+
+
+def parse_ladder(body: bytes) -> tuple[Rung, ...]:
+    """Return the rungs of `render_ladder`; raise WireError where these are none."""
+    try:
+        return tuple(_parse_rung(field) for field in parse_fields(body))
+    except ValueError as exc:
+        raise WireError("this is no ladder") from exc
+
+
+def _parse_rung(field: bytes) -> Rung:
+    number, grace_ms, text = field.split(b" ", 2)
+    return Rung(signal=int(number), grace_ms=int(grace_ms), text=text)
 
 
 def render_resize(cols: int, rows: int, *, redraw: bool) -> bytes:

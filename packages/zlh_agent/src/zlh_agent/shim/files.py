@@ -34,3 +34,17 @@ def note(text: str) -> None:
         os.write(2, f"{text}\n".encode())
     except OSError:
         pass
+
+
+def sync(*paths: str) -> None:
+    """Bring files and folders to the disk."""
+    for path in paths:
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError as exc:
+            note(f"{path} not synced: {exc}")
+            continue
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from zlh_agent.console import ring
-from zlh_agent.console.ring import BLOCK_BYTES, RingInvalid, RingReader, RingWriter
+from zlh_agent.shim import ring
+from zlh_agent.shim.ring import BLOCK_BYTES, RingInvalid, RingReader, RingWriter
 
 BOOT = bytes(16)
 CAPACITY = 1000

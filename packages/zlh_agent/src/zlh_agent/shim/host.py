@@ -1,0 +1,134 @@
+"""All shims of one kind: started, found again after the agent was away, ended, and cleared up after.
+
+    <state folder>/<name>/ring, exit, shim.log      kept while somebody wants the history
+    <socket folder>/<name>.sock, <name>.run         there while the shim lives
+
+The socket folder is the only register of live shims: whatever listens there and proves to be ours is one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine
+from pathlib import Path
+
+import structlog
+
+from zlh_agent.shim import leftovers
+from zlh_agent.shim.config import Config
+from zlh_agent.shim.errors import ShimLost
+from zlh_agent.shim.launch import ShimStarter
+from zlh_agent.shim.link import CONNECT_TIMEOUT_S, ShimLink, ShimListener
+from zlh_agent.shim.model import Snapshot
+from zlh_agent.shim.records import ExitRecord, remove_history
+from zlh_agent.shim.ring import DEFAULT_CAPACITY_BYTES
+from zlh_common.processes import ProcessIdentity
+
+log = structlog.get_logger()
+_CONNECT_RETRY_S = 0.05
+
+
+class ShimHost:
+    """Where the shims of one kind live. `close` leaves them all running."""
+
+    def __init__(
+        self,
+        state_folder: Path,
+        socket_folder: Path,
+        starter: ShimStarter,
+        *,
+        ring_bytes: int = DEFAULT_CAPACITY_BYTES,
+        end_grace_s: float = 3.0,
+    ) -> None:
+        self._state_folder = state_folder
+        self._socket_folder = socket_folder
+        self._starter = starter
+        self._ring_bytes = ring_bytes
+        # How long what a dead shim has left may take to end before it is killed.
+        self._end_grace_s = end_grace_s
+        # The clearing up after dead shims, which nobody waits for.
+        self._beside: set[asyncio.Task[None]] = set()
+
+    def folder(self, name: str) -> Path:
+        """Return where the history of this name lies."""
+        return self._state_folder / name
+
+    async def find(self) -> dict[str, bool]:
+        """Return all names that a former agent has left, and whether each has a socket."""
+        return await asyncio.to_thread(leftovers.find_names, self._state_folder, self._socket_folder)
+
+    async def connect(self, name: str, listener: ShimListener) -> ShimLink:
+        """Connect to a shim that runs already; raise ShimLost where there is none."""
+        return await ShimLink.connect(self._socket_folder, name, listener)
+
+    async def start(self, name: str, listener: ShimListener) -> ShimLink:
+        """Start a shim and connect to it; raise LaunchFailed or ShimLost."""
+        await asyncio.to_thread(self.folder(name).mkdir, mode=0o700, parents=True, exist_ok=True)
+        config = Config(
+            name=name,
+            socket_folder=str(self._socket_folder),
+            state_folder=str(self.folder(name)),
+            capacity=self._ring_bytes,
+            is_unit=self._starter.makes_units,
+        )
+        await self._starter.start(config)
+        # Whether it was started by us or by an agent that died over it.
+        due = asyncio.get_running_loop().time() + CONNECT_TIMEOUT_S
+        while True:
+            try:
+                return await self.connect(name, listener)
+            except ShimLost:
+                if asyncio.get_running_loop().time() >= due:
+                    raise
+            await asyncio.sleep(_CONNECT_RETRY_S)
+
+    async def end(self, name: str, link: ShimLink, *, forget: bool, grace_s: float) -> None:
+        """Have a shim end its child, everything of it, and itself; where it does not, do it from outside."""
+        child = child_of(link.snapshot)
+        link.end(forget=forget, grace_s=grace_s)
+        if await link.wait_ended(timeout_s=grace_s + CONNECT_TIMEOUT_S):
+            return
+        log.error("shim.stuck", name=name)
+        await self.kill(name, link.shim, child)
+
+    async def kill(self, name: str, shim: ProcessIdentity, child: ProcessIdentity | None) -> None:
+        """Kill a shim that does not answer, with everything of its child."""
+        kin = await asyncio.to_thread(leftovers.find_kin, child)
+        await asyncio.to_thread(leftovers.kill, [shim, *kin])
+        await asyncio.to_thread(leftovers.remove_socket, self._socket_folder, name)
+
+    async def clear_dead(self, name: str, child: ProcessIdentity | None) -> None:
+        """Remove what a dead shim has left and ask its child to end; who does not is killed a little later."""
+        left = await asyncio.to_thread(leftovers.clear_dead_shim, self._socket_folder, name, child)
+        if left:
+            self.run_beside(self._kill_late(left))
+
+    async def _kill_late(self, left: list[ProcessIdentity]) -> None:
+        await asyncio.sleep(self._end_grace_s)
+        await asyncio.to_thread(leftovers.kill, left)
+
+    def run_beside(self, work: Coroutine[None, None, None]) -> None:
+        """Do something that nobody waits for; `close` calls it off."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._beside.add(task)
+        task.add_done_callback(self._beside.discard)
+
+    async def take_history(self, name: str) -> tuple[bool, ExitRecord | None]:
+        """Return whether there is a history, and how the last child ended; a folder without one is removed."""
+        return await asyncio.to_thread(leftovers.take_history, self.folder(name))
+
+    async def forget(self, name: str) -> None:
+        """Remove the history of a name whose shim has ended."""
+        await asyncio.to_thread(remove_history, self.folder(name))
+
+    def close(self) -> None:
+        """Call off what runs beside; may be called twice."""
+        for task in self._beside:
+            task.cancel()
+
+
+def child_of(snapshot: Snapshot | None) -> ProcessIdentity | None:
+    """Return the child that a shim says it holds."""
+    if snapshot is None or snapshot.child_pid is None or snapshot.child_start_ticks is None:
+        return None
+    return ProcessIdentity(snapshot.child_pid, snapshot.child_start_ticks, snapshot.boot_id)

@@ -1,0 +1,44 @@
+"""Whether the ports of a process are free, and who holds one that is not. It blocks: call in a thread."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Iterable
+
+import psutil
+
+
+def find_held(address: str, ports: Iterable[int]) -> int | None:
+    """Return the first of the ports that cannot be bound for TCP or UDP, or None where all can."""
+    return next((port for port in ports if not _is_free(address, port)), None)
+
+
+def describe_holder(port: int) -> str:
+    """Say who listens on a port, as far as that can be seen."""
+    try:
+        found = psutil.net_connections("inet")
+    except (psutil.Error, OSError):
+        return "somebody"
+    pid = next((one.pid for one in found if one.laddr and one.laddr.port == port and one.pid), None)
+    if pid is None:
+        return "somebody"
+    try:
+        return f"{psutil.Process(pid).name()} (pid {pid})"
+    except psutil.Error:
+        return f"pid {pid}"
+
+
+def _is_free(address: str, port: int) -> bool:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+        with socket.socket(family, kind) as sock:
+            if kind is socket.SOCK_STREAM:
+                # As servers do: a connection of the last run that lingers holds nobody up.
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                sock.bind((address, port))
+            except OSError as exc:
+                if exc.errno == errno.EADDRINUSE:
+                    return False
+    return True

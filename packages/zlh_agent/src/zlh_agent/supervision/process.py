@@ -1,0 +1,479 @@
+"""Keeps one process: takes events one after the other, asks the machine, remembers the answer, and does what it says.
+
+    shim ─┐
+    spec ─┼─► events ─► step ─► state on disk ─► effects ─┐
+    people┘                                               │
+      ▲───────────────── their results, as events ◄───────┘
+
+The state is on disk before an effect begins, so an agent that dies at any point is followed by one that knows the
+intent; what really runs the shim tells it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import msgspec
+import structlog
+
+from zlh_agent.console.console import Console
+from zlh_agent.console.viewer import AGENT_GOES, Viewer
+from zlh_agent.shim.errors import ShimLost
+from zlh_agent.shim.host import ShimHost, child_of
+from zlh_agent.shim.link import ShimLink
+from zlh_agent.shim.model import EXITED, RUNNING, Launch, Rung, Snapshot
+from zlh_agent.shim.signals import moment, signal_name, signal_number
+from zlh_agent.supervision import ports, probes
+from zlh_agent.supervision.log_match import LogMatch
+from zlh_agent.supervision.machine import public_state, should_probe, step, wake_at
+from zlh_agent.supervision.model import (
+    Blocked,
+    Child,
+    Clear,
+    Cleared,
+    Effect,
+    Event,
+    Exit,
+    Exited,
+    FoundDown,
+    Kill,
+    Launched,
+    LaunchFailed,
+    Phase,
+    ProbeAnswered,
+    ProbeFailed,
+    State,
+    Stop,
+    SwitchedOff,
+    SwitchedOn,
+    TimePassed,
+)
+from zlh_agent.supervision.model import Launch as LaunchOrder
+from zlh_agent.supervision.store import StateStore
+from zlh_common.clock import Clock
+from zlh_common.errors import ZlhError
+from zlh_common.schema.console_wire import Exit as ExitMessage
+from zlh_common.schema.process import LogProbe, ProcessReason, StopPolicy, WantedProcess
+from zlh_common.schema.status import ProcessStatus
+
+log = structlog.get_logger()
+
+# How long a start waits for its ports, and for what the last run has left to end.
+CLEAR_TIMEOUT_S = 30.0
+CLEAR_LOOK_S = 0.25
+LEFTOVER_GRACE_MS = 5000
+# How often a process that starts is asked, and one that runs and may hang.
+START_ASK_S = 0.5
+ALIVE_ASK_S = 10.0
+LOG_READ_BYTES = 64 * 1024
+_AT_REST = {Phase.STOPPED, Phase.ERROR}
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessPlace:
+    """What is the same for all processes of a container."""
+
+    host: ShimHost
+    launch: Callable[[WantedProcess], Launch]
+    clock: Clock
+    boot_id: str
+    # Where the ports are bound and probed.
+    address: str
+    on_change: Callable[[], None]
+
+
+class SupervisedProcess:
+    """One process; hears its shim as a `ShimListener`. `run` is its life in this agent."""
+
+    def __init__(self, wanted: WantedProcess, place: ProcessPlace) -> None:
+        self.wanted = wanted
+        self.name = wanted.name
+        self.state = State()
+        self.console = Console(place.host.folder(wanted.name), state="stopped")
+        self._place = place
+        self._store = StateStore(place.host.folder(wanted.name), place.boot_id)
+        self._link: ShimLink | None = None
+        # The link, once its shim was told to end since there is nothing for it to hold.
+        self._resting: ShimLink | None = None
+        self._snapshot: Snapshot | None = None
+        self._events: asyncio.Queue[Event] = asyncio.Queue()
+        # What the machine waits for in CLEARING and LAUNCHING, and the questions to the process.
+        self._work: asyncio.Task[None] | None = None
+        self._asking: asyncio.Task[None] | None = None
+        self._timer: asyncio.Task[None] | None = None
+        self._output = asyncio.Event()
+        self._shim_said = asyncio.Event()
+        # Set after each event that was taken.
+        self._moved = asyncio.Event()
+
+    # Orders
+
+    def change(self, wanted: WantedProcess) -> None:
+        """Take a newer wish; its command counts from the next start on, its policy at once."""
+        self.wanted = wanted
+        self.tell(SwitchedOn(wanted.attempt) if wanted.power == "on" else SwitchedOff())
+
+    def tell(self, event: Event) -> None:
+        """Queue an event."""
+        self._events.put_nowait(event)
+
+    async def stop_for_good(self) -> None:
+        """Return once it is down, with its shim; the history stays for the caller to remove."""
+        self.wanted = msgspec.structs.replace(self.wanted, power="off")
+        self.tell(SwitchedOff())
+        while not (self.state.phase is Phase.STOPPED and self._events.empty()):
+            self._moved.clear()
+            await self._moved.wait()
+        if self._link is not None:
+            await self._place.host.end(self.name, self._link, forget=True, grace_s=LEFTOVER_GRACE_MS / 1000)
+
+    # The loop
+
+    async def run(self) -> None:
+        """Take events until cancelled; after `recover`."""
+        try:
+            while True:
+                await self._take(await self._events.get())
+        finally:
+            self._call_off()
+
+    def _set_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        due = wake_at(self.state)
+        self._timer = None if due is None else asyncio.create_task(self._wait_until(due))
+
+    async def _wait_until(self, due: float) -> None:
+        while (wait_s := due - self._place.clock.monotonic()) > 0:
+            await self._place.clock.sleep(wait_s)
+        self.tell(TimePassed())
+
+    async def _take(self, event: Event) -> None:
+        before = self.state
+        now = self._place.clock.monotonic()
+        after, effects = step(before, event, policy=self.wanted.policy, now=now)
+        if after != before:
+            self.state = after
+            await self._keep(after)
+            self._note(before, after)
+        for effect in effects:
+            self._perform(effect)
+        if after.phase in _AT_REST and self._link is not None and self._resting is None:
+            self._begin(self._rest(self._link))
+        self._set_timer()
+        self._look_after_asking(before)
+        self._moved.set()
+
+    async def _keep(self, state: State) -> None:
+        try:
+            await asyncio.to_thread(self._store.save, state)
+        except OSError as error:
+            # A full disk must not stop supervision; an agent that follows rebuilds from the shim and the spec.
+            log.warning("process.state_not_kept", process=self.name, error=str(error))
+
+    def _note(self, before: State, after: State) -> None:
+        if after.phase is not before.phase:
+            log.info(
+                "process.state_changed",
+                process=self.name,
+                before=before.phase.value,
+                after=after.phase.value,
+                restarts=after.restarts,
+                reason=after.reason.code if after.reason else None,
+            )
+            self.console.show(public_state(after.phase))
+        self._place.on_change()
+
+    # Effects
+
+    def _perform(self, effect: Effect) -> None:
+        match effect:
+            case Clear():
+                self._begin(self._clear())
+            case LaunchOrder():
+                self._begin(self._launch())
+            case Stop():
+                if self._link is not None:
+                    self._link.stop(render_ladder(self.wanted.policy.stop))
+            case Kill():
+                self._kill()
+
+    def _begin(self, work: Coroutine[None, None, None]) -> None:
+        if self._work is not None:
+            self._work.cancel()
+        self._work = asyncio.create_task(work)
+
+    async def _clear(self) -> None:
+        try:
+            await self._ensure_shim()
+            await self._clear_leftovers()
+            held = await self._wait_ports()
+        except ZlhError as error:
+            self.tell(Blocked(ProcessReason(code=error.code, message=error.detail)))
+        except TimeoutError:
+            self.tell(Blocked(_LEFTOVERS))
+        else:
+            self.tell(Cleared() if held is None else Blocked(held))
+
+    async def _rest(self, link: ShimLink) -> None:
+        """End the shim of a process that does not run: its history is on disk, and its memory is free."""
+        self._resting = link
+        await self._place.host.end(self.name, link, forget=False, grace_s=LEFTOVER_GRACE_MS / 1000)
+
+    async def _ensure_shim(self) -> None:
+        if self._resting is not None:
+            await self._resting.wait_ended(timeout_s=CLEAR_TIMEOUT_S)
+            self._let_go()
+        if self._link is None:
+            self._adopt(await self._place.host.start(self.name, self))
+
+    async def _clear_leftovers(self) -> None:
+        link = self._link
+        if link is None or not (link.snapshot.left or link.snapshot.kill_at_ns):
+            return
+        link.stop([Rung(signal=signal_number("SIGTERM"), grace_ms=LEFTOVER_GRACE_MS)])
+        async with asyncio.timeout(CLEAR_TIMEOUT_S):
+            while link.snapshot.left or link.snapshot.kill_at_ns:
+                self._shim_said.clear()
+                await self._shim_said.wait()
+
+    async def _wait_ports(self) -> ProcessReason | None:
+        wanted = self.wanted.policy.ports
+        due = self._place.clock.monotonic() + CLEAR_TIMEOUT_S
+        while (port := await asyncio.to_thread(ports.find_held, self._place.address, wanted)) is not None:
+            if self._place.clock.monotonic() >= due:
+                holder = await asyncio.to_thread(ports.describe_holder, port)
+                return ProcessReason(code="port_busy", message=f"Port {port} is held by {holder}.")
+            await asyncio.sleep(CLEAR_LOOK_S)
+        return None
+
+    async def _launch(self) -> None:
+        try:
+            await self._ensure_shim()
+            if self._link is None:
+                raise ShimLost(self.name, reason="has ended")
+            cols, rows = self.console.size
+            ladder = render_ladder(self.wanted.policy.stop)
+            launch = self._place.launch(self.wanted).replace(cols=cols, rows=rows, ladder=ladder)
+            # That it runs is told by the shim's own word, in order with its end.
+            await self._link.spawn(launch)
+        except ZlhError as error:
+            self.tell(LaunchFailed(ProcessReason(code=error.code, message=error.detail)))
+
+    def _kill(self) -> None:
+        link = self._link
+        if link is None:
+            return
+        if self.state.kills <= 1:
+            link.stop([])
+        else:
+            # It had its chance: a shim that was stopped or hangs must not be what keeps a process alive.
+            child = child_of(self._snapshot)
+            self._place.host.run_beside(self._place.host.kill(self.name, link.shim, child))
+
+    # What the shim says
+
+    def _adopt(self, link: ShimLink) -> None:
+        self._link = link
+        self.console.connect(link)
+        self.on_snapshot(link.snapshot)
+
+    def on_output(self) -> int:
+        """See ShimListener."""
+        grown = self.console.look()
+        if grown:
+            self._output.set()
+        return grown
+
+    def on_snapshot(self, snapshot: Snapshot) -> None:
+        """See ShimListener: a child that is new here has begun, one that is over has ended."""
+        before, self._snapshot = self._snapshot, snapshot
+        self._shim_said.set()
+        self.console.allow_input(allowed=snapshot.state == RUNNING)
+        child = child_of(snapshot)
+        if child is not None and child != child_of(before):
+            self.tell(Launched(Child(child.pid, child.start_ticks, child.boot_id), self._began(snapshot)))
+        elif before is not None and snapshot.exited_at_ns != before.exited_at_ns and snapshot.state == EXITED:
+            self._tell_exit(snapshot)
+
+    def _tell_exit(self, snapshot: Snapshot) -> None:
+        ended = Exit(
+            code=snapshot.exit_code,
+            signal=signal_name(snapshot.exit_signal),
+            out_of_memory=snapshot.out_of_memory,
+            at_ns=snapshot.exited_at_ns,
+        )
+        self.console.tell(snapshot.written, ExitMessage(code=ended.code, signal=ended.signal))
+        self.tell(Exited(ended))
+
+    def _began(self, snapshot: Snapshot) -> float:
+        ago_s = max(0.0, (time.time_ns() - (snapshot.started_at_ns or time.time_ns())) / 1e9)
+        return self._place.clock.monotonic() - ago_s
+
+    def on_lost(self) -> None:
+        """See ShimListener: nobody holds the child any more, so it does not stay."""
+        is_resting = self._resting is not None
+        child = child_of(self._snapshot)
+        self._let_go()
+        if is_resting:
+            return
+        log.error("process.shim_lost", process=self.name)
+        self._place.host.run_beside(self._place.host.clear_dead(self.name, child))
+        if self.state.child is not None:
+            self.tell(Exited(Exit(at_ns=time.time_ns())))
+
+    def _let_go(self) -> None:
+        if self._link is not None:
+            self._link.close()
+        self._link = self._snapshot = self._resting = None
+        self.console.disconnect()
+        self.console.allow_input(allowed=False)
+        self._shim_said.set()
+
+    # After a former agent
+
+    async def recover(self) -> None:
+        """Find out where the process stands: from what was kept, and from the shim, which knows better."""
+        kept = await asyncio.to_thread(self._store.load)
+        is_on = self.wanted.power == "on"
+        self.state = kept or State(
+            phase=Phase.CLEARING if is_on else Phase.STOPPED, is_wanted=is_on, attempt=self.wanted.attempt
+        )
+        self.console.show(public_state(self.state.phase))
+        with contextlib.suppress(ShimLost):
+            self._adopt(await self._place.host.connect(self.name, self))
+        if self._link is None:
+            await self._place.host.clear_dead(self.name, None)
+            self.console.open_history()
+        if child_of(self._snapshot) is None:
+            self.tell(await self._find_end())
+        self.change(self.wanted)
+
+    async def _find_end(self) -> Event:
+        """Return how a child ended that this state still has, or that there is none."""
+        if self.state.child is None:
+            return FoundDown()
+        snapshot = self._snapshot
+        if snapshot is not None and snapshot.state == EXITED:
+            return Exited(
+                Exit(
+                    code=snapshot.exit_code,
+                    signal=signal_name(snapshot.exit_signal),
+                    out_of_memory=snapshot.out_of_memory,
+                    at_ns=snapshot.exited_at_ns,
+                )
+            )
+        _, record = await self._place.host.take_history(self.name)
+        if record is None:
+            return FoundDown()
+        return Exited(Exit(record.code, signal_name(record.signal), record.out_of_memory, record.exited_at_ns))
+
+    # Questions to the process
+
+    def _look_after_asking(self, before: State) -> None:
+        wants = should_probe(self.state, self.wanted.policy)
+        is_same_child = before.child == self.state.child
+        if self._asking is not None and (not wants or not is_same_child or self._asking.done()):
+            self._asking.cancel()
+            self._asking = None
+        if wants and self._asking is None:
+            self._asking = asyncio.create_task(self._ask_for_ever())
+
+    async def _ask_for_ever(self) -> None:
+        probe = self.wanted.policy.ready.probe
+        if isinstance(probe, LogProbe):
+            await self._watch_output(probe)
+            return
+        while probe is not None:
+            failure = await probes.ask(probe, self._place.address)
+            self.tell(ProbeAnswered() if failure is None else ProbeFailed(failure))
+            await asyncio.sleep(START_ASK_S if self.state.phase is Phase.STARTING else self._alive_ask_s())
+
+    def _alive_ask_s(self) -> float:
+        hang = self.wanted.policy.hang
+        return ALIVE_ASK_S if hang is None else min(ALIVE_ASK_S, hang.after_s / 3)
+
+    async def _watch_output(self, probe: LogProbe) -> None:
+        match = LogMatch(probe.pattern)
+        at = self._snapshot.start_offset if self._snapshot is not None else None
+        while not match.is_found:
+            self._output.clear()
+            oldest, written = self.console.bounds()
+            at = oldest if at is None else max(at, oldest)
+            if at < written:
+                data = self.console.read(at, LOG_READ_BYTES)
+                if data:
+                    at += len(data)
+                    match.feed(data)
+                # A flood gives way to everything else.
+                await asyncio.sleep(0)
+                continue
+            await self._output.wait()
+        self.tell(ProbeAnswered())
+
+    # What it looks like from outside
+
+    def view(self, asked: int | None, *, may_write: bool) -> Viewer:
+        """Add a viewer; it stays when the process ends, since the next start goes on in the same history."""
+        return self.console.view(asked, may_write=may_write)
+
+    def status(self) -> ProcessStatus:
+        """The row in the agent's status."""
+        state, snapshot = self.state, self._snapshot
+        is_up = state.child is not None
+        ended = state.last_exit
+        return ProcessStatus(
+            name=self.name,
+            state=public_state(state.phase),
+            pid=state.child.pid if state.child is not None else None,
+            started_at=moment(snapshot.started_at_ns) if is_up and snapshot is not None else None,
+            restarts=state.restarts,
+            next_restart_at=self._wall(state.due) if state.phase is Phase.BACKOFF else None,
+            kill_at=self._wall(state.due) if state.phase is Phase.STOPPING and state.kills == 0 else None,
+            exit_code=ended.code if ended is not None else None,
+            signal=ended.signal if ended is not None else None,
+            out_of_memory=ended is not None and ended.out_of_memory,
+            exited_at=moment(ended.at_ns) if ended is not None else None,
+            ready=state.is_ready,
+            reason=state.reason,
+        )
+
+    def _wall(self, due: float | None) -> datetime | None:
+        if due is None:
+            return None
+        return self._place.clock.now() + timedelta(seconds=due - self._place.clock.monotonic())
+
+    # Its end in this agent
+
+    def leave(self) -> None:
+        """Let go of everything, for the agent goes; the process goes on. May be called twice."""
+        self._call_off()
+        self.console.dismiss(AGENT_GOES)
+        if self._link is not None:
+            self._link.close()
+            self._link = None
+        self.console.close()
+
+    def _call_off(self) -> None:
+        for task in (self._work, self._asking, self._timer):
+            if task is not None:
+                task.cancel()
+
+
+def render_ladder(stop: StopPolicy) -> list[Rung]:
+    """Return the ladder of a stop policy; SIGKILL follows by itself."""
+    rungs = [Rung(signal=signal_number(stop.signal), grace_ms=int(stop.grace_s * 1000))]
+    if stop.command is not None:
+        text = stop.command.encode() + b"\n"
+        rungs.insert(0, Rung(text=text, grace_ms=int(stop.command_grace_s * 1000)))
+    return rungs
+
+
+_LEFTOVERS = ProcessReason(
+    code="leftovers_stay", message="What its last run has started does not end, and it must not run twice."
+)

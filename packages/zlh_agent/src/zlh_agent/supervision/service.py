@@ -1,0 +1,149 @@
+"""All supervised processes of the container: one loop for each, made and unmade as the spec says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from zlh_agent.console.history import read_history
+from zlh_agent.console.viewer import CLOSED, Viewer
+from zlh_agent.shim.ring import RingInvalid
+from zlh_agent.supervision.errors import NothingToRetry, ProcessNotFound, ProcessNotRunning, ProcessSwitchedOff
+from zlh_agent.supervision.model import GiveUpAsked, KillAsked, Phase, RestartAsked, RetryAsked
+from zlh_agent.supervision.process import ProcessPlace, SupervisedProcess
+from zlh_common.schema.process import WantedProcess
+from zlh_common.schema.status import ProcessStatus
+from zlh_common.schema.terminal import ConsoleHistory
+
+log = structlog.get_logger()
+
+
+@dataclass(slots=True)
+class _Kept:
+    process: SupervisedProcess
+    loop: asyncio.Task[None]
+
+
+class ProcessService:
+    """`apply` what is wanted, once after the start and whenever it changes; `detach` when the agent goes."""
+
+    def __init__(self, place: ProcessPlace) -> None:
+        self._place = place
+        self._kept: dict[str, _Kept] = {}
+        self._removing: dict[str, asyncio.Task[None]] = {}
+
+    async def apply(self, wanted: Sequence[WantedProcess]) -> None:
+        """Keep these processes and no others: what is not wanted any more is stopped, and its history removed."""
+        names = {one.name for one in wanted}
+        for name in await self._place.host.find():
+            if name not in names and name not in self._kept and name not in self._removing:
+                # Left by a former agent, and not in the spec any more.
+                await self._keep(WantedProcess(name=name, argv=("true",), power="off"))
+        for name in [name for name in self._kept if name not in names]:
+            self._remove(name)
+        async with asyncio.TaskGroup() as group:
+            for one in wanted:
+                group.create_task(self._ensure(one))
+        # As the spec has them, whoever was found first.
+        self._kept = {one.name: self._kept[one.name] for one in wanted}
+        self._place.on_change()
+
+    async def _ensure(self, wanted: WantedProcess) -> None:
+        removing = self._removing.get(wanted.name)
+        if removing is not None:
+            # The name is wanted again: only after everything of its former holder has gone.
+            await asyncio.wait([removing])
+        kept = self._kept.get(wanted.name)
+        if kept is None:
+            await self._keep(wanted)
+        elif kept.process.wanted != wanted:
+            kept.process.change(wanted)
+
+    async def _keep(self, wanted: WantedProcess) -> None:
+        process = SupervisedProcess(wanted, self._place)
+        await process.recover()
+        self._kept[wanted.name] = _Kept(process, asyncio.create_task(process.run()))
+
+    def _remove(self, name: str) -> None:
+        kept = self._kept.pop(name)
+        task = asyncio.create_task(self._remove_when_down(name, kept))
+        self._removing[name] = task
+        task.add_done_callback(lambda _: self._removing.pop(name, None))
+
+    async def _remove_when_down(self, name: str, kept: _Kept) -> None:
+        await kept.process.stop_for_good()
+        kept.loop.cancel()
+        await asyncio.gather(kept.loop, return_exceptions=True)
+        kept.process.console.dismiss(CLOSED)
+        kept.process.leave()
+        await self._place.host.forget(name)
+        log.info("process.removed", process=name)
+        self._place.on_change()
+
+    # What people ask
+
+    def restart(self, name: str) -> None:
+        """Stop it in order and start it again; raise ProcessNotFound or ProcessSwitchedOff."""
+        self._switched_on(name).tell(RestartAsked())
+
+    def kill(self, name: str) -> None:
+        """End it now; raise ProcessNotFound or ProcessNotRunning."""
+        process = self._find(name)
+        if process.state.child is None:
+            raise ProcessNotRunning(name)
+        process.tell(KillAsked())
+
+    def retry(self, name: str) -> None:
+        """Start it now instead of later; raise ProcessNotFound, ProcessSwitchedOff or NothingToRetry."""
+        process = self._switched_on(name)
+        if process.state.phase not in {Phase.BACKOFF, Phase.ERROR, Phase.STOPPED}:
+            raise NothingToRetry(name, state=process.status().state)
+        process.tell(RetryAsked())
+
+    def give_up(self, name: str) -> None:
+        """Do not try again; raise ProcessNotFound or NothingToRetry."""
+        process = self._find(name)
+        if process.state.phase is not Phase.BACKOFF:
+            raise NothingToRetry(name, state=process.status().state)
+        process.tell(GiveUpAsked())
+
+    def view(self, name: str, asked: int | None, *, may_write: bool) -> Viewer:
+        """Return a viewer of its console from the offset `asked`; the caller closes it."""
+        return self._find(name).view(asked, may_write=may_write)
+
+    async def history(self, name: str, *, start: int | None, limit: int, needle: bytes = b"") -> ConsoleHistory:
+        """Return a stretch of its output, whether it runs or not; see `read_history`."""
+        path = self._find(name).console.folder / "ring"
+        try:
+            return await asyncio.to_thread(read_history, path, start, limit, needle)
+        except (OSError, RingInvalid) as exc:
+            raise ProcessNotFound(name) from exc
+
+    def statuses(self) -> tuple[ProcessStatus, ...]:
+        """Return what the agent reports of its processes, in the order of the spec."""
+        return tuple(kept.process.status() for kept in self._kept.values())
+
+    def _find(self, name: str) -> SupervisedProcess:
+        kept = self._kept.get(name)
+        if kept is None:
+            raise ProcessNotFound(name)
+        return kept.process
+
+    def _switched_on(self, name: str) -> SupervisedProcess:
+        process = self._find(name)
+        if process.wanted.power == "off":
+            raise ProcessSwitchedOff(name)
+        return process
+
+    async def detach(self) -> None:
+        """Let go of everything, for the agent goes; processes and their shims go on. May be called twice."""
+        loops = [kept.loop for kept in self._kept.values()] + list(self._removing.values())
+        for loop in loops:
+            loop.cancel()
+        await asyncio.gather(*loops, return_exceptions=True)
+        self._place.host.close()
+        for kept in self._kept.values():
+            kept.process.leave()

@@ -1,0 +1,47 @@
+"""What the agent remembers of a process, for the agent after it: one small file beside the process's history.
+
+It is not brought to the disk with each step: it has to outlive the agent, not the machine. After a crash of the machine
+the boot id differs, no child is left, and everything begins as the spec says.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import structlog
+
+from zlh_agent.supervision.model import State
+
+log = structlog.get_logger()
+
+
+class _Kept(msgspec.Struct, frozen=True, rename="camel"):
+    boot_id: str
+    state: State
+
+
+class StateStore:
+    """Keeps the state of one process in `<folder>/state.json`. It blocks: call in a thread."""
+
+    def __init__(self, folder: Path, boot_id: str) -> None:
+        self._path = folder / "state.json"
+        self._boot_id = boot_id
+
+    def load(self) -> State | None:
+        """Return the state that an agent of this boot has left; None where there is none that can be believed."""
+        try:
+            kept = msgspec.json.decode(self._path.read_bytes(), type=_Kept)
+        except FileNotFoundError:
+            return None
+        except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
+            log.warning("process.state_unreadable", path=str(self._path), error=str(error))
+            return None
+        return kept.state if kept.boot_id == self._boot_id else None
+
+    def save(self, state: State) -> None:
+        """Replace what is kept; a reader sees the old or the new one, whole. Raises OSError."""
+        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fresh = self._path.with_suffix(".new")
+        fresh.write_bytes(msgspec.json.encode(_Kept(self._boot_id, state)))
+        fresh.replace(self._path)

@@ -1,0 +1,1 @@
+"""Terminals: shells of the customer, each held by a shim."""

@@ -1,0 +1,213 @@
+"""Terminals of one container: made, found again after the agent was away, looked at, and ended.
+
+The agent comes and goes; shells do not. So there are two ways to leave, and they have two names: `detach` (the agent
+goes, the shells go on) and `stop_all` (the guest shuts down, the shells end and their history stays). `close` ends one
+terminal and takes its history along.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from zlh_agent.console.history import read_history
+from zlh_agent.console.viewer import CLOSED, Viewer
+from zlh_agent.shim.errors import ShimLost
+from zlh_agent.shim.host import ShimHost, child_of
+from zlh_agent.shim.model import Launch
+from zlh_agent.shim.ring import RingInvalid
+from zlh_agent.terminals.errors import TerminalNotFound
+from zlh_agent.terminals.terminal import Terminal
+from zlh_common.processes import ProcessIdentity
+from zlh_common.schema.terminal import MAIN_TERMINAL, MAX_TERMINALS, ConsoleHistory, TerminalLimit
+from zlh_common.schema.terminal import Terminal as TerminalRow
+
+log = structlog.get_logger()
+# How often idle terminals are looked for.
+IDLE_LOOK_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class TerminalLimits:
+    """What terminals may take."""
+
+    max_terminals: int = MAX_TERMINALS
+    # How long a shell and its children may take to end before they are killed.
+    end_grace_s: float = 3.0
+    # A terminal other than `main` at which nobody has looked for so long is closed.
+    idle_s: float = 24 * 3600
+
+
+class TerminalService:
+    """All terminals of the container. Call `recover` once before anything else, and `detach` or `stop_all` at last."""
+
+    def __init__(
+        self,
+        host: ShimHost,
+        *,
+        launch: Callable[[], Launch],
+        limits: TerminalLimits | None = None,
+        on_change: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`launch` says what a shell is, asked anew for each; `on_change` is called when `statuses` may differ."""
+        self._host = host
+        self._launch = launch
+        self._limits = limits or TerminalLimits()
+        self._on_change = on_change
+        self._terminals: dict[str, Terminal] = {}
+
+    async def recover(self) -> None:
+        """Take up every terminal that a former agent has left: attach to live shims, read the records of dead ones."""
+        async with asyncio.TaskGroup() as group:
+            for name, has_socket in (await self._host.find()).items():
+                group.create_task(self._recover_one(name, has_socket=has_socket))
+        self._on_change()
+
+    async def _recover_one(self, name: str, *, has_socket: bool) -> None:
+        terminal = self._make(name)
+        if has_socket:
+            try:
+                terminal.adopt(await self._host.connect(name, terminal))
+            except ShimLost as exc:
+                log.warning("terminal.shim_missing", terminal=name, reason=exc.detail)
+                await self._clear_dead_shim(terminal, child=None)
+        if terminal.link is None:
+            has_history, last_exit = await self._host.take_history(name)
+            if not has_history:
+                return
+            terminal.restore(last_exit)
+        self._terminals[name] = terminal
+
+    async def _clear_dead_shim(self, terminal: Terminal, child: ProcessIdentity | None) -> None:
+        # Nobody starts the next shim of this name meanwhile: its socket would be removed with the old one's.
+        async with terminal.starting:
+            await self._host.clear_dead(terminal.id, child)
+
+    def _on_orphan(self, terminal: Terminal) -> None:
+        log.error("terminal.shim_lost", terminal=terminal.id)
+        if not terminal.is_closing:
+            # Taken now, while the terminal still knows who it was.
+            self._host.run_beside(self._clear_dead_shim(terminal, child_of(terminal.snapshot)))
+
+    def _make(self, id_: str) -> Terminal:
+        return Terminal(id_, self._host.folder(id_), self._on_change, self._on_orphan)
+
+    def _find(self, id_: str) -> Terminal:
+        terminal = self._terminals.get(id_)
+        if terminal is None or terminal.is_closing:
+            raise TerminalNotFound(id_)
+        return terminal
+
+    async def open_terminal(self, cols: int, rows: int) -> str:
+        """Start a shell in a window of this size; return the id of its terminal."""
+        await self._make_room()
+        terminal = self._make(f"t{secrets.token_hex(6)}")
+        terminal.console.size = (cols, rows)
+        self._terminals[terminal.id] = terminal
+        try:
+            await self._ensure_running(terminal)
+        except BaseException:
+            # A start that failed or was called off leaves nothing behind, not even a shim that came up meanwhile.
+            await asyncio.shield(self._close(terminal))
+            raise
+        log.info("terminal.opened", terminal=terminal.id)
+        return terminal.id
+
+    async def _make_room(self) -> None:
+        """Give up the oldest ended terminals that nobody looks at, or raise TerminalLimit."""
+        while len(self._terminals) >= self._limits.max_terminals:
+            idle = next((terminal for terminal in self._terminals.values() if _may_give_up(terminal)), None)
+            if idle is None:
+                raise TerminalLimit(limit=self._limits.max_terminals)
+            await self._close(idle)
+
+    async def attach(self, id_: str, asked: int | None, *, may_write: bool = True) -> Viewer:
+        """Return a viewer of this terminal from the offset `asked` (see `resume_point`); the caller closes it.
+
+        `main` is made by the first who attaches, and gets a new shell where its last one has ended.
+        """
+        if id_ == MAIN_TERMINAL:
+            terminal = self._terminals.get(id_)
+            if terminal is None:
+                terminal = self._terminals[id_] = self._make(id_)
+            await self._ensure_running(terminal)
+        return self._find(id_).view(asked, may_write=may_write)
+
+    async def _ensure_running(self, terminal: Terminal) -> None:
+        async with terminal.starting:
+            if terminal.is_closing:
+                raise TerminalNotFound(terminal.id)
+            if terminal.link is None:
+                terminal.adopt(await self._host.start(terminal.id, terminal))
+            if terminal.link is not None and terminal.state != "running":
+                cols, rows = terminal.console.size
+                await terminal.link.spawn(self._launch().replace(cols=cols, rows=rows))
+
+    async def expire_for_ever(self) -> None:
+        """Close what nobody has looked at for too long; run until cancelled."""
+        while True:
+            await asyncio.sleep(min(IDLE_LOOK_S, self._limits.idle_s))
+            now = asyncio.get_running_loop().time()
+            for terminal in list(self._terminals.values()):
+                if terminal.console.viewers or terminal.id == MAIN_TERMINAL:
+                    terminal.idle_since = now
+                elif now - terminal.idle_since >= self._limits.idle_s and not terminal.is_closing:
+                    log.info("terminal.expired", terminal=terminal.id)
+                    await self._close(terminal)
+
+    async def close(self, id_: str) -> None:
+        """End the shell and its children, and forget its history; return once they are gone."""
+        await self._close(self._find(id_))
+        log.info("terminal.closed", terminal=id_)
+
+    async def _close(self, terminal: Terminal) -> None:
+        terminal.is_closing = True
+        async with terminal.starting:
+            await self._end_shim(terminal, forget=True)
+            terminal.console.dismiss(CLOSED)
+            terminal.close()
+            await self._host.forget(terminal.id)
+        self._terminals.pop(terminal.id, None)
+        self._on_change()
+
+    async def _end_shim(self, terminal: Terminal, *, forget: bool) -> None:
+        if terminal.link is not None:
+            await self._host.end(terminal.id, terminal.link, forget=forget, grace_s=self._limits.end_grace_s)
+
+    def detach(self) -> None:
+        """Let go of everything, for the agent goes; shells and their shims go on. May be called twice."""
+        self._host.close()
+        for terminal in self._terminals.values():
+            terminal.leave()
+
+    async def stop_all(self) -> None:
+        """End every shell and shim, for the guest shuts down; their history stays."""
+        async with asyncio.TaskGroup() as group:
+            for terminal in self._terminals.values():
+                group.create_task(self._end_shim(terminal, forget=False))
+        self.detach()
+
+    def rows(self) -> tuple[TerminalRow, ...]:
+        """Return a row for each terminal, `main` first, then by age."""
+        return tuple(terminal.row() for terminal in self._sorted())
+
+    def _sorted(self) -> list[Terminal]:
+        known = [terminal for terminal in self._terminals.values() if not terminal.is_closing]
+        return sorted(known, key=lambda terminal: terminal.id != MAIN_TERMINAL)
+
+    async def history(self, id_: str, *, start: int | None, limit: int, needle: bytes = b"") -> ConsoleHistory:
+        """Return a stretch of its output and where `needle` is in it; see `read_history`."""
+        path = self._find(id_).console.folder / "ring"
+        try:
+            return await asyncio.to_thread(read_history, path, start, limit, needle)
+        except (OSError, RingInvalid) as exc:
+            raise TerminalNotFound(id_) from exc
+
+
+def _may_give_up(terminal: Terminal) -> bool:
+    is_over = terminal.state in {"exited", "lost"} and not terminal.console.viewers and not terminal.is_closing
+    return is_over and terminal.id != MAIN_TERMINAL

@@ -1,0 +1,68 @@
+"""Real processes under real shims, kept by services that are agents' lives."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fakes.clock import ScaledClock
+from zlh_agent.shim.host import ShimHost
+from zlh_agent.shim.launch import ForkedShims
+from zlh_agent.shim.model import Launch
+from zlh_agent.supervision.process import ProcessPlace
+from zlh_agent.supervision.service import ProcessService
+from zlh_common.processes import read_boot_id
+from zlh_common.schema.process import WantedProcess
+from zlh_common.schema.status import ProcessStatus
+
+PATIENCE_S = 20.0
+
+
+@dataclass
+class Keeper:
+    """A place for processes; each `start` is one life of an agent."""
+
+    folder: Path
+    clock: ScaledClock = field(default_factory=ScaledClock)
+    services: list[ProcessService] = field(default_factory=list)
+
+    async def start(self, *wanted: WantedProcess) -> ProcessService:
+        host = ShimHost(self.folder / "state", self.folder / "run", ForkedShims(), ring_bytes=1 << 20, end_grace_s=0.5)
+        place = ProcessPlace(
+            host=host,
+            launch=launch,
+            clock=self.clock,
+            boot_id=await asyncio.to_thread(read_boot_id),
+            address="127.0.0.1",
+            on_change=lambda: None,
+        )
+        service = ProcessService(place)
+        self.services.append(service)
+        await service.apply(wanted)
+        return service
+
+
+def launch(wanted: WantedProcess) -> Launch:
+    return Launch(argv=wanted.argv, env={"PATH": os.environ["PATH"], **wanted.environment}, cwd="/")
+
+
+def shell(command: str, **changes: object) -> WantedProcess:
+    """A process that is a line of sh."""
+    return WantedProcess(**{"name": "web", "argv": ("/bin/sh", "-c", command), **changes})  # type: ignore[arg-type]
+
+
+async def wait_status(
+    service: ProcessService, is_so: Callable[[ProcessStatus], bool], *, patience_s: float = PATIENCE_S
+) -> ProcessStatus:
+    """Return the status of the only process once it is so."""
+    status = service.statuses()[0]
+    try:
+        async with asyncio.timeout(patience_s):
+            while not is_so(status := service.statuses()[0]):
+                await asyncio.sleep(0.01)
+    except TimeoutError:
+        raise AssertionError(f"still {status}") from None
+    return status

@@ -1,0 +1,88 @@
+"""Real processes that crash, finish, hang, ignore signals and leave children behind."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from component.supervision.harness import Keeper, shell, wait_status
+from fakes.clock import ScaledClock
+from zlh_common.schema.process import ProcessPolicy, RestartPolicy, StopPolicy
+from zlh_common.schema.status import ProcessStatus
+
+
+@pytest.fixture
+async def keeper(tmp_path: Path) -> AsyncIterator[Keeper]:
+    keeper = Keeper(tmp_path)
+    yield keeper
+    for service in keeper.services:
+        await service.detach()
+    final = await keeper.start()
+    while final._removing:
+        await next(iter(final._removing.values()))
+    await final.detach()
+
+
+def is_waiting(status: ProcessStatus, *, count: int) -> bool:
+    return (status.state, status.restarts) == ("backoff", count)
+
+
+async def test_a_process_runs_and_stops(keeper: Keeper) -> None:
+    """Started since the spec says so, stopped since the spec says so."""
+    wanted = shell("echo up; sleep 1000")
+    service = await keeper.start(wanted)
+    status = await wait_status(service, lambda status: status.state == "running")
+    assert status.pid is not None
+    await service.apply([shell("echo up; sleep 1000", power="off")])
+    status = await wait_status(service, lambda status: status.state == "stopped")
+    assert status.signal == "SIGTERM"
+
+
+async def test_crashes_wait_longer_each_time_and_end_in_error(keeper: Keeper) -> None:
+    """30, 60 and 120 s on a clock that runs 100 times as fast, then error; then again when somebody says so."""
+    keeper.clock = ScaledClock(100)
+    service = await keeper.start(shell("echo try; exit 3"))
+    seen = []
+    for count in (1, 2, 3):
+        status = await wait_status(service, partial(is_waiting, count=count))
+        assert status.next_restart_at is not None
+        seen.append((status.next_restart_at - keeper.clock.now()).total_seconds())
+    assert seen == pytest.approx([30, 60, 120], abs=20)
+    status = await wait_status(service, lambda status: status.state == "error")
+    assert (status.exit_code, status.restarts) == (3, 3)
+    service.retry("web")
+    await wait_status(service, lambda status: status.state == "backoff" and status.restarts == 1)
+
+
+async def test_a_child_that_ignores_sigterm_is_killed_with_all_it_has_started(keeper: Keeper) -> None:
+    """The deadline holds for daemons of its own too."""
+    policy = ProcessPolicy(stop=StopPolicy(grace_s=0.5))
+    command = "trap '' TERM; (setsid sh -c 'trap \"\" TERM; sleep 1000' &) ; echo up; while :; do sleep 1; done"
+    service = await keeper.start(shell(command, policy=policy))
+    await wait_status(service, lambda status: status.state == "running")
+    await service.apply([shell(command, policy=policy, power="off")])
+    status = await wait_status(service, lambda status: status.state == "stopped")
+    assert status.signal == "SIGKILL"
+
+
+async def test_exit_0_is_done(keeper: Keeper) -> None:
+    """It is not started again, unless the policy says so."""
+    service = await keeper.start(shell("exit 0"))
+    status = await wait_status(service, lambda status: status.state == "stopped")
+    assert status.exit_code == 0
+    await service.apply([shell("exit 0", attempt=1, policy=ProcessPolicy(restart=RestartPolicy(when="always")))])
+    await wait_status(service, lambda status: status.state == "backoff")
+
+
+async def test_a_process_goes_on_while_the_agent_is_away(keeper: Keeper) -> None:
+    """The same child, the same state."""
+    wanted = shell("echo up; sleep 1000")
+    service = await keeper.start(wanted)
+    before = await wait_status(service, lambda status: status.state == "running")
+    await service.detach()
+    again = await keeper.start(wanted)
+    after = await wait_status(again, lambda status: status.state == "running")
+    assert (after.pid, after.started_at) == (before.pid, before.started_at)
