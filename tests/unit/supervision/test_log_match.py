@@ -1,0 +1,63 @@
+"""The line that says ready, in output of every shape."""
+
+from __future__ import annotations
+
+import pytest
+
+from zlh_agent.supervision.log_match import MAX_LINE_CHARS, LogMatch, matches_line
+
+STARTED = b'[12:00:01] \x1b[32m[Server/INFO]\x1b[0m: Done (3.2s)! For help, type "help"\r\n'
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 4096])
+@pytest.mark.parametrize(
+    ("pattern", "is_there"),
+    [
+        ("Done (*)! For help", True),
+        ("[Server/INFO]: Done", True),
+        ("Done*help", True),
+        ("help*Done", False),
+        ("32m", False),
+    ],
+)
+def test_the_pattern_is_found_however_the_output_is_cut(pattern: str, is_there: bool, size: int) -> None:
+    """Colours are no part of the line, and no cut makes them one."""
+    match = LogMatch(pattern)
+    for at in range(0, len(STARTED), size):
+        match.feed(STARTED[at : at + size])
+    assert match.is_found is is_there
+
+
+def test_a_prompt_without_a_line_end_is_a_line() -> None:
+    """It waits for input, so no line end will come."""
+    assert LogMatch("console>").feed(b"loading\r\nconsole> ")
+
+
+def test_a_pattern_does_not_reach_over_the_end_of_a_line() -> None:
+    """Or two unrelated lines would say ready."""
+    assert not LogMatch("Done*help").feed(b"Done\nhelp\n")
+
+
+def test_a_line_without_end_costs_no_memory_and_ends() -> None:
+    """What comes after its first part is not looked at; the next line is."""
+    match = LogMatch("ready")
+    for _ in range(100):
+        match.feed(b"x" * 64 * 1024)
+    assert len(match._line) == MAX_LINE_CHARS
+    assert not match.feed(b"ready")
+    assert match.feed(b"\nready")
+
+
+def test_bytes_that_are_no_text_do_no_harm() -> None:
+    """Binary output, and a character that is cut in two."""
+    match = LogMatch("größe")
+    assert not match.feed(bytes(range(256)) + b"\ngr\xc3")
+    assert match.feed(b"\xb6\xc3\x9fe")
+
+
+def test_a_star_is_the_only_character_with_a_meaning() -> None:
+    """The rest is text, so no pattern is slow."""
+    assert matches_line("a.b(c)[d]", ".b(c)[")
+    assert not matches_line("aXb", "a.b")
+    assert matches_line("anything", "*")
+    assert not matches_line("aab" * 5000, "a*" * 20 + "z")

@@ -1,0 +1,46 @@
+"""What an agent leaves for the one after it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from zlh_agent.supervision.model import Child, Exit, Phase, State
+from zlh_agent.supervision.store import StateStore
+from zlh_common.schema.process import ProcessReason
+
+STATE = State(
+    phase=Phase.BACKOFF,
+    is_wanted=True,
+    attempt=3,
+    child=Child(7, 70, "boot"),
+    due=12.5,
+    restarts=2,
+    reason=ProcessReason(code="crashed", message="It exited with code 1."),
+    last_exit=Exit(code=1, at_ns=5),
+)
+
+
+def test_what_was_kept_is_found_again(tmp_path: Path) -> None:
+    """Whole, by another store of the same boot."""
+    StateStore(tmp_path / "game", "boot").save(STATE)
+    assert StateStore(tmp_path / "game", "boot").load() == STATE
+
+
+def test_another_boot_begins_anew(tmp_path: Path) -> None:
+    """Its clock means something else, and no child of that boot is left."""
+    StateStore(tmp_path, "boot").save(STATE)
+    assert StateStore(tmp_path, "other").load() is None
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b"null", b"\xff\xfe", b'{"bootId":"boot","state":{"phase":"unheard"}}', b'{"bootId":"boot"}']
+)
+def test_what_cannot_be_believed_is_not_there(tmp_path: Path, data: bytes) -> None:
+    """The state is rebuilt from the spec and the shim, and the next one replaces it."""
+    store = StateStore(tmp_path, "boot")
+    (tmp_path / "state.json").write_bytes(data)
+    assert store.load() is None
+    store.save(STATE)
+    assert store.load() == STATE
