@@ -44,6 +44,15 @@ class Keeper:
         await service.apply(wanted)
         return service
 
+    async def clear(self) -> None:
+        """End every process, as an agent does that finds none in its spec."""
+        for service in self.services:
+            await service.detach()
+        final = await self.start()
+        while final._removing:
+            await next(iter(final._removing.values()))
+        await final.detach()
+
 
 def launch(wanted: WantedProcess) -> Launch:
     return Launch(argv=wanted.argv, env={"PATH": os.environ["PATH"], **wanted.environment}, cwd="/")

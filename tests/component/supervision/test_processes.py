@@ -18,12 +18,7 @@ from zlh_common.schema.status import ProcessStatus
 async def keeper(tmp_path: Path) -> AsyncIterator[Keeper]:
     keeper = Keeper(tmp_path)
     yield keeper
-    for service in keeper.services:
-        await service.detach()
-    final = await keeper.start()
-    while final._removing:
-        await next(iter(final._removing.values()))
-    await final.detach()
+    await keeper.clear()
 
 
 def is_waiting(status: ProcessStatus, *, count: int) -> bool:

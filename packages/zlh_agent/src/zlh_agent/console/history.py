@@ -12,6 +12,8 @@ from zlh_agent.shim.ring import RingReader
 from zlh_common.schema.terminal import ConsoleHistory
 
 _SEARCH_BYTES = 1024 * 1024
+# Of what has not run yet: no stream is named by the nil UUID.
+NO_HISTORY = ConsoleHistory(stream=str(UUID(int=0)), start=0, end=0, written=0, text="", data="")
 
 
 def read_history(path: Path, start: int | None, limit: int, needle: bytes) -> ConsoleHistory:

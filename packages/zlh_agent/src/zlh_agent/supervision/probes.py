@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ssl
+import os
 
 from zlh_agent.supervision.status_ping import NotAServer, parse_status, render_status_request
 from zlh_common.schema.process import HttpProbe, PingProbe, Probe, TcpProbe
@@ -29,8 +29,9 @@ async def ask(probe: Probe, address: str) -> str | None:
                     return "a log probe is answered by output"
     except TimeoutError:
         return f"no answer within {ANSWER_TIMEOUT_S:.0f} s"
-    except (OSError, ssl.SSLError) as exc:
-        return exc.strerror or str(exc) or type(exc).__name__
+    except OSError as exc:
+        # What asyncio writes there names the call and not the cause.
+        return os.strerror(exc.errno).lower() if exc.errno else str(exc)
 
 
 async def _ask_tcp(address: str, port: int) -> str | None:

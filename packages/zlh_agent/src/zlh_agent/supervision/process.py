@@ -98,8 +98,8 @@ class SupervisedProcess:
         self._place = place
         self._store = StateStore(place.host.folder(wanted.name), place.boot_id)
         self._link: ShimLink | None = None
-        # The link, once its shim was told to end since there is nothing for it to hold.
-        self._resting: ShimLink | None = None
+        # The end of the shim, once there is nothing for it to hold; a start waits for it.
+        self._resting: asyncio.Task[None] | None = None
         self._snapshot: Snapshot | None = None
         self._events: asyncio.Queue[Event] = asyncio.Queue()
         # What the machine waits for in CLEARING and LAUNCHING, and the questions to the process.
@@ -164,7 +164,7 @@ class SupervisedProcess:
         for effect in effects:
             self._perform(effect)
         if after.phase in _AT_REST and self._link is not None and self._resting is None:
-            self._begin(self._rest(self._link))
+            self._resting = asyncio.create_task(self._rest(self._link))
         self._set_timer()
         self._look_after_asking(before)
         self._moved.set()
@@ -222,12 +222,12 @@ class SupervisedProcess:
 
     async def _rest(self, link: ShimLink) -> None:
         """End the shim of a process that does not run: its history is on disk, and its memory is free."""
-        self._resting = link
         await self._place.host.end(self.name, link, forget=False, grace_s=LEFTOVER_GRACE_MS / 1000)
 
     async def _ensure_shim(self) -> None:
         if self._resting is not None:
-            await self._resting.wait_ended(timeout_s=CLEAR_TIMEOUT_S)
+            await asyncio.shield(self._resting)
+            self._resting = None
             self._let_go()
         if self._link is None:
             self._adopt(await self._place.host.start(self.name, self))
@@ -330,7 +330,7 @@ class SupervisedProcess:
     def _let_go(self) -> None:
         if self._link is not None:
             self._link.close()
-        self._link = self._snapshot = self._resting = None
+        self._link = self._snapshot = None
         self.console.disconnect()
         self.console.allow_input(allowed=False)
         self._shim_said.set()
@@ -460,7 +460,7 @@ class SupervisedProcess:
         self.console.close()
 
     def _call_off(self) -> None:
-        for task in (self._work, self._asking, self._timer):
+        for task in (self._work, self._asking, self._timer, self._resting):
             if task is not None:
                 task.cancel()
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from zlh_agent.console.history import read_history
+from zlh_agent.console.history import NO_HISTORY, read_history
 from zlh_agent.console.viewer import CLOSED, Viewer
 from zlh_agent.shim.ring import RingInvalid
 from zlh_agent.supervision.errors import NothingToRetry, ProcessNotFound, ProcessNotRunning, ProcessSwitchedOff
@@ -119,6 +119,8 @@ class ProcessService:
         path = self._find(name).console.folder / "ring"
         try:
             return await asyncio.to_thread(read_history, path, start, limit, needle)
+        except FileNotFoundError:
+            return NO_HISTORY
         except (OSError, RingInvalid) as exc:
             raise ProcessNotFound(name) from exc
 
