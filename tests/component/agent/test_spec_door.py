@@ -57,6 +57,8 @@ async def test_a_problem_has_the_whole_shape(agent: AgentProcess) -> None:
     problem = json.loads(answer)
     assert {"type", "title", "status", "code", "detail", "requestId"} == set(problem)
     assert (problem["type"], problem["requestId"]) == ("urn:zlh:error:invalid_body", "request-of-a-test")
+    lines = [json.loads(line) for line in agent.log.read_text().splitlines()]
+    assert [line["code"] for line in lines if line.get("request_id") == "request-of-a-test"] == ["invalid_body"]
 
 
 async def test_a_request_id_that_is_none_is_replaced(agent: AgentProcess) -> None:

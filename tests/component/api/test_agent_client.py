@@ -25,6 +25,7 @@ from zlh_api.agents.client import (
     AgentUnreachable,
 )
 from zlh_common.names import OwnerMark
+from zlh_common.request_ids import following
 from zlh_common.schema.structs import encode
 from zlh_common.schema.terminal import MAX_HISTORY_BYTES, ConsoleHistory
 
@@ -79,12 +80,13 @@ class Stranger:
         self._for_ever = for_ever
         self.port = 0
         self.calls = 0
+        self.asked = b""
         self.sent_bytes = 0
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.calls += 1
         try:
-            asked = await reader.readuntil(b"\r\n\r\n")
+            asked = self.asked = await reader.readuntil(b"\r\n\r\n")
             writer.write(self._answer.replace(b"ACCEPT", _accept(asked)))
             while self._for_ever:
                 writer.write(self._for_ever)
@@ -245,3 +247,17 @@ def test_the_longest_history_fits_into_an_answer() -> None:
         data=b64encode(bytes(MAX_HISTORY_BYTES)).decode(), matches=(2**53,) * 1000,
     )  # fmt: skip
     assert len(encode(longest)) < MAX_ANSWER_BYTES
+
+
+@pytest.mark.parametrize("way", [call, open_socket])
+async def test_an_agent_is_told_on_behalf_of_which_request_it_is_called(
+    way: Way, meeting: Meeting, client: AgentClient
+) -> None:
+    """On calls and on sockets, so that both logs name the same id; what is on nobody's behalf names none."""
+    async with meeting.stranger(http("404 Not Found")).running() as stranger:
+        with following("request-of-a-test"), pytest.raises(OURS):
+            await way(client, meeting.address(stranger.port))
+        assert b"X-Request-Id: request-of-a-test\r\n" in stranger.asked
+        with pytest.raises(OURS):
+            await way(client, meeting.address(stranger.port))
+        assert b"x-request-id" not in stranger.asked.lower()

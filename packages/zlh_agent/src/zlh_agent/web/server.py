@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from uuid import uuid4
 
 import structlog
 from aiohttp import web
 
 from zlh_agent.web.tls import is_api
 from zlh_common.errors import NotFound, ZlhError
+from zlh_common.request_ids import HEADER, accept_request_id, following
 from zlh_common.schema.problem import PROBLEM_CONTENT_TYPE, render_problem
 from zlh_common.schema.structs import encode
 
 log = structlog.get_logger()
 MAX_BODY_BYTES = 1024 * 1024
-_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -58,8 +56,12 @@ def build_application(routes: Sequence[web.AbstractRouteDef]) -> web.Application
 
 @web.middleware
 async def _outermost(request: web.Request, handler: Handler) -> web.StreamResponse:
-    given = request.headers.get("X-Request-Id", "")
-    request_id = given if _REQUEST_ID.fullmatch(given) else uuid4().hex
+    request_id = accept_request_id(request.headers.get(HEADER, ""))
+    with following(request_id):
+        return await _answer(request, handler, request_id)
+
+
+async def _answer(request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
     began, code = time.monotonic(), None
     try:
         _check_client(request)
@@ -73,7 +75,7 @@ async def _outermost(request: web.Request, handler: Handler) -> web.StreamRespon
     except (asyncio.CancelledError, ConnectionError):
         raise
     except Exception:
-        log.exception("request.broke", method=request.method, path=request.path, request_id=request_id)
+        log.exception("request.broke", method=request.method, path=request.path)
         code, response = AgentBroke.code, _problem(AgentBroke(), request_id)
     log.info(
         "request.served",
@@ -82,7 +84,6 @@ async def _outermost(request: web.Request, handler: Handler) -> web.StreamRespon
         status=response.status,
         code=code,
         seconds=round(time.monotonic() - began, 4),
-        request_id=request_id,
     )
     return response
 

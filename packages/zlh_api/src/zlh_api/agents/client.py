@@ -23,6 +23,7 @@ from websockets.typing import Subprotocol
 
 from zlh_common.errors import InvalidBody, ZlhError
 from zlh_common.names import OwnerMark, agent_name
+from zlh_common.request_ids import HEADER, current_request_id
 from zlh_common.schema.problem import Problem
 from zlh_common.schema.spec import AgentSpec
 from zlh_common.schema.status import AgentStatus
@@ -116,7 +117,7 @@ class AgentClient:
                 method,
                 f"https://{agent.host}:{agent.port}{path}",
                 data=body,
-                headers={"Content-Type": "application/json"} if body is not None else {},
+                headers=_on_behalf() | ({"Content-Type": "application/json"} if body is not None else {}),
                 ssl=self._context,
                 server_hostname=agent.name,
                 allow_redirects=False,
@@ -142,6 +143,7 @@ class AgentClient:
         try:
             socket = await _ConnectDirectly(
                 url,
+                additional_headers=_on_behalf(),
                 ssl=self._context,
                 server_hostname=agent.name,
                 subprotocols=[Subprotocol(subprotocol)] if subprotocol else None,
@@ -164,6 +166,11 @@ class AgentClient:
             yield socket
         finally:
             await socket.close()
+
+
+def _on_behalf() -> dict[str, str]:
+    request_id = current_request_id()
+    return {HEADER: request_id} if request_id is not None else {}
 
 
 def decode_report(raw: bytes | str, shape: type[T]) -> T:

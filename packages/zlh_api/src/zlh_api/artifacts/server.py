@@ -12,7 +12,6 @@ import signal
 import stat
 import sys
 import time
-import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -37,6 +36,7 @@ from zlh_api.listening import listen_error
 from zlh_api.short_child import run_child
 from zlh_common.clock import Clock, SystemClock
 from zlh_common.errors import ZlhError
+from zlh_common.request_ids import HEADER, accept_request_id, following
 from zlh_common.schema.problem import PROBLEM_CONTENT_TYPE, render_problem
 
 log = structlog.get_logger()
@@ -244,17 +244,23 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 @web.middleware
 async def _answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Turn named errors into problem documents, and write the one line of each request."""
-    started, request_id = time.monotonic(), uuid.uuid4().hex
-    fields: dict[str, Any] = {"requestId": request_id, "method": request.method[:16], "path": request.path[:200]}
+    request_id = accept_request_id(request.headers.get(HEADER, ""))
+    with following(request_id):
+        return await _serve(request, handler, request_id)
+
+
+async def _serve(request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
+    began = time.monotonic()
+    fields: dict[str, Any] = {"method": request.method[:16], "path": request.path[:200]}
     try:
         response = await handler(request)
     except ZlhError as exc:
         response = _render(exc, request_id)
         fields["code"] = exc.code
     except ConnectionError:
-        log.info("http.client_gone", **fields, durationMs=_milliseconds(started))
+        log.info("request.cancelled", **fields, seconds=round(time.monotonic() - began, 4))
         raise
-    log.info("http.request_served", **fields, status=response.status, durationMs=_milliseconds(started))
+    log.info("request.served", **fields, status=response.status, seconds=round(time.monotonic() - began, 4))
     return response
 
 
@@ -270,7 +276,3 @@ def _render(exc: ZlhError, request_id: str) -> web.Response:
         content_type=PROBLEM_CONTENT_TYPE,
         headers=headers,
     )
-
-
-def _milliseconds(started: float) -> float:
-    return round((time.monotonic() - started) * 1000, 1)

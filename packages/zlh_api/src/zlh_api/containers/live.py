@@ -81,7 +81,7 @@ class LiveContainers:
                     await self._write(response, caller, vmid, shown)
         except (ConnectionError, ZlhError) as exc:
             # The answer has begun, so there is no other way of telling than its end.
-            log.info("live.stream_ended", request_id=call.request_id, error=str(exc) or type(exc).__name__)
+            log.info("live.stream_ended", error=str(exc) or type(exc).__name__)
             return response
         finally:
             self._watchers.discard(watcher)

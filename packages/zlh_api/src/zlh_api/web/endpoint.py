@@ -33,7 +33,6 @@ class Call:
     """One request after the gate: the caller, the container of the path where the policy speaks of one, the body."""
 
     request: web.Request
-    request_id: str
     body: Any = None
     _caller: Caller | None = None
     _container: Container | None = None

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import re
-from uuid import uuid4
-
 import msgspec
 import structlog
 from aiohttp import web
 
 from zlh_common.errors import NotFound, ZlhError
+from zlh_common.request_ids import HEADER
 from zlh_common.schema.problem import PROBLEM_CONTENT_TYPE, render_problem
 
 log = structlog.get_logger()
-_REQUEST_ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 RETRY_AFTER_S = "2"
 
 
@@ -55,15 +52,9 @@ class RequestRefused(ZlhError):
         super().__init__(f"The request is refused: {reason}.")
 
 
-def request_id_of(request: web.Request) -> str:
-    """Return the caller's request id where it is a sane one, else a new one."""
-    given = request.headers.get("X-Request-Id", "")
-    return given if _REQUEST_ID.fullmatch(given) else uuid4().hex
-
-
 def problem_response(error: ZlhError, *, request_id: str) -> web.Response:
     """Return the answer for an error."""
-    headers = {"X-Request-Id": request_id, "Cache-Control": "no-store"}
+    headers = {HEADER: request_id, "Cache-Control": "no-store"}
     if error.status in {429, 503}:
         headers["Retry-After"] = RETRY_AFTER_S
     if isinstance(error, MethodNotAllowed):

@@ -14,13 +14,13 @@ from aiohttp import web
 
 from zlh_api.web.endpoint import Answer, Call, Endpoint
 from zlh_api.web.gate import Gate
-from zlh_api.web.problems import Internal, from_http, problem_response, request_id_of
+from zlh_api.web.problems import Internal, from_http, problem_response
 from zlh_common.errors import InvalidBody, ZlhError
+from zlh_common.request_ids import HEADER, accept_request_id, following
 from zlh_common.schema.structs import decode, encode
 
 log = structlog.get_logger()
 MAX_BODY_BYTES = 256 * 1024
-REQUEST_ID = web.RequestKey("request_id", str) if hasattr(web, "RequestKey") else "request_id"
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
@@ -40,9 +40,7 @@ def _serve(endpoint: Endpoint, gate: Gate) -> Callable[[web.Request], Awaitable[
     async def handle(request: web.Request) -> web.StreamResponse:
         caller, container = await gate.pass_through(endpoint, request)
         body = await _read_body(endpoint, request)
-        call = Call(
-            request, request[REQUEST_ID], body, caller, container, partial(gate.pass_through, endpoint, request)
-        )
+        call = Call(request, body, caller, container, partial(gate.pass_through, endpoint, request))
         return _render(endpoint, await endpoint.handler(call))
 
     return handle
@@ -92,8 +90,14 @@ async def _outermost(
     request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
 ) -> web.StreamResponse:
     """Give the request an id, turn errors into problems, and log one line."""
-    request_id = request_id_of(request)
-    request[REQUEST_ID] = request_id
+    request_id = accept_request_id(request.headers.get(HEADER, ""))
+    with following(request_id):
+        return await _answer(request, handler, request_id)
+
+
+async def _answer(
+    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]], request_id: str
+) -> web.StreamResponse:
     began = time.monotonic()
     code: str | None = None
     try:
@@ -104,15 +108,15 @@ async def _outermost(
         ours = from_http(error, request)
         code, response = ours.code, problem_response(ours, request_id=request_id)
     except asyncio.CancelledError:
-        log.info("request.cancelled", method=request.method, path=request.path, request_id=request_id)
+        log.info("request.cancelled", method=request.method, path=request.path)
         raise
     except ConnectionError:
         raise
     except Exception:
-        log.exception("request.broke", method=request.method, path=request.path, request_id=request_id)
+        log.exception("request.broke", method=request.method, path=request.path)
         code, response = Internal.code, problem_response(Internal(), request_id=request_id)
     if not response.prepared:
-        response.headers.setdefault("X-Request-Id", request_id)
+        response.headers.setdefault(HEADER, request_id)
         for name, value in SECURITY_HEADERS.items():
             response.headers.setdefault(name, value)
     log.info(
@@ -123,6 +127,5 @@ async def _outermost(
         code=code,
         seconds=round(time.monotonic() - began, 4),
         remote=request.remote,
-        request_id=request_id,
     )
     return response
