@@ -102,10 +102,10 @@ class RealAgent:
         async with aiohttp.ClientSession(f"https://{self.host}:{self.port}") as session:
             yield session
 
-    async def call(self, session: aiohttp.ClientSession, method: str, path: str) -> bytes:
+    async def call(self, session: aiohttp.ClientSession, method: str, path: str, *, body: bytes | None = None) -> bytes:
         """Return the body of an answer."""
         name = agent_name(self.owner)
-        async with session.request(method, path, ssl=self.tls, server_hostname=name) as answer:
+        async with session.request(method, path, data=body, ssl=self.tls, server_hostname=name) as answer:
             body = await answer.read()
             if answer.status >= 400:
                 raise RuntimeError(f"{method} {path}: {answer.status} {body[:500]!r}")

@@ -23,13 +23,21 @@ ROOT = Path(__file__).parents[2]
 # This folder is on the path where this file is started; `tests` stands there for it, as in the tests.
 sys.path[0] = str(ROOT / "tests")
 
-from bench import agent, api, artifacts, console, install, stack  # noqa: E402 - after the path
+from bench import agent, api, artifacts, console, install, stack, supervision  # noqa: E402 - after the path
 from bench.measure import Case, Row, Run  # noqa: E402
 from bench.real_agent import find_shims  # noqa: E402
 from bench.report import print_row, write_results  # noqa: E402
 from zlh_common.logs import configure_logs  # noqa: E402
 
-CASES: tuple[Case, ...] = (*install.CASES, *console.CASES, *agent.CASES, *api.CASES, *artifacts.CASES, *stack.CASES)
+CASES: tuple[Case, ...] = (
+    *install.CASES,
+    *console.CASES,
+    *agent.CASES,
+    *supervision.CASES,
+    *api.CASES,
+    *artifacts.CASES,
+    *stack.CASES,
+)
 
 
 def choose_cases(names: Sequence[str], *, is_quick: bool) -> list[Case]:

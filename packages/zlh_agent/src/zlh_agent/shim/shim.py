@@ -47,6 +47,8 @@ else:
 PTY_READ_BYTES = 4095
 # After a child has ended, its terminal holds a few KiB at most; a surviving grandchild could go on for ever.
 MAX_REST_BYTES = 1024 * 1024
+# So long after an end its record is brought to the disk: what is started again at once need not wait for that.
+SYNC_AFTER_S = 1.0
 # How a child is ended of which nobody said how: as a shell whose terminal is hung up.
 HANG_UP = (Rung(signal=_signal.SIGHUP, grace_ms=5000),)
 
@@ -91,17 +93,34 @@ class Shim:
         self._is_ending = False
         self._forgets = False
         self._is_over = False
+        self._sync_at: float | None = None
 
     def serve(self) -> None:
         """Work until an agent says END or the system says SIGTERM; then leave nobody behind."""
         self._loop.watch_signals({_signal.SIGTERM: self._on_terminated, _signal.SIGCHLD: self._reap})
         self._write_run_record()
         while not self._is_over:
-            self._loop.turn(self._ladder.timeout_ms(has_child=self._child is not None))
+            self._loop.turn(self._timeout_ms())
             self._peers.ring_doorbells(self._ring.written)
             if self._ladder.press_on(has_child=self._child is not None):
                 self._on_stopped()
+            if self._sync_at is not None and time.monotonic() >= self._sync_at:
+                self._sync()
         self._leave()
+
+    def _timeout_ms(self) -> int | None:
+        """Return how long the loop may wait at most; nothing is periodic while a child simply runs."""
+        timeout_ms = self._ladder.timeout_ms(has_child=self._child is not None)
+        if self._sync_at is None:
+            return timeout_ms
+        sync_ms = max(0, int((self._sync_at - time.monotonic()) * 1000) + 1)
+        return sync_ms if timeout_ms is None else min(timeout_ms, sync_ms)
+
+    def _sync(self) -> None:
+        """Bring the record of the last end to the disk, should the machine die."""
+        self._sync_at = None
+        if self._exit is not None:
+            sync(f"{self._config.state_folder}/exit", self._config.state_folder)
 
     # The child and its terminal
 
@@ -207,8 +226,7 @@ class Shim:
         self._child = None
         self._left = len(find_descendants(self._boot_id))
         self._tell_state()
-        # After the others know, since a slow disk takes its time; it only matters if the machine dies now.
-        sync(f"{self._config.state_folder}/exit", self._config.state_folder)
+        self._sync_at = time.monotonic() + SYNC_AFTER_S
         self._write_run_record()
 
     def _ran_out_of_memory(self) -> bool:
@@ -255,6 +273,8 @@ class Shim:
     def _leave(self) -> None:
         """Bring the history to the disk, take the records away, and close; connections end after that."""
         remove(f"{self._config.name}.sock", self._folder)
+        if self._sync_at is not None and not self._forgets:
+            self._sync()
         if self._forgets:
             for name in ("ring", "exit", "shim.log"):
                 remove(f"{self._config.state_folder}/{name}")

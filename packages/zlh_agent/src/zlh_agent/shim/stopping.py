@@ -110,8 +110,19 @@ class Ladder:
 
 def find_descendants(boot_id: str) -> list[ProcessIdentity]:
     """Return everybody who descends from this process and still runs."""
+    if not _has_children():
+        # Every orphan below is a child of this process, so there is nobody at all, and no need to read all of /proc.
+        return []
     rows = select_descendants(read_rows(), os.getpid())
     return [ProcessIdentity(row.pid, row.start_ticks, boot_id) for row in rows]
+
+
+def _has_children() -> bool:
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
 
 
 def freeze_descendants(boot_id: str) -> list[ProcessIdentity]:
