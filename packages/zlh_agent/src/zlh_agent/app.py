@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import structlog
 from aiohttp import web
@@ -16,7 +17,7 @@ from zlh_agent.config import AgentConfig
 from zlh_agent.notify import feed_watchdog, notify
 from zlh_agent.runtimes.service import InstallSource, RuntimeService
 from zlh_agent.shim.host import ShimHost
-from zlh_agent.shim.launch import ForkedShims
+from zlh_agent.shim.launch import choose_starter
 from zlh_agent.spec import routes as spec_routes
 from zlh_agent.spec.service import SpecService
 from zlh_agent.spec.store import SpecStore
@@ -32,6 +33,7 @@ from zlh_agent.web.tls import server_context
 from zlh_agent.workspace.service import WorkspaceService
 from zlh_common.clock import SystemClock
 from zlh_common.errors import ConfigInvalid, ZlhError
+from zlh_common.processes import read_boot_mark
 
 log = structlog.get_logger()
 
@@ -72,17 +74,17 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
         runtime_paths=runtimes.path_entries,
         runtime_variables=runtimes.variables,
     )
-    shells = ShimHost(config.paths.state / "terminals", config.paths.sockets / "terminals", ForkedShims())
+    shells = _shims(config, "terminal")
     terminals = TerminalService(
         shells,
         launch=workspace.launch_shell,
         on_change=status.note_change,
     )
     place = ProcessPlace(
-        host=ShimHost(config.paths.state / "processes", config.paths.sockets / "processes", ForkedShims()),
+        host=_shims(config, "process"),
         launch=workspace.launch_program,
         clock=clock,
-        boot_id=boot_id,
+        boot_mark=await asyncio.to_thread(read_boot_mark),
         address=config.bind_address,
         on_change=status.note_change,
     )
@@ -106,6 +108,12 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
     finally:
         await processes.detach()
         terminals.detach()
+
+
+def _shims(config: AgentConfig, kind: Literal["terminal", "process"]) -> ShimHost:
+    folder = {"terminal": "terminals", "process": "processes"}[kind]
+    starter = choose_starter(config.shims, kind)
+    return ShimHost(config.paths.state / folder, config.paths.sockets / folder, starter)
 
 
 async def serve(config: AgentConfig, *, stop: asyncio.Event) -> None:

@@ -12,7 +12,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Protocol
+from typing import Literal, Protocol
 
 import zlh_agent
 import zlh_common
@@ -60,6 +60,11 @@ class ForkedShims:
             raise LaunchFailed(step="shim", reason=reason or done.stderr.decode("utf-8", "replace")[-400:])
 
 
+def choose_starter(how: Literal["unit", "fork"], kind: str) -> ShimStarter:
+    """Return how shims of one kind (`process`, `terminal`) are started."""
+    return UnitShims(kind) if how == "unit" else ForkedShims()
+
+
 class UnitShims:
     """Shims that are transient units of systemd, named `zlh-<kind>-<name>`."""
 
@@ -96,7 +101,8 @@ class UnitShims:
 
 def _command(name: str) -> list[str]:
     # One folder where both are installed into a bundle, two in a checkout.
-    folders = dict.fromkeys(str(Path(package.__path__[0]).parent) for package in (zlh_agent, zlh_common))
+    # The real one, not `current`: it is in the command line of a shim that runs, so nobody prunes it meanwhile.
+    folders = dict.fromkeys(str(Path(package.__path__[0]).resolve().parent) for package in (zlh_agent, zlh_common))
     return [sys.executable, "-I", "-S", "-c", _BOOT, f"zlh-shim:{name}", *folders]
 
 

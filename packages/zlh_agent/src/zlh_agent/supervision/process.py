@@ -81,7 +81,8 @@ class ProcessPlace:
     host: ShimHost
     launch: Callable[[WantedProcess], Launch]
     clock: Clock
-    boot_id: str
+    # See `read_boot_mark`.
+    boot_mark: str
     # Where the ports are bound and probed.
     address: str
     on_change: Callable[[], None]
@@ -96,7 +97,7 @@ class SupervisedProcess:
         self.state = State()
         self.console = Console(place.host.folder(wanted.name), state="stopped")
         self._place = place
-        self._store = StateStore(place.host.folder(wanted.name), place.boot_id)
+        self._store = StateStore(place.host.folder(wanted.name), place.boot_mark)
         self._link: ShimLink | None = None
         # The end of the shim, once there is nothing for it to hold; a start waits for it.
         self._resting: asyncio.Task[None] | None = None

@@ -30,6 +30,8 @@ class AgentPlace:
     bind_address: str
     terminal_user: str | None = None
     terminal_environment: Mapping[str, str] = field(default_factory=dict)
+    # Whether systemd runs there, so that each shim is a unit of its own.
+    has_systemd: bool = False
 
 
 def render_agent_config(settings: AgentSettings, place: AgentPlace) -> str:
@@ -45,6 +47,7 @@ def render_agent_config(settings: AgentSettings, place: AgentPlace) -> str:
         f"artifacts_url = {json.dumps(settings.artifacts_url)}\n"
         f"channels = {json.dumps(list(settings.channels))}\n"
         f"{user}"
+        f'shims = "{"unit" if place.has_systemd else "fork"}"\n'
         f"log_level = {json.dumps(settings.log_level)}\n"
         f"\n[terminal_environment]\n{variables}"
         '\n[tls]\ncertificate = "agent.crt"\nprivate_key = "agent.key"\nclient_ca = "api-ca.crt"\n'

@@ -1,0 +1,94 @@
+"""Builds the template of our containers: Debian 12 with systemd, the user `dev`, and the agent, as a root file system.
+
+    build_template.py <folder>      makes <folder>, a root file system that belongs to root
+
+Needs root and Debian's mmdebstrap. The agent is there and enabled, and starts once its driver has put
+`/etc/zlh/agent.toml` and its keys in.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "deploy/agent"))
+
+from build_bundle import build as build_bundle  # noqa: E402 - after the path
+
+PACKAGES = (
+    "systemd", "systemd-sysv", "dbus", "iproute2", "procps", "ca-certificates", "python3",
+    # What a customer expects to find.
+    "bash-completion", "curl", "git", "less", "nano", "zstd",
+)  # fmt: skip
+JOURNAL = "[Journal]\nStorage=persistent\nSystemMaxUse=64M\nRuntimeMaxUse=16M\n"
+
+
+def main() -> None:
+    """Build the template that the arguments ask for."""
+    parser = argparse.ArgumentParser(description="Build the template of ZLH's containers.")
+    parser.add_argument("folder", type=Path, help="the root file system to make; must not be there yet")
+    parser.add_argument("--suite", default="bookworm")
+    parser.add_argument("--agent-alone", action="store_true", help="renew the agent in a template that is there")
+    arguments = parser.parse_args()
+    if os.geteuid() != 0:
+        raise SystemExit("A root file system can only be made by root.")
+    if arguments.agent_alone:
+        add_agent(arguments.folder)
+    else:
+        build(arguments.folder, suite=arguments.suite)
+    print(arguments.folder)
+
+
+def build(folder: Path, *, suite: str = "bookworm") -> None:
+    """Make the root file system `folder`."""
+    subprocess.run(
+        ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}", suite, str(folder)],
+        check=True,
+    )
+    add_user(folder)
+    settle_systemd(folder)
+    add_agent(folder)
+
+
+def add_user(folder: Path) -> None:
+    """Add `dev`, whose shell a terminal is."""
+    subprocess.run(["chroot", str(folder), "useradd", "--create-home", "--shell", "/bin/bash", "dev"], check=True)
+    subprocess.run(
+        ["chroot", str(folder), "install", "-d", "-o", "dev", "-g", "dev", "/home/dev/workspace"], check=True
+    )
+
+
+def settle_systemd(folder: Path) -> None:
+    """Have systemd come up whole in an unprivileged container, and the journal stay small."""
+    for unit in ("sys-kernel-debug.mount", "sys-kernel-tracing.mount", "systemd-journald-audit.socket"):
+        (folder / "etc/systemd/system" / unit).symlink_to("/dev/null")
+    journal = folder / "etc/systemd/journald.conf.d/zlh.conf"
+    journal.parent.mkdir(parents=True, exist_ok=True)
+    journal.write_text(JOURNAL)
+    # Each container gets an id of its own at its first start.
+    (folder / "etc/machine-id").write_text("")
+    (folder / "etc/hostname").unlink(missing_ok=True)
+
+
+def add_agent(folder: Path) -> None:
+    """Put the agent's bundle and unit in, enabled."""
+    version = build_bundle(folder / "opt/zlh/agent").name
+    current = folder / "opt/zlh/agent/current"
+    current.unlink(missing_ok=True)
+    current.symlink_to(version)
+    units = folder / "etc/systemd/system"
+    shutil.copy(ROOT / "deploy/agent/zlh-agent.service", units)
+    (units / "multi-user.target.wants").mkdir(exist_ok=True)
+    wanted = units / "multi-user.target.wants/zlh-agent.service"
+    wanted.unlink(missing_ok=True)
+    wanted.symlink_to("/etc/systemd/system/zlh-agent.service")
+    (folder / "etc/zlh").mkdir(mode=0o700, exist_ok=True)
+
+
+if __name__ == "__main__":
+    main()

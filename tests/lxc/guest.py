@@ -1,0 +1,193 @@
+"""A real container: unprivileged, with systemd, on a bridge of its own, cloned from our template by an overlay."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import shutil
+import ssl
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import aiohttp
+
+from fakes.certificates import Certificates
+from zlh_api.drivers.agent_config import AgentPlace, AgentSettings, render_agent_config
+from zlh_common.names import OwnerMark, Vmid, agent_name
+from zlh_common.schema.spec import AgentSpec
+from zlh_common.schema.status import AgentStatus
+from zlh_common.schema.structs import decode, encode
+
+ROOT = Path(__file__).parents[2]
+# The first uid of the container outside of it, as in `root:100000:65536` of /etc/subuid.
+SHIFT = 100_000
+PORT = 7443
+PATIENCE_S = 60.0
+CONFIG = """
+lxc.uts.name = {name}
+lxc.rootfs.path = overlay:{template}:{delta}
+lxc.include = /usr/share/lxc/config/common.conf
+lxc.include = /usr/share/lxc/config/userns.conf
+lxc.idmap = u 0 100000 65536
+lxc.idmap = g 0 100000 65536
+lxc.apparmor.profile = unconfined
+lxc.net.0.type = veth
+lxc.net.0.link = {bridge}
+lxc.net.0.flags = up
+lxc.net.0.ipv4.address = {address}/24
+lxc.cgroup.memory.limit_in_bytes = {memory}
+lxc.cgroup2.memory.max = {memory}
+lxc.signal.halt = SIGRTMIN+3
+lxc.autodev = 1
+"""
+
+
+def ensure_template() -> Path:
+    """Return the template, shifted to the container's uids, with the agent of this checkout; made once a machine."""
+    folder = Path(os.environ.get("ZLH_TEST_TEMPLATE", tempfile.gettempdir() + "/zlh-test-template"))
+    folder.mkdir(mode=0o711, parents=True, exist_ok=True)
+    root = folder / "root"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        builder = [sys.executable, str(ROOT / "deploy/container/build_template.py")]
+        if not (folder / "ready").exists():
+            shutil.rmtree(root, ignore_errors=True)
+            subprocess.run([*builder, str(root)], check=True, capture_output=True)
+            shift(root)
+            (folder / "ready").touch()
+        subprocess.run([*builder, str(root), "--agent-alone"], check=True, capture_output=True)
+        shift(root / "opt/zlh")
+        shift(root / "etc/systemd/system")
+    return root
+
+
+def shift(root: Path) -> None:
+    """Give everything below to the container's own users, setuid programs as such."""
+    for folder, names, files in os.walk(root):
+        for name in (*names, *files, "."):
+            path = Path(folder, name)
+            status = path.lstat()
+            if status.st_uid < SHIFT:
+                os.chown(path, status.st_uid + SHIFT, status.st_gid + SHIFT, follow_symlinks=False)
+                if not path.is_symlink():
+                    path.chmod(status.st_mode & 0o7777)
+
+
+@contextmanager
+def bridge() -> Iterator[tuple[str, str]]:
+    """Make a bridge that leads nowhere; yields its name and the first three numbers of its addresses."""
+    name, net = f"zlh{os.getpid() % 100_000}", "10.213.77"
+    subprocess.run(["ip", "link", "add", name, "type", "bridge"], check=True)
+    try:
+        subprocess.run(["ip", "address", "add", f"{net}.1/24", "dev", name], check=True)
+        subprocess.run(["ip", "link", "set", name, "up"], check=True)
+        yield name, net
+    finally:
+        subprocess.run(["ip", "link", "delete", name], check=True)
+
+
+@dataclass
+class Guest:
+    """One container and the API's way to its agent."""
+
+    name: str
+    folder: Path
+    address: str
+    owner: OwnerMark
+    tls: ssl.SSLContext
+    generation: int = 0
+
+    def run(self, *argv: str, check: bool = True) -> str:
+        """Run a program as root of the container; return what it prints."""
+        inside = ["lxc-attach", "-P", str(self.folder.parent), "-n", self.name, "--clear-env", "--"]
+        done = subprocess.run([*inside, *argv], check=False, capture_output=True, text=True, timeout=PATIENCE_S)
+        if check and done.returncode:
+            raise AssertionError(f"{argv}: {done.returncode} {done.stdout}{done.stderr}")
+        return done.stdout.strip()
+
+    async def inside(self, *argv: str, check: bool = True) -> str:
+        """Do the same beside the loop."""
+        return await asyncio.to_thread(lambda: self.run(*argv, check=check))
+
+    @asynccontextmanager
+    async def client(self) -> AsyncIterator[aiohttp.ClientSession]:
+        """Lend a client that is the API."""
+        async with aiohttp.ClientSession(f"https://{self.address}:{PORT}") as session:
+            yield session
+
+    async def call(self, method: str, path: str, body: bytes | None = None) -> bytes:
+        """Return the body of an answer below 300."""
+        name = agent_name(self.owner)
+        async with (
+            self.client() as session,
+            session.request(method, path, data=body, ssl=self.tls, server_hostname=name) as answer,
+        ):
+            said = await answer.read()
+            assert answer.status < 300, said
+            return said
+
+    async def want(self, **spec: object) -> None:
+        """Give the agent its next spec."""
+        self.generation += 1
+        await self.call("PUT", "/spec", encode(AgentSpec(generation=self.generation, **spec)))  # type: ignore[arg-type]
+
+    async def status(self) -> AgentStatus:
+        """Return the agent's report."""
+        return decode(await self.call("GET", "/status"), AgentStatus)
+
+    async def wait_online(self) -> AgentStatus:
+        """Return the first report that the agent gives."""
+        async with asyncio.timeout(PATIENCE_S):
+            while True:
+                with contextlib.suppress(aiohttp.ClientError, OSError):
+                    return await self.status()
+                await asyncio.sleep(0.1)
+
+
+@asynccontextmanager
+async def running_guest(
+    template: Path, folder: Path, bridge: tuple[str, str], *, memory: str = "1G"
+) -> AsyncIterator[Guest]:
+    """Clone, configure and start a container; it is gone when the block ends."""
+    name, number = f"dev-{os.getpid()}", 10
+    own = folder / name
+    delta = own / "delta"
+    owner = OwnerMark(str(uuid4()))
+    certificates = await asyncio.to_thread(Certificates, folder / "authority")
+    guest = Guest(name, own, f"{bridge[1]}.{number}", owner, certificates.api())
+    await asyncio.to_thread(_prepare, guest, delta, certificates)
+    config = CONFIG.format(
+        name=name, template=template, delta=delta, bridge=bridge[0], address=guest.address, memory=memory
+    )
+    (own / "config").write_text(config)
+    start = ["lxc-start", "-P", str(folder), "-n", name, "-o", str(folder / "lxc.log"), "-l", "INFO"]
+    await asyncio.to_thread(subprocess.run, start, check=True, timeout=PATIENCE_S)
+    try:
+        yield guest
+    finally:
+        stop = ["lxc-stop", "-P", str(folder), "-n", name, "--kill"]
+        await asyncio.to_thread(subprocess.run, stop, check=False, capture_output=True, timeout=PATIENCE_S)
+
+
+def _prepare(guest: Guest, delta: Path, certificates: Certificates) -> None:
+    for above in (guest.folder.parent, guest.folder):
+        above.mkdir(exist_ok=True)
+        above.chmod(0o711)
+    config = delta / "etc/zlh"
+    config.mkdir(parents=True)
+    certificates.write_agent(config, guest.owner)
+    (config / "root.json").write_text("{}")
+    settings = AgentSettings("http://127.0.0.1:9", PORT, ["stable"])
+    place = AgentPlace(Vmid(101), guest.owner, Path("/"), "0.0.0.0", terminal_user="dev", has_systemd=True)
+    (config / "agent.toml").write_text(render_agent_config(settings, place))
+    shift(delta)
+    (config / "agent.key").chmod(0o600)
+    os.chown(guest.folder, SHIFT, SHIFT)
