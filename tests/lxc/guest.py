@@ -10,7 +10,6 @@ import shutil
 import ssl
 import subprocess
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -22,6 +21,7 @@ import aiohttp
 from fakes.certificates import Certificates
 from zlh_api.drivers.agent_config import AgentPlace, AgentSettings, render_agent_config
 from zlh_common.names import OwnerMark, Vmid, agent_name
+from zlh_common.schema.console_wire import OFFSET_BYTES, SUBPROTOCOL
 from zlh_common.schema.spec import AgentSpec
 from zlh_common.schema.status import AgentStatus
 from zlh_common.schema.structs import decode, encode
@@ -52,7 +52,7 @@ lxc.autodev = 1
 
 def ensure_template() -> Path:
     """Return the template, shifted to the container's uids, with the agent of this checkout; made once a machine."""
-    folder = Path(os.environ.get("ZLH_TEST_TEMPLATE", tempfile.gettempdir() + "/zlh-test-template"))
+    folder = Path(os.environ.get("ZLH_TEST_TEMPLATE", "/var/cache/zlh-test-template"))
     folder.mkdir(mode=0o711, parents=True, exist_ok=True)
     root = folder / "root"
     with (folder / "lock").open("w") as lock:
@@ -81,15 +81,23 @@ def shift(root: Path) -> None:
                     path.chmod(status.st_mode & 0o7777)
 
 
+@dataclass(frozen=True)
+class Bridge:
+    """A network of the test's own: the bridge, and the first three numbers of the addresses on it."""
+
+    name: str
+    net: str
+
+
 @contextmanager
-def bridge() -> Iterator[tuple[str, str]]:
-    """Make a bridge that leads nowhere; yields its name and the first three numbers of its addresses."""
+def made_bridge() -> Iterator[Bridge]:
+    """Make a bridge that leads nowhere."""
     name, net = f"zlh{os.getpid() % 100_000}", "10.213.77"
     subprocess.run(["ip", "link", "add", name, "type", "bridge"], check=True)
     try:
         subprocess.run(["ip", "address", "add", f"{net}.1/24", "dev", name], check=True)
         subprocess.run(["ip", "link", "set", name, "up"], check=True)
-        yield name, net
+        yield Bridge(name, net)
     finally:
         subprocess.run(["ip", "link", "delete", name], check=True)
 
@@ -153,21 +161,10 @@ class Guest:
 
 
 @asynccontextmanager
-async def running_guest(
-    template: Path, folder: Path, bridge: tuple[str, str], *, memory: str = "1G"
-) -> AsyncIterator[Guest]:
+async def running_guest(template: Path, folder: Path, bridge: Bridge, *, memory: str = "1G") -> AsyncIterator[Guest]:
     """Clone, configure and start a container; it is gone when the block ends."""
-    name, number = f"dev-{os.getpid()}", 10
-    own = folder / name
-    delta = own / "delta"
-    owner = OwnerMark(str(uuid4()))
-    certificates = await asyncio.to_thread(Certificates, folder / "authority")
-    guest = Guest(name, own, f"{bridge[1]}.{number}", owner, certificates.api())
-    await asyncio.to_thread(_prepare, guest, delta, certificates)
-    config = CONFIG.format(
-        name=name, template=template, delta=delta, bridge=bridge[0], address=guest.address, memory=memory
-    )
-    (own / "config").write_text(config)
+    name = f"dev-{os.getpid()}"
+    guest = await asyncio.to_thread(_prepare, name, template, folder, bridge, memory)
     start = ["lxc-start", "-P", str(folder), "-n", name, "-o", str(folder / "lxc.log"), "-l", "INFO"]
     await asyncio.to_thread(subprocess.run, start, check=True, timeout=PATIENCE_S)
     try:
@@ -177,17 +174,77 @@ async def running_guest(
         await asyncio.to_thread(subprocess.run, stop, check=False, capture_output=True, timeout=PATIENCE_S)
 
 
-def _prepare(guest: Guest, delta: Path, certificates: Certificates) -> None:
-    for above in (guest.folder.parent, guest.folder):
-        above.mkdir(exist_ok=True)
-        above.chmod(0o711)
+class Follower:
+    """A viewer who comes back after every cut, at the byte where he was; whatever is missing or twice is a failure."""
+
+    def __init__(self, guest: Guest, path: str) -> None:
+        self._guest = guest
+        self._path = path
+        self._data = bytearray()
+        self._task = asyncio.create_task(self._follow_for_ever())
+
+    def has_failed(self) -> bool:
+        """Tell whether it saw what must not be; `until` says what."""
+        return self._task.done()
+
+    def text(self) -> str:
+        """Return everything that was seen."""
+        return self._data.decode()
+
+    async def until(self, offset: int) -> None:
+        """Return once all bytes before `offset` were seen, and let go."""
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                while len(self._data) < offset and not self._task.done():
+                    await asyncio.sleep(0.05)
+        finally:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _follow_for_ever(self) -> None:
+        while True:
+            with contextlib.suppress(aiohttp.ClientError, OSError):
+                await self._follow()
+            await asyncio.sleep(0.05)
+
+    async def _follow(self) -> None:
+        guest = self._guest
+        async with (
+            guest.client() as session,
+            session.ws_connect(
+                f"{self._path}?from={len(self._data)}",
+                ssl=guest.tls,
+                server_hostname=agent_name(guest.owner),
+                protocols=(SUBPROTOCOL,),
+            ) as socket,
+        ):
+            async for message in socket:
+                if message.type is aiohttp.WSMsgType.BINARY:
+                    assert int.from_bytes(message.data[:OFFSET_BYTES]) == len(self._data)
+                    self._data += message.data[OFFSET_BYTES:]
+                else:
+                    assert '"gap"' not in message.data
+
+
+def _prepare(name: str, template: Path, folder: Path, bridge: Bridge, memory: str) -> Guest:
+    """Write what the container is, and what its driver puts in before the first start."""
+    certificates = Certificates(folder / "authority")
+    guest = Guest(name, folder / name, f"{bridge.net}.10", OwnerMark(str(uuid4())), certificates.api())
+    delta = guest.folder / "delta"
     config = delta / "etc/zlh"
-    config.mkdir(parents=True)
     certificates.write_agent(config, guest.owner)
     (config / "root.json").write_text("{}")
     settings = AgentSettings("http://127.0.0.1:9", PORT, ["stable"])
     place = AgentPlace(Vmid(101), guest.owner, Path("/"), "0.0.0.0", terminal_user="dev", has_systemd=True)
     (config / "agent.toml").write_text(render_agent_config(settings, place))
-    shift(delta)
     (config / "agent.key").chmod(0o600)
+    shift(delta)
+    guest.folder.chmod(0o711)
     os.chown(guest.folder, SHIFT, SHIFT)
+    (guest.folder / "config").write_text(
+        CONFIG.format(
+            name=name, template=template, delta=delta, bridge=bridge.name, address=guest.address, memory=memory
+        )
+    )
+    return guest

@@ -35,7 +35,8 @@ def test_another_boot_begins_anew(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "data", [b"", b"{", b"null", b"\xff\xfe", b'{"bootId":"boot","state":{"phase":"unheard"}}', b'{"bootId":"boot"}']
+    "data",
+    [b"", b"{", b"null", b"\xff\xfe", b'{"bootMark":"boot","state":{"phase":"unheard"}}', b'{"bootMark":"boot"}'],
 )
 def test_what_cannot_be_believed_is_not_there(tmp_path: Path, data: bytes) -> None:
     """The state is rebuilt from the spec and the shim, and the next one replaces it."""

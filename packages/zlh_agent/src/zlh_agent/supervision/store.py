@@ -1,7 +1,7 @@
 """What the agent remembers of a process, for the agent after it: one small file beside the process's history.
 
 It is not brought to the disk with each step: it has to outlive the agent, not the machine. After a crash of the machine
-the boot id differs, no child is left, and everything begins as the spec says.
+the boot mark differs, no child is left, and everything begins as the spec says.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ log = structlog.get_logger()
 
 
 class _Kept(msgspec.Struct, frozen=True, rename="camel"):
-    boot_id: str
+    boot_mark: str
     state: State
 
 
 class StateStore:
     """Keeps the state of one process in `<folder>/state.json`. It blocks: call in a thread."""
 
-    def __init__(self, folder: Path, boot_id: str) -> None:
+    def __init__(self, folder: Path, boot_mark: str) -> None:
         self._path = folder / "state.json"
-        self._boot_id = boot_id
+        self._boot_mark = boot_mark
 
     def load(self) -> State | None:
         """Return the state that an agent of this boot has left; None where there is none that can be believed."""
@@ -37,11 +37,11 @@ class StateStore:
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
             log.warning("process.state_unreadable", path=str(self._path), error=str(error))
             return None
-        return kept.state if kept.boot_id == self._boot_id else None
+        return kept.state if kept.boot_mark == self._boot_mark else None
 
     def save(self, state: State) -> None:
         """Replace what is kept; a reader sees the old or the new one, whole. Raises OSError."""
         self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         fresh = self._path.with_suffix(".new")
-        fresh.write_bytes(msgspec.json.encode(_Kept(self._boot_id, state)))
+        fresh.write_bytes(msgspec.json.encode(_Kept(self._boot_mark, state)))
         fresh.replace(self._path)
