@@ -47,6 +47,8 @@ PUBLIC = {
 GET_FOR_MEMBERS = {
     "/api/containers/{vmid}/console",
     "/api/containers/{vmid}/console/history",
+    "/api/containers/{vmid}/processes/{process}/console",
+    "/api/containers/{vmid}/processes/{process}/console/history",
     "/api/containers/{vmid}/terminals",
     "/api/containers/{vmid}/terminals/{terminal}",
 }
@@ -82,6 +84,7 @@ def container(vmid: int = 101) -> Container:
         name="mine",
         created_at=None,  # type: ignore[arg-type] # the gate never looks
         runtimes=(),
+        processes=(),
         spec_generation=1,
         power=Power.ON,
         restart_wanted=0,

@@ -58,6 +58,7 @@ RUNNING = Container(
     name="mine",
     created_at=NOW,
     runtimes=(),
+    processes=(),
     spec_generation=1,
     power=Power.ON,
     restart_wanted=0,

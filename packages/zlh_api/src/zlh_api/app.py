@@ -34,6 +34,7 @@ from zlh_api.edge.portal_route import PortalRoute, render_portal_file
 from zlh_api.edge.traefik import Traefik
 from zlh_api.edge.traefik_file import ProxySetting
 from zlh_api.listening import listen_error
+from zlh_api.processes import routes as process_routes
 from zlh_api.reconcile.service import Reconciler
 from zlh_api.reconcile.steps import Ports, Settings, Steps
 from zlh_api.web import platform_routes, portal
@@ -109,11 +110,13 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             clock=clock,
         )
         cookie = SessionCookie(has_tls=urlsplit(config.portal_url).scheme == "https")
+        proxy = ConsoleProxy(agents)
         slices = [
             *customer_routes.endpoints(customers, cookie),
             *catalog_routes.endpoints(catalog),
             *container_routes.endpoints(containers, live),
-            *agent_routes.endpoints(agents, ConsoleProxy(agents), agent_port=config.agent_port),
+            *agent_routes.endpoints(agents, proxy, agent_port=config.agent_port),
+            *process_routes.endpoints(containers, agents, proxy, agent_port=config.agent_port),
         ]
         yield Parts(
             database=database,

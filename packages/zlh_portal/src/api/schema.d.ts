@@ -212,6 +212,178 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/containers/{vmid}/processes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** List processes */
+        get: operations["get_containers_vmid_processes"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{vmid}/processes/{process}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One process */
+        get: operations["get_containers_vmid_processes_process"];
+        /** Declare a process */
+        put: operations["put_containers_vmid_processes_process"];
+        post?: never;
+        /** Stop a process and forget it */
+        delete: operations["delete_containers_vmid_processes_process"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{vmid}/processes/{process}/console": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Its console (WebSocket) */
+        get: operations["get_containers_vmid_processes_process_console"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{vmid}/processes/{process}/console/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Its output from disk */
+        get: operations["get_containers_vmid_processes_process_console_history"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{vmid}/processes/{process}/give-up": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Do not start a process again that waits */
+        post: operations["post_containers_vmid_processes_process_giveup"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{vmid}/processes/{process}/kill": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** End a process at once */
+        post: operations["post_containers_vmid_processes_process_kill"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{vmid}/processes/{process}/restart": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Stop a process in order and start it again */
+        post: operations["post_containers_vmid_processes_process_restart"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{vmid}/processes/{process}/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Start a process now that waits or has been given up */
+        post: operations["post_containers_vmid_processes_process_retry"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{vmid}/processes/{process}/start": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Start a process */
+        post: operations["post_containers_vmid_processes_process_start"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{vmid}/processes/{process}/stop": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Stop a process */
+        post: operations["post_containers_vmid_processes_process_stop"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/containers/{vmid}/restart": {
         parameters: {
             query?: never;
@@ -546,6 +718,30 @@ export interface components {
             visibility: string;
         };
         /**
+         * HangPolicy
+         * @description What a process that was ready and no longer answers its probe means. A log probe cannot tell this.
+         */
+        HangPolicy: {
+            /**
+             * @default report
+             * @enum {unknown}
+             */
+            action: "report" | "restart";
+            /** @default 60 */
+            afterS: number;
+        };
+        /**
+         * HttpProbe
+         * @description A GET is answered with a status below 400; redirects are an answer and are not followed.
+         */
+        HttpProbe: {
+            /** @enum {unknown} */
+            kind: "http";
+            /** @default / */
+            path: string;
+            port: number;
+        };
+        /**
          * InstalledRuntime
          * @description One toolchain version on disk, as the install record keeps it.
          */
@@ -576,6 +772,14 @@ export interface components {
             next?: string;
         };
         /**
+         * Items[Process]
+         * @description A page of a list; `next`, where there is more, is the `after` of the following page.
+         */
+        Items_Process_: {
+            items: components["schemas"]["Process"][];
+            next?: string;
+        };
+        /**
          * Items[Terminal]
          * @description A page of a list; `next`, where there is more, is the `after` of the following page.
          */
@@ -589,6 +793,15 @@ export interface components {
          * @enum {unknown}
          */
         Lifecycle: "backoff" | "deleting" | "error" | "installing" | "provisioning" | "running" | "starting" | "stopped" | "stopping";
+        /**
+         * LogProbe
+         * @description A line of the output matches: literal text, `*` for anything; colours and control sequences are left out.
+         */
+        LogProbe: {
+            /** @enum {unknown} */
+            kind: "log";
+            pattern: string;
+        };
         /**
          * Login
          * @description `POST /api/auth/login`.
@@ -639,6 +852,15 @@ export interface components {
             /** @default null */
             power: ("off" | "on") | null;
         };
+        /**
+         * PingProbe
+         * @description A Minecraft server answers a status ping.
+         */
+        PingProbe: {
+            /** @enum {unknown} */
+            kind: "minecraft";
+            port: number;
+        };
         Problem: {
             /** @description Stable; see docs/errors.md. */
             code: string;
@@ -649,6 +871,64 @@ export interface components {
             type: string;
         } & {
             [key: string]: unknown;
+        };
+        /**
+         * Process
+         * @description One process as people see it: what is wanted, and what its agent reports; null while nobody hears the agent.
+         */
+        Process: {
+            argv: string[];
+            environment: {
+                [key: string]: string;
+            };
+            folder: string | null;
+            name: string;
+            policy: components["schemas"]["ProcessPolicy"];
+            /** @enum {unknown} */
+            power: "off" | "on";
+            status: components["schemas"]["ProcessStatus"] | null;
+        };
+        /**
+         * ProcessPolicy
+         * @description Everything about how one process is kept.
+         */
+        ProcessPolicy: {
+            /** @default null */
+            hang: components["schemas"]["HangPolicy"] | null;
+            /** @default [] */
+            ports: number[];
+            /**
+             * @default {
+             *       "graceS": 120,
+             *       "onSlow": "report",
+             *       "probe": null
+             *     }
+             */
+            ready: components["schemas"]["ReadyPolicy"];
+            /**
+             * @default {
+             *       "delaysS": [
+             *         30,
+             *         60,
+             *         120
+             *       ],
+             *       "stableS": 300,
+             *       "successCodes": [
+             *         0
+             *       ],
+             *       "when": "failure"
+             *     }
+             */
+            restart: components["schemas"]["RestartPolicy"];
+            /**
+             * @default {
+             *       "command": null,
+             *       "commandGraceS": 30,
+             *       "graceS": 10,
+             *       "signal": "SIGTERM"
+             *     }
+             */
+            stop: components["schemas"]["StopPolicy"];
         };
         /**
          * ProcessReason
@@ -699,6 +979,93 @@ export interface components {
             code: string;
             message: string;
             step: string;
+        };
+        /**
+         * PutProcess
+         * @description `PUT …/processes/{name}`: the whole definition.
+         */
+        PutProcess: {
+            argv: string[];
+            /** @default {} */
+            environment: {
+                [key: string]: string;
+            };
+            /** @default null */
+            folder: string | null;
+            /**
+             * @default {
+             *       "hang": null,
+             *       "ports": [],
+             *       "ready": {
+             *         "graceS": 120,
+             *         "onSlow": "report",
+             *         "probe": null
+             *       },
+             *       "restart": {
+             *         "delaysS": [
+             *           30,
+             *           60,
+             *           120
+             *         ],
+             *         "stableS": 300,
+             *         "successCodes": [
+             *           0
+             *         ],
+             *         "when": "failure"
+             *       },
+             *       "stop": {
+             *         "command": null,
+             *         "commandGraceS": 30,
+             *         "graceS": 10,
+             *         "signal": "SIGTERM"
+             *       }
+             *     }
+             */
+            policy: components["schemas"]["ProcessPolicy"];
+            /** @default null */
+            power: ("off" | "on") | null;
+        };
+        /**
+         * ReadyPolicy
+         * @description When a process counts as ready. Without a probe it is ready as soon as it runs.
+         */
+        ReadyPolicy: {
+            /** @default 120 */
+            graceS: number;
+            /**
+             * @default report
+             * @enum {unknown}
+             */
+            onSlow: "report" | "restart";
+            /** @default null */
+            probe: (components["schemas"]["TcpProbe"] | components["schemas"]["HttpProbe"] | components["schemas"]["LogProbe"] | components["schemas"]["PingProbe"]) | null;
+        };
+        /**
+         * RestartPolicy
+         * @description What happens after an end that nobody asked for.
+         */
+        RestartPolicy: {
+            /**
+             * @default [
+             *       30,
+             *       60,
+             *       120
+             *     ]
+             */
+            delaysS: number[];
+            /** @default 300 */
+            stableS: number;
+            /**
+             * @default [
+             *       0
+             *     ]
+             */
+            successCodes: number[];
+            /**
+             * @default failure
+             * @enum {unknown}
+             */
+            when: "always" | "failure" | "never";
         };
         /**
          * RuntimeOffer
@@ -755,6 +1122,32 @@ export interface components {
          * @enum {unknown}
          */
         StepState: "done" | "failed" | "pending" | "running" | "skipped";
+        /**
+         * StopPolicy
+         * @description How a process is asked to end: the command, then the signal, then SIGKILL to all that it has started.
+         */
+        StopPolicy: {
+            /** @default null */
+            command: string | null;
+            /** @default 30 */
+            commandGraceS: number;
+            /** @default 10 */
+            graceS: number;
+            /**
+             * @default SIGTERM
+             * @enum {unknown}
+             */
+            signal: "SIGHUP" | "SIGINT" | "SIGQUIT" | "SIGTERM";
+        };
+        /**
+         * TcpProbe
+         * @description A connection to the port is accepted.
+         */
+        TcpProbe: {
+            /** @enum {unknown} */
+            kind: "tcp";
+            port: number;
+        };
         /**
          * Terminal
          * @description One terminal, in lists and in the status of its container.
@@ -1308,6 +1701,395 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_containers_vmid_processes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description List processes */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Items_Process_"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_containers_vmid_processes_process: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vmid: number;
+                process: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One process */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Process"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_containers_vmid_processes_process: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vmid: number;
+                process: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PutProcess"];
+            };
+        };
+        responses: {
+            /** @description Declare a process */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Process"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_containers_vmid_processes_process: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vmid: number;
+                process: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Stop a process and forget it */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_containers_vmid_processes_process_console: {
+        parameters: {
+            query?: {
+                from?: number;
+            };
+            header?: never;
+            path: {
+                vmid: number;
+                process: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description WebSocket, subprotocol zlh.console.v1 */
+            101: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_containers_vmid_processes_process_console_history: {
+        parameters: {
+            query?: {
+                from?: number;
+                limit?: number;
+                q?: string;
+            };
+            header?: never;
+            path: {
+                vmid: number;
+                process: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Its output from disk */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ConsoleHistory"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_containers_vmid_processes_process_giveup: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vmid: number;
+                process: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Do not start a process again that waits */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Process"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_containers_vmid_processes_process_kill: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vmid: number;
+                process: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description End a process at once */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Process"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_containers_vmid_processes_process_restart: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vmid: number;
+                process: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Stop a process in order and start it again */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Process"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_containers_vmid_processes_process_retry: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vmid: number;
+                process: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Start a process now that waits or has been given up */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Process"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_containers_vmid_processes_process_start: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vmid: number;
+                process: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Start a process */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Process"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_containers_vmid_processes_process_stop: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vmid: number;
+                process: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Stop a process */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Process"];
+                };
             };
             /** @description What went wrong */
             default: {

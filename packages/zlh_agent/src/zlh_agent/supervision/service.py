@@ -11,10 +11,10 @@ import structlog
 from zlh_agent.console.history import NO_HISTORY, read_history
 from zlh_agent.console.viewer import CLOSED, Viewer
 from zlh_agent.shim.ring import RingInvalid
-from zlh_agent.supervision.errors import NothingToRetry, ProcessNotFound, ProcessNotRunning, ProcessSwitchedOff
+from zlh_agent.supervision.errors import ProcessNotFound
 from zlh_agent.supervision.model import GiveUpAsked, KillAsked, Phase, RestartAsked, RetryAsked
 from zlh_agent.supervision.process import ProcessPlace, SupervisedProcess
-from zlh_common.schema.process import WantedProcess
+from zlh_common.schema.process import NothingToRetry, ProcessNotRunning, ProcessSwitchedOff, WantedProcess
 from zlh_common.schema.status import ProcessStatus
 from zlh_common.schema.terminal import ConsoleHistory
 
@@ -100,14 +100,14 @@ class ProcessService:
         """Start it now instead of later; raise ProcessNotFound, ProcessSwitchedOff or NothingToRetry."""
         process = self._switched_on(name)
         if process.state.phase not in {Phase.BACKOFF, Phase.ERROR, Phase.STOPPED}:
-            raise NothingToRetry(name, state=process.status().state)
+            raise NothingToRetry(name)
         process.tell(RetryAsked())
 
     def give_up(self, name: str) -> None:
         """Do not try again; raise ProcessNotFound or NothingToRetry."""
         process = self._find(name)
         if process.state.phase is not Phase.BACKOFF:
-            raise NothingToRetry(name, state=process.status().state)
+            raise NothingToRetry(name)
         process.tell(GiveUpAsked())
 
     def view(self, name: str, asked: int | None, *, may_write: bool) -> Viewer:

@@ -49,13 +49,16 @@ class SubprotocolMissing(ZlhError):
 
 
 class ConsoleProxy:
-    """Joins viewers to the terminals of agents."""
+    """Joins viewers to the consoles of agents."""
 
     def __init__(self, client: AgentClient) -> None:
         self._client = client
 
-    async def serve(self, call: Call, agent: AgentAddress, terminal: str) -> web.WebSocketResponse:
-        """Serve one viewer until either side goes, or may no longer; refuse before the upgrade where the agent does."""
+    async def serve(self, call: Call, agent: AgentAddress, path: str, *, missing: ZlhError) -> web.WebSocketResponse:
+        """Serve one viewer until either side goes, or may no longer; refuse before the upgrade where the agent does.
+
+        `path` is the console's at the agent; where that knows none there, `missing` is raised.
+        """
         request = call.request
         offered = request.headers.get("Sec-WebSocket-Protocol", "").split(",")
         if SUBPROTOCOL not in {name.strip() for name in offered}:
@@ -63,13 +66,11 @@ class ConsoleProxy:
         start = whole_number(request, "from", low=LIVE_ONLY, high=MAX_OFFSET)
         query = None if start is None else {"from": str(start)}
         try:
-            async with self._client.open_socket(
-                agent, f"/terminals/{terminal}", query=query, subprotocol=SUBPROTOCOL
-            ) as upstream:
+            async with self._client.open_socket(agent, path, query=query, subprotocol=SUBPROTOCOL) as upstream:
                 return await self._join(call, upstream)
         except AgentRefused as error:
             if error.agent_status == NotFound.status:
-                raise NotFound("terminal") from error
+                raise missing from error
             raise
 
     async def _join(self, call: Call, upstream: ClientConnection) -> web.WebSocketResponse:

@@ -40,23 +40,17 @@ def endpoints(client: AgentClient, proxy: ConsoleProxy, *, agent_port: int) -> l
     """Return the endpoints of this slice."""
 
     def agent_of(call: Call) -> AgentAddress:
-        return _agent(call.container, agent_port)
+        return find_agent(call.container, agent_port)
 
     return [*_console_endpoints(client, proxy, agent_of), *_terminal_endpoints(client, proxy, agent_of)]
 
 
 def _console_endpoints(client: AgentClient, proxy: ConsoleProxy, agent_of: AgentOf) -> list[Endpoint]:
     async def console(call: Call) -> web.StreamResponse:
-        return await proxy.serve(call, agent_of(call), MAIN_TERMINAL)
+        return await proxy.serve(call, agent_of(call), f"/terminals/{MAIN_TERMINAL}", missing=NotFound("terminal"))
 
     async def history(call: Call) -> ConsoleHistory:
-        asked = {
-            "from": whole_number(call.request, "from", low=0, high=MAX_OFFSET),
-            "limit": whole_number(call.request, "limit", low=0, high=MAX_HISTORY_BYTES),
-            "q": short_text(call.request, "q", max_bytes=MAX_NEEDLE_BYTES) or None,
-        }
-        query = urlencode({name: value for name, value in asked.items() if value is not None})
-        path = f"/terminals/{MAIN_TERMINAL}/history?{query}"
+        path = f"/terminals/{MAIN_TERMINAL}/history?{urlencode(history_query(call))}"
         return decode_report(await _found(client.call(agent_of(call), "GET", path)), ConsoleHistory)
 
     change, path = Policy.CHANGE_CONTAINER, f"{ONE}/console"
@@ -83,7 +77,7 @@ def _terminal_endpoints(client: AgentClient, proxy: ConsoleProxy, agent_of: Agen
         return decode_report(raw, TerminalOpened)
 
     async def attach(call: Call) -> web.StreamResponse:
-        return await proxy.serve(call, agent_of(call), _terminal(call))
+        return await proxy.serve(call, agent_of(call), f"/terminals/{_terminal(call)}", missing=NotFound("terminal"))
 
     async def close_terminal(call: Call) -> None:
         await _found(client.call(agent_of(call), "DELETE", f"/terminals/{_terminal(call)}"))
@@ -98,7 +92,18 @@ def _terminal_endpoints(client: AgentClient, proxy: ConsoleProxy, agent_of: Agen
     ]
 
 
-def _agent(container: Container, port: int) -> AgentAddress:
+def history_query(call: Call) -> dict[str, int | str]:
+    """Return what was asked of a console's history, checked."""
+    asked = {
+        "from": whole_number(call.request, "from", low=0, high=MAX_OFFSET),
+        "limit": whole_number(call.request, "limit", low=0, high=MAX_HISTORY_BYTES),
+        "q": short_text(call.request, "q", max_bytes=MAX_NEEDLE_BYTES) or None,
+    }
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+def find_agent(container: Container, port: int) -> AgentAddress:
+    """Return where the agent of a container is; raise AgentUnreachable where the container does not run."""
     if container.address is None or container.guest is not Guest.RUNNING:
         raise AgentUnreachable("the container is not running")
     return AgentAddress(container.owner, container.address, port)

@@ -8,6 +8,7 @@ from enum import StrEnum
 from uuid import UUID
 
 from zlh_common.names import HostName, Kind, OwnerMark, Vmid
+from zlh_common.schema.process import WantedProcess
 from zlh_common.schema.spec import WantedRuntime
 from zlh_common.schema.status import AgentStatus, Connection, Step
 
@@ -50,6 +51,7 @@ class Container:
     created_at: datetime
 
     runtimes: tuple[WantedRuntime, ...]
+    processes: tuple[WantedProcess, ...]
     spec_generation: int
     power: Power
     restart_wanted: int

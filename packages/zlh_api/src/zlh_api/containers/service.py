@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,6 +22,7 @@ from zlh_common.clock import Clock
 from zlh_common.errors import NotFound, ZlhError
 from zlh_common.names import HostName, OwnerMark, Vmid, is_label, render_host
 from zlh_common.schema.catalog import CatalogProblem
+from zlh_common.schema.process import WantedProcess
 from zlh_common.schema.spec import CreateContainer, CreateExposure, Exposure, PatchContainer, WantedRuntime
 from zlh_common.schema.status import ContainerStatus, StepState
 from zlh_common.schema.structs import encode
@@ -254,6 +255,22 @@ class ContainerService:
         async with self._changing(container) as connection:
             await store.ask_restart(connection, container.owner)
             return await self._read(connection, container)
+
+    async def change_processes(
+        self, container: Container, change: Callable[[tuple[WantedProcess, ...]], tuple[WantedProcess, ...]]
+    ) -> Container:
+        """Write what `change` makes of the processes as they are now; return the container as it is then."""
+        async with self._changing(container) as connection:
+            current = await store.find_by_owner(connection, container.owner)
+            if current is None:
+                raise NotFound("container")
+            processes = change(current.processes)
+            if processes == current.processes:
+                return current
+            await store.update_processes(connection, container.owner, processes)
+            changed = await store.find_by_owner(connection, container.owner)
+        assert changed is not None
+        return changed
 
     async def delete(self, container: Container) -> ContainerStatus:
         """Write that the container must go; asking twice changes nothing."""

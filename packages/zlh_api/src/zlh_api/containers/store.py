@@ -7,14 +7,17 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+import msgspec
+
 from zlh_api.containers.model import Container, Guest, Power, Published
 from zlh_api.database.pool import Connection
 from zlh_common.errors import InvalidBody
 from zlh_common.names import OwnerMark, Vmid
+from zlh_common.schema.process import WantedProcess
 from zlh_common.schema.spec import WantedRuntime
 from zlh_common.schema.status import AgentStatus, Step, StepState
 from zlh_common.schema.status import Connection as AgentConnection
-from zlh_common.schema.structs import convert
+from zlh_common.schema.structs import convert, encode
 
 # What a wish of a customer does beside itself: past failures count no more, and work on it begins at once.
 _WISHED = "attempts = 0, held_until = '-infinity', wake_at = now()"
@@ -100,6 +103,16 @@ async def lock(connection: Connection, owner: OwnerMark) -> bool | None:
         "select deleting_at is not null from containers where owner = $1 for update", UUID(owner)
     )
     return is_deleting
+
+
+async def update_processes(connection: Connection, owner: OwnerMark, processes: Sequence[WantedProcess]) -> None:
+    """Write what should run in a container, as a new generation of its spec."""
+    await connection.execute(
+        "update containers set spec = spec || jsonb_build_object('processes', $2::jsonb), "
+        f"spec_generation = spec_generation + 1, {_WISHED} where owner = $1",
+        UUID(owner),
+        msgspec.json.decode(encode(processes)),
+    )
 
 
 async def update_power(connection: Connection, owner: OwnerMark, power: Power) -> None:
@@ -188,6 +201,7 @@ def to_container(row: Any) -> Container:
         name=row["name"],
         created_at=row["created_at"],
         runtimes=convert(row["spec"].get("runtimes", []), tuple[WantedRuntime, ...]),
+        processes=convert(row["spec"].get("processes", []), tuple[WantedProcess, ...]),
         spec_generation=row["spec_generation"],
         power=Power(row["power"]),
         restart_wanted=row["restart_wanted"],

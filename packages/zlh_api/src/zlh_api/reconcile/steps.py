@@ -175,7 +175,9 @@ class Steps:
     async def _send_spec(self, claim: Claim, container: Container) -> None:
         assert container.address is not None
         agent = AgentAddress(container.owner, container.address, self._settings.agent_port)
-        spec = AgentSpec(generation=container.spec_generation, runtimes=container.runtimes)
+        spec = AgentSpec(
+            generation=container.spec_generation, runtimes=container.runtimes, processes=container.processes
+        )
         report = await self._ports.agents.put_spec(agent, spec)
         if report.owner != container.owner:
             raise AgentNonsense("it speaks for another container")

@@ -17,7 +17,7 @@ from zlh_api.web.gate import Gate
 from zlh_api.web.problems import Internal, from_http, problem_response
 from zlh_common.errors import InvalidBody, ZlhError
 from zlh_common.request_ids import HEADER, accept_request_id, following
-from zlh_common.schema.structs import decode, encode
+from zlh_common.schema.structs import decode, encode, find_ignored
 
 log = structlog.get_logger()
 MAX_BODY_BYTES = 256 * 1024
@@ -52,7 +52,10 @@ async def _read_body(endpoint: Endpoint, request: web.Request) -> Any:
     raw = await request.read()
     if endpoint.aliases:
         raw = _apply_aliases(raw, endpoint.aliases)
-    return decode(raw, endpoint.request)
+    body: Any = decode(raw, endpoint.request)
+    if ignored := find_ignored(raw, body):
+        raise InvalidBody(reason=f"it has an unknown field `{ignored[:200]}`")
+    return body
 
 
 def _apply_aliases(raw: bytes, aliases: dict[str, str]) -> bytes:

@@ -6,11 +6,14 @@ receives a request looks for unknown fields by itself (`structs.unknown_fields`)
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from msgspec import Meta, field
 
-from zlh_common.schema.structs import Report
+from zlh_common.errors import ZlhError
+from zlh_common.schema.structs import Report, Request
 
 # The name is part of the names of files, sockets and systemd units.
 ProcessName = Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[a-z][a-z0-9-]*$(?!\n)")]
@@ -18,6 +21,8 @@ Port = Annotated[int, Meta(ge=1, le=65535)]
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 MAX_PROCESSES = 32
 MAX_COMMAND_CHARS = 8192
+MAX_VARIABLES = 256
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}")
 
 
 class TcpProbe(Report, tag_field="kind", tag="tcp"):
@@ -97,6 +102,33 @@ class ProcessPolicy(Report):
     ports: Annotated[tuple[Port, ...], Meta(max_length=16)] = ()
 
 
+class ProcessSwitchedOff(ZlhError):
+    """The process is switched off."""
+
+    code, status = "process_switched_off", 409
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} is switched off; start it first.", name=name)
+
+
+class ProcessNotRunning(ZlhError):
+    """The process does not run, so there is nothing to kill."""
+
+    code, status = "process_not_running", 409
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} does not run.", name=name)
+
+
+class NothingToRetry(ZlhError):
+    """The process does not wait for a restart."""
+
+    code, status = "nothing_to_retry", 409
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} does not wait for a restart.", name=name)
+
+
 class WantedProcess(Report):
     """One process in the agent's spec."""
 
@@ -108,6 +140,43 @@ class WantedProcess(Report):
     power: Literal["on", "off"] = "on"
     # Grows with each start that somebody asked for, so that one in `error` is started again by a spec alone.
     attempt: Annotated[int, Meta(ge=0, le=2**53)] = 0
+    policy: ProcessPolicy = ProcessPolicy()
+
+    def __post_init__(self) -> None:
+        """Refuse what no program can be started with, or what leads out of the workspace."""
+        if problem := find_problem(self.argv, self.folder, self.environment):
+            raise ValueError(problem)
+
+
+def find_problem(argv: tuple[str, ...], folder: str | None, environment: Mapping[str, str]) -> str | None:
+    """Return why nothing can be started like this, or None."""
+    if not argv[0]:
+        return "the first of argv is the program, and it is empty"
+    if sum(len(word) + 1 for word in argv) > MAX_COMMAND_CHARS:
+        return f"argv has more than {MAX_COMMAND_CHARS} characters"
+    if any("\0" in text for text in (*argv, *environment.values(), folder or "")):
+        return "a NUL character cannot be part of argv, folder or environment"
+    if folder is not None and (folder.startswith("/") or ".." in folder.split("/")):
+        return "folder is relative to the workspace and does not lead out of it"
+    return _find_variable_problem(environment)
+
+
+def _find_variable_problem(environment: Mapping[str, str]) -> str | None:
+    if len(environment) > MAX_VARIABLES or sum(map(len, environment.values())) > MAX_COMMAND_CHARS:
+        return f"environment has more than {MAX_VARIABLES} variables or {MAX_COMMAND_CHARS} characters"
+    if wrong := [name for name in environment if _VARIABLE.fullmatch(name) is None]:
+        return f"{wrong[0][:64]!r} is no name of a variable"
+    return None
+
+
+class PutProcess(Request):
+    """`PUT …/processes/{name}`: the whole definition."""
+
+    argv: Annotated[tuple[str, ...], Meta(min_length=1, max_length=256)]
+    folder: Annotated[str, Meta(max_length=1024)] | None = None
+    environment: dict[str, str] = field(default_factory=dict)
+    # Left out: on for a new process, as it is for one that exists.
+    power: Literal["on", "off"] | None = None
     policy: ProcessPolicy = ProcessPolicy()
 
 

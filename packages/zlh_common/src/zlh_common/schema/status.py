@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
-from zlh_common.schema.process import ProcessReason, ProcessState
+from zlh_common.schema.process import ProcessPolicy, ProcessReason, ProcessState
 from zlh_common.schema.structs import Report
 from zlh_common.schema.terminal import Terminal
 
@@ -83,6 +83,18 @@ class ProcessStatus(Report):
     reason: ProcessReason | None = None
     # It runs, and what it was started from differs from what the spec says now; a restart brings it.
     outdated: bool = False
+
+
+class Process(Report):
+    """One process as people see it: what is wanted, and what its agent reports; null while nobody hears the agent."""
+
+    name: str
+    argv: tuple[str, ...]
+    folder: str | None
+    environment: dict[str, str]
+    power: Literal["on", "off"]
+    policy: ProcessPolicy
+    status: ProcessStatus | None
 
 
 class AddonStatus(Report):

@@ -51,6 +51,28 @@ def convert(value: Any, shape: type[T]) -> T:
         raise InvalidBody(reason=str(exc)) from exc
 
 
+def find_ignored(raw: bytes, value: object) -> str | None:
+    """Return the path of a key of the JSON document `raw` that `value`, decoded from it, does not hold; else None.
+
+    A struct that is closed refuses unknown keys by itself, and what is inside it may be open: in a request of a
+    customer that is a typing mistake as well.
+    """
+    return _find_ignored(msgspec.json.decode(raw), msgspec.to_builtins(value), "")
+
+
+def _find_ignored(given: object, kept: object, path: str) -> str | None:
+    if isinstance(given, dict) and isinstance(kept, dict):
+        for key, inner in given.items():
+            if key not in kept:
+                return f"{path}.{key}".removeprefix(".")
+            if found := _find_ignored(inner, kept[key], f"{path}.{key}"):
+                return found
+    if isinstance(given, list) and isinstance(kept, list | tuple):
+        pairs = zip(given, kept, strict=False)
+        return next((found for a, b in pairs if (found := _find_ignored(a, b, path))), None)
+    return None
+
+
 def unknown_fields(raw: bytes, shape: type[msgspec.Struct]) -> tuple[str, ...]:
     """Return the top-level keys of the JSON object `raw` that `shape` does not know, sorted."""
     known = {field.encode_name for field in msgspec.structs.fields(shape)}

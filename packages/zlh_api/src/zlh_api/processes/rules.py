@@ -1,0 +1,90 @@
+"""What becomes of the definitions of a container's processes when somebody wants one to be different."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import msgspec
+
+from zlh_common.errors import NotFound, ZlhError
+from zlh_common.schema.process import MAX_PROCESSES, PutProcess, WantedProcess
+from zlh_common.schema.status import Process, ProcessStatus
+from zlh_common.schema.structs import convert
+
+Processes = tuple[WantedProcess, ...]
+
+
+class ProcessLimit(ZlhError):
+    """The container has as many processes as one may have."""
+
+    code, status = "process_limit", 409
+
+    def __init__(self) -> None:
+        super().__init__(f"A container has at most {MAX_PROCESSES} processes; delete one first.", limit=MAX_PROCESSES)
+
+
+class ProcessPending(ZlhError):
+    """The process is declared, and its agent has not heard of it yet."""
+
+    code, status, retryable = "process_pending", 503, True
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"The agent has not been told of process {name} yet; try again in a moment.", name=name)
+
+
+def find_process(processes: Sequence[WantedProcess], name: str) -> WantedProcess:
+    """Return the definition of this name; raise NotFound."""
+    found = next((process for process in processes if process.name == name), None)
+    if found is None:
+        raise NotFound("process")
+    return found
+
+
+def put_process(processes: Processes, name: str, wish: PutProcess) -> tuple[Processes, bool]:
+    """Return the definitions with this one as wished, and whether it is new; raise InvalidBody or ProcessLimit.
+
+    A power that is not named stays, and is on for a new one. Switching it on by this is a start like any other.
+    """
+    former = next((process for process in processes if process.name == name), None)
+    if former is None and len(processes) >= MAX_PROCESSES:
+        raise ProcessLimit
+    values = {key: value for key, value in msgspec.to_builtins(wish).items() if key != "power"}
+    power = wish.power or (former.power if former is not None else "on")
+    is_start = former is not None and former.power == "off" and power == "on"
+    attempt = (former.attempt if former is not None else 0) + is_start
+    wanted = convert({**values, "name": name, "power": power, "attempt": attempt}, WantedProcess)
+    if former is None:
+        return (*processes, wanted), True
+    return _replace(processes, wanted), False
+
+
+def switch_process(processes: Processes, name: str, power: Literal["on", "off"]) -> Processes:
+    """Return the definitions with this one on, as a new attempt, or off; raise NotFound."""
+    former = find_process(processes, name)
+    attempt = former.attempt + (power == "on")
+    return _replace(processes, msgspec.structs.replace(former, power=power, attempt=attempt))
+
+
+def remove_process(processes: Processes, name: str) -> Processes:
+    """Return the definitions without this one; raise NotFound."""
+    gone = find_process(processes, name)
+    return tuple(process for process in processes if process is not gone)
+
+
+def render_process(wanted: WantedProcess, statuses: Sequence[ProcessStatus]) -> Process:
+    """Return a process as people see it: the wish beside what its agent reports, if it does."""
+    status = next((status for status in statuses if status.name == wanted.name), None)
+    return Process(
+        name=wanted.name,
+        argv=wanted.argv,
+        folder=wanted.folder,
+        environment=wanted.environment,
+        power=wanted.power,
+        policy=wanted.policy,
+        status=status,
+    )
+
+
+def _replace(processes: Processes, wanted: WantedProcess) -> Processes:
+    return tuple(wanted if process.name == wanted.name else process for process in processes)

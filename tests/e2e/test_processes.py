@@ -1,0 +1,130 @@
+"""Supervised processes through the public API: declared, watched, crashed, stopped, killed, forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+import pytest
+
+from e2e.stack import WAIT_S, Stack
+from e2e.test_console import view
+
+COUNTING = ["/bin/sh", "-c", "i=0; while :; do i=$((i+1)); echo line $i; sleep 0.02; done"]
+
+
+@pytest.fixture
+async def path(stack: Stack) -> AsyncIterator[str]:
+    """Where the process `web` of a container is asked for."""
+    vmid = await stack.create()
+    await stack.wait_ready(vmid)
+    yield f"/api/containers/{vmid}/processes/web"
+    await stack.delete(vmid)
+
+
+async def put(stack: Stack, path: str, *argv: str, **more: object) -> dict[str, Any]:
+    """Declare it."""
+    status, process = await stack.call("PUT", path, {"argv": argv, **more})
+    assert status in {200, 201}, process
+    return dict(process)
+
+
+async def until(stack: Stack, path: str, is_so: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+    """Return the process once what is seen of it is so."""
+    process: dict[str, Any] = {}
+    try:
+        async with asyncio.timeout(WAIT_S):
+            while True:
+                code, process = await stack.call("GET", path)
+                if code == 200 and process["status"] and is_so(process["status"]):
+                    return process
+                await asyncio.sleep(0.05)
+    except TimeoutError:
+        raise AssertionError(f"still {process}") from None
+
+
+async def order(stack: Stack, path: str, verb: str) -> tuple[int, Any]:
+    """Ask for something to be done with it."""
+    return await stack.call("POST", f"{path}/{verb}")
+
+
+async def test_a_process_is_declared_watched_stopped_and_forgotten(stack: Stack, path: str) -> None:
+    """It stays stopped while agent and API are killed; its output can be read and searched meanwhile."""
+    vmid = int(path.split("/")[3])
+    process = await put(stack, path, *COUNTING)
+    assert (process["power"], process["argv"]) == ("on", COUNTING)
+    await until(stack, path, lambda _seen: True)
+    async with view(stack, vmid, start=0, path="processes/web/console") as viewer:
+        await viewer.until(b"line 30\r\n")
+    assert viewer.data.startswith(b"line 1\r\nline 2\r\n")
+    running = await until(stack, path, lambda seen: seen["state"] == "running")
+
+    assert (await order(stack, path, "stop"))[0] == 202
+    stopped = await until(stack, path, lambda seen: seen["state"] == "stopped")
+    assert stopped["status"]["signal"] == "SIGTERM"
+    stack.kill("agent")
+    await stack.wait_status(vmid, "connection", wanted="online")
+    await until(stack, path, lambda seen: seen["state"] == "stopped")
+    async with asyncio.timeout(WAIT_S):
+        # The report that says online may be from just before the agent was killed.
+        while (found := await stack.call("GET", f"{path}/console/history?from=0&q=line%2030"))[0] != 200:
+            assert found[1]["code"] == "agent_unreachable"
+            await asyncio.sleep(0.1)
+    assert found[1]["matches"]
+
+    await order(stack, path, "start")
+    again = await until(stack, path, lambda seen: seen["state"] == "running")
+    assert again["status"]["pid"] != running["status"]["pid"]
+    assert (await stack.call("DELETE", path))[0] == 204
+    assert (await stack.call("GET", path))[0] == 404
+    await stack.wait_status(vmid, "processes", wanted=[])
+
+
+async def test_a_crash_is_told_waits_and_is_tried_again_when_somebody_says_so(stack: Stack, path: str) -> None:
+    """The reason and the next start are in the status; so is that it was given up."""
+    await put(stack, path, "/bin/sh", "-c", "echo dead; exit 3")
+    process = await until(stack, path, lambda seen: seen["state"] == "backoff")
+    seen = process["status"]
+    assert (seen["exitCode"], seen["restarts"], seen["reason"]["code"]) == (3, 1, "crashed")
+    assert seen["nextRestartAt"] is not None
+    assert (await order(stack, path, "retry"))[0] == 202
+    await until(stack, path, lambda seen: seen["state"] == "backoff" and seen["restarts"] == 2)
+    assert (await order(stack, path, "give-up"))[0] == 202
+    await until(stack, path, lambda seen: seen["state"] == "error")
+    status, problem = await order(stack, path, "give-up")
+    assert (status, problem["code"]) == (409, "nothing_to_retry")
+
+
+async def test_a_killed_process_stays_down(stack: Stack, path: str) -> None:
+    """Whoever asks for it to be killed has it switched off."""
+    await put(stack, path, "/bin/sh", "-c", "trap '' TERM HUP; echo up; while :; do sleep 1; done")
+    await until(stack, path, lambda seen: seen["state"] == "running")
+    assert (await order(stack, path, "kill"))[0] == 202
+    process = await until(stack, path, lambda seen: seen["state"] == "stopped")
+    assert (process["power"], process["status"]["signal"]) == ("off", "SIGKILL")
+    status, problem = await order(stack, path, "restart")
+    assert (status, problem["code"]) == (409, "process_switched_off")
+    status, problem = await order(stack, path, "kill")
+    assert (status, problem["code"]) == (409, "process_not_running")
+
+
+async def test_a_bad_definition_is_refused_and_nothing_is_stored(stack: Stack, path: str) -> None:
+    """Each with its code and the field in the message."""
+    for body, word in (
+        ({}, "argv"),
+        ({"argv": []}, "argv"),
+        ({"argv": ["a\0"]}, "NUL"),
+        ({"argv": ["a"], "folder": "../.."}, "folder"),
+        ({"argv": ["a"], "policy": {"restart": {"wehn": "always"}}}, "wehn"),
+        ({"argv": ["a"], "policy": {"restart": {"delaysS": [-1]}}}, "delaysS"),
+        ({"argv": ["a"], "policy": {"ports": [70000]}}, "ports"),
+    ):
+        status, problem = await stack.call("PUT", path, body)
+        assert (status, problem["code"]) == (400, "invalid_body"), body
+        assert word in problem["detail"]
+    for name in ("Web", "a" * 33, "-a", "a_b", "a%2Fb"):
+        status, problem = await stack.call("PUT", path.replace("/web", f"/{name}"), {"argv": ["a"]})
+        assert status in {404, 422}, name
+    assert (await stack.call("GET", path.removesuffix("/web")))[1] == {"items": []}
+    assert (await order(stack, path, "start"))[0] == 404
