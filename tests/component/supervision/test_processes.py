@@ -81,3 +81,19 @@ async def test_a_process_goes_on_while_the_agent_is_away(keeper: Keeper) -> None
     again = await keeper.start(wanted)
     after = await wait_status(again, lambda status: status.state == "running")
     assert (after.pid, after.started_at) == (before.pid, before.started_at)
+
+
+async def test_a_newer_command_counts_from_the_next_start_on(keeper: Keeper) -> None:
+    """Until then the process is told as outdated, to a later agent as well."""
+    old, new = shell("echo old; sleep 1000"), shell("echo new; sleep 1000")
+    service = await keeper.start(old)
+    await wait_status(service, lambda status: status.state == "running" and not status.outdated)
+    await service.apply([new])
+    before = await wait_status(service, lambda status: status.outdated)
+    await service.detach()
+    service = await keeper.start(new)
+    await wait_status(service, lambda status: status.outdated and status.pid == before.pid)
+    service.restart("web")
+    await wait_status(service, lambda status: status.state == "running" and not status.outdated)
+    await service.apply([shell("echo new; sleep 1000", policy=ProcessPolicy(stop=StopPolicy(grace_s=1)))])
+    await wait_status(service, lambda status: not status.outdated)

@@ -77,8 +77,8 @@ def step(  # noqa: C901, PLR0911, PLR0912 - one case for each event
             return _retry(state, now)
         case GiveUpAsked():
             return _give_up(state, now)
-        case Cleared():
-            return _launch(state, now) if state.phase is Phase.CLEARING else (state, [])
+        case Cleared(made_from):
+            return _launch(state, made_from, now) if state.phase is Phase.CLEARING else (state, [])
         case Blocked(reason):
             return _fall(state, reason, policy, now) if state.phase is Phase.CLEARING else (state, [])
         case Launched(child, at):
@@ -325,10 +325,10 @@ def _begin(state: State, now: float, *, restarts: int) -> Outcome:
     return _enter(state, Phase.CLEARING, now, restarts=restarts), [Clear()]
 
 
-def _launch(state: State, now: float) -> Outcome:
+def _launch(state: State, made_from: str | None, now: float) -> Outcome:
     if not state.is_wanted:
         return _enter(state, Phase.STOPPED, now), []
-    return _enter(state, Phase.LAUNCHING, now), [Launch()]
+    return _enter(_change(state, made_from=made_from), Phase.LAUNCHING, now), [Launch()]
 
 
 def _stop(

@@ -71,6 +71,8 @@ class State(msgspec.Struct, frozen=True, rename="camel"):
     attempt: int = 0
     # There while it runs: in STARTING, RUNNING and STOPPING.
     child: Child | None = None
+    # What the newest start was made from, see `fingerprint`; None where an agent did not note it.
+    made_from: str | None = None
     # When this phase was entered, and when the child was launched.
     since: float = 0.0
     launched_at: float | None = None
@@ -127,7 +129,9 @@ class GiveUpAsked:
 
 @dataclass(frozen=True, slots=True)
 class Cleared:
-    """Nothing of the last run is left, and its ports are free."""
+    """Nothing of the last run is left, and its ports are free; the start is made from what `made_from` tells."""
+
+    made_from: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import time
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
@@ -103,6 +104,8 @@ class SupervisedProcess:
         self._resting: asyncio.Task[None] | None = None
         self._snapshot: Snapshot | None = None
         self._events: asyncio.Queue[Event] = asyncio.Queue()
+        # What the start that is under way is made from; a wish that comes meanwhile waits for the next one.
+        self._starting = wanted
         # What the machine waits for in CLEARING and LAUNCHING, and the questions to the process.
         self._work: asyncio.Task[None] | None = None
         self._asking: asyncio.Task[None] | None = None
@@ -219,7 +222,8 @@ class SupervisedProcess:
         except TimeoutError:
             self.tell(Blocked(_LEFTOVERS))
         else:
-            self.tell(Cleared() if held is None else Blocked(held))
+            self._starting = self.wanted
+            self.tell(Cleared(fingerprint(self._starting)) if held is None else Blocked(held))
 
     async def _rest(self, link: ShimLink) -> None:
         """End the shim of a process that does not run: its history is on disk, and its memory is free."""
@@ -259,8 +263,8 @@ class SupervisedProcess:
             if self._link is None:
                 raise ShimLost(self.name, reason="has ended")
             cols, rows = self.console.size
-            ladder = render_ladder(self.wanted.policy.stop)
-            launch = self._place.launch(self.wanted).replace(cols=cols, rows=rows, ladder=ladder)
+            ladder = render_ladder(self._starting.policy.stop)
+            launch = self._place.launch(self._starting).replace(cols=cols, rows=rows, ladder=ladder)
             # That it runs is told by the shim's own word, in order with its end.
             await self._link.spawn(launch)
         except ZlhError as error:
@@ -442,6 +446,7 @@ class SupervisedProcess:
             exited_at=moment(ended.at_ns) if ended is not None else None,
             ready=state.is_ready,
             reason=state.reason,
+            outdated=is_up and state.made_from not in {None, fingerprint(self.wanted)},
         )
 
     def _wall(self, due: float | None) -> datetime | None:
@@ -464,6 +469,12 @@ class SupervisedProcess:
         for task in (self._work, self._asking, self._timer, self._resting):
             if task is not None:
                 task.cancel()
+
+
+def fingerprint(wanted: WantedProcess) -> str:
+    """Return what tells one command from another: program, folder and environment, not the policy."""
+    parts = (wanted.argv, wanted.folder, sorted(wanted.environment.items()))
+    return hashlib.blake2b(msgspec.json.encode(parts), digest_size=16).hexdigest()
 
 
 def render_ladder(stop: StopPolicy) -> list[Rung]:
