@@ -108,15 +108,20 @@ class Stack:
         assert str(self.home) in " ".join((*process.cmdline(), process.cwd()))
         process.kill()
 
-    async def call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
+    async def call(
+        self, method: str, path: str, body: object = None, *, request_id: str | None = None
+    ) -> tuple[int, Any]:
         """Call the API as the operator; return (status, JSON or None)."""
+        headers = {"Authorization": f"Bearer {self.dev['adminToken']}"}
+        if request_id is not None:
+            headers["X-Request-Id"] = request_id
         async with (
             aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=20)) as session,
             session.request(
                 method,
                 self.dev["apiUrl"] + path,
                 json=body,
-                headers={"Authorization": f"Bearer {self.dev['adminToken']}"},
+                headers=headers,
             ) as answer,
         ):
             return answer.status, await answer.json() if answer.content_type.endswith("json") else None

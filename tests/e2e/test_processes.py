@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -128,3 +129,32 @@ async def test_a_bad_definition_is_refused_and_nothing_is_stored(stack: Stack, p
         assert status in {404, 422}, name
     assert (await stack.call("GET", path.removesuffix("/web")))[1] == {"items": []}
     assert (await order(stack, path, "start"))[0] == 404
+
+
+async def test_a_wish_can_be_followed_from_the_public_edge_to_the_shim(stack: Stack, path: str) -> None:
+    """One request id in the lines of API, agent and shim; what happens later by itself does not carry it."""
+    vmid = path.split("/")[3]
+    asked, again = "follow-the-declaration", "follow-the-restart"
+    code, _ = await stack.call("PUT", path, {"argv": COUNTING}, request_id=asked)
+    assert code == 201
+    before = await until(stack, path, lambda seen: seen["state"] == "running")
+    code, _ = await stack.call("POST", f"{path}/restart", request_id=again)
+    assert code == 202
+    await until(stack, path, lambda seen: seen["state"] == "running" and seen["pid"] != before["status"]["pid"])
+    log = stack.home / f"containers/{vmid}/root/var/log/zlh-agent.log"
+    shim = stack.home / f"containers/{vmid}/root/var/lib/zlh/processes/web/shim.log"
+    lines = {"api": stack.home / "logs/api.log", "agent": log, "shim": shim}
+
+    def said(who: str, request_id: str) -> set[str]:
+        found = map(json.loads, lines[who].read_text().splitlines())
+        return {line["msg"] for line in found if line.get("request_id") == request_id}
+
+    assert said("api", asked) >= {"request.served", "step.done"}
+    assert said("agent", asked) >= {"request.served", "spec.accepted", "process.state_changed"}
+    assert said("shim", asked) == {"child.started"}
+    assert said("agent", again) >= {"request.served", "process.state_changed"}
+    assert said("shim", again) >= {"child.stopping", "child.started"}
+    await stack.call("POST", f"{path}/stop")
+    await until(stack, path, lambda seen: seen["state"] == "stopped")
+    stopped = [json.loads(line) for line in log.read_text().splitlines()][-1]
+    assert stopped.get("request_id") not in {asked, again}

@@ -115,7 +115,7 @@ async def test_every_write_of_a_worker_that_lost_its_lease_is_refused(world: Wor
             lambda: store.journal_start(connection, old, "create-guest", follows=True),
             lambda: store.journal_done(connection, old, "create-guest"),
             lambda: store.journal_failed(connection, old, "create-guest", code="x", message="x", output=None),
-            lambda: store.journal_settled(connection, old),
+            lambda: store.journal_settled(connection, old, request_id=None),
         ]
         for write in writes:
             with pytest.raises(LeaseLost):
@@ -224,7 +224,7 @@ async def test_the_journal_tells_what_is_done(world: World) -> None:
         assert (states["create-guest"].state, states["create-guest"].code) == ("failed", "x")
         assert states["create-guest"].output == "z" * store.OUTPUT_CHARS
         await store.journal_done(connection, held, "create-guest")
-        await store.journal_settled(connection, held)
+        await store.journal_settled(connection, held, request_id=None)
         found = await containers.find_by_owner(connection, owner)
     assert found is not None
     assert {step.state for step in found.steps} <= {"done", "skipped"}

@@ -17,7 +17,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from guards.parts import ROOT
-from zlh_common.logs import MAX_FIELD_CHARS, configure_logs, render_time, to_slog
+from zlh_common.logs import MAX_FIELD_CHARS, configure_logs, to_slog
+from zlh_common.slog_time import render_time
 
 REFERENCE = Path(__file__).parent / "slog_reference"
 RECORDED: list[dict[str, Any]] = [json.loads(line) for line in (REFERENCE / "recorded.jsonl").read_text().splitlines()]

@@ -15,17 +15,11 @@ from typing import Any, TextIO
 import msgspec
 import structlog
 
+from zlh_common.slog_time import render_time
+
 _LEVELS = {"debug": "DEBUG", "info": "INFO", "warning": "WARN", "error": "ERROR", "critical": "ERROR"}
 # A field of a stranger (a user name before sign-in, an agent's message) never makes a line of megabytes.
 MAX_FIELD_CHARS = 8192
-
-
-def render_time(nanoseconds: int) -> str:
-    """Return nanoseconds since 1970 the way slog prints a time in UTC."""
-    seconds, fraction = divmod(nanoseconds, 1_000_000_000)
-    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
-    digits = f"{fraction:09d}".rstrip("0")
-    return f"{stamp}.{digits}Z" if digits else f"{stamp}Z"
 
 
 def _plain(value: Any) -> Any:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import uuid4
 
-from structlog.contextvars import bound_contextvars, get_contextvars
+from structlog.contextvars import bind_contextvars, get_contextvars, unbind_contextvars
 
 HEADER = "X-Request-Id"
 # What may stand in a log line and a header as it is.
@@ -23,13 +23,27 @@ def accept_request_id(given: str) -> str:
 
 
 @contextmanager
-def following(request_id: str) -> Iterator[None]:
-    """Have everything that happens inside, tasks that begin there included, be on behalf of this request."""
-    with bound_contextvars(request_id=request_id):
+def following(request_id: str | None) -> Iterator[None]:
+    """Have everything that happens inside, tasks that begin there included, be on behalf of this request.
+
+    None is for what happens by itself, in a task that a request has begun.
+    """
+    before = current_request_id()
+    _bind(request_id)
+    try:
         yield
+    finally:
+        _bind(before)
 
 
 def current_request_id() -> str | None:
     """Return the id of the request on whose behalf this is done, if there is one."""
     found = get_contextvars().get("request_id")
     return found if isinstance(found, str) else None
+
+
+def _bind(request_id: str | None) -> None:
+    if request_id is None:
+        unbind_contextvars("request_id")
+    else:
+        bind_contextvars(request_id=request_id)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 
+from zlh_agent.shim.log import note
+
 
 def replace(path: str, text: str, folder: int | None = None) -> None:
     """Write a record so that a reader sees the old or the new one, whole."""
@@ -16,7 +18,7 @@ def replace(path: str, text: str, folder: int | None = None) -> None:
             os.close(fd)
         os.rename(f"{path}.new", path, src_dir_fd=folder, dst_dir_fd=folder)
     except OSError as exc:
-        note(f"{path} not written: {exc}")
+        note("record.not_written", level="ERROR", path=path, error=str(exc))
 
 
 def remove(path: str, folder: int | None = None) -> None:
@@ -25,15 +27,7 @@ def remove(path: str, folder: int | None = None) -> None:
         os.unlink(path, dir_fd=folder)
     except OSError as exc:
         if exc.errno != errno.ENOENT:
-            note(f"{path} not removed: {exc}")
-
-
-def note(text: str) -> None:
-    """Leave a line in the shim's log; it is for people, and losing it does no harm."""
-    try:  # noqa: SIM105 - contextlib would cost the shim 3 ms
-        os.write(2, f"{text}\n".encode())
-    except OSError:
-        pass
+            note("record.not_removed", level="WARN", path=path, error=str(exc))
 
 
 def sync(*paths: str) -> None:
@@ -42,7 +36,7 @@ def sync(*paths: str) -> None:
         try:
             fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         except OSError as exc:
-            note(f"{path} not synced: {exc}")
+            note("record.not_synced", level="WARN", path=path, error=str(exc))
             continue
         try:
             os.fsync(fd)

@@ -14,6 +14,8 @@ import sys
 from pathlib import Path
 from typing import Literal, Protocol
 
+import msgspec
+
 import zlh_agent
 import zlh_common
 from zlh_agent.shim.config import Config, render_config
@@ -116,7 +118,9 @@ def _run(command: list[str], stdin: bytes, environment: dict[str, str] | None) -
 
 
 def _last_word(folder: Path) -> str:
+    """Return why a shim did not start, as its log has it; empty where that does not say."""
     try:
-        return (folder / "shim.log").read_text("utf-8", "replace").strip()[-400:]
-    except OSError:
+        line = (folder / "shim.log").read_bytes().splitlines()[-1]
+        return str(msgspec.json.decode(line)["error"])[:400]
+    except (OSError, LookupError, TypeError, msgspec.MsgspecError):
         return ""

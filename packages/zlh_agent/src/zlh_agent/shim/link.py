@@ -8,6 +8,7 @@ import signal
 import socket
 import struct
 from collections.abc import Sequence
+from contextvars import Context
 from pathlib import Path
 from typing import Protocol
 
@@ -15,6 +16,7 @@ from zlh_agent.shim import shim_wire as wire
 from zlh_agent.shim.errors import LaunchFailed, ShimLost
 from zlh_agent.shim.model import Launch, Rung, Snapshot, SpawnResult
 from zlh_common.processes import ProcessIdentity
+from zlh_common.request_ids import current_request_id
 
 CONNECT_TIMEOUT_S = 5.0
 LADDER_VERSION = 2
@@ -54,6 +56,8 @@ class ShimLink:
         self._listener = listener
         self._out = bytearray()
         self._serial = 0
+        # On whose behalf the shim was last told to work.
+        self._request_id = ""
         self._spawns: dict[int, asyncio.Future[SpawnResult]] = {}
         self._sent = 0
         self._accepted = 0
@@ -62,7 +66,7 @@ class ShimLink:
         self._ended = self._loop.create_future()
         # The newest word of the shim about itself and its child.
         self.snapshot = snapshot
-        self._loop.add_reader(sock, self._on_readable)
+        self._listen()
 
     @classmethod
     async def connect(cls, folder: Path, name: str, listener: ShimListener) -> ShimLink:
@@ -100,7 +104,7 @@ class ShimLink:
         future: asyncio.Future[SpawnResult] = self._loop.create_future()
         self._spawns[serial] = future
         try:
-            self._send(wire.render_spawn(serial, launch))
+            self._order(wire.render_spawn(serial, launch))
             async with asyncio.timeout(SPAWN_TIMEOUT_S):
                 result = await future
         except TimeoutError as exc:
@@ -126,7 +130,7 @@ class ShimLink:
 
     def send_signal(self, number: signal.Signals) -> None:
         """Signal the child's process group."""
-        self._send(wire.render_signal(number))
+        self._order(wire.render_signal(number))
 
     def stop(self, rungs: Sequence[Rung]) -> None:
         """Have everybody there end rung by rung, and by SIGKILL after the last; one under way that ends sooner goes on.
@@ -134,15 +138,15 @@ class ShimLink:
         A shim of the first version knows one signal and its grace: it gets the last of the rungs.
         """
         if self.snapshot.version >= LADDER_VERSION:
-            self._send(wire.render_frame(wire.LADDER, wire.render_ladder(rungs)))
+            self._order(wire.render_frame(wire.LADDER, wire.render_ladder(rungs)))
         elif rungs and rungs[-1].signal:
-            self._send(wire.render_stop(rungs[-1].signal, rungs[-1].grace_ms))
+            self._order(wire.render_stop(rungs[-1].signal, rungs[-1].grace_ms))
         else:
-            self._send(wire.render_stop(signal.SIGKILL, 0))
+            self._order(wire.render_stop(signal.SIGKILL, 0))
 
     def end(self, *, forget: bool, grace_s: float) -> None:
         """Have the shim end the child, its kin and itself; `forget` takes the history too."""
-        self._send(wire.render_end(forget=forget, grace_ms=int(grace_s * 1000)))
+        self._order(wire.render_end(forget=forget, grace_ms=int(grace_s * 1000)))
 
     async def wait_ended(self, *, timeout_s: float) -> bool:
         """Wait until the shim has closed the connection; False where it has not in time."""
@@ -168,6 +172,14 @@ class ShimLink:
         if self.is_open:
             self.close()
             self._listener.on_lost()
+
+    def _order(self, frame: bytes) -> None:
+        """Send what the shim shall do, and on whose behalf, for its log."""
+        request_id = current_request_id() or ""
+        if request_id != self._request_id:
+            self._request_id = request_id
+            self._send(wire.render_request(request_id))
+        self._send(frame)
 
     def _send(self, frame: bytes) -> None:
         if not self.is_open:
@@ -207,7 +219,11 @@ class ShimLink:
 
     def _resume(self) -> None:
         self._pause = None
-        self._loop.add_reader(self._sock, self._on_readable)
+        self._listen()
+
+    def _listen(self) -> None:
+        # In a context of its own: what a shim says is on behalf of no request, whoever connected to it.
+        Context().run(self._loop.add_reader, self._sock, self._on_readable)
 
     def _hear(self, kind: int, body: bytes) -> None:
         if kind == wire.PROGRESS:

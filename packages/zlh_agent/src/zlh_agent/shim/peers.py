@@ -34,7 +34,7 @@ _CREDENTIALS = struct.Struct("3i")
 class Peer:
     """One attached agent."""
 
-    __slots__ = ("accepted", "feed", "has_news", "out", "reported", "sock")
+    __slots__ = ("accepted", "feed", "has_news", "out", "reported", "request_id", "sock")
 
     def __init__(self, sock: _socket.socket) -> None:
         self.sock = sock
@@ -44,6 +44,8 @@ class Peer:
         self.accepted = 0
         self.reported = 0
         self.has_news = False
+        # On whose behalf it orders; empty where it is nobody's.
+        self.request_id = ""
 
     def has_unread(self) -> bool:
         """Tell whether the other side has yet to read something: it will look at the ring after that anyway."""

@@ -27,7 +27,8 @@ import time
 from zlh_agent.shim import shim_wire as wire
 from zlh_agent.shim.child import Child, SpawnFailed, spawn_child
 from zlh_agent.shim.config import Config
-from zlh_agent.shim.files import note, remove, replace, sync
+from zlh_agent.shim.files import remove, replace, sync
+from zlh_agent.shim.log import note
 from zlh_agent.shim.loop import Loop
 from zlh_agent.shim.memory import OutOfMemoryKills
 from zlh_agent.shim.model import EXITED, IDLE, RUNNING, Launch, Rung, Snapshot, SpawnResult
@@ -94,6 +95,7 @@ class Shim:
         self._forgets = False
         self._is_over = False
         self._sync_at: float | None = None
+        self._is_recording = True
 
     def serve(self) -> None:
         """Work until an agent says END or the system says SIGTERM; then leave nobody behind."""
@@ -173,7 +175,11 @@ class Shim:
             self._ring.append(data)
         except OSError as exc:
             # A full or broken disk costs history, never the process: the child goes on, unrecorded.
-            note(f"output not recorded: {exc}")
+            if self._is_recording:
+                note("output.not_recorded", level="ERROR", error=str(exc))
+            self._is_recording = False
+        else:
+            self._is_recording = True
         self._peers.note_output()
 
     def _type(self, peer: Peer | None, data: bytes) -> None:
@@ -226,6 +232,7 @@ class Shim:
         self._child = None
         self._left = len(find_descendants(self._boot_id))
         self._tell_state()
+        note("child.ended", pid=child.identity.pid, code=ended[0], signal=ended[1])
         self._sync_at = time.monotonic() + SYNC_AFTER_S
         self._write_run_record()
 
@@ -251,7 +258,8 @@ class Shim:
 
     # Stopping
 
-    def _stop(self, rungs: Sequence[Rung]) -> None:
+    def _stop(self, peer: Peer, rungs: Sequence[Rung]) -> None:
+        note("child.stopping", rungs=len(rungs), request_id=peer.request_id or None)
         self._ladder.begin(rungs)
         self._tell_state()
 
@@ -301,26 +309,32 @@ class Shim:
             number = wire.parse_signal(body)
             if child is not None:
                 child.send_signal(number)
+        elif kind == wire.REQUEST:
+            peer.request_id = wire.parse_request(body)[:64]
         elif kind == wire.LADDER:
-            self._stop(wire.parse_ladder(body))
+            self._stop(peer, wire.parse_ladder(body))
         elif kind == wire.STOP:
             number, grace_ms = wire.parse_stop(body)
-            self._stop((Rung(signal=number, grace_ms=grace_ms),))
+            self._stop(peer, (Rung(signal=number, grace_ms=grace_ms),))
         elif kind == wire.SPAWN:
             self._answer_spawn(peer, body)
         elif kind == wire.END:
             forget, grace_ms = wire.parse_end(body)
+            note("shim.ending", request_id=peer.request_id or None)
             self._end((Rung(signal=_signal.SIGHUP, grace_ms=grace_ms),), forget=forget)
 
     def _answer_spawn(self, peer: Peer, body: bytes) -> None:
         serial, launch = wire.parse_spawn(body)
+        request_id = peer.request_id or None
         try:
             self._spawn(launch)
         except SpawnFailed as exc:
+            note("child.not_started", level="ERROR", step=exc.step, error=os.strerror(exc.errno), request_id=request_id)
             self._peers.send(peer, wire.render_spawned(SpawnResult(serial=serial, errno=exc.errno, step=exc.step)))
             return
         self._tell_state()
         self._peers.send(peer, wire.render_spawned(SpawnResult(serial=serial)))
+        note("child.started", pid=self._child.identity.pid if self._child is not None else None, request_id=request_id)
 
     def _take_input(self, peer: Peer, data: bytes) -> None:
         if sum(len(waiting) for _, waiting in self._input) + len(data) > MAX_PEERS * wire.INPUT_WINDOW_BYTES:

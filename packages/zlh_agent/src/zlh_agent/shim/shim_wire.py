@@ -15,9 +15,10 @@ finds running.
                    SPAWN         serial, Launch
                    END           forget, grace   STOP with SIGHUP, then the shim exits; forget: its files go too
                    LADDER        rungs           since 2: STOP by steps, input or signals, each with its grace
+                   REQUEST       id              on whose behalf everything after it is ordered; empty: nobody's
 
 Version 2 added LADDER, the ladder of a Launch, and the fields of a Snapshot from `left` on. An agent may meet shims of
-every version since 1: it sends them nothing that they do not know, and lives without what they do not say.
+every version since 1: it orders nothing that they do not know, and lives without what they do not say.
 
 The shim imports this, so it needs nothing but `struct`.
 """
@@ -39,7 +40,7 @@ INPUT_WINDOW_BYTES = 256 * 1024
 ACCEPT_STEP_BYTES = 32 * 1024
 
 HELLO, STATE, PROGRESS, SPAWNED = 1, 2, 3, 4
-INPUT, RESIZE, SIGNAL, STOP, SPAWN, END, LADDER = 16, 17, 18, 19, 20, 21, 22
+INPUT, RESIZE, SIGNAL, STOP, SPAWN, END, LADDER, REQUEST = 16, 17, 18, 19, 20, 21, 22, 23
 
 _HEAD = struct.Struct(">IB")
 _LENGTH = struct.Struct(">I")
@@ -290,6 +291,16 @@ def parse_end(body: bytes) -> tuple[bool, int]:
     """Return (forget, grace in ms)."""
     forget, grace_ms = _unpack(_STOP, body)
     return bool(forget), grace_ms
+
+
+def render_request(request_id: str) -> bytes:
+    """Return a REQUEST frame; a shim that knows none passes over it."""
+    return render_frame(REQUEST, request_id.encode())
+
+
+def parse_request(body: bytes) -> str:
+    """Return the id of the request."""
+    return body.decode("utf-8", "replace")
 
 
 def _unpack(layout: struct.Struct, body: bytes) -> tuple[int, ...]:

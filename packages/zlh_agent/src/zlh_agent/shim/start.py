@@ -13,6 +13,7 @@ import sys
 
 from zlh_agent.shim.config import Config, parse_config
 from zlh_agent.shim.files import remove
+from zlh_agent.shim.log import note
 from zlh_agent.shim.peers import MAX_PEERS
 from zlh_agent.shim.ring import RingWriter
 from zlh_agent.shim.shim import Shim
@@ -63,7 +64,7 @@ def _settle(config: Config) -> int:
     for number in (_signal.SIGHUP, _signal.SIGINT, _signal.SIGPIPE):
         _signal.signal(number, _signal.SIG_IGN)
     null = os.open("/dev/null", os.O_RDWR)
-    log = os.open(f"{config.state_folder}/shim.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600)
+    log = os.open(f"{config.state_folder}/shim.log", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
     for source, target in ((null, 0), (null, 1), (log, 2)):
         os.dup2(source, target)
     for name in os.listdir("/proc/self/fd"):  # noqa: PTH208 - no pathlib here
@@ -98,8 +99,8 @@ def main() -> None:
         become_subreaper()
         shim = open_shim(config)
     except OSError as exc:
-        for fd in (2, ready):
-            os.write(fd, f"{exc.errno or errno.EIO} {exc.strerror or exc}".encode())
+        note("shim.not_started", level="ERROR", error=exc.strerror or str(exc))
+        os.write(ready, f"{exc.errno or errno.EIO} {exc.strerror or exc}".encode())
         sys.exit(1)
     os.write(ready, b"0 ready")
     os.close(ready)

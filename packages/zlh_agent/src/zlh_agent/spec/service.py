@@ -21,6 +21,7 @@ from zlh_agent.spec.store import SpecStore
 from zlh_agent.supervision.service import ProcessService
 from zlh_common.clock import Clock
 from zlh_common.errors import ZlhError
+from zlh_common.request_ids import current_request_id, following
 from zlh_common.schema.spec import AgentSpec, WantedRuntime
 from zlh_common.schema.status import Step, StepState
 
@@ -68,6 +69,8 @@ class SpecService:
         self._steps: dict[str, Step] = {}
         self._unknown_fields: tuple[str, ...] = ()
         self._changed = asyncio.Event()
+        # Who sent the spec that is held.
+        self._request_id: str | None = None
         self._accepting = asyncio.Lock()
 
     def view(self) -> SpecView:
@@ -102,7 +105,8 @@ class SpecService:
         while True:
             self._changed.clear()
             spec = self._spec
-            may_pass = await self._reconcile(spec)
+            with following(self._request_id):
+                may_pass = await self._reconcile(spec)
             failures = failures + 1 if may_pass else 0
             if not may_pass and spec is self._spec:
                 self._observed = spec.generation
@@ -116,6 +120,7 @@ class SpecService:
 
     def _begin(self, spec: AgentSpec) -> None:
         self._spec = spec
+        self._request_id = current_request_id()
         self._steps = {step_name(runtime): self._first_step(runtime) for runtime in spec.runtimes}
         self._changed.set()
 

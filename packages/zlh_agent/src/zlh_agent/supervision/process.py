@@ -58,6 +58,7 @@ from zlh_agent.supervision.model import Launch as LaunchOrder
 from zlh_agent.supervision.store import StateStore
 from zlh_common.clock import Clock
 from zlh_common.errors import ZlhError
+from zlh_common.request_ids import current_request_id, following
 from zlh_common.schema.console_wire import Exit as ExitMessage
 from zlh_common.schema.process import LogProbe, ProcessReason, StopPolicy, WantedProcess
 from zlh_common.schema.status import ProcessStatus
@@ -73,6 +74,8 @@ START_ASK_S = 0.5
 ALIVE_ASK_S = 10.0
 LOG_READ_BYTES = 64 * 1024
 _AT_REST = {Phase.STOPPED, Phase.ERROR}
+# Where nothing is under way that somebody has asked for.
+_AT_EASE = {*_AT_REST, Phase.RUNNING, Phase.BACKOFF}
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +106,9 @@ class SupervisedProcess:
         # The end of the shim, once there is nothing for it to hold; a start waits for it.
         self._resting: asyncio.Task[None] | None = None
         self._snapshot: Snapshot | None = None
-        self._events: asyncio.Queue[Event] = asyncio.Queue()
+        # Each with the request on whose behalf it comes.
+        self._events: asyncio.Queue[tuple[Event, str | None]] = asyncio.Queue()
+        self._request_id: str | None = None
         # What the start that is under way is made from; a wish that comes meanwhile waits for the next one.
         self._starting = wanted
         # What the machine waits for in CLEARING and LAUNCHING, and the questions to the process.
@@ -123,8 +128,12 @@ class SupervisedProcess:
         self.tell(SwitchedOn(wanted.attempt) if wanted.power == "on" else SwitchedOff())
 
     def tell(self, event: Event) -> None:
-        """Queue an event."""
-        self._events.put_nowait(event)
+        """Queue an event, on behalf of the request that is being followed here."""
+        self._events.put_nowait((event, current_request_id()))
+
+    def _hear(self, event: Event) -> None:
+        """Queue what has happened by itself, whoever began the task that tells of it."""
+        self._events.put_nowait((event, None))
 
     async def stop_for_good(self) -> None:
         """Return once it is down, with its shim; the history stays for the caller to remove."""
@@ -142,7 +151,12 @@ class SupervisedProcess:
         """Take events until cancelled; after `recover`."""
         try:
             while True:
-                await self._take(await self._events.get())
+                event, request_id = await self._events.get()
+                # What follows an order (an end, then the start of a restart) is on its behalf until all is at ease.
+                if request_id is not None or self.state.phase in _AT_EASE:
+                    self._request_id = request_id
+                with following(self._request_id):
+                    await self._take(event)
         finally:
             self._call_off()
 
@@ -155,7 +169,7 @@ class SupervisedProcess:
     async def _wait_until(self, due: float) -> None:
         while (wait_s := due - self._place.clock.monotonic()) > 0:
             await self._place.clock.sleep(wait_s)
-        self.tell(TimePassed())
+        self._hear(TimePassed())
 
     async def _take(self, event: Event) -> None:
         before = self.state
@@ -302,7 +316,7 @@ class SupervisedProcess:
         self.console.allow_input(allowed=snapshot.state == RUNNING)
         child = child_of(snapshot)
         if child is not None and child != child_of(before):
-            self.tell(Launched(Child(child.pid, child.start_ticks, child.boot_id), self._began(snapshot)))
+            self._hear(Launched(Child(child.pid, child.start_ticks, child.boot_id), self._began(snapshot)))
         elif before is not None and snapshot.exited_at_ns != before.exited_at_ns and snapshot.state == EXITED:
             self._tell_exit(snapshot)
 
@@ -314,7 +328,7 @@ class SupervisedProcess:
             at_ns=snapshot.exited_at_ns,
         )
         self.console.tell(snapshot.written, ExitMessage(code=ended.code, signal=ended.signal))
-        self.tell(Exited(ended))
+        self._hear(Exited(ended))
 
     def _began(self, snapshot: Snapshot) -> float:
         ago_s = max(0.0, (time.time_ns() - (snapshot.started_at_ns or time.time_ns())) / 1e9)
@@ -330,7 +344,7 @@ class SupervisedProcess:
         log.error("process.shim_lost", process=self.name)
         self._place.host.run_beside(self._place.host.clear_dead(self.name, child))
         if self.state.child is not None:
-            self.tell(Exited(Exit(at_ns=time.time_ns())))
+            self._hear(Exited(Exit(at_ns=time.time_ns())))
 
     def _let_go(self) -> None:
         if self._link is not None:
@@ -356,7 +370,7 @@ class SupervisedProcess:
             await self._place.host.clear_dead(self.name, None)
             self.console.open_history()
         if child_of(self._snapshot) is None:
-            self.tell(await self._find_end())
+            self._hear(await self._find_end())
         self.change(self.wanted)
 
     async def _find_end(self) -> Event:
@@ -396,7 +410,7 @@ class SupervisedProcess:
             return
         while probe is not None:
             failure = await probes.ask(probe, self._place.address)
-            self.tell(ProbeAnswered() if failure is None else ProbeFailed(failure))
+            self._hear(ProbeAnswered() if failure is None else ProbeFailed(failure))
             await asyncio.sleep(START_ASK_S if self.state.phase is Phase.STARTING else self._alive_ask_s())
 
     def _alive_ask_s(self) -> float:
@@ -419,7 +433,7 @@ class SupervisedProcess:
                 await asyncio.sleep(0)
                 continue
             await self._output.wait()
-        self.tell(ProbeAnswered())
+        self._hear(ProbeAnswered())
 
     # What it looks like from outside
 

@@ -67,6 +67,8 @@ class Container:
     route_confirmed: str | None
     provisioned_at: datetime | None
     attempts: int
+    # On whose behalf the work on it is done; None where nothing is wished that is not reached.
+    request_id: str | None = None
 
     steps: tuple[Step, ...] = ()
     exposures: tuple[Published, ...] = ()

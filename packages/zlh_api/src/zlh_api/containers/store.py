@@ -13,14 +13,13 @@ from zlh_api.containers.model import Container, Guest, Power, Published
 from zlh_api.database.pool import Connection
 from zlh_common.errors import InvalidBody
 from zlh_common.names import OwnerMark, Vmid
+from zlh_common.request_ids import current_request_id
 from zlh_common.schema.process import WantedProcess
 from zlh_common.schema.spec import WantedRuntime
 from zlh_common.schema.status import AgentStatus, Step, StepState
 from zlh_common.schema.status import Connection as AgentConnection
 from zlh_common.schema.structs import convert, encode
 
-# What a wish of a customer does beside itself: past failures count no more, and work on it begins at once.
-_WISHED = "attempts = 0, held_until = '-infinity', wake_at = now()"
 _SELECT = """
 select c.*,
        host(c.address) as address_text,
@@ -72,13 +71,14 @@ async def insert_container(
     """Write the wish for a new container; without a name it is called by its label. Returns its VMID."""
     vmid: int = await connection.fetchval(
         "with number as (select nextval('vmids')::integer as vmid) "
-        "insert into containers (owner, vmid, customer_id, kind, name, spec) "
-        "select $1, vmid, $2, $3, coalesce($4, $3 || '-' || vmid), $5 from number returning vmid",
+        "insert into containers (owner, vmid, customer_id, kind, name, spec, request_id) "
+        "select $1, vmid, $2, $3, coalesce($4, $3 || '-' || vmid), $5, $6 from number returning vmid",
         UUID(owner),
         customer_id,
         kind,
         name,
         {"runtimes": [{"name": runtime.name, "version": runtime.version} for runtime in runtimes]},
+        current_request_id(),
     )
     return Vmid(vmid)
 
@@ -107,34 +107,30 @@ async def lock(connection: Connection, owner: OwnerMark) -> bool | None:
 
 async def update_processes(connection: Connection, owner: OwnerMark, processes: Sequence[WantedProcess]) -> None:
     """Write what should run in a container, as a new generation of its spec."""
-    await connection.execute(
-        "update containers set spec = spec || jsonb_build_object('processes', $2::jsonb), "
-        f"spec_generation = spec_generation + 1, {_WISHED} where owner = $1",
-        UUID(owner),
+    await _wish(
+        connection,
+        owner,
+        "spec = spec || jsonb_build_object('processes', $3::jsonb), spec_generation = spec_generation + 1",
         msgspec.json.decode(encode(processes)),
     )
 
 
 async def update_power(connection: Connection, owner: OwnerMark, power: Power) -> None:
     """Write whether the guest should run, and wake whoever makes it so."""
-    await connection.execute(f"update containers set power = $2, {_WISHED} where owner = $1", UUID(owner), power.value)
+    await _wish(connection, owner, "power = $3", power.value)
 
 
 async def ask_restart(connection: Connection, owner: OwnerMark) -> None:
     """Write that the guest should be stopped and started once more."""
-    await connection.execute(
-        f"update containers set restart_wanted = restart_wanted + 1, power = 'on', {_WISHED} where owner = $1",
-        UUID(owner),
-    )
+    await _wish(connection, owner, "restart_wanted = restart_wanted + 1, power = 'on'")
 
 
 async def mark_deleting(connection: Connection, owner: OwnerMark) -> bool:
     """Write that the container must go; False where that was written before."""
-    done = await connection.execute(
-        f"update containers set deleting_at = now(), {_WISHED} where owner = $1 and deleting_at is null",
-        UUID(owner),
-    )
-    return bool(done == "UPDATE 1")
+    is_deleting = await lock(connection, owner)
+    if is_deleting is False:
+        await _wish(connection, owner, "deleting_at = now()")
+    return is_deleting is False
 
 
 async def insert_exposure(
@@ -157,15 +153,27 @@ async def insert_exposure(
         visibility,
         expires_at,
     )
-    await connection.execute(f"update containers set {_WISHED} where owner = $1", UUID(owner))
+    await _wish(connection, owner)
     return found
 
 
 async def delete_exposure(connection: Connection, owner: OwnerMark, exposure_id: UUID) -> bool:
     """Take a port back; False where there is no such exposure."""
     done = await connection.execute("delete from exposures where owner = $1 and id = $2", UUID(owner), exposure_id)
-    await connection.execute(f"update containers set {_WISHED} where owner = $1", UUID(owner))
+    await _wish(connection, owner)
     return bool(done == "DELETE 1")
+
+
+async def _wish(connection: Connection, owner: OwnerMark, assignment: str = "", *values: Any) -> None:
+    """Write a wish of a customer: past failures count no more, work on it begins at once, and on his request's behalf.
+
+    The values of `assignment` begin with $3.
+    """
+    wished = [assignment] if assignment else []
+    wished += ["attempts = 0", "held_until = '-infinity'", "wake_at = now()", "request_id = $2"]
+    await connection.execute(
+        f"update containers set {', '.join(wished)} where owner = $1", UUID(owner), current_request_id(), *values
+    )
 
 
 async def find_idempotent(connection: Connection, user_id: UUID, key: str) -> Any:
@@ -216,6 +224,7 @@ def to_container(row: Any) -> Container:
         route_confirmed=row["route_confirmed"],
         provisioned_at=row["provisioned_at"],
         attempts=row["attempts"],
+        request_id=row["request_id"],
         steps=convert(row["steps"], tuple[Step, ...]),
         exposures=tuple(Published(UUID(entry["id"]), entry["port"], entry["visibility"]) for entry in row["exposures"]),
     )

@@ -35,6 +35,7 @@ from zlh_api.reconcile.plan import (
 )
 from zlh_api.reconcile.steps import Steps
 from zlh_common.errors import ZlhError
+from zlh_common.request_ids import following
 from zlh_common.schema.status import Connection
 
 log = structlog.get_logger()
@@ -182,28 +183,29 @@ class Reconciler:
                 container = await containers.find_by_owner(connection, claim.owner)
             if container is None:
                 return Pause(DRIFT_S)
-            try:
-                seen = await self._observe(claim, container)
-            except ZlhError as error:
-                return await self._fail(claim, container, "observe", error)
-            following = decide_next(_wanted(container), seen)
-            pause = await self._follow(claim, container, following, taken)
+            with following(container.request_id):
+                pause = await self._advance(claim, container, taken)
             if pause is not None:
                 return pause
 
-    async def _follow(self, claim: Claim, container: Container, following: Next, taken: Counter[Do]) -> Pause | None:
-        """Do what follows; return None where there may be more to do at once."""
-        match following:
+    async def _advance(self, claim: Claim, container: Container, taken: Counter[Do]) -> Pause | None:
+        """Look and do what follows; return None where there may be more to do at once."""
+        try:
+            seen = await self._observe(claim, container)
+        except ZlhError as error:
+            return await self._fail(claim, container, "observe", error)
+        step = decide_next(_wanted(container), seen)
+        match step:
             case Settled():
                 await self._settle(claim, container)
                 return Pause(DRIFT_S)
             case Await():
-                return await self._await(claim, container, following)
-            case Do() if taken[following] == TAKES_BEFORE_DOUBT:
-                return await self._fail(claim, container, following, StepWithoutEffect())
+                return await self._await(claim, container, step)
+            case Do() if taken[step] == TAKES_BEFORE_DOUBT:
+                return await self._fail(claim, container, step, StepWithoutEffect())
             case Do():
-                taken[following] += 1
-                return await self._take(claim, container, following)
+                taken[step] += 1
+                return await self._take(claim, container, step)
 
     async def _observe(self, claim: Claim, container: Container) -> Seen:
         guest = await self._driver.observe(container.owner, container.vmid)
@@ -280,7 +282,7 @@ class Reconciler:
 
     async def _settle(self, claim: Claim, container: Container) -> None:
         async with self._database.transaction() as connection:
-            await store.journal_settled(connection, claim)
+            await store.journal_settled(connection, claim, request_id=container.request_id)
             if container.attempts:
                 await store.forget_failures(connection, claim)
 

@@ -174,9 +174,9 @@ async def journal_failed(
     await _journal(connection, claim, step, "failed", code=code, message=message, output=tail)
 
 
-async def journal_settled(connection: Connection, claim: Claim) -> None:
-    """Write that nothing is left to do."""
-    await _fenced(connection, claim, "owner = owner")
+async def journal_settled(connection: Connection, claim: Claim, *, request_id: str | None) -> None:
+    """Write that nothing is left to do, and that this request has what it wished; a later one stays."""
+    await _fenced(connection, claim, "request_id = nullif(request_id, $3)", request_id)
     await connection.execute(
         "update steps set state = 'done', finished_at = coalesce(finished_at, now()), code = null, message = null "
         "where owner = $1 and (state in ('running', 'failed') or (state = 'pending' and "
