@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from component.console.harness import eventually
 from component.supervision.harness import Keeper, shell, wait_status
 from fakes.clock import ScaledClock
+from zlh_agent.shim.records import read_run_record
 from zlh_common.schema.process import ProcessPolicy, RestartPolicy, StopPolicy
 from zlh_common.schema.status import ProcessStatus
 
@@ -97,3 +102,37 @@ async def test_a_newer_command_counts_from_the_next_start_on(keeper: Keeper) -> 
     await wait_status(service, lambda status: status.state == "running" and not status.outdated)
     await service.apply([shell("echo new; sleep 1000", policy=ProcessPolicy(stop=StopPolicy(grace_s=1)))])
     await wait_status(service, lambda status: not status.outdated)
+
+
+@pytest.mark.parametrize("is_away", [False, True], ids=["the agent looks on", "the agent is away"])
+async def test_what_a_dead_shim_leaves_ends_before_the_next_start(
+    keeper: Keeper, tmp_path: Path, *, is_away: bool
+) -> None:
+    """A child that does not care about the hang-up never meets its successor, however soon that may start."""
+    script = f"""
+        trap '' HUP
+        for pid in $(cat {tmp_path}/pids); do grep -qs '^State:.[^Z]' /proc/$pid/status && touch {tmp_path}/both; done
+        echo $$ >> {tmp_path}/pids
+        while :; do sleep 0.1; done
+    """
+    (tmp_path / "pids").touch()
+    wanted = shell(script, policy=ProcessPolicy(restart=RestartPolicy(delays_s=(0, 0, 0))))
+    service = await keeper.start(wanted)
+    before = await wait_status(service, lambda status: status.state == "running")
+    await eventually(lambda: len((tmp_path / "pids").read_text().split()) == 1)
+    if is_away:
+        await service.detach()
+    os.kill(await find_shim(tmp_path), signal.SIGKILL)
+    if is_away:
+        service = await keeper.start(wanted)
+    after = await wait_status(service, lambda status: status.state == "running" and status.pid != before.pid)
+    await eventually(lambda: len((tmp_path / "pids").read_text().split()) == 2)
+    assert not (tmp_path / "both").exists()
+    assert after.restarts == 1
+
+
+async def find_shim(folder: Path) -> int:
+    """Return the pid of the only shim."""
+    run = await asyncio.to_thread(read_run_record, folder / "run/web.run")
+    assert run is not None
+    return run.shim.pid

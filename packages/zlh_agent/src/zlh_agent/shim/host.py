@@ -26,6 +26,9 @@ from zlh_common.processes import ProcessIdentity
 
 log = structlog.get_logger()
 _CONNECT_RETRY_S = 0.05
+# How long one that was killed may take to go; then the kernel holds it.
+GONE_TIMEOUT_S = 5.0
+_LOOK_S = 0.02
 
 
 class ShimHost:
@@ -98,14 +101,22 @@ class ShimHost:
         await asyncio.to_thread(leftovers.remove_socket, self._socket_folder, name)
 
     async def clear_dead(self, name: str, child: ProcessIdentity | None) -> None:
-        """Remove what a dead shim has left and ask its child to end; who does not is killed a little later."""
-        left = await asyncio.to_thread(leftovers.clear_dead_shim, self._socket_folder, name, child)
-        if left:
-            self.run_beside(self._kill_late(left))
+        """Remove what a dead shim has left, its child first: asked to end, and killed where it does not.
 
-    async def _kill_late(self, left: list[ProcessIdentity]) -> None:
-        await asyncio.sleep(self._end_grace_s)
-        await asyncio.to_thread(leftovers.kill, left)
+        Nobody may start a shim of this name meanwhile: two children would run at once. The record goes last, so that
+        an agent which follows on one that died over this ends the child all the same.
+        """
+        left = await asyncio.to_thread(leftovers.hang_up, self._socket_folder, name, child)
+        kill_at = asyncio.get_running_loop().time() + self._end_grace_s
+        while left := await asyncio.to_thread(leftovers.find_living, left):
+            now = asyncio.get_running_loop().time()
+            if now >= kill_at + GONE_TIMEOUT_S:
+                log.error("shim.leftovers_stay", name=name, pids=[identity.pid for identity in left])
+                break
+            if now >= kill_at:
+                await asyncio.to_thread(leftovers.kill, left)
+            await asyncio.sleep(_LOOK_S)
+        await asyncio.to_thread(leftovers.remove_dead_socket, self._socket_folder, name)
 
     def run_beside(self, work: Coroutine[None, None, None]) -> None:
         """Do something that nobody waits for; `close` calls it off."""

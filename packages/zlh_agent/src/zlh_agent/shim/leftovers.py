@@ -31,22 +31,31 @@ def take_history(folder: Path) -> tuple[bool, ExitRecord | None]:
     return True, read_exit_record(folder / "exit")
 
 
-def clear_dead_shim(socket_folder: Path, name: str, child: ProcessIdentity | None) -> list[ProcessIdentity]:
-    """Remove the socket and record of a dead shim; ask its child and the child's kin to end, and return them.
+def hang_up(socket_folder: Path, name: str, child: ProcessIdentity | None) -> list[ProcessIdentity]:
+    """Ask the child of a dead shim and the child's kin to end, and return them.
 
-    `child` is who the dead shim held, as far as one heard; else its record tells. A shim that lives is left to be.
+    `child` is who the dead shim held, as far as one heard; else its record tells, unless a shim lives that wrote it.
     """
-    run = read_run_record(socket_folder / f"{name}.run")
-    is_followed = run is not None and is_alive(run.shim_identity())
-    if child is None and run is not None and not is_followed:
-        child = run.child_identity()
+    if child is None:
+        run = read_run_record(socket_folder / f"{name}.run")
+        child = run.child_identity() if run is not None and not is_alive(run.shim_identity()) else None
     kin = find_kin(child)
     for identity in kin:
         send_signal(identity, signal.SIGHUP)
         send_signal(identity, signal.SIGCONT)
-    if not is_followed:
-        remove_socket(socket_folder, name)
     return kin
+
+
+def remove_dead_socket(socket_folder: Path, name: str) -> None:
+    """Remove the socket and record of a dead shim; one that lives is left to be."""
+    run = read_run_record(socket_folder / f"{name}.run")
+    if run is None or not is_alive(run.shim_identity()):
+        remove_socket(socket_folder, name)
+
+
+def find_living(identities: list[ProcessIdentity]) -> list[ProcessIdentity]:
+    """Return those of them that still run."""
+    return [identity for identity in identities if is_alive(identity)]
 
 
 def find_kin(child: ProcessIdentity | None) -> list[ProcessIdentity]:

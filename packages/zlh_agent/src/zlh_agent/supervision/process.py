@@ -58,6 +58,7 @@ from zlh_agent.supervision.model import Launch as LaunchOrder
 from zlh_agent.supervision.store import StateStore
 from zlh_common.clock import Clock
 from zlh_common.errors import ZlhError
+from zlh_common.processes import ProcessIdentity
 from zlh_common.request_ids import current_request_id, following
 from zlh_common.schema.console_wire import Exit as ExitMessage
 from zlh_common.schema.process import LogProbe, ProcessReason, StopPolicy, WantedProcess
@@ -109,6 +110,8 @@ class SupervisedProcess:
         # Each with the request on whose behalf it comes.
         self._events: asyncio.Queue[tuple[Event, str | None]] = asyncio.Queue()
         self._request_id: str | None = None
+        # The end of what a dead shim has left; a start waits for it too.
+        self._clearing_dead: asyncio.Task[None] | None = None
         # What the start that is under way is made from; a wish that comes meanwhile waits for the next one.
         self._starting = wanted
         # What the machine waits for in CLEARING and LAUNCHING, and the questions to the process.
@@ -144,6 +147,7 @@ class SupervisedProcess:
             await self._moved.wait()
         if self._link is not None:
             await self._place.host.end(self.name, self._link, forget=True, grace_s=LEFTOVER_GRACE_MS / 1000)
+        await self._wait_dead_cleared()
 
     # The loop
 
@@ -243,7 +247,22 @@ class SupervisedProcess:
         """End the shim of a process that does not run: its history is on disk, and its memory is free."""
         await self._place.host.end(self.name, link, forget=False, grace_s=LEFTOVER_GRACE_MS / 1000)
 
+    def _begin_clearing_dead(self, child: ProcessIdentity | None) -> None:
+        former = self._clearing_dead
+
+        async def clear() -> None:
+            if former is not None:
+                await former
+            await self._place.host.clear_dead(self.name, child)
+
+        self._clearing_dead = asyncio.create_task(clear())
+
+    async def _wait_dead_cleared(self) -> None:
+        if self._clearing_dead is not None:
+            await asyncio.shield(self._clearing_dead)
+
     async def _ensure_shim(self) -> None:
+        await self._wait_dead_cleared()
         if self._resting is not None:
             await asyncio.shield(self._resting)
             self._resting = None
@@ -342,7 +361,7 @@ class SupervisedProcess:
         if is_resting:
             return
         log.error("process.shim_lost", process=self.name)
-        self._place.host.run_beside(self._place.host.clear_dead(self.name, child))
+        self._begin_clearing_dead(child)
         if self.state.child is not None:
             self._hear(Exited(Exit(at_ns=time.time_ns())))
 
@@ -367,7 +386,7 @@ class SupervisedProcess:
         with contextlib.suppress(ShimLost):
             self._adopt(await self._place.host.connect(self.name, self))
         if self._link is None:
-            await self._place.host.clear_dead(self.name, None)
+            self._begin_clearing_dead(None)
             self.console.open_history()
         if child_of(self._snapshot) is None:
             self._hear(await self._find_end())
@@ -480,7 +499,7 @@ class SupervisedProcess:
         self.console.close()
 
     def _call_off(self) -> None:
-        for task in (self._work, self._asking, self._timer, self._resting):
+        for task in (self._work, self._asking, self._timer, self._resting, self._clearing_dead):
             if task is not None:
                 task.cancel()
 

@@ -74,11 +74,13 @@ class TerminalService:
                 terminal.adopt(await self._host.connect(name, terminal))
             except ShimLost as exc:
                 log.warning("terminal.shim_missing", terminal=name, reason=exc.detail)
-                await self._clear_dead_shim(terminal, child=None)
         if terminal.link is None:
             has_history, last_exit = await self._host.take_history(name)
+            clearing = self._clear_dead_shim(terminal, child=None)
             if not has_history:
+                await clearing
                 return
+            self._host.run_beside(clearing)
             terminal.restore(last_exit)
         self._terminals[name] = terminal
 
