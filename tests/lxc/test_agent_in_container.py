@@ -120,3 +120,13 @@ async def test_a_container_that_is_restarted_starts_its_processes_at_once(guest:
         guest, lambda status: status.state == "running" and status.started_at != before.started_at
     )
     assert (after.restarts, after.reason) == (0, None)
+
+
+async def test_a_process_that_is_switched_off_and_on_starts_each_time(guest: Guest) -> None:
+    """Its unit ends when it is at rest; a start that comes at that very moment waits until the unit has gone."""
+    for attempt in range(1, 21):
+        await guest.want(processes=(shell("sleep 1000", attempt=attempt),))
+        status = await wait_process(guest, lambda status: status.state not in {"starting", "stopped", "stopping"})
+        assert (status.state, status.restarts, status.reason) == ("running", 0, None)
+        await guest.want(processes=(shell("sleep 1000", attempt=attempt, power="off"),))
+        await asyncio.sleep(0.005 * attempt)

@@ -9,6 +9,7 @@ The socket folder is the only register of live shims: whatever listens there and
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Coroutine
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from zlh_common.processes import ProcessIdentity
 
 log = structlog.get_logger()
 _CONNECT_RETRY_S = 0.05
+_START_TRIES = 5
 # How long one that was killed may take to go; then the kernel holds it.
 GONE_TIMEOUT_S = 5.0
 _LOOK_S = 0.02
@@ -74,9 +76,17 @@ class ShimHost:
             capacity=self._ring_bytes,
             is_unit=self._starter.makes_units,
         )
+        # One that is there already was started by an agent that died over it, or is about to go: then it is done again.
+        for _ in range(_START_TRIES - 1):
+            await self._starter.start(config)
+            with contextlib.suppress(ShimLost):
+                return await self._connect_fresh(name, listener)
         await self._starter.start(config)
-        # Whether it was started by us or by an agent that died over it.
-        due = asyncio.get_running_loop().time() + CONNECT_TIMEOUT_S
+        return await self._connect_fresh(name, listener)
+
+    async def _connect_fresh(self, name: str, listener: ShimListener) -> ShimLink:
+        """Connect to a shim that was just started, which may take its time to listen."""
+        due = asyncio.get_running_loop().time() + CONNECT_TIMEOUT_S / _START_TRIES
         while True:
             try:
                 return await self.connect(name, listener)
