@@ -239,6 +239,27 @@ async def test_signing_out_ends_the_consoles_of_the_session(stack: Stack, vmid: 
         await again.until(b"here\r\n")
 
 
+async def test_a_ticket_opens_a_console_once(stack: Stack, vmid: int) -> None:
+    """For clients that can set neither header nor cookie; the platform writes it into no log."""
+    status, issued = await stack.call("POST", f"/api/containers/{vmid}/tickets")
+    assert status == 201
+    url = f"{stack.dev['apiUrl'].replace('http', 'ws', 1)}/api/containers/{vmid}/console"
+    protocols = [Subprotocol(SUBPROTOCOL), Subprotocol(f"zlh.ticket.{issued['ticket']}")]
+    async with connect(url, subprotocols=protocols) as socket:
+        assert socket.subprotocol == SUBPROTOCOL
+        viewer = Viewer(socket)
+        await viewer.run("echo he''re")
+        await viewer.until(b"here\r\n")
+    with pytest.raises(InvalidStatus) as refused:
+        await connect(url, subprotocols=protocols)
+    assert refused.value.response.status_code == 401
+    _, another = await stack.call("POST", f"/api/containers/{vmid}/tickets")
+    async with connect(f"{url}?ticket={another['ticket']}", subprotocols=protocols[:1]) as socket:
+        await Viewer(socket).until(b"here\r\n")
+    logs = [file.read_text("utf-8", "replace") for file in stack.home.rglob("*.log")]
+    assert not any(each["ticket"] in text for each in (issued, another) for text in logs)
+
+
 async def test_one_terminal_too_many_is_refused_by_its_code(stack: Stack, vmid: int) -> None:
     """What the agent refuses reaches the customer as what it is."""
     answers = [await stack.call("POST", f"/api/containers/{vmid}/terminals", {}) for _ in range(MAX_TERMINALS + 1)]

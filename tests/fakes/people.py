@@ -5,8 +5,8 @@ from __future__ import annotations
 from uuid import UUID
 
 from zlh_api.containers.model import Container
-from zlh_api.customers.model import Caller
-from zlh_api.customers.service import NotSignedIn
+from zlh_api.customers.model import Caller, Credential
+from zlh_api.customers.service import NotSignedIn, TicketInvalid
 from zlh_common.errors import NotFound
 from zlh_common.names import Vmid
 
@@ -17,6 +17,19 @@ class FakeCallers:
     def __init__(self, *, bearers: dict[str, Caller] | None = None, cookies: dict[str, Caller] | None = None) -> None:
         self.bearers = bearers or {}
         self.cookies = cookies or {}
+        self.used: set[str] = set()
+
+    async def identify_credential(self, credential: Credential) -> Caller:
+        """Return who a ticket stands for."""
+        return await self.identify(bearer=credential.digest.decode(), cookie=None)
+
+    async def redeem_ticket(self, ticket: str, vmid: Vmid) -> Credential:
+        """Take a ticket that says for whom and for which container it is, once."""
+        who, _, number = ticket.partition("-")
+        if number != str(vmid) or ticket in self.used:
+            raise TicketInvalid
+        self.used.add(ticket)
+        return Credential(who.encode(), by_cookie=False)
 
     async def identify(self, *, bearer: str | None, cookie: str | None) -> Caller:
         """Return who sends this; a bearer token counts alone where there is one."""

@@ -8,6 +8,7 @@ from collections import Counter
 import pytest
 
 from fakes.api_world import PASSWORD, PORTAL, World
+from zlh_api.customers.model import Caller, Credential
 from zlh_api.customers.service import (
     MAX_WAITING_SIGN_INS,
     LoginRefused,
@@ -15,8 +16,11 @@ from zlh_api.customers.service import (
     PasswordTooShort,
     Secret,
     SignInBusy,
+    TicketInvalid,
     new_api_token,
 )
+from zlh_common.names import Vmid
+from zlh_common.schema.spec import CreateContainer
 
 EMAIL = "operator@example.org"
 
@@ -26,6 +30,12 @@ async def add_operator(world: World, *, password: str = PASSWORD, token: str = "
     await world.customers.ensure_operator(
         email=EMAIL, password=Secret(password), customer_name="ops", api_token=Secret(token)
     )
+
+
+async def add_container(world: World, caller: Caller) -> Vmid:
+    """Wish for a container."""
+    wish = CreateContainer(kind="dev", runtime="node", version="24")
+    return Vmid((await world.containers.create(caller, wish, key=None)).vmid)
 
 
 async def test_a_session_lasts_until_it_is_signed_out(world: World) -> None:
@@ -38,6 +48,44 @@ async def test_a_session_lasts_until_it_is_signed_out(world: World) -> None:
     await world.customers.sign_out(token.value)
     with pytest.raises(NotSignedIn):
         await world.customers.identify(bearer=None, cookie=token.value)
+
+
+async def test_a_ticket_stands_for_its_session_and_once(world: World) -> None:
+    """For one container, within its time, and for nobody once the session is over."""
+    await add_operator(world)
+    caller, token = await world.customers.sign_in(EMAIL, PASSWORD)
+    vmid, other = [await add_container(world, caller) for _ in range(2)]
+
+    async def issue() -> str:
+        ticket, _ = await world.customers.issue_ticket(vmid, bearer=None, cookie=token.value)
+        assert "***" in repr(ticket)
+        return ticket.value
+
+    ticket = await issue()
+    with pytest.raises(TicketInvalid):
+        await world.customers.redeem_ticket(ticket, other)
+    credential = await world.customers.redeem_ticket(ticket, vmid)
+    assert await world.customers.identify_credential(credential) == caller
+    for used in (ticket, await issue()):
+        await world.fetch("update tickets set expires_at = now() - interval '1 second' returning 1")
+        with pytest.raises(TicketInvalid):
+            await world.customers.redeem_ticket(used, vmid)
+    late = await world.customers.redeem_ticket(await issue(), vmid)
+    await world.customers.sign_out(token.value)
+    with pytest.raises(NotSignedIn):
+        await world.customers.identify_credential(late)
+    assert await world.fetch("select 1 from tickets") == []
+
+
+async def test_many_who_take_one_ticket_get_it_once(world: World) -> None:
+    """Whoever is first, on however many connections."""
+    await add_operator(world)
+    caller = await world.customers.identify(bearer="operator-token", cookie=None)
+    vmid = await add_container(world, caller)
+    ticket, _ = await world.customers.issue_ticket(vmid, bearer="operator-token", cookie=None)
+    tries = (world.customers.redeem_ticket(ticket.value, vmid) for _ in range(8))
+    outcomes = Counter(map(type, await asyncio.gather(*tries, return_exceptions=True)))
+    assert outcomes == {Credential: 1, TicketInvalid: 7}
 
 
 async def test_a_session_that_is_over_is_unknown(world: World) -> None:

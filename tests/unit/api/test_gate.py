@@ -17,7 +17,7 @@ from zlh_api.app import Parts, open_parts
 from zlh_api.config import ApiConfig, ArtifactsSection, DatabaseSection, ProcessDriverSection, TraefikSection
 from zlh_api.containers.model import Container, Guest, Power
 from zlh_api.customers.model import Caller, Membership, Role
-from zlh_api.customers.service import NotSignedIn
+from zlh_api.customers.service import NotSignedIn, TicketInvalid
 from zlh_api.web.endpoint import Call, Endpoint, Policy
 from zlh_api.web.gate import Gate, OriginRefused, RoleMissing, parse_vmid
 from zlh_api.web.openapi import render_openapi
@@ -123,9 +123,12 @@ def request(
     bearer: str | None = None,
     cookie: str | None = None,
     origin: str | None = None,
+    ticket: str | None = None,
 ) -> Request:
     """Return a request as it reaches the gate."""
     headers = {"Host": host}
+    if ticket is not None:
+        headers["Sec-WebSocket-Protocol"] = f"zlh.console.v1, zlh.ticket.{ticket}"
     if bearer is not None:
         headers["Authorization"] = f"Bearer {bearer}"
     if cookie is not None:
@@ -246,6 +249,29 @@ async def test_a_socket_is_as_unsafe_as_a_post() -> None:
     assert await outcome(socket, request(cookie="owner")) is OriginRefused
     assert await outcome(socket, request(cookie="owner", origin=PORTAL)) is None
     assert await outcome(socket, request(bearer="owner")) is None
+
+
+async def test_a_ticket_opens_one_socket_of_one_container() -> None:
+    """Once, from any page, with the rights of whoever made it; what is open is checked again without it."""
+    socket = endpoint("GET", Policy.CHANGE_CONTAINER, is_websocket=True)
+    asked = request(ticket="owner-101", origin="https://elsewhere.example")
+    assert await outcome(socket, asked) is None
+    assert await outcome(socket, asked) is None
+    assert await outcome(socket, request(ticket="owner-101")) is TicketInvalid
+    assert await outcome(socket, request(ticket="owner-102")) is TicketInvalid
+    assert await outcome(socket, request(ticket="viewer-101")) is RoleMissing
+    assert await outcome(socket, request(ticket="stranger-101")) is NotFound
+    assert await outcome(socket, request(ticket="")) is TicketInvalid
+    assert await outcome(socket, request(path="/api/x/101?ticket=member-101")) is None
+
+
+async def test_a_ticket_counts_for_sockets_alone() -> None:
+    """For anything else it is nothing, and beside a bearer token neither."""
+    assert await outcome(endpoint("GET", Policy.VIEW_CONTAINER), request(ticket="member-101")) is NotSignedIn
+    assert await outcome(endpoint("POST", Policy.CHANGE_CONTAINER), request("POST", ticket="member-101")) is NotSignedIn
+    socket = endpoint("GET", Policy.CHANGE_CONTAINER, is_websocket=True)
+    assert await outcome(socket, request(ticket="operator-101", bearer="wrong")) is NotSignedIn
+    assert await outcome(socket, request(ticket="wrong-101", cookie="owner", origin=PORTAL)) is NotSignedIn
 
 
 async def test_a_safe_call_needs_no_origin() -> None:

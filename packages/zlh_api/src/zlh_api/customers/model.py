@@ -25,6 +25,14 @@ class Membership:
 
 
 @dataclass(frozen=True, slots=True)
+class Credential:
+    """A session or token as it is stored, and never the secret itself: what a long call is checked again by."""
+
+    digest: bytes
+    by_cookie: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
     """A signed-in user with everything that decides what they may do."""
 

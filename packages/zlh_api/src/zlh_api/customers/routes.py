@@ -1,4 +1,4 @@
-"""HTTP of signing in and out."""
+"""HTTP of signing in and out, and of tickets."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from aiohttp import web
 from zlh_api.customers.model import Caller
 from zlh_api.customers.service import SESSION_LASTS, CustomerService
 from zlh_api.web.endpoint import Call, Endpoint, Policy
+from zlh_api.web.request_credentials import read_bearer
 from zlh_api.web.session_cookie import SessionCookie
-from zlh_common.schema.account import CustomerRole, Login, Me, User
+from zlh_common.schema.account import CustomerRole, Login, Me, Ticket, User
 from zlh_common.schema.structs import encode
 
 
@@ -34,9 +35,24 @@ def endpoints(service: CustomerService, cookie: SessionCookie) -> list[Endpoint]
     async def me(call: Call) -> Me:
         return _me(call.caller)
 
+    async def issue_ticket(call: Call) -> Ticket:
+        ticket, expires_at = await service.issue_ticket(
+            call.container.vmid, bearer=read_bearer(call.request), cookie=cookie.read(call.request)
+        )
+        return Ticket(ticket=ticket.value, expires_at=expires_at)
+
     return [
         Endpoint("POST", "/api/auth/login", Policy.PUBLIC, login, "Sign in and get a session cookie", Login, Me),
         Endpoint("POST", "/api/auth/logout", Policy.PUBLIC, logout, "End the session of the cookie", status=204),
+        Endpoint(
+            "POST",
+            "/api/containers/{vmid}/tickets",
+            Policy.CHANGE_CONTAINER,
+            issue_ticket,
+            "A ticket that opens one WebSocket of this container, once",
+            response=Ticket,
+            status=201,
+        ),
         Endpoint("GET", "/api/me", Policy.SIGNED_IN, me, "Who one is signed in as", response=Me),
     ]
 

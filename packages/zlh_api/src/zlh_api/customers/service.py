@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 import secrets
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -14,14 +14,18 @@ from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from zlh_api.customers import store
-from zlh_api.customers.model import Caller
+from zlh_api.customers.model import Caller, Credential
 from zlh_api.database.pool import Database
 from zlh_common.clock import Clock
 from zlh_common.errors import ZlhError
+from zlh_common.names import Vmid
 
 SESSION_LASTS = timedelta(days=14)
 # A token says what it is, so that a leaked one is found by scanners.
 API_TOKEN_PREFIX = "zlh_pat_"  # noqa: S105 - the public part of a token
+# Long enough to open a socket with, and too short to be worth stealing from a log.
+TICKET_LASTS = timedelta(seconds=30)
+TICKET_PREFIX = "zlh_tkt_"
 # Each check of a password takes 64 MiB for some 50 ms; more at a time would only wait for the same cores.
 MAX_PASSWORD_CHECKS = 2
 # Whoever comes when so many wait is asked to come again, before he waits for more than a second or two.
@@ -64,6 +68,18 @@ class PasswordTooShort(ZlhError):
         super().__init__("A password must have at least 12 characters.")
 
 
+class TicketInvalid(ZlhError):
+    """The ticket opens nothing."""
+
+    code, status = "ticket_invalid", 401
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This ticket is unknown, used, over or another container's; one opens a single WebSocket within "
+            f"{TICKET_LASTS.total_seconds():.0f} s. Ask for a new one."
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Secret:
     """A value that never shows itself."""
@@ -72,6 +88,14 @@ class Secret:
 
     def __repr__(self) -> str:
         return "***"
+
+
+def find_credential(*, bearer: str | None, cookie: str | None) -> Credential:
+    """Return what a request is signed with; a bearer token counts alone where there is one. Raise NotSignedIn."""
+    token = cookie if bearer is None else bearer
+    if token is None:
+        raise NotSignedIn
+    return Credential(token_digest(token), by_cookie=bearer is None)
 
 
 def token_digest(token: str) -> bytes:
@@ -118,16 +142,38 @@ class CustomerService:
 
     async def identify(self, *, bearer: str | None, cookie: str | None) -> Caller:
         """Return who calls; a bearer token counts alone where there is one. Raise NotSignedIn."""
+        return await self.identify_credential(find_credential(bearer=bearer, cookie=cookie))
+
+    async def identify_credential(self, credential: Credential) -> Caller:
+        """Return whose credential this is as of now; raise NotSignedIn."""
+        find = store.find_user_by_session if credential.by_cookie else store.find_user_by_api_token
         async with self._database.connection() as connection:
-            if bearer is not None:
-                user = await store.find_user_by_api_token(connection, token_digest(bearer))
-            elif cookie is not None:
-                user = await store.find_user_by_session(connection, token_digest(cookie))
-            else:
-                raise NotSignedIn
+            user = await find(connection, credential.digest)
             if user is None:
                 raise NotSignedIn("This token or session is unknown or over; sign in again.")
-            return await self._caller(connection, user, by_cookie=bearer is None)
+            return await self._caller(connection, user, by_cookie=credential.by_cookie)
+
+    async def issue_ticket(self, vmid: Vmid, *, bearer: str | None, cookie: str | None) -> tuple[Secret, datetime]:
+        """Return a ticket for one WebSocket of this container, and when it is over; raise NotSignedIn."""
+        credential = find_credential(bearer=bearer, cookie=cookie)
+        ticket = Secret(TICKET_PREFIX + secrets.token_urlsafe(32))
+        async with self._database.transaction() as connection:
+            expires_at = await store.insert_ticket(
+                connection,
+                ticket_sha256=token_digest(ticket.value),
+                vmid=vmid,
+                credential=credential,
+                lasts_s=TICKET_LASTS.total_seconds(),
+            )
+        return ticket, expires_at
+
+    async def redeem_ticket(self, ticket: str, vmid: Vmid) -> Credential:
+        """Use a ticket up and return whose it is; raise TicketInvalid."""
+        async with self._database.connection() as connection:
+            credential = await store.take_ticket(connection, token_digest(ticket), vmid)
+        if credential is None:
+            raise TicketInvalid
+        return credential
 
     async def ensure_operator(self, *, email: str, password: Secret, customer_name: str, api_token: Secret) -> None:
         """Make sure that an operator with this password, customer and token exists."""

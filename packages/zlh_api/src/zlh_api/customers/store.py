@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from zlh_api.customers.model import Membership, Role
+from zlh_api.customers.model import Credential, Membership, Role
 from zlh_api.database.pool import Connection
 
 
@@ -31,6 +31,34 @@ async def find_user_by_api_token(connection: Connection, token_sha256: bytes) ->
         "where t.token_sha256 = $1 and (t.expires_at is null or t.expires_at > now())",
         token_sha256,
     )
+
+
+async def insert_ticket(
+    connection: Connection, *, ticket_sha256: bytes, vmid: int, credential: Credential, lasts_s: float
+) -> datetime:
+    """Keep a ticket, and forget those that nobody used in time; return when this one is over."""
+    await connection.execute("delete from tickets where expires_at < now()")
+    expires_at: datetime = await connection.fetchval(
+        "insert into tickets (ticket_sha256, vmid, credential_sha256, by_cookie, expires_at) "
+        "values ($1, $2, $3, $4, now() + make_interval(secs => $5)) returning expires_at",
+        ticket_sha256,
+        vmid,
+        credential.digest,
+        credential.by_cookie,
+        lasts_s,
+    )
+    return expires_at
+
+
+async def take_ticket(connection: Connection, ticket_sha256: bytes, vmid: int) -> Credential | None:
+    """Use a ticket up; return what it stands for, or None where it is unknown, used, over or another container's."""
+    row = await connection.fetchrow(
+        "delete from tickets where ticket_sha256 = $1 and vmid = $2 and expires_at > now() "
+        "returning credential_sha256, by_cookie",
+        ticket_sha256,
+        vmid,
+    )
+    return None if row is None else Credential(row["credential_sha256"], row["by_cookie"])
 
 
 async def fetch_memberships(connection: Connection, user_id: UUID) -> tuple[Membership, ...]:

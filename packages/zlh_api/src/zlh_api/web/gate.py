@@ -8,12 +8,15 @@ from typing import Protocol
 from aiohttp import web
 
 from zlh_api.containers.model import Container
-from zlh_api.customers.model import Caller
+from zlh_api.customers.model import Caller, Credential
 from zlh_api.web.endpoint import Endpoint, Policy
+from zlh_api.web.request_credentials import read_bearer, read_ticket
 from zlh_api.web.session_cookie import SessionCookie
 from zlh_common.errors import NotFound, ZlhError
 from zlh_common.names import PLATFORM_PATH, Vmid, is_label
 
+# What the ticket of a request was made with, once it is used up.
+_CREDENTIAL = web.RequestKey("credential", Credential)
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -40,6 +43,8 @@ class RoleMissing(ZlhError):
 
 class _Callers(Protocol):
     async def identify(self, *, bearer: str | None, cookie: str | None) -> Caller: ...
+    async def identify_credential(self, credential: Credential) -> Caller: ...
+    async def redeem_ticket(self, ticket: str, vmid: Vmid) -> Credential: ...
 
 
 class _Containers(Protocol):
@@ -62,7 +67,7 @@ class Gate:
         self._check_origin(endpoint, request)
         if endpoint.policy is Policy.PUBLIC:
             return None, None
-        caller = await self.callers.identify(bearer=_bearer(request), cookie=self.cookie.read(request))
+        caller = await self._identify(endpoint, request)
         if endpoint.policy is Policy.SIGNED_IN:
             return caller, None
         container = await self.containers.find_visible(caller, parse_vmid(request.match_info["vmid"]))
@@ -70,12 +75,21 @@ class Gate:
             raise RoleMissing
         return caller, container
 
+    async def _identify(self, endpoint: Endpoint, request: web.Request) -> Caller:
+        ticket = _ticket(endpoint, request)
+        if ticket is None:
+            return await self.callers.identify(bearer=read_bearer(request), cookie=self.cookie.read(request))
+        # It is used up by the first look; every later one is at what it was made with.
+        if _CREDENTIAL not in request:
+            request[_CREDENTIAL] = await self.callers.redeem_ticket(ticket, parse_vmid(request.match_info["vmid"]))
+        return await self.callers.identify_credential(request[_CREDENTIAL])
+
     def _check_origin(self, endpoint: Endpoint, request: web.Request) -> None:
         """What a browser sends by itself, cookie and all, is only believed from our own pages."""
         origins = request.headers.getall("Origin", [])
         origin = origins[0] if len(origins) == 1 else None
         is_unsafe = request.method not in SAFE_METHODS or endpoint.is_websocket
-        if not is_unsafe or _bearer(request) is not None:
+        if not is_unsafe or read_bearer(request) is not None or _ticket(endpoint, request) is not None:
             return
         if not origins and self.cookie.read(request) is None:
             return
@@ -96,6 +110,8 @@ def parse_vmid(text: str) -> Vmid:
     return Vmid(int(text))
 
 
-def _bearer(request: web.Request) -> str | None:
-    scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else None
+def _ticket(endpoint: Endpoint, request: web.Request) -> str | None:
+    """Return the ticket that counts: for a WebSocket of a container, and only without a bearer token."""
+    if not endpoint.is_websocket or "vmid" not in request.match_info or read_bearer(request) is not None:
+        return None
+    return read_ticket(request)

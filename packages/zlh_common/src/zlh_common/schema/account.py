@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated
 
 from msgspec import Meta
@@ -37,3 +38,10 @@ class Me(Report):
 
     user: User
     customers: tuple[CustomerRole, ...]
+
+
+class Ticket(Report):
+    """`POST …/tickets`: offer `zlh.ticket.<ticket>` beside the WebSocket's own subprotocol, or `?ticket=`."""
+
+    ticket: str
+    expires_at: datetime
