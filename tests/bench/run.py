@@ -23,7 +23,7 @@ ROOT = Path(__file__).parents[2]
 # This folder is on the path where this file is started; `tests` stands there for it, as in the tests.
 sys.path[0] = str(ROOT / "tests")
 
-from bench import agent, api, artifacts, console, install, stack, supervision  # noqa: E402 - after the path
+from bench import agent, api, artifacts, console, container, install, stack, supervision  # noqa: E402 - after the path
 from bench.measure import Case, Row, Run  # noqa: E402
 from bench.real_agent import find_shims  # noqa: E402
 from bench.report import print_row, write_results  # noqa: E402
@@ -34,6 +34,7 @@ CASES: tuple[Case, ...] = (
     *console.CASES,
     *agent.CASES,
     *supervision.CASES,
+    *container.CASES,
     *api.CASES,
     *artifacts.CASES,
     *stack.CASES,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -14,7 +14,7 @@ IDLE_S = 30.0
 _NOTE = "with the start of the program itself, bash, about 4 ms"
 # Some keepers hold back a program that dies within its first second.
 LIFE_S = 1.3
-_MORTAL = """#!/bin/bash
+MORTAL = """#!/bin/bash
 echo "$EPOCHREALTIME born" >> {log}
 sleep {life_s}
 echo "$EPOCHREALTIME dies" >> {log}
@@ -63,7 +63,12 @@ async def idle(run: Run) -> list[Row]:
 
 def read_gaps(log: Path) -> list[float]:
     """Return the seconds from each death to the birth after it."""
-    words = [line.split() for line in log.read_text().splitlines()] if log.exists() else []
+    return read_gap_lines(log.read_text().splitlines() if log.exists() else [])
+
+
+def read_gap_lines(lines: Sequence[str]) -> list[float]:
+    """Do the same with the lines of the log of a mortal program."""
+    words = [line.split() for line in lines]
     pairs = pairwise(words)
     return [float(born[0]) - float(died[0]) for died, born in pairs if (died[1], born[1]) == ("dies", "born")]
 
@@ -87,7 +92,7 @@ async def _with_peer(
 
 
 def _mortal(folder: Path) -> Path:
-    return _script(folder, _MORTAL.format(log=folder / "log", life_s=LIFE_S))
+    return _script(folder, MORTAL.format(log=folder / "log", life_s=LIFE_S))
 
 
 def _script(folder: Path, text: str) -> Path:
