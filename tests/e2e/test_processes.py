@@ -131,6 +131,20 @@ async def test_a_bad_definition_is_refused_and_nothing_is_stored(stack: Stack, p
     assert (await order(stack, path, "start"))[0] == 404
 
 
+async def test_a_container_that_is_stopped_lets_its_processes_save(stack: Stack, path: str) -> None:
+    """By their own stop command and in their own time; the next start runs them at once, and that was no crash."""
+    saving = "while read line; do [ $line = save ] && { sleep 4; echo done > saved; exit 0; }; done"
+    stop = {"command": "save", "commandGraceS": 30}
+    await put(stack, path, "/bin/sh", "-c", saving, policy={"stop": stop})
+    before = await until(stack, path, lambda seen: seen["state"] == "running")
+    container = path.rpartition("/processes")[0]
+    await stack.call("POST", f"{container}/restart")
+    after = await until(stack, path, lambda seen: seen["state"] == "running" and seen["pid"] != before["status"]["pid"])
+    assert (after["status"]["restarts"], after["status"]["reason"]) == (0, None)
+    saved = stack.home / f"containers/{path.split('/')[3]}/root/home/dev/workspace/saved"
+    assert saved.read_text() == "done\n"
+
+
 async def test_a_wish_can_be_followed_from_the_public_edge_to_the_shim(stack: Stack, path: str) -> None:
     """One request id in the lines of API, agent and shim; what happens later by itself does not carry it."""
     vmid = path.split("/")[3]

@@ -68,7 +68,7 @@ class FakeDriver:
             if self.on_started:
                 await self.on_started(plan.owner)
 
-    async def ensure_stopped(self, owner: OwnerMark, vmid: Vmid) -> None:
+    async def ensure_stopped(self, owner: OwnerMark, vmid: Vmid, *, at_once: bool = False) -> None:
         """Stop the guest."""
         async with self.faults.call("ensure_stopped"):
             await self._stop(owner, vmid)

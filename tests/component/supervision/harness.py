@@ -14,7 +14,7 @@ from zlh_agent.shim.launch import ForkedShims
 from zlh_agent.shim.model import Launch
 from zlh_agent.supervision.process import ProcessPlace
 from zlh_agent.supervision.service import ProcessService
-from zlh_common.processes import read_boot_mark
+from zlh_agent.supervision.store import ensure_boot_mark
 from zlh_common.schema.process import WantedProcess
 from zlh_common.schema.status import ProcessStatus
 
@@ -35,7 +35,7 @@ class Keeper:
             host=host,
             launch=launch,
             clock=self.clock,
-            boot_mark=await asyncio.to_thread(read_boot_mark),
+            boot_mark=await asyncio.to_thread(ensure_boot_mark, self.folder / "run"),
             address="127.0.0.1",
             on_change=lambda: None,
         )

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from zlh_agent.supervision.model import Child, Exit, Phase, State
-from zlh_agent.supervision.store import StateStore
+from zlh_agent.supervision.store import StateStore, ensure_boot_mark
 from zlh_common.schema.process import ProcessReason
 
 STATE = State(
@@ -45,3 +45,11 @@ def test_what_cannot_be_believed_is_not_there(tmp_path: Path, data: bytes) -> No
     assert store.load() is None
     store.save(STATE)
     assert store.load() == STATE
+
+
+def test_a_start_of_the_container_is_told_by_its_empty_runtime_folder(tmp_path: Path) -> None:
+    """Every agent of one start reads the same, and that of the next start another."""
+    first = ensure_boot_mark(tmp_path / "run")
+    assert ensure_boot_mark(tmp_path / "run") == first
+    (tmp_path / "run/boot").unlink()
+    assert ensure_boot_mark(tmp_path / "run") != first

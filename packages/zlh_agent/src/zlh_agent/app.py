@@ -26,6 +26,7 @@ from zlh_agent.status.service import StatusService
 from zlh_agent.supervision import routes as process_routes
 from zlh_agent.supervision.process import ProcessPlace
 from zlh_agent.supervision.service import ProcessService
+from zlh_agent.supervision.store import ensure_boot_mark
 from zlh_agent.terminals import routes as terminal_routes
 from zlh_agent.terminals.service import TerminalService
 from zlh_agent.web.server import build_application
@@ -33,7 +34,6 @@ from zlh_agent.web.tls import server_context
 from zlh_agent.workspace.service import WorkspaceService
 from zlh_common.clock import SystemClock
 from zlh_common.errors import ConfigInvalid, ZlhError
-from zlh_common.processes import read_boot_mark
 
 log = structlog.get_logger()
 
@@ -84,7 +84,7 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
         host=_shims(config, "process"),
         launch=workspace.launch_program,
         clock=clock,
-        boot_mark=await asyncio.to_thread(read_boot_mark),
+        boot_mark=await asyncio.to_thread(ensure_boot_mark, config.paths.sockets),
         address=config.bind_address,
         on_change=status.note_change,
     )

@@ -40,11 +40,23 @@ def identities(rows: list[ProcessRow]) -> list[ProcessIdentity]:
     return [ProcessIdentity(row.pid, row.start_ticks, boot_id) for row in rows]
 
 
+def ask_all(processes: list[ProcessIdentity], *, patience_s: float) -> None:
+    """Send SIGTERM and return once all have gone, or after `patience_s`. Blocks."""
+    asked = [process for process in processes if send_signal(process, signal.SIGTERM)]
+    _wait_gone(asked, patience_s=patience_s)
+
+
 def end_all(processes: list[ProcessIdentity], *, grace_s: float) -> list[ProcessIdentity]:
     """Send SIGTERM, and after `grace_s` SIGKILL to what is left; return what even that did not end. Blocks."""
     for step, wait_s in ((signal.SIGTERM, grace_s), (signal.SIGKILL, 2.0)):
         processes = [process for process in processes if send_signal(process, step)]
-        deadline = time.monotonic() + wait_s
-        while (processes := list(filter(is_alive, processes))) and time.monotonic() < deadline:
-            time.sleep(0.02)
+        processes = _wait_gone(processes, patience_s=wait_s)
+    return processes
+
+
+def _wait_gone(processes: list[ProcessIdentity], *, patience_s: float) -> list[ProcessIdentity]:
+    """Return what is left after `patience_s`, or sooner where nothing is."""
+    deadline = time.monotonic() + patience_s
+    while (processes := list(filter(is_alive, processes))) and time.monotonic() < deadline:
+        time.sleep(0.02)
     return processes

@@ -88,12 +88,6 @@ def _select_family(table: list[ProcessRow], members: set[int]) -> list[ProcessRo
     return [row for row in table if row.pid in members and row.state not in {"Z", "X"}]
 
 
-def read_boot_mark() -> str:
-    """Return what differs after each start of this machine or container: a container has the boot id of its host."""
-    first = read_row(1)
-    return f"{read_boot_id()}:{first.start_ticks if first else 0}"
-
-
 def read_boot_id() -> str:
     """Return the id of this life of the machine."""
     return _read("/proc/sys/kernel/random/boot_id").strip()

@@ -86,7 +86,7 @@ class ProcessPlace:
     host: ShimHost
     launch: Callable[[WantedProcess], Launch]
     clock: Clock
-    # See `read_boot_mark`.
+    # See `ensure_boot_mark`.
     boot_mark: str
     # Where the ports are bound and probed.
     address: str

@@ -7,13 +7,30 @@ the boot mark differs, no child is left, and everything begins as the spec says.
 from __future__ import annotations
 
 from pathlib import Path
+from uuid import uuid4
 
 import msgspec
 import structlog
 
 from zlh_agent.supervision.model import State
+from zlh_common.processes import read_boot_id
 
 log = structlog.get_logger()
+
+
+def ensure_boot_mark(runtime_folder: Path) -> str:
+    """Return what differs after each start of the container: that empties its runtime folder. It blocks.
+
+    A container has the boot id of its host, and under the process driver even the host's PID 1.
+    """
+    path = runtime_folder / "boot"
+    try:
+        mark = path.read_text()
+    except FileNotFoundError:
+        runtime_folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        mark = str(uuid4())
+        path.write_text(mark)
+    return f"{read_boot_id()}:{mark}"
 
 
 class _Kept(msgspec.Struct, frozen=True, rename="camel"):

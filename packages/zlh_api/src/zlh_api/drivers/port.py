@@ -77,8 +77,8 @@ class ContainerDriver(Protocol):
         """Start the guest; its agent comes up by itself."""
         ...
 
-    async def ensure_stopped(self, owner: OwnerMark, vmid: Vmid) -> None:
-        """Stop the guest and every process in it."""
+    async def ensure_stopped(self, owner: OwnerMark, vmid: Vmid, *, at_once: bool = False) -> None:
+        """Stop the guest and every process in it, each in its own order and time unless it shall be `at_once`."""
         ...
 
     async def ensure_destroyed(self, owner: OwnerMark, vmid: Vmid) -> None:

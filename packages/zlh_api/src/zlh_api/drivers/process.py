@@ -25,7 +25,7 @@ import structlog
 from zlh_api.containers.model import Guest
 from zlh_api.drivers.agent_config import AgentPlace, AgentSettings, render_agent_config
 from zlh_api.drivers.port import GuestFailed, GuestForeign, GuestPlan, Identity
-from zlh_api.marked_processes import end_all, find_marked
+from zlh_api.marked_processes import ask_all, end_all, find_marked
 from zlh_common.durable_files import write_durably
 from zlh_common.names import CONTAINER_MARK, OwnerMark, Vmid
 from zlh_common.trees import delete_tree
@@ -33,6 +33,8 @@ from zlh_common.trees import delete_tree
 log = structlog.get_logger()
 
 STOP_GRACE_S = 5.0
+# So long may programs take that have something to save; below the time that a step of the reconciler may take.
+ORDERLY_STOP_S = 100.0
 START_TIMEOUT_S = 15.0
 START_POLL_S = 0.02
 # Starts its arguments as the leader of a session that has no parent to wait for it.
@@ -50,6 +52,10 @@ class _Folders:
     @property
     def config(self) -> Path:
         return self.root / "etc/zlh"
+
+    @property
+    def runtime(self) -> Path:
+        return self.root / "run/zlh"
 
     @property
     def log(self) -> Path:
@@ -95,16 +101,19 @@ class ProcessDriver:
                 what="Starting the agent", reason=f"it does not listen after {START_TIMEOUT_S:.0f} s"
             ) from exc
 
-    async def ensure_stopped(self, owner: OwnerMark, vmid: Vmid) -> None:
+    async def ensure_stopped(self, owner: OwnerMark, vmid: Vmid, *, at_once: bool = False) -> None:
         """End the agent, its shims, its terminals and what was started in them."""
         self._refuse_foreign(owner, vmid)
+        if not at_once:
+            await asyncio.to_thread(_end_in_order, owner)
         left = await asyncio.to_thread(_end_marked, owner)
         if left:
             raise GuestFailed(what="Stopping the guest", reason=f"processes {left} do not end")
+        await asyncio.to_thread(_empty, self._folders(vmid).runtime)
 
     async def ensure_destroyed(self, owner: OwnerMark, vmid: Vmid) -> None:
         """Stop the guest and delete its folder."""
-        await self.ensure_stopped(owner, vmid)
+        await self.ensure_stopped(owner, vmid, at_once=True)
         await asyncio.to_thread(self._delete, vmid)
 
     async def sweep(self) -> None:
@@ -232,11 +241,37 @@ class ProcessDriver:
 
 def _is_agent(pid: int) -> bool:
     """Tell an agent from the shims and shells that carry the same mark."""
-    try:
-        argv = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-    except OSError:
-        return False
+    argv = _read_argv(pid)
     return b"zlh_agent" in argv and b"--config" in argv
+
+
+def _is_shim(pid: int) -> bool:
+    return any(word.startswith(b"zlh-shim:") for word in _read_argv(pid))
+
+
+def _read_argv(pid: int) -> list[bytes]:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return []
+
+
+def _end_in_order(owner: OwnerMark) -> None:
+    """End the agent, which would start again what ends, then its shims: each takes its program down as that wants."""
+    for is_meant, patience_s in ((_is_agent, STOP_GRACE_S), (_is_shim, ORDERLY_STOP_S)):
+        marked = find_marked(CONTAINER_MARK, owner)
+        ask_all([process for process in marked if is_meant(process.pid)], patience_s=patience_s)
+
+
+def _empty(folder: Path) -> None:
+    """Empty the runtime folder, as each start of a real container does."""
+    if not folder.is_dir():
+        return
+    try:
+        delete_tree(folder)
+        folder.mkdir(mode=0o700)
+    except OSError as exc:
+        raise GuestFailed(what="Emptying the guest's runtime folder", reason=str(exc)) from exc
 
 
 def _end_marked(owner: OwnerMark) -> list[int]:

@@ -206,7 +206,8 @@ class Steps:
             await store.save_proved(connection, claim)
 
     async def _stop_guest(self, _claim: Claim, container: Container) -> None:
-        await self._ports.driver.ensure_stopped(container.owner, container.vmid)
+        # What is about to be deleted has nothing to save.
+        await self._ports.driver.ensure_stopped(container.owner, container.vmid, at_once=container.is_deleting)
 
     async def _destroy_guest(self, _claim: Claim, container: Container) -> None:
         await self._ports.driver.ensure_destroyed(container.owner, container.vmid)
