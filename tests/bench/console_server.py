@@ -9,6 +9,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from zlh_agent.console.seats import Seats
 from zlh_agent.shim.host import ShimHost
 from zlh_agent.shim.launch import ForkedShims
 from zlh_agent.shim.model import Launch
@@ -26,7 +27,7 @@ async def main() -> None:
     )
     await service.recover()
     application = web.Application()
-    application.add_routes(routes(service))
+    application.add_routes(routes(service, Seats()))
     runner = web.AppRunner(application, access_log=None, handler_cancellation=True)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", port).start()

@@ -4,70 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
-from typing import Any
 
 import aiohttp
 import pytest
-from aiohttp import web
 
-from component.console.harness import PATIENCE_S, Bench
-from zlh_agent.terminals.routes import routes
-from zlh_common.errors import ZlhError
-from zlh_common.schema.console_wire import MAX_INPUT_BYTES, OFFSET_BYTES, SUBPROTOCOL
-from zlh_common.schema.problem import PROBLEM_CONTENT_TYPE, render_problem
+from component.console.harness import PATIENCE_S
+from component.console.server import client, closing, read_until, watch
+from zlh_common.schema.console_wire import MAX_INPUT_BYTES, SUBPROTOCOL
 
-
-@web.middleware
-async def problems(request: web.Request, handler: Any) -> web.StreamResponse:
-    try:
-        response: web.StreamResponse = await handler(request)
-    except ZlhError as exc:
-        return web.json_response(
-            render_problem(exc, request_id="r"), status=exc.status, content_type=PROBLEM_CONTENT_TYPE
-        )
-    return response
-
-
-@pytest.fixture
-async def client(bench: Bench) -> AsyncIterator[aiohttp.ClientSession]:
-    """A client of an agent that serves terminals."""
-    app = web.Application(middlewares=[problems])
-    app.add_routes(routes(await bench.start()))
-    runner = web.AppRunner(app, shutdown_timeout=1)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    host, port = runner.addresses[0][:2]
-    async with aiohttp.ClientSession(f"http://{host}:{port}") as session:
-        yield session
-    for service in bench.services:
-        service.detach()
-    await runner.cleanup()
-
-
-def watch(client: aiohttp.ClientSession, path: str = "/terminals/main") -> Any:
-    return client.ws_connect(path, protocols=[SUBPROTOCOL], max_msg_size=0)
-
-
-async def read_until(socket: aiohttp.ClientWebSocketResponse, text: bytes) -> tuple[bytes, list[dict[str, Any]]]:
-    """Return output and messages up to `text`."""
-    data, messages = b"", []
-    async with asyncio.timeout(PATIENCE_S):
-        while text not in data:
-            message = await socket.receive()
-            if message.type is aiohttp.WSMsgType.BINARY:
-                data += message.data[OFFSET_BYTES:]
-            else:
-                messages.append(message.json())
-    return data, messages
-
-
-async def closing(socket: aiohttp.ClientWebSocketResponse) -> int | None:
-    async with asyncio.timeout(PATIENCE_S):
-        async for _ in socket:
-            pass
-    return socket.close_code
+__all__ = ["client"]
 
 
 async def test_console_says_hello_and_shows_output_with_offsets(client: aiohttp.ClientSession) -> None:

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from zlh_agent import __version__
 from zlh_agent.config import AgentConfig
+from zlh_agent.console.seats import Seats
 from zlh_agent.notify import feed_watchdog, notify
 from zlh_agent.runtimes.service import InstallSource, RuntimeService
 from zlh_agent.shim.host import ShimHost
@@ -97,11 +98,12 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
     await workspace.refresh()
     await spec.load()
     await terminals.recover()
+    seats = Seats()
     routes = [
         *status_routes.routes(status),
         *spec_routes.routes(spec, status),
-        *process_routes.routes(processes),
-        *terminal_routes.routes(terminals),
+        *process_routes.routes(processes, seats),
+        *terminal_routes.routes(terminals, seats),
     ]
     try:
         yield Parts(spec, runtimes, status, processes, terminals, build_application(routes))

@@ -6,10 +6,12 @@ typed last: others see it in that size, and one that may only look never changes
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from pathlib import Path
 from uuid import UUID
 
+from zlh_agent.console.rules import RESIZE_BURST_S, RESIZES_PER_S, pay
 from zlh_agent.console.viewer import Ended, Viewer
 from zlh_agent.shim.link import ShimLink
 from zlh_agent.shim.ring import RingInvalid, RingReader
@@ -33,6 +35,10 @@ class Console:
         self._written = 0
         self._viewers: set[Viewer] = set()
         self._sizer: Viewer | None = None
+        # Sizes that come faster than programs follow: the last one is sent when its time has come.
+        self._sizes_paid_until = 0.0
+        self._next_size: asyncio.TimerHandle | None = None
+        self._wants_redraw = False
         self._frames: dict[tuple[int, int], bytearray] = {}
 
     # What its owner says
@@ -82,6 +88,9 @@ class Console:
     def close(self) -> None:
         """Let go of the history; may be called twice."""
         self._link = None
+        if self._next_size is not None:
+            self._next_size.cancel()
+            self._next_size = None
         if self._reader is not None:
             self._reader.close()
             self._reader = None
@@ -171,6 +180,9 @@ class Console:
             self._sizer = viewer
             if viewer.size is not None and viewer.size != self.size:
                 self._apply_size(viewer.size, redraw=False)
+        if self._next_size is not None:
+            # A size that was told before this was typed is there before it.
+            await asyncio.sleep(self._next_size.when() - asyncio.get_running_loop().time())
         if self._link is not None and self._takes_input:
             await self._link.write(data)
 
@@ -185,5 +197,18 @@ class Console:
     def _apply_size(self, size: tuple[int, int], *, redraw: bool) -> None:
         """Set the size, for this program and for the next."""
         self.size = size
+        self._wants_redraw = self._wants_redraw or redraw
+        if self._next_size is not None:
+            return
+        loop = asyncio.get_running_loop()
+        self._sizes_paid_until = pay(self._sizes_paid_until, 1 / RESIZES_PER_S, burst_s=RESIZE_BURST_S, now=loop.time())
+        if self._sizes_paid_until <= loop.time():
+            self._send_size()
+        else:
+            self._next_size = loop.call_at(self._sizes_paid_until, self._send_size)
+
+    def _send_size(self) -> None:
+        self._next_size = None
         if self._link is not None:
-            self._link.resize(*size, redraw=redraw)
+            self._link.resize(*self.size, redraw=self._wants_redraw)
+        self._wants_redraw = False

@@ -9,7 +9,8 @@ from collections.abc import Awaitable, Callable
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from zlh_agent.console.errors import OffsetInvalid, SubprotocolRequired
-from zlh_agent.console.rules import parse_from, parse_number
+from zlh_agent.console.rules import INPUT_BURST_S, input_cost_s, parse_from, parse_number, pay
+from zlh_agent.console.seats import Seats
 from zlh_agent.console.viewer import CLOSED, Ended, Viewer
 from zlh_common.errors import InvalidBody
 from zlh_common.schema.console_wire import (
@@ -28,12 +29,16 @@ HEARTBEAT_S = 30.0
 GOODBYE_S = 2.0
 # A viewer that catches up from the ring gives way to the others after each frame of this size.
 _YIELD_BYTES = 32 * 1024
+# One whose messages are all there already gives way after so many of them.
+_YIELD_MESSAGES = 32
+# A shorter wait is not worth a timer; the debt stays.
+_SHORTEST_WAIT_S = 0.01
 
 # Asked for with (offset to go on at, whether it may type).
 Attach = Callable[[int | None, bool], Awaitable[Viewer]]
 
 
-async def serve_console(request: web.Request, attach: Attach) -> web.WebSocketResponse:
+async def serve_console(request: web.Request, attach: Attach, seats: Seats) -> web.WebSocketResponse:
     """Serve one viewer until either side goes.
 
     `?from=` is where it goes on, `?input=off` makes it one that only looks: the API asks so for whoever may not type.
@@ -47,11 +52,19 @@ async def serve_console(request: web.Request, attach: Attach) -> web.WebSocketRe
     offered = [name.strip() for name in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
     if SUBPROTOCOL not in offered:
         raise SubprotocolRequired(wanted=SUBPROTOCOL)
+    with seats.taken(request.path):
+        return await _serve(request, attach, asked)
+
+
+async def _serve(request: web.Request, attach: Attach, asked: int | None) -> web.WebSocketResponse:
     # Compression costs more than it saves on this link, and would let a client send a bomb.
     socket = web.WebSocketResponse(
         protocols=(SUBPROTOCOL,),
         heartbeat=HEARTBEAT_S,
         compress=False,
+        # Pings are answered by `_receive`, at the pace of everything else: by itself it would not let go of the loop
+        # before the last of a flood.
+        autoping=False,
         max_msg_size=MAX_INPUT_BYTES + 1,
         timeout=GOODBYE_S,
     )
@@ -116,19 +129,56 @@ async def _send(socket: web.WebSocketResponse, viewer: Viewer) -> None:
 
 
 async def _receive(socket: web.WebSocketResponse, viewer: Viewer) -> Ended:
-    """Take what the client says until it goes or says something that it may not; return why this ended."""
-    async for message in socket:
-        if message.type is WSMsgType.BINARY:
-            await viewer.write(message.data)
-        elif message.type is WSMsgType.TEXT:
-            if len(message.data) > MAX_TEXT_CHARS:
-                return Ended(WSCloseCode.POLICY_VIOLATION, "message too long")
-            try:
-                size = parse_client_message(message.data)
-            except ValueError:
-                return Ended(WSCloseCode.POLICY_VIOLATION, "text must be a resize message")
-            viewer.resize(size.cols, size.rows)
+    """Take what the client says until it goes or says something that it may not; return why this ended.
+
+    One that sends faster than the pace is not read for a while: its own connection fills up, and nobody else's.
+    """
+    pace = _Pace()
+    with contextlib.suppress(ConnectionError):
+        async for message in socket:
+            match message.type:
+                case WSMsgType.BINARY:
+                    await viewer.write(message.data)
+                case WSMsgType.TEXT:
+                    if reason := _take_text(message.data, viewer):
+                        return Ended(WSCloseCode.POLICY_VIOLATION, reason)
+                case WSMsgType.PING:
+                    await socket.pong(message.data)
+                case _:
+                    pass
+            await pace.keep(len(message.data) if isinstance(message.data, bytes | bytearray | str) else 0)
     return CLOSED
+
+
+def _take_text(text: str, viewer: Viewer) -> str | None:
+    """Do what a text message says; return what is wrong with it, if anything."""
+    if len(text) > MAX_TEXT_CHARS:
+        return "message too long"
+    try:
+        size = parse_client_message(text)
+    except ValueError:
+        return "text must be a resize message"
+    viewer.resize(size.cols, size.rows)
+    return None
+
+
+class _Pace:
+    """How fast one client is read."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._paid_until = 0.0
+        self._messages = 0
+
+    async def keep(self, size_bytes: int) -> None:
+        """Wait until the next message may be taken."""
+        now = self._loop.time()
+        self._paid_until = pay(self._paid_until, input_cost_s(size_bytes), burst_s=INPUT_BURST_S, now=now)
+        self._messages += 1
+        if self._paid_until - now >= _SHORTEST_WAIT_S:
+            await asyncio.sleep(self._paid_until - now)
+        elif self._messages % _YIELD_MESSAGES == 0:
+            await asyncio.sleep(0)
 
 
 def _cut(request: web.Request) -> None:

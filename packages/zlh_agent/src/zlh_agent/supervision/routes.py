@@ -6,13 +6,14 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
+from zlh_agent.console.seats import Seats
 from zlh_agent.console.sockets import parse_history_query, serve_console
 from zlh_agent.console.viewer import Viewer
 from zlh_agent.supervision.service import ProcessService
 from zlh_common.schema.structs import encode
 
 
-def routes(service: ProcessService) -> list[web.AbstractRouteDef]:
+def routes(service: ProcessService, seats: Seats) -> list[web.AbstractRouteDef]:
     """Return the routes of this slice."""
 
     def order(do: Callable[[str], None]) -> Callable[[web.Request], Awaitable[web.Response]]:
@@ -33,7 +34,7 @@ def routes(service: ProcessService) -> list[web.AbstractRouteDef]:
         async def attach(asked: int | None, may_write: bool) -> Viewer:
             return service.view(request.match_info["name"], asked, may_write=may_write)
 
-        return await serve_console(request, attach)
+        return await serve_console(request, attach, seats)
 
     return [
         web.get("/processes", index),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from zlh_agent.console.seats import Seats
 from zlh_agent.console.sockets import parse_history_query, serve_console
+from zlh_agent.console.viewer import Viewer
 from zlh_agent.terminals.service import TerminalService
 from zlh_common.errors import InvalidBody
 from zlh_common.schema.structs import decode, encode
@@ -13,7 +15,7 @@ from zlh_common.schema.terminal import OpenTerminal, TerminalOpened
 MAX_OPEN_BODY_BYTES = 4096
 
 
-def routes(service: TerminalService) -> list[web.AbstractRouteDef]:
+def routes(service: TerminalService, seats: Seats) -> list[web.AbstractRouteDef]:
     """Return the routes of this slice, for the composition root to mount."""
 
     async def list_terminals(_request: web.Request) -> web.Response:
@@ -36,7 +38,11 @@ def routes(service: TerminalService) -> list[web.AbstractRouteDef]:
 
     async def watch(request: web.Request) -> web.WebSocketResponse:
         id_ = request.match_info["id"]
-        return await serve_console(request, lambda asked, may_write: service.attach(id_, asked, may_write=may_write))
+
+        async def attach(asked: int | None, may_write: bool) -> Viewer:
+            return await service.attach(id_, asked, may_write=may_write)
+
+        return await serve_console(request, attach, seats)
 
     return [
         web.get("/terminals", list_terminals),

@@ -29,6 +29,7 @@ from zlh_common.schema.console_wire import (
     parse_server_message,
     render_message,
 )
+from zlh_common.schema.terminal import ViewerLimit
 
 log = structlog.get_logger()
 HEARTBEAT_S = 20
@@ -71,6 +72,8 @@ class ConsoleProxy:
         except AgentRefused as error:
             if error.agent_status == NotFound.status:
                 raise missing from error
+            if error.agent_code == ViewerLimit.code:
+                raise ViewerLimit from error
             raise
 
     async def _join(self, call: Call, upstream: ClientConnection) -> web.WebSocketResponse:

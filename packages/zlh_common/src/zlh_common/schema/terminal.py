@@ -16,6 +16,8 @@ MAIN_TERMINAL = "main"
 DEFAULT_HISTORY_BYTES, MAX_HISTORY_BYTES = 64 * 1024, 128 * 1024
 MAX_NEEDLE_BYTES = 256
 MAX_TERMINALS = 32
+# At one console, and at all consoles of a container together.
+MAX_VIEWERS_OF_ONE, MAX_VIEWERS = 64, 128
 
 Columns = Annotated[int, Meta(ge=1, le=1000)]
 Rows = Annotated[int, Meta(ge=1, le=1000)]
@@ -28,6 +30,19 @@ class TerminalLimit(ZlhError):
 
     def __init__(self, *, limit: int = MAX_TERMINALS) -> None:
         super().__init__(f"{limit} terminals are open, and no more than {limit} may be; close one.", limit=limit)
+
+
+class ViewerLimit(ZlhError):
+    """As many look already as may."""
+
+    code, status, retryable = "viewer_limit", 429, True
+
+    def __init__(self, *, of_one: int = MAX_VIEWERS_OF_ONE, of_all: int = MAX_VIEWERS) -> None:
+        super().__init__(
+            f"At most {of_one} viewers may look at one console, and {of_all} at all of a container; close one.",
+            ofOne=of_one,
+            ofAll=of_all,
+        )
 
 
 class OpenTerminal(Request):
