@@ -30,6 +30,7 @@ _CONNECT_RETRY_S = 0.05
 _START_TRIES = 5
 # How long one that was killed may take to go; then the kernel holds it.
 GONE_TIMEOUT_S = 5.0
+DYING_TIMEOUT_S = 2.0
 _LOOK_S = 0.02
 
 
@@ -116,6 +117,8 @@ class ShimHost:
         Nobody may start a shim of this name meanwhile: two children would run at once. The record goes last, so that
         an agent which follows on one that died over this ends the child all the same.
         """
+        if child is None:
+            await self._wait_dead(name)
         left = await asyncio.to_thread(leftovers.hang_up, self._socket_folder, name, child)
         kill_at = asyncio.get_running_loop().time() + self._end_grace_s
         while left := await asyncio.to_thread(leftovers.find_living, left):
@@ -127,6 +130,14 @@ class ShimHost:
                 await asyncio.to_thread(leftovers.kill, left)
             await asyncio.sleep(_LOOK_S)
         await asyncio.to_thread(leftovers.remove_dead_socket, self._socket_folder, name)
+
+    async def _wait_dead(self, name: str) -> None:
+        """Wait for a shim that does not answer since it is just dying: its record is believed only after its death."""
+        due = asyncio.get_running_loop().time() + DYING_TIMEOUT_S
+        while await asyncio.to_thread(leftovers.is_held, self._socket_folder, name):
+            if asyncio.get_running_loop().time() >= due:
+                return
+            await asyncio.sleep(_LOOK_S)
 
     def run_beside(self, work: Coroutine[None, None, None]) -> None:
         """Do something that nobody waits for; `close` calls it off."""

@@ -36,9 +36,9 @@ def hang_up(socket_folder: Path, name: str, child: ProcessIdentity | None) -> li
 
     `child` is who the dead shim held, as far as one heard; else its record tells, unless a shim lives that wrote it.
     """
-    if child is None:
+    if child is None and not is_held(socket_folder, name):
         run = read_run_record(socket_folder / f"{name}.run")
-        child = run.child_identity() if run is not None and not is_alive(run.shim_identity()) else None
+        child = run.child_identity() if run is not None else None
     kin = find_kin(child)
     for identity in kin:
         send_signal(identity, signal.SIGHUP)
@@ -46,10 +46,15 @@ def hang_up(socket_folder: Path, name: str, child: ProcessIdentity | None) -> li
     return kin
 
 
+def is_held(socket_folder: Path, name: str) -> bool:
+    """Tell whether the shim lives that has written the record."""
+    run = read_run_record(socket_folder / f"{name}.run")
+    return run is not None and is_alive(run.shim_identity())
+
+
 def remove_dead_socket(socket_folder: Path, name: str) -> None:
     """Remove the socket and record of a dead shim; one that lives is left to be."""
-    run = read_run_record(socket_folder / f"{name}.run")
-    if run is None or not is_alive(run.shim_identity()):
+    if not is_held(socket_folder, name):
         remove_socket(socket_folder, name)
 
 
