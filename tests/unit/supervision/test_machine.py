@@ -193,6 +193,15 @@ def test_a_kill_always_works_and_it_stays_down() -> None:
     assert life.effects == [Kill()]
 
 
+def test_a_kill_asked_for_twice_at_once_is_no_harder_than_one() -> None:
+    """What goes past the shim is for one that has had its time, and asking again does not put that off."""
+    life = Life().run().take(KillAsked())
+    due = wake_at(life.state)
+    life.now += 1
+    life.take(KillAsked(), KillAsked())
+    assert (life.effects, life.state.kills, wake_at(life.state)) == ([Kill()], 1, due)
+
+
 def test_a_stop_that_hangs_is_killed_at_the_deadline_again_and_again() -> None:
     """The deadline is visible; past it the kill is repeated until the kernel lets go."""
     policy = ProcessPolicy(stop=StopPolicy(command="stop", command_grace_s=20, grace_s=10))

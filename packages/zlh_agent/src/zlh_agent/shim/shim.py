@@ -33,7 +33,7 @@ from zlh_agent.shim.memory import OutOfMemoryKills
 from zlh_agent.shim.model import EXITED, IDLE, RUNNING, Launch, Rung, Snapshot, SpawnResult
 from zlh_agent.shim.peers import MAX_PEERS, Peer, Peers
 from zlh_agent.shim.ring import BLOCK_BYTES, RingWriter
-from zlh_agent.shim.stopping import Ladder, find_descendants
+from zlh_agent.shim.stopping import Ladder, count_descendants
 from zlh_common.processes import ProcessIdentity, read_boot_id, read_row
 
 TYPE_CHECKING = False
@@ -224,7 +224,7 @@ class Shim:
         self._loop.unwatch(child.pidfd)
         child.release()
         self._child = None
-        self._left = len(find_descendants(self._boot_id))
+        self._left = count_descendants(self._boot_id)
         self._tell_state()
         self._sync_at = time.monotonic() + SYNC_AFTER_S
         self._write_run_record()
@@ -244,7 +244,7 @@ class Shim:
             else:
                 os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG)
         if self._child is None and self._left and not self._ladder.is_under_way():
-            left = len(find_descendants(self._boot_id))
+            left = count_descendants(self._boot_id)
             if left != self._left:
                 self._left = left
                 self._tell_state()
@@ -252,13 +252,17 @@ class Shim:
     # Stopping
 
     def _stop(self, rungs: Sequence[Rung]) -> None:
-        self._ladder.begin(rungs)
+        # What was there when this was ordered may have gone by itself: then the next word is that nobody is left, and
+        # a child may be started at once.
+        self._reap()
+        if self._child is not None or count_descendants(self._boot_id):
+            self._ladder.begin(rungs)
         self._tell_state()
 
     def _on_stopped(self) -> None:
         """Nobody is left, or the kernel holds somebody; either way no more can be done."""
         if self._child is None:
-            self._left = len(find_descendants(self._boot_id))
+            self._left = count_descendants(self._boot_id)
         self._is_over = self._is_ending
         self._tell_state()
 
