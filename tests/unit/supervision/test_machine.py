@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from zlh_agent.supervision.machine import KILL_AGAIN_S, public_state, should_probe, step, stop_time_s, wake_at
+from zlh_agent.supervision.machine import KILL_AGAIN_S, is_sound, public_state, should_probe, step, stop_time_s, wake_at
 from zlh_agent.supervision.model import (
     Blocked,
     Child,
@@ -314,6 +314,7 @@ def test_every_event_in_every_phase_keeps_the_promises(phase: Phase, event: Even
 def check_promises(before: State, event: Event, after: State, effects: list[Effect], policy: ProcessPolicy) -> None:
     """Hold one step against the invariants of the machine."""
     assert (after.child is not None) == (after.phase in WITH_CHILD)
+    assert is_sound(after)
     assert after.restarts <= len(policy.restart.delays_s)
     if after.phase in {Phase.BACKOFF, Phase.STOPPING}:
         assert after.due is not None

@@ -12,7 +12,7 @@ import os
 import sys
 
 from zlh_agent.shim.config import Config, parse_config
-from zlh_agent.shim.files import remove
+from zlh_agent.shim.files import note, remove
 from zlh_agent.shim.peers import MAX_PEERS
 from zlh_agent.shim.ring import RingWriter
 from zlh_agent.shim.shim import Shim
@@ -55,9 +55,8 @@ def _fork_away() -> None:
         os._exit(0)
 
 
-def _settle(config: Config) -> int:
-    """Take the places of a daemon; return the descriptor on which somebody waits for the word that all is well."""
-    ready = os.dup(1)
+def _settle(config: Config, ready: int) -> None:
+    """Take the places of a daemon; on the descriptor `ready` somebody waits for the word that all is well."""
     os.chdir("/")
     os.umask(0o077)
     for number in (_signal.SIGHUP, _signal.SIGINT, _signal.SIGPIPE):
@@ -73,7 +72,6 @@ def _settle(config: Config) -> int:
                 os.close(fd)
             except OSError:
                 pass  # the descriptor of the listing itself
-    return ready
 
 
 def _tell_systemd() -> None:
@@ -93,13 +91,16 @@ def main() -> None:
     config = parse_config(raw)
     if not config.is_unit:
         _fork_away()
-    ready = _settle(config)
+    ready = os.dup(1)
     try:
+        _settle(config, ready)
         become_subreaper()
         shim = open_shim(config)
     except OSError as exc:
-        for fd in (2, ready):
-            os.write(fd, f"{exc.errno or errno.EIO} {exc.strerror or exc}".encode())
+        reason = f"{exc.errno or errno.EIO} {exc.strerror or exc}"
+        os.write(ready, reason.encode())
+        # For systemd, which hears nothing else; the log may lie on the disk that is full.
+        note(reason)
         sys.exit(1)
     os.write(ready, b"0 ready")
     os.close(ready)

@@ -106,6 +106,13 @@ def wake_at(state: State) -> float | None:
     return state.due + KILL_MARGIN_S
 
 
+def is_sound(state: State) -> bool:
+    """Tell whether a state that was read from somewhere keeps the invariants; `step` brings forth no other."""
+    has_child = state.phase in _ALIVE or state.phase is Phase.STOPPING
+    waits = state.phase in {Phase.BACKOFF, Phase.STOPPING}
+    return (state.child is not None) == has_child and (state.due is not None or not waits)
+
+
 def should_probe(state: State, policy: ProcessPolicy) -> bool:
     """Tell whether the driver shall probe: until ready, and after that where a hang would matter."""
     probe = policy.ready.probe

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
+from zlh_agent.supervision.machine import is_sound
 from zlh_agent.supervision.model import State
 
 log = structlog.get_logger()
@@ -36,6 +37,9 @@ class StateStore:
             return None
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
             log.warning("process.state_unreadable", path=str(self._path), error=str(error))
+            return None
+        if not is_sound(kept.state):
+            log.warning("process.state_unreadable", path=str(self._path), error="it contradicts itself")
             return None
         return kept.state if kept.boot_mark == self._boot_mark else None
 
