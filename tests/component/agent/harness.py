@@ -20,6 +20,7 @@ import psutil
 
 from fakes.certificates import Certificates
 from zlh_common.names import OwnerMark, agent_name
+from zlh_common.schema.process import WantedProcess
 from zlh_common.schema.spec import AgentSpec, WantedRuntime
 from zlh_common.schema.status import AgentStatus, Step
 from zlh_common.schema.structs import decode, encode
@@ -78,13 +79,17 @@ class AgentProcess:
 
     async def start(self) -> None:
         """Start it and wait until it serves."""
+        await self.launch()
+        await eventually(self._serves, explain=self.log.read_text)
+
+    async def launch(self) -> None:
+        """Start it and wait for nothing."""
         environment = {**os.environ, **self.environment, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "zlh_agent", "--config", str(self.config),
                 stdout=log, stderr=log, stdin=asyncio.subprocess.DEVNULL, env=environment,
             )  # fmt: skip
-        await eventually(self._serves, explain=self.log.read_text)
 
     async def stop(self) -> int:
         """End it as systemd does; return its exit code."""
@@ -132,11 +137,13 @@ class AgentProcess:
         assert code == 200, body
         return decode(body, AgentStatus)
 
-    async def want(self, *runtimes: tuple[str, str], generation: int | None = None) -> AgentStatus:
+    async def want(
+        self, *runtimes: tuple[str, str], generation: int | None = None, processes: Sequence[WantedProcess] = ()
+    ) -> AgentStatus:
         """Put a spec with the next generation; return the answer."""
         self.generation = generation or self.generation + 1
         wanted = tuple(WantedRuntime(name=name, version=version) for name, version in runtimes)
-        spec = AgentSpec(generation=self.generation, runtimes=wanted)
+        spec = AgentSpec(generation=self.generation, runtimes=wanted, processes=tuple(processes))
         code, body = await self.call("PUT", "/spec", data=encode(spec))
         assert code == 202, body
         return decode(body, AgentStatus)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fakes.clock import ScaledClock
 from zlh_agent.shim.host import ShimHost
-from zlh_agent.shim.launch import ForkedShims
+from zlh_agent.shim.launch import ForkedShims, ShimStarter
 from zlh_agent.shim.model import Launch
 from zlh_agent.supervision.process import ProcessPlace
 from zlh_agent.supervision.service import ProcessService
@@ -28,12 +28,17 @@ class Keeper:
     folder: Path
     clock: ScaledClock = field(default_factory=ScaledClock)
     services: list[ProcessService] = field(default_factory=list)
+    launch: Callable[[WantedProcess], Launch] = field(default_factory=lambda: launch)
+    starter: ShimStarter = field(default_factory=ForkedShims)
+    # Else below `folder`.
+    state_folder: Path | None = None
 
     async def start(self, *wanted: WantedProcess) -> ProcessService:
-        host = ShimHost(self.folder / "state", self.folder / "run", ForkedShims(), ring_bytes=1 << 20, end_grace_s=0.5)
+        state = self.state_folder or self.folder / "state"
+        host = ShimHost(state, self.folder / "run", self.starter, ring_bytes=1 << 20, end_grace_s=0.5)
         place = ProcessPlace(
             host=host,
-            launch=launch,
+            launch=self.launch,
             clock=self.clock,
             boot_mark=await asyncio.to_thread(ensure_boot_mark, self.folder / "run"),
             address="127.0.0.1",
@@ -55,7 +60,9 @@ class Keeper:
 
 
 def launch(wanted: WantedProcess) -> Launch:
-    return Launch(argv=wanted.argv, env={"PATH": os.environ["PATH"], **wanted.environment}, cwd="/")
+    return Launch(
+        argv=wanted.argv, env={"PATH": os.environ["PATH"], **wanted.environment}, cwd=f"/{wanted.folder or ''}"
+    )
 
 
 def shell(command: str, **changes: object) -> WantedProcess:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from zlh_agent.supervision.machine import KILL_AGAIN_S, public_state, should_probe, step, stop_time_s, wake_at
+from zlh_agent.supervision.machine import KILL_AGAIN_S, is_sound, public_state, should_probe, step, stop_time_s, wake_at
 from zlh_agent.supervision.model import (
     Blocked,
     Child,
@@ -193,6 +193,15 @@ def test_a_kill_always_works_and_it_stays_down() -> None:
     assert life.effects == [Kill()]
 
 
+def test_a_kill_asked_for_twice_at_once_is_no_harder_than_one() -> None:
+    """What goes past the shim is for one that has had its time, and asking again does not put that off."""
+    life = Life().run().take(KillAsked())
+    due = wake_at(life.state)
+    life.now += 1
+    life.take(KillAsked(), KillAsked())
+    assert (life.effects, life.state.kills, wake_at(life.state)) == ([Kill()], 1, due)
+
+
 def test_a_stop_that_hangs_is_killed_at_the_deadline_again_and_again() -> None:
     """The deadline is visible; past it the kill is repeated until the kernel lets go."""
     policy = ProcessPolicy(stop=StopPolicy(command="stop", command_grace_s=20, grace_s=10))
@@ -305,6 +314,7 @@ def test_every_event_in_every_phase_keeps_the_promises(phase: Phase, event: Even
 def check_promises(before: State, event: Event, after: State, effects: list[Effect], policy: ProcessPolicy) -> None:
     """Hold one step against the invariants of the machine."""
     assert (after.child is not None) == (after.phase in WITH_CHILD)
+    assert is_sound(after)
     assert after.restarts <= len(policy.restart.delays_s)
     if after.phase in {Phase.BACKOFF, Phase.STOPPING}:
         assert after.due is not None

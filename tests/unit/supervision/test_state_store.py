@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from zlh_agent.supervision.model import Child, Exit, Phase, State
@@ -11,7 +12,7 @@ from zlh_agent.supervision.store import StateStore, ensure_boot_mark
 from zlh_common.schema.process import ProcessReason
 
 STATE = State(
-    phase=Phase.BACKOFF,
+    phase=Phase.STOPPING,
     is_wanted=True,
     attempt=3,
     child=Child(7, 70, "boot"),
@@ -32,6 +33,14 @@ def test_another_boot_begins_anew(tmp_path: Path) -> None:
     """Its clock means something else, and no child of that boot is left."""
     StateStore(tmp_path, "boot").save(STATE)
     assert StateStore(tmp_path, "other").load() is None
+
+
+@pytest.mark.parametrize("change", [{"child": None}, {"due": None}, {"phase": Phase.BACKOFF}, {"phase": Phase.ERROR}])
+def test_what_contradicts_itself_is_not_there(tmp_path: Path, change: dict[str, object]) -> None:
+    """A child where there can be none, or a wait without an end: no step brings that forth."""
+    store = StateStore(tmp_path, "boot")
+    store.save(msgspec.structs.replace(STATE, **change))
+    assert store.load() is None
 
 
 @pytest.mark.parametrize(

@@ -156,6 +156,8 @@ def _become(launch: Launch, slave: int, report: int) -> None:
         os.umask(launch.umask)
         step = "program"
         _exec(launch)
+    except _InterpreterMissing:
+        os.write(report, f"{errno.ENOENT} interpreter".encode())
     except OSError as exc:
         os.write(report, f"{exc.errno or errno.EIO} {step}".encode())
     finally:
@@ -178,17 +180,30 @@ def _drop_user(launch: Launch) -> None:
     os.setresuid(launch.uid, launch.uid, launch.uid)
 
 
+class _InterpreterMissing(Exception):
+    """The program is there, and what its first line names, or its loader, is not."""
+
+
 def _exec(launch: Launch) -> None:
     """Replace this process, looking the program up with the PATH that it will have itself."""
     program = launch.argv[0]
     if "/" in program:
-        os.execve(program, launch.argv, launch.env)  # noqa: S606 - this is the place for it
+        _exec_file(program, launch)
     missing = errno.ENOENT
     for folder in launch.env.get("PATH", "/usr/bin:/bin").split(":"):
         try:
-            os.execve(f"{folder or '.'}/{program}", launch.argv, launch.env)  # noqa: S606
+            _exec_file(f"{folder or '.'}/{program}", launch)
         except (FileNotFoundError, NotADirectoryError):
             continue
         except PermissionError:
             missing = errno.EACCES
     raise OSError(missing, os.strerror(missing), program)
+
+
+def _exec_file(path: str, launch: Launch) -> None:
+    try:
+        os.execve(path, launch.argv, launch.env)  # noqa: S606 - this is the place for it
+    except FileNotFoundError:
+        if os.access(path, os.F_OK):
+            raise _InterpreterMissing from None
+        raise

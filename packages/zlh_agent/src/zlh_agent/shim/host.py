@@ -17,7 +17,7 @@ import structlog
 
 from zlh_agent.shim import leftovers
 from zlh_agent.shim.config import Config
-from zlh_agent.shim.errors import ShimLost
+from zlh_agent.shim.errors import LaunchFailed, ShimLost
 from zlh_agent.shim.launch import ShimStarter
 from zlh_agent.shim.link import CONNECT_TIMEOUT_S, ShimLink, ShimListener
 from zlh_agent.shim.model import Snapshot
@@ -69,7 +69,10 @@ class ShimHost:
 
     async def start(self, name: str, listener: ShimListener) -> ShimLink:
         """Start a shim and connect to it; raise LaunchFailed or ShimLost."""
-        await asyncio.to_thread(self.folder(name).mkdir, mode=0o700, parents=True, exist_ok=True)
+        try:
+            await asyncio.to_thread(self.folder(name).mkdir, mode=0o700, parents=True, exist_ok=True)
+        except OSError as exc:
+            raise LaunchFailed(step="folder of the history", reason=exc.strerror or str(exc)) from exc
         config = Config(
             name=name,
             socket_folder=str(self._socket_folder),

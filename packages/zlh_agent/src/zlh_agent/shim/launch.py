@@ -87,7 +87,10 @@ class UnitShims:
     def _start(self, config: Config) -> None:
         folder = Path(config.state_folder)
         stdin = folder / "shim.config"
-        stdin.write_bytes(render_config(config))
+        try:
+            stdin.write_bytes(render_config(config))
+        except OSError as exc:
+            raise LaunchFailed(step="shim", reason=exc.strerror or str(exc)) from exc
         properties = {
             "Type": "notify",
             "StandardInput": f"file:{stdin}",

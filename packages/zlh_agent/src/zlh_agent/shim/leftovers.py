@@ -17,7 +17,9 @@ def find_names(state_folder: Path, socket_folder: Path) -> dict[str, bool]:
     """Return the names of everything that a former agent has left, and whether each has a socket."""
     for folder in (state_folder, socket_folder):
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder.chmod(0o700)
+        # Not touched without need: on a disk that can only be read, what runs there is taken up all the same.
+        if folder.stat().st_mode & 0o777 != 0o700:
+            folder.chmod(0o700)
     sockets = {path.stem for path in socket_folder.iterdir() if path.suffix in {".sock", ".run"}}
     histories = {path.name for path in state_folder.iterdir() if path.is_dir()}
     return {name: name in sockets for name in sorted(sockets | histories) if NAME.fullmatch(name)}

@@ -114,7 +114,7 @@ class ShimLink:
         finally:
             self._spawns.pop(serial, None)
         if result.errno:
-            raise LaunchFailed(step=result.step, reason=os.strerror(result.errno))
+            raise LaunchFailed(step=_name_step(result.step, launch), reason=os.strerror(result.errno))
 
     async def write(self, data: bytes) -> None:
         """Give the child input; waits while the child does not take what came before. Dropped if the shim is gone."""
@@ -237,6 +237,13 @@ class ShimLink:
             future = self._spawns.get(result.serial)
             if future is not None and not future.done():
                 future.set_result(result)
+
+
+def _name_step(step: str, launch: Launch) -> str:
+    """Return what failed in words: a step of `spawn_child`, and what it was about."""
+    subjects = {"program": launch.argv[0], "interpreter": f"of {launch.argv[0]}", "folder": launch.cwd}
+    subject = subjects.get(step)
+    return step if subject is None else f"{step} {subject}"
 
 
 async def _dial(sock: socket.socket, folder: Path, name: str) -> None:

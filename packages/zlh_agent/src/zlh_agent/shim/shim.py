@@ -34,7 +34,7 @@ from zlh_agent.shim.memory import OutOfMemoryKills
 from zlh_agent.shim.model import EXITED, IDLE, RUNNING, Launch, Rung, Snapshot, SpawnResult
 from zlh_agent.shim.peers import MAX_PEERS, Peer, Peers
 from zlh_agent.shim.ring import BLOCK_BYTES, RingWriter
-from zlh_agent.shim.stopping import Ladder, find_descendants
+from zlh_agent.shim.stopping import Ladder, count_descendants
 from zlh_common.processes import ProcessIdentity, read_boot_id, read_row
 
 TYPE_CHECKING = False
@@ -230,7 +230,7 @@ class Shim:
         self._loop.unwatch(child.pidfd)
         child.release()
         self._child = None
-        self._left = len(find_descendants(self._boot_id))
+        self._left = count_descendants(self._boot_id)
         self._tell_state()
         note("child.ended", pid=child.identity.pid, code=ended[0], signal=ended[1])
         self._sync_at = time.monotonic() + SYNC_AFTER_S
@@ -251,7 +251,7 @@ class Shim:
             else:
                 os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG)
         if self._child is None and self._left and not self._ladder.is_under_way():
-            left = len(find_descendants(self._boot_id))
+            left = count_descendants(self._boot_id)
             if left != self._left:
                 self._left = left
                 self._tell_state()
@@ -260,13 +260,17 @@ class Shim:
 
     def _stop(self, peer: Peer, rungs: Sequence[Rung]) -> None:
         note("child.stopping", rungs=len(rungs), request_id=peer.request_id or None)
-        self._ladder.begin(rungs)
+        # What was there when this was ordered may have gone by itself: then the next word is that nobody is left, and
+        # a child may be started at once.
+        self._reap()
+        if self._child is not None or count_descendants(self._boot_id):
+            self._ladder.begin(rungs)
         self._tell_state()
 
     def _on_stopped(self) -> None:
         """Nobody is left, or the kernel holds somebody; either way no more can be done."""
         if self._child is None:
-            self._left = len(find_descendants(self._boot_id))
+            self._left = count_descendants(self._boot_id)
         self._is_over = self._is_ending
         self._tell_state()
 

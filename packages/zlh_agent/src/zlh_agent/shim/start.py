@@ -56,9 +56,8 @@ def _fork_away() -> None:
         os._exit(0)
 
 
-def _settle(config: Config) -> int:
-    """Take the places of a daemon; return the descriptor on which somebody waits for the word that all is well."""
-    ready = os.dup(1)
+def _settle(config: Config, ready: int) -> None:
+    """Take the places of a daemon; on the descriptor `ready` somebody waits for the word that all is well."""
     os.chdir("/")
     os.umask(0o077)
     for number in (_signal.SIGHUP, _signal.SIGINT, _signal.SIGPIPE):
@@ -74,7 +73,6 @@ def _settle(config: Config) -> int:
                 os.close(fd)
             except OSError:
                 pass  # the descriptor of the listing itself
-    return ready
 
 
 def _tell_systemd() -> None:
@@ -94,13 +92,15 @@ def main() -> None:
     config = parse_config(raw)
     if not config.is_unit:
         _fork_away()
-    ready = _settle(config)
+    ready = os.dup(1)
     try:
+        _settle(config, ready)
         become_subreaper()
         shim = open_shim(config)
     except OSError as exc:
-        note("shim.not_started", level="ERROR", error=exc.strerror or str(exc))
         os.write(ready, f"{exc.errno or errno.EIO} {exc.strerror or exc}".encode())
+        # For an agent that hears nothing else, since systemd starts it; the log may lie on the disk that is full.
+        note("shim.not_started", level="ERROR", error=exc.strerror or str(exc))
         sys.exit(1)
     os.write(ready, b"0 ready")
     os.close(ready)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import time
 
-from zlh_common.processes import ProcessIdentity, read_rows, select_descendants, send_signal
+from zlh_common.processes import ProcessIdentity, read_row, read_rows, select_descendants, send_signal
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ LOOK_MS = 20
 KILL_ROUNDS = 100
 # A fork bomb is faster than its being stopped; each kill round takes as much of it as it can.
 FREEZE_ROUNDS = 20
+# Of one thread's list of children; who stands beyond it is found by reading all of /proc.
+_CHILDREN_BYTES = 64 * 1024
 
 
 class Ladder:
@@ -73,7 +75,7 @@ class Ladder:
         """Take what is due; True at the moment when it is over: everybody has gone, or the kernel holds somebody."""
         if self._due is None:
             return False
-        if not has_child and not find_descendants(self._boot_id):
+        if not has_child and not _has_children():
             self._due = None
             return True
         now = time.monotonic()
@@ -109,15 +111,26 @@ class Ladder:
 
 
 def find_descendants(boot_id: str) -> list[ProcessIdentity]:
-    """Return everybody who descends from this process and still runs."""
+    """Return everybody who descends from this process and still runs, as far as one reading of /proc can tell.
+
+    One that forks and ends faster than that is missed; `count_descendants` knows at least that there is somebody.
+    """
     if not _has_children():
-        # Every orphan below is a child of this process, so there is nobody at all, and no need to read all of /proc.
         return []
     rows = select_descendants(read_rows(), os.getpid())
     return [ProcessIdentity(row.pid, row.start_ticks, boot_id) for row in rows]
 
 
+def count_descendants(boot_id: str) -> int:
+    """Return how many descend from this process; never 0 while there is one."""
+    return len(find_descendants(boot_id)) or int(_has_children())
+
+
 def _has_children() -> bool:
+    """Tell whether anybody is there: every orphan below is a child of this process, so the kernel knows for certain.
+
+    Those that have ended and are not reaped yet count too.
+    """
     try:
         os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
     except ChildProcessError:
@@ -129,10 +142,42 @@ def freeze_descendants(boot_id: str) -> list[ProcessIdentity]:
     """Stop everybody, so that nobody forks unseen, and return them all."""
     frozen: dict[ProcessIdentity, None] = {}
     for _ in range(FREEZE_ROUNDS):
-        fresh = [identity for identity in find_descendants(boot_id) if identity not in frozen]
-        for identity in fresh:
-            frozen[identity] = None
-            send_signal(identity, _signal.SIGSTOP)
-        if not fresh:
+        before = len(frozen)
+        _freeze_below(os.getpid(), boot_id, frozen)
+        for identity in find_descendants(boot_id):
+            _freeze(identity, frozen)
+        if len(frozen) == before:
             break
     return list(frozen)
+
+
+def _freeze_below(root: int, boot_id: str, frozen: dict[ProcessIdentity, None]) -> None:
+    """Go down from parent to child: quick enough for one that hops from pid to pid, which all of /proc is not."""
+    parents = [root]
+    while parents:
+        for pid in _read_children(parents.pop()):
+            row = read_row(pid)
+            if row is not None and row.state not in {"Z", "X"}:
+                _freeze(ProcessIdentity(pid, row.start_ticks, boot_id), frozen)
+                parents.append(pid)
+
+
+def _freeze(identity: ProcessIdentity, frozen: dict[ProcessIdentity, None]) -> None:
+    if identity not in frozen:
+        frozen[identity] = None
+        send_signal(identity, _signal.SIGSTOP)
+
+
+def _read_children(pid: int) -> list[int]:
+    """Return the children that the kernel lists for each thread of a process; none where it keeps no such list."""
+    children: list[int] = []
+    try:
+        for thread in os.listdir(f"/proc/{pid}/task"):  # noqa: PTH208 - no pathlib here
+            fd = os.open(f"/proc/{pid}/task/{thread}/children", os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                children += [int(word) for word in os.read(fd, _CHILDREN_BYTES).split()]
+            finally:
+                os.close(fd)
+    except OSError:
+        pass
+    return children

@@ -106,6 +106,13 @@ def wake_at(state: State) -> float | None:
     return state.due + KILL_MARGIN_S
 
 
+def is_sound(state: State) -> bool:
+    """Tell whether a state that was read from somewhere keeps the invariants; `step` brings forth no other."""
+    has_child = state.phase in _ALIVE or state.phase is Phase.STOPPING
+    waits = state.phase in {Phase.BACKOFF, Phase.STOPPING}
+    return (state.child is not None) == has_child and (state.due is not None or not waits)
+
+
 def should_probe(state: State, policy: ProcessPolicy) -> bool:
     """Tell whether the driver shall probe: until ready, and after that where a hang would matter."""
     probe = policy.ready.probe
@@ -202,7 +209,12 @@ def _give_up(state: State, now: float) -> Outcome:
 
 
 def _kill(state: State, now: float) -> Outcome:
-    """Kill; a restart that was asked for still follows, else it stays down until somebody starts it."""
+    """Kill; a restart that was asked for still follows, else it stays down until somebody starts it.
+
+    Only time makes a kill harder: one that is asked for twice at once neither counts twice nor begins to wait anew.
+    """
+    if state.phase is Phase.STOPPING and state.kills:
+        return state, [Kill()]
     follows = state.restarts_after if state.phase is Phase.STOPPING else False
     stopping = _enter(state, Phase.STOPPING, now, due=now, restarts_after=follows, reason=_KILLED)
     return _change(stopping, kills=state.kills + 1, due=now + KILL_AGAIN_S), [Kill()]
@@ -355,10 +367,7 @@ def _fall(state: State, reason: ProcessReason, policy: ProcessPolicy, now: float
     if restart.when == "never":
         return _enter(state, Phase.ERROR, now, reason=reason), []
     if state.restarts >= len(restart.delays_s):
-        many = ProcessReason(
-            code=reason.code, message=f"{reason.message} It was restarted {state.restarts} times in a row before."
-        )
-        return _enter(state, Phase.ERROR, now, reason=many), []
+        return _enter(state, Phase.ERROR, now, reason=_count(reason, state.restarts)), []
     delay_s = restart.delays_s[state.restarts]
     if delay_s == 0:
         return _begin(_change(state, reason=reason), now, restarts=state.restarts + 1)
@@ -403,6 +412,13 @@ def _reason_of(exit_: Exit) -> ProcessReason:
     if exit_.out_of_memory:
         return ProcessReason(code="out_of_memory", message=f"It {exit_.sentence()}.")
     return ProcessReason(code="crashed", message=f"It {exit_.sentence()}.")
+
+
+def _count(reason: ProcessReason, restarts: int) -> ProcessReason:
+    if not restarts:
+        return reason
+    times = "once" if restarts == 1 else f"{restarts} times in a row"
+    return ProcessReason(code=reason.code, message=f"{reason.message} It was restarted {times} before.")
 
 
 def _told(state: State, text: str) -> str:

@@ -287,9 +287,11 @@ class SupervisedProcess:
             return
         link.stop([Rung(signal=signal_number("SIGTERM"), grace_ms=LEFTOVER_GRACE_MS)])
         async with asyncio.timeout(CLEAR_TIMEOUT_S):
-            while link.snapshot.left or link.snapshot.kill_at_ns:
+            while link.is_open and (link.snapshot.left or link.snapshot.kill_at_ns):
                 self._shim_said.clear()
                 await self._shim_said.wait()
+        # It may have gone over this; then another one takes its place.
+        await self._ensure_shim()
 
     async def _wait_ports(self) -> ProcessReason | None:
         wanted = self.wanted.policy.ports

@@ -120,9 +120,10 @@ class ProcessService:
         path = self._find(name).console.folder / "ring"
         try:
             return await asyncio.to_thread(read_history, path, start, limit, needle)
-        except FileNotFoundError:
+        except (FileNotFoundError, RingInvalid):
+            # Not run yet, or at this moment for the first time.
             return NO_HISTORY
-        except (OSError, RingInvalid) as exc:
+        except OSError as exc:
             raise ProcessNotFound(name) from exc
 
     def statuses(self) -> tuple[ProcessStatus, ...]:

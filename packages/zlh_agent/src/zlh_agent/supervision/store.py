@@ -12,6 +12,7 @@ from uuid import uuid4
 import msgspec
 import structlog
 
+from zlh_agent.supervision.machine import is_sound
 from zlh_agent.supervision.model import State
 from zlh_common.processes import read_boot_id
 
@@ -53,6 +54,9 @@ class StateStore:
             return None
         except (OSError, msgspec.MsgspecError, UnicodeDecodeError) as error:
             log.warning("process.state_unreadable", path=str(self._path), error=str(error))
+            return None
+        if not is_sound(kept.state):
+            log.warning("process.state_unreadable", path=str(self._path), error="it contradicts itself")
             return None
         return kept.state if kept.boot_mark == self._boot_mark else None
 
