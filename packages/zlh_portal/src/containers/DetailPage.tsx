@@ -11,6 +11,8 @@ import { Problem } from "../layout/Problem";
 import { BackToList } from "../layout/Shell";
 import { usePageTitle } from "../layout/title";
 import { ConnectionBanner } from "../live/ConnectionBanner";
+import { ProcessesTab } from "../processes/ProcessesTab";
+import { useCrashToasts } from "../processes/useCrashToasts";
 import classes from "./containers.module.css";
 import { DeleteTab } from "./DeleteTab";
 import { DetailHeader } from "./DetailHeader";
@@ -23,6 +25,7 @@ const TerminalsTab = lazy(async () => ({ default: (await import("../console/Term
 
 const TABS = {
   overview: { label: "Overview", show: (status: ContainerStatus) => <OverviewTab status={status} /> },
+  processes: { label: "Processes", show: (status: ContainerStatus) => <ProcessesTab status={status} /> },
   terminal: { label: "Terminal", show: (status: ContainerStatus) => <TerminalsTab status={status} /> },
   ports: { label: "Ports", show: (status: ContainerStatus) => <PortsTab status={status} /> },
   runtimes: { label: "Runtimes", show: (status: ContainerStatus) => <RuntimesTab status={status} /> },
@@ -32,8 +35,8 @@ const TABS = {
 type Tab = keyof typeof TABS;
 
 export function DetailPage() {
-  const { vmid = "", tab = "overview" } = useParams();
-  if (!/^\d{1,9}$/.test(vmid) || !isTab(tab)) return <NotFoundPage />;
+  const { vmid = "", tab = "overview", item } = useParams();
+  if (!/^\d{1,9}$/.test(vmid) || !isTab(tab) || (item !== undefined && tab !== "processes")) return <NotFoundPage />;
   return <Detail key={vmid} vmid={Number(vmid)} tab={tab} />;
 }
 
@@ -42,6 +45,7 @@ function Detail({ vmid, tab }: { vmid: number; tab: Tab }) {
   const status = query.data;
   const navigate = useNavigate();
   usePageTitle(status?.name ?? `Container ${vmid}`);
+  useCrashToasts(status);
   const isGone = query.error !== null && asApiError(query.error).status === 404;
   const wasDeleted = isGone && status !== undefined;
 
