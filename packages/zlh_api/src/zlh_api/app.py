@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from urllib.parse import urlsplit
 
 import structlog
@@ -33,6 +34,8 @@ from zlh_api.edge.local_directory import LocalRouteDirectory
 from zlh_api.edge.portal_route import PortalRoute, render_portal_file
 from zlh_api.edge.traefik import Traefik
 from zlh_api.edge.traefik_file import ProxySetting
+from zlh_api.history import routes as history_routes
+from zlh_api.history.service import HistoryService, Keeping
 from zlh_api.listening import listen_error
 from zlh_api.processes import routes as process_routes
 from zlh_api.reconcile.service import Reconciler
@@ -58,6 +61,7 @@ class Parts:
     catalog: CatalogService
     containers: ContainerService
     live: LiveContainers
+    history: HistoryService
     links: AgentLinks
     reconciler: Reconciler
     proxy: Traefik
@@ -96,6 +100,7 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
         catalog = CatalogService(source, config.channels)
         hosting = Hosting(config.container_domain, config.container_scheme, config.container_port)
         containers = ContainerService(database, catalog, hosting, clock)
+        history = HistoryService(database, clock, _keeping(config))
         live = LiveContainers(containers)
         links = AgentLinks(database, agents, agent_port=config.agent_port)
         directory = LocalRouteDirectory(config.traefik.directory)
@@ -117,6 +122,7 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             *container_routes.endpoints(containers, live),
             *agent_routes.endpoints(agents, proxy, agent_port=config.agent_port),
             *process_routes.endpoints(containers, agents, proxy, agent_port=config.agent_port),
+            *history_routes.endpoints(history, agents, clock, agent_port=config.agent_port),
         ]
         yield Parts(
             database=database,
@@ -125,6 +131,7 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             catalog=catalog,
             containers=containers,
             live=live,
+            history=history,
             links=links,
             reconciler=Reconciler(database, driver, Steps(ports, _make_settings(config, proxy_setting))),
             proxy=traefik,
@@ -147,6 +154,11 @@ def _make_settings(config: ApiConfig, proxy: ProxySetting) -> Settings:
         trusted_root=config.artifacts.trusted_root,
         proxy=proxy,
     )
+
+
+def _keeping(config: ApiConfig) -> Keeping:
+    kept = config.history
+    return Keeping(kept.entries, timedelta(hours=kept.samples_h))
 
 
 async def serve(config: ApiConfig, *, stop: asyncio.Event, ready: Callable[[], None]) -> None:
@@ -195,6 +207,7 @@ async def _run_until(stop: asyncio.Event, parts: Parts) -> None:
             group.create_task(parts.database.listen(channels, on_connect=resume_all)),
             group.create_task(parts.catalog.run()),
             group.create_task(parts.links.run()),
+            group.create_task(parts.history.run()),
             group.create_task(parts.reconciler.run()),
             group.create_task(parts.portal_route.run()),
         ]

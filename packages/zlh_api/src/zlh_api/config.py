@@ -52,6 +52,13 @@ class TraefikSection(_Section):
     web_url: str
 
 
+class HistorySection(_Section):
+    """How much is kept of what agents tell, for each container."""
+
+    entries: Annotated[int, Meta(ge=10, le=100_000)] = 1000
+    samples_h: Annotated[int, Meta(ge=1, le=24 * 90)] = 24
+
+
 class ApiConfig(_Section, kw_only=True):
     """Everything the API must know before it starts."""
 
@@ -70,6 +77,7 @@ class ApiConfig(_Section, kw_only=True):
     agent_port: ListenPort = 7443
     channels: tuple[Literal["stable", "candidate"], ...] = ("stable",)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    history: HistorySection = HistorySection()
     database: DatabaseSection
     artifacts: ArtifactsSection
     process: ProcessDriverSection

@@ -177,6 +177,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/containers/{vmid}/events": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What happened in it */
+        get: operations["get_containers_vmid_events"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/containers/{vmid}/exposures": {
         parameters: {
             query?: never;
@@ -207,6 +224,40 @@ export interface paths {
         post?: never;
         /** Take a published port back */
         delete: operations["delete_containers_vmid_exposures_exposure"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{vmid}/metrics": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What it uses now, asked of its agent */
+        get: operations["get_containers_vmid_metrics"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{vmid}/metrics/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What it has used */
+        get: operations["get_containers_vmid_metrics_history"];
+        put?: never;
+        post?: never;
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -638,6 +689,27 @@ export interface components {
             written: number;
         };
         /**
+         * ContainerMetrics
+         * @description The container as a whole, with what it may use at most; a limit is null where there is none.
+         */
+        ContainerMetrics: {
+            cpuCores: number | null;
+            cpuLimitCores: number | null;
+            cpuS: number;
+            diskTotalBytes: number | null;
+            diskUsedBytes: number | null;
+            memoryBytes: number;
+            memoryCacheBytes: number | null;
+            memoryLimitBytes: number | null;
+            processes: number;
+            processesLimit: number | null;
+            receivedBytes: number | null;
+            sentBytes: number | null;
+            /** @enum {unknown} */
+            source: "cgroup1" | "cgroup2" | "processes";
+            uptimeS: number;
+        };
+        /**
          * ContainerStatus
          * @description The whole report of one container, as customers, the portal and scripts read it.
          */
@@ -731,6 +803,20 @@ export interface components {
             afterS: number;
         };
         /**
+         * HistoryEntry
+         * @description One row of `GET …/events`, newest first; `id` is what `before` takes.
+         */
+        HistoryEntry: {
+            at: string;
+            data: {
+                [key: string]: string | number | boolean | null;
+            };
+            id: string;
+            kind: string;
+            message: string;
+            subject: string | null;
+        };
+        /**
          * HttpProbe
          * @description A GET is answered with a status below 400; redirects are an answer and are not followed.
          */
@@ -769,6 +855,22 @@ export interface components {
          */
         Items_Exposure_: {
             items: components["schemas"]["Exposure"][];
+            next?: string;
+        };
+        /**
+         * Items[HistoryEntry]
+         * @description A page of a list; `next`, where there is more, is the `after` of the following page.
+         */
+        Items_HistoryEntry_: {
+            items: components["schemas"]["HistoryEntry"][];
+            next?: string;
+        };
+        /**
+         * Items[Metrics]
+         * @description A page of a list; `next`, where there is more, is the `after` of the following page.
+         */
+        Items_Metrics_: {
+            items: components["schemas"]["Metrics"][];
             next?: string;
         };
         /**
@@ -817,6 +919,15 @@ export interface components {
         Me: {
             customers: components["schemas"]["CustomerRole"][];
             user: components["schemas"]["User"];
+        };
+        /**
+         * Metrics
+         * @description One sample: `GET …/metrics`, and a point of `GET …/metrics/history`.
+         */
+        Metrics: {
+            container: components["schemas"]["ContainerMetrics"];
+            observedAt: string;
+            processes: components["schemas"]["ProcessMetrics"][];
         };
         /**
          * NamedOffers
@@ -887,6 +998,17 @@ export interface components {
             /** @enum {unknown} */
             power: "off" | "on";
             status: components["schemas"]["ProcessStatus"] | null;
+        };
+        /**
+         * ProcessMetrics
+         * @description One supervised process or terminal that runs.
+         */
+        ProcessMetrics: {
+            /** @enum {unknown} */
+            kind: "process" | "terminal";
+            name: string;
+            pid: number;
+            usage: components["schemas"]["Usage"];
         };
         /**
          * ProcessPolicy
@@ -1169,6 +1291,21 @@ export interface components {
          */
         TerminalOpened: {
             id: string;
+        };
+        /**
+         * Usage
+         * @description What a tree of processes uses, from the one that was started down to whatever it has started.
+         */
+        Usage: {
+            cpuCores: number | null;
+            cpuS: number;
+            memoryBytes: number;
+            memoryProportionalBytes: number | null;
+            openFiles: number | null;
+            processes: number;
+            readBytes: number | null;
+            threads: number;
+            writtenBytes: number | null;
         };
         /**
          * User
@@ -1617,6 +1754,40 @@ export interface operations {
             };
         };
     };
+    get_containers_vmid_events: {
+        parameters: {
+            query?: {
+                before?: number;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What happened in it */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Items_HistoryEntry_"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     get_containers_vmid_exposures: {
         parameters: {
             query?: never;
@@ -1701,6 +1872,72 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_containers_vmid_metrics: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What it uses now, asked of its agent */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Metrics"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_containers_vmid_metrics_history: {
+        parameters: {
+            query?: {
+                from?: string;
+                to?: string;
+                points?: number;
+            };
+            header?: never;
+            path: {
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What it has used */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Items_Metrics_"];
+                };
             };
             /** @description What went wrong */
             default: {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 
 from aiohttp import web
 
@@ -36,3 +37,18 @@ def short_text(request: web.Request, name: str, *, max_bytes: int) -> str:
     if len(text.encode("utf-8", "replace")) > max_bytes:
         raise QueryInvalid(name, f"at most {max_bytes} bytes long")
     return text
+
+
+def moment(request: web.Request, name: str) -> datetime | None:
+    """Return a time of the query string, None where it is left out; raise QueryInvalid for anything else."""
+    raw = request.query.get(name)
+    if raw is None:
+        return None
+    try:
+        # A plus sign that was not escaped has become a blank on its way.
+        found = datetime.fromisoformat(raw.replace(" ", "+"))
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise QueryInvalid(name, "a time with its zone, such as 2026-01-31T12:00:00Z")
+    return found.astimezone(UTC)

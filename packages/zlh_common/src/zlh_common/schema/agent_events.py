@@ -1,0 +1,58 @@
+"""What an agent says on its event stream, one message at a time.
+
+`status` is told to everybody. The others are told to who asks for them (`?take=happenings,metrics`), so an older API
+hears nothing that it does not know; and who hears a type that it does not know leaves it out.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from msgspec import Meta
+
+from zlh_common.errors import InvalidBody
+from zlh_common.schema.history import Happening
+from zlh_common.schema.metrics import Metrics
+from zlh_common.schema.status import AgentEvent
+from zlh_common.schema.structs import Report, decode
+
+JournalId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$(?!\n)")]
+MAX_NUMBER = 2**53
+# So many happenings may one message have.
+MAX_ITEMS = 100
+# How fast an agent tells its happenings: so many at once, and so many a second after that. What it cannot tell in time
+# it skips, the oldest first, as its journal does.
+HAPPENINGS_AT_ONCE, HAPPENINGS_PER_S = 1000, 2.0
+
+
+class HappeningsEvent(Report, tag_field="type", tag="happenings"):
+    """Entries of the journal, in order: those after the one that was asked for, then each as it happens."""
+
+    journal: JournalId
+    items: Annotated[tuple[Happening, ...], Meta(max_length=MAX_ITEMS)]
+
+
+class MetricsEvent(Report, tag_field="type", tag="metrics"):
+    """A sample: the newest at once, then one a minute."""
+
+    metrics: Metrics
+
+
+StreamMessage = AgentEvent | HappeningsEvent | MetricsEvent
+
+
+class _AnyMessage(Report):
+    type: str
+
+
+_KNOWN = {"status", "happenings", "metrics"}
+
+
+def parse_message(raw: bytes | str) -> StreamMessage | None:
+    """Return a message of the stream, None for a type that is not known here; raise InvalidBody."""
+    try:
+        return decode(raw, StreamMessage)  # type: ignore[arg-type] # a union is a shape to msgspec
+    except InvalidBody:
+        if decode(raw, _AnyMessage).type in _KNOWN:
+            raise
+        return None
