@@ -20,3 +20,6 @@ export type ProcessPolicy = Schemas["ProcessPolicy"];
 export type PutProcess = Schemas["PutProcess"];
 export type Probe = NonNullable<Schemas["ReadyPolicy"]["probe"]>;
 export type ConsoleHistory = Schemas["ConsoleHistory"];
+export type Metrics = Schemas["Metrics"];
+export type ProcessMetrics = Schemas["ProcessMetrics"];
+export type HistoryEntry = Schemas["HistoryEntry"];

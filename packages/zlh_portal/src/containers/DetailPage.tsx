@@ -6,6 +6,7 @@ import { asApiError } from "../api/problem";
 import type { ContainerStatus } from "../api/types";
 import { RuntimesTab } from "../catalog/RuntimesTab";
 import { PortsTab } from "../exposures/PortsTab";
+import { HistoryTab } from "../history/HistoryTab";
 import { NotFoundPage } from "../layout/NotFoundPage";
 import { Problem } from "../layout/Problem";
 import { BackToList } from "../layout/Shell";
@@ -22,11 +23,15 @@ import { useContainer } from "./queries";
 
 // xterm.js is large, and most visits do not open a terminal.
 const TerminalsTab = lazy(async () => ({ default: (await import("../console/TerminalsTab")).TerminalsTab }));
+// So is what draws plots.
+const MetricsTab = lazy(async () => ({ default: (await import("../metrics/MetricsTab")).MetricsTab }));
 
 const TABS = {
   overview: { label: "Overview", show: (status: ContainerStatus) => <OverviewTab status={status} /> },
   processes: { label: "Processes", show: (status: ContainerStatus) => <ProcessesTab status={status} /> },
   terminal: { label: "Terminal", show: (status: ContainerStatus) => <TerminalsTab status={status} /> },
+  metrics: { label: "Metrics", show: (status: ContainerStatus) => <MetricsTab status={status} /> },
+  history: { label: "History", show: (status: ContainerStatus) => <HistoryTab status={status} /> },
   ports: { label: "Ports", show: (status: ContainerStatus) => <PortsTab status={status} /> },
   runtimes: { label: "Runtimes", show: (status: ContainerStatus) => <RuntimesTab status={status} /> },
   delete: { label: "Delete", show: (status: ContainerStatus) => <DeleteTab status={status} /> },
