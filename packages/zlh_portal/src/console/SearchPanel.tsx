@@ -38,7 +38,7 @@ export function SearchPanel({ path, readHistory, onClose }: Props) {
     if (event.key === "Escape") onClose();
   };
   return (
-    <div className={classes["search"]} role="search" aria-label="Search in the output" onKeyDown={onKeyDown} data-mantine-color-scheme="dark">
+    <div className={classes["search"]} role="search" aria-label="Search in the output" onKeyDown={onKeyDown}>
       <form onSubmit={submit}>
         <Group gap={6}>
           <TextInput
@@ -51,7 +51,7 @@ export function SearchPanel({ path, readHistory, onClose }: Props) {
           <Text size="xs" className="numbers" role="status" miw={86} data-testid="search-count">
             {needle === "" || !found.data ? "" : matches.length === 0 ? "Nothing found" : `${at + 1} of ${matches.length}${matches.length >= MOST ? "+" : ""}`}
           </Text>
-          <CloseButton size="sm" aria-label="Close the search" onClick={onClose} />
+          <CloseButton size="sm" ml="auto" aria-label="Close the search" onClick={onClose} />
         </Group>
       </form>
       {found.error && <Text size="xs" c="red" mt={6} role="alert">{asApiError(found.error).detail}</Text>}

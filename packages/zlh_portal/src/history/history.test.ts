@@ -8,9 +8,10 @@ const ids = (entries: readonly HistoryEntry[]) => entries.map(({ id }) => id);
 
 describe("describeKind", () => {
   it.each([
-    ["process.started", {}, "Process started", "good"], ["process.exited", {}, "Process exited", "quiet"], ["process.exited", { reason: "crashed" }, "Process exited", "bad"],
-    ["process.crashed", {}, "Process crashed", "bad"], ["process.given_up", {}, "Process given up", "bad"], ["process.not_answering", {}, "Process not answering", "warn"],
-    ["runtime.install_failed", {}, "Runtime install failed", "bad"], ["agent.started", {}, "Agent started", "good"], ["of_later.kind", {}, "Of later kind", "quiet"],
+    ["process.started", {}, "Process started", "good"], ["process.exited", { wasAsked: true, code: null, signal: "SIGTERM" }, "Process exited", "quiet"],
+    ["process.exited", { wasAsked: false, code: 3, signal: null }, "Process exited", "bad"], ["process.exited", { wasAsked: false, code: null, signal: "SIGKILL" }, "Process exited", "bad"],
+    ["process.exited", { wasAsked: false, code: 0 }, "Process exited", "quiet"], ["process.gave_up", {}, "Process gave up", "bad"], ["process.hung", {}, "Process hung", "warn"],
+    ["runtime.install_failed", {}, "Runtime install failed", "bad"], ["addon.unpack_failed", {}, "Addon unpack failed", "bad"], ["of_later.kind", {}, "Of later kind", "quiet"],
   ] as const)("%s with %j", (kind, data, label, tone) => expect(describeKind({ kind, data })).toEqual({ label, tone }));
 });
 

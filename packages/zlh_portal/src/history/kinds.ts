@@ -7,24 +7,23 @@ export interface KindWords {
   tone: Tone;
 }
 
-const BAD = /crash|fail|error|lost|out_of_memory|oom|given_up|refused|corrupt/;
-const WARN = /waiting|backoff|slow|not_answering|hung|hang|skipped|overdue|killed|unverified|retr/;
-const GOOD = /started|ready|installed|recovered|answer|online|verified/;
-const QUIET = /stopped|ended|exited|closed|removed|deleted|opened|changed/;
+const TONES: Readonly<Record<string, Tone>> = {
+  "process.started": "good", "process.found": "good", "process.ready": "good", "process.recovered": "good",
+  "process.killed": "warn", "process.hung": "warn", "process.start_slow": "warn", "process.restart_scheduled": "warn",
+  "process.start_failed": "bad", "process.gave_up": "bad",
+  "runtime.installed": "good", "runtime.install_failed": "bad", "agent.started": "good",
+};
 
-/** Return how an entry is told: by the last word of its kind, and by the code of its reason where it has one. */
+/** Return how an entry is told. */
 export function describeKind({ kind, data }: Pick<HistoryEntry, "kind" | "data">): KindWords {
   const label = capitalize(kind.replaceAll(/[._]+/g, " ").trim()) || "Event";
-  const what = kind.slice(kind.indexOf(".") + 1);
-  const told = [what, data["reason"], data["code"]].filter((part) => typeof part === "string").join(" ");
-  return { label, tone: toneOf(told) };
+  if (kind === "process.exited") return { label, tone: hasCrashed(data) ? "bad" : "quiet" };
+  return { label, tone: TONES[kind] ?? (/(^|[._])(failed|lost)$/.test(kind) ? "bad" : "quiet") };
 }
 
-function toneOf(told: string): Tone {
-  if (BAD.test(told)) return "bad";
-  if (WARN.test(told)) return "warn";
-  if (QUIET.test(told)) return "quiet";
-  return GOOD.test(told) ? "good" : "quiet";
+/** An end that nobody asked for, and that was no success. */
+function hasCrashed({ wasAsked, code }: HistoryEntry["data"]): boolean {
+  return wasAsked === false && code !== 0;
 }
 
 /** Return the names that entries are about, sorted. */

@@ -10,7 +10,7 @@ export function CommandField({ draft, problems, change }: FormFields) {
   return (
     <div>
       <TextInput
-        label="Command" description="The program and its arguments; quotes keep words together." placeholder="node server.js" className="mono"
+        label="Command" description="The program and its arguments; quotes keep words together." placeholder="node server.js" classNames={{ input: "mono" }}
         autoComplete="off" autoCapitalize="off" spellCheck={false} value={draft.command} error={problems.command}
         onChange={(event) => change({ command: event.target.value })}
       />

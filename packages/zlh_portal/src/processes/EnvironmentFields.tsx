@@ -13,11 +13,11 @@ export function EnvironmentFields({ draft, problems, change }: FormFields) {
         {variables.map(({ name, value }, i) => (
           <Group key={i} gap={6} wrap="nowrap">
             <TextInput
-              aria-label={`Name of variable ${i + 1}`} placeholder="NAME" className="mono" flex={2} autoComplete="off" spellCheck={false}
+              aria-label={`Name of variable ${i + 1}`} placeholder="NAME" classNames={{ input: "mono" }} flex={2} autoComplete="off" spellCheck={false}
               value={name} onChange={(event) => set(i, { name: event.target.value })}
             />
             <TextInput
-              aria-label={`Value of variable ${i + 1}`} placeholder="value" className="mono" flex={3} autoComplete="off" spellCheck={false}
+              aria-label={`Value of variable ${i + 1}`} placeholder="value" classNames={{ input: "mono" }} flex={3} autoComplete="off" spellCheck={false}
               value={value} onChange={(event) => set(i, { value: event.target.value })}
             />
             <ActionIcon variant="subtle" color="gray" aria-label={`Remove variable ${i + 1}`} onClick={() => change({ variables: variables.filter((_, at) => at !== i) })}><CrossIcon /></ActionIcon>

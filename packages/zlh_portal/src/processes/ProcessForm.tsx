@@ -61,7 +61,7 @@ export function ProcessForm({ vmid, draft: first, isNew, taken, onClose }: Props
           <EnvironmentFields {...fields} />
           <div>
             <Button variant="subtle" color="gray" size="compact-sm" ml={-8} aria-expanded={isAdvanced} aria-controls={id} onClick={advanced.toggle}>
-              {isAdvanced ? "▾" : "▸"} Advanced: restarts, stopping, readiness, ports
+              {isAdvanced ? "▾" : "▸"} Advanced
             </Button>
             <Collapse expanded={isAdvanced} id={id}><PolicyFields {...fields} /></Collapse>
           </div>

@@ -28,7 +28,7 @@ function Row({ tab, process }: { tab: string; process: ProcessStatus }) {
         <ToneBadge words={words} testId={`overview-${process.name}`} />
       </Group>
       <Text size="xs" c="dimmed" component="div">
-        {process.pid !== null && process.startedAt ? <>up since <TimeAgo time={process.startedAt} /></> : describeEnd(process)}
+        {process.pid !== null && process.startedAt ? <>started <TimeAgo time={process.startedAt} /></> : describeEnd(process)}
       </Text>
     </Group>
   );

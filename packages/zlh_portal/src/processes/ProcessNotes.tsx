@@ -19,7 +19,7 @@ export function ProcessNotes({ vmid, process, mayChange }: { vmid: number; proce
       )}
       <Group gap="xs" c="dimmed" className="numbers">
         {status.pid !== null && <Text size="xs">pid {status.pid}</Text>}
-        {status.startedAt && status.pid !== null && <Text size="xs" component="div">up since <TimeAgo time={status.startedAt} /></Text>}
+        {status.startedAt && status.pid !== null && <Text size="xs" component="div">started <TimeAgo time={status.startedAt} /></Text>}
         {status.restarts > 0 && <Text size="xs">{status.restarts === 1 ? "1 restart" : `${status.restarts} restarts`} in a row</Text>}
         {end && <Text size="xs" component="div" data-testid="last-end">{status.pid === null ? end : `last time: ${end.charAt(0).toLowerCase()}${end.slice(1)}`}{status.exitedAt && <>, <TimeAgo time={status.exitedAt} /></>}</Text>}
       </Group>

@@ -7,6 +7,7 @@ import { ConsolePane } from "../console/ConsolePane";
 import { processSource } from "../console/source";
 import { usePageTitle } from "../layout/title";
 import { joinWords } from "./argv";
+import classes from "./processes.module.css";
 import { ProcessActions } from "./ProcessActions";
 import { ProcessNotes } from "./ProcessNotes";
 import { ProcessState } from "./ProcessState";
@@ -22,7 +23,7 @@ export function ProcessPage({ status, process, mayChange, onEdit }: Props) {
   const { vmid } = status;
   usePageTitle(`${process.name} · ${status.name}`);
   return (
-    <Stack gap="sm" data-testid="process-page">
+    <Stack gap="sm" className={classes["page"] ?? ""} data-testid="process-page">
       <Group justify="space-between" gap="xs">
         <Group gap="sm">
           <Button component={Link} to={`/containers/${vmid}/processes`} variant="subtle" color="gray" c="dimmed" fw={500} size="compact-sm" ml={-8} aria-label="Back to the processes">← Processes</Button>
