@@ -31,6 +31,8 @@ from zlh_api.customers.service import CustomerService, token_digest
 from zlh_api.database.pool import Database
 from zlh_api.edge import routes as edge_routes
 from zlh_api.edge.traefik_file import ProxySetting
+from zlh_api.history import routes as history_routes
+from zlh_api.history.service import HistoryService, Keeping
 from zlh_api.reconcile.service import Reconciler
 from zlh_api.reconcile.steps import Ports, Settings, Steps
 from zlh_api.web import platform_routes, portal
@@ -94,7 +96,8 @@ class World:
         self.catalog = CatalogService(CatalogSource("http://127.0.0.1:1", folder / "root.json", folder), ("stable",))
         self.catalog._catalog, self.catalog._trouble = catalog(), None
         self.containers = ContainerService(database, self.catalog, Hosting("localhost", "http", 80), self.clock)
-        self.live = LiveContainers(self.containers)
+        self.history = HistoryService(database, self.clock, Keeping(entries=10))
+        self.live = LiveContainers(self.containers, self.history)
         self._opened: list[Database] = []
 
     def steps(self, database: Database) -> Steps:
@@ -148,6 +151,7 @@ class World:
             *catalog_routes.endpoints(self.catalog),
             *container_routes.endpoints(self.containers, self.live),
             *agent_routes.endpoints(self.agents, ConsoleProxy(self.agents), agent_port=7443),
+            *history_routes.endpoints(self.history, self.agents, self.clock, agent_port=7443),
         ]
         endpoints = [
             *platform_routes.endpoints({}, slices),

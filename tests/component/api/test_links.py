@@ -55,6 +55,7 @@ class TalkingAgents(FakeAgents):
     ) -> AsyncIterator[Any]:
         """Open the next stream."""
         self.dials += 1
+        self.asked = query
         if self.breaks:
             raise RecursionError("nobody has foreseen this")
         self.socket = _Socket(list(self.frames), closes=self.closes)
@@ -85,7 +86,7 @@ async def add_running(world: World) -> OwnerMark:
 @asynccontextmanager
 async def links(world: World, agents: TalkingAgents) -> AsyncIterator[asyncio.Task[None]]:
     """Hold links for the length of the block; yields their task."""
-    task = asyncio.create_task(AgentLinks(world.database, agents, agent_port=7443).run())
+    task = asyncio.create_task(AgentLinks(world.database, agents, world.history, agent_port=7443).run())
     try:
         yield task
     finally:

@@ -14,6 +14,13 @@ from aiohttp import web
 
 from zlh_agent import __version__
 from zlh_agent.config import AgentConfig
+from zlh_agent.journal.model import Occurrence
+from zlh_agent.journal.service import JournalService
+from zlh_agent.journal.store import JournalStore
+from zlh_agent.metrics import routes as metrics_routes
+from zlh_agent.metrics.model import Key
+from zlh_agent.metrics.reader import Place
+from zlh_agent.metrics.service import MetricsService
 from zlh_agent.notify import feed_watchdog, notify
 from zlh_agent.runtimes.service import InstallSource, RuntimeService
 from zlh_agent.shim.host import ShimHost
@@ -23,6 +30,8 @@ from zlh_agent.spec.service import SpecService
 from zlh_agent.spec.store import SpecStore
 from zlh_agent.status import routes as status_routes
 from zlh_agent.status.service import StatusService
+from zlh_agent.stream import routes as stream_routes
+from zlh_agent.stream.routes import EventStream
 from zlh_agent.supervision import routes as process_routes
 from zlh_agent.supervision.process import ProcessPlace
 from zlh_agent.supervision.service import ProcessService
@@ -54,6 +63,8 @@ class Parts:
     spec: SpecService
     runtimes: RuntimeService
     status: StatusService
+    journal: JournalService
+    metrics: MetricsService
     processes: ProcessService
     terminals: TerminalService
     application: web.Application
@@ -65,6 +76,9 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
     clock = SystemClock()
     boot_id = (await asyncio.to_thread(Path("/proc/sys/kernel/random/boot_id").read_text)).strip()
     status = StatusService(clock, owner=config.owner, boot_id=boot_id)
+    journal = JournalService(JournalStore(config.paths.state / "journal/happenings.jsonl"), clock)
+    metrics = MetricsService(Place(config.shims == "unit", config.paths.workspace), clock)
+    await journal.open()
     source = InstallSource(config.artifacts_url, config.trust.root, config.channels)
     runtimes = RuntimeService(config.paths, source)
     workspace = WorkspaceService(
@@ -87,12 +101,16 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
         boot_mark=await asyncio.to_thread(read_boot_mark),
         address=config.bind_address,
         on_change=status.note_change,
+        record=journal.record,
     )
     processes = ProcessService(place)
     spec = SpecService(SpecStore(config.paths.state), runtimes, processes, clock, on_change=status.note_change)
     status.spec, status.runtimes = spec.view, runtimes.report
     status.processes, status.terminals = processes.statuses, terminals.rows
-    runtimes.on_installed = workspace.refresh
+    metrics.targets = lambda: [*processes.targets(), *terminals.targets()]
+    metrics.names = lambda: _metric_names(processes, terminals)
+    runtimes.on_installed, runtimes.note = workspace.refresh, journal.note
+    await journal.note(Occurrence("agent.started", None, "The agent was started.", {"version": __version__}))
     await runtimes.load()
     await workspace.refresh()
     await spec.load()
@@ -102,12 +120,20 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
         *spec_routes.routes(spec, status),
         *process_routes.routes(processes),
         *terminal_routes.routes(terminals),
+        *metrics_routes.routes(metrics),
+        *stream_routes.routes(EventStream(status, journal, metrics)),
     ]
     try:
-        yield Parts(spec, runtimes, status, processes, terminals, build_application(routes))
+        yield Parts(spec, runtimes, status, journal, metrics, processes, terminals, build_application(routes))
     finally:
         await processes.detach()
         terminals.detach()
+        await metrics.close()
+        await journal.close()
+
+
+def _metric_names(processes: ProcessService, terminals: TerminalService) -> list[Key]:
+    return [*(("process", name) for name in processes.names()), *(("terminal", name) for name in terminals.names())]
 
 
 def _shims(config: AgentConfig, kind: Literal["terminal", "process"]) -> ShimHost:
@@ -132,6 +158,7 @@ async def serve(config: AgentConfig, *, stop: asyncio.Event) -> None:
             await parts.processes.detach()
             parts.terminals.detach()
             await runner.cleanup()
+            await parts.journal.note(Occurrence("agent.stopped", None, "The agent was stopped.", {}))
             log.info("agent.stopped")
 
 
@@ -151,7 +178,7 @@ async def _listen(runner: web.AppRunner, config: AgentConfig) -> None:
 async def _run_until(stop: asyncio.Event, parts: Parts) -> None:
     async with asyncio.TaskGroup() as group:
         loops = [group.create_task(parts.spec.run()), group.create_task(feed_watchdog())]
-        loops.append(group.create_task(parts.terminals.expire_for_ever()))
+        loops += map(group.create_task, [parts.terminals.expire_for_ever(), parts.journal.run(), parts.metrics.run()])
         await stop.wait()
         for loop in loops:
             loop.cancel()

@@ -101,8 +101,8 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
         hosting = Hosting(config.container_domain, config.container_scheme, config.container_port)
         containers = ContainerService(database, catalog, hosting, clock)
         history = HistoryService(database, clock, _keeping(config))
-        live = LiveContainers(containers)
-        links = AgentLinks(database, agents, agent_port=config.agent_port)
+        live = LiveContainers(containers, history)
+        links = AgentLinks(database, agents, history, agent_port=config.agent_port)
         directory = LocalRouteDirectory(config.traefik.directory)
         proxy_setting = ProxySetting(config.container_domain, ENTRY_POINT, config.api_url)
         ports = Ports(
@@ -200,6 +200,7 @@ async def _run_until(stop: asyncio.Event, parts: Parts) -> None:
     channels: dict[str, Callable[[str], None]] = {
         "container_due": parts.reconciler.wake,
         "container_changed": parts.live.note_change,
+        "container_happened": parts.live.note_happening,
         "link_due": parts.links.wake,
     }
     async with asyncio.TaskGroup() as group:

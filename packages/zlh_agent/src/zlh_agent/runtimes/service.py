@@ -9,6 +9,7 @@ from pathlib import Path
 
 import structlog
 
+from zlh_agent.journal.model import Occurrence
 from zlh_agent.paths import ContainerPaths
 from zlh_agent.runtimes.current import CURRENT
 from zlh_agent.runtimes.installer import InstallFailed, Progress, run_install
@@ -36,6 +37,9 @@ class RuntimeService:
     def __init__(self, paths: ContainerPaths, source: InstallSource) -> None:
         # Called when what is installed has changed, before the install counts as done.
         self.on_installed: Callable[[], Awaitable[None]] = _nothing
+        # Told what has happened to which runtime.
+        self.note: Callable[[Occurrence], Awaitable[None]] = _note_nothing
+        self._told_failures: dict[str, tuple[str, str]] = {}
         self._paths = paths
         self._source = source
         self._store = RuntimeStore(paths.runtimes)
@@ -83,10 +87,24 @@ class RuntimeService:
             await run_install(self._order(wanted), on_progress=on_progress)
         except InstallFailed as error:
             log.warning("runtime.install_failed", name=wanted.name, version=wanted.version, code=error.reason_code)
+            await self._note_failure(wanted, error)
             raise
         await self._reload()
         await self.on_installed()
         log.info("runtime.installed", name=wanted.name, version=wanted.version)
+        self._told_failures.pop(wanted.name, None)
+        text = f"{wanted.name} {wanted.version} was installed."
+        await self.note(Occurrence("runtime.installed", wanted.name, text, {"version": wanted.version}))
+
+    async def _note_failure(self, wanted: WantedRuntime, error: InstallFailed) -> None:
+        """Tell of a failure once, and again only when it is another one: it is tried for as long as it is wanted."""
+        failure = (wanted.version, error.reason_code)
+        if self._told_failures.get(wanted.name) == failure:
+            return
+        self._told_failures[wanted.name] = failure
+        facts = {"version": wanted.version, "code": error.reason_code}
+        text = f"{wanted.name} {wanted.version} could not be installed: {error.detail}"
+        await self.note(Occurrence("runtime.install_failed", wanted.name, text, facts))
 
     async def _reload(self) -> None:
         self._installed = await asyncio.to_thread(self._store.load)
@@ -105,6 +123,10 @@ class RuntimeService:
             downloads_dir=str(state / "downloads"),
             locks_dir=str(state / "locks"),
         )
+
+
+async def _note_nothing(_occurrence: Occurrence) -> None:
+    """Nobody writes down what happens."""
 
 
 async def _nothing() -> None:

@@ -65,6 +65,11 @@ def choose_starter(how: Literal["unit", "fork"], kind: str) -> ShimStarter:
     return UnitShims(kind) if how == "unit" else ForkedShims()
 
 
+def unit_name(kind: str, name: str) -> str:
+    """Return the unit, and so the control group, of a shim under systemd."""
+    return f"zlh-{kind}-{name}.service"
+
+
 class UnitShims:
     """Shims that are transient units of systemd, named `zlh-<kind>-<name>`."""
 
@@ -90,7 +95,7 @@ class UnitShims:
             "KillMode": "mixed",
             "TimeoutStopSec": str(UNIT_STOP_TIMEOUT_S),
         }
-        command = ["systemd-run", "--quiet", "--collect", f"--unit=zlh-{self._kind}-{config.name}"]
+        command = ["systemd-run", "--quiet", "--collect", f"--unit={unit_name(self._kind, config.name)}"]
         command += [f"--property={key}={value}" for key, value in properties.items()]
         done = _run([*command, "--", *_command(config.name)], b"", None)
         if done.returncode:

@@ -1,1 +1,1 @@
-"""The agent's whole report, and the stream that pushes it to the API on every change."""
+"""The agent's whole report, put together anew for each who asks."""

@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import hashlib
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -24,6 +24,8 @@ import structlog
 
 from zlh_agent.console.console import Console
 from zlh_agent.console.viewer import AGENT_GOES, Viewer
+from zlh_agent.journal.model import Occurrence
+from zlh_agent.metrics.model import Target
 from zlh_agent.shim.errors import ShimLost
 from zlh_agent.shim.host import ShimHost, child_of
 from zlh_agent.shim.link import ShimLink
@@ -55,6 +57,7 @@ from zlh_agent.supervision.model import (
     TimePassed,
 )
 from zlh_agent.supervision.model import Launch as LaunchOrder
+from zlh_agent.supervision.rules import Move, tell_move
 from zlh_agent.supervision.store import StateStore
 from zlh_common.clock import Clock
 from zlh_common.errors import ZlhError
@@ -87,6 +90,8 @@ class ProcessPlace:
     # Where the ports are bound and probed.
     address: str
     on_change: Callable[[], None]
+    # Writes down what has happened, so that it outlives the agent; called in a thread.
+    record: Callable[[Sequence[Occurrence]], None] = lambda _occurrences: None
 
 
 class SupervisedProcess:
@@ -163,7 +168,8 @@ class SupervisedProcess:
         after, effects = step(before, event, policy=self.wanted.policy, now=now)
         if after != before:
             self.state = after
-            await self._keep(after)
+            move = Move(self.name, before, event, after, self.wanted.policy, now, self._place.clock.now())
+            await self._keep(after, tell_move(move))
             self._note(before, after)
         for effect in effects:
             self._perform(effect)
@@ -173,9 +179,14 @@ class SupervisedProcess:
         self._look_after_asking(before)
         self._moved.set()
 
-    async def _keep(self, state: State) -> None:
+    async def _keep(self, state: State, told: Sequence[Occurrence]) -> None:
+        def keep() -> None:
+            # First what happened: an agent that dies between the two sees an end again, and the journal knows it.
+            self._place.record(told)
+            self._store.save(state)
+
         try:
-            await asyncio.to_thread(self._store.save, state)
+            await asyncio.to_thread(keep)
         except OSError as error:
             # A full disk must not stop supervision; an agent that follows rebuilds from the shim and the spec.
             log.warning("process.state_not_kept", process=self.name, error=str(error))
@@ -448,6 +459,12 @@ class SupervisedProcess:
             reason=state.reason,
             outdated=is_up and state.made_from not in {None, fingerprint(self.wanted)},
         )
+
+    def target(self) -> Target | None:
+        """What its metrics are read of, while it runs."""
+        if self.state.child is None or self._link is None:
+            return None
+        return Target("process", self.name, self.state.child.pid, self._link.shim.pid)
 
     def _wall(self, due: float | None) -> datetime | None:
         if due is None:

@@ -10,6 +10,7 @@ import structlog
 
 from zlh_agent.console.history import NO_HISTORY, read_history
 from zlh_agent.console.viewer import CLOSED, Viewer
+from zlh_agent.metrics.model import Target
 from zlh_agent.shim.ring import RingInvalid
 from zlh_agent.supervision.errors import ProcessNotFound
 from zlh_agent.supervision.model import GiveUpAsked, KillAsked, Phase, RestartAsked, RetryAsked
@@ -127,6 +128,15 @@ class ProcessService:
     def statuses(self) -> tuple[ProcessStatus, ...]:
         """Return what the agent reports of its processes, in the order of the spec."""
         return tuple(kept.process.status() for kept in self._kept.values())
+
+    def targets(self) -> list[Target]:
+        """Return what metrics are read of."""
+        found = (kept.process.target() for kept in self._kept.values())
+        return [target for target in found if target is not None]
+
+    def names(self) -> list[str]:
+        """Return every process, running or not."""
+        return list(self._kept)
 
     def _find(self, name: str) -> SupervisedProcess:
         kept = self._kept.get(name)

@@ -16,6 +16,7 @@ import structlog
 
 from zlh_agent.console.history import read_history
 from zlh_agent.console.viewer import CLOSED, Viewer
+from zlh_agent.metrics.model import Target
 from zlh_agent.shim.errors import ShimLost
 from zlh_agent.shim.host import ShimHost, child_of
 from zlh_agent.shim.model import Launch
@@ -194,6 +195,15 @@ class TerminalService:
     def rows(self) -> tuple[TerminalRow, ...]:
         """Return a row for each terminal, `main` first, then by age."""
         return tuple(terminal.row() for terminal in self._sorted())
+
+    def targets(self) -> list[Target]:
+        """Return what metrics are read of."""
+        found = (terminal.target() for terminal in self._sorted())
+        return [target for target in found if target is not None]
+
+    def names(self) -> list[str]:
+        """Return every terminal, running or not."""
+        return list(self._terminals)
 
     def _sorted(self) -> list[Terminal]:
         known = [terminal for terminal in self._terminals.values() if not terminal.is_closing]

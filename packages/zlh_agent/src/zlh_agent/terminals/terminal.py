@@ -14,6 +14,7 @@ from typing import Literal
 
 from zlh_agent.console.console import Console
 from zlh_agent.console.viewer import AGENT_GOES, EXITED, LOST, Viewer
+from zlh_agent.metrics.model import Target
 from zlh_agent.shim.link import ShimLink
 from zlh_agent.shim.model import EXITED as CHILD_EXITED
 from zlh_agent.shim.model import RUNNING as CHILD_RUNNING
@@ -132,6 +133,11 @@ class Terminal:
             exit_code=ended.code if ended else None,
             signal=signal_name(ended.signal) if ended else None,
         )
+
+    def target(self) -> Target | None:
+        """What its metrics are read of, while it runs."""
+        pid = self.snapshot.child_pid if self.snapshot is not None and self.state == "running" else None
+        return None if pid is None or self.link is None else Target("terminal", self.id, pid, self.link.shim.pid)
 
     def _started_at(self) -> datetime | None:
         if self.snapshot is not None:

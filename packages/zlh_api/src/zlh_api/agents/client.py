@@ -24,6 +24,7 @@ from websockets.typing import Subprotocol
 from zlh_common.errors import InvalidBody, ZlhError
 from zlh_common.names import OwnerMark, agent_name
 from zlh_common.request_ids import HEADER, current_request_id
+from zlh_common.schema.agent_events import StreamMessage, parse_message
 from zlh_common.schema.problem import Problem
 from zlh_common.schema.spec import AgentSpec
 from zlh_common.schema.status import AgentStatus
@@ -177,6 +178,14 @@ def decode_report(raw: bytes | str, shape: type[T]) -> T:
     """Return what an agent said as a `shape`; raise AgentNonsense."""
     try:
         return decode(raw, shape)
+    except InvalidBody as exc:
+        raise AgentNonsense(exc.detail) from exc
+
+
+def parse_stream(raw: bytes | str) -> StreamMessage | None:
+    """Return one message of an event stream, None for a type that is not known here; raise AgentNonsense."""
+    try:
+        return parse_message(raw)
     except InvalidBody as exc:
         raise AgentNonsense(exc.detail) from exc
 

@@ -1,12 +1,14 @@
 """Links: one open event stream per running guest, held by one API process at a time.
 
 A link writes what the agent reports into the container's row, and wakes the reconciler where that could change the next
-step. A link that breaks is dialled again; what the row says of the connection is what the holder of the link saw.
+step; what has happened and what is used it hands to the history. A link that breaks is dialled again; what the row says
+of the connection is what the holder of the link saw.
 """
 
 from __future__ import annotations
 
 import asyncio
+import random
 from dataclasses import dataclass
 from functools import partial
 from uuid import UUID, uuid4
@@ -20,11 +22,15 @@ from zlh_api.agents.client import (
     AgentAddress,
     AgentClient,
     AgentNonsense,
-    decode_report,
+    parse_stream,
 )
+from zlh_api.agents.rules import CONNECTING_TRIES, Redial, next_redial
 from zlh_api.database.pool import Database, DatabaseUnavailable
+from zlh_api.history.intake import HistoryIntake
+from zlh_api.history.service import HistoryService
 from zlh_common.errors import ZlhError
 from zlh_common.names import OwnerMark, Vmid
+from zlh_common.schema.agent_events import HappeningsEvent, MetricsEvent
 from zlh_common.schema.status import AgentEvent, AgentStatus
 from zlh_common.schema.structs import encode
 
@@ -33,7 +39,6 @@ LEASE_S = 15
 RENEW_S = 5
 POLL_S = 1.0
 CLAIM_LIMIT = 200
-REDIAL_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 # An agent reports each 30 s even if nothing changes; one that misses two is not there.
 SILENCE_S = 75
 # How fast the reports of one agent are taken: a container that floods waits at its own end of the stream.
@@ -74,9 +79,10 @@ class _Link:
 class AgentLinks:
     """Holds the links of this API process."""
 
-    def __init__(self, database: Database, client: AgentClient, *, agent_port: int) -> None:
+    def __init__(self, database: Database, client: AgentClient, history: HistoryService, *, agent_port: int) -> None:
         self._database = database
         self._client = client
+        self._history = history
         self._port = agent_port
         self._holder = uuid4()
         self._wake = asyncio.Event()
@@ -136,43 +142,54 @@ class AgentLinks:
     async def _hold(self, link: _Link) -> None:
         """Keep one link open until its guest is gone; what is cancelled was lost or is over."""
         try:
-            failures = 0
+            redial, loop = Redial(), asyncio.get_running_loop()
+            intake = HistoryIntake(self._history, link.owner, link.fence)
             while await self._is_still_ours(link):
+                began, failed = loop.time(), False
                 try:
-                    await self._follow(link)
-                    failures = 0
+                    await self._follow(link, intake)
                 except DatabaseUnavailable:
                     raise
                 except Exception as error:  # noqa: BLE001 - whatever a stranger makes of us stays with his container
-                    await self._note_failure(link, error, failures)
-                    failures += 1
-                await asyncio.sleep(REDIAL_S[min(failures, len(REDIAL_S) - 1)])
+                    await self._note_failure(link, error, redial.failures)
+                    failed = True
+                held_s = loop.time() - began
+                redial, wait_s = next_redial(redial, failed=failed, held_s=held_s, chance=random.random())  # noqa: S311
+                await asyncio.sleep(wait_s)
         except DatabaseUnavailable:
             # Without the database nothing can be held; the lease runs out and whoever is first takes it.
             log.warning("agent.link_dropped", vmid=link.vmid)
         finally:
             await asyncio.shield(self._let_go(link))
 
-    async def _follow(self, link: _Link) -> None:
+    async def _follow(self, link: _Link, intake: HistoryIntake) -> None:
         """Read one event stream until it ends."""
         last: AgentStatus | None = None
-        async with self._client.open_socket(link.agent, "/events") as socket:
+        async with self._client.open_socket(link.agent, "/events", query=await intake.resume()) as socket:
             log.info("agent.online", vmid=link.vmid)
             try:
                 while True:
                     async with asyncio.timeout(SILENCE_S):
                         raw = await socket.recv()
-                    report = decode_report(raw, AgentEvent).status
-                    if report.owner != link.owner:
-                        raise AgentNonsense("it speaks for another container")
-                    await self._save(link, report, last)
-                    last = report
+                    match parse_stream(raw):
+                        case AgentEvent(status=report):
+                            await self._save(link, report, last)
+                            last = report
+                        case HappeningsEvent() as event:
+                            await intake.take_happenings(event)
+                        case MetricsEvent(metrics=metrics):
+                            intake.take_sample(metrics)
+                        case None:
+                            # A newer agent says what only a newer API asks for; this one did not.
+                            pass
                     await asyncio.sleep(max(MIN_PAUSE_S, len(raw) / MAX_BYTES_PER_S))
             except (WebSocketException, TimeoutError, OSError) as exc:
                 log.info("agent.offline", vmid=link.vmid, error=str(exc) or type(exc).__name__)
                 await self._note_offline(link, "offline")
 
     async def _save(self, link: _Link, report: AgentStatus, last: AgentStatus | None) -> None:
+        if report.owner != link.owner:
+            raise AgentNonsense("it speaks for another container")
         moves = last is None or (
             (report.spec_generation, report.observed_generation) != (last.spec_generation, last.observed_generation)
         )
@@ -184,8 +201,8 @@ class AgentLinks:
             raise AgentNonsense("its report holds what no text may hold") from exc
 
     async def _note_failure(self, link: _Link, error: Exception, failures: int) -> None:
-        await self._note_offline(link, "connecting" if failures < len(REDIAL_S) else "offline")
-        if failures not in {0, len(REDIAL_S)}:
+        await self._note_offline(link, "connecting" if failures < CONNECTING_TRIES else "offline")
+        if failures not in {0, CONNECTING_TRIES}:
             return
         if isinstance(error, ZlhError):
             log.info("agent.link_failed", vmid=link.vmid, code=error.code, error=error.detail)

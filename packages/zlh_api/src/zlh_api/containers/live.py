@@ -9,9 +9,11 @@ from aiohttp import web
 
 from zlh_api.containers.service import ContainerService
 from zlh_api.customers.model import Caller
+from zlh_api.history.service import HistoryService
 from zlh_api.web.endpoint import Call
 from zlh_common.errors import NotFound, ZlhError
 from zlh_common.names import Vmid
+from zlh_common.schema.history import ContainerEvent
 from zlh_common.schema.status import ContainerStatus
 from zlh_common.schema.structs import encode
 
@@ -20,33 +22,43 @@ log = structlog.get_logger()
 HEARTBEAT_S = 15
 # Changes within this time reach a watcher as one.
 COALESCE_S = 0.05
+# So many entries of one container's history are shown at once; who needs the rest asks for it.
+HAPPENINGS_LIMIT = 100
 
 
 class _Watcher:
-    """One open stream: which containers have changed since it was last written to. Never longer than their number."""
+    """One open stream: what is new since it was last written to. Never longer than the number of containers, twice."""
 
     def __init__(self) -> None:
         self.changed: dict[Vmid, None] = {}
+        # By container, the first entry of its history that was not shown.
+        self.happened: dict[Vmid, int] = {}
         self.wake = asyncio.Event()
 
     def note(self, vmid: Vmid) -> None:
         self.changed[vmid] = None
         self.wake.set()
 
-    async def take(self) -> list[Vmid]:
-        """Return what has changed, after at least one change."""
+    def note_happening(self, vmid: Vmid, position: int) -> None:
+        self.happened[vmid] = min(position, self.happened.get(vmid, position))
+        self.wake.set()
+
+    async def take(self) -> tuple[list[Vmid], dict[Vmid, int]]:
+        """Return what has changed and what has happened, after at least one of both."""
         await self.wake.wait()
         await asyncio.sleep(COALESCE_S)
-        taken, self.changed = list(self.changed), {}
+        changed, happened = list(self.changed), self.happened
+        self.changed, self.happened = {}, {}
         self.wake.clear()
-        return taken
+        return changed, happened
 
 
 class LiveContainers:
     """Hands every change to every open stream; each stream asks for the reports itself, and as its own caller."""
 
-    def __init__(self, service: ContainerService) -> None:
+    def __init__(self, service: ContainerService, history: HistoryService) -> None:
         self._service = service
+        self._history = history
         self._watchers: set[_Watcher] = set()
 
     def note_change(self, vmid_text: str) -> None:
@@ -55,8 +67,16 @@ class LiveContainers:
             for watcher in self._watchers:
                 watcher.note(Vmid(int(vmid_text)))
 
+    def note_happening(self, text: str) -> None:
+        """Take the notification that a container's history has new entries: its VMID, and the first of them."""
+        vmid, _, position = text.partition(" ")
+        if vmid.isdigit() and position.isdigit():
+            for watcher in self._watchers:
+                watcher.note_happening(Vmid(int(vmid)), int(position))
+
     async def stream(self, call: Call) -> web.StreamResponse:
-        """Serve one stream until the client goes: `container` events with reports, `container-deleted` with a VMID.
+        """Serve one stream until the client goes: `container` events with reports, `container-deleted` with a VMID,
+        `container-event` with an entry of its history.
 
         It ends as well when the caller's session or token does; a role that is taken away counts from the next event.
         """
@@ -71,7 +91,7 @@ class LiveContainers:
             while True:
                 try:
                     async with asyncio.timeout(HEARTBEAT_S):
-                        changed = await watcher.take()
+                        changed, happened = await watcher.take()
                 except TimeoutError:
                     await call.check_again()
                     await response.write(b": still here\n\n")
@@ -79,6 +99,8 @@ class LiveContainers:
                 caller = await call.check_again()
                 for vmid in changed:
                     await self._write(response, caller, vmid, shown)
+                for vmid, position in happened.items():
+                    await self._write_happenings(response, caller, vmid, position)
         except (ConnectionError, ZlhError) as exc:
             # The answer has begun, so there is no other way of telling than its end.
             log.info("live.stream_ended", error=str(exc) or type(exc).__name__)
@@ -94,6 +116,15 @@ class LiveContainers:
         elif vmid in shown:
             shown.discard(vmid)
             await response.write(b'event: container-deleted\ndata: {"vmid":%d}\n\n' % vmid)
+
+    async def _write_happenings(self, response: web.StreamResponse, caller: Caller, vmid: Vmid, position: int) -> None:
+        try:
+            container = await self._service.find_visible(caller, vmid)
+        except NotFound:
+            return
+        for entry in await self._history.fetch_entries_from(container, start=position, limit=HAPPENINGS_LIMIT):
+            event = ContainerEvent(vmid=vmid, entry=entry)
+            await response.write(b"event: container-event\ndata: " + encode(event) + b"\n\n")
 
     async def _find_report(self, caller: Caller, vmid: Vmid) -> ContainerStatus | None:
         try:

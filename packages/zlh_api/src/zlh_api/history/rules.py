@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from zlh_common.errors import ZlhError
+from zlh_common.pace import Pace
 from zlh_common.schema.agent_events import HAPPENINGS_AT_ONCE, HAPPENINGS_PER_S, MAX_NUMBER
 from zlh_common.schema.history import Happening
 from zlh_common.schema.metrics import Metrics
@@ -19,8 +20,10 @@ MAX_KIND_CHARS, MAX_SUBJECT_CHARS, MAX_MESSAGE_CHARS, MAX_DATA_BYTES = 64, 64, 1
 MAX_ROWS = 64
 # A clock that is further off than this is not believed; the time of arrival stands instead.
 MAX_SKEW = timedelta(minutes=5)
-# Agents send a sample a minute; what comes sooner is left out.
-SAMPLE_PAUSE_S = 30.0
+# How fast happenings are taken of one agent: twice its own pace, so that the two clocks need not agree.
+HAPPENINGS_PACE = Pace(2 * HAPPENINGS_AT_ONCE, 2 * HAPPENINGS_PER_S)
+# Agents send their newest sample at once and then one a minute; so many may come at once after a time apart.
+SAMPLES_PACE = Pace(3, 1 / 30)
 DEFAULT_POINTS, MAX_POINTS = 240, 1000
 DEFAULT_SPAN = timedelta(hours=1)
 _KIND = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
@@ -42,14 +45,6 @@ class JournalPosition:
 
     journal: str
     number: int
-
-
-@dataclass(frozen=True, slots=True)
-class Allowance:
-    """How much one agent may still say."""
-
-    left: float = 2.0 * HAPPENINGS_AT_ONCE
-    at: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,17 +103,6 @@ def find_metrics_problem(metrics: Metrics) -> str | None:
 def _is_sane(value: object) -> bool:
     """Tell whether a figure is one that every reader of JSON can hold."""
     return not isinstance(value, int | float) or -MAX_NUMBER <= value <= MAX_NUMBER
-
-
-def allow(allowance: Allowance, wanted: int, now: float) -> tuple[int, Allowance]:
-    """Return how many of `wanted` happenings may be taken now, and what is left.
-
-    Twice what an agent takes itself, so that the two clocks need not agree.
-    """
-    most = 2.0 * HAPPENINGS_AT_ONCE
-    left = min(most, allowance.left + max(0.0, now - allowance.at) * 2 * HAPPENINGS_PER_S)
-    taken = min(wanted, int(left))
-    return taken, Allowance(left - taken, now)
 
 
 def believe_time(at: datetime, now: datetime) -> datetime:

@@ -58,6 +58,8 @@ class HistoryService:
 
     async def take_happenings(self, owner: OwnerMark, fence: int, journal: str, items: Sequence[Happening]) -> None:
         """Keep entries of a journal, each once, and wake those who watch."""
+        if not items:
+            return
         now = self._clock.now()
         believed = [msgspec.structs.replace(item, at=believe_time(item.at, now)) for item in items]
         async with self._database.transaction() as connection:

@@ -35,3 +35,10 @@ class HistoryEntry(Report):
     subject: str | None
     message: str
     data: dict[str, Fact]
+
+
+class ContainerEvent(Report):
+    """`container-event` of the live stream: a new entry of a container's history."""
+
+    vmid: int
+    entry: HistoryEntry

@@ -1,0 +1,1 @@
+"""What the container and its processes use: read from the kernel when asked and once a minute."""

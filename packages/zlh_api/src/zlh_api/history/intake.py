@@ -1,0 +1,73 @@
+"""What one agent's link brings into the history: checked, in order, each once, at the pace of an honest agent."""
+
+from __future__ import annotations
+
+import asyncio
+
+import asyncpg
+import structlog
+
+from zlh_api.agents.client import AgentNonsense
+from zlh_api.history.rules import (
+    HAPPENINGS_PACE,
+    SAMPLES_PACE,
+    JournalPosition,
+    find_happenings_problem,
+    find_metrics_problem,
+)
+from zlh_api.history.service import HistoryService
+from zlh_common.names import OwnerMark
+from zlh_common.pace import Allowance, take
+from zlh_common.schema.agent_events import HappeningsEvent
+from zlh_common.schema.metrics import Metrics
+
+log = structlog.get_logger()
+
+
+class HistoryIntake:
+    """One for each link that is held; it outlives the streams that are dialled for it, and so does what may be said."""
+
+    def __init__(self, history: HistoryService, owner: OwnerMark, fence: int) -> None:
+        self._history = history
+        self._owner = owner
+        self._fence = fence
+        self._last: JournalPosition | None = None
+        self._happenings = Allowance(HAPPENINGS_PACE.at_once, _now())
+        self._samples = Allowance(SAMPLES_PACE.at_once, _now())
+
+    async def resume(self) -> dict[str, str]:
+        """Return what is asked of a stream: everything after what is kept already."""
+        self._last = await self._history.find_newest(self._owner)
+        asked = {"take": "happenings,metrics"}
+        if self._last is not None:
+            asked |= {"journal": self._last.journal, "after": str(self._last.number)}
+        return asked
+
+    async def take_happenings(self, event: HappeningsEvent) -> None:
+        """Keep entries of its journal; raise AgentNonsense. What comes too fast is lost."""
+        last = self._last
+        after = last.number if last is not None and last.journal == event.journal else 0
+        if problem := find_happenings_problem(event.items, after):
+            raise AgentNonsense(problem)
+        if not event.items:
+            return
+        may_take, self._happenings = take(self._happenings, len(event.items), HAPPENINGS_PACE, _now())
+        if may_take < len(event.items):
+            log.info("history.too_fast", owner=self._owner, lost=len(event.items) - may_take)
+        try:
+            await self._history.take_happenings(self._owner, self._fence, event.journal, event.items[:may_take])
+        except asyncpg.DataError as exc:
+            raise AgentNonsense("its happenings hold what no text may hold") from exc
+        self._last = JournalPosition(event.journal, event.items[-1].number)
+
+    def take_sample(self, metrics: Metrics) -> None:
+        """Keep a sample; raise AgentNonsense. What comes too fast is left out."""
+        if problem := find_metrics_problem(metrics):
+            raise AgentNonsense(problem)
+        may_take, self._samples = take(self._samples, 1, SAMPLES_PACE, _now())
+        if may_take:
+            self._history.take_sample(self._owner, self._fence, metrics)
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

@@ -1,0 +1,28 @@
+"""How much of something may be taken at a moment: so many at once, and so many a second after that."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """A number that may come at once, and how fast it grows again."""
+
+    at_once: float
+    per_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What was left at a moment."""
+
+    left: float
+    at: float
+
+
+def take(allowance: Allowance, wanted: int, pace: Pace, now: float) -> tuple[int, Allowance]:
+    """Return how many of `wanted` may be taken now, and what is left then."""
+    left = min(pace.at_once, allowance.left + max(0.0, now - allowance.at) * pace.per_s)
+    taken = min(wanted, int(left))
+    return taken, Allowance(left - taken, now)
