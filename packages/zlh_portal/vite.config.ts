@@ -24,6 +24,7 @@ export default defineConfig({
       output: {
         manualChunks(id) {
           if (id.includes("/node_modules/@xterm/")) return "terminal";
+          if (id.includes("/node_modules/uplot/")) return "plots";
           if (id.includes("/node_modules/")) return "vendor";
           return undefined;
         },

@@ -30,7 +30,7 @@ const router = createBrowserRouter([
             children: [
               { index: true, element: <ListPage /> },
               { path: "/containers/new", element: <CreatePage /> },
-              { path: "/containers/:vmid/:tab?", element: <DetailPage /> },
+              { path: "/containers/:vmid/:tab?/:item?", element: <DetailPage /> },
               { path: "/account", element: <AccountPage /> },
               { path: "*", element: <NotFoundPage /> },
             ],

@@ -26,6 +26,7 @@ export class ApiError extends Error {
 const FIELD_OF_CODE: Readonly<Record<string, string>> = {
   name_taken: "name",
   name_reserved: "name",
+  process_name_invalid: "name",
   runtime_missing: "runtime",
   addon_not_offered: "enableCodeServer",
   template_not_offered: "template",
@@ -76,9 +77,9 @@ function parseFields(code: string, detail: string, problems: unknown): FieldProb
   return field ? [{ field, message: detail, suggestion: null }] : [];
 }
 
-/** The API names the place of a wrong value like "… - at `$.name`". */
+/** The API names the place of a wrong value like "… - at `$.name`", deeper ones like `$.policy.ports[...]`. */
 function fieldOfPath(detail: string): string | null {
-  return /`\$\.(\w+)`/.exec(detail)?.[1] ?? null;
+  return /`\$\.(\w+(?:\.\w+)*)[^`]*`/.exec(detail)?.[1] ?? null;
 }
 
 function sentenceOfStatus(status: number): string {

@@ -1,14 +1,15 @@
 /** The terminals of a container side by side as tabs. */
 import { ActionIcon, Alert, Button, Group, Stack, Text } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
-import { useState } from "react";
+import { useMemo, useState } from "react";
 import { asApiError } from "../api/problem";
 import type { ContainerStatus } from "../api/types";
 import { CrossIcon, PlusIcon } from "../layout/icons";
 import { useMayChange } from "../session/session";
+import { ConsolePane } from "./ConsolePane";
 import classes from "./console.module.css";
 import { MAIN, useCloseTerminal, useOpenTerminal, useTerminals } from "./queries";
-import { TerminalPane } from "./TerminalPane";
+import { terminalSource } from "./source";
 
 export function TerminalsTab({ status }: { status: ContainerStatus }) {
   const mayChange = useMayChange(status);
@@ -55,6 +56,7 @@ function Terminals({ status }: { status: ContainerStatus }) {
     });
 
   const shown = ids.includes(chosen) ? chosen : MAIN;
+  const source = useMemo(() => terminalSource(vmid, shown), [vmid, shown]);
   return (
     <Stack gap="xs">
       <Group gap={6} className={classes["tabs"] ?? ""} role="group" aria-label="Terminals">
@@ -68,7 +70,7 @@ function Terminals({ status }: { status: ContainerStatus }) {
         ))}
         <Button size="compact-sm" variant="subtle" color="gray" flex="none" leftSection={<PlusIcon />} disabled={connection !== "online"} loading={open.isPending} onClick={add}>New terminal</Button>
       </Group>
-      <TerminalPane key={shown} vmid={vmid} terminal={shown} label={label(shown)} connection={connection} onClose={shown === MAIN ? null : () => end(shown)} />
+      <ConsolePane key={shown} source={source} label={label(shown)} connection={connection} onClose={shown === MAIN ? null : () => end(shown)} />
     </Stack>
   );
 }

@@ -114,6 +114,12 @@ describe("resume", () => {
     expect(state).toMatchObject({ stream: "s2", offset: null, phase: "connecting" });
     expect(written(run([hello(0, 3, "s2"), output(0, "new")], state)[1])).toBe("new");
   });
+  it("keeps what it was told of the process", () => {
+    const told = (state: string): Event => ({ type: "message", message: { type: "state", state } });
+    expect(run([hello(0, 0, "s1", "stopped")])[0].told).toBe("stopped");
+    expect(run([told("backoff")], live)[0].told).toBe("backoff");
+    expect(run([{ type: "message", message: { type: "exit", code: 1, signal: null } }, told("starting")], live)[0].exit).toBeNull();
+  });
   it("forgets an exit when the process is back", () => {
     const [ended] = run([{ type: "message", message: { type: "exit", code: 1, signal: null } }], live);
     expect(ended.exit).toEqual({ code: 1, signal: null });

@@ -27,6 +27,8 @@ export interface State {
   retryAt: number | null;
   reason: string | null;
   exit: Exit | null;
+  /** The state of what runs behind the console, as it was last told. */
+  told: string | null;
   /** Bytes that were never shown, since the last reset. */
   missedBytes: number;
 }
@@ -57,7 +59,8 @@ export interface Policy {
 export const POLICY: Policy = { firstDelayMs: 500, longestDelayMs: 15_000 };
 
 export const START: State = {
-  phase: "connecting", stream: null, offset: null, replayUntil: 0, attempt: 0, retryAt: null, reason: null, exit: null, missedBytes: 0,
+  phase: "connecting", stream: null, offset: null, replayUntil: 0, attempt: 0, retryAt: null, reason: null, exit: null,
+  told: null, missedBytes: 0,
 };
 
 type Step = [State, Effect[]];
@@ -85,7 +88,7 @@ function onMessage(state: State, message: ServerMessage): Step {
     case "gap":
       return onGap(state, message.from, message.to);
     case "state":
-      return [message.state === "running" ? { ...state, exit: null } : state, []];
+      return [{ ...state, told: message.state, exit: isBegun(message.state) ? null : state.exit }, []];
     case "exit":
       return [{ ...state, exit: { code: message.code, signal: message.signal } }, []];
   }
@@ -99,14 +102,20 @@ function onHello(state: State, hello: Extract<ServerMessage, { type: "hello" }>)
   }
   const effects: Effect[] = isOther ? [{ type: "clear" }] : [];
   const offset = isOther ? hello.from : (state.offset ?? hello.from);
-  const exit = hello.state === "running" ? null : state.exit;
+  const exit = isBegun(hello.state) ? null : state.exit;
   const next: State = {
     ...state, phase: "replaying", stream: hello.stream, offset, replayUntil: hello.to, attempt: 0, retryAt: null, reason: null, exit,
+    told: hello.state,
   };
   effects.push({ type: "send-size" });
   // Whatever an earlier connection still has in the queue is replay as well, so even an empty replay ends in a mark.
   effects.push({ type: "mark", offset });
   return [next, effects];
+}
+
+/** An end that came before is over with this state. */
+function isBegun(told: string): boolean {
+  return told === "running" || told === "starting";
 }
 
 function onGap(state: State, from: number, to: number): Step {

@@ -1,27 +1,32 @@
-/** Ties one terminal of a container to an element of the page, for as long as that is shown. */
+/** Ties one console to an element of the page, for as long as that is shown. */
 import { type RefObject, useCallback, useEffect, useRef, useState } from "react";
 import { ConsoleLink } from "./link";
 import { START, type State } from "./machine";
-import { diagnose, pathOf } from "./queries";
-import { openScreen } from "./screen";
+import { openScreen, type XtermScreen } from "./screen";
+import type { ConsoleSource } from "./source";
 
 export interface Console {
   /** Where the terminal is drawn. */
   element: RefObject<HTMLDivElement | null>;
   state: State;
   reconnect: () => void;
+  /** Empty the screen; what is kept stays. */
+  wipe: () => void;
 }
 
-export function useConsole(vmid: number, terminal: string): Console {
+/** `source` must stay the same object for as long as it is the same console. */
+export function useConsole(source: ConsoleSource): Console {
   const element = useRef<HTMLDivElement>(null);
   const link = useRef<ConsoleLink | null>(null);
+  const shown = useRef<XtermScreen | null>(null);
   const [state, setState] = useState(START);
 
   useEffect(() => {
     if (!element.current) return;
     const screen = openScreen(element.current);
-    const current = new ConsoleLink(pathOf(vmid, terminal), screen, () => diagnose(vmid, terminal), setState);
+    const current = new ConsoleLink(source.path, screen, source.diagnose, setState);
     link.current = current;
+    shown.current = screen;
     const listeners = [
       screen.terminal.onData((text) => void current.send(text)),
       screen.terminal.onBinary((text) => void current.sendBinary(text)),
@@ -30,16 +35,19 @@ export function useConsole(vmid: number, terminal: string): Console {
     const observer = new ResizeObserver(() => screen.fit());
     observer.observe(element.current);
     current.open();
-    screen.terminal.focus();
+    // Who opens a terminal is about to type; who looks at a process may be on the way to its buttons.
+    if (source.kind === "terminal") screen.terminal.focus();
     return () => {
       observer.disconnect();
       current.close();
       link.current = null;
+      shown.current = null;
       for (const listener of listeners) listener.dispose();
       screen.terminal.dispose();
     };
-  }, [vmid, terminal]);
+  }, [source]);
 
   const reconnect = useCallback(() => link.current?.retryNow(), []);
-  return { element, state, reconnect };
+  const wipe = useCallback(() => shown.current?.terminal.clear(), []);
+  return { element, state, reconnect, wipe };
 }

@@ -17,4 +17,11 @@ describe("describeConsole", () => {
     expect(describeConsole(at({ phase: "waiting", retryAt: 1_000 }), "offline", 0).kind).toBe("offline"));
   it("gives the reason of a refusal", () =>
     expect(describeConsole(at({ phase: "refused", reason: "Gone." }), "online", 0)).toMatchObject({ kind: "refused", text: "Gone." }));
+  it("goes on over the end of a process, and says how that is", () => {
+    const process = (more: Partial<State>) => describeConsole(at({ phase: "live", ...more }), "online", 0, "process");
+    expect(process({ told: "running" })).toMatchObject({ kind: "attached", text: "Attached: it runs" });
+    expect(process({ told: "backoff", exit: { code: 3, signal: null } })).toMatchObject({ kind: "ended", text: "Attached: it waits to be started again. Ended with exit code 3" });
+    expect(process({ told: "of a later version" }).text).toBe("Attached: of a later version");
+    expect(describeConsole(at({ phase: "waiting", retryAt: 900, exit: { code: 3, signal: null } }), "online", 0, "process").kind).toBe("waiting");
+  });
 });

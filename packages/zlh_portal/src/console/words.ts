@@ -1,6 +1,7 @@
 /** What a viewer of a console sees said about its connection; pure. */
 import type { Connection } from "../api/types";
 import type { State } from "./machine";
+import type { ConsoleSource } from "./source";
 
 export interface ConsoleWords {
   /** For tests and for colours. */
@@ -10,10 +11,11 @@ export interface ConsoleWords {
   action: string | null;
 }
 
-/** Return what to say at `nowMs`. */
-export function describeConsole(state: State, connection: Connection, nowMs: number): ConsoleWords {
-  if (state.phase === "refused") return { kind: "refused", text: state.reason ?? "This terminal cannot be reached.", action: "Try again" };
-  if (state.exit && (state.phase === "live" || state.phase === "waiting")) {
+/** Return what to say at `nowMs`. The end of a terminal is the end of its console; that of a process is not. */
+export function describeConsole(state: State, connection: Connection, nowMs: number, kind: ConsoleSource["kind"] = "terminal"): ConsoleWords {
+  if (state.phase === "refused") return { kind: "refused", text: state.reason ?? "This console cannot be reached.", action: "Try again" };
+  if (kind === "process" && state.phase === "live") return describeProcess(state);
+  if (kind === "terminal" && state.exit && (state.phase === "live" || state.phase === "waiting")) {
     return { kind: "ended", text: describeExit(state.exit), action: null };
   }
   switch (state.phase) {
@@ -31,6 +33,16 @@ export function describeConsole(state: State, connection: Connection, nowMs: num
   }
 }
 
+const TOLD: Readonly<Record<string, string>> = {
+  starting: "it starts", running: "it runs", stopping: "it is stopping", backoff: "it waits to be started again", error: "it was given up", stopped: "it does not run",
+};
+
+function describeProcess({ told, exit }: State): ConsoleWords {
+  const isUp = told === "running" || told === "starting" || told === "stopping";
+  const how = told === null ? "" : `: ${TOLD[told] ?? told}`;
+  return { kind: isUp ? "attached" : "ended", text: `Attached${how}${exit ? `. ${describeExit(exit)}` : ""}`, action: null };
+}
+
 function describeExit({ code, signal }: NonNullable<State["exit"]>): string {
   if (code !== null) return `Ended with exit code ${code}`;
   return signal ? `Ended by ${signal}` : "Ended";
@@ -38,6 +50,6 @@ function describeExit({ code, signal }: NonNullable<State["exit"]>): string {
 
 function awaitAgent(connection: "offline" | "connecting", seconds: number | null): ConsoleWords {
   const then = seconds === null ? "" : ` Trying again in ${seconds} s.`;
-  const why = connection === "offline" ? "The agent is offline; what runs in the terminal goes on." : "The agent is not connected yet.";
+  const why = connection === "offline" ? "The agent is offline; what runs goes on." : "The agent is not connected yet.";
   return { kind: "offline", text: `${why}${then}`, action: "Try now" };
 }

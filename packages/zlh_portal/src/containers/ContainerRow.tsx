@@ -4,6 +4,7 @@ import { Link } from "react-router";
 import type { ContainerStatus } from "../api/types";
 import { AddressLink } from "../layout/AddressLink";
 import { TimeAgo } from "../layout/TimeAgo";
+import { ProcessTrouble } from "../processes/ProcessTrouble";
 import classes from "./containers.module.css";
 import { StateBadge } from "./StateBadge";
 import { describeRuntimes } from "./states";
@@ -18,7 +19,10 @@ export function ContainerRow({ status }: { status: ContainerStatus }) {
         <Link to={`/containers/${status.vmid}`} className={classes["name"]}>{status.name}</Link>
         <Text size="xs" c="dimmed" className="numbers">{status.kind} · {status.vmid}</Text>
       </div>
-      <div className={classes["above"]}><StateBadge status={status} /></div>
+      <div className={classes["above"]}>
+        <StateBadge status={status} />
+        <ProcessTrouble status={status} />
+      </div>
       <Text size="sm" truncate>{describeRuntimes(status) || "–"}</Text>
       <div className={classes["above"]}>
         {isUnderWay ? (

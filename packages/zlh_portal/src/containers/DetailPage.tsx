@@ -6,11 +6,14 @@ import { asApiError } from "../api/problem";
 import type { ContainerStatus } from "../api/types";
 import { RuntimesTab } from "../catalog/RuntimesTab";
 import { PortsTab } from "../exposures/PortsTab";
+import { HistoryTab } from "../history/HistoryTab";
 import { NotFoundPage } from "../layout/NotFoundPage";
 import { Problem } from "../layout/Problem";
 import { BackToList } from "../layout/Shell";
 import { usePageTitle } from "../layout/title";
 import { ConnectionBanner } from "../live/ConnectionBanner";
+import { ProcessesTab } from "../processes/ProcessesTab";
+import { useCrashToasts } from "../processes/useCrashToasts";
 import classes from "./containers.module.css";
 import { DeleteTab } from "./DeleteTab";
 import { DetailHeader } from "./DetailHeader";
@@ -20,10 +23,15 @@ import { useContainer } from "./queries";
 
 // xterm.js is large, and most visits do not open a terminal.
 const TerminalsTab = lazy(async () => ({ default: (await import("../console/TerminalsTab")).TerminalsTab }));
+// So is what draws plots.
+const MetricsTab = lazy(async () => ({ default: (await import("../metrics/MetricsTab")).MetricsTab }));
 
 const TABS = {
   overview: { label: "Overview", show: (status: ContainerStatus) => <OverviewTab status={status} /> },
+  processes: { label: "Processes", show: (status: ContainerStatus) => <ProcessesTab status={status} /> },
   terminal: { label: "Terminal", show: (status: ContainerStatus) => <TerminalsTab status={status} /> },
+  metrics: { label: "Metrics", show: (status: ContainerStatus) => <MetricsTab status={status} /> },
+  history: { label: "History", show: (status: ContainerStatus) => <HistoryTab status={status} /> },
   ports: { label: "Ports", show: (status: ContainerStatus) => <PortsTab status={status} /> },
   runtimes: { label: "Runtimes", show: (status: ContainerStatus) => <RuntimesTab status={status} /> },
   delete: { label: "Delete", show: (status: ContainerStatus) => <DeleteTab status={status} /> },
@@ -32,8 +40,8 @@ const TABS = {
 type Tab = keyof typeof TABS;
 
 export function DetailPage() {
-  const { vmid = "", tab = "overview" } = useParams();
-  if (!/^\d{1,9}$/.test(vmid) || !isTab(tab)) return <NotFoundPage />;
+  const { vmid = "", tab = "overview", item } = useParams();
+  if (!/^\d{1,9}$/.test(vmid) || !isTab(tab) || (item !== undefined && tab !== "processes")) return <NotFoundPage />;
   return <Detail key={vmid} vmid={Number(vmid)} tab={tab} />;
 }
 
@@ -42,6 +50,7 @@ function Detail({ vmid, tab }: { vmid: number; tab: Tab }) {
   const status = query.data;
   const navigate = useNavigate();
   usePageTitle(status?.name ?? `Container ${vmid}`);
+  useCrashToasts(status);
   const isGone = query.error !== null && asApiError(query.error).status === 404;
   const wasDeleted = isGone && status !== undefined;
 

@@ -4,8 +4,8 @@ import type { ReactNode } from "react";
 import type { ContainerStatus } from "../api/types";
 import { AddressLink } from "../layout/AddressLink";
 import { TimeAgo } from "../layout/TimeAgo";
+import { ProcessList } from "../processes/ProcessList";
 import classes from "./containers.module.css";
-import { ProcessList } from "./ProcessList";
 import { ConnectionBadge } from "./StateBadge";
 import { describeLifecycle, describeRuntimes } from "./states";
 import { StepsTimeline } from "./StepsTimeline";
@@ -33,8 +33,8 @@ export function OverviewTab({ status }: { status: ContainerStatus }) {
                 <Fact key={addon.name} name={addon.name}>{addon.state}{addon.url && <AddressLink address={addon.url} />}</Fact>
               ))}
             </dl>
-            <ProcessList processes={status.processes} />
           </Card>
+          <Card title="Processes"><ProcessList status={status} /></Card>
           <Card title="Addresses">
             <dl className={classes["facts"]}>
               <Fact name="Host name"><AddressLink address={status.hostname} /></Fact>

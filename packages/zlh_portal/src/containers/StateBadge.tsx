@@ -1,19 +1,7 @@
-/** A state as a word with a colour; what it means is in its tooltip. */
-import { Tooltip } from "@mantine/core";
+/** The two axes of a container as badges. */
 import type { ContainerStatus } from "../api/types";
-import classes from "./containers.module.css";
-import { describeConnection, describeLifecycle, type Words } from "./states";
-
-function ToneBadge({ words, testId }: { words: Words; testId: string }) {
-  return (
-    <Tooltip label={words.meaning}>
-      <span className={classes["badge"]} data-tone={words.tone} data-testid={testId} tabIndex={0}>
-        <span className={classes["dot"]} aria-hidden="true" />
-        {words.label}
-      </span>
-    </Tooltip>
-  );
-}
+import { ToneBadge } from "../layout/ToneBadge";
+import { describeConnection, describeLifecycle } from "./states";
 
 export function StateBadge({ status }: { status: ContainerStatus }) {
   return <ToneBadge words={describeLifecycle(status)} testId="state" />;

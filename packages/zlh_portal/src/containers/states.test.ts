@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { sampleStatus as sampleProcess } from "../processes/sample";
 import { countGroups, filterContainers } from "./filter";
 import { sampleStatus, sampleStep } from "./sample";
 import { describeConnection, describeLifecycle, describeRuntimes, offerPower } from "./states";
@@ -35,6 +36,8 @@ describe("filterContainers", () => {
   it("shows the newest first", () => expect(filterContainers(items, "all", "").map((item) => item.vmid)).toEqual([2, 3, 1]));
   it("needs every word", () => expect(filterContainers(items, "all", "go attention").map((item) => item.vmid)).toEqual([3]));
   it("keeps to the group", () => expect(filterContainers(items, "stopped", "").map((item) => item.vmid)).toEqual([2]));
+  it("counts one whose process is down as in need of attention", () =>
+    expect(countGroups([sampleStatus({ processes: [sampleProcess("backoff")] })])).toMatchObject({ running: 0, attention: 1 }));
   it("counts each container once", () => expect(countGroups(items)).toEqual({ all: 3, running: 1, busy: 0, attention: 1, stopped: 1 }));
 });
 

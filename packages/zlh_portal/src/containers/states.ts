@@ -1,13 +1,6 @@
 /** The two axes of a container in words that people understand; pure. */
 import type { Connection, ContainerStatus, Lifecycle } from "../api/types";
-
-export type Tone = "good" | "busy" | "warn" | "bad" | "quiet";
-
-export interface Words {
-  label: string;
-  tone: Tone;
-  meaning: string;
-}
+import type { Words } from "../layout/tone";
 
 const LIFECYCLE: Readonly<Record<Lifecycle, Words>> = {
   provisioning: { label: "Setting up", tone: "busy", meaning: "The container is being made." },

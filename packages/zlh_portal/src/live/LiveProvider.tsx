@@ -2,6 +2,7 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { type ReactNode, useEffect, useState } from "react";
 import { LIST, noteContainer, noteDeleted } from "../containers/queries";
+import { HISTORY, noteEntry } from "../history/queries";
 import { type Liveness, LiveContext } from "./liveness";
 import { listen } from "./stream";
 
@@ -16,10 +17,12 @@ export function LiveProvider({ children }: { children: ReactNode }) {
           // The stream tells changes alone; what happened before it opened has to be asked for.
           void queries.invalidateQueries({ queryKey: LIST });
           void queries.invalidateQueries({ queryKey: ["container"] });
+          void queries.invalidateQueries({ queryKey: HISTORY });
         },
         onLost: () => setLiveness("polling"),
         onContainer: (status) => noteContainer(queries, status),
         onDeleted: (vmid) => noteDeleted(queries, vmid),
+        onEntry: (vmid, entry) => noteEntry(queries, vmid, entry),
       }),
     [queries],
   );

@@ -1,11 +1,13 @@
 /** The live stream of containers (SSE), opened again for ever; who listens falls back to polling in between. */
-import type { ContainerStatus } from "../api/types";
+import type { ContainerStatus, HistoryEntry } from "../api/types";
+import { parseEntry } from "../history/kinds";
 
 export interface Listener {
   onOpen(): void;
   onLost(): void;
   onContainer(status: ContainerStatus): void;
   onDeleted(vmid: number): void;
+  onEntry(vmid: number, entry: HistoryEntry): void;
 }
 
 const REOPEN_MS = 4_000;
@@ -34,6 +36,11 @@ export function listen(listener: Listener): () => void {
     source.addEventListener("container-deleted", ({ data }: MessageEvent<string>) => {
       const deleted = parseEvent(data);
       if (deleted) listener.onDeleted(deleted.vmid);
+    });
+    source.addEventListener("container-event", ({ data }: MessageEvent<string>) => {
+      const event = parseEvent(data);
+      const entry = parseEntry(event?.["entry"]);
+      if (event && entry) listener.onEntry(event.vmid, entry);
     });
   };
   const close = (reopenMs?: number) => {

@@ -1,0 +1,26 @@
+/** Asks once more before something that cannot be taken back. */
+import { Button, Group, Modal, Stack, Text } from "@mantine/core";
+
+interface Props {
+  title: string;
+  /** What it means, in a sentence. */
+  meaning: string;
+  action: string;
+  isPending: boolean;
+  onConfirm: () => void;
+  onClose: () => void;
+}
+
+export function ConfirmModal({ title, meaning, action, isPending, onConfirm, onClose }: Props) {
+  return (
+    <Modal opened onClose={onClose} title={title} centered styles={{ title: { overflowWrap: "anywhere" } }}>
+      <Stack>
+        <Text size="sm" style={{ overflowWrap: "anywhere" }}>{meaning}</Text>
+        <Group justify="flex-end">
+          <Button variant="default" data-autofocus onClick={onClose}>Cancel</Button>
+          <Button color="red" loading={isPending} onClick={onConfirm}>{action}</Button>
+        </Group>
+      </Stack>
+    </Modal>
+  );
+}

@@ -1,0 +1,49 @@
+/** What can be done with a process now; whatever cannot be taken back asks once more. */
+import { Button, Group } from "@mantine/core";
+import { notifications } from "@mantine/notifications";
+import { useState } from "react";
+import { asApiError } from "../api/problem";
+import type { Process } from "../api/types";
+import { ConfirmModal } from "../layout/ConfirmModal";
+import { useAct } from "./queries";
+import { type Action, offerActions } from "./states";
+
+const WORDS: Readonly<Record<Action, { label: string; failure: string }>> = {
+  start: { label: "Start", failure: "was not started" },
+  stop: { label: "Stop", failure: "was not stopped" },
+  restart: { label: "Restart", failure: "was not restarted" },
+  kill: { label: "Kill", failure: "was not killed" },
+  retry: { label: "Retry now", failure: "is not tried again" },
+  "give-up": { label: "Give up", failure: "was not given up" },
+};
+
+const KILL = { variant: "subtle", color: "red", c: "red" };
+
+export function ProcessActions({ vmid, process }: { vmid: number; process: Process }) {
+  const act = useAct(vmid, process.name);
+  const [isKilling, setKilling] = useState(false);
+  const perform = (action: Action) =>
+    act.mutate(action, {
+      onError: (error) => notifications.show({ color: "red", title: `${process.name} ${WORDS[action].failure}`, message: asApiError(error).detail }),
+      onSettled: () => setKilling(false),
+    });
+  return (
+    <Group gap={6} role="group" aria-label={`Actions on ${process.name}`}>
+      {offerActions(process).map((action, i) => (
+        <Button
+          key={action} size="compact-sm" {...(action === "kill" ? KILL : { variant: i === 0 ? "light" : "default" })}
+          loading={act.isPending && act.variables === action} disabled={act.isPending && act.variables !== action}
+          onClick={() => (action === "kill" ? setKilling(true) : perform(action))}
+        >
+          {WORDS[action].label}
+        </Button>
+      ))}
+      {isKilling && (
+        <ConfirmModal
+          title={`Kill ${process.name}?`} action="Kill now" isPending={act.isPending} onConfirm={() => perform("kill")} onClose={() => setKilling(false)}
+          meaning="It and all that it has started end at once, without a chance to save anything. It stays down until somebody starts it."
+        />
+      )}
+    </Group>
+  );
+}

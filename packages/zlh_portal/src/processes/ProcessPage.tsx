@@ -1,0 +1,55 @@
+/** One process with its console, which stays attached over its ends and starts. */
+import { Alert, Button, Group, Stack, Text, Title } from "@mantine/core";
+import { useMemo } from "react";
+import { Link } from "react-router";
+import type { ContainerStatus, Process } from "../api/types";
+import { ConsolePane } from "../console/ConsolePane";
+import { processSource } from "../console/source";
+import { usePageTitle } from "../layout/title";
+import { joinWords } from "./argv";
+import classes from "./processes.module.css";
+import { ProcessActions } from "./ProcessActions";
+import { ProcessNotes } from "./ProcessNotes";
+import { ProcessState } from "./ProcessState";
+
+interface Props {
+  status: ContainerStatus;
+  process: Process;
+  mayChange: boolean;
+  onEdit: () => void;
+}
+
+export function ProcessPage({ status, process, mayChange, onEdit }: Props) {
+  const { vmid } = status;
+  usePageTitle(`${process.name} · ${status.name}`);
+  return (
+    <Stack gap="sm" className={classes["page"] ?? ""} data-testid="process-page">
+      <Group justify="space-between" gap="xs">
+        <Group gap="sm">
+          <Button component={Link} to={`/containers/${vmid}/processes`} variant="subtle" color="gray" c="dimmed" fw={500} size="compact-sm" ml={-8} aria-label="Back to the processes">← Processes</Button>
+          <Title order={2}>{process.name}</Title>
+          <ProcessState process={process} />
+        </Group>
+        {mayChange && (
+          <Group gap={6}>
+            <ProcessActions vmid={vmid} process={process} />
+            <Button size="compact-sm" variant="subtle" color="gray" onClick={onEdit}>Edit</Button>
+          </Group>
+        )}
+      </Group>
+      <Text size="sm" className="mono" lineClamp={3} title={joinWords(process.argv)}>{joinWords(process.argv)}</Text>
+      <ProcessNotes vmid={vmid} process={process} mayChange={mayChange} />
+      <ProcessConsole status={status} name={process.name} mayChange={mayChange} />
+    </Stack>
+  );
+}
+
+function ProcessConsole({ status, name, mayChange }: { status: ContainerStatus; name: string; mayChange: boolean }) {
+  const { vmid, lifecycle, connection } = status;
+  const source = useMemo(() => processSource(vmid, name), [vmid, name]);
+  if (!mayChange) return <Text c="dimmed">You may look at this container, not into its consoles. Ask an owner for the role of a member.</Text>;
+  if (lifecycle === "stopped" || lifecycle === "deleting" || lifecycle === "provisioning") {
+    return <Alert color="gray" title="No console now">{lifecycle === "stopped" ? "The container is off. Start it to read what its processes have printed." : "The console opens while the container runs."}</Alert>;
+  }
+  return <ConsolePane key={name} source={source} label={`Console of ${name}`} connection={connection} onClose={null} />;
+}

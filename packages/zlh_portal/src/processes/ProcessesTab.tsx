@@ -1,0 +1,73 @@
+/** The programs that the agent of a container keeps running. */
+import { Alert, Button, Group, Skeleton, Stack, Text } from "@mantine/core";
+import { lazy, Suspense, useState } from "react";
+import { useParams } from "react-router";
+import type { ContainerStatus, Process } from "../api/types";
+import { NotFoundPage } from "../layout/NotFoundPage";
+import { PlusIcon } from "../layout/icons";
+import { Problem } from "../layout/Problem";
+import { useMayChange } from "../session/session";
+import { draftOf, newDraft, type Draft } from "./draft";
+import { EmptyProcesses } from "./EmptyProcesses";
+import { ProcessCard } from "./ProcessCard";
+import { ProcessForm } from "./ProcessForm";
+import { useProcesses } from "./queries";
+
+// Its console brings xterm.js.
+const ProcessPage = lazy(async () => ({ default: (await import("./ProcessPage")).ProcessPage }));
+
+interface Editing {
+  draft: Draft;
+  isNew: boolean;
+}
+
+export function ProcessesTab({ status }: { status: ContainerStatus }) {
+  const { item } = useParams();
+  const query = useProcesses(status);
+  const mayChange = useMayChange(status) && status.lifecycle !== "deleting";
+  const [editing, setEditing] = useState<Editing | null>(null);
+  const edit = ({ name, argv, folder, environment, policy }: Process) => setEditing({ draft: draftOf({ name, argv, folder, environment, policy }), isNew: false });
+  const processes = query.data;
+  const form = editing && (
+    <ProcessForm vmid={status.vmid} {...editing} taken={processes?.map(({ name }) => name) ?? []} onClose={() => setEditing(null)} />
+  );
+
+  if (!processes) return query.error ? <Problem error={query.error} title="The processes cannot be listed" onRetry={() => void query.refetch()} /> : <Loading />;
+  if (item !== undefined) {
+    const process = processes.find(({ name }) => name === item);
+    if (!process) return query.isPlaceholderData ? <Loading /> : <NotFoundPage what="process" />;
+    return <Suspense fallback={<Loading />}><ProcessPage status={status} process={process} mayChange={mayChange} onEdit={() => edit(process)} />{form}</Suspense>;
+  }
+  return (
+    <Stack gap="md">
+      {processes.length > 0 && (
+        <Group justify="space-between" gap="xs">
+          <Text size="sm" c="dimmed">The agent starts them, watches them, and starts them again when they crash.</Text>
+          {mayChange && <Button leftSection={<PlusIcon />} onClick={() => setEditing({ draft: newDraft(), isNew: true })}>Add process</Button>}
+        </Group>
+      )}
+      <Unheard status={status} />
+      {processes.length === 0 && <EmptyProcesses mayChange={mayChange} onCreate={(draft) => setEditing({ draft, isNew: true })} />}
+      <Stack gap="sm" component="ul" m={0} p={0} aria-label="Processes" style={{ listStyle: "none" }}>
+        {processes.map((process) => <ProcessCard key={process.name} vmid={status.vmid} process={process} mayChange={mayChange} onEdit={() => edit(process)} />)}
+      </Stack>
+      {form}
+    </Stack>
+  );
+}
+
+/** Nobody should take an old state for the present one. */
+function Unheard({ status }: { status: ContainerStatus }) {
+  if (status.connection === "online") return null;
+  return (
+    <Alert color="gray" p="sm" data-testid="unheard">
+      {status.power === "off"
+        ? "The container is off. What is switched on here starts with it."
+        : "The agent of this container is not heard now, so nobody knows how its processes are. They go on by themselves; changes wait until it is back."}
+    </Alert>
+  );
+}
+
+function Loading() {
+  return <Stack gap="sm" role="status" aria-label="Loading the processes"><Skeleton h={96} /><Skeleton h={96} /></Stack>;
+}
