@@ -219,6 +219,24 @@ async def test_viewers_may_look_and_strangers_may_not(
     assert (status, body.get("code")) == ((503, "agent_unreachable") if what == "metrics" else (200, None))
 
 
+async def test_figures_of_now_are_asked_of_the_agent(world: World, client: Client, owner: OwnerMark) -> None:
+    """And written anew for Prometheus; what makes no sense is refused."""
+    await world.fetch(
+        "update containers set guest = 'running', address = '127.77.0.9' where owner = $1 returning 1", UUID(owner)
+    )
+    path = f"/api/containers/{await vmid_of(world, owner)}/metrics"
+    world.agents.answer = encode(sample(datetime.now(UTC)))
+    assert await get(client, path, VIEWER) == (200, msgspec.json.decode(world.agents.answer))
+    scraped = await client.get(f"{path}/prometheus", headers=VIEWER)
+    assert scraped.content_type == "text/plain"
+    assert f'zlh_container_memory_bytes{{vmid="{path.split("/")[3]}"}} 1\n' in await scraped.text()
+    for nonsense in (b"{}", b"", world.agents.answer.replace(b'"memoryBytes":1', b'"memoryBytes":-1')):
+        world.agents.answer = nonsense
+        for place in (path, f"{path}/prometheus"):
+            status, problem = await get(client, place)
+            assert (status, problem["code"]) == (502, "agent_nonsense")
+
+
 async def test_the_live_stream_tells_what_happens_to_those_who_may_see(
     world: World, client: Client, owner: OwnerMark
 ) -> None:
