@@ -120,6 +120,172 @@ async def open_published(visitor: Page, address: str) -> None:
     raise AssertionError(f"{address} never opened")
 
 
+CRASHING = """sh -c 'echo "<b>needle</b>"; exit 3'"""
+# The colour of the first curve in the light scheme.
+CURVE = "#4450c4"
+COUNT_PIXELS = """(canvas, colour) => {
+  const want = [1, 3, 5].map((at) => parseInt(colour.slice(at, at + 2), 16));
+  const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+  let found = 0;
+  for (let at = 0; at < data.length; at += 4) {
+    if (data[at + 3] > 200 && want.every((part, i) => Math.abs(data[at + i] - part) < 12)) found += 1;
+  }
+  return found;
+}"""
+
+
+@pytest.fixture
+async def vmid(stack: Stack) -> AsyncIterator[int]:
+    """A container that is ready; nothing of it is left afterwards."""
+    vmid = await stack.create()
+    await stack.wait_ready(vmid)
+    yield vmid
+    await stack.delete(vmid)
+
+
+async def declare(page: Page, stack: Stack, vmid: int, name: str, command: str) -> None:
+    """Fill in the form of a process."""
+    await page.goto(f"{stack.dev['portalUrl']}/containers/{vmid}/processes")
+    await page.get_by_role("button", name="Add process").click()
+    await page.get_by_label("Name", exact=True).fill(name)
+    await page.get_by_label("Command", exact=True).fill(command)
+    await page.get_by_role("button", name="Add and start").click()
+    await expect(page.get_by_role("dialog")).to_be_hidden()
+
+
+async def test_a_process_that_crashes_is_seen_retried_given_up_and_looked_into(
+    page: Page, stack: Stack, vmid: int
+) -> None:
+    """What it printed is found, also while it does not run, and what it printed as HTML is text."""
+    await sign_in(page, stack)
+    await declare(page, stack, vmid, "web", CRASHING)
+    card = page.get_by_test_id("process-web")
+    await expect(card.get_by_test_id("process-state")).to_have_text("Waiting to restart")
+    await expect(card.get_by_test_id("countdown")).to_have_text(re.compile(r"Starts again in \d+ s"))
+    await expect(card.get_by_test_id("last-end")).to_contain_text("exit code 3")
+    await card.get_by_role("button", name="Retry now").click()
+    await expect(card).to_contain_text("2 restarts in a row")
+    await expect(page.get_by_role("alert").filter(has_text="web has crashed")).to_be_visible()
+    await card.get_by_role("button", name="Give up").click()
+    await expect(card.get_by_test_id("process-state")).to_have_text("Given up")
+
+    await card.get_by_role("link", name="Console of web").click()
+    await expect(page.locator(".xterm-rows")).to_contain_text("<b>needle</b>")
+    await expect(page.get_by_test_id("terminal-state")).to_contain_text("Attached: it was given up")
+    await page.get_by_role("button", name="Search").click()
+    await page.get_by_label("Text to find").fill("needle")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_test_id("search-count")).to_have_text("2 of 2")
+    await expect(page.get_by_test_id("excerpt").locator("mark")).to_have_text("needle")
+    await page.get_by_label("Older match").click()
+    await expect(page.get_by_test_id("search-count")).to_have_text("1 of 2")
+    async with page.expect_download() as download:
+        await page.get_by_role("button", name="Download").click()
+    saved = await (await download.value).path()
+    assert saved.read_text().count("<b>needle</b>") == 2
+
+    await page.goto(stack.dev["portalUrl"])
+    await expect(page.get_by_test_id(f"container-{vmid}").get_by_test_id("process-trouble")).to_have_text(
+        "web: given up"
+    )
+
+
+async def test_the_console_of_a_process_goes_on_over_its_stops_and_starts(page: Page, stack: Stack, vmid: int) -> None:
+    """One page, one socket: what was printed before stays, and what comes after is shown."""
+    await sign_in(page, stack)
+    await declare(page, stack, vmid, "echo", """sh -c 'echo pid $$; read line; echo "got $line"; exec sleep 1000'""")
+    await page.get_by_role("link", name="Console of echo").click()
+    state, screen = page.get_by_test_id("terminal-state"), page.locator(".xterm-rows")
+    await expect(state).to_contain_text("Attached: it runs")
+    await page.get_by_test_id("terminal").locator(".xterm").click()
+    await type_and_see(page, "hello", "got hello")
+    await page.get_by_role("button", name="Stop", exact=True).last.click()
+    await expect(state).to_contain_text("Attached: it does not run. Ended by SIGTERM")
+    await expect(screen).to_contain_text("got hello")
+    await page.get_by_role("button", name="Start", exact=True).click()
+    await expect(state).to_contain_text("Attached: it runs")
+    await expect(screen).to_contain_text(re.compile(r"got hello.*pid \d+", re.DOTALL))
+
+
+async def test_what_is_wrong_with_a_process_is_said_at_its_field(page: Page, stack: Stack, vmid: int) -> None:
+    """What is hidden is opened where the mistake is; a killed process asks once more first."""
+    await sign_in(page, stack)
+    await page.goto(f"{stack.dev['portalUrl']}/containers/{vmid}/processes")
+    await page.get_by_role("button", name="Try an example").click()
+    await page.get_by_label("Name", exact=True).fill("Not a name")
+    await page.get_by_role("button", name="Advanced").click()
+    await page.get_by_label("Pauses").fill("soon")
+    await page.get_by_role("button", name="Advanced").click()
+    await page.get_by_role("button", name="Add and start").click()
+    await expect(page.get_by_text("A name has 1 to 32 of a-z")).to_be_visible()
+    await expect(page.get_by_text("not “soon”")).to_be_visible()
+    await page.get_by_label("Name", exact=True).fill("ticker")
+    await page.get_by_label("Pauses").fill("1, 2")
+    await page.get_by_role("button", name="Add and start").click()
+    card = page.get_by_test_id("process-ticker")
+    await expect(card.get_by_test_id("process-state")).to_have_text("Running")
+    await card.get_by_role("button", name="Kill").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Kill now").click()
+    await expect(card.get_by_test_id("process-state")).to_have_text("Stopped")
+    await expect(card.get_by_test_id("last-end")).to_contain_text("SIGKILL")
+    await card.get_by_role("button", name="Delete ticker").click()
+    await page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    await expect(page.get_by_test_id("no-processes")).to_be_visible()
+
+
+async def test_what_a_container_uses_is_drawn_and_what_happened_is_told(page: Page, stack: Stack, vmid: int) -> None:
+    """The curve is on the canvas; a crash comes into an open history by itself."""
+    await sign_in(page, stack)
+    await declare(page, stack, vmid, "web", "sleep 1000")
+    await page.get_by_role("tab", name="Metrics").click()
+    await expect(page.get_by_test_id("metrics-now")).to_contain_text("MiB")
+    await expect(page.get_by_test_id("metrics-processes")).to_contain_text("web")
+    plot = page.get_by_test_id("plot-memory")
+    await expect(plot.get_by_role("img")).to_have_attribute("aria-label", re.compile(r"Memory: Used last .+ MiB"))
+    await page.wait_for_timeout(7_000)  # two more samples make a line
+    assert await plot.locator("canvas").evaluate(COUNT_PIXELS, CURVE) > 0
+
+    await page.get_by_role("tab", name="History").click()
+    await expect(page.get_by_test_id("history-entry").filter(has_text="web was started.")).to_be_visible()
+    seen = next(each for each in (await stack.status(vmid))["processes"] if each["name"] == "web")
+    stack.kill_pid(seen["pid"])
+    crash = page.get_by_test_id("history-entry").filter(has_text="SIGKILL")
+    await expect(crash).to_have_attribute("data-tone", "bad")
+    await page.get_by_role("combobox", name="Entries about").click()
+    await page.get_by_role("option", name="web").click()
+    await expect(page.get_by_text("The agent was started.")).to_be_hidden()
+    await expect(crash).to_be_visible()
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+async def test_no_tab_of_a_container_is_wider_than_its_window(page: Page, stack: Stack, vmid: int, width: int) -> None:
+    """Words without a gap, which anybody may choose, break no page; as HTML they are text."""
+    nasty = "x" * 300 + "<img src=x onerror=document.title='broken'>"
+    body = {
+        "argv": ["/bin/sh", "-c", "echo $0; exit 7", nasty],
+        "policy": {"ready": {"probe": {"kind": "log", "pattern": "never"}}},
+    }
+    await stack.call("PUT", f"/api/containers/{vmid}/processes/{'w' * 32}", body)
+    await page.set_viewport_size({"width": width, "height": 800})
+    await sign_in(page, stack)
+    for path in (
+        "overview",
+        "processes",
+        "processes/" + "w" * 32,
+        "terminal",
+        "metrics",
+        "history",
+        "ports",
+        "runtimes",
+        "delete",
+    ):
+        await page.goto(f"{stack.dev['portalUrl']}/containers/{vmid}/{path}")
+        await expect(page.get_by_role("tabpanel")).to_be_visible()
+        await page.wait_for_timeout(300)
+        assert await page.evaluate("document.documentElement.scrollWidth") <= width, path
+        assert await page.title() != "broken"
+
+
 @pytest.mark.parametrize("width", [360, 1280])
 async def test_no_page_is_wider_than_its_window(page: Page, stack: Stack, width: int) -> None:
     """Nobody has to scroll sideways, on a phone neither."""

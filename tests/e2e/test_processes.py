@@ -172,3 +172,46 @@ async def test_a_wish_can_be_followed_from_the_public_edge_to_the_shim(stack: St
     await until(stack, path, lambda seen: seen["state"] == "stopped")
     stopped = [json.loads(line) for line in log.read_text().splitlines()][-1]
     assert stopped.get("request_id") not in {asked, again}
+
+
+async def test_what_a_process_does_and_uses_can_be_read_afterwards(stack: Stack, path: str) -> None:
+    """Its crashes, once each and in order, though agent and API are killed meanwhile; its figures, now and before."""
+    container = path.rpartition("/processes")[0]
+    delays = {"policy": {"restart": {"delaysS": [0.2, 0.2, 0.2]}}}
+    await put(stack, path, "/bin/sh", "-c", "echo dead; exit 3", **delays)
+    await until(stack, path, lambda seen: seen["state"] == "backoff")
+    for program in ("agent", "api"):
+        stack.kill(program)
+    await until(stack, path, lambda seen: seen["state"] == "error")
+    told = await read_events(stack, container, "process.gave_up")
+    about_web = [entry for entry in told if entry["subject"] == "web"]
+    ends = [entry for entry in about_web if entry["kind"] == "process.exited"]
+    assert [entry["data"]["code"] for entry in ends] == [3, 3, 3, 3]
+    assert about_web[-1]["data"] == {"code": "crashed", "restarts": 3}
+    assert "runtime.installed" in {entry["kind"] for entry in told}
+    assert [entry["at"] for entry in ends] == sorted(entry["at"] for entry in ends)
+
+    await put(stack, path, "/bin/sh", "-c", "while :; do :; done")
+    await order(stack, path, "start")
+    await until(stack, path, lambda seen: seen["state"] == "running")
+    async with asyncio.timeout(WAIT_S):
+        while True:
+            status, metrics = await stack.call("GET", f"{container}/metrics")
+            if status == 200 and metrics["processes"] and metrics["processes"][0]["usage"]["cpuS"] > 0.2:
+                break
+            await asyncio.sleep(0.2)
+    assert (metrics["processes"][0]["name"], metrics["container"]["source"]) == ("web", "processes")
+    async with asyncio.timeout(WAIT_S):
+        while not (page := (await stack.call("GET", f"{container}/metrics/history"))[1])["items"]:
+            await asyncio.sleep(0.2)
+    assert page["items"][0]["container"]["memoryBytes"] > 0
+
+
+async def read_events(stack: Stack, container: str, until_kind: str) -> list[dict[str, Any]]:
+    """Return the container's history, oldest first, once it ends with a kind."""
+    async with asyncio.timeout(WAIT_S):
+        while True:
+            status, page = await stack.call("GET", f"{container}/events?limit=200")
+            if status == 200 and page["items"] and page["items"][0]["kind"] == until_kind:
+                return list(reversed(page["items"]))
+            await asyncio.sleep(0.2)

@@ -27,6 +27,8 @@ class FakeAgents(AgentClient):
         self.lags = 0
         # Whether there is a link that hears the agents.
         self.is_linked = True
+        # What every agent answers to a call that is not known here.
+        self.answer = b"{}"
 
     def report(self, owner: OwnerMark) -> AgentStatus:
         """Return what one agent says of itself."""
@@ -51,6 +53,11 @@ class FakeAgents(AgentClient):
             if self.is_linked:
                 await self.note_online(agent.owner)
             return self.report(agent.owner)
+
+    async def call(self, agent: AgentAddress, method: str, path: str, *, body: bytes | None = None) -> bytes:
+        """Answer whatever the test says."""
+        async with self.faults.call("call"):
+            return self.answer
 
     async def note_online(self, owner: OwnerMark) -> None:
         """Write what the link would when the agent reports."""

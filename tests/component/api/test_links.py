@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -13,12 +14,16 @@ from websockets.exceptions import ConnectionClosedOK
 
 from fakes.agents import FakeAgents
 from fakes.api_world import WAIT_S, World
+from fakes.history import happening, sample
 from zlh_api.agents.client import AgentAddress
 from zlh_api.agents.links import AgentLinks
 from zlh_api.containers import store as containers
 from zlh_common.names import OwnerMark
+from zlh_common.schema.agent_events import HappeningsEvent, MetricsEvent
 from zlh_common.schema.status import AgentEvent
 from zlh_common.schema.structs import encode
+
+JOURNAL = "a" * 32
 
 
 class _Socket:
@@ -42,6 +47,7 @@ class TalkingAgents(FakeAgents):
     """Agents whose event streams are written by the test; each dial takes the next one."""
 
     dials = 0
+    asked: dict[str, str] | None = None
     closes = False
     breaks = False
 
@@ -176,3 +182,83 @@ async def test_one_process_holds_a_link(world: World, agents: TalkingAgents) -> 
         await world.wait_until("select count(*) = 5 from containers where link_until > now()")
         await asyncio.sleep(0.1)
     assert agents.dials == 5
+
+
+def told(journal: str, *numbers: int) -> bytes:
+    """Return a message with these entries."""
+    return encode(HappeningsEvent(journal=journal, items=tuple(map(happening, numbers))))
+
+
+async def test_a_link_takes_what_happens_and_goes_on_where_it_was(world: World, agents: TalkingAgents) -> None:
+    """Each entry once, whatever the agent tells again; what is kept decides what is asked for."""
+    owner = await add_running(world)
+    status = encode(AgentEvent(status=agents.report(owner)))
+    agents.closes = True
+    agents.say(status, told(JOURNAL, 1, 2))
+    async with links(world, agents):
+        await world.wait_until("select count(*) = 2 from happenings")
+        agents.say(status, told(JOURNAL, 3), b'{"type":"weather","sun":1}', told(JOURNAL, 4))
+        await world.wait_until("select count(*) = 4 from happenings")
+        async with asyncio.timeout(WAIT_S):
+            while agents.asked != {"take": "happenings,metrics", "journal": JOURNAL, "after": "4"}:
+                await asyncio.sleep(0.01)
+        agents.say(status, told("b" * 32, 1))
+        await world.wait_until("select count(*) = 5 from happenings")
+    rows = await world.fetch("select journal, number from happenings order by position")
+    assert [tuple(row) for row in rows] == [*((JOURNAL, number) for number in (1, 2, 3, 4)), ("b" * 32, 1)]
+
+
+async def test_samples_of_a_link_are_kept_at_their_pace(world: World, agents: TalkingAgents) -> None:
+    """A flood of them costs a few rows."""
+    owner = await add_running(world)
+    now = datetime.now(UTC)
+    samples = [encode(MetricsEvent(metrics=sample(now - timedelta(seconds=n)))) for n in range(40)]
+    agents.say(encode(AgentEvent(status=agents.report(owner))), *samples)
+    async with links(world, agents):
+        async with asyncio.timeout(WAIT_S):
+            while agents.dials == 0 or agents.socket.frames:
+                await asyncio.sleep(0.01)
+        await world.history.flush()
+    assert 1 <= len(await world.fetch("select 1 from samples")) <= 4
+
+
+@pytest.mark.timeout(120)
+async def test_an_agent_that_tells_without_end_fills_no_database(world: World, agents: TalkingAgents) -> None:
+    """It is taken what an honest one could have, and what is too much is lost to itself."""
+    owner = await add_running(world)
+    batches = [told(JOURNAL, *range(n * 100 + 1, n * 100 + 101)) for n in range(60)]
+    agents.say(encode(AgentEvent(status=agents.report(owner))), *batches)
+    async with links(world, agents), asyncio.timeout(100):
+        while agents.dials == 0 or agents.socket.frames:
+            await asyncio.sleep(0.05)
+        assert agents.dials == 1
+        await asyncio.sleep(0.2)
+    kept = (await world.fetch("select count(*) from happenings"))[0]["count"]
+    assert 2000 <= kept <= 2500
+    await world.history.prune()
+    assert (await world.fetch("select count(*) from happenings"))[0]["count"] == 10
+
+
+@pytest.mark.parametrize("kind", ["back", "journal", "nul", "long", "many"])
+async def test_nonsense_in_a_history_ends_the_stream_and_keeps_nothing(
+    world: World, agents: TalkingAgents, kind: str
+) -> None:
+    """The status that came before it stands."""
+    owner = await add_running(world)
+    good = told(JOURNAL, 1)
+    agents.say(
+        encode(AgentEvent(status=agents.report(owner))),
+        {
+            "back": told(JOURNAL, 2, 1),
+            "journal": good.replace(JOURNAL.encode(), b"../../etc"),
+            "nul": good.replace(b"web exited", b"web\\u0000exited"),
+            "long": good.replace(b"web exited", b"w" * 2000),
+            "many": told(JOURNAL, *range(1, 102)),
+        }[kind],
+    )
+    async with links(world, agents) as task:
+        async with asyncio.timeout(WAIT_S):
+            while agents.dials < 3:
+                assert not task.done()
+                await asyncio.sleep(0.01)
+    assert await world.fetch("select 1 from happenings") == []

@@ -1,6 +1,6 @@
 import { Skeleton, Stack, Tabs, Text } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
-import { lazy, Suspense, useEffect } from "react";
+import { lazy, Suspense, useEffect, useRef } from "react";
 import { useNavigate, useParams } from "react-router";
 import { asApiError } from "../api/problem";
 import type { ContainerStatus } from "../api/types";
@@ -49,6 +49,7 @@ function Detail({ vmid, tab }: { vmid: number; tab: Tab }) {
   const query = useContainer(vmid);
   const status = query.data;
   const navigate = useNavigate();
+  const tabs = useRef<HTMLDivElement>(null);
   usePageTitle(status?.name ?? `Container ${vmid}`);
   useCrashToasts(status);
   const isGone = query.error !== null && asApiError(query.error).status === 404;
@@ -62,6 +63,12 @@ function Detail({ vmid, tab }: { vmid: number; tab: Tab }) {
     void navigate("/", { replace: true });
   }, [wasDeleted, name, navigate]);
 
+  // On a phone the tabs scroll, and the one that is shown may be out of sight.
+  const isLoaded = status !== undefined;
+  useEffect(() => {
+    if (isLoaded) tabs.current?.querySelector("[data-active]")?.scrollIntoView({ block: "nearest", inline: "center" });
+  }, [tab, isLoaded]);
+
   if (isGone && !wasDeleted) return <NotFoundPage what="container" />;
   if (!status) return query.error ? <Problem error={query.error} title="This container cannot be shown" onRetry={() => void query.refetch()} /> : <DetailSkeleton />;
   return (
@@ -69,7 +76,7 @@ function Detail({ vmid, tab }: { vmid: number; tab: Tab }) {
       <div><BackToList /><DetailHeader status={status} /></div>
       <FailureAlert status={status} />
       <Tabs value={tab} keepMounted={false} onChange={(next) => void navigate(`/containers/${vmid}/${next ?? "overview"}`, { replace: true })}>
-        <Tabs.List className={classes["tabs"] ?? ""} aria-label="About this container">
+        <Tabs.List ref={tabs} className={classes["tabs"] ?? ""} aria-label="About this container">
           {Object.entries(TABS).map(([key, { label }]) => (
             <Tabs.Tab key={key} value={key} {...(key === "delete" ? { color: "red", c: "red", ml: "auto" } : {})}>{label}</Tabs.Tab>
           ))}

@@ -25,7 +25,7 @@ export function HistoryTab({ status }: { status: ContainerStatus }) {
       <Group justify="space-between" gap="xs">
         <Text size="sm" c="dimmed">What the container and its programs did. It is kept while the container exists, the newest thousand or so.</Text>
         <Select
-          aria-label="About" allowDeselect={false} w={220} searchable={names.size > 8} value={subject} onChange={(value) => setSubject(value ?? ALL)}
+          aria-label="Entries about" allowDeselect={false} w={220} searchable={names.size > 8} value={subject} onChange={(value) => setSubject(value ?? ALL)}
           data={[{ value: ALL, label: "Everything" }, ...[...names].sort().map((name) => ({ value: name, label: name }))]}
         />
       </Group>

@@ -13,12 +13,17 @@ export function noteServerDate(header: string | null, nowMs: number): void {
   skewMs = Math.abs(difference) > TOLERANCE_MS ? difference : 0;
 }
 
+/** Return the server's time in milliseconds at this moment. */
+export function serverNow(): number {
+  return Date.now() + skewMs;
+}
+
 /** Return the server's time in milliseconds, ticking while `isTicking`. */
 export function useServerNow(isTicking: boolean, everyMs = 1_000): number {
-  const [now, setNow] = useState(() => Date.now() + skewMs);
+  const [now, setNow] = useState(serverNow);
   useEffect(() => {
     if (!isTicking) return;
-    const tick = () => setNow(Date.now() + skewMs);
+    const tick = () => setNow(serverNow());
     tick();
     const timer = setInterval(tick, everyMs);
     return () => clearInterval(timer);

@@ -40,7 +40,7 @@ export function PlotCard({ plot, range }: { plot: Plot; range: Range }) {
         <div ref={element} className={classes["canvas"]} />
         {pointed && (
           <div className={classes["tooltip"]} style={pointed.isRight ? { right: pointed.width - pointed.left + 10 } : { left: pointed.left + 10 }} data-testid="plot-tooltip">
-            <div className="numbers">{new Date((plot.times[pointed.index] ?? 0) * 1000).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium" })}</div>
+            <div className="numbers">{new Date((plot.times[pointed.index] ?? 0) * 1000).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "medium", hour12: false })}</div>
             <Legend plot={plot} scheme={scheme} at={pointed.index} />
           </div>
         )}

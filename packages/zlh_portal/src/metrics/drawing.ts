@@ -3,7 +3,7 @@ import uPlot from "uplot";
 import "uplot/dist/uPlot.min.css";
 import { colorsOf } from "./palette";
 import { type Plot, topOf } from "./plots";
-import { formatTick } from "./units";
+import { formatTick, type Unit } from "./units";
 
 export interface Range {
   from: number;
@@ -26,8 +26,10 @@ export interface Drawing {
 
 const HEIGHT = 170;
 const AXIS_WIDTH = 68;
-// Steps of a scale of bytes are powers of two, so that its words stay round.
-const BINARY_STEPS = Array.from({ length: 50 }, (_, i) => 2 ** i);
+// The words of a scale stay round: steps of bytes are powers of two, and nothing counts in halves.
+const BINARY = Array.from({ length: 50 }, (_, i) => 2 ** i);
+const DECIMAL = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000];
+const STEPS: Readonly<Record<Unit, number[]>> = { cores: [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, ...DECIMAL], bytes: BINARY, "bytes/s": BINARY, count: DECIMAL };
 const INK = {
   light: { text: "#5f6775", grid: "#e7e9f0", limit: "#d1343f" },
   dark: { text: "#959cad", grid: "#2b303b", limit: "#ff8787" },
@@ -71,10 +73,10 @@ function options(scheme: "light" | "dark", plot: Plot): Pick<uPlot.Options, "ser
     padding: [8, 8, 0, 0],
     cursor: { y: false, drag: { x: false, y: false }, points: { size: 7 } },
     axes: [
-      { ...axis, space: 64, values: (_, moments) => moments.map(clock) },
+      { ...axis, size: 26, space: 64, values: (_, moments) => moments.map(clock) },
       {
         ...axis, size: AXIS_WIDTH, space: 28, values: (_, ticks) => ticks.map((tick) => formatTick(tick, plot.unit)),
-        ...(plot.unit.startsWith("bytes") ? { incrs: BINARY_STEPS } : {}), ...(plot.unit === "count" ? { incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000] } : {}),
+        incrs: STEPS[plot.unit],
       },
     ],
     series: [

@@ -47,7 +47,7 @@ export function buildPlots(samples: readonly Metrics[], gap: number): { whole: P
   const value = (label: string, pick: Pick) => ({ label, values: rows.map(({ sample }) => (sample ? pick(sample) : null)) });
   const rate = (label: string, pick: Pick) => ({ label, values: rates(rows, pick) });
   const whole = [
-    plot("cpu", "CPU", "cores", [cores(rows, "Cores", (sample) => sample.container)], newest?.cpuLimitCores ?? null),
+    plot("cpu", "CPU", "cores", [cores(rows, "Used", (sample) => sample.container)], newest?.cpuLimitCores ?? null),
     plot("memory", "Memory", "bytes", [
       value("Used", ({ container }) => container.memoryBytes), value("Of it cache", ({ container }) => container.memoryCacheBytes),
     ], newest?.memoryLimitBytes ?? null),

@@ -2,6 +2,7 @@
 import { useQuery, useQueryClient } from "@tanstack/react-query";
 import { client, take } from "../api/client";
 import type { Metrics } from "../api/types";
+import { serverNow } from "../layout/clock";
 
 export const POINTS = 240;
 const NOW_MS = 3_000;
@@ -30,7 +31,7 @@ export function useKeptSamples(vmid: number, spanS: number) {
     queryKey: ["metrics-history", vmid, spanS],
     refetchInterval: KEPT_MS,
     queryFn: async ({ signal }) => {
-      const query = { from: new Date(Date.now() - spanS * 1000).toISOString(), points: POINTS };
+      const query = { from: new Date(serverNow() - spanS * 1000).toISOString(), points: POINTS };
       return (await take(client.GET("/api/containers/{vmid}/metrics/history", { params: { path: { vmid }, query }, signal }))).items;
     },
   });

@@ -22,8 +22,8 @@ export function ProcessCard({ vmid, process, mayChange, onEdit }: Props) {
     <Paper component="li" data-testid={`process-${process.name}`}>
       <Stack gap={6}>
         <Group justify="space-between" gap="xs">
-          <Group gap="sm">
-            <Anchor component={Link} to={`/containers/${vmid}/processes/${process.name}`} fw={600} c="inherit">{process.name}</Anchor>
+          <Group gap="sm" miw={0}>
+            <Anchor component={Link} to={`/containers/${vmid}/processes/${process.name}`} fw={600} c="inherit" style={{ overflowWrap: "anywhere" }}>{process.name}</Anchor>
             <ProcessState process={process} />
           </Group>
           {mayChange && (

@@ -15,7 +15,7 @@ export function ProcessNotes({ vmid, process, mayChange }: { vmid: number; proce
   return (
     <>
       {status.reason && (
-        <Text size="sm" c={isBad ? "red" : "dimmed"} style={{ overflowWrap: "anywhere" }} data-testid="process-reason">{status.reason.message}</Text>
+        <Text size="sm" c={isBad ? "red" : "dimmed"} lineClamp={5} style={{ overflowWrap: "anywhere" }} data-testid="process-reason">{status.reason.message}</Text>
       )}
       <Group gap="xs" c="dimmed" className="numbers">
         {status.pid !== null && <Text size="xs">pid {status.pid}</Text>}

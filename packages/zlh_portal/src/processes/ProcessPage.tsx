@@ -25,9 +25,9 @@ export function ProcessPage({ status, process, mayChange, onEdit }: Props) {
   return (
     <Stack gap="sm" className={classes["page"] ?? ""} data-testid="process-page">
       <Group justify="space-between" gap="xs">
-        <Group gap="sm">
+        <Group gap="sm" miw={0}>
           <Button component={Link} to={`/containers/${vmid}/processes`} variant="subtle" color="gray" c="dimmed" fw={500} size="compact-sm" ml={-8} aria-label="Back to the processes">← Processes</Button>
-          <Title order={2}>{process.name}</Title>
+          <Title order={2} style={{ overflowWrap: "anywhere" }}>{process.name}</Title>
           <ProcessState process={process} />
         </Group>
         {mayChange && (

@@ -26,7 +26,7 @@ export function ProcessesTab({ status }: { status: ContainerStatus }) {
   const query = useProcesses(status);
   const mayChange = useMayChange(status) && status.lifecycle !== "deleting";
   const [editing, setEditing] = useState<Editing | null>(null);
-  const edit = ({ name, argv, folder, environment, policy }: Process) => setEditing({ draft: draftOf({ name, argv, folder, environment, policy }), isNew: false });
+  const edit = (process: Process) => setEditing({ draft: draftOf(process), isNew: false });
   const processes = query.data;
   const form = editing && (
     <ProcessForm vmid={status.vmid} {...editing} taken={processes?.map(({ name }) => name) ?? []} onClose={() => setEditing(null)} />

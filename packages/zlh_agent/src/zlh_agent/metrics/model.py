@@ -35,6 +35,8 @@ class TreeReading:
     processes: int
     threads: int
     open_files: int | None
+    # Differs where another shim has taken the place of the one before, and counts from nothing.
+    era: int = 0
 
 
 @dataclass(frozen=True, slots=True)

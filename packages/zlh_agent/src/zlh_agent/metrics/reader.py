@@ -105,6 +105,7 @@ def _read_tree(tree: Sequence[ProcStat], root: ProcStat | None) -> TreeReading:
         processes=len(alive),
         threads=sum(stat.threads for stat in alive),
         open_files=details.open_files,
+        era=root.start_ticks if root is not None else 0,
     )
 
 

@@ -9,20 +9,27 @@ from datetime import datetime
 from zlh_agent.metrics.model import GroupReading, Key, Reading, Target, TreeReading
 from zlh_common.schema.metrics import ContainerMetrics, Metrics, ProcessMetrics, Usage
 
-WHOLE = "container"
+# What is counted beside the targets: the agent's own, and the container.
+OWN, WHOLE = "agent", "container"
 
 
 @dataclass(frozen=True, slots=True)
 class Total:
     """A count that never falls: what the kernel last said, and what it no longer counts."""
 
-    last: float
+    last: float = 0.0
     lost: float = 0.0
+    era: int = 0
 
     @property
     def value(self) -> float:
         """Everything."""
         return self.last + self.lost
+
+    def after(self, count: float, era: int) -> Total:
+        """Return the total once the kernel says `count`: of another era it is all new, else what is missing is lost."""
+        gone = self.last if era != self.era else max(0.0, self.last - count)
+        return Total(count, self.lost + gone, era)
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +37,7 @@ class Totals:
     """All totals at one moment."""
 
     at: float
-    # By target, or WHOLE, and the name of the figure.
+    # By target, OWN or WHOLE, and the name of the figure.
     of: Mapping[tuple[Key | str, str], Total] = field(default_factory=dict)
 
     def value(self, key: Key | str, figure: str) -> float | None:
@@ -40,38 +47,40 @@ class Totals:
 
 
 def has_fallen(before: Totals, reading: Reading) -> bool:
-    """Tell whether the processor's time of something is less than before.
+    """Tell whether the processor's time of a tree is less than before.
 
-    Either what it counted is gone for good (a program that has its children not waited for, a new shim), or it ended
-    between the looks at two processes; then the next look has it again.
+    Either what it counted is gone for good, as with a program that does not wait for its children; or one ended between
+    the looks at it and at its parent, and the next look has it again.
     """
-    told = _counts(reading)
-    return any(key in before.of and value < before.of[key].last for key, value in told.items() if key[1] == "cpu")
+    known = ((before.of.get((key, "cpu")), tree) for key, tree in reading.trees.items())
+    return any(total is not None and total.era == tree.era and tree.cpu_s < total.last for total, tree in known)
 
 
 def add_up(before: Totals, reading: Reading) -> Totals:
-    """Return the totals after a reading. What the kernel no longer counts is carried on, for each name for ever."""
+    """Return the totals after a reading. What the kernel no longer counts is carried on."""
     found = dict(before.of)
-    for key, value in _counts(reading).items():
-        former = before.of.get(key, Total(0.0))
-        found[key] = Total(value, former.lost + max(0.0, former.last - value))
+    for (key, figure), (count, era) in _counts(reading).items():
+        found[key, figure] = before.of.get((key, figure), Total(era=era)).after(count, era)
+    whole = before.of.get((WHOLE, "cpu"), Total())
+    if reading.group.cpu_s is not None:
+        found[WHOLE, "cpu"] = whole.after(reading.group.cpu_s, 0)
+    else:
+        new_s = sum(found[key].value - before.of.get(key, Total()).value for key in found if key[1] == "cpu")
+        found[WHOLE, "cpu"] = Total(whole.last + new_s, whole.lost)
     return Totals(reading.at, found)
 
 
 def forget_gone(totals: Totals, names: Sequence[Key]) -> Totals:
     """Return the totals without those of targets that nobody knows any more; the container's stay."""
-    kept = {(key, figure): total for (key, figure), total in totals.of.items() if key == WHOLE or key in names}
+    kept = {(key, figure): total for (key, figure), total in totals.of.items() if key in {OWN, WHOLE, *names}}
     return replace(totals, of=kept)
 
 
-def _counts(reading: Reading) -> dict[tuple[Key | str, str], float]:
-    counts: dict[tuple[Key | str, str], float] = {}
+def _counts(reading: Reading) -> dict[tuple[Key | str, str], tuple[float, int]]:
+    counts: dict[tuple[Key | str, str], tuple[float, int]] = {(OWN, "cpu"): (reading.own.cpu_s, 0)}
     for key, tree in reading.trees.items():
-        counts |= {(key, "cpu"): tree.cpu_s}
-        if tree.read_bytes is not None and tree.written_bytes is not None:
-            counts |= {(key, "read"): float(tree.read_bytes), (key, "written"): float(tree.written_bytes)}
-    group_s = reading.group.cpu_s
-    counts[WHOLE, "cpu"] = group_s if group_s is not None else sum(tree.cpu_s for tree in _all(reading))
+        told = {"cpu": tree.cpu_s, "read": tree.read_bytes, "written": tree.written_bytes}
+        counts |= {(key, figure): (count, tree.era) for figure, count in told.items() if count is not None}
     return counts
 
 

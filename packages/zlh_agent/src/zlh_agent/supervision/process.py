@@ -406,23 +406,29 @@ class SupervisedProcess:
         self.change(self.wanted)
 
     async def _find_end(self) -> Event:
-        """Return how a child ended that this state still has, or that there is none."""
-        if self.state.child is None:
+        """Return how a child ended that this state has or has just ordered, or that there is none."""
+        if self.state.child is None and self.state.phase is not Phase.LAUNCHING:
             return FoundDown()
+        ended = await self._read_end()
+        last = self.state.last_exit
+        if ended is None or (self.state.child is None and last is not None and last.at_ns == ended.at_ns):
+            # The order was not heard: what is on record is the end before it, which is known.
+            return FoundDown()
+        return Exited(ended)
+
+    async def _read_end(self) -> Exit | None:
         snapshot = self._snapshot
         if snapshot is not None and snapshot.state == EXITED:
-            return Exited(
-                Exit(
-                    code=snapshot.exit_code,
-                    signal=signal_name(snapshot.exit_signal),
-                    out_of_memory=snapshot.out_of_memory,
-                    at_ns=snapshot.exited_at_ns,
-                )
+            return Exit(
+                code=snapshot.exit_code,
+                signal=signal_name(snapshot.exit_signal),
+                out_of_memory=snapshot.out_of_memory,
+                at_ns=snapshot.exited_at_ns,
             )
         _, record = await self._place.host.take_history(self.name)
         if record is None:
-            return FoundDown()
-        return Exited(Exit(record.code, signal_name(record.signal), record.out_of_memory, record.exited_at_ns))
+            return None
+        return Exit(record.code, signal_name(record.signal), record.out_of_memory, record.exited_at_ns)
 
     # Questions to the process
 

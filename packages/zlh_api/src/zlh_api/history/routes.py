@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from aiohttp import web
 from msgspec import UNSET
 
 from zlh_api.agents.client import AgentClient, AgentNonsense, decode_report
@@ -11,6 +12,7 @@ from zlh_api.history.service import HistoryService
 from zlh_api.web.endpoint import Call, Endpoint, Policy
 from zlh_api.web.query import moment, whole_number
 from zlh_common.clock import Clock
+from zlh_common.exposition import CONTENT_TYPE, render_exposition
 from zlh_common.schema.history import HistoryEntry
 from zlh_common.schema.lists import Items
 from zlh_common.schema.metrics import Metrics
@@ -29,6 +31,11 @@ def endpoints(history: HistoryService, client: AgentClient, clock: Clock, *, age
             raise AgentNonsense(problem)
         return metrics
 
+    async def scrape(call: Call) -> web.Response:
+        # Written here and not handed on: an agent could say anything of anybody.
+        text = render_exposition(await now(call), {"vmid": str(call.container.vmid)})
+        return web.Response(body=text.encode(), headers={"Content-Type": CONTENT_TYPE})
+
     async def past(call: Call) -> Items[Metrics]:
         points = whole_number(call.request, "points", low=1, high=MAX_POINTS)
         span = choose_span(moment(call.request, "from"), moment(call.request, "to"), points, clock.now())
@@ -46,6 +53,7 @@ def endpoints(history: HistoryService, client: AgentClient, clock: Clock, *, age
     samples, entries = Items[Metrics], Items[HistoryEntry]
     return [
         Endpoint("GET", f"{ONE}/metrics", view, now, "What it uses now, asked of its agent", response=Metrics),
+        Endpoint("GET", f"{ONE}/metrics/prometheus", view, scrape, "The same for Prometheus, as text"),
         Endpoint("GET", f"{ONE}/metrics/history", view, past, "What it has used", response=samples, query=span),
         Endpoint("GET", f"{ONE}/events", view, events, "What happened in it", response=entries, query=page),
     ]

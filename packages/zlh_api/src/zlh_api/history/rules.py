@@ -69,17 +69,17 @@ def find_happenings_problem(items: Sequence[Happening], after: int) -> str | Non
 
 
 def _find_happening_problem(item: Happening) -> str | None:
-    if len(item.kind) > MAX_KIND_CHARS or _KIND.fullmatch(item.kind) is None:
-        return "no kind"
-    if item.subject is not None and len(item.subject) > MAX_SUBJECT_CHARS:
-        return "a subject that is too long"
-    if len(item.message) > MAX_MESSAGE_CHARS:
-        return "a message that is too long"
-    if len(encode(item.data)) > MAX_DATA_BYTES:
-        return "data that is too long"
-    if "\0" in "".join((item.subject or "", item.message, *_texts(item.data))):
-        return "a NUL character"
-    return "a number that is none" if any(not _is_sane(value) for value in item.data.values()) else None
+    texts = (item.subject or "", item.message, *_texts(item.data))
+    checks = {
+        "no kind": len(item.kind) <= MAX_KIND_CHARS and _KIND.fullmatch(item.kind) is not None,
+        "no time": _is_time(item.at),
+        "a subject that is too long": len(item.subject or "") <= MAX_SUBJECT_CHARS,
+        "a message that is too long": len(item.message) <= MAX_MESSAGE_CHARS,
+        "data that is too long": len(encode(item.data)) <= MAX_DATA_BYTES,
+        "a NUL character": not any("\0" in text for text in texts),
+        "a number that is none": all(_is_sane(value) for value in item.data.values()),
+    }
+    return next((problem for problem, is_fine in checks.items() if not is_fine), None)
 
 
 def _texts(data: dict[str, str | int | float | bool | None]) -> Iterator[str]:
@@ -89,6 +89,8 @@ def _texts(data: dict[str, str | int | float | bool | None]) -> Iterator[str]:
 
 def find_metrics_problem(metrics: Metrics) -> str | None:
     """Return what is wrong with a sample, or None."""
+    if not _is_time(metrics.observed_at):
+        return "it has no time"
     if len(metrics.processes) > MAX_ROWS:
         return "it has more processes than an agent keeps"
     if any(_NAME.fullmatch(process.name) is None for process in metrics.processes):
@@ -98,6 +100,11 @@ def find_metrics_problem(metrics: Metrics) -> str | None:
     if any(not _is_sane(value) or (isinstance(value, int | float) and value < 0) for value in numbers):
         return "a figure is none"
     return None
+
+
+def _is_time(at: datetime) -> bool:
+    """Tell whether a time has its zone, and lies where every calendar and database can follow."""
+    return at.tzinfo is not None and 1970 < at.year < 3000
 
 
 def _is_sane(value: object) -> bool:

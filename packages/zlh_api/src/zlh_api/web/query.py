@@ -47,8 +47,8 @@ def moment(request: web.Request, name: str) -> datetime | None:
     try:
         # A plus sign that was not escaped has become a blank on its way.
         found = datetime.fromisoformat(raw.replace(" ", "+"))
-    except ValueError:
-        found = None
-    if found is None or found.tzinfo is None:
-        raise QueryInvalid(name, "a time with its zone, such as 2026-01-31T12:00:00Z")
-    return found.astimezone(UTC)
+        if found.tzinfo is not None:
+            return found.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise QueryInvalid(name, "a time with its zone, such as 2026-01-31T12:00:00Z")
