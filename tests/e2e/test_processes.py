@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
+import aiohttp
 import pytest
 
 from e2e.stack import WAIT_S, Stack
@@ -37,9 +39,11 @@ async def until(stack: Stack, path: str, is_so: Callable[[dict[str, Any]], bool]
     try:
         async with asyncio.timeout(WAIT_S):
             while True:
-                code, process = await stack.call("GET", path)
-                if code == 200 and process["status"] and is_so(process["status"]):
-                    return process
+                # The API may be one of the programs that were killed.
+                with contextlib.suppress(aiohttp.ClientError):
+                    code, process = await stack.call("GET", path)
+                    if code == 200 and process["status"] and is_so(process["status"]):
+                        return process
                 await asyncio.sleep(0.05)
     except TimeoutError:
         raise AssertionError(f"still {process}") from None
@@ -182,6 +186,8 @@ async def test_what_a_process_does_and_uses_can_be_read_afterwards(stack: Stack,
     await until(stack, path, lambda seen: seen["state"] == "backoff")
     for program in ("agent", "api"):
         stack.kill(program)
+    # Returns once the API is back and hears the agent.
+    await stack.wait_ready(int(path.split("/")[3]))
     await until(stack, path, lambda seen: seen["state"] == "error")
     told = await read_events(stack, container, "process.gave_up")
     about_web = [entry for entry in told if entry["subject"] == "web"]
