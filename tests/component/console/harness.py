@@ -14,7 +14,7 @@ import psutil
 
 from zlh_agent.console.viewer import Viewer
 from zlh_agent.shim.host import ShimHost
-from zlh_agent.shim.launch import ForkedShims
+from zlh_agent.shim.launch import ForkedShims, ShimStarter
 from zlh_agent.shim.model import Launch
 from zlh_agent.terminals.service import TerminalLimits, TerminalService
 from zlh_common.schema.console_wire import OFFSET_BYTES, ServerMessage
@@ -32,10 +32,11 @@ class Bench:
     folder: Path
     argv: Sequence[str] = SHELL
     services: list[TerminalService] = field(default_factory=list)
+    starter: ShimStarter = field(default_factory=ForkedShims)
 
     def service(self, *, ring_bytes: int = 1 << 20, **options: object) -> TerminalService:
         host = ShimHost(
-            self.folder / "state", self.folder / "run", ForkedShims(), ring_bytes=ring_bytes, end_grace_s=0.5
+            self.folder / "state", self.folder / "run", self.starter, ring_bytes=ring_bytes, end_grace_s=0.5
         )
         service = TerminalService(
             host,

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from fakes.clock import ScaledClock
 from zlh_agent.shim.host import ShimHost
-from zlh_agent.shim.launch import ForkedShims
+from zlh_agent.shim.launch import ForkedShims, ShimStarter
 from zlh_agent.shim.model import Launch
 from zlh_agent.supervision.process import ProcessPlace
 from zlh_agent.supervision.service import ProcessService
@@ -29,12 +29,13 @@ class Keeper:
     clock: ScaledClock = field(default_factory=ScaledClock)
     services: list[ProcessService] = field(default_factory=list)
     launch: Callable[[WantedProcess], Launch] = field(default_factory=lambda: launch)
+    starter: ShimStarter = field(default_factory=ForkedShims)
     # Else below `folder`.
     state_folder: Path | None = None
 
     async def start(self, *wanted: WantedProcess) -> ProcessService:
         state = self.state_folder or self.folder / "state"
-        host = ShimHost(state, self.folder / "run", ForkedShims(), ring_bytes=1 << 20, end_grace_s=0.5)
+        host = ShimHost(state, self.folder / "run", self.starter, ring_bytes=1 << 20, end_grace_s=0.5)
         place = ProcessPlace(
             host=host,
             launch=self.launch,
