@@ -180,7 +180,7 @@ async def test_program_that_is_missing_is_told_and_leaves_nothing(bench: Bench) 
     """The step and the reason are named; no shim, no folder stays."""
     bench.argv = ("/no/such/shell",)
     service = await bench.start()
-    with pytest.raises(LaunchFailed, match="program: No such file"):
+    with pytest.raises(LaunchFailed, match="program /no/such/shell: No such file"):
         await service.open_terminal(80, 24)
     assert bench.shims() == []
     assert list((bench.folder / "state").iterdir()) == []
