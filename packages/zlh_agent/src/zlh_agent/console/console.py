@@ -109,6 +109,7 @@ class Console:
             self._reader = RingReader(self.folder / "ring")
         except (OSError, RingInvalid):
             self._reader = None
+            self._written = 0
         self.refresh()
 
     def refresh(self) -> None:
