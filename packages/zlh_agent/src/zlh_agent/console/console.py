@@ -11,7 +11,7 @@ import contextlib
 from pathlib import Path
 from uuid import UUID
 
-from zlh_agent.console.rules import RESIZE_BURST_S, RESIZES_PER_S, pay
+from zlh_agent.console.rules import REDRAW_S, RESIZE_BURST_S, RESIZES_PER_S, pay
 from zlh_agent.console.viewer import Ended, Viewer
 from zlh_agent.shim.link import ShimLink
 from zlh_agent.shim.ring import RingInvalid, RingReader
@@ -39,6 +39,8 @@ class Console:
         self._sizes_paid_until = 0.0
         self._next_size: asyncio.TimerHandle | None = None
         self._wants_redraw = False
+        # None where a former agent may have set another.
+        self._sent_size: tuple[int, int] | None = None
         self._frames: dict[tuple[int, int], bytearray] = {}
 
     # What its owner says
@@ -46,6 +48,7 @@ class Console:
     def connect(self, link: ShimLink) -> None:
         """Take a fresh connection to the shim: its ring is the history from now on."""
         self._link = link
+        self._sent_size = None
         self.open_history()
         self.look()
 
@@ -106,6 +109,7 @@ class Console:
             self._reader = RingReader(self.folder / "ring")
         except (OSError, RingInvalid):
             self._reader = None
+            self._written = 0
         self.refresh()
 
     def refresh(self) -> None:
@@ -209,6 +213,15 @@ class Console:
 
     def _send_size(self) -> None:
         self._next_size = None
-        if self._link is not None:
-            self._link.resize(*self.size, redraw=self._wants_redraw)
+        if self._link is None:
+            self._wants_redraw = False
+            return
+        cols, rows = self.size
+        if self._wants_redraw and self._sent_size in {None, self.size}:
+            # ncurses draws itself anew for another size only, and has to see it before it is what it was.
+            self._sent_size = (cols, rows - 1 if rows > 1 else rows + 1)
+            self._next_size = asyncio.get_running_loop().call_later(REDRAW_S, self._send_size)
+        else:
+            self._sent_size = self.size
         self._wants_redraw = False
+        self._link.resize(*self._sent_size, redraw=False)

@@ -19,6 +19,8 @@ INPUT_BURST_S = 0.25
 # A window that is drawn wider with the mouse changes its size more often than programs can follow.
 RESIZES_PER_S = 20
 RESIZE_BURST_S = 0.4
+# So long a program has another size when it is to draw itself anew.
+REDRAW_S = 0.05
 
 
 @dataclass(frozen=True, slots=True)

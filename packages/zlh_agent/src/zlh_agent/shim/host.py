@@ -32,6 +32,9 @@ _START_TRIES = 5
 GONE_TIMEOUT_S = 5.0
 DYING_TIMEOUT_S = 2.0
 _LOOK_S = 0.02
+# How long the history of what does not run is kept, and how often old ones are looked for.
+DEFAULT_HISTORY_S = 30 * 86_400.0
+HISTORY_LOOK_S = 3600.0
 
 
 class ShimHost:
@@ -151,6 +154,15 @@ class ShimHost:
     async def take_history(self, name: str) -> tuple[bool, ExitRecord | None]:
         """Return whether there is a history, and how the last child ended; a folder without one is removed."""
         return await asyncio.to_thread(leftovers.take_history, self.folder(name))
+
+    async def is_old(self, name: str, age_s: float) -> bool:
+        """Tell whether nothing was printed into the history of this name for so long."""
+        return await asyncio.to_thread(leftovers.is_old, self.folder(name), age_s)
+
+    async def forget_output(self, name: str) -> None:
+        """Remove the history of a name that has no shim now, and leave what else is in its folder."""
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(leftovers.remove_output, self.folder(name))
 
     async def forget(self, name: str) -> None:
         """Remove the history of a name whose shim has ended."""

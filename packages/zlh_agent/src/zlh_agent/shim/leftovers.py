@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import time
 from pathlib import Path
 
 from zlh_agent.shim.records import ExitRecord, read_exit_record, read_run_record, remove_history
@@ -31,6 +32,20 @@ def take_history(folder: Path) -> tuple[bool, ExitRecord | None]:
         remove_history(folder)
         return False, None
     return True, read_exit_record(folder / "exit")
+
+
+def is_old(folder: Path, age_s: float) -> bool:
+    """Tell whether nothing was printed into this history for so long; one that is not there is not old."""
+    try:
+        return time.time() - (folder / "ring").stat().st_mtime >= age_s
+    except OSError:
+        return False
+
+
+def remove_output(folder: Path) -> None:
+    """Remove what was printed and how it ended; nobody writes there now."""
+    for name in ("ring", "exit", "shim.log"):
+        (folder / name).unlink(missing_ok=True)
 
 
 def hang_up(socket_folder: Path, name: str, child: ProcessIdentity | None) -> list[ProcessIdentity]:

@@ -27,7 +27,7 @@ from zlh_agent.console.viewer import AGENT_GOES, Viewer
 from zlh_agent.journal.model import Occurrence
 from zlh_agent.metrics.model import Target
 from zlh_agent.shim.errors import ShimLost
-from zlh_agent.shim.host import ShimHost, child_of
+from zlh_agent.shim.host import DEFAULT_HISTORY_S, ShimHost, child_of
 from zlh_agent.shim.link import ShimLink
 from zlh_agent.shim.model import EXITED, RUNNING, Launch, Rung, Snapshot
 from zlh_agent.shim.signals import moment, signal_name, signal_number
@@ -96,6 +96,8 @@ class ProcessPlace:
     on_change: Callable[[], None]
     # Writes down what has happened, so that it outlives the agent; called in a thread.
     record: Callable[[Sequence[Occurrence]], None] = lambda _occurrences: None
+    # How long the history of a process that does not run is kept.
+    history_s: float = DEFAULT_HISTORY_S
 
 
 class SupervisedProcess:
@@ -271,6 +273,21 @@ class SupervisedProcess:
     async def _wait_dead_cleared(self) -> None:
         if self._clearing_dead is not None:
             await asyncio.shield(self._clearing_dead)
+
+    async def forget_old(self) -> None:
+        """Remove the history of one that has not run for so long that nobody needs it; its state stays."""
+        if not await self._place.host.is_old(self.name, self._place.history_s) or not self._is_idle():
+            return
+        log.info("process.history_expired", process=self.name)
+        # A start waits for this as it waits for the end of a shim.
+        self._resting = asyncio.create_task(self._place.host.forget_output(self.name))
+        await asyncio.shield(self._resting)
+        if self._link is None:
+            self.console.open_history()
+
+    def _is_idle(self) -> bool:
+        is_resting = self._resting is not None and not self._resting.done()
+        return self.state.phase in _AT_REST and self._link is None and not is_resting and not self.console.viewers
 
     async def _ensure_shim(self) -> None:
         await self._wait_dead_cleared()

@@ -11,6 +11,7 @@ import structlog
 from zlh_agent.console.history import NO_HISTORY, read_history
 from zlh_agent.console.viewer import CLOSED, Viewer
 from zlh_agent.metrics.model import Target
+from zlh_agent.shim.host import HISTORY_LOOK_S
 from zlh_agent.shim.ring import RingInvalid
 from zlh_agent.supervision.errors import ProcessNotFound
 from zlh_agent.supervision.model import GiveUpAsked, KillAsked, Phase, RestartAsked, RetryAsked
@@ -83,6 +84,13 @@ class ProcessService:
         await self._place.host.forget(name)
         log.info("process.removed", process=name)
         self._place.on_change()
+
+    async def forget_old_for_ever(self) -> None:
+        """Remove the histories that nobody needs any more; run until cancelled."""
+        while True:
+            for kept in list(self._kept.values()):
+                await kept.process.forget_old()
+            await asyncio.sleep(HISTORY_LOOK_S)
 
     # What people ask
 

@@ -18,7 +18,7 @@ from zlh_agent.console.history import read_history
 from zlh_agent.console.viewer import CLOSED, Viewer
 from zlh_agent.metrics.model import Target
 from zlh_agent.shim.errors import ShimLost
-from zlh_agent.shim.host import ShimHost, child_of
+from zlh_agent.shim.host import DEFAULT_HISTORY_S, HISTORY_LOOK_S, ShimHost, child_of
 from zlh_agent.shim.model import Launch
 from zlh_agent.shim.ring import RingInvalid
 from zlh_agent.terminals.errors import TerminalNotFound
@@ -41,6 +41,8 @@ class TerminalLimits:
     end_grace_s: float = 3.0
     # A terminal other than `main` at which nobody has looked for so long is closed.
     idle_s: float = 24 * 3600
+    # One whose shell has ended and printed nothing for so long is closed, `main` too.
+    history_s: float = DEFAULT_HISTORY_S
 
 
 class TerminalService:
@@ -162,6 +164,20 @@ class TerminalService:
                     log.info("terminal.expired", terminal=terminal.id)
                     await self._close(terminal)
 
+    async def forget_old_for_ever(self) -> None:
+        """Close what has ended so long ago that nobody needs its history any more; run until cancelled."""
+        while True:
+            await self.forget_old()
+            await asyncio.sleep(HISTORY_LOOK_S)
+
+    async def forget_old(self) -> None:
+        """Close what has ended longer ago than histories are kept; never one that runs or is looked at."""
+        for terminal in list(self._terminals.values()):
+            is_old = await self._host.is_old(terminal.id, self._limits.history_s)
+            if is_old and _is_over(terminal):
+                log.info("terminal.history_expired", terminal=terminal.id)
+                await self._close(terminal)
+
     async def close(self, id_: str) -> None:
         """End the shell and its children, and forget its history; return once they are gone."""
         await self._close(self._find(id_))
@@ -221,5 +237,8 @@ class TerminalService:
 
 
 def _may_give_up(terminal: Terminal) -> bool:
-    is_over = terminal.state in {"exited", "lost"} and not terminal.console.viewers and not terminal.is_closing
-    return is_over and terminal.id != MAIN_TERMINAL
+    return _is_over(terminal) and terminal.id != MAIN_TERMINAL
+
+
+def _is_over(terminal: Terminal) -> bool:
+    return terminal.state in {"exited", "lost"} and not terminal.console.viewers and not terminal.is_closing
