@@ -16,10 +16,12 @@ from zlh_common.schema.console_wire import (
     MAX_INPUT_BYTES,
     MAX_OFFSET,
     SUBPROTOCOL,
-    parse_client_message,
+    Redraw,
+    parse_agent_client_message,
     render_message,
 )
 from zlh_common.schema.terminal import DEFAULT_HISTORY_BYTES, MAX_HISTORY_BYTES, MAX_NEEDLE_BYTES
+from zlh_common.websocket_frames import FrameWriter, OutputFrame
 
 MAX_TEXT_CHARS = 4096
 # A client that does not answer a ping within half of this is gone.
@@ -57,8 +59,8 @@ async def serve_console(request: web.Request, attach: Attach) -> web.WebSocketRe
     )
     viewer = await attach(asked, request.query.get("input") != "off")
     try:
-        await socket.prepare(request)
-        await _show(socket, viewer)
+        flow = await socket.prepare(request)
+        await _show(socket, viewer, FrameWriter(_transport(request), flow))
     finally:
         viewer.close()
         _cut(request)
@@ -83,9 +85,9 @@ def _number(request: web.Request, field: str, *, lowest: int, highest: int) -> i
         raise OffsetInvalid(field=field, value=text or "") from exc
 
 
-async def _show(socket: web.WebSocketResponse, viewer: Viewer) -> None:
+async def _show(socket: web.WebSocketResponse, viewer: Viewer, writer: FrameWriter) -> None:
     """Run both directions of one viewer until either ends."""
-    sending = asyncio.create_task(_send(socket, viewer))
+    sending = asyncio.create_task(_send(socket, viewer, writer))
     receiving = asyncio.create_task(_receive(socket, viewer))
     try:
         await asyncio.wait([sending, receiving], return_when=asyncio.FIRST_COMPLETED)
@@ -102,14 +104,14 @@ async def _show(socket: web.WebSocketResponse, viewer: Viewer) -> None:
             await socket.close(code=ended.code, message=ended.reason.encode())
 
 
-async def _send(socket: web.WebSocketResponse, viewer: Viewer) -> None:
+async def _send(socket: web.WebSocketResponse, viewer: Viewer, writer: FrameWriter) -> None:
     """Send what the viewer is due, at the pace of the client; every send waits for the transport."""
     with contextlib.suppress(ConnectionError):
         await socket.send_str(render_message(viewer.hello))
         async for item in viewer:
-            if isinstance(item, bytearray):
-                await socket.send_bytes(item)  # type: ignore[arg-type]  # it takes any buffer
-                if len(item) >= _YIELD_BYTES:
+            if isinstance(item, OutputFrame):
+                await writer.write(item)
+                if item.size >= _YIELD_BYTES:
                     await asyncio.sleep(0)
             else:
                 await socket.send_str(render_message(item))
@@ -124,15 +126,23 @@ async def _receive(socket: web.WebSocketResponse, viewer: Viewer) -> Ended:
             if len(message.data) > MAX_TEXT_CHARS:
                 return Ended(WSCloseCode.POLICY_VIOLATION, "message too long")
             try:
-                size = parse_client_message(message.data)
+                said = parse_agent_client_message(message.data)
             except ValueError:
                 return Ended(WSCloseCode.POLICY_VIOLATION, "text must be a resize message")
-            viewer.resize(size.cols, size.rows)
+            if isinstance(said, Redraw):
+                viewer.redraw()
+            else:
+                viewer.resize(said.cols, said.rows)
     return CLOSED
 
 
 def _cut(request: web.Request) -> None:
     """Drop the connection of a client that does not read: a plain close would wait for it for ever."""
-    transport = request.transport
-    if transport is not None and isinstance(transport, asyncio.WriteTransport) and transport.get_write_buffer_size():
+    transport = _transport(request)
+    if transport is not None and transport.get_write_buffer_size():
         transport.abort()
+
+
+def _transport(request: web.Request) -> asyncio.WriteTransport | None:
+    transport = request.transport
+    return transport if isinstance(transport, asyncio.WriteTransport) else None
