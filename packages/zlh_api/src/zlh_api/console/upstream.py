@@ -116,7 +116,11 @@ async def open_upstream(
     """Open a console at `asked`, greeted; raise AgentUnreachable, AgentRefused or AgentNonsense."""
     query = None if asked is None else {"from": str(asked)}
     async with client.open_socket(agent, path, query=query, subprotocol=SUBPROTOCOL) as connection:
-        yield Upstream(connection, await _greeting(connection))
+        try:
+            yield Upstream(connection, await _greeting(connection))
+        finally:
+            # An agent in the middle of a flood would be two seconds in answering a goodbye, and is owed none.
+            connection.transport.abort()
 
 
 async def _greeting(connection: ClientConnection) -> Hello:

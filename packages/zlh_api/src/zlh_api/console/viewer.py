@@ -182,12 +182,14 @@ class ConsoleViewer:
 
     async def _close_own(self) -> None:
         taking, self._taking, self._own, self._rest = self._taking, None, None, None
-        if taking is not None:
-            taking.cancel()
-            await asyncio.wait({taking})
-            # Seen, whatever it was.
-            _ = taking.cancelled() or taking.exception()
-        await self._own_scope.aclose()
+        try:
+            if taking is not None:
+                taking.cancel()
+                await asyncio.wait({taking})
+                # Seen, whatever it was.
+                _ = taking.cancelled() or taking.exception()
+        finally:
+            await self._own_scope.aclose()
 
     # What the shared console says
 
