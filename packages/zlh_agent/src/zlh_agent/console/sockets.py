@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import ClientConnectionError, WSCloseCode, WSMsgType, web
 
 from zlh_agent.console.errors import OffsetInvalid, SubprotocolRequired
 from zlh_agent.console.rules import parse_from, parse_number
@@ -106,7 +106,8 @@ async def _show(socket: web.WebSocketResponse, viewer: Viewer, writer: FrameWrit
 
 async def _send(socket: web.WebSocketResponse, viewer: Viewer, writer: FrameWriter) -> None:
     """Send what the viewer is due, at the pace of the client; every send waits for the transport."""
-    with contextlib.suppress(ConnectionError):
+    # A wait for room ends in aiohttp's own kind of error where the client is cut off.
+    with contextlib.suppress(ConnectionError, ClientConnectionError):
         await socket.send_str(render_message(viewer.hello))
         async for item in viewer:
             if isinstance(item, OutputFrame):

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 
 import structlog
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import ClientConnectionError, WSCloseCode, WSMsgType, web
 
 from zlh_api.agents.client import AgentAddress, AgentRefused
 from zlh_api.console.service import ConsoleService
@@ -128,7 +128,8 @@ async def _pump_output(viewer: ConsoleViewer, socket: web.WebSocketResponse, wri
             else:
                 async with asyncio.timeout(WRITE_TIMEOUT_S):
                     await socket.send_str(render_message(item))
-    except (ConnectionError, TimeoutError) as exc:
+    # A wait for room ends in aiohttp's own kind of error where the client is cut off.
+    except (ConnectionError, ClientConnectionError, TimeoutError) as exc:
         log.info("console.output_ended", error=str(exc) or type(exc).__name__)
 
 
