@@ -95,7 +95,7 @@ async def ten_viewers(run: Run) -> list[Row]:
                 rate, cpu = await _flood_many(server, size)
                 samples.add(name, rate)
                 samples.add(f"{name}-cpu", cpu)
-            run.show(f"console.ten-viewers {turn}/{run.repeat}: {_last(samples)}")
+            run.show(f"console.ten-viewers {turn}/{run.repeat}: {last(samples)}")
     rows = []
     for side, times, budget in (("agent", 3.0, 10.0), ("api", 2.0, 30.0)):
         name = f"console.ten-viewers.{side}"
@@ -139,7 +139,8 @@ async def _flood_many(server: Server, size: int) -> tuple[float, float]:
     return out / seconds, spent / (out / 1000)
 
 
-def _last(samples: Samples) -> str:
+def last(samples: Samples) -> str:
+    """Return the newest figure of each side, to be shown."""
     return ", ".join(f"{name} {figures[-1]:.3g}" for name, figures in samples.figures.items())
 
 
@@ -156,10 +157,10 @@ async def echo(run: Run) -> list[Row]:
             open_ones[name] = (server, terminal, shell)
         for turn in range(1, run.repeat + 1):
             for name, (_server, _terminal, shell) in open_ones.items():
-                times = await asyncio.to_thread(_type_keys, shell, keys)
+                times = await asyncio.to_thread(type_keys, shell, keys)
                 samples.add(name, percentile(times, 0.5))
                 samples.add(f"{name}-p99", percentile(times, 0.99))
-            run.show(f"console.echo {turn}/{run.repeat}: {_last(samples)}")
+            run.show(f"console.echo {turn}/{run.repeat}: {last(samples)}")
         for server, terminal, shell in open_ones.values():
             await leave(server, terminal, shell)
     return _echo_rows(samples)
@@ -177,7 +178,8 @@ def _echo_rows(samples: Samples) -> list[Row]:
     return rows
 
 
-def _type_keys(shell: Shell, count: int) -> list[float]:
+def type_keys(shell: Shell, count: int) -> list[float]:
+    """Return milliseconds from each key to its echo."""
     times = []
     chunks = shell.chunks()
     for _ in range(count):
@@ -205,7 +207,7 @@ async def open_terminal(run: Run) -> list[Row]:
                 for server in servers:
                     if server is not None:
                         samples.add(f"{server.name}-{count}", await _open_once(server))
-                run.show(f"console.open {turn}/{run.repeat}: {_last(samples)}")
+                run.show(f"console.open {turn}/{run.repeat}: {last(samples)}")
     return [
         samples.row(f"console.open.{count}{end}", "ms", side=f"agent-{count}", peer=f"{name}-{count}", peer_name=name)
         for count in counts

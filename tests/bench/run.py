@@ -23,7 +23,17 @@ ROOT = Path(__file__).parents[2]
 # This folder is on the path where this file is started; `tests` stands there for it, as in the tests.
 sys.path[0] = str(ROOT / "tests")
 
-from bench import agent, api, artifacts, console, container, install, stack, supervision  # noqa: E402 - after the path
+from bench import (  # noqa: E402 - after the path
+    agent,
+    api,
+    artifacts,
+    console,
+    console_crowd,
+    container,
+    install,
+    stack,
+    supervision,
+)
 from bench.measure import Case, Row, Run  # noqa: E402
 from bench.real_agent import find_shims  # noqa: E402
 from bench.report import print_row, write_results  # noqa: E402
@@ -32,6 +42,7 @@ from zlh_common.logs import configure_logs  # noqa: E402
 CASES: tuple[Case, ...] = (
     *install.CASES,
     *console.CASES,
+    *console_crowd.CASES,
     *agent.CASES,
     *supervision.CASES,
     *container.CASES,

@@ -212,11 +212,13 @@ class OurServer:
 
     def watch(self, terminal: str) -> Shell:
         """Attach from the beginning of its history."""
+        return OurShell(self.address(terminal))
+
+    def address(self, terminal: str) -> Address:
+        """Return where one terminal is watched from its beginning."""
         place = self.place
         path = f"{self.list_path}/{terminal}?from=0"
-        return OurShell(
-            Address(place.host, place.port, path, SUBPROTOCOL, token=place.token, tls=place.tls, name=place.name)
-        )
+        return Address(place.host, place.port, path, SUBPROTOCOL, token=place.token, tls=place.tls, name=place.name)
 
     def cpu_s(self) -> float:
         """Return the time of the servers and of the shims."""

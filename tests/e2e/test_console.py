@@ -154,6 +154,40 @@ async def test_a_viewer_that_does_not_read_costs_no_memory_and_is_told_its_gap(s
         assert len(viewer.data) < FLOOD_BYTES
 
 
+async def test_ten_viewers_share_one_connection_and_each_sees_every_byte_once_across_a_killed_agent(
+    stack: Stack, vmid: int
+) -> None:
+    """They go on at their own bytes, and share one connection again; the counting shell goes on meanwhile."""
+    async with contextlib.AsyncExitStack() as scope:
+        viewers = [await scope.enter_async_context(view(stack, vmid)) for _ in range(10)]
+        assert _connections(stack) < 10
+        await viewers[0].run("for i in $(seq 1 60); do echo line-$i-; sleep 0.1; done; echo al''l")
+        await asyncio.gather(*(viewer.until(b"line-10-") for viewer in viewers))
+        stack.kill("agent")
+        await asyncio.gather(*(viewer.to_end() for viewer in viewers))
+    again = await asyncio.gather(*(_go_on(stack, vmid, viewer, b"all\r\n") for viewer in viewers))
+    for data in again:
+        assert [int(number) for number in re.findall(rb"line-(\d+)-", data)] == list(range(1, 61))
+
+
+def _connections(stack: Stack) -> int:
+    """Return how many connections the agents hold: those of consoles, links and calls."""
+    agents = stack.programs("agent")
+    return sum(len([one for one in agent.net_connections("tcp") if one.status == "ESTABLISHED"]) for agent in agents)
+
+
+async def _go_on(stack: Stack, vmid: int, viewer: Viewer, wanted: bytes) -> bytes:
+    """Attach again where a viewer was cut off, once the agent is back; return all that it has seen until `wanted`."""
+    assert viewer.next_offset is not None
+    async with asyncio.timeout(60):
+        while True:
+            with contextlib.suppress(OSError, WebSocketException):
+                async with view(stack, vmid, start=viewer.next_offset) as again:
+                    await again.until(wanted)
+                    return bytes(viewer.data + again.data)
+            await asyncio.sleep(0.2)
+
+
 async def test_ctrl_c_reaches_a_program_that_floods(stack: Stack, vmid: int) -> None:
     """Input has its own way: output that nobody can keep up with never holds it up."""
     async with view(stack, vmid) as viewer:

@@ -20,9 +20,10 @@ from fakes.edge import FakeProxy, FakeRoutes
 from fakes.faults import Faults
 from zlh_api.agents import routes as agent_routes
 from zlh_api.agents.authority import Authority
-from zlh_api.agents.console import ConsoleProxy
 from zlh_api.catalog import routes as catalog_routes
 from zlh_api.catalog.service import CatalogService, CatalogSource
+from zlh_api.console.service import ConsoleService
+from zlh_api.console.sockets import ConsoleProxy
 from zlh_api.containers import routes as container_routes
 from zlh_api.containers.live import LiveContainers
 from zlh_api.containers.service import ContainerService, Hosting
@@ -150,7 +151,7 @@ class World:
             *customer_routes.endpoints(self.customers, cookie),
             *catalog_routes.endpoints(self.catalog),
             *container_routes.endpoints(self.containers, self.live),
-            *agent_routes.endpoints(self.agents, ConsoleProxy(self.agents), agent_port=7443),
+            *agent_routes.endpoints(self.agents, ConsoleProxy(ConsoleService(self.agents)), agent_port=7443),
             *history_routes.endpoints(self.history, self.agents, self.clock, agent_port=7443),
         ]
         endpoints = [

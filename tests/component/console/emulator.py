@@ -9,7 +9,7 @@ import pyte
 
 from component.console.harness import PATIENCE_S
 from zlh_agent.terminals.service import TerminalService
-from zlh_common.schema.console_wire import OFFSET_BYTES
+from zlh_common.websocket_frames import OutputFrame
 
 
 class _Screen(pyte.Screen):
@@ -80,9 +80,9 @@ class EmulatedViewer:
 
     async def _read(self) -> None:
         async for item in self.viewer:
-            if isinstance(item, bytearray):
-                start, output = int.from_bytes(item[:OFFSET_BYTES], "big"), bytes(item[OFFSET_BYTES:])
-                history = max(0, min(len(output), self.viewer.hello.to - start))
+            if isinstance(item, OutputFrame):
+                output = bytes(item.output)
+                history = max(0, min(len(output), self.viewer.hello.to - item.start))
                 self._is_live = False
                 self._stream.feed(output[:history])
                 self._is_live = True

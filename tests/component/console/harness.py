@@ -17,7 +17,8 @@ from zlh_agent.shim.host import ShimHost
 from zlh_agent.shim.launch import ForkedShims, ShimStarter
 from zlh_agent.shim.model import Launch
 from zlh_agent.terminals.service import TerminalLimits, TerminalService
-from zlh_common.schema.console_wire import OFFSET_BYTES, ServerMessage
+from zlh_common.schema.console_wire import ServerMessage
+from zlh_common.websocket_frames import OutputFrame
 
 SHELL = ("/bin/sh", "-i")
 ENVIRONMENT = {"PATH": os.environ["PATH"], "TERM": "dumb", "PS1": "$ ", "LANG": "C.UTF-8"}
@@ -92,13 +93,12 @@ class Screen:
 
     async def _take(self) -> None:
         item = await self.viewer.__anext__()
-        if not isinstance(item, bytearray):
+        if not isinstance(item, OutputFrame):
             self.messages.append(item)
             return
-        start = int.from_bytes(item[:OFFSET_BYTES], "big")
-        assert self.position in {-1, start} or self.messages, (self.position, start)
-        self.position = start + len(item) - OFFSET_BYTES
-        self.data += item[OFFSET_BYTES:]
+        assert self.position in {-1, item.start} or self.messages, (self.position, item.start)
+        self.position = item.end
+        self.data += item.output
 
 
 async def look(service: TerminalService, id_: str = "main", asked: int | None = -1) -> Screen:

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from component.console.harness import Bench
+from zlh_common.websocket_frames import OutputFrame
 
 
 async def main() -> None:
@@ -22,7 +23,7 @@ async def main() -> None:
     os.write(1, f"{pid:08d}".encode())
     async for item in viewer:
         # A message is a record too, so that a gap shows.
-        body = bytes(item) if isinstance(item, bytearray) else b"!" + repr(item).encode()
+        body = bytes(item.payload) if isinstance(item, OutputFrame) else b"!" + repr(item).encode()
         os.write(1, len(body).to_bytes(4, "big") + body)
 
 

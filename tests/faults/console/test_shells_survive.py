@@ -16,6 +16,7 @@ from guards.leaks import is_gone
 from zlh_agent.shim.records import read_run_record
 from zlh_common.processes import read_boot_id, read_identity
 from zlh_common.schema.console_wire import OFFSET_BYTES, Exit, Gap, State
+from zlh_common.websocket_frames import OutputFrame
 
 # Some 100 KB/s: however slow an agent is to start, what is printed meanwhile stays within its ring.
 NUMBERS = ("/bin/sh", "-c", "i=0; while :; do echo $i; i=$((i+1)); [ $((i % 200)) != 0 ] || sleep 0.01; done")
@@ -196,7 +197,7 @@ async def test_fifty_viewers_of_a_flood_keep_memory_bounded(bench: Bench) -> Non
     async def drain(position: int) -> bool:
         screen = screens[position]
         async for item in screen.viewer:
-            if isinstance(item, bytearray) and item.endswith(b"end\r\n"):
+            if isinstance(item, OutputFrame) and bytes(item.output).endswith(b"end\r\n"):
                 return True
             await asyncio.sleep(0)
         return False

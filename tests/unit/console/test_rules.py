@@ -7,19 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zlh_agent.console.rules import (
-    INPUT_BURST_S,
-    INPUT_BYTES_PER_S,
-    INPUT_MESSAGES_PER_S,
     MAX_OUTPUT_BYTES,
     Notice,
     Output,
     Skip,
     Wait,
     find_matches,
-    input_cost_s,
     next_move,
     parse_from,
-    pay,
 )
 
 
@@ -67,23 +62,3 @@ def test_matches_are_the_same_however_the_text_is_cut(text: bytes, needle: bytes
     size = data.draw(st.integers(1, 20))
     chunks = [(at, text[at : at + size]) for at in range(0, len(text), size)]
     assert list(find_matches(chunks, needle)) == whole
-
-
-@given(st.lists(st.tuples(st.floats(0, 0.5), st.integers(0, 65536)), max_size=300))
-def test_whoever_keeps_to_the_pace_sends_no_more_than_it_allows(steps: list[tuple[float, int]]) -> None:
-    """However pauses and sizes are mixed: a burst, and after that the rate."""
-    began = now = 1000.0
-    paid_until, count, size = 0.0, 0, 0
-    for pause_s, length in steps:
-        now = max(now + pause_s, paid_until)
-        paid_until = pay(paid_until, input_cost_s(length), burst_s=INPUT_BURST_S, now=now)
-        count, size = count + 1, size + length
-        in_hand_s = INPUT_BURST_S + (paid_until - began if paid_until > now else now - began) + 1e-6
-        assert count <= INPUT_MESSAGES_PER_S * in_hand_s + 1
-        assert size <= INPUT_BYTES_PER_S * in_hand_s + 65536
-
-
-def test_a_pause_is_no_credit_for_later() -> None:
-    """An hour of silence leaves no more in hand than a quarter of a second."""
-    assert pay(0.0, 0.25, burst_s=0.25, now=3600.0) == 3600.0
-    assert pay(3600.0, 0.25, burst_s=0.25, now=3600.0) == 3600.25

@@ -15,11 +15,12 @@ from aiohttp import web
 from zlh_api.agents import routes as agent_routes
 from zlh_api.agents.authority import Authority
 from zlh_api.agents.client import AgentClient
-from zlh_api.agents.console import ConsoleProxy
 from zlh_api.agents.links import AgentLinks
 from zlh_api.catalog import routes as catalog_routes
 from zlh_api.catalog.service import CatalogService, CatalogSource
 from zlh_api.config import ApiConfig
+from zlh_api.console.service import ConsoleService
+from zlh_api.console.sockets import ConsoleProxy
 from zlh_api.containers import routes as container_routes
 from zlh_api.containers.live import LiveContainers
 from zlh_api.containers.service import ContainerService, Hosting
@@ -115,7 +116,7 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             clock=clock,
         )
         cookie = SessionCookie(has_tls=urlsplit(config.portal_url).scheme == "https")
-        proxy = ConsoleProxy(agents)
+        proxy = ConsoleProxy(await stack.enter_async_context(ConsoleService(agents)))
         slices = [
             *customer_routes.endpoints(customers, cookie),
             *catalog_routes.endpoints(catalog),

@@ -26,3 +26,11 @@ def take(allowance: Allowance, wanted: int, pace: Pace, now: float) -> tuple[int
     left = min(pace.at_once, allowance.left + max(0.0, now - allowance.at) * pace.per_s)
     taken = min(wanted, int(left))
     return taken, Allowance(left - taken, now)
+
+
+def pay(paid_until: float, cost_s: float, *, burst_s: float, now: float) -> float:
+    """Return until when is paid after one thing more; it may be done at once where that is not in the future.
+
+    Who has done nothing for a while has `burst_s` in hand, and never more.
+    """
+    return max(paid_until, now - burst_s) + cost_s

@@ -11,11 +11,14 @@ import contextlib
 from pathlib import Path
 from uuid import UUID
 
-from zlh_agent.console.rules import REDRAW_S, RESIZE_BURST_S, RESIZES_PER_S, pay
+from zlh_agent.console.rules import REDRAW_S, RESIZE_BURST_S, RESIZES_PER_S
 from zlh_agent.console.viewer import Ended, Viewer
 from zlh_agent.shim.link import ShimLink
 from zlh_agent.shim.ring import RingInvalid, RingReader
-from zlh_common.schema.console_wire import OFFSET_BYTES, Gap, Hello, ServerMessage, State, resume_point
+from zlh_common.pace import pay
+from zlh_common.schema.console_wire import Gap, Hello, ServerMessage, State, resume_point
+from zlh_common.terminal_window import TerminalWindow
+from zlh_common.websocket_frames import ROOM_BYTES, OutputFrame, seal
 
 DEFAULT_SIZE = (80, 24)
 # Frames that viewers at the same offset share; each has at most MAX_OUTPUT_BYTES.
@@ -28,20 +31,19 @@ class Console:
     def __init__(self, folder: Path, *, state: str) -> None:
         self.folder = folder
         self.state = state
-        self.size = DEFAULT_SIZE
         self._link: ShimLink | None = None
         self._takes_input = False
         self._reader: RingReader | None = None
         self._written = 0
         self._viewers: set[Viewer] = set()
-        self._sizer: Viewer | None = None
+        self._window: TerminalWindow[Viewer] = TerminalWindow(DEFAULT_SIZE)
         # Sizes that come faster than programs follow: the last one is sent when its time has come.
         self._sizes_paid_until = 0.0
         self._next_size: asyncio.TimerHandle | None = None
         self._wants_redraw = False
         # None where a former agent may have set another.
         self._sent_size: tuple[int, int] | None = None
-        self._frames: dict[tuple[int, int], bytearray] = {}
+        self._frames: dict[tuple[int, int], OutputFrame] = {}
 
     # What its owner says
 
@@ -127,17 +129,14 @@ class Console:
         """Return the id of this history; a new one means that offsets have begun anew."""
         return str(UUID(bytes=self._reader.stream if self._reader is not None else bytes(16)))
 
-    def frame(self, start: int, limit: int) -> bytearray | None:
-        """Return one console frame from `start`, the same object for everybody; None where the start is gone.
-
-        Nobody may change it.
-        """
+    def frame(self, start: int, limit: int) -> OutputFrame | None:
+        """Return one console frame from `start`, the same object for everybody; None where the start is gone."""
         frame = self._frames.get((start, limit))
         if frame is None and self._reader is not None:
             with contextlib.suppress(RingInvalid, OSError):
-                frame = self._reader.read(start, limit, header_bytes=OFFSET_BYTES)
+                buffer = self._reader.read(start, limit, header_bytes=ROOM_BYTES)
+                frame = seal(buffer, start) if buffer is not None else None
             if frame is not None:
-                frame[:OFFSET_BYTES] = start.to_bytes(OFFSET_BYTES, "big")
                 self._share(start, limit, frame)
         return frame
 
@@ -146,7 +145,7 @@ class Console:
         frame = self._reader.read(start, limit) if self._reader is not None else None
         return bytes(frame or b"")
 
-    def _share(self, start: int, limit: int, frame: bytearray) -> None:
+    def _share(self, start: int, limit: int, frame: OutputFrame) -> None:
         if len(self._viewers) > 1:
             self._frames[start, limit] = frame
             if len(self._frames) > _SHARED_FRAMES:
@@ -168,8 +167,7 @@ class Console:
     def forget(self, viewer: Viewer) -> None:
         """Drop a viewer; the last one takes the shared frames along."""
         self._viewers.discard(viewer)
-        if self._sizer is viewer:
-            self._sizer = None
+        self._window.leave(viewer)
         if len(self._viewers) < 2:
             self._frames.clear()
 
@@ -180,10 +178,8 @@ class Console:
 
     async def write(self, viewer: Viewer, data: bytes) -> None:
         """Type for this viewer; waits while the program does not read. The window is his from now on."""
-        if self._sizer is not viewer:
-            self._sizer = viewer
-            if viewer.size is not None and viewer.size != self.size:
-                self._apply_size(viewer.size, redraw=False)
+        if self._window.type(viewer, viewer.size) is not None:
+            self._apply_size(redraw=False)
         if self._next_size is not None:
             # A size that was told before this was typed is there before it.
             await asyncio.sleep(self._next_size.when() - asyncio.get_running_loop().time())
@@ -192,15 +188,25 @@ class Console:
 
     def resize(self, viewer: Viewer, *, redraw: bool) -> None:
         """Take the size of a viewer whose window this is; for others the program at most draws itself anew."""
-        if viewer.size is not None and viewer.may_write and self._sizer in {None, viewer}:
-            self._sizer = viewer
-            self._apply_size(viewer.size, redraw=redraw)
-        elif redraw:
-            self._apply_size(self.size, redraw=True)
+        size = self._window.resize(viewer, viewer.size, may_write=viewer.may_write) if viewer.size is not None else None
+        if size is not None or redraw:
+            self._apply_size(redraw=redraw)
 
-    def _apply_size(self, size: tuple[int, int], *, redraw: bool) -> None:
-        """Set the size, for this program and for the next."""
-        self.size = size
+    def redraw(self) -> None:
+        """Have a full-screen program draw itself anew, in the size that it has."""
+        self._apply_size(redraw=True)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """The size of the terminal, for this program and for the next."""
+        return self._window.size or DEFAULT_SIZE
+
+    @size.setter
+    def size(self, size: tuple[int, int]) -> None:
+        self._window.size = size
+
+    def _apply_size(self, *, redraw: bool) -> None:
+        """Give the terminal the size of its window, at the pace that programs can follow."""
         self._wants_redraw = self._wants_redraw or redraw
         if self._next_size is not None:
             return

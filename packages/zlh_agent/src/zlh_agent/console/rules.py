@@ -12,10 +12,6 @@ from zlh_common.schema.console_wire import DEFAULT_REPLAY_BYTES, LIVE_ONLY, MAX_
 MAX_OUTPUT_BYTES = 128 * 1024
 MAX_MATCHES = 1000
 
-# So fast may one viewer send, after a burst of a quarter of a second: faster than any hand, any paste and any echo.
-INPUT_MESSAGES_PER_S = 4000
-INPUT_BYTES_PER_S = 16 * 1024 * 1024
-INPUT_BURST_S = 0.25
 # A window that is drawn wider with the mouse changes its size more often than programs can follow.
 RESIZES_PER_S = 20
 RESIZE_BURST_S = 0.4
@@ -63,19 +59,6 @@ def next_move(*, position: int, oldest: int, written: int, notice_at: int | None
         end = written if notice_at is None else min(written, notice_at)
         return Output(position, min(end - position, MAX_OUTPUT_BYTES))
     return Wait()
-
-
-def pay(paid_until: float, cost_s: float, *, burst_s: float, now: float) -> float:
-    """Return until when is paid after one thing more; it may be done at once where that is not in the future.
-
-    Who has done nothing for a while has `burst_s` in hand, and never more.
-    """
-    return max(paid_until, now - burst_s) + cost_s
-
-
-def input_cost_s(size_bytes: int) -> float:
-    """Return how long one message of a viewer counts."""
-    return max(1 / INPUT_MESSAGES_PER_S, size_bytes / INPUT_BYTES_PER_S)
 
 
 def parse_number(text: str | None, *, lowest: int, highest: int) -> int | None:

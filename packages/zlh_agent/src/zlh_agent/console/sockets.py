@@ -6,21 +6,24 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import ClientConnectionError, WSCloseCode, WSMsgType, web
 
 from zlh_agent.console.errors import OffsetInvalid, SubprotocolRequired
-from zlh_agent.console.rules import INPUT_BURST_S, input_cost_s, parse_from, parse_number, pay
+from zlh_agent.console.rules import parse_from, parse_number
 from zlh_agent.console.seats import Seats
 from zlh_agent.console.viewer import CLOSED, Ended, Viewer
 from zlh_common.errors import InvalidBody
+from zlh_common.input_pace import InputPace
 from zlh_common.schema.console_wire import (
     MAX_INPUT_BYTES,
     MAX_OFFSET,
     SUBPROTOCOL,
-    parse_client_message,
+    Redraw,
+    parse_agent_client_message,
     render_message,
 )
 from zlh_common.schema.terminal import DEFAULT_HISTORY_BYTES, MAX_HISTORY_BYTES, MAX_NEEDLE_BYTES
+from zlh_common.websocket_frames import FrameWriter, OutputFrame
 
 MAX_TEXT_CHARS = 4096
 # A client that does not answer a ping within half of this is gone.
@@ -29,10 +32,6 @@ HEARTBEAT_S = 30.0
 GOODBYE_S = 2.0
 # A viewer that catches up from the ring gives way to the others after each frame of this size.
 _YIELD_BYTES = 32 * 1024
-# One whose messages are all there already gives way after so many of them.
-_YIELD_MESSAGES = 32
-# A shorter wait is not worth a timer; the debt stays.
-_SHORTEST_WAIT_S = 0.01
 
 # Asked for with (offset to go on at, whether it may type).
 Attach = Callable[[int | None, bool], Awaitable[Viewer]]
@@ -70,8 +69,8 @@ async def _serve(request: web.Request, attach: Attach, asked: int | None) -> web
     )
     viewer = await attach(asked, request.query.get("input") != "off")
     try:
-        await socket.prepare(request)
-        await _show(socket, viewer)
+        flow = await socket.prepare(request)
+        await _show(socket, viewer, FrameWriter(_transport(request), flow))
     finally:
         viewer.close()
         _cut(request)
@@ -96,9 +95,9 @@ def _number(request: web.Request, field: str, *, lowest: int, highest: int) -> i
         raise OffsetInvalid(field=field, value=text or "") from exc
 
 
-async def _show(socket: web.WebSocketResponse, viewer: Viewer) -> None:
+async def _show(socket: web.WebSocketResponse, viewer: Viewer, writer: FrameWriter) -> None:
     """Run both directions of one viewer until either ends."""
-    sending = asyncio.create_task(_send(socket, viewer))
+    sending = asyncio.create_task(_send(socket, viewer, writer))
     receiving = asyncio.create_task(_receive(socket, viewer))
     try:
         await asyncio.wait([sending, receiving], return_when=asyncio.FIRST_COMPLETED)
@@ -115,14 +114,15 @@ async def _show(socket: web.WebSocketResponse, viewer: Viewer) -> None:
             await socket.close(code=ended.code, message=ended.reason.encode())
 
 
-async def _send(socket: web.WebSocketResponse, viewer: Viewer) -> None:
+async def _send(socket: web.WebSocketResponse, viewer: Viewer, writer: FrameWriter) -> None:
     """Send what the viewer is due, at the pace of the client; every send waits for the transport."""
-    with contextlib.suppress(ConnectionError):
+    # A wait for room ends in aiohttp's own kind of error where the client is cut off.
+    with contextlib.suppress(ConnectionError, ClientConnectionError):
         await socket.send_str(render_message(viewer.hello))
         async for item in viewer:
-            if isinstance(item, bytearray):
-                await socket.send_bytes(item)  # type: ignore[arg-type]  # it takes any buffer
-                if len(item) >= _YIELD_BYTES:
+            if isinstance(item, OutputFrame):
+                await writer.write(item)
+                if item.size >= _YIELD_BYTES:
                     await asyncio.sleep(0)
             else:
                 await socket.send_str(render_message(item))
@@ -133,7 +133,7 @@ async def _receive(socket: web.WebSocketResponse, viewer: Viewer) -> Ended:
 
     One that sends faster than the pace is not read for a while: its own connection fills up, and nobody else's.
     """
-    pace = _Pace()
+    pace = InputPace()
     with contextlib.suppress(ConnectionError):
         async for message in socket:
             match message.type:
@@ -146,7 +146,7 @@ async def _receive(socket: web.WebSocketResponse, viewer: Viewer) -> Ended:
                     await socket.pong(message.data)
                 case _:
                     pass
-            await pace.keep(len(message.data) if isinstance(message.data, bytes | bytearray | str) else 0)
+            await pace.keep(message.data)
     return CLOSED
 
 
@@ -155,34 +155,23 @@ def _take_text(text: str, viewer: Viewer) -> str | None:
     if len(text) > MAX_TEXT_CHARS:
         return "message too long"
     try:
-        size = parse_client_message(text)
+        said = parse_agent_client_message(text)
     except ValueError:
         return "text must be a resize message"
-    viewer.resize(size.cols, size.rows)
+    if isinstance(said, Redraw):
+        viewer.redraw()
+    else:
+        viewer.resize(said.cols, said.rows)
     return None
-
-
-class _Pace:
-    """How fast one client is read."""
-
-    def __init__(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._paid_until = 0.0
-        self._messages = 0
-
-    async def keep(self, size_bytes: int) -> None:
-        """Wait until the next message may be taken."""
-        now = self._loop.time()
-        self._paid_until = pay(self._paid_until, input_cost_s(size_bytes), burst_s=INPUT_BURST_S, now=now)
-        self._messages += 1
-        if self._paid_until - now >= _SHORTEST_WAIT_S:
-            await asyncio.sleep(self._paid_until - now)
-        elif self._messages % _YIELD_MESSAGES == 0:
-            await asyncio.sleep(0)
 
 
 def _cut(request: web.Request) -> None:
     """Drop the connection of a client that does not read: a plain close would wait for it for ever."""
-    transport = request.transport
-    if transport is not None and isinstance(transport, asyncio.WriteTransport) and transport.get_write_buffer_size():
+    transport = _transport(request)
+    if transport is not None and transport.get_write_buffer_size():
         transport.abort()
+
+
+def _transport(request: web.Request) -> asyncio.WriteTransport | None:
+    transport = request.transport
+    return transport if isinstance(transport, asyncio.WriteTransport) else None

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from zlh_agent.console.rules import Notice, Output, Skip, Wait, next_move
-from zlh_common.schema.console_wire import OFFSET_BYTES, Gap, Hello, ServerMessage
+from zlh_common.schema.console_wire import Gap, Hello, ServerMessage
+from zlh_common.websocket_frames import OutputFrame
 
 # A viewer is told of this many changes at most while it reads nothing; older ones are of no use to it any more.
 _MAX_NOTICES = 32
@@ -44,8 +45,8 @@ class ViewedConsole(Protocol):
         """Return the absolute offsets [oldest, written) as of the last look."""
         ...
 
-    def frame(self, start: int, limit: int) -> bytearray | None:
-        """Return one console frame from `start`; None where the start is gone. Nobody may change it."""
+    def frame(self, start: int, limit: int) -> OutputFrame | None:
+        """Return one console frame from `start`; None where the start is gone."""
         ...
 
     async def write(self, viewer: Viewer, data: bytes) -> None:
@@ -56,13 +57,17 @@ class ViewedConsole(Protocol):
         """This viewer's window has a size now, or another one."""
         ...
 
+    def redraw(self) -> None:
+        """Have a full-screen program draw itself anew."""
+        ...
+
     def forget(self, viewer: Viewer) -> None:
         """This viewer has gone."""
         ...
 
 
 class Viewer:
-    """Iterate it for what to send, in order: frames (bytes) and messages; it ends after `ended` is set.
+    """Iterate it for what to send, in order: frames and messages; it ends after `ended` is set.
 
     The one who iterates sets the pace: this holds no output, so a viewer that is not iterated costs nothing and misses
     what the ring has lost by the time it goes on.
@@ -83,7 +88,7 @@ class Viewer:
     def __aiter__(self) -> Viewer:
         return self
 
-    async def __anext__(self) -> bytearray | ServerMessage:
+    async def __anext__(self) -> OutputFrame | ServerMessage:
         if self._first_gap is not None:
             gap, self._first_gap = self._first_gap, None
             return gap
@@ -95,7 +100,7 @@ class Viewer:
                 await self._woken.wait()
         raise StopAsyncIteration
 
-    def _next(self) -> bytearray | ServerMessage | None:
+    def _next(self) -> OutputFrame | ServerMessage | None:
         """Return what is due, or None where there is nothing (then `_woken` says when to look again)."""
         self._woken.clear()
         notice_at = self._notices[0][0] if self._notices else None
@@ -107,7 +112,7 @@ class Viewer:
             case Output(start, limit):
                 frame = self._console.frame(start, limit)
                 if frame is not None:
-                    self._position += len(frame) - OFFSET_BYTES
+                    self._position = frame.end
                     return frame
                 self._on_unreadable()
             case Notice():
@@ -149,6 +154,10 @@ class Viewer:
         is_first = self.size is None
         self.size = (cols, rows)
         self._console.resize(self, redraw=is_first)
+
+    def redraw(self) -> None:
+        """Have a full-screen program draw itself anew, in the size that the terminal has."""
+        self._console.redraw()
 
     def end(self, ended: Ended) -> None:
         """Nothing more comes from here, whatever it has not seen yet."""

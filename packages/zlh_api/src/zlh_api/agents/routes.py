@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from zlh_api.agents.client import AgentAddress, AgentClient, AgentRefused, AgentUnreachable, decode_report
-from zlh_api.agents.console import ConsoleProxy
+from zlh_api.console.sockets import ConsoleProxy
 from zlh_api.containers.model import Container, Guest
 from zlh_api.web.endpoint import Call, Endpoint, Policy
 from zlh_api.web.query import short_text, whole_number

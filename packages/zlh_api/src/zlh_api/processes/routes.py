@@ -10,8 +10,8 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from zlh_api.agents.client import AgentAddress, AgentClient, AgentRefused, decode_report
-from zlh_api.agents.console import ConsoleProxy
 from zlh_api.agents.routes import find_agent, history_query
+from zlh_api.console.sockets import ConsoleProxy
 from zlh_api.containers.model import Container
 from zlh_api.containers.service import ContainerService
 from zlh_api.processes.rules import (

@@ -1,7 +1,8 @@
 """The console protocol `zlh.console.v1`: frames in both directions, encoded and parsed without any I/O.
 
 Server to client, binary: 8 bytes big-endian absolute offset of the first byte, then output bytes.
-Server to client, text: `hello`, `gap`, `state`, `exit`. Client to server, binary: input bytes; text: `resize`.
+Server to client, text: `hello`, `gap`, `state`, `exit`. Client to server, binary: input bytes; text: `resize`,
+and from the API to an agent `redraw`.
 """
 
 from __future__ import annotations
@@ -66,8 +67,13 @@ class Resize(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="r
         return Resize(cols=min(max(self.cols, 1), MAX_COLS), rows=min(max(self.rows, 1), MAX_ROWS))
 
 
+class Redraw(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="redraw", forbid_unknown_fields=True):
+    """Full-screen programs are to draw themselves anew: the API has one more viewer behind its one connection."""
+
+
 _server_decoder: msgspec.json.Decoder[ServerMessage] = msgspec.json.Decoder(ServerMessage)
 _client_decoder: msgspec.json.Decoder[Resize] = msgspec.json.Decoder(Resize)
+_agent_client_decoder: msgspec.json.Decoder[Resize | Redraw] = msgspec.json.Decoder(Resize | Redraw)
 _encoder = msgspec.json.Encoder()
 
 
@@ -83,7 +89,7 @@ def parse_output(frame: bytes) -> tuple[int, bytes]:
     return int.from_bytes(frame[:OFFSET_BYTES], "big"), frame[OFFSET_BYTES:]
 
 
-def render_message(message: ServerMessage | Resize) -> str:
+def render_message(message: ServerMessage | Resize | Redraw) -> str:
     """Return a text frame."""
     return _encoder.encode(message).decode()
 
@@ -96,6 +102,12 @@ def parse_server_message(text: str | bytes) -> ServerMessage:
 def parse_client_message(text: str | bytes) -> Resize:
     """Return what the client said, clamped; raise ValueError where it is no message of this protocol."""
     return _client_decoder.decode(text).clamped()
+
+
+def parse_agent_client_message(text: str | bytes) -> Resize | Redraw:
+    """Return what a client of an agent said, clamped; raise ValueError where it is nothing that it may say."""
+    message = _agent_client_decoder.decode(text)
+    return message.clamped() if isinstance(message, Resize) else message
 
 
 def resume_point(asked: int | None, *, oldest: int, written: int) -> tuple[int, Literal["replay", "live", "gap"]]:

@@ -1,0 +1,110 @@
+"""All consoles that are looked at through this process: one upstream for each, and how many may look."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from functools import partial
+from types import TracebackType
+from typing import Self
+
+from zlh_api.agents.client import AgentAddress, AgentClient
+from zlh_api.console.shared import SharedConsole
+from zlh_api.console.upstream import open_upstream
+from zlh_api.console.viewer import ConsoleViewer
+from zlh_common.errors import ZlhError
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleLimits:
+    """How many viewers there may be; one that never reads costs a descriptor or two, and 200 KB of unsent output."""
+
+    of_one_console: int = 100
+    of_this_process: int = 1000
+
+
+class ConsoleViewerLimit(ZlhError):
+    """Too many look at this console, or at all of them."""
+
+    code, status, retryable = "console_viewer_limit", 429, True
+
+    def __init__(self, *, limit: int, where: str) -> None:
+        super().__init__(f"{limit} viewers are open {where}, and no more may be; close one.", limit=limit)
+
+
+@dataclass(slots=True)
+class _Open:
+    shared: SharedConsole
+    task: asyncio.Task[None]
+
+
+class ConsoleService:
+    """Lends viewers. Closing it ends all of them."""
+
+    def __init__(self, client: AgentClient, limits: ConsoleLimits | None = None) -> None:
+        self._client = client
+        self._limits = limits or ConsoleLimits()
+        self._consoles: dict[tuple[AgentAddress, str], _Open] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._viewers = 0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    @asynccontextmanager
+    async def attach(
+        self, agent: AgentAddress, path: str, asked: int | None, *, may_write: bool = True
+    ) -> AsyncIterator[ConsoleViewer]:
+        """Lend a viewer of the console at `path` that goes on at `asked`; raise what the agent refuses with."""
+        key = (agent, path)
+        opened = self._consoles.get(key)
+        self._check_room(opened)
+        is_first = opened is None or opened.shared.is_over
+        if opened is None or opened.shared.is_over:
+            opened = self._open(key, asked)
+        viewer = ConsoleViewer(opened.shared, may_write=may_write)
+        opened.shared.viewers.add(viewer)
+        self._viewers += 1
+        try:
+            await viewer.begin(asked, is_first=is_first)
+            yield viewer
+        finally:
+            self._viewers -= 1
+            opened.shared.leave(viewer)
+            try:
+                await viewer.close()
+            finally:
+                await self._end_unseen(key, opened)
+
+    def _check_room(self, opened: _Open | None) -> None:
+        here = len(opened.shared.viewers) if opened is not None else 0
+        if here >= self._limits.of_one_console:
+            raise ConsoleViewerLimit(limit=self._limits.of_one_console, where="at this console")
+        if self._viewers >= self._limits.of_this_process:
+            raise ConsoleViewerLimit(limit=self._limits.of_this_process, where="in all")
+
+    def _open(self, key: tuple[AgentAddress, str], asked: int | None) -> _Open:
+        shared = SharedConsole(partial(open_upstream, self._client, *key))
+        opened = self._consoles[key] = _Open(shared, asyncio.create_task(shared.run(asked)))
+        self._tasks.add(opened.task)
+        opened.task.add_done_callback(self._tasks.discard)
+        return opened
+
+    async def _end_unseen(self, key: tuple[AgentAddress, str], opened: _Open) -> None:
+        """Close the upstream of a console at which nobody looks any more."""
+        if opened.shared.viewers:
+            return
+        if self._consoles.get(key) is opened:
+            del self._consoles[key]
+        opened.task.cancel()
+        # Called off, this leaves the task to end by itself; it is ours until then.
+        await asyncio.wait({opened.task})
