@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zlh_api.console.rules import (
+    NEAR_BYTES,
     Bounds,
     Held,
     Join,
@@ -22,7 +23,16 @@ from zlh_api.console.rules import (
     place_in_window,
     runs_on,
 )
-from zlh_common.schema.console_wire import LIVE_ONLY, MAX_OFFSET, Exit, Gap, Hello, State, resume_point
+from zlh_common.schema.console_wire import (
+    DEFAULT_REPLAY_BYTES,
+    LIVE_ONLY,
+    MAX_OFFSET,
+    Exit,
+    Gap,
+    Hello,
+    State,
+    resume_point,
+)
 
 # Held are 100 to 300; there was a gap that ended at 150; the agent has told of 320.
 WINDOW = Bounds(first=100, tail=150, end=300, written=320)
@@ -46,7 +56,8 @@ places = st.builds(Place, offsets, st.booleans(), st.booleans(), st.booleans())
         (Place(150, is_apart=True), None, Join()),
         (Place(300, is_apart=True), None, Join()),
         (Place(301, is_apart=True), None, Wait()),
-        (Place(299, is_apart=True, has_fallen_out=True), None, Own(300)),
+        (Place(299, is_apart=True, has_fallen_out=True), None, Join()),
+        (Place(149, is_apart=True, has_fallen_out=True), None, Own(300)),
         (Place(300, is_apart=True, has_fallen_out=True), None, Join()),
         (Place(200, is_apart=True, has_fallen_out=True, is_own_over=True), None, Join()),
         (Place(149, is_apart=True, is_own_over=True), None, Lost()),
@@ -55,6 +66,16 @@ places = st.builds(Place, offsets, st.booleans(), st.booleans(), st.booleans())
 def test_next_move_for_each_place_of_a_viewer(place: Place, notice_at: int | None, expected: object) -> None:
     """Notices at their place, then the window, then the way to it."""
     assert next_move(place, WINDOW, notice_at=notice_at) == expected
+
+
+def test_one_that_fell_out_comes_back_near_the_end_alone() -> None:
+    """Where an agent puts one that was too slow it stays apart; a newcomer is taken anywhere in the window."""
+    window = Bounds(first=0, tail=0, end=500_000, written=500_000)
+    lapped = window.end - DEFAULT_REPLAY_BYTES
+    assert next_move(Place(lapped, is_apart=True, has_fallen_out=True), window, notice_at=None) == Own(window.end)
+    near = window.end - NEAR_BYTES
+    assert next_move(Place(near, is_apart=True, has_fallen_out=True), window, notice_at=None) == Join()
+    assert next_move(Place(lapped, is_apart=True), window, notice_at=None) == Join()
 
 
 @given(places, bounds, st.none() | offsets)

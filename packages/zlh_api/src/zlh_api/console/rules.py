@@ -18,6 +18,9 @@ from zlh_common.schema.console_wire import DEFAULT_REPLAY_BYTES, LIVE_ONLY, MAX_
 WINDOW_BYTES = 512 * 1024
 # What a frame costs beside its bytes, so that an agent that sends single bytes fills no memory with objects.
 FRAME_COST_BYTES = 256
+# One that fell out comes back where it stands this near the end: nearer than where an agent puts one that is too slow
+# for its output, which would fall out again at once, with a handshake each time.
+NEAR_BYTES = DEFAULT_REPLAY_BYTES // 2
 _MAX_NAME_CHARS = 64
 
 
@@ -38,7 +41,7 @@ class Place:
     position: int
     # On its way to the window; False: it is a cursor into it.
     is_apart: bool = False
-    # It fell out of the window. It would do so again at once if it came back before it has caught up.
+    # It fell out of the window; see NEAR_BYTES.
     has_fallen_out: bool = False
     # Its own upstream is over.
     is_own_over: bool = False
@@ -98,7 +101,8 @@ def next_move(place: Place, bounds: Bounds, *, notice_at: int | None) -> Move:
     limit = bounds.end if notice_at is None else min(notice_at, bounds.end)
     if not place.is_apart:
         return Part() if position < bounds.first else Held(position, limit)
-    if position >= max(bounds.tail, bounds.first) and (place.is_own_over or not place.has_fallen_out):
+    may_join = not place.has_fallen_out or place.is_own_over or position >= bounds.end - NEAR_BYTES
+    if may_join and position >= max(bounds.tail, bounds.first):
         return Join()
     return Lost() if place.is_own_over else Own(limit)
 

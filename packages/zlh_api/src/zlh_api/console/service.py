@@ -86,7 +86,7 @@ class ConsoleService:
                 await self._end_unseen(key, opened)
 
     def _check_room(self, opened: _Open | None) -> None:
-        here = len(opened.shared.viewers) if opened is not None else 0
+        here = len(opened.shared.viewers) if opened is not None and not opened.shared.is_over else 0
         if here >= self._limits.of_one_console:
             raise ConsoleViewerLimit(limit=self._limits.of_one_console, where="at this console")
         if self._viewers >= self._limits.of_this_process:
