@@ -90,10 +90,14 @@ class JournalStore:
         for entry in read.entries:
             self._keep(entry)
         self._given = self._written = read.next_number - 1
-        self._fd = os.open(self._path, _APPEND)
-        # The torn end of one who was killed while writing.
-        os.ftruncate(self._fd, read.whole_bytes)
-        self._size, self._lines = read.whole_bytes, len(read.entries)
+        fd = os.open(self._path, _APPEND)
+        try:
+            # The torn end of one who was killed while writing.
+            os.ftruncate(fd, read.whole_bytes)
+        except OSError:
+            os.close(fd)
+            raise
+        self._fd, self._size, self._lines = fd, read.whole_bytes, len(read.entries)
 
     def append(self, occurrences: Sequence[Occurrence], now: datetime) -> None:
         """Write down what happened at once: all of it, or nothing where some of it was written before."""
@@ -137,7 +141,7 @@ class JournalStore:
 
     def _must_rewrite(self) -> bool:
         """Tell whether lines can no longer be appended: there is no file, or the next line is kept no more."""
-        return self._fd < 0 or self._kept[0][0].number > self._written + 1 if self._kept else self._fd < 0
+        return self._fd < 0 or (bool(self._kept) and self._kept[0][0].number > self._written + 1)
 
     def sync(self) -> None:
         """Make everything outlive the machine, and the file small again. Raises OSError."""
