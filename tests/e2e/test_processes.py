@@ -138,6 +138,8 @@ async def test_what_a_process_does_and_uses_can_be_read_afterwards(stack: Stack,
     await until(stack, path, lambda seen: seen["state"] == "backoff")
     for program in ("agent", "api"):
         stack.kill(program)
+    # Returns once the API is back and hears the agent.
+    await stack.wait_ready(int(path.split("/")[3]))
     await until(stack, path, lambda seen: seen["state"] == "error")
     told = await read_events(stack, container, "process.gave_up")
     about_web = [entry for entry in told if entry["subject"] == "web"]

@@ -239,23 +239,39 @@ async def test_an_agent_that_tells_without_end_fills_no_database(world: World, a
     assert (await world.fetch("select count(*) from happenings"))[0]["count"] == 10
 
 
-@pytest.mark.parametrize("kind", ["back", "journal", "nul", "long", "many"])
-async def test_nonsense_in_a_history_ends_the_stream_and_keeps_nothing(
+def nonsense(kind: str) -> bytes:
+    """Return a message of a history that breaks a rule."""
+    good = told(JOURNAL, 1)
+    return {
+        "back": told(JOURNAL, 2, 1),
+        "nul": good.replace(b"web exited", b"web\\u0000exited"),
+        "long": good.replace(b"web exited", b"w" * 2000),
+        "time": good.replace(b"2026-01-01T00:00:01Z", b"0001-01-01T00:00:00+14:00"),
+        "sample": encode(MetricsEvent(metrics=sample(datetime(2026, 1, 1)))),  # noqa: DTZ001 - as a stranger may
+        "journal": good.replace(JOURNAL.encode(), b"../../etc"),
+        "many": told(JOURNAL, *range(1, 102)),
+    }[kind]
+
+
+@pytest.mark.parametrize("kind", ["back", "nul", "long", "time", "sample"])
+async def test_what_a_history_must_not_hold_costs_the_status_nothing(
     world: World, agents: TalkingAgents, kind: str
 ) -> None:
-    """The status that came before it stands."""
+    """It is left out, and what follows is taken: a later agent may know other bounds."""
     owner = await add_running(world)
-    good = told(JOURNAL, 1)
-    agents.say(
-        encode(AgentEvent(status=agents.report(owner))),
-        {
-            "back": told(JOURNAL, 2, 1),
-            "journal": good.replace(JOURNAL.encode(), b"../../etc"),
-            "nul": good.replace(b"web exited", b"web\\u0000exited"),
-            "long": good.replace(b"web exited", b"w" * 2000),
-            "many": told(JOURNAL, *range(1, 102)),
-        }[kind],
-    )
+    agents.say(encode(AgentEvent(status=agents.report(owner))), nonsense(kind), told(JOURNAL, 7))
+    async with links(world, agents):
+        await world.wait_until("select number = 7 from happenings")
+        await world.history.flush()
+        assert agents.dials == 1
+    assert await world.fetch("select 1 from samples") == []
+
+
+@pytest.mark.parametrize("kind", ["journal", "many"])
+async def test_what_is_no_message_ends_the_stream(world: World, agents: TalkingAgents, kind: str) -> None:
+    """And nothing of it is kept."""
+    owner = await add_running(world)
+    agents.say(encode(AgentEvent(status=agents.report(owner))), nonsense(kind))
     async with links(world, agents) as task:
         async with asyncio.timeout(WAIT_S):
             while agents.dials < 3:

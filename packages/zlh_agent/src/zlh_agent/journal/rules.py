@@ -10,6 +10,7 @@ from itertools import islice
 import msgspec
 
 from zlh_agent.journal.model import Occurrence
+from zlh_common.schema.agent_events import JournalId
 from zlh_common.schema.history import Fact, Happening
 
 MAX_MESSAGE_CHARS, MAX_FACT_CHARS, MAX_SUBJECT_CHARS = 500, 200, 64
@@ -21,7 +22,7 @@ _encode = msgspec.json.Encoder().encode
 class Head(msgspec.Struct, frozen=True, rename="camel", forbid_unknown_fields=True):
     """The first line of the file."""
 
-    journal: str
+    journal: JournalId
     # The number of the first entry that follows.
     first: int
 

@@ -41,6 +41,8 @@ class JournalStore:
         self._syncing = threading.Lock()
         self._fd = -1
         self._is_closed = False
+        # Whether the file's name outlives the machine.
+        self._is_named = False
         self._size = 0
         self._lines = 0
         # The newest entries and the lengths of their lines.
@@ -55,9 +57,10 @@ class JournalStore:
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             read = self._read()
-            if read is not None:
+            if read is None:
+                self._begin()
+            else:
                 self._take_up(read)
-            self.sync()
         except OSError as error:
             log.warning("journal.not_opened", path=str(self._path), error=str(error))
 
@@ -70,6 +73,17 @@ class JournalStore:
             log.warning("journal.set_aside", path=str(self._path), error=str(error))
             self._path.replace(self._path.with_suffix(".corrupt"))
             return None
+
+    def _begin(self) -> None:
+        head = render_line(Head(self.id, 1))
+        fd = os.open(self._path, _APPEND | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            _write_all(fd, head)
+        except OSError:
+            # Without its head it is none; the first sync makes another.
+            os.close(fd)
+            raise
+        self._fd, self._size = fd, len(head)
 
     def _take_up(self, read: Read) -> None:
         self.id = read.head.journal
@@ -138,6 +152,9 @@ class JournalStore:
                 self._rewrite()
             newest = self._written
             os.fsync(self._fd)
+            if not self._is_named:
+                sync_folder(self._path.parent)
+                self._is_named = True
             self._synced = newest
 
     def _rewrite(self) -> None:
@@ -160,10 +177,10 @@ class JournalStore:
                 fd, self._fd = self._fd, fd
                 self._size, self._lines = len(content) + len(more), len(entries) + len(late)
                 self._written = late[-1].number if late else last
+                self._is_named = False
         finally:
             if fd >= 0:
                 os.close(fd)
-        sync_folder(self._path.parent)
 
     def read_after(self, number: int, limit: int) -> list[Happening]:
         """Return up to `limit` entries after `number` that outlive the machine, oldest first."""

@@ -7,6 +7,7 @@ import re
 from collections.abc import Coroutine
 from dataclasses import dataclass
 
+import structlog
 from aiohttp import WSCloseCode, web
 
 from zlh_agent.journal.service import JournalService
@@ -25,6 +26,7 @@ from zlh_common.schema.agent_events import (
 from zlh_common.schema.status import AgentEvent
 from zlh_common.schema.structs import encode
 
+log = structlog.get_logger()
 HEARTBEAT_S = 30.0
 # At most ten pushes a second: the first at once, what follows together.
 MIN_INTERVAL_S = 0.1
@@ -73,7 +75,7 @@ class EventStream:
         asked = parse_asked(request)
         socket = web.WebSocketResponse(heartbeat=HEARTBEAT_S, compress=False, max_msg_size=4096)
         await socket.prepare(request)
-        pushes = [asyncio.create_task(push) for push in self._pushes(socket, asked)]
+        pushes = [asyncio.create_task(_push_or_close(socket, push)) for push in self._pushes(socket, asked)]
         try:
             # The API says nothing on this stream; reading is how its end is seen.
             async for _message in socket:
@@ -104,7 +106,6 @@ class EventStream:
                         await changed.wait()
                 except TimeoutError:
                     continue
-        await socket.close(code=WSCloseCode.GOING_AWAY, message=b"the agent goes")
 
     async def _push_happenings(self, socket: web.WebSocketResponse, asked: Asked) -> None:
         """Send the journal from where the reader is; one who is too slow finds the oldest entries gone."""
@@ -133,6 +134,16 @@ class EventStream:
                 if self._metrics.newest is not None:
                     await _send(socket, MetricsEvent(metrics=self._metrics.newest))
                 await sampled.wait()
+
+
+async def _push_or_close(socket: web.WebSocketResponse, push: Coroutine[None, None, None]) -> None:
+    """Push until that ends in whatever way; a stream that lacks a part is none, and its reader dials again."""
+    try:
+        await push
+    except (ConnectionError, TimeoutError) as error:
+        log.info("stream.ended", error=str(error) or type(error).__name__)
+    finally:
+        await socket.close(code=WSCloseCode.GOING_AWAY, message=b"the agent goes")
 
 
 async def _send(socket: web.WebSocketResponse, message: StreamMessage) -> None:

@@ -86,6 +86,8 @@ class LiveContainers:
         self._watchers.add(watcher)
         # Only what this stream has shown may be reported as gone: a foreign deletion is nobody's business.
         shown: set[Vmid] = set()
+        # By container, the newest entry of its history that was shown: one notification may bring those of the next.
+        told: dict[Vmid, int] = {}
         try:
             await response.write(b": connected\n\n")
             while True:
@@ -100,7 +102,8 @@ class LiveContainers:
                 for vmid in changed:
                     await self._write(response, caller, vmid, shown)
                 for vmid, position in happened.items():
-                    await self._write_happenings(response, caller, vmid, position)
+                    start = max(position, told.get(vmid, 0) + 1)
+                    told[vmid] = await self._write_happenings(response, caller, vmid, start)
         except (ConnectionError, ZlhError) as exc:
             # The answer has begun, so there is no other way of telling than its end.
             log.info("live.stream_ended", error=str(exc) or type(exc).__name__)
@@ -117,14 +120,17 @@ class LiveContainers:
             shown.discard(vmid)
             await response.write(b'event: container-deleted\ndata: {"vmid":%d}\n\n' % vmid)
 
-    async def _write_happenings(self, response: web.StreamResponse, caller: Caller, vmid: Vmid, position: int) -> None:
+    async def _write_happenings(self, response: web.StreamResponse, caller: Caller, vmid: Vmid, start: int) -> int:
+        """Write the entries from `start` on that the caller may see; return the last that was seen to."""
         try:
             container = await self._service.find_visible(caller, vmid)
         except NotFound:
-            return
-        for entry in await self._history.fetch_entries_from(container, start=position, limit=HAPPENINGS_LIMIT):
+            return start - 1
+        entries = await self._history.fetch_entries_from(container, start=start, limit=HAPPENINGS_LIMIT)
+        for entry in entries:
             event = ContainerEvent(vmid=vmid, entry=entry)
             await response.write(b"event: container-event\ndata: " + encode(event) + b"\n\n")
+        return int(entries[-1].id) if entries else start - 1
 
     async def _find_report(self, caller: Caller, vmid: Vmid) -> ContainerStatus | None:
         try:

@@ -7,7 +7,6 @@ import asyncio
 import asyncpg
 import structlog
 
-from zlh_api.agents.client import AgentNonsense
 from zlh_api.history.rules import (
     HAPPENINGS_PACE,
     SAMPLES_PACE,
@@ -33,6 +32,7 @@ class HistoryIntake:
         self._fence = fence
         self._last: JournalPosition | None = None
         self._happenings = Allowance(HAPPENINGS_PACE.at_once, _now())
+        self._has_refused = False
         self._samples = Allowance(SAMPLES_PACE.at_once, _now())
 
     async def resume(self) -> dict[str, str]:
@@ -44,26 +44,34 @@ class HistoryIntake:
         return asked
 
     async def take_happenings(self, event: HappeningsEvent) -> None:
-        """Keep entries of its journal; raise AgentNonsense. What comes too fast is lost."""
+        """Keep entries of its journal. What comes too fast or breaks a rule is lost, and costs the status nothing."""
         last = self._last
         after = last.number if last is not None and last.journal == event.journal else 0
         if problem := find_happenings_problem(event.items, after):
-            raise AgentNonsense(problem)
+            self._note_refused(problem)
+            return
         if not event.items:
             return
         may_take, self._happenings = take(self._happenings, len(event.items), HAPPENINGS_PACE, _now())
         if may_take < len(event.items):
-            log.info("history.too_fast", owner=self._owner, lost=len(event.items) - may_take)
+            self._note_refused("it tells more than an agent has reason to")
         try:
             await self._history.take_happenings(self._owner, self._fence, event.journal, event.items[:may_take])
-        except asyncpg.DataError as exc:
-            raise AgentNonsense("its happenings hold what no text may hold") from exc
+        except asyncpg.DataError as error:
+            self._note_refused(str(error))
         self._last = JournalPosition(event.journal, event.items[-1].number)
 
+    def _note_refused(self, problem: str) -> None:
+        """Say so once: an agent that talks without end must not fill the log instead of the database."""
+        if not self._has_refused:
+            self._has_refused = True
+            log.warning("history.refused", owner=self._owner, problem=problem)
+
     def take_sample(self, metrics: Metrics) -> None:
-        """Keep a sample; raise AgentNonsense. What comes too fast is left out."""
+        """Keep a sample. What comes too fast or breaks a rule is left out."""
         if problem := find_metrics_problem(metrics):
-            raise AgentNonsense(problem)
+            self._note_refused(problem)
+            return
         may_take, self._samples = take(self._samples, 1, SAMPLES_PACE, _now())
         if may_take:
             self._history.take_sample(self._owner, self._fence, metrics)

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+import asyncpg
 import msgspec
 import structlog
 
@@ -106,12 +107,23 @@ class HistoryService:
         while self._waiting:
             batch = self._waiting[:FLUSH_ROWS]
             try:
-                async with self._database.connection() as connection:
-                    await store.insert_samples(connection, batch)
+                await self._write(batch)
             except DatabaseUnavailable:
                 return
             written = set(map(id, batch))
             self._waiting = [sample for sample in self._waiting if id(sample) not in written]
+
+    async def _write(self, batch: Sequence[store.Sample]) -> None:
+        try:
+            async with self._database.connection() as connection:
+                await store.insert_samples(connection, batch)
+        except asyncpg.DataError:
+            # One that no rule has foreseen must not keep out the others.
+            if len(batch) == 1:
+                log.exception("history.sample_refused", owner=batch[0].owner)
+                return
+            for sample in batch:
+                await self._write([sample])
 
     async def _prune_for_ever(self) -> None:
         while True:
