@@ -11,7 +11,7 @@ export function NowTiles({ metrics: { container, processes } }: { metrics: Metri
       <Tile name="CPU" value={container.cpuCores} unit="cores" limit={container.cpuLimitCores} />
       <Tile name="Memory" value={container.memoryBytes} unit="bytes" limit={container.memoryLimitBytes} />
       <Tile name="Disk" value={container.diskUsedBytes} unit="bytes" limit={container.diskTotalBytes} />
-      <Tile name="Processes" value={container.processes} unit="count" limit={container.processesLimit} note={threads > 0 ? `${threads} threads` : null} />
+      <Tile name="Processes" value={container.processes} unit="count" limit={container.processesLimit} note={threads > 0 ? `${threads} threads in what the agent runs` : null} />
       <Paper p="sm"><Text size="xs" c="dimmed">Up for</Text><Text fw={600} className="numbers">{formatDuration(container.uptimeS * 1000)}</Text></Paper>
     </SimpleGrid>
   );

@@ -52,6 +52,10 @@ describe("buildPlots", () => {
     expect(cpu?.curves[0]).toEqual({ label: "web", values: [null, 0.5] });
     expect(buildPlots([sampleMetrics(0)], 150).apart).toEqual([]);
   });
+  it("does not take a terminal for a process of the same name", () => {
+    const both = [sampleUsage("main", { memoryBytes: 1 }), { ...sampleUsage("main", { memoryBytes: 2 }), kind: "terminal" as const }];
+    expect(buildPlots([sampleMetrics(0, {}, both)], 150).apart[1]?.curves).toEqual([{ label: "main", values: [1] }, { label: "main (terminal)", values: [2] }]);
+  });
   it("has no plot apart for more processes than one can tell apart", () => {
     const many = Array.from({ length: 20 }, (_, i) => sampleUsage(`p${i}`));
     expect(buildPlots([sampleMetrics(0, {}, many)], 150).apart[0]?.curves).toHaveLength(8);

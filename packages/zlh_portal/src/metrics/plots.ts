@@ -56,12 +56,12 @@ export function buildPlots(samples: readonly Metrics[], gap: number): { whole: P
     ]),
     plot("network", "Network", "bytes/s", [rate("Received", ({ container }) => container.receivedBytes), rate("Sent", ({ container }) => container.sentBytes)]),
     plot("tasks", "Processes and threads", "count", [
-      value("Processes", ({ container }) => container.processes), value("Threads", (sample) => sum(sample, ({ usage }) => usage.threads)),
+      value("Processes", ({ container }) => container.processes), value("Threads in what the agent runs", (sample) => sum(sample, ({ usage }) => usage.threads)),
     ], newest?.processesLimit ?? null),
     plot("disk", "Disk", "bytes", [value("Used", ({ container }) => container.diskUsedBytes)], newest?.diskTotalBytes ?? null),
   ].map(withoutEmptyCurves);
   const names = namesOf(samples);
-  const usageOf = (name: string) => (sample: Metrics) => sample.processes.find((process) => process.name === name)?.usage;
+  const usageOf = (name: string) => (sample: Metrics) => sample.processes.find((process) => labelOf(process) === name)?.usage;
   const apart = names.length === 0 ? [] : [
     plot("cpu-apart", "CPU of each process", "cores", names.map((name) => cores(rows, name, usageOf(name)))),
     plot("memory-apart", "Memory of each process", "bytes", names.map((name) => value(name, (sample) => usageOf(name)(sample)?.memoryBytes ?? null))),
@@ -109,11 +109,16 @@ function sum(sample: Metrics, pick: (process: Metrics["processes"][number]) => n
   return known.length === 0 ? null : known.reduce((all, value) => all + value, 0);
 }
 
+/** A terminal may be called like a process. */
+function labelOf({ name, kind }: Metrics["processes"][number]): string {
+  return kind === "terminal" ? `${name} (terminal)` : name;
+}
+
 /** The processes that there are now, and those that there were. */
 function namesOf(samples: readonly Metrics[]): string[] {
   const names = new Set<string>();
   for (const sample of samples.toReversed()) {
-    for (const { name } of sample.processes) names.add(name);
+    for (const process of sample.processes) names.add(labelOf(process));
     if (names.size >= MOST_PROCESSES) break;
   }
   return [...names].slice(0, MOST_PROCESSES);

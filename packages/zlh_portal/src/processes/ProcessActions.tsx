@@ -6,15 +6,10 @@ import { asApiError } from "../api/problem";
 import type { Process } from "../api/types";
 import { ConfirmModal } from "../layout/ConfirmModal";
 import { useAct } from "./queries";
-import { type Action, offerActions } from "./states";
+import { type Action, labelOf, offerActions } from "./states";
 
-const WORDS: Readonly<Record<Action, { label: string; failure: string }>> = {
-  start: { label: "Start", failure: "was not started" },
-  stop: { label: "Stop", failure: "was not stopped" },
-  restart: { label: "Restart", failure: "was not restarted" },
-  kill: { label: "Kill", failure: "was not killed" },
-  retry: { label: "Retry now", failure: "is not tried again" },
-  "give-up": { label: "Give up", failure: "was not given up" },
+const FAILURES: Readonly<Record<Action, string>> = {
+  start: "was not started", stop: "was not stopped", restart: "was not restarted", kill: "was not killed", retry: "is not tried again", "give-up": "was not given up",
 };
 
 const KILL = { variant: "subtle", color: "red", c: "red" };
@@ -24,7 +19,7 @@ export function ProcessActions({ vmid, process }: { vmid: number; process: Proce
   const [isKilling, setKilling] = useState(false);
   const perform = (action: Action) =>
     act.mutate(action, {
-      onError: (error) => notifications.show({ color: "red", title: `${process.name} ${WORDS[action].failure}`, message: asApiError(error).detail }),
+      onError: (error) => notifications.show({ color: "red", title: `${process.name} ${FAILURES[action]}`, message: asApiError(error).detail }),
       onSettled: () => setKilling(false),
     });
   return (
@@ -35,7 +30,7 @@ export function ProcessActions({ vmid, process }: { vmid: number; process: Proce
           loading={act.isPending && act.variables === action} disabled={act.isPending && act.variables !== action}
           onClick={() => (action === "kill" ? setKilling(true) : perform(action))}
         >
-          {WORDS[action].label}
+          {labelOf(action, process.status)}
         </Button>
       ))}
       {isKilling && (

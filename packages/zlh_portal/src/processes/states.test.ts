@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { sampleProcess, sampleStatus } from "./sample";
-import { describeEnd, describeState, findCrashed, findDeadline, findTroubled, joinReport, offerActions } from "./states";
+import { describeEnd, describeState, findCrashed, findDeadline, findTroubled, joinReport, labelOf, offerActions } from "./states";
 
 const at = (power: "on" | "off", state: Parameters<typeof sampleStatus>[0], more = {}) => ({ power, status: sampleStatus(state, more) });
 
@@ -59,6 +59,11 @@ it.each([
 it("offers the opposite of the wish where nothing is seen", () => {
   expect(offerActions({ power: "on", status: null })).toEqual(["stop"]);
   expect(offerActions({ power: "off", status: null })).toEqual(["start"]);
+});
+
+it("does not speak of stopping what is down", () => {
+  expect([labelOf("stop", sampleStatus("running")), labelOf("stop", sampleStatus("backoff")), labelOf("stop", null)]).toEqual(["Stop", "Switch off", "Switch off"]);
+  expect([labelOf("start", sampleStatus("stopped")), labelOf("start", null)]).toEqual(["Start", "Switch on"]);
 });
 
 describe("trouble", () => {

@@ -81,6 +81,24 @@ export function offerActions({ power, status }: Pick<Process, "power" | "status"
   }
 }
 
+/** Return what a button says; nothing that is down can be stopped, only kept from starting. */
+export function labelOf(action: Action, status: ProcessStatus | null): string {
+  switch (action) {
+    case "start":
+      return status ? "Start" : "Switch on";
+    case "stop":
+      return status && ["starting", "running", "stopping"].includes(status.state) ? "Stop" : "Switch off";
+    case "restart":
+      return "Restart";
+    case "kill":
+      return "Kill";
+    case "retry":
+      return "Retry now";
+    case "give-up":
+      return "Give up";
+  }
+}
+
 /** Return the processes that are down without anybody having wanted it. */
 export function findTroubled(processes: readonly ProcessStatus[]): ProcessStatus[] {
   return processes.filter(({ state }) => state === "backoff" || state === "error");
