@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
 
 from component.console.conftest import bench
 from component.console.harness import Bench, look
+from component.supervision.conftest import keeper
 from component.supervision.harness import Keeper, shell, wait_status
 from fakes.shims import NEWER, VERSION_1, OtherShims
 from zlh_agent.shim.model import PROTOCOL_VERSION
 from zlh_common.schema.console_wire import Exit, State
 from zlh_common.schema.process import ProcessPolicy, StopPolicy
 
-__all__ = ["bench"]
+__all__ = ["bench", "keeper"]
 
 VERSIONS = pytest.mark.parametrize(
     ("patch", "version"),
     [pytest.param(VERSION_1, PROTOCOL_VERSION - 1, id="former"), pytest.param(NEWER, PROTOCOL_VERSION + 1, id="newer")],
 )
 SLOW_TO_STOP = "trap 'echo bye; exit 7' TERM; echo up; while :; do sleep 0.05; done"
-
-
-@pytest.fixture
-async def keeper(tmp_path: Path) -> AsyncIterator[Keeper]:
-    keeper = Keeper(tmp_path / "place")
-    yield keeper
-    await keeper.clear()
 
 
 @VERSIONS

@@ -76,7 +76,7 @@ async def wait_state(service: ProcessService, state: str) -> ProcessStatus:
 async def test_what_cannot_be_started_is_named_with_the_reason(
     keeper: Keeper, programs: Path, program: str, said: str
 ) -> None:
-    """It counts as a start that failed, nothing has run, and it is tried again when somebody says so."""
+    """It counts as a start that failed, and nothing has run."""
     wanted = WantedProcess(
         name="web",
         argv=(program.format(folder=programs), "x"),
@@ -90,8 +90,6 @@ async def test_what_cannot_be_started_is_named_with_the_reason(
     assert said.format(folder=programs) in status.reason.message
     assert (await service.history("web", start=None, limit=100)).written == 0
     assert (status.pid, status.exit_code) == (None, None)
-    service.retry("web")
-    await wait_state(service, "error")
 
 
 async def test_a_folder_that_is_gone_is_named_and_the_program_runs_when_it_is_back(

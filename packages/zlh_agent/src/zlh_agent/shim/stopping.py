@@ -155,9 +155,11 @@ def _freeze_below(root: int, boot_id: str, frozen: dict[ProcessIdentity, None]) 
     """Go down from parent to child: quick enough for one that hops from pid to pid, which all of /proc is not."""
     parents = [root]
     while parents:
-        for pid in _read_children(parents.pop()):
+        parent = parents.pop()
+        for pid in _read_children(parent):
             row = read_row(pid)
-            if row is not None and row.state not in {"Z", "X"}:
+            # The number may be another's by now, who is no business of ours.
+            if row is not None and row.parent == parent and row.state not in {"Z", "X"}:
                 _freeze(ProcessIdentity(pid, row.start_ticks, boot_id), frozen)
                 parents.append(pid)
 
