@@ -15,6 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.typing import Subprotocol
 
+from component.console.server import CONTINUATION, PING, TEXT, RawViewer, frame
 from e2e.stack import Stack
 from zlh_common.schema.console_wire import (
     SUBPROTOCOL,
@@ -292,6 +293,34 @@ async def test_a_ticket_opens_a_console_once(stack: Stack, vmid: int) -> None:
         await Viewer(socket).until(b"here\r\n")
     logs = [file.read_text("utf-8", "replace") for file in stack.home.rglob("*.log")]
     assert not any(each["ticket"] in text for each in (issued, another) for text in logs)
+
+
+STORMS = {
+    "pings": frame(PING, b"p" * 100) * 10_000,
+    "resizes": frame(TEXT, b'{"type":"resize","cols":90,"rows":30}') * 10_000,
+    "fragments": frame(CONTINUATION, is_last=False) * 10_000,
+}
+
+
+async def test_a_storm_of_one_viewer_is_not_felt_by_others(stack: Stack, vmid: int) -> None:
+    """The API answers everybody else meanwhile, and the storm ends with its viewer."""
+    for name, data in STORMS.items():
+        _, issued = await stack.call("POST", f"/api/containers/{vmid}/tickets")
+        async with aiohttp.ClientSession(stack.dev["apiUrl"]) as session:
+            attacker = RawViewer(session, f"/api/containers/{vmid}/console?ticket={issued['ticket']}")
+            await asyncio.to_thread(attacker.connect)
+            storm = asyncio.create_task(asyncio.to_thread(attacker.flood_until_cut, data, 2.0))
+            slowest_s = 0.0
+            while not storm.done():
+                began = asyncio.get_running_loop().time()
+                async with session.get("/api/version") as answer:
+                    assert answer.status == 200
+                slowest_s = max(slowest_s, asyncio.get_running_loop().time() - began)
+                await asyncio.sleep(0.01)
+            await storm
+            attacker.close()
+        # Some milliseconds; half a second is what a person notices, on a machine that is busy besides.
+        assert slowest_s < 0.5, name
 
 
 async def test_one_terminal_too_many_is_refused_by_its_code(stack: Stack, vmid: int) -> None:

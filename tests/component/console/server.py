@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 import time
@@ -126,6 +127,11 @@ class RawViewer:
             except BlockingIOError:
                 time.sleep(0.001)
         return sent
+
+    def flood_until_cut(self, data: bytes, seconds: float) -> None:
+        """Do the same, and be content with being hung up on."""
+        with contextlib.suppress(ConnectionError):
+            self.flood(data, seconds)
 
     def close_code(self) -> int:
         """Read to the end and return with which code the server closed, 0 where it just hung up."""
