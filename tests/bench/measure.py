@@ -110,6 +110,9 @@ class Samples:
         if not theirs:
             missing = f"{peer_name or peer} could not be measured here"
             return Row(name, unit, Spread.of(ours), peer_name or peer, note=f"{note} {missing}".strip(), budget=budget)
+        if not all(theirs):
+            # A keeper that does nothing at all spends no time.
+            return Row(name, unit, Spread.of(ours), peer_name or peer, Spread.of(theirs), budget=budget, note=note)
         ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
         return Row(name, unit, Spread.of(ours), peer_name or peer, Spread.of(theirs), Spread.of(ratios), budget, note)
 

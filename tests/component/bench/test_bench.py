@@ -51,3 +51,9 @@ def test_a_peer_that_is_missing_is_said() -> None:
     row = Samples({"ours": [1.0]}).row("a", "s", peer="terminado", budget=ratio_at_least(1))
     assert (row.ratio, row.note) == (None, "terminado could not be measured here")
     assert "| ≥ 1 x | - |" in render_markdown([row])
+
+
+def test_a_peer_that_spends_nothing_has_no_ratio() -> None:
+    """Both figures are told."""
+    row = Samples({"ours": [1.0], "runit": [0.0]}).row("a", "s", peer="runit", budget=at_most(2))
+    assert (row.ratio, row.peer, row.budget.is_kept(row) if row.budget else None) == (None, Spread.of([0.0]), True)
