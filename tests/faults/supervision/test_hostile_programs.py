@@ -9,6 +9,7 @@ import os
 import random
 import secrets
 import shutil
+import signal
 import socket
 import sys
 import tempfile
@@ -19,11 +20,14 @@ from pathlib import Path
 import psutil
 import pytest
 
+from component.console.harness import eventually
 from component.supervision.harness import Keeper, launch, shell, wait_status
 from fakes.clock import ScaledClock
 from guards.leaks import is_gone
 from zlh_agent.shim.model import Launch
+from zlh_agent.shim.records import read_run_record
 from zlh_agent.supervision.service import ProcessService
+from zlh_common.processes import read_rows, select_descendants
 from zlh_common.schema.process import NothingToRetry, ProcessPolicy, RestartPolicy, StopPolicy, WantedProcess
 from zlh_common.schema.status import ProcessStatus
 
@@ -288,3 +292,22 @@ def below_shim(status: ProcessStatus) -> list[int]:
     shim = psutil.Process(status.pid).parent()
     assert shim is not None
     return [process.pid for process in shim.children(recursive=True)]
+
+
+async def test_a_shim_that_is_stuck_goes_with_all_that_is_below_it(keeper: Keeper) -> None:
+    """Also with what has left its session and parents, and while it forks on."""
+    stays = "trap '' TERM HUP; while :; do sleep 0.05 & wait; done"
+    hops = f'(setsid sh -c "{stays}" &); echo up; while :; do sleep 0.1; done'
+    service = await keeper.start(shell(hops))
+    await wait_status(service, lambda status: status.state == "running")
+    run = await asyncio.to_thread(read_run_record, keeper.folder / "run/web.run")
+    assert run is not None
+    await asyncio.sleep(0.3)
+    below = [row.pid for row in select_descendants(await asyncio.to_thread(read_rows), run.shim.pid)]
+    assert len(below) >= 3
+    os.kill(run.shim.pid, signal.SIGSTOP)
+    service.kill("web")
+    await asyncio.sleep(0.1)
+    service.kill("web")
+    await wait_status(service, lambda status: status.state == "stopped")
+    await eventually(lambda: all(map(is_gone, [run.shim.pid, *below])))

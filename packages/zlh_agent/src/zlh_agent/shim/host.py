@@ -113,8 +113,7 @@ class ShimHost:
 
     async def kill(self, name: str, shim: ProcessIdentity, child: ProcessIdentity | None) -> None:
         """Kill a shim that does not answer, with everything of its child."""
-        kin = await asyncio.to_thread(leftovers.find_kin, child)
-        await asyncio.to_thread(leftovers.kill, [shim, *kin])
+        await asyncio.to_thread(leftovers.kill_stuck, shim, child)
         await asyncio.to_thread(leftovers.remove_socket, self._socket_folder, name)
 
     async def clear_dead(self, name: str, child: ProcessIdentity | None) -> None:

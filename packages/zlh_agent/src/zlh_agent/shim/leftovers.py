@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 from zlh_agent.shim.records import ExitRecord, read_exit_record, read_run_record, remove_history
+from zlh_agent.shim.stopping import freeze_below
 from zlh_common.processes import ProcessIdentity, is_alive, read_rows, select_kin, send_signal
 
 # The names of files, sockets and units are made from it, so a name is nothing else than this.
@@ -91,6 +92,13 @@ def kill(identities: list[ProcessIdentity]) -> None:
     """Kill those of them that still run."""
     for identity in identities:
         send_signal(identity, signal.SIGKILL)
+
+
+def kill_stuck(shim: ProcessIdentity, child: ProcessIdentity | None) -> None:
+    """Kill a shim that does not answer, and everybody below it: stopped first, so that nobody forks unseen."""
+    # Whatever has lost its parent is the shim's own child, for as long as that lives.
+    below = freeze_below(shim.pid, shim.boot_id) if is_alive(shim) else find_kin(child)
+    kill([*below, shim])
 
 
 def remove_socket(socket_folder: Path, name: str) -> None:

@@ -124,9 +124,9 @@ class ShimLink:
         self._sent += len(data)
         self._send(wire.render_frame(wire.INPUT, data))
 
-    def resize(self, cols: int, rows: int, *, redraw: bool) -> None:
+    def resize(self, cols: int, rows: int) -> None:
         """Set the size of the child's terminal."""
-        self._send(wire.render_resize(cols, rows, redraw=redraw))
+        self._send(wire.render_resize(cols, rows))
 
     def send_signal(self, number: signal.Signals) -> None:
         """Signal the child's process group."""

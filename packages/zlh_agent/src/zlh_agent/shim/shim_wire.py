@@ -249,8 +249,8 @@ def _parse_rung(field: bytes) -> Rung:
     return Rung(signal=int(number), grace_ms=int(grace_ms), text=text)
 
 
-def render_resize(cols: int, rows: int, *, redraw: bool) -> bytes:
-    """Return a RESIZE frame; `redraw` asks for SIGWINCH even where the size is what it was."""
+def render_resize(cols: int, rows: int, *, redraw: bool = False) -> bytes:
+    """Return a RESIZE frame; `redraw` asks for SIGWINCH even where the size is what it was, as former agents do."""
     return render_frame(RESIZE, _RESIZE.pack(cols, rows, redraw))
 
 

@@ -106,7 +106,7 @@ class Ladder:
     def _kill(self, now: float) -> None:
         self._kills += 1
         self._due = now + LOOK_MS / 1000
-        for identity in freeze_descendants(self._boot_id):
+        for identity in freeze_below(os.getpid(), self._boot_id):
             send_signal(identity, _signal.SIGKILL)
 
 
@@ -138,20 +138,20 @@ def _has_children() -> bool:
     return True
 
 
-def freeze_descendants(boot_id: str) -> list[ProcessIdentity]:
-    """Stop everybody, so that nobody forks unseen, and return them all."""
+def freeze_below(root: int, boot_id: str) -> list[ProcessIdentity]:
+    """Stop everybody who descends from `root`, so that nobody forks unseen, and return them all."""
     frozen: dict[ProcessIdentity, None] = {}
     for _ in range(FREEZE_ROUNDS):
         before = len(frozen)
-        _freeze_below(os.getpid(), boot_id, frozen)
-        for identity in find_descendants(boot_id):
-            _freeze(identity, frozen)
+        _go_down(root, boot_id, frozen)
+        for row in select_descendants(read_rows(), root):
+            _freeze(ProcessIdentity(row.pid, row.start_ticks, boot_id), frozen)
         if len(frozen) == before:
             break
     return list(frozen)
 
 
-def _freeze_below(root: int, boot_id: str, frozen: dict[ProcessIdentity, None]) -> None:
+def _go_down(root: int, boot_id: str, frozen: dict[ProcessIdentity, None]) -> None:
     """Go down from parent to child: quick enough for one that hops from pid to pid, which all of /proc is not."""
     parents = [root]
     while parents:
