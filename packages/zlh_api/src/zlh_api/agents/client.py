@@ -19,10 +19,13 @@ from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
+from websockets.frames import CTRL_OPCODES, Frame
+from websockets.protocol import Event
 from websockets.typing import Subprotocol
 
 from zlh_common.errors import InvalidBody, ZlhError
 from zlh_common.names import OwnerMark, agent_name
+from zlh_common.pace import Allowance, Pace, take
 from zlh_common.request_ids import HEADER, current_request_id
 from zlh_common.schema.agent_events import StreamMessage, parse_message
 from zlh_common.schema.problem import Problem
@@ -38,6 +41,11 @@ MAX_ANSWER_BYTES = 1024 * 1024
 MAX_FRAME_BYTES = 256 * 1024
 # So much may wait for an agent that does not read.
 MAX_UNREAD_BYTES = 1024 * 1024
+# How many pings and pongs an agent may send: an honest one has a few a minute. Neither is held back by a full queue.
+CONTROL_PACE = Pace(50, 5)
+# What has come is looked through in parts of this size, so that a flood of the shortest frames is noticed before all
+# of it was taken: 256 KiB of pings would keep the event loop for seconds.
+PART_BYTES = 4096
 
 
 class AgentUnreachable(ZlhError):
@@ -208,13 +216,30 @@ class _OnlyAnswer(aiohttp.ClientResponse):
 
 
 class _PoliteConnection(ClientConnection):
-    """Ends where the agent reads nothing of what it has us write: pongs for a flood of pings know no back-pressure."""
+    """Ends where the agent floods with pings and pongs, or reads nothing of what it has us write."""
+
+    _control = Allowance(CONTROL_PACE.at_once, 0.0)
+    _control_frames = 0
 
     def data_received(self, data: bytes) -> None:
-        """Take what has come, and look what waits to be written."""
-        super().data_received(data)
-        if self.transport.get_write_buffer_size() > MAX_UNREAD_BYTES:
-            self.transport.abort()
+        """Take what has come, part by part, and hang up where it is too much."""
+        view = memoryview(data)
+        for at in range(0, len(data), PART_BYTES):
+            super().data_received(bytes(view[at : at + PART_BYTES]))
+            if self._is_flooding() or self.transport.get_write_buffer_size() > MAX_UNREAD_BYTES:
+                self.transport.abort()
+                return
+
+    def process_event(self, event: Event) -> None:
+        """Take one frame, and count it where it is none of data."""
+        if isinstance(event, Frame) and event.opcode in CTRL_OPCODES:
+            self._control_frames += 1
+        super().process_event(event)
+
+    def _is_flooding(self) -> bool:
+        asked, self._control_frames = self._control_frames, 0
+        taken, self._control = take(self._control, asked, CONTROL_PACE, self.loop.time())
+        return taken < asked
 
 
 class _ConnectDirectly(connect):
