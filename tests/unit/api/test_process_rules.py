@@ -6,7 +6,15 @@ import pytest
 
 from zlh_api.processes.rules import ProcessLimit, put_process, remove_process, render_process, switch_process
 from zlh_common.errors import InvalidBody, NotFound
-from zlh_common.schema.process import MAX_PROCESSES, PutProcess, WantedProcess
+from zlh_common.schema.process import (
+    MAX_PROCESSES,
+    LogProbe,
+    ProcessPolicy,
+    PutProcess,
+    ReadyPolicy,
+    StopPolicy,
+    WantedProcess,
+)
 from zlh_common.schema.status import ProcessStatus
 from zlh_common.schema.structs import decode, find_ignored
 
@@ -72,6 +80,8 @@ def test_a_wish_is_shown_beside_what_is_seen() -> None:
         ({"environment": {"A=B": "x"}}, "variable"),
         ({"environment": {"A": "x\0"}}, "NUL"),
         ({"environment": {f"A{number}": "" for number in range(300)}}, "256"),
+        ({"policy": ProcessPolicy(stop=StopPolicy(command="a\0b"))}, "NUL"),
+        ({"policy": ProcessPolicy(ready=ReadyPolicy(probe=LogProbe(pattern="a\0b")))}, "NUL"),
     ],
 )
 def test_what_no_program_can_be_started_with_is_refused(changes: dict[str, object], word: str) -> None:
