@@ -22,6 +22,8 @@ Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 MAX_PROCESSES = 32
 MAX_COMMAND_CHARS = 8192
 MAX_VARIABLES = 256
+# All definitions of a container together, as JSON: room for 32 long ones, and half of what an agent takes as its spec.
+MAX_DEFINITIONS_BYTES = 512 * 1024
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}")
 
 
