@@ -307,6 +307,23 @@ async def test_too_many_viewers_are_refused_before_anything_is_opened(place: Pla
             pass
 
 
+async def test_one_customer_leaves_room_for_the_others(place: Place) -> None:
+    """However many consoles his containers have; a place that is left is free again."""
+    limits, mine, other = ConsoleLimits(of_one_customer=2), uuid4(), uuid4()
+    async with ConsoleService(place.client, limits) as consoles, AsyncExitStack() as scope:
+        paths = [f"/terminals/{await place.terminals.open_terminal(80, 24)}" for _ in range(2)]
+        for path in paths:
+            await scope.enter_async_context(consoles.attach(place.agent, path, None, customer=mine))
+        with pytest.raises(ConsoleViewerLimit, match="of this customer"):
+            await scope.enter_async_context(consoles.attach(place.agent, MAIN, None, customer=mine))
+        async with consoles.attach(place.agent, MAIN, None, customer=other):
+            pass
+        await scope.aclose()
+        async with consoles.attach(place.agent, MAIN, None, customer=mine):
+            pass
+    assert not consoles._viewers
+
+
 async def test_refusal_of_the_agent_reaches_everyone_who_waits_for_it(place: Place) -> None:
     """And leaves nothing behind."""
 
