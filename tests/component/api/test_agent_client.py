@@ -18,6 +18,7 @@ from websockets.utils import accept_key
 from fakes.certificates import Certificates
 from zlh_api.agents.client import (
     MAX_ANSWER_BYTES,
+    MAX_CALLS,
     AgentAddress,
     AgentClient,
     AgentNonsense,
@@ -237,6 +238,25 @@ async def test_a_few_pings_are_answered(meeting: Meeting, client: AgentClient) -
     answer = UPGRADED + b"\x89\x00" * 40 + b"\x81\x02ok"
     async with meeting.stranger(answer).running() as stranger, asyncio.timeout(10):
         assert await open_socket(client, meeting.address(stranger.port)) == "ok"
+
+
+async def test_an_agent_that_never_answers_keeps_a_bounded_number_of_calls(
+    meeting: Meeting, client: AgentClient
+) -> None:
+    """Whoever asks one time more is told at once; when the others are over, it is asked again."""
+    async with meeting.stranger(b"HTTP/1.1 200 ", for_ever=b"x").running() as stranger:
+        agent = meeting.address(stranger.port)
+        calls = [asyncio.create_task(call(client, agent)) for _ in range(MAX_CALLS)]
+        await asyncio.sleep(0)
+        with pytest.raises(AgentUnreachable, match=f"{MAX_CALLS} calls"):
+            await call(client, agent)
+        for each in calls:
+            each.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        assert stranger.calls <= MAX_CALLS
+        with pytest.raises(OURS, match=r"^(?!.*calls wait)"):
+            await call(client, meeting.address(stranger.port))
+    assert not client._calls
 
 
 @pytest.mark.parametrize("way", [call, open_socket])

@@ -7,6 +7,7 @@ container that is dialled.
 from __future__ import annotations
 
 import ssl
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -37,6 +38,9 @@ T = TypeVar("T")
 CALL_TIMEOUT_S = 10
 OPEN_TIMEOUT_S = 10
 MAX_ANSWER_BYTES = 1024 * 1024
+# So many calls to one agent may be unanswered: each holds a descriptor and up to an answer's size for CALL_TIMEOUT_S,
+# and a viewer of a container whose agent never answers could ask without end.
+MAX_CALLS = 32
 # A frame of a console is at most 128 KiB of output and its offset, and a report is shorter than that.
 MAX_FRAME_BYTES = 256 * 1024
 # So much may wait for an agent that does not read.
@@ -97,6 +101,7 @@ class AgentClient:
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context
         self._session: aiohttp.ClientSession | None = None
+        self._calls: Counter[AgentAddress] = Counter()
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -120,6 +125,15 @@ class AgentClient:
 
     async def call(self, agent: AgentAddress, method: str, path: str, *, body: bytes | None = None) -> bytes:
         """Return the body of an answer below 300; raise AgentUnreachable, AgentRefused, AgentNonsense."""
+        if self._calls[agent] >= MAX_CALLS:
+            raise AgentUnreachable(f"{MAX_CALLS} calls wait for it already")
+        self._calls[agent] += 1
+        try:
+            return await self._ask(agent, method, path, body)
+        finally:
+            self._calls -= Counter({agent: 1})
+
+    async def _ask(self, agent: AgentAddress, method: str, path: str, body: bytes | None) -> bytes:
         assert self._session is not None
         try:
             async with self._session.request(
@@ -131,7 +145,8 @@ class AgentClient:
                 server_hostname=agent.name,
                 allow_redirects=False,
             ) as response:
-                answer = await response.content.read(MAX_ANSWER_BYTES + 1)
+                # Not `bytes`: one that comes byte by byte would be copied as a whole for each of them.
+                answer = bytearray()
                 while len(answer) <= MAX_ANSWER_BYTES and not response.content.at_eof():
                     answer += await response.content.read(MAX_ANSWER_BYTES + 1 - len(answer))
                 status = response.status
@@ -140,8 +155,8 @@ class AgentClient:
         if len(answer) > MAX_ANSWER_BYTES:
             raise AgentNonsense(f"it has more than {MAX_ANSWER_BYTES} bytes")
         if not 200 <= status < 300:
-            raise _refusal(status, answer)
-        return answer
+            raise _refusal(status, bytes(answer))
+        return bytes(answer)
 
     @asynccontextmanager
     async def open_socket(
