@@ -278,6 +278,29 @@ async def test_whoever_types_has_the_window_and_each_newcomer_has_it_drawn(place
     assert b"20 50" in await second.until(b"again\r\n")
 
 
+async def test_a_storm_of_input_of_some_does_not_hold_up_the_input_of_another(place: Place) -> None:
+    """They share one connection, and together they send no more than the agent takes: it is everyone's turn at once."""
+    calm = await place.look()
+    await calm.viewer.write(b"stty -echo; echo re''ady\n")
+    await calm.until(b"ready")
+    stormy = [await place.look() for _ in range(3)]
+
+    async def storm(screen: Screen) -> None:
+        while True:
+            await screen.viewer.write(b" ")
+
+    storms = [asyncio.create_task(each) for screen in stormy for each in (storm(screen), screen.to_end())]
+    try:
+        await asyncio.sleep(2)
+        async with asyncio.timeout(2):
+            await calm.viewer.write(b"\necho he''re\n")
+            await calm.until(b"here\r\n")
+    finally:
+        for task in storms:
+            task.cancel()
+        await asyncio.gather(*storms, return_exceptions=True)
+
+
 async def test_one_that_only_looks_types_and_sizes_nothing(place: Place) -> None:
     """It is shown the door when it types."""
     looker, typist = await place.look(may_write=False), await place.look()
