@@ -26,6 +26,8 @@ from zlh_common.schema.process import (
     TcpProbe,
     WantedProcess,
 )
+from zlh_common.schema.status import ProcessStatus
+from zlh_common.schema.structs import decode, encode
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -39,6 +41,15 @@ listener = socket.create_server(("127.0.0.1", port))
 held = []
 while True:
     held.append(listener.accept())
+"""
+
+# Holds a port, under a name that is no UTF-8.
+HOLDER = """
+import pathlib, socket, sys, time
+pathlib.Path("/proc/self/comm").write_bytes(b"web\\xff")
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+print("bound", flush=True)
+time.sleep(1000)
 """
 
 
@@ -166,6 +177,25 @@ async def test_a_port_that_somebody_holds_is_named_and_nothing_is_started(keeper
     assert (await service.history("web", start=None, limit=100)).written == 0
     await wait_status(service, lambda status: status.state != "backoff")
     await wait_status(service, lambda status: status.exit_code == 0)
+
+
+async def test_a_holder_whose_name_is_no_text_is_named_as_far_as_it_goes(keeper: Keeper, port: int) -> None:
+    """A program calls itself what it likes, and what keeps and tells the reason takes text only."""
+    keeper.clock = ScaledClock(100)
+    holder = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", HOLDER, str(port), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert holder.stdout is not None
+        assert await holder.stdout.readline() == b"bound\n"
+        service = await keeper.start(shell("true", policy=ProcessPolicy(ports=(port,))))
+        status = await wait_status(service, lambda status: status.state == "backoff")
+    finally:
+        holder.kill()
+        await holder.wait()
+    told = decode(encode(status), ProcessStatus).reason
+    assert told is not None
+    assert f"web\N{REPLACEMENT CHARACTER} (pid {holder.pid})" in told.message
 
 
 async def test_a_start_waits_for_the_port_of_the_run_before(keeper: Keeper, tmp_path: Path, port: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import socket
 from collections.abc import Iterable
 
@@ -24,9 +25,11 @@ def describe_holder(port: int) -> str:
     if pid is None:
         return "somebody"
     try:
-        return f"{psutil.Process(pid).name()} (pid {pid})"
+        name = psutil.Process(pid).name()
     except psutil.Error:
         return f"pid {pid}"
+    # A program calls itself what it likes, also what is no UTF-8 and cannot be written as JSON.
+    return f"{os.fsencode(name).decode('utf-8', 'replace')} (pid {pid})"
 
 
 def _is_free(address: str, port: int) -> bool:
