@@ -98,6 +98,8 @@ def ping_answer() -> bytes:
         (lambda port: HttpProbe(port=port), b"SSH-2.0-x\r\n", "does not speak HTTP"),
         (lambda port: HttpProbe(port=port), b"", "does not speak HTTP"),
         (lambda port: HttpProbe(port=port), b"H" * 200_000, "no end"),
+        (lambda port: HttpProbe(port=port), b"HTTP/1.1 \xb2\xb3 OK\r\n\r\n", "does not speak HTTP"),
+        (lambda port: HttpProbe(port=port), b"HTTP/1.1 " + b"2" * 5000 + b" OK\r\n\r\n", "does not speak HTTP"),
         (lambda port: PingProbe(port=port), ping_answer(), None),
         (lambda port: PingProbe(port=port), ping_answer()[:40], "without a status"),
         (lambda port: PingProbe(port=port), b"HTTP/1.1 400 Bad\r\n\r\n" + b" " * 200, "Minecraft"),
