@@ -9,10 +9,11 @@ from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 
 from component.console.harness import eventually
-from component.supervision.harness import Keeper, shell, wait_status
+from component.supervision.harness import PATIENCE_S, Keeper, shell, wait_status
 from fakes.clock import ScaledClock
 from zlh_agent.shim.records import read_run_record
 from zlh_common.schema.process import ProcessPolicy, RestartPolicy, StopPolicy
@@ -129,6 +130,43 @@ async def test_what_a_dead_shim_leaves_ends_before_the_next_start(
     await eventually(lambda: len((tmp_path / "pids").read_text().split()) == 2)
     assert not (tmp_path / "both").exists()
     assert after.restarts == 1
+
+
+async def test_a_name_that_is_wanted_again_holds_up_nobody_and_never_runs_twice(keeper: Keeper, tmp_path: Path) -> None:
+    """A spec is taken at once, whatever the former holder of a name takes to end; then the new one begins."""
+    stubborn = shell(f"trap '' TERM; touch {tmp_path}/up; while :; do sleep 0.1; done", policy=stop_within(4))
+    service = await keeper.start(stubborn)
+    old = (await wait_status(service, lambda status: status.state == "running")).pid
+    assert old is not None
+    await eventually((tmp_path / "up").exists)
+    async with asyncio.timeout(2):
+        await service.apply([])
+        await service.apply([shell("echo first; sleep 1000"), shell("sleep 1000", name="other")])
+        await service.apply([shell("echo second; sleep 1000"), shell("sleep 1000", name="other")])
+        assert psutil.pid_exists(old)
+        assert [status.name for status in service.statuses()] == ["other"]
+    await eventually(lambda: [status.name for status in service.statuses()] == ["web", "other"])
+    assert not psutil.pid_exists(old)
+    await wait_status(service, lambda status: status.state == "running")
+    async with asyncio.timeout(PATIENCE_S):
+        while not (printed := (await service.history("web", start=None, limit=1000)).text):
+            await asyncio.sleep(0.01)
+    assert printed == "second\r\n"
+
+
+async def test_a_name_that_is_wanted_again_for_a_moment_leaves_nothing(keeper: Keeper, tmp_path: Path) -> None:
+    """What was said last counts."""
+    service = await keeper.start(shell("trap '' TERM; while :; do sleep 0.1; done", policy=stop_within(1)))
+    await wait_status(service, lambda status: status.state == "running")
+    for wanted in ([], [shell("sleep 1000")], []):
+        await service.apply(wanted)
+    await eventually(lambda: not list((tmp_path / "state").iterdir()))
+    assert service.statuses() == ()
+    assert not list((tmp_path / "run").glob("web.*"))
+
+
+def stop_within(grace_s: float) -> ProcessPolicy:
+    return ProcessPolicy(stop=StopPolicy(grace_s=grace_s))
 
 
 async def find_shim(folder: Path) -> int:
