@@ -129,6 +129,18 @@ async def test_it_is_starting_until_its_port_answers(keeper: Keeper, tmp_path: P
     await wait_status(service, lambda status: status.state == "running" and status.ready)
 
 
+async def test_another_probe_counts_at_once(keeper: Keeper, tmp_path: Path, port: int) -> None:
+    """A probe that could never be answered is corrected without a restart."""
+    (tmp_path / "open").touch()
+    service = await keeper.start(server(tmp_path, port, ProcessPolicy(ready=ReadyPolicy(probe=TcpProbe(port=1)))))
+    before = await wait_status(service, lambda status: status.pid is not None)
+    for probe in (LogProbe(pattern="never"), TcpProbe(port=port)):
+        assert not service.statuses()[0].ready
+        await service.apply([server(tmp_path, port, ProcessPolicy(ready=ReadyPolicy(probe=probe)))])
+    after = await wait_status(service, lambda status: status.ready)
+    assert (after.pid, after.restarts) == (before.pid, 0)
+
+
 async def test_a_line_of_the_output_makes_it_ready(keeper: Keeper) -> None:
     """A line of this run: one of the run before says nothing."""
     policy = ProcessPolicy(ready=ReadyPolicy(probe=LogProbe(pattern="up in * s")))
