@@ -13,10 +13,11 @@ import psutil
 import pytest
 
 from component.console.harness import eventually
-from component.supervision.harness import PATIENCE_S, Keeper, shell, wait_status
+from component.supervision.harness import PATIENCE_S, Keeper, launch, shell, wait_status
 from fakes.clock import ScaledClock
+from zlh_agent.shim.model import Launch
 from zlh_agent.shim.records import read_run_record
-from zlh_common.schema.process import ProcessPolicy, RestartPolicy, StopPolicy
+from zlh_common.schema.process import ProcessPolicy, RestartPolicy, StopPolicy, WantedProcess
 from zlh_common.schema.status import ProcessStatus
 
 
@@ -67,6 +68,24 @@ async def test_a_child_that_ignores_sigterm_is_killed_with_all_it_has_started(ke
     await service.apply([shell(command, policy=policy, power="off")])
     status = await wait_status(service, lambda status: status.state == "stopped")
     assert status.signal == "SIGKILL"
+
+
+async def test_a_start_that_breaks_in_a_way_that_nobody_foresaw_is_tried_again(keeper: Keeper) -> None:
+    """It is told like every other failed start, and nothing waits for ever."""
+    keeper.clock = ScaledClock(100)
+    lookups = iter([KeyError("no such group")])
+
+    def launch_later(wanted: WantedProcess) -> Launch:
+        if error := next(lookups, None):
+            raise error
+        return launch(wanted)
+
+    keeper.launch = launch_later
+    service = await keeper.start(shell("sleep 1000"))
+    status = await wait_status(service, lambda status: status.state == "backoff")
+    assert status.reason is not None
+    assert status.reason.code == "agent_broke"
+    await wait_status(service, lambda status: status.state == "running")
 
 
 async def test_exit_0_is_done(keeper: Keeper) -> None:

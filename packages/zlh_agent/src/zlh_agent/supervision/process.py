@@ -223,19 +223,27 @@ class SupervisedProcess:
     def _perform(self, effect: Effect) -> None:
         match effect:
             case Clear():
-                self._begin(self._clear())
+                self._begin(self._clear(), Blocked)
             case LaunchOrder():
-                self._begin(self._launch())
+                self._begin(self._launch(), LaunchFailed)
             case Stop():
                 if self._link is not None:
                     self._link.stop(render_ladder(self.wanted.policy.stop))
             case Kill():
                 self._kill()
 
-    def _begin(self, work: Coroutine[None, None, None]) -> None:
+    def _begin(self, work: Coroutine[None, None, None], failed: type[Blocked | LaunchFailed]) -> None:
+        """Do what the machine waits for; what nobody has foreseen is told as `failed`, or it would wait for ever."""
         if self._work is not None:
             self._work.cancel()
+
+        def note_end(task: asyncio.Task[None]) -> None:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                log.error("process.start_broke", process=self.name, exc_info=error)
+                self._hear(failed(_BROKE))
+
         self._work = asyncio.create_task(work)
+        self._work.add_done_callback(note_end)
 
     async def _clear(self) -> None:
         try:
@@ -483,3 +491,4 @@ def fingerprint(wanted: WantedProcess) -> str:
 _LEFTOVERS = ProcessReason(
     code="leftovers_stay", message="What its last run has started does not end, and it must not run twice."
 )
+_BROKE = ProcessReason(code="agent_broke", message="Something broke in the agent over the start; its log says what.")
