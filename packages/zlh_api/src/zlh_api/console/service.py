@@ -14,7 +14,7 @@ from zlh_api.agents.client import AgentAddress, AgentClient
 from zlh_api.console.shared import SharedConsole
 from zlh_api.console.upstream import open_upstream
 from zlh_api.console.viewer import ConsoleViewer
-from zlh_common.errors import ZlhError
+from zlh_common.schema.terminal import ViewerLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,15 +23,6 @@ class ConsoleLimits:
 
     of_one_console: int = 100
     of_this_process: int = 1000
-
-
-class ConsoleViewerLimit(ZlhError):
-    """Too many look at this console, or at all of them."""
-
-    code, status, retryable = "console_viewer_limit", 429, True
-
-    def __init__(self, *, limit: int, where: str) -> None:
-        super().__init__(f"{limit} viewers are open {where}, and no more may be; close one.", limit=limit)
 
 
 @dataclass(slots=True)
@@ -88,9 +79,9 @@ class ConsoleService:
     def _check_room(self, opened: _Open | None) -> None:
         here = len(opened.shared.viewers) if opened is not None and not opened.shared.is_over else 0
         if here >= self._limits.of_one_console:
-            raise ConsoleViewerLimit(limit=self._limits.of_one_console, where="at this console")
+            raise ViewerLimit(limit=self._limits.of_one_console, where="at this console")
         if self._viewers >= self._limits.of_this_process:
-            raise ConsoleViewerLimit(limit=self._limits.of_this_process, where="in all")
+            raise ViewerLimit(limit=self._limits.of_this_process, where="in all")
 
     def _open(self, key: tuple[AgentAddress, str], asked: int | None) -> _Open:
         shared = SharedConsole(partial(open_upstream, self._client, *key))
