@@ -4,9 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from zlh_api.processes.rules import ProcessLimit, put_process, remove_process, render_process, switch_process
+from zlh_api.processes.rules import (
+    ProcessLimit,
+    find_switched_on,
+    put_process,
+    remove_process,
+    render_process,
+    switch_process,
+)
 from zlh_common.errors import InvalidBody, NotFound
-from zlh_common.schema.process import MAX_PROCESSES, PutProcess, WantedProcess
+from zlh_common.schema.process import MAX_PROCESSES, ProcessSwitchedOff, PutProcess, WantedProcess
 from zlh_common.schema.status import ProcessStatus
 from zlh_common.schema.structs import decode, find_ignored
 
@@ -51,6 +58,15 @@ def test_what_is_not_there_is_not_found() -> None:
     with pytest.raises(NotFound):
         remove_process((WEB,), "api")
     assert remove_process((WEB, OFF), "web") == (OFF,)
+
+
+def test_what_is_switched_off_is_found_for_no_command() -> None:
+    """Its agent may not have heard of it yet, and would start it once more."""
+    assert find_switched_on((WEB, OFF), "web") == WEB
+    with pytest.raises(ProcessSwitchedOff):
+        find_switched_on((WEB, OFF), "off")
+    with pytest.raises(NotFound):
+        find_switched_on((WEB, OFF), "api")
 
 
 def test_a_wish_is_shown_beside_what_is_seen() -> None:
