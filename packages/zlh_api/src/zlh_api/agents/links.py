@@ -30,8 +30,8 @@ from zlh_api.history.intake import HistoryIntake
 from zlh_api.history.service import HistoryService
 from zlh_common.errors import ZlhError
 from zlh_common.names import OwnerMark, Vmid
-from zlh_common.schema.agent_events import HappeningsEvent, MetricsEvent
-from zlh_common.schema.status import AgentEvent, AgentStatus
+from zlh_common.schema.agent_events import HappeningsEvent, MetricsEvent, StatusEvent
+from zlh_common.schema.status import AgentStatus
 from zlh_common.schema.structs import encode
 
 log = structlog.get_logger()
@@ -172,7 +172,7 @@ class AgentLinks:
                     async with asyncio.timeout(SILENCE_S):
                         raw = await socket.recv()
                     match parse_stream(raw):
-                        case AgentEvent(status=report):
+                        case StatusEvent(status=report):
                             await self._save(link, report, last)
                             last = report
                         case HappeningsEvent() as event:
