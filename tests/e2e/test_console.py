@@ -95,15 +95,6 @@ async def view(stack: Stack, vmid: int, *, start: int | None = None, path: str =
         yield Viewer(socket)
 
 
-@pytest.fixture
-async def vmid(stack: Stack) -> AsyncIterator[int]:
-    """A container whose agent answers."""
-    made = await stack.create()
-    await stack.wait_ready(made)
-    yield made
-    await stack.delete(made)
-
-
 async def test_a_viewer_types_resizes_and_sees(stack: Stack, vmid: int) -> None:
     """Input, the window's size and output go through both programs; the end of the shell is told with its code."""
     async with view(stack, vmid) as viewer:
@@ -201,8 +192,7 @@ async def test_ctrl_c_reaches_a_program_that_floods(stack: Stack, vmid: int) -> 
 
 async def test_deleting_the_container_ends_its_consoles(stack: Stack) -> None:
     """The viewer is told; no socket hangs on a container that is gone."""
-    vmid = await stack.create()
-    await stack.wait_ready(vmid)
+    vmid = await stack.create_ready()
     async with view(stack, vmid) as viewer:
         await viewer.run("echo he''re")
         await viewer.until(b"here\r\n")
