@@ -17,6 +17,7 @@ from component.supervision.harness import PATIENCE_S, Keeper, launch, shell, wai
 from fakes.clock import ScaledClock
 from zlh_agent.shim.model import Launch
 from zlh_agent.shim.records import read_run_record
+from zlh_agent.supervision.errors import ProcessNotFound
 from zlh_common.schema.process import ProcessPolicy, RestartPolicy, StopPolicy, WantedProcess
 from zlh_common.schema.status import ProcessStatus
 
@@ -86,6 +87,28 @@ async def test_a_start_that_breaks_in_a_way_that_nobody_foresaw_is_tried_again(k
     assert status.reason is not None
     assert status.reason.code == "agent_broke"
     await wait_status(service, lambda status: status.state == "running")
+
+
+async def test_a_name_that_nobody_has_is_not_found(keeper: Keeper) -> None:
+    """By whatever it is asked for."""
+    service = await keeper.start(shell("exit 0", power="off"))
+    for ask in (service.restart, service.kill, service.retry, service.give_up):
+        with pytest.raises(ProcessNotFound):
+            ask("nobody")
+    with pytest.raises(ProcessNotFound):
+        service.view("nobody", None, may_write=True)
+    with pytest.raises(ProcessNotFound):
+        await service.history("nobody", start=None, limit=100)
+
+
+async def test_a_disk_that_refuses_to_be_read_is_no_history_that_is_gone(keeper: Keeper, tmp_path: Path) -> None:
+    """It is a failure of the agent's, and not told as if there were no such process."""
+    service = await keeper.start(shell("echo up; exit 0"))
+    await wait_status(service, lambda status: status.state == "stopped")
+    (tmp_path / "state/web/ring").unlink()
+    (tmp_path / "state/web/ring").mkdir()
+    with pytest.raises(IsADirectoryError):
+        await service.history("web", start=None, limit=100)
 
 
 async def test_exit_0_is_done(keeper: Keeper) -> None:

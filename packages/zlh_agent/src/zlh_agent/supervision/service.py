@@ -134,15 +134,13 @@ class ProcessService:
         return self._find(name).view(asked, may_write=may_write)
 
     async def history(self, name: str, *, start: int | None, limit: int, needle: bytes = b"") -> ConsoleHistory:
-        """Return a stretch of its output, whether it runs or not; see `read_history`."""
+        """Return a stretch of its output, whether it runs or not; see `read_history`. Raises ProcessNotFound."""
         path = self._find(name).console.folder / "ring"
         try:
             return await asyncio.to_thread(read_history, path, start, limit, needle)
         except (FileNotFoundError, RingInvalid):
             # Not run yet, or at this moment for the first time.
             return NO_HISTORY
-        except OSError as exc:
-            raise ProcessNotFound(name) from exc
 
     def statuses(self) -> tuple[ProcessStatus, ...]:
         """Return what the agent reports of its processes, in the order of the spec."""
