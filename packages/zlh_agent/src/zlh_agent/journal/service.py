@@ -71,8 +71,10 @@ class JournalService:
             for watcher in self._watchers:
                 watcher.set()
             if self._store.has_unsynced():
-                # More has come meanwhile, or the disk refuses.
-                await asyncio.sleep(RETRY_S if not self._written.is_set() else 0)
+                # More has come meanwhile, and the word of that comes at once; or the disk refuses.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(RETRY_S):
+                        await self._written.wait()
                 self._written.set()
 
     @contextmanager
