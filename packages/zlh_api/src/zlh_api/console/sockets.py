@@ -71,7 +71,8 @@ async def _join(call: Call, viewer: ConsoleViewer) -> web.WebSocketResponse:
     socket = web.WebSocketResponse(
         protocols=(SUBPROTOCOL,),
         heartbeat=HEARTBEAT_S,
-        max_msg_size=MAX_INPUT_BYTES,
+        # aiohttp refuses what is as long as this.
+        max_msg_size=MAX_INPUT_BYTES + 1,
         compress=False,
         autoping=False,
     )
