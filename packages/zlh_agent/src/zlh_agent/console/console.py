@@ -230,4 +230,4 @@ class Console:
         else:
             self._sent_size = self.size
         self._wants_redraw = False
-        self._link.resize(*self._sent_size, redraw=False)
+        self._link.resize(*self._sent_size)

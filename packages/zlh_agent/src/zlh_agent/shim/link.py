@@ -127,13 +127,9 @@ class ShimLink:
         self._sent += len(data)
         self._send(wire.render_frame(wire.INPUT, data))
 
-    def resize(self, cols: int, rows: int, *, redraw: bool) -> None:
+    def resize(self, cols: int, rows: int) -> None:
         """Set the size of the child's terminal."""
-        self._send(wire.render_resize(cols, rows, redraw=redraw))
-
-    def send_signal(self, number: signal.Signals) -> None:
-        """Signal the child's process group."""
-        self._order(wire.render_signal(number))
+        self._send(wire.render_resize(cols, rows))
 
     def stop(self, rungs: Sequence[Rung]) -> None:
         """Have everybody there end rung by rung, and by SIGKILL after the last; one under way that ends sooner goes on.
