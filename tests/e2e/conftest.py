@@ -1,11 +1,11 @@
-"""One running platform for all tests of this folder; each makes containers of its own and takes them away."""
+"""One running platform for all tests of this folder, and one container for all tests of a file that need only one."""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -47,3 +47,26 @@ def running_stack(_home: Path) -> Iterator[Stack]:
 def stack(running_stack: Stack) -> Stack:
     """The running platform."""
     return running_stack
+
+
+@pytest.fixture(scope="module")
+def ready_container(running_stack: Stack) -> Iterator[int]:
+    """Make a container that is ready, once for all tests of a file."""
+    vmid = asyncio.run(running_stack.create_ready())
+    yield vmid
+    asyncio.run(running_stack.delete(vmid))
+
+
+@pytest.fixture
+async def vmid(stack: Stack, ready_container: int) -> AsyncIterator[int]:
+    """A ready container without terminals and processes; others have used it before, as its history tells."""
+    yield ready_container
+    await stack.clear(ready_container)
+
+
+@pytest.fixture
+async def own_vmid(stack: Stack) -> AsyncIterator[int]:
+    """A ready container of this test's own; nothing of it is left afterwards."""
+    made = await stack.create_ready()
+    yield made
+    await stack.delete(made)

@@ -133,6 +133,30 @@ class Stack:
         vmid: int = answer["vmid"]
         return vmid
 
+    async def create_ready(self) -> int:
+        """Ask for a container; return its VMID once it is ready."""
+        vmid = await self.create()
+        await self.wait_ready(vmid)
+        return vmid
+
+    async def clear(self, vmid: int) -> None:
+        """End what runs in a container and forget its output, once its agent is back if it was killed."""
+        paths = [f"/api/containers/{vmid}/{kind}" for kind in ("processes", "terminals")]
+        async with asyncio.timeout(WAIT_S):
+            while True:
+                answers = [await self.call("GET", path) for path in paths]
+                kept = [
+                    f"{path}/{row.get('id') or row['name']}"
+                    for path, (status, answer) in zip(paths, answers, strict=True)
+                    for row in (answer["items"] if status == 200 else ())
+                ]
+                if not kept and {status for status, _ in answers} == {200}:
+                    break
+                for path in kept:
+                    await self.call("DELETE", path)
+                await asyncio.sleep(0.1)
+        await self.wait_status(vmid, "processes", wanted=[])
+
     async def status(self, vmid: int) -> dict[str, Any]:
         """Return the report of a container; while the API is away, of the moment at which it is back."""
         async with asyncio.timeout(WAIT_S):

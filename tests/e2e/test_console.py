@@ -18,6 +18,7 @@ from websockets.typing import Subprotocol
 from component.console.server import CONTINUATION, PING, TEXT, RawViewer, frame
 from e2e.stack import Stack
 from zlh_common.schema.console_wire import (
+    MAX_INPUT_BYTES,
     SUBPROTOCOL,
     Exit,
     Gap,
@@ -95,15 +96,6 @@ async def view(stack: Stack, vmid: int, *, start: int | None = None, path: str =
         yield Viewer(socket)
 
 
-@pytest.fixture
-async def vmid(stack: Stack) -> AsyncIterator[int]:
-    """A container whose agent answers."""
-    made = await stack.create()
-    await stack.wait_ready(made)
-    yield made
-    await stack.delete(made)
-
-
 async def test_a_viewer_types_resizes_and_sees(stack: Stack, vmid: int) -> None:
     """Input, the window's size and output go through both programs; the end of the shell is told with its code."""
     async with view(stack, vmid) as viewer:
@@ -116,6 +108,17 @@ async def test_a_viewer_types_resizes_and_sees(stack: Stack, vmid: int) -> None:
         assert await viewer.to_end() in {1000, 1001}
     assert isinstance(viewer.said[0], Hello)
     assert Exit(code=7, signal=None) in viewer.said
+
+
+async def test_the_largest_message_is_typed_and_a_larger_one_ends_the_socket(stack: Stack, vmid: int) -> None:
+    """The limit is the same at the API as at the agent."""
+    async with view(stack, vmid) as viewer:
+        await viewer.run(f"stty raw -echo; echo rea''dy; head -c {MAX_INPUT_BYTES} | wc -c; stty sane")
+        await viewer.until(b"ready")
+        await viewer.socket.send(b"x" * MAX_INPUT_BYTES)
+        await viewer.until(str(MAX_INPUT_BYTES).encode() + b"\n")
+        await viewer.socket.send(b"x" * (MAX_INPUT_BYTES + 1))
+        assert await viewer.to_end() == 1009
 
 
 @pytest.mark.parametrize("program", ["api", "agent"])
@@ -201,8 +204,7 @@ async def test_ctrl_c_reaches_a_program_that_floods(stack: Stack, vmid: int) -> 
 
 async def test_deleting_the_container_ends_its_consoles(stack: Stack) -> None:
     """The viewer is told; no socket hangs on a container that is gone."""
-    vmid = await stack.create()
-    await stack.wait_ready(vmid)
+    vmid = await stack.create_ready()
     async with view(stack, vmid) as viewer:
         await viewer.run("echo he''re")
         await viewer.until(b"here\r\n")

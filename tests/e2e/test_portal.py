@@ -134,15 +134,6 @@ COUNT_PIXELS = """(canvas, colour) => {
 }"""
 
 
-@pytest.fixture
-async def vmid(stack: Stack) -> AsyncIterator[int]:
-    """A container that is ready; nothing of it is left afterwards."""
-    vmid = await stack.create()
-    await stack.wait_ready(vmid)
-    yield vmid
-    await stack.delete(vmid)
-
-
 async def declare(page: Page, stack: Stack, vmid: int, name: str, command: str) -> None:
     """Fill in the form of a process."""
     await page.goto(f"{stack.dev['portalUrl']}/containers/{vmid}/processes")
@@ -233,8 +224,11 @@ async def test_what_is_wrong_with_a_process_is_said_at_its_field(page: Page, sta
     await expect(page.get_by_test_id("no-processes")).to_be_visible()
 
 
-async def test_what_a_container_uses_is_drawn_and_what_happened_is_told(page: Page, stack: Stack, vmid: int) -> None:
+async def test_what_a_container_uses_is_drawn_and_what_happened_is_told(
+    page: Page, stack: Stack, own_vmid: int
+) -> None:
     """The curve is on the canvas; a crash comes into an open history by itself."""
+    vmid = own_vmid
     await sign_in(page, stack)
     await declare(page, stack, vmid, "web", "sleep 1000")
     await page.get_by_role("tab", name="Metrics").click()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import aiohttp
@@ -18,12 +18,13 @@ COUNTING = ["/bin/sh", "-c", "i=0; while :; do i=$((i+1)); echo line $i; sleep 0
 
 
 @pytest.fixture
-async def path(stack: Stack) -> AsyncIterator[str]:
+def path(vmid: int) -> str:
     """Where the process `web` of a container is asked for."""
-    vmid = await stack.create()
-    await stack.wait_ready(vmid)
-    yield f"/api/containers/{vmid}/processes/web"
-    await stack.delete(vmid)
+    return path_in(vmid)
+
+
+def path_in(vmid: int) -> str:
+    return f"/api/containers/{vmid}/processes/web"
 
 
 async def put(stack: Stack, path: str, *argv: str, **more: object) -> dict[str, Any]:
@@ -135,8 +136,9 @@ async def test_a_bad_definition_is_refused_and_nothing_is_stored(stack: Stack, p
     assert (await order(stack, path, "start"))[0] == 404
 
 
-async def test_a_container_that_is_stopped_lets_its_processes_save(stack: Stack, path: str) -> None:
+async def test_a_container_that_is_stopped_lets_its_processes_save(stack: Stack, own_vmid: int) -> None:
     """By their own stop command and in their own time; the next start runs them at once, and that was no crash."""
+    path = path_in(own_vmid)
     saving = "while read line; do [ $line = save ] && { sleep 4; echo done > saved; exit 0; }; done"
     stop = {"command": "save", "commandGraceS": 30}
     await put(stack, path, "/bin/sh", "-c", saving, policy={"stop": stop})
@@ -145,7 +147,7 @@ async def test_a_container_that_is_stopped_lets_its_processes_save(stack: Stack,
     await stack.call("POST", f"{container}/restart")
     after = await until(stack, path, lambda seen: seen["state"] == "running" and seen["pid"] != before["status"]["pid"])
     assert (after["status"]["restarts"], after["status"]["reason"]) == (0, None)
-    saved = stack.home / f"containers/{path.split('/')[3]}/root/home/dev/workspace/saved"
+    saved = stack.home / f"containers/{own_vmid}/root/home/dev/workspace/saved"
     assert saved.read_text() == "done\n"
 
 
@@ -178,8 +180,9 @@ async def test_a_wish_can_be_followed_from_the_public_edge_to_the_shim(stack: St
     assert stopped.get("request_id") not in {asked, again}
 
 
-async def test_what_a_process_does_and_uses_can_be_read_afterwards(stack: Stack, path: str) -> None:
+async def test_what_a_process_does_and_uses_can_be_read_afterwards(stack: Stack, own_vmid: int) -> None:
     """Its crashes, once each and in order, though agent and API are killed meanwhile; its figures, now and before."""
+    path = path_in(own_vmid)
     container = path.rpartition("/processes")[0]
     delays = {"policy": {"restart": {"delaysS": [0.2, 0.2, 0.2]}}}
     await put(stack, path, "/bin/sh", "-c", "echo dead; exit 3", **delays)
@@ -187,7 +190,7 @@ async def test_what_a_process_does_and_uses_can_be_read_afterwards(stack: Stack,
     for program in ("agent", "api"):
         stack.kill(program)
     # Returns once the API is back and hears the agent.
-    await stack.wait_ready(int(path.split("/")[3]))
+    await stack.wait_ready(own_vmid)
     await until(stack, path, lambda seen: seen["state"] == "error")
     told = await read_events(stack, container, "process.gave_up")
     about_web = [entry for entry in told if entry["subject"] == "web"]

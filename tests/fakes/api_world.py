@@ -34,6 +34,7 @@ from zlh_api.edge import routes as edge_routes
 from zlh_api.edge.traefik_file import ProxySetting
 from zlh_api.history import routes as history_routes
 from zlh_api.history.service import HistoryService, Keeping
+from zlh_api.processes import routes as process_routes
 from zlh_api.reconcile.service import Reconciler
 from zlh_api.reconcile.steps import Ports, Settings, Steps
 from zlh_api.web import platform_routes, portal
@@ -152,6 +153,9 @@ class World:
             *catalog_routes.endpoints(self.catalog),
             *container_routes.endpoints(self.containers, self.live),
             *agent_routes.endpoints(self.agents, ConsoleProxy(ConsoleService(self.agents)), agent_port=7443),
+            *process_routes.endpoints(
+                self.containers, self.agents, ConsoleProxy(ConsoleService(self.agents)), agent_port=7443
+            ),
             *history_routes.endpoints(self.history, self.agents, self.clock, agent_port=7443),
         ]
         endpoints = [

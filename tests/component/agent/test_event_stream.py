@@ -13,11 +13,10 @@ import pytest
 from component.agent.harness import OWNER, PATIENCE_S, AgentProcess, eventually
 from fakes.runtime_shop import RuntimeShop
 from zlh_common.names import agent_name
-from zlh_common.schema.agent_events import HappeningsEvent, MetricsEvent, StreamMessage, parse_message
+from zlh_common.schema.agent_events import HappeningsEvent, MetricsEvent, StatusEvent, StreamMessage, parse_message
 from zlh_common.schema.history import Happening
 from zlh_common.schema.process import ProcessPolicy, RestartPolicy, WantedProcess
 from zlh_common.schema.spec import AgentSpec
-from zlh_common.schema.status import AgentEvent
 from zlh_common.schema.structs import encode
 
 ALL = "take=happenings,metrics"
@@ -81,10 +80,10 @@ async def running(agent: AgentProcess) -> AsyncIterator[AgentProcess]:
 async def test_who_asks_for_nothing_hears_the_status_alone(agent: AgentProcess) -> None:
     """An API that is older than this agent knows no other message."""
     async with listen(agent, "") as stream:
-        await stream.until(AgentEvent)
+        await stream.until(StatusEvent)
         await want(agent)
-        await stream.until(AgentEvent)
-        assert all(isinstance(message, AgentEvent) for message in stream.messages)
+        await stream.until(StatusEvent)
+        assert all(isinstance(message, StatusEvent) for message in stream.messages)
 
 
 async def test_the_newest_sample_comes_at_once(agent: AgentProcess) -> None:

@@ -90,6 +90,20 @@ async def test_a_container_on_its_way_out_takes_no_wishes(client: Client) -> Non
     await problem(await client.patch(one, json={"name": "x"}, headers=OWNER), 409, "being_deleted")
 
 
+async def test_a_process_that_is_switched_off_takes_no_command(world: World, client: Client) -> None:
+    """Whether its agent has heard of that already or not: this one would obey."""
+    made = await create(client)
+    async with world.reconciler(), asyncio.timeout(WAIT_S):
+        while not (await status_of(client, made["vmid"]))["ready"]:
+            await asyncio.sleep(0.01)
+    web = f"{CONTAINERS}/{made['vmid']}/processes/web"
+    assert (await client.put(web, json={"argv": ["serve"]}, headers=OWNER)).status == 201
+    assert (await client.post(f"{web}/restart", headers=OWNER)).status == 202
+    assert (await client.post(f"{web}/stop", headers=OWNER)).status == 202
+    for verb in ("restart", "retry"):
+        await problem(await client.post(f"{web}/{verb}", headers=OWNER), 409, "process_switched_off")
+
+
 async def test_power_is_written_as_a_wish(client: Client) -> None:
     """Stop, start, restart and PATCH write what is wanted and answer with the report."""
     one = f"{CONTAINERS}/{(await create(client))['vmid']}"

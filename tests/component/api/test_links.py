@@ -20,8 +20,7 @@ from zlh_api.agents.client import AgentAddress
 from zlh_api.agents.links import AgentLinks
 from zlh_api.containers import store as containers
 from zlh_common.names import OwnerMark
-from zlh_common.schema.agent_events import HappeningsEvent, MetricsEvent
-from zlh_common.schema.status import AgentEvent
+from zlh_common.schema.agent_events import HappeningsEvent, MetricsEvent, StatusEvent
 from zlh_common.schema.structs import encode
 
 JOURNAL = "a" * 32
@@ -105,7 +104,7 @@ async def test_a_report_is_written_and_wakes_the_reconciler(world: World, agents
     """What the agent says stands in the row, and the row is due."""
     owner = await add_running(world)
     await world.fetch("update containers set wake_at = 'infinity' returning 1")
-    agents.say(encode(AgentEvent(status=agents.report(owner))))
+    agents.say(encode(StatusEvent(status=agents.report(owner))))
     async with links(world, agents):
         await world.wait_until("select connection = 'online' and wake_at <= now() from containers")
         assert (await world.fetch("select agent_status->>'owner' as owner from containers"))[0]["owner"] == owner
@@ -117,7 +116,7 @@ async def test_a_report_is_written_and_wakes_the_reconciler(world: World, agents
 async def test_nonsense_of_one_agent_is_its_own_affair(world: World, agents: TalkingAgents, kind: str) -> None:
     """Whatever a container's agent says, its link is the only one that it can break."""
     owner = await add_running(world)
-    good = encode(AgentEvent(status=agents.report(owner)))
+    good = encode(StatusEvent(status=agents.report(owner)))
     agents.say(
         {
             "nul": good.replace(b'"boot"', b'"\\u0000"'),
@@ -142,7 +141,7 @@ async def test_reports_that_flip_wake_the_reconciler_at_a_bounded_pace(world: Wo
     owner = await add_running(world)
     report, wakes = agents.report(owner), 0
     flips = [msgspec.structs.replace(report, observed_generation=number % 2) for number in range(40)]
-    agents.say(*(encode(AgentEvent(status=each)) for each in flips))
+    agents.say(*(encode(StatusEvent(status=each)) for each in flips))
 
     def count(_payload: str) -> None:
         nonlocal wakes
@@ -167,7 +166,7 @@ async def test_reports_that_flip_wake_the_reconciler_at_a_bounded_pace(world: Wo
 async def test_what_nobody_has_foreseen_stays_with_its_container(world: World, agents: TalkingAgents) -> None:
     """The links of everybody else are held, and this one is tried ever more slowly."""
     agents.breaks = True
-    agents.say(encode(AgentEvent(status=agents.report(await add_running(world)))))
+    agents.say(encode(StatusEvent(status=agents.report(await add_running(world)))))
     async with links(world, agents) as task:
         await world.wait_until("select connection = 'connecting' from containers")
         await asyncio.sleep(0.3)
@@ -182,7 +181,7 @@ async def test_an_agent_that_floods_waits_at_its_own_end(
     world: World, agents: TalkingAgents, padding: int, most: int
 ) -> None:
     """A second of reports costs the API and the database no more than a few, the fewer the longer they are."""
-    report = encode(AgentEvent(status=agents.report(await add_running(world)))) + b" " * padding
+    report = encode(StatusEvent(status=agents.report(await add_running(world)))) + b" " * padding
     agents.say(*[report] * 10_000)
     async with links(world, agents):
         await world.wait_until("select connection = 'online' from containers")
@@ -192,7 +191,7 @@ async def test_an_agent_that_floods_waits_at_its_own_end(
 
 async def test_a_link_that_ends_is_dialled_again(world: World, agents: TalkingAgents) -> None:
     """An agent that restarts is heard again without anybody asking."""
-    agents.say(encode(AgentEvent(status=agents.report(await add_running(world)))))
+    agents.say(encode(StatusEvent(status=agents.report(await add_running(world)))))
     agents.closes = True
     async with links(world, agents), asyncio.timeout(WAIT_S):
         while agents.dials < 3:
@@ -220,7 +219,7 @@ def told(journal: str, *numbers: int) -> bytes:
 async def test_a_link_takes_what_happens_and_goes_on_where_it_was(world: World, agents: TalkingAgents) -> None:
     """Each entry once, whatever the agent tells again; what is kept decides what is asked for."""
     owner = await add_running(world)
-    status = encode(AgentEvent(status=agents.report(owner)))
+    status = encode(StatusEvent(status=agents.report(owner)))
     agents.closes = True
     agents.say(status, told(JOURNAL, 1, 2))
     async with links(world, agents):
@@ -241,7 +240,7 @@ async def test_samples_of_a_link_are_kept_at_their_pace(world: World, agents: Ta
     owner = await add_running(world)
     now = datetime.now(UTC)
     samples = [encode(MetricsEvent(metrics=sample(now - timedelta(seconds=n)))) for n in range(40)]
-    agents.say(encode(AgentEvent(status=agents.report(owner))), *samples)
+    agents.say(encode(StatusEvent(status=agents.report(owner))), *samples)
     async with links(world, agents):
         async with asyncio.timeout(WAIT_S):
             while agents.dials == 0 or agents.socket.frames:
@@ -255,7 +254,7 @@ async def test_an_agent_that_tells_without_end_fills_no_database(world: World, a
     """It is taken what an honest one could have, and what is too much is lost to itself."""
     owner = await add_running(world)
     batches = [told(JOURNAL, *range(n * 100 + 1, n * 100 + 101)) for n in range(60)]
-    agents.say(encode(AgentEvent(status=agents.report(owner))), *batches)
+    agents.say(encode(StatusEvent(status=agents.report(owner))), *batches)
     async with links(world, agents), asyncio.timeout(100):
         while agents.dials == 0 or agents.socket.frames:
             await asyncio.sleep(0.05)
@@ -287,7 +286,7 @@ async def test_what_a_history_must_not_hold_costs_the_status_nothing(
 ) -> None:
     """It is left out, and what follows is taken: a later agent may know other bounds."""
     owner = await add_running(world)
-    agents.say(encode(AgentEvent(status=agents.report(owner))), nonsense(kind), told(JOURNAL, 7))
+    agents.say(encode(StatusEvent(status=agents.report(owner))), nonsense(kind), told(JOURNAL, 7))
     async with links(world, agents):
         await world.wait_until("select number = 7 from happenings")
         await world.history.flush()
@@ -299,7 +298,7 @@ async def test_what_a_history_must_not_hold_costs_the_status_nothing(
 async def test_what_is_no_message_ends_the_stream(world: World, agents: TalkingAgents, kind: str) -> None:
     """And nothing of it is kept."""
     owner = await add_running(world)
-    agents.say(encode(AgentEvent(status=agents.report(owner))), nonsense(kind))
+    agents.say(encode(StatusEvent(status=agents.report(owner))), nonsense(kind))
     async with links(world, agents) as task:
         async with asyncio.timeout(WAIT_S):
             while agents.dials < 3:

@@ -26,10 +26,11 @@ from zlh_agent.terminals.service import TerminalService
 from zlh_agent.web.server import build_application
 from zlh_api.agents.client import AgentAddress, AgentClient, AgentRefused
 from zlh_api.console.rules import WINDOW_BYTES
-from zlh_api.console.service import ConsoleLimits, ConsoleService, ConsoleViewerLimit
+from zlh_api.console.service import ConsoleLimits, ConsoleService
 from zlh_api.console.viewer import READ_ONLY, ConsoleViewer
 from zlh_common.names import OwnerMark
 from zlh_common.schema.console_wire import Exit, Gap, ServerMessage, State
+from zlh_common.schema.terminal import ViewerLimit
 from zlh_common.websocket_frames import OutputFrame
 
 MAIN = "/terminals/main"
@@ -320,11 +321,11 @@ async def test_too_many_viewers_are_refused_before_anything_is_opened(place: Pla
     async with ConsoleService(place.client, limits) as consoles, AsyncExitStack() as scope:
         for _ in range(2):
             await scope.enter_async_context(consoles.attach(place.agent, MAIN, None))
-        with pytest.raises(ConsoleViewerLimit, match="at this console"):
+        with pytest.raises(ViewerLimit, match="at this console"):
             await scope.enter_async_context(consoles.attach(place.agent, MAIN, None))
         other = f"/terminals/{await place.terminals.open_terminal(80, 24)}"
         async with consoles.attach(place.agent, other, None):
-            with pytest.raises(ConsoleViewerLimit, match="in all"):
+            with pytest.raises(ViewerLimit, match="in all"):
                 await scope.enter_async_context(consoles.attach(place.agent, other, None))
         async with consoles.attach(place.agent, other, None):
             pass
@@ -337,7 +338,7 @@ async def test_one_customer_leaves_room_for_the_others(place: Place) -> None:
         paths = [f"/terminals/{await place.terminals.open_terminal(80, 24)}" for _ in range(2)]
         for path in paths:
             await scope.enter_async_context(consoles.attach(place.agent, path, None, customer=mine))
-        with pytest.raises(ConsoleViewerLimit, match="of this customer"):
+        with pytest.raises(ViewerLimit, match="of this customer"):
             await scope.enter_async_context(consoles.attach(place.agent, MAIN, None, customer=mine))
         async with consoles.attach(place.agent, MAIN, None, customer=other):
             pass

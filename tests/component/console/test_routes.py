@@ -44,7 +44,7 @@ async def test_bad_from_is_a_problem_before_the_upgrade(client: aiohttp.ClientSe
 async def test_socket_without_the_subprotocol_is_refused(client: aiohttp.ClientSession) -> None:
     """Before the upgrade, with a code."""
     async with client.get("/terminals/main", headers={"Sec-WebSocket-Protocol": "other"}) as answer:
-        assert (answer.status, (await answer.json())["code"]) == (400, "subprotocol_required")
+        assert (answer.status, (await answer.json())["code"]) == (400, "subprotocol_missing")
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,16 @@ from collections.abc import AsyncIterator
 from functools import partial
 from pathlib import Path
 
+import psutil
 import pytest
 
 from component.console.harness import eventually
-from component.supervision.harness import Keeper, shell, wait_status
+from component.supervision.harness import PATIENCE_S, Keeper, launch, shell, wait_status
 from fakes.clock import ScaledClock
+from zlh_agent.shim.model import Launch
 from zlh_agent.shim.records import read_run_record
-from zlh_common.schema.process import ProcessPolicy, RestartPolicy, StopPolicy
+from zlh_agent.supervision.errors import ProcessNotFound
+from zlh_common.schema.process import ProcessPolicy, RestartPolicy, StopPolicy, WantedProcess
 from zlh_common.schema.status import ProcessStatus
 
 
@@ -66,6 +69,46 @@ async def test_a_child_that_ignores_sigterm_is_killed_with_all_it_has_started(ke
     await service.apply([shell(command, policy=policy, power="off")])
     status = await wait_status(service, lambda status: status.state == "stopped")
     assert status.signal == "SIGKILL"
+
+
+async def test_a_start_that_breaks_in_a_way_that_nobody_foresaw_is_tried_again(keeper: Keeper) -> None:
+    """It is told like every other failed start, and nothing waits for ever."""
+    keeper.clock = ScaledClock(100)
+    lookups = iter([KeyError("no such group")])
+
+    def launch_later(wanted: WantedProcess) -> Launch:
+        if error := next(lookups, None):
+            raise error
+        return launch(wanted)
+
+    keeper.launch = launch_later
+    service = await keeper.start(shell("sleep 1000"))
+    status = await wait_status(service, lambda status: status.state == "backoff")
+    assert status.reason is not None
+    assert status.reason.code == "agent_broke"
+    await wait_status(service, lambda status: status.state == "running")
+
+
+async def test_a_name_that_nobody_has_is_not_found(keeper: Keeper) -> None:
+    """By whatever it is asked for."""
+    service = await keeper.start(shell("exit 0", power="off"))
+    for ask in (service.restart, service.kill, service.retry, service.give_up):
+        with pytest.raises(ProcessNotFound):
+            ask("nobody")
+    with pytest.raises(ProcessNotFound):
+        service.view("nobody", None, may_write=True)
+    with pytest.raises(ProcessNotFound):
+        await service.history("nobody", start=None, limit=100)
+
+
+async def test_a_disk_that_refuses_to_be_read_is_no_history_that_is_gone(keeper: Keeper, tmp_path: Path) -> None:
+    """It is a failure of the agent's, and not told as if there were no such process."""
+    service = await keeper.start(shell("echo up; exit 0"))
+    await wait_status(service, lambda status: status.state == "stopped")
+    (tmp_path / "state/web/ring").unlink()
+    (tmp_path / "state/web/ring").mkdir()
+    with pytest.raises(IsADirectoryError):
+        await service.history("web", start=None, limit=100)
 
 
 async def test_exit_0_is_done(keeper: Keeper) -> None:
@@ -129,6 +172,43 @@ async def test_what_a_dead_shim_leaves_ends_before_the_next_start(
     await eventually(lambda: len((tmp_path / "pids").read_text().split()) == 2)
     assert not (tmp_path / "both").exists()
     assert after.restarts == 1
+
+
+async def test_a_name_that_is_wanted_again_holds_up_nobody_and_never_runs_twice(keeper: Keeper, tmp_path: Path) -> None:
+    """A spec is taken at once, whatever the former holder of a name takes to end; then the new one begins."""
+    stubborn = shell(f"trap '' TERM; touch {tmp_path}/up; while :; do sleep 0.1; done", policy=stop_within(4))
+    service = await keeper.start(stubborn)
+    old = (await wait_status(service, lambda status: status.state == "running")).pid
+    assert old is not None
+    await eventually((tmp_path / "up").exists)
+    async with asyncio.timeout(2):
+        await service.apply([])
+        await service.apply([shell("echo first; sleep 1000"), shell("sleep 1000", name="other")])
+        await service.apply([shell("echo second; sleep 1000"), shell("sleep 1000", name="other")])
+        assert psutil.pid_exists(old)
+        assert [status.name for status in service.statuses()] == ["other"]
+    await eventually(lambda: [status.name for status in service.statuses()] == ["web", "other"])
+    assert not psutil.pid_exists(old)
+    await wait_status(service, lambda status: status.state == "running")
+    async with asyncio.timeout(PATIENCE_S):
+        while not (printed := (await service.history("web", start=None, limit=1000)).text):
+            await asyncio.sleep(0.01)
+    assert printed == "second\r\n"
+
+
+async def test_a_name_that_is_wanted_again_for_a_moment_leaves_nothing(keeper: Keeper, tmp_path: Path) -> None:
+    """What was said last counts."""
+    service = await keeper.start(shell("trap '' TERM; while :; do sleep 0.1; done", policy=stop_within(1)))
+    await wait_status(service, lambda status: status.state == "running")
+    for wanted in ([], [shell("sleep 1000")], []):
+        await service.apply(wanted)
+    await eventually(lambda: not list((tmp_path / "state").iterdir()))
+    assert service.statuses() == ()
+    assert not list((tmp_path / "run").glob("web.*"))
+
+
+def stop_within(grace_s: float) -> ProcessPolicy:
+    return ProcessPolicy(stop=StopPolicy(grace_s=grace_s))
 
 
 async def find_shim(folder: Path) -> int:

@@ -26,6 +26,8 @@ from zlh_common.schema.process import (
     TcpProbe,
     WantedProcess,
 )
+from zlh_common.schema.status import ProcessStatus
+from zlh_common.schema.structs import decode, encode
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -39,6 +41,15 @@ listener = socket.create_server(("127.0.0.1", port))
 held = []
 while True:
     held.append(listener.accept())
+"""
+
+# Holds a port, under a name that is no UTF-8.
+HOLDER = """
+import pathlib, socket, sys, time
+pathlib.Path("/proc/self/comm").write_bytes(b"web\\xff")
+listener = socket.create_server(("127.0.0.1", int(sys.argv[1])))
+print("bound", flush=True)
+time.sleep(1000)
 """
 
 
@@ -87,6 +98,8 @@ def ping_answer() -> bytes:
         (lambda port: HttpProbe(port=port), b"SSH-2.0-x\r\n", "does not speak HTTP"),
         (lambda port: HttpProbe(port=port), b"", "does not speak HTTP"),
         (lambda port: HttpProbe(port=port), b"H" * 200_000, "no end"),
+        (lambda port: HttpProbe(port=port), b"HTTP/1.1 \xb2\xb3 OK\r\n\r\n", "does not speak HTTP"),
+        (lambda port: HttpProbe(port=port), b"HTTP/1.1 " + b"2" * 5000 + b" OK\r\n\r\n", "does not speak HTTP"),
         (lambda port: PingProbe(port=port), ping_answer(), None),
         (lambda port: PingProbe(port=port), ping_answer()[:40], "without a status"),
         (lambda port: PingProbe(port=port), b"HTTP/1.1 400 Bad\r\n\r\n" + b" " * 200, "Minecraft"),
@@ -114,6 +127,18 @@ async def test_it_is_starting_until_its_port_answers(keeper: Keeper, tmp_path: P
     assert (status.state, status.ready) == ("starting", False)
     (tmp_path / "open").touch()
     await wait_status(service, lambda status: status.state == "running" and status.ready)
+
+
+async def test_another_probe_counts_at_once(keeper: Keeper, tmp_path: Path, port: int) -> None:
+    """A probe that could never be answered is corrected without a restart."""
+    (tmp_path / "open").touch()
+    service = await keeper.start(server(tmp_path, port, ProcessPolicy(ready=ReadyPolicy(probe=TcpProbe(port=1)))))
+    before = await wait_status(service, lambda status: status.pid is not None)
+    for probe in (LogProbe(pattern="never"), TcpProbe(port=port)):
+        assert not service.statuses()[0].ready
+        await service.apply([server(tmp_path, port, ProcessPolicy(ready=ReadyPolicy(probe=probe)))])
+    after = await wait_status(service, lambda status: status.ready)
+    assert (after.pid, after.restarts) == (before.pid, 0)
 
 
 async def test_a_line_of_the_output_makes_it_ready(keeper: Keeper) -> None:
@@ -166,6 +191,25 @@ async def test_a_port_that_somebody_holds_is_named_and_nothing_is_started(keeper
     assert (await service.history("web", start=None, limit=100)).written == 0
     await wait_status(service, lambda status: status.state != "backoff")
     await wait_status(service, lambda status: status.exit_code == 0)
+
+
+async def test_a_holder_whose_name_is_no_text_is_named_as_far_as_it_goes(keeper: Keeper, port: int) -> None:
+    """A program calls itself what it likes, and what keeps and tells the reason takes text only."""
+    keeper.clock = ScaledClock(100)
+    holder = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", HOLDER, str(port), stdout=asyncio.subprocess.PIPE
+    )
+    try:
+        assert holder.stdout is not None
+        assert await holder.stdout.readline() == b"bound\n"
+        service = await keeper.start(shell("true", policy=ProcessPolicy(ports=(port,))))
+        status = await wait_status(service, lambda status: status.state == "backoff")
+    finally:
+        holder.kill()
+        await holder.wait()
+    told = decode(encode(status), ProcessStatus).reason
+    assert told is not None
+    assert f"web\N{REPLACEMENT CHARACTER} (pid {holder.pid})" in told.message
 
 
 async def test_a_start_waits_for_the_port_of_the_run_before(keeper: Keeper, tmp_path: Path, port: int) -> None:

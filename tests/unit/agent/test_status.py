@@ -8,7 +8,8 @@ from fakes.clock import BEGINNING, FakeClock
 from zlh_agent.spec.service import SpecView
 from zlh_agent.status.service import StatusService
 from zlh_common.names import OwnerMark
-from zlh_common.schema.status import AgentEvent, ProcessStatus, Step, StepState
+from zlh_common.schema.agent_events import StatusEvent
+from zlh_common.schema.status import ProcessStatus, Step, StepState
 from zlh_common.schema.structs import encode
 
 OWNER = OwnerMark("6f6b3c1e-0d2f-4c51-9d3c-0b6f4f7f2a11")
@@ -45,7 +46,7 @@ def test_nothing_in_a_report_is_stale(clock: FakeClock) -> None:
 
 def test_an_event_is_a_report_with_a_type(clock: FakeClock) -> None:
     """The stream can carry other messages one day."""
-    event = json.loads(encode(AgentEvent(status=make(clock).report())))
+    event = json.loads(encode(StatusEvent(status=make(clock).report())))
     assert (set(event), event["type"]) == ({"type", "status"}, "status")
 
 

@@ -8,6 +8,7 @@ from zlh_agent.web.server import MAX_BODY_BYTES
 from zlh_api.processes.rules import (
     ProcessesTooLarge,
     ProcessLimit,
+    find_switched_on,
     put_process,
     remove_process,
     render_process,
@@ -18,6 +19,7 @@ from zlh_common.schema.process import (
     MAX_PROCESSES,
     LogProbe,
     ProcessPolicy,
+    ProcessSwitchedOff,
     PutProcess,
     ReadyPolicy,
     StopPolicy,
@@ -80,6 +82,15 @@ def test_what_is_not_there_is_not_found() -> None:
     with pytest.raises(NotFound):
         remove_process((WEB,), "api")
     assert remove_process((WEB, OFF), "web") == (OFF,)
+
+
+def test_what_is_switched_off_is_found_for_no_command() -> None:
+    """Its agent may not have heard of it yet, and would start it once more."""
+    assert find_switched_on((WEB, OFF), "web") == WEB
+    with pytest.raises(ProcessSwitchedOff):
+        find_switched_on((WEB, OFF), "off")
+    with pytest.raises(NotFound):
+        find_switched_on((WEB, OFF), "api")
 
 
 def test_a_wish_is_shown_beside_what_is_seen() -> None:

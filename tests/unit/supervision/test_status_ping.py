@@ -57,6 +57,7 @@ def test_an_answer_is_complete_at_its_last_byte_and_never_before() -> None:
         answer(b"{}", kind=b"\x05"),
         answer(b"[]"),
         answer(b"{"),
+        answer(b"[" * 60_000),
         b"\x03\x00\x7f{",
     ],
 )

@@ -12,12 +12,3 @@ class OffsetInvalid(ZlhError):
 
     def __init__(self, *, field: str, value: str) -> None:
         super().__init__(f"{field} must be a whole number in its range, and is {value[:40]!r}.", field=field)
-
-
-class SubprotocolRequired(ZlhError):
-    """The WebSocket was not opened with the subprotocol of consoles."""
-
-    code, status = "subprotocol_required", 400
-
-    def __init__(self, *, wanted: str) -> None:
-        super().__init__(f"Open this WebSocket with the subprotocol {wanted}.", wanted=wanted)

@@ -20,8 +20,10 @@ class Seats:
     @contextlib.contextmanager
     def taken(self, console: str) -> Iterator[None]:
         """Hold a seat at a console; raise ViewerLimit where none is free."""
-        if self._taken[console] >= self._of_one or self._taken.total() >= self._of_all:
-            raise ViewerLimit(of_one=self._of_one, of_all=self._of_all)
+        if self._taken[console] >= self._of_one:
+            raise ViewerLimit(limit=self._of_one, where="at this console")
+        if self._taken.total() >= self._of_all:
+            raise ViewerLimit(limit=self._of_all, where="at the consoles of this container")
         self._taken[console] += 1
         try:
             yield

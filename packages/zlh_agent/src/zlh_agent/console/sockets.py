@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import ClientConnectionError, WSCloseCode, WSMsgType, web
 
-from zlh_agent.console.errors import OffsetInvalid, SubprotocolRequired
+from zlh_agent.console.errors import OffsetInvalid
 from zlh_agent.console.rules import parse_from, parse_number
 from zlh_agent.console.seats import Seats
 from zlh_agent.console.viewer import CLOSED, Ended, Viewer
@@ -22,7 +22,7 @@ from zlh_common.schema.console_wire import (
     parse_agent_client_message,
     render_message,
 )
-from zlh_common.schema.terminal import DEFAULT_HISTORY_BYTES, MAX_HISTORY_BYTES, MAX_NEEDLE_BYTES
+from zlh_common.schema.terminal import DEFAULT_HISTORY_BYTES, MAX_HISTORY_BYTES, MAX_NEEDLE_BYTES, SubprotocolMissing
 from zlh_common.websocket_frames import FrameWriter, OutputFrame
 
 MAX_TEXT_CHARS = 4096
@@ -50,7 +50,7 @@ async def serve_console(request: web.Request, attach: Attach, seats: Seats) -> w
         raise OffsetInvalid(field="from", value=text or "") from exc
     offered = [name.strip() for name in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
     if SUBPROTOCOL not in offered:
-        raise SubprotocolRequired(wanted=SUBPROTOCOL)
+        raise SubprotocolMissing
     with seats.taken(request.path):
         return await _serve(request, attach, asked)
 

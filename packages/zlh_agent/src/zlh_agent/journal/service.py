@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 import structlog
 
 from zlh_agent.journal.model import Occurrence
 from zlh_agent.journal.store import JournalStore
+from zlh_agent.watchers import Watchers
 from zlh_common.clock import Clock
 from zlh_common.schema.history import Happening
 
@@ -28,7 +29,7 @@ class JournalService:
         self._clock = clock
         self._loop: asyncio.AbstractEventLoop | None = None
         self._written = asyncio.Event()
-        self._watchers: set[asyncio.Event] = set()
+        self._watchers = Watchers()
 
     @property
     def id(self) -> str:
@@ -68,22 +69,17 @@ class JournalService:
                 await asyncio.to_thread(self._store.sync)
             except OSError as error:
                 log.warning("journal.not_synced", error=str(error))
-            for watcher in self._watchers:
-                watcher.set()
+            self._watchers.wake()
             if self._store.has_unsynced():
-                # More has come meanwhile, or the disk refuses.
-                await asyncio.sleep(RETRY_S if not self._written.is_set() else 0)
+                # More has come meanwhile, and the word of that comes at once; or the disk refuses.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(RETRY_S):
+                        await self._written.wait()
                 self._written.set()
 
-    @contextmanager
-    def watch(self) -> Iterator[asyncio.Event]:
+    def watch(self) -> AbstractContextManager[asyncio.Event]:
         """Lend an event that is set when there may be more; whoever waits on it clears it."""
-        event = asyncio.Event()
-        self._watchers.add(event)
-        try:
-            yield event
-        finally:
-            self._watchers.discard(event)
+        return self._watchers.watch()
 
     async def close(self) -> None:
         """Bring the rest to the disk and let go; may be called twice."""

@@ -6,15 +6,16 @@ The kernel is looked at in a thread of its own: a file system or a process that 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 import structlog
 
 from zlh_agent.metrics.model import Key, Reading, Target
 from zlh_agent.metrics.reader import Place, read_all
 from zlh_agent.metrics.rules import Totals, add_up, forget_gone, has_fallen, render_metrics
+from zlh_agent.watchers import Watchers
 from zlh_common.clock import Clock
 from zlh_common.errors import ZlhError
 from zlh_common.schema.metrics import Metrics
@@ -48,7 +49,7 @@ class MetricsService:
         self._latest: tuple[float, Metrics] | None = None
         self._looking = asyncio.Lock()
         self._sampling: asyncio.Task[Metrics] | None = None
-        self._watchers: set[asyncio.Event] = set()
+        self._watchers = Watchers()
         # The sample of the last minute; None until there is one.
         self.newest: Metrics | None = None
         self.targets: Callable[[], Sequence[Target]] = tuple
@@ -78,19 +79,12 @@ class MetricsService:
                 self.newest, self._minute_before = await self._look(self._minute_before)
             except MetricsUnavailable as error:
                 log.warning("metrics.not_read", error=error.detail)
-            for watcher in self._watchers:
-                watcher.set()
+            self._watchers.wake()
             await self._clock.sleep(SAMPLE_S)
 
-    @contextmanager
-    def watch(self) -> Iterator[asyncio.Event]:
+    def watch(self) -> AbstractContextManager[asyncio.Event]:
         """Lend an event that is set with each sample of a minute; whoever waits on it clears it."""
-        event = asyncio.Event()
-        self._watchers.add(event)
-        try:
-            yield event
-        finally:
-            self._watchers.discard(event)
+        return self._watchers.watch()
 
     async def _look(self, before: Totals) -> tuple[Metrics, Totals]:
         async with self._looking:

@@ -59,13 +59,6 @@ class Child:
             except OSError:
                 pass  # no foreground group at this moment: nothing to redraw
 
-    def send_signal(self, number: int) -> None:
-        """Signal the child's process group; the child is unreaped, so the number is still its own."""
-        try:
-            os.killpg(self.identity.pid, number)
-        except ProcessLookupError:
-            _signal.pidfd_send_signal(self.pidfd, number)
-
     def peek_exit(self) -> tuple[int | None, int | None] | None:
         """Return (code, signal), one of them None, without reaping; None while it runs."""
         status = os.waitid(os.P_PIDFD, self.pidfd, os.WEXITED | os.WNOHANG | os.WNOWAIT)

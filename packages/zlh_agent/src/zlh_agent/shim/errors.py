@@ -15,9 +15,9 @@ class LaunchFailed(ZlhError):
 
 
 class ShimLost(ZlhError):
-    """The process that holds a terminal is gone or does not answer."""
+    """The shim of a terminal or process is gone or does not answer."""
 
     code, status, retryable = "shim_lost", 503, True
 
     def __init__(self, name: str, *, reason: str) -> None:
-        super().__init__(f"The process that holds the terminal {name} {reason}.", name=name)
+        super().__init__(f"The shim of {name} {reason}.", name=name)

@@ -49,7 +49,10 @@ class ShimListener(Protocol):
 class ShimLink:
     """One connection to a live shim. Owned by whoever connected it: ends with `close`, which leaves the shim alone."""
 
-    def __init__(self, sock: socket.socket, snapshot: Snapshot, feed: wire.FrameFeed, listener: ShimListener) -> None:
+    def __init__(
+        self, name: str, sock: socket.socket, snapshot: Snapshot, feed: wire.FrameFeed, listener: ShimListener
+    ) -> None:
+        self._name = name
         self._loop = asyncio.get_running_loop()
         self._sock = sock
         self._feed = feed
@@ -85,7 +88,7 @@ class ShimLink:
         except BaseException:
             sock.close()
             raise
-        return cls(sock, snapshot, feed, listener)
+        return cls(name, sock, snapshot, feed, listener)
 
     @property
     def shim(self) -> ProcessIdentity:
@@ -108,7 +111,7 @@ class ShimLink:
             async with asyncio.timeout(SPAWN_TIMEOUT_S):
                 result = await future
         except TimeoutError as exc:
-            raise ShimLost("", reason=f"did not start a shell within {SPAWN_TIMEOUT_S:.0f} s") from exc
+            raise ShimLost(self._name, reason=f"did not start a program within {SPAWN_TIMEOUT_S:.0f} s") from exc
         except wire.WireError as exc:
             raise LaunchFailed(step="environment", reason=str(exc)) from exc
         finally:
@@ -127,10 +130,6 @@ class ShimLink:
     def resize(self, cols: int, rows: int) -> None:
         """Set the size of the child's terminal."""
         self._send(wire.render_resize(cols, rows))
-
-    def send_signal(self, number: signal.Signals) -> None:
-        """Signal the child's process group."""
-        self._order(wire.render_signal(number))
 
     def stop(self, rungs: Sequence[Rung]) -> None:
         """Have everybody there end rung by rung, and by SIGKILL after the last; one under way that ends sooner goes on.
@@ -166,7 +165,7 @@ class ShimLink:
         self._has_room.set()
         for future in self._spawns.values():
             if not future.done():
-                future.set_exception(ShimLost("", reason="has ended"))
+                future.set_exception(ShimLost(self._name, reason="has ended"))
 
     def _lose(self) -> None:
         if self.is_open:

@@ -309,10 +309,6 @@ class Shim:
             cols, rows, redraw = wire.parse_resize(body)
             if child is not None:
                 child.resize(cols, rows, redraw=redraw)
-        elif kind == wire.SIGNAL:
-            number = wire.parse_signal(body)
-            if child is not None:
-                child.send_signal(number)
         elif kind == wire.REQUEST:
             peer.request_id = wire.parse_request(body)[:64]
         elif kind == wire.LADDER:

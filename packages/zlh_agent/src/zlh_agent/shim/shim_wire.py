@@ -9,8 +9,7 @@ finds running.
                    PROGRESS      written, accepted   a doorbell: the ring has grown, or input was taken
                    SPAWNED       SpawnResult     the answer to SPAWN
     agent → shim   INPUT         bytes for the child
-                   RESIZE        cols, rows, redraw
-                   SIGNAL        number          to the child's process group
+                   RESIZE        cols, rows, redraw   the last is asked for by agents of version 1 alone
                    STOP          signal, grace   everybody here: the signal, then SIGKILL after the grace
                    SPAWN         serial, Launch
                    END           forget, grace   STOP with SIGHUP, then the shim exits; forget: its files go too
@@ -40,13 +39,13 @@ INPUT_WINDOW_BYTES = 256 * 1024
 ACCEPT_STEP_BYTES = 32 * 1024
 
 HELLO, STATE, PROGRESS, SPAWNED = 1, 2, 3, 4
-INPUT, RESIZE, SIGNAL, STOP, SPAWN, END, LADDER, REQUEST = 16, 17, 18, 19, 20, 21, 22, 23
+# 18 was given to an order that no agent has ever sent.
+INPUT, RESIZE, STOP, SPAWN, END, LADDER, REQUEST = 16, 17, 19, 20, 21, 22, 23
 
 _HEAD = struct.Struct(">IB")
 _LENGTH = struct.Struct(">I")
 _PROGRESS = struct.Struct(">QQ")
 _RESIZE = struct.Struct(">HHB")
-_SIGNAL = struct.Struct(">B")
 _STOP = struct.Struct(">BI")
 
 
@@ -258,17 +257,6 @@ def parse_resize(body: bytes) -> tuple[int, int, bool]:
     """Return (cols, rows, redraw)."""
     cols, rows, redraw = _unpack(_RESIZE, body)
     return cols, rows, bool(redraw)
-
-
-def render_signal(number: int) -> bytes:
-    """Return a SIGNAL frame."""
-    return render_frame(SIGNAL, _SIGNAL.pack(number))
-
-
-def parse_signal(body: bytes) -> int:
-    """Return the number of the signal."""
-    (number,) = _unpack(_SIGNAL, body)
-    return number
 
 
 def render_stop(number: int, grace_ms: int) -> bytes:

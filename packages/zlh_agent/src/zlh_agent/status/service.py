@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from zlh_agent import __version__
 from zlh_agent.spec.service import SpecView
+from zlh_agent.watchers import Watchers
 from zlh_common.clock import Clock
 from zlh_common.names import OwnerMark
 from zlh_common.schema.status import PROTOCOL_VERSION, AgentStatus, InstalledRuntime, ProcessStatus
@@ -22,7 +23,7 @@ class StatusService:
         self._owner = owner
         self._boot_id = boot_id
         self._started_at = clock.now()
-        self._watchers: set[asyncio.Event] = set()
+        self._watchers = Watchers()
         self.is_closing = False
         self.spec: Callable[[], SpecView] = lambda: SpecView(0, 0, (), ())
         self.runtimes: Callable[[], tuple[InstalledRuntime, ...]] = tuple
@@ -55,15 +56,8 @@ class StatusService:
 
     def note_change(self) -> None:
         """Wake every watcher; changes before it looks are one."""
-        for watcher in self._watchers:
-            watcher.set()
+        self._watchers.wake()
 
-    @contextmanager
-    def watch(self) -> Iterator[asyncio.Event]:
+    def watch(self) -> AbstractContextManager[asyncio.Event]:
         """Lend an event that is set on every change from now on; whoever waits on it clears it."""
-        event = asyncio.Event()
-        self._watchers.add(event)
-        try:
-            yield event
-        finally:
-            self._watchers.discard(event)
+        return self._watchers.watch()

@@ -21,9 +21,9 @@ from zlh_common.schema.agent_events import (
     MAX_ITEMS,
     HappeningsEvent,
     MetricsEvent,
+    StatusEvent,
     StreamMessage,
 )
-from zlh_common.schema.status import AgentEvent
 from zlh_common.schema.structs import encode
 
 log = structlog.get_logger()
@@ -99,7 +99,7 @@ class EventStream:
         with self._status.watch() as changed:
             while not self._status.is_closing:
                 changed.clear()
-                await _send(socket, AgentEvent(status=self._status.report()))
+                await _send(socket, StatusEvent(status=self._status.report()))
                 await asyncio.sleep(MIN_INTERVAL_S)
                 try:
                     async with asyncio.timeout(HEARTBEAT_S):

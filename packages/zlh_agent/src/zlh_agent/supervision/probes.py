@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 
 from zlh_agent.supervision.status_ping import NotAServer, parse_status, render_status_request
 from zlh_common.schema.process import HttpProbe, PingProbe, Probe, TcpProbe
@@ -12,6 +13,7 @@ from zlh_common.schema.process import HttpProbe, PingProbe, Probe, TcpProbe
 ANSWER_TIMEOUT_S = 5.0
 # A head or a status beyond this is no answer.
 MAX_ANSWER_BYTES = 64 * 1024
+_STATUS_LINE = re.compile(rb"HTTP/[0-9.]+ ([0-9]{3})\b")
 
 
 async def ask(probe: Probe, address: str) -> str | None:
@@ -51,10 +53,10 @@ async def _ask_http(address: str, port: int, path: str) -> str | None:
         return "its answer has no end"
     finally:
         await _close(writer)
-    words = line.decode("latin-1").split(" ", 2)
-    if len(words) < 2 or not words[0].startswith("HTTP/") or not words[1].strip().isdigit():
+    found = _STATUS_LINE.match(line)
+    if found is None:
         return "it does not speak HTTP"
-    status = int(words[1])
+    status = int(found[1])
     return None if status < 400 else f"it answers with status {status}"
 
 

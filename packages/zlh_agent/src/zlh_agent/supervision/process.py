@@ -29,11 +29,10 @@ from zlh_agent.metrics.model import Target
 from zlh_agent.shim.errors import ShimLost
 from zlh_agent.shim.host import DEFAULT_HISTORY_S, ShimHost, child_of
 from zlh_agent.shim.link import ShimLink
-from zlh_agent.shim.model import EXITED, RUNNING, Launch, Rung, Snapshot
-from zlh_agent.shim.signals import moment, signal_name, signal_number
-from zlh_agent.supervision import ports, probes
-from zlh_agent.supervision.log_match import LogMatch
-from zlh_agent.supervision.machine import public_state, should_probe, step, wake_at
+from zlh_agent.shim.model import RUNNING, Launch, Rung, Snapshot
+from zlh_agent.shim.signals import moment, signal_number
+from zlh_agent.supervision import ports
+from zlh_agent.supervision.machine import public_state, step, wake_at
 from zlh_agent.supervision.model import (
     Blocked,
     Child,
@@ -48,8 +47,6 @@ from zlh_agent.supervision.model import (
     Launched,
     LaunchFailed,
     Phase,
-    ProbeAnswered,
-    ProbeFailed,
     State,
     Stop,
     SwitchedOff,
@@ -57,26 +54,23 @@ from zlh_agent.supervision.model import (
     TimePassed,
 )
 from zlh_agent.supervision.model import Launch as LaunchOrder
+from zlh_agent.supervision.questions import Questions
 from zlh_agent.supervision.rules import Move, tell_move
+from zlh_agent.supervision.shim_terms import end_of, render_ladder
 from zlh_agent.supervision.store import StateStore
 from zlh_common.clock import Clock
 from zlh_common.errors import ZlhError
 from zlh_common.processes import ProcessIdentity
 from zlh_common.request_ids import current_request_id, following
 from zlh_common.schema.console_wire import Exit as ExitMessage
-from zlh_common.schema.process import LogProbe, ProcessReason, StopPolicy, WantedProcess
+from zlh_common.schema.process import ProcessReason, WantedProcess
 from zlh_common.schema.status import ProcessStatus
 
 log = structlog.get_logger()
 
-# How long a start waits for its ports, and for what the last run has left to end.
+# How long a start waits for what the last run has left to end.
 CLEAR_TIMEOUT_S = 30.0
-CLEAR_LOOK_S = 0.25
 LEFTOVER_GRACE_MS = 5000
-# How often a process that starts is asked, and one that runs and may hang.
-START_ASK_S = 0.5
-ALIVE_ASK_S = 10.0
-LOG_READ_BYTES = 64 * 1024
 _AT_REST = {Phase.STOPPED, Phase.ERROR}
 # Where nothing is under way that somebody has asked for.
 _AT_EASE = {*_AT_REST, Phase.RUNNING, Phase.BACKOFF}
@@ -121,11 +115,10 @@ class SupervisedProcess:
         self._clearing_dead: asyncio.Task[None] | None = None
         # What the start that is under way is made from; a wish that comes meanwhile waits for the next one.
         self._starting = wanted
-        # What the machine waits for in CLEARING and LAUNCHING, and the questions to the process.
+        # What the machine waits for in CLEARING and LAUNCHING.
         self._work: asyncio.Task[None] | None = None
-        self._asking: asyncio.Task[None] | None = None
         self._timer: asyncio.Task[None] | None = None
-        self._output = asyncio.Event()
+        self._questions = Questions(self.console, place.address, self._hear)
         self._shim_said = asyncio.Event()
         # Set after each event that was taken.
         self._moved = asyncio.Event()
@@ -196,7 +189,8 @@ class SupervisedProcess:
         if after.phase in _AT_REST and self._link is not None and self._resting is None:
             self._resting = asyncio.create_task(self._rest(self._link))
         self._set_timer()
-        self._look_after_asking(before)
+        start_offset = self._snapshot.start_offset if self._snapshot is not None else None
+        self._questions.follow(after, self.wanted.policy, start_offset=start_offset)
         self._moved.set()
 
     async def _keep(self, state: State, told: Sequence[Occurrence]) -> None:
@@ -229,25 +223,33 @@ class SupervisedProcess:
     def _perform(self, effect: Effect) -> None:
         match effect:
             case Clear():
-                self._begin(self._clear())
+                self._begin(self._clear(), Blocked)
             case LaunchOrder():
-                self._begin(self._launch())
+                self._begin(self._launch(), LaunchFailed)
             case Stop():
                 if self._link is not None:
                     self._link.stop(render_ladder(self.wanted.policy.stop))
             case Kill():
                 self._kill()
 
-    def _begin(self, work: Coroutine[None, None, None]) -> None:
+    def _begin(self, work: Coroutine[None, None, None], failed: type[Blocked | LaunchFailed]) -> None:
+        """Do what the machine waits for; what nobody has foreseen is told as `failed`, or it would wait for ever."""
         if self._work is not None:
             self._work.cancel()
+
+        def note_end(task: asyncio.Task[None]) -> None:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                log.error("process.start_broke", process=self.name, exc_info=error)
+                self._hear(failed(_BROKE))
+
         self._work = asyncio.create_task(work)
+        self._work.add_done_callback(note_end)
 
     async def _clear(self) -> None:
         try:
             await self._ensure_shim()
             await self._clear_leftovers()
-            held = await self._wait_ports()
+            held = await ports.wait_free(self._place.address, self.wanted.policy.ports, self._place.clock)
         except ZlhError as error:
             self.tell(Blocked(ProcessReason(code=error.code, message=error.detail)))
         except TimeoutError:
@@ -310,16 +312,6 @@ class SupervisedProcess:
         # It may have gone over this; then another one takes its place.
         await self._ensure_shim()
 
-    async def _wait_ports(self) -> ProcessReason | None:
-        wanted = self.wanted.policy.ports
-        due = self._place.clock.monotonic() + CLEAR_TIMEOUT_S
-        while (port := await asyncio.to_thread(ports.find_held, self._place.address, wanted)) is not None:
-            if self._place.clock.monotonic() >= due:
-                holder = await asyncio.to_thread(ports.describe_holder, port)
-                return ProcessReason(code="port_busy", message=f"Port {port} is held by {holder}.")
-            await asyncio.sleep(CLEAR_LOOK_S)
-        return None
-
     async def _launch(self) -> None:
         try:
             await self._ensure_shim()
@@ -355,7 +347,7 @@ class SupervisedProcess:
         """See ShimListener."""
         grown = self.console.look()
         if grown:
-            self._output.set()
+            self._questions.note_output()
         return grown
 
     def on_snapshot(self, snapshot: Snapshot) -> None:
@@ -366,16 +358,10 @@ class SupervisedProcess:
         child = child_of(snapshot)
         if child is not None and child != child_of(before):
             self._hear(Launched(Child(child.pid, child.start_ticks, child.boot_id), self._began(snapshot)))
-        elif before is not None and snapshot.exited_at_ns != before.exited_at_ns and snapshot.state == EXITED:
-            self._tell_exit(snapshot)
+        elif before is not None and snapshot.exited_at_ns != before.exited_at_ns and (ended := end_of(snapshot)):
+            self._tell_exit(snapshot, ended)
 
-    def _tell_exit(self, snapshot: Snapshot) -> None:
-        ended = Exit(
-            code=snapshot.exit_code,
-            signal=signal_name(snapshot.exit_signal),
-            out_of_memory=snapshot.out_of_memory,
-            at_ns=snapshot.exited_at_ns,
-        )
+    def _tell_exit(self, snapshot: Snapshot, ended: Exit) -> None:
         self.console.tell(snapshot.written, ExitMessage(code=ended.code, signal=ended.signal))
         self._hear(Exited(ended))
 
@@ -434,61 +420,10 @@ class SupervisedProcess:
         return Exited(ended)
 
     async def _read_end(self) -> Exit | None:
-        snapshot = self._snapshot
-        if snapshot is not None and snapshot.state == EXITED:
-            return Exit(
-                code=snapshot.exit_code,
-                signal=signal_name(snapshot.exit_signal),
-                out_of_memory=snapshot.out_of_memory,
-                at_ns=snapshot.exited_at_ns,
-            )
+        if self._snapshot is not None and (ended := end_of(self._snapshot)):
+            return ended
         _, record = await self._place.host.take_history(self.name)
-        if record is None:
-            return None
-        return Exit(record.code, signal_name(record.signal), record.out_of_memory, record.exited_at_ns)
-
-    # Questions to the process
-
-    def _look_after_asking(self, before: State) -> None:
-        wants = should_probe(self.state, self.wanted.policy)
-        is_same_child = before.child == self.state.child
-        if self._asking is not None and (not wants or not is_same_child or self._asking.done()):
-            self._asking.cancel()
-            self._asking = None
-        if wants and self._asking is None:
-            self._asking = asyncio.create_task(self._ask_for_ever())
-
-    async def _ask_for_ever(self) -> None:
-        probe = self.wanted.policy.ready.probe
-        if isinstance(probe, LogProbe):
-            await self._watch_output(probe)
-            return
-        while probe is not None:
-            failure = await probes.ask(probe, self._place.address)
-            self._hear(ProbeAnswered() if failure is None else ProbeFailed(failure))
-            await asyncio.sleep(START_ASK_S if self.state.phase is Phase.STARTING else self._alive_ask_s())
-
-    def _alive_ask_s(self) -> float:
-        hang = self.wanted.policy.hang
-        return ALIVE_ASK_S if hang is None else min(ALIVE_ASK_S, hang.after_s / 3)
-
-    async def _watch_output(self, probe: LogProbe) -> None:
-        match = LogMatch(probe.pattern)
-        at = self._snapshot.start_offset if self._snapshot is not None else None
-        while not match.is_found:
-            self._output.clear()
-            oldest, written = self.console.bounds()
-            at = oldest if at is None else max(at, oldest)
-            if at < written:
-                data = self.console.read(at, LOG_READ_BYTES)
-                if data:
-                    at += len(data)
-                    match.feed(data)
-                # A flood gives way to everything else.
-                await asyncio.sleep(0)
-                continue
-            await self._output.wait()
-        self._hear(ProbeAnswered())
+        return None if record is None else end_of(record)
 
     # What it looks like from outside
 
@@ -541,7 +476,8 @@ class SupervisedProcess:
         self.console.close()
 
     def _call_off(self) -> None:
-        for task in (self._work, self._asking, self._timer, self._resting, self._clearing_dead):
+        self._questions.call_off()
+        for task in (self._work, self._timer, self._resting, self._clearing_dead):
             if task is not None:
                 task.cancel()
 
@@ -552,15 +488,7 @@ def fingerprint(wanted: WantedProcess) -> str:
     return hashlib.blake2b(msgspec.json.encode(parts), digest_size=16).hexdigest()
 
 
-def render_ladder(stop: StopPolicy) -> list[Rung]:
-    """Return the ladder of a stop policy; SIGKILL follows by itself."""
-    rungs = [Rung(signal=signal_number(stop.signal), grace_ms=int(stop.grace_s * 1000))]
-    if stop.command is not None:
-        text = stop.command.encode() + b"\n"
-        rungs.insert(0, Rung(text=text, grace_ms=int(stop.command_grace_s * 1000)))
-    return rungs
-
-
 _LEFTOVERS = ProcessReason(
     code="leftovers_stay", message="What its last run has started does not end, and it must not run twice."
 )
+_BROKE = ProcessReason(code="agent_broke", message="Something broke in the agent over the start; its log says what.")

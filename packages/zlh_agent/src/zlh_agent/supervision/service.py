@@ -34,30 +34,30 @@ class ProcessService:
 
     def __init__(self, place: ProcessPlace) -> None:
         self._place = place
+        # What was said last, in the order of the spec.
+        self._wanted: dict[str, WantedProcess] = {}
         self._kept: dict[str, _Kept] = {}
         self._removing: dict[str, asyncio.Task[None]] = {}
 
     async def apply(self, wanted: Sequence[WantedProcess]) -> None:
-        """Keep these processes and no others: what is not wanted any more is stopped, and its history removed."""
-        names = {one.name for one in wanted}
+        """Keep these processes and no others: what is not wanted any more is stopped, and its history removed.
+
+        A name that is wanted again waits until nothing of its former holder is left, and holds up no other meanwhile.
+        """
+        self._wanted = {one.name: one for one in wanted}
         for name in await self._place.host.find():
-            if name not in names and name not in self._kept and name not in self._removing:
+            if name not in self._wanted and name not in self._kept and name not in self._removing:
                 # Left by a former agent, and not in the spec any more.
                 await self._keep(WantedProcess(name=name, argv=("true",), power="off"))
-        for name in [name for name in self._kept if name not in names]:
+        for name in [name for name in self._kept if name not in self._wanted]:
             self._remove(name)
         async with asyncio.TaskGroup() as group:
             for one in wanted:
-                group.create_task(self._ensure(one))
-        # As the spec has them, whoever was found first.
-        self._kept = {one.name: self._kept[one.name] for one in wanted}
+                if one.name not in self._removing:
+                    group.create_task(self._ensure(one))
         self._place.on_change()
 
     async def _ensure(self, wanted: WantedProcess) -> None:
-        removing = self._removing.get(wanted.name)
-        if removing is not None:
-            # The name is wanted again: only after everything of its former holder has gone.
-            await asyncio.wait([removing])
         kept = self._kept.get(wanted.name)
         if kept is None:
             await self._keep(wanted)
@@ -70,12 +70,23 @@ class ProcessService:
         self._kept[wanted.name] = _Kept(process, asyncio.create_task(process.run()))
 
     def _remove(self, name: str) -> None:
-        kept = self._kept.pop(name)
-        task = asyncio.create_task(self._remove_when_down(name, kept))
-        self._removing[name] = task
-        task.add_done_callback(lambda _: self._removing.pop(name, None))
+        self._removing[name] = asyncio.create_task(self._remove_when_down(name, self._kept.pop(name)))
 
     async def _remove_when_down(self, name: str, kept: _Kept) -> None:
+        try:
+            await self._end(name, kept)
+            if name in self._wanted:
+                await self._keep(self._wanted[name])
+        finally:
+            del self._removing[name]
+        # It may have been wanted otherwise meanwhile, or not any more.
+        if name in self._wanted:
+            await self._ensure(self._wanted[name])
+        elif name in self._kept:
+            self._remove(name)
+        self._place.on_change()
+
+    async def _end(self, name: str, kept: _Kept) -> None:
         await kept.process.stop_for_good()
         kept.loop.cancel()
         await asyncio.gather(kept.loop, return_exceptions=True)
@@ -83,7 +94,6 @@ class ProcessService:
         kept.process.leave()
         await self._place.host.forget(name)
         log.info("process.removed", process=name)
-        self._place.on_change()
 
     async def forget_old_for_ever(self) -> None:
         """Remove the histories that nobody needs any more; run until cancelled."""
@@ -124,19 +134,17 @@ class ProcessService:
         return self._find(name).view(asked, may_write=may_write)
 
     async def history(self, name: str, *, start: int | None, limit: int, needle: bytes = b"") -> ConsoleHistory:
-        """Return a stretch of its output, whether it runs or not; see `read_history`."""
+        """Return a stretch of its output, whether it runs or not; see `read_history`. Raises ProcessNotFound."""
         path = self._find(name).console.folder / "ring"
         try:
             return await asyncio.to_thread(read_history, path, start, limit, needle)
         except (FileNotFoundError, RingInvalid):
             # Not run yet, or at this moment for the first time.
             return NO_HISTORY
-        except OSError as exc:
-            raise ProcessNotFound(name) from exc
 
     def statuses(self) -> tuple[ProcessStatus, ...]:
         """Return what the agent reports of its processes, in the order of the spec."""
-        return tuple(kept.process.status() for kept in self._kept.values())
+        return tuple(self._kept[name].process.status() for name in self._wanted if name in self._kept)
 
     def targets(self) -> list[Target]:
         """Return what metrics are read of."""

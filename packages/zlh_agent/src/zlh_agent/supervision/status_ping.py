@@ -67,7 +67,7 @@ def parse_status(data: bytes) -> dict[str, object] | None:
         raise NotAServer("it does not speak the Minecraft protocol")
     try:
         status = json.loads(data[text[1] : text[1] + text[0]])
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise NotAServer("its status is no JSON") from exc
     if not isinstance(status, dict):
         raise NotAServer("its status is no JSON object")

@@ -56,7 +56,7 @@ class TerminalService:
         limits: TerminalLimits | None = None,
         on_change: Callable[[], None] = lambda: None,
     ) -> None:
-        """`launch` says what a shell is, asked anew for each; `on_change` is called when `statuses` may differ."""
+        """`launch` says what a shell is, asked anew for each; `on_change` is called when `rows` may differ."""
         self._host = host
         self._launch = launch
         self._limits = limits or TerminalLimits()
@@ -228,11 +228,11 @@ class TerminalService:
         return sorted(known, key=lambda terminal: terminal.id != MAIN_TERMINAL)
 
     async def history(self, id_: str, *, start: int | None, limit: int, needle: bytes = b"") -> ConsoleHistory:
-        """Return a stretch of its output and where `needle` is in it; see `read_history`."""
+        """Return a stretch of its output and where `needle` is in it; see `read_history`. Raises TerminalNotFound."""
         path = self._find(id_).console.folder / "ring"
         try:
             return await asyncio.to_thread(read_history, path, start, limit, needle)
-        except (OSError, RingInvalid) as exc:
+        except (FileNotFoundError, RingInvalid) as exc:
             raise TerminalNotFound(id_) from exc
 
 

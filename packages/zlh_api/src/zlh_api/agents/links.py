@@ -32,8 +32,8 @@ from zlh_api.history.service import HistoryService
 from zlh_common.errors import ZlhError
 from zlh_common.names import OwnerMark, Vmid
 from zlh_common.pace import Allowance, Pace, take
-from zlh_common.schema.agent_events import HappeningsEvent, MetricsEvent
-from zlh_common.schema.status import AgentEvent, AgentStatus
+from zlh_common.schema.agent_events import HappeningsEvent, MetricsEvent, StatusEvent
+from zlh_common.schema.status import AgentStatus
 from zlh_common.schema.structs import encode
 
 log = structlog.get_logger()
@@ -188,7 +188,7 @@ class AgentLinks:
                     async with asyncio.timeout(SILENCE_S):
                         raw = await socket.recv()
                     match parse_stream(raw):
-                        case AgentEvent(status=report):
+                        case StatusEvent(status=report):
                             await self._save(link, report, wakes.next_delay() if _moves(report, last) else None)
                             last = report
                         case HappeningsEvent() as event:

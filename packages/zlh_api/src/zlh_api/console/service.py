@@ -16,7 +16,7 @@ from zlh_api.agents.client import AgentAddress, AgentClient
 from zlh_api.console.shared import SharedConsole
 from zlh_api.console.upstream import open_upstream
 from zlh_api.console.viewer import ConsoleViewer
-from zlh_common.errors import ZlhError
+from zlh_common.schema.terminal import ViewerLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,15 +27,6 @@ class ConsoleLimits:
     # An agent may have any number of consoles, and a customer of agents: nobody may take the places of all the others.
     of_one_customer: int = 200
     of_this_process: int = 1000
-
-
-class ConsoleViewerLimit(ZlhError):
-    """Too many look at this console, at those of its customer, or at all of them."""
-
-    code, status, retryable = "console_viewer_limit", 429, True
-
-    def __init__(self, *, limit: int, where: str) -> None:
-        super().__init__(f"{limit} viewers are open {where}, and no more may be; close one.", limit=limit)
 
 
 @dataclass(slots=True)
@@ -101,11 +92,11 @@ class ConsoleService:
     def _check_room(self, opened: _Open | None, customer: UUID | None) -> None:
         here = len(opened.shared.viewers) if opened is not None and not opened.shared.is_over else 0
         if here >= self._limits.of_one_console:
-            raise ConsoleViewerLimit(limit=self._limits.of_one_console, where="at this console")
+            raise ViewerLimit(limit=self._limits.of_one_console, where="at this console")
         if self._viewers[customer] >= self._limits.of_one_customer:
-            raise ConsoleViewerLimit(limit=self._limits.of_one_customer, where="at the consoles of this customer")
+            raise ViewerLimit(limit=self._limits.of_one_customer, where="at the consoles of this customer")
         if self._viewers.total() >= self._limits.of_this_process:
-            raise ConsoleViewerLimit(limit=self._limits.of_this_process, where="in all")
+            raise ViewerLimit(limit=self._limits.of_this_process, where="in all")
 
     def _open(self, key: tuple[AgentAddress, str], asked: int | None) -> _Open:
         shared = SharedConsole(partial(open_upstream, self._client, *key))

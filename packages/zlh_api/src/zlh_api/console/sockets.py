@@ -24,7 +24,7 @@ from zlh_common.schema.console_wire import (
     parse_client_message,
     render_message,
 )
-from zlh_common.schema.terminal import ViewerLimit
+from zlh_common.schema.terminal import MAX_VIEWERS, SubprotocolMissing, ViewerLimit
 from zlh_common.websocket_frames import FrameWriter, OutputFrame
 
 log = structlog.get_logger()
@@ -37,15 +37,6 @@ PERMISSION_CHECK_S = 5
 # A viewer that catches up gives way to the others after each frame of this size.
 _YIELD_BYTES = 32 * 1024
 _GONE = Ended(WSCloseCode.GOING_AWAY, "the agent has gone")
-
-
-class SubprotocolMissing(ZlhError):
-    """A console socket must speak the console protocol."""
-
-    code, status = "subprotocol_missing", 400
-
-    def __init__(self) -> None:
-        super().__init__(f"Open this address as a WebSocket with the subprotocol {SUBPROTOCOL}.")
 
 
 class ConsoleProxy:
@@ -71,7 +62,7 @@ class ConsoleProxy:
             if error.agent_status == NotFound.status:
                 raise missing from error
             if error.agent_code == ViewerLimit.code:
-                raise ViewerLimit from error
+                raise ViewerLimit(limit=MAX_VIEWERS, where="at the consoles of this container") from error
             raise
 
 
@@ -80,7 +71,8 @@ async def _join(call: Call, viewer: ConsoleViewer) -> web.WebSocketResponse:
     socket = web.WebSocketResponse(
         protocols=(SUBPROTOCOL,),
         heartbeat=HEARTBEAT_S,
-        max_msg_size=MAX_INPUT_BYTES,
+        # aiohttp refuses what is as long as this.
+        max_msg_size=MAX_INPUT_BYTES + 1,
         compress=False,
         autoping=False,
     )

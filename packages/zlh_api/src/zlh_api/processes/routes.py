@@ -18,6 +18,7 @@ from zlh_api.processes.rules import (
     Processes,
     ProcessPending,
     find_process,
+    find_switched_on,
     put_process,
     remove_process,
     render_process,
@@ -26,7 +27,7 @@ from zlh_api.processes.rules import (
 from zlh_api.web.endpoint import Answer, Call, Endpoint, Policy
 from zlh_common.errors import NotFound, ZlhError
 from zlh_common.schema.lists import Items
-from zlh_common.schema.process import NothingToRetry, ProcessNotRunning, ProcessSwitchedOff, PutProcess
+from zlh_common.schema.process import NothingToRetry, ProcessNotRunning, ProcessSwitchedOff, PutProcess, WantedProcess
 from zlh_common.schema.status import Process
 from zlh_common.schema.terminal import ConsoleHistory
 
@@ -87,10 +88,13 @@ def _wish_endpoints(containers: ContainerService) -> list[Endpoint]:
 
 
 def _command_endpoints(containers: ContainerService, client: AgentClient, agent_port: int) -> list[Endpoint]:
-    def command(verb: str) -> Callable[[Call], Awaitable[Process]]:
+    def command(
+        verb: str, find: Callable[[Processes, str], WantedProcess] = find_process
+    ) -> Callable[[Call], Awaitable[Process]]:
         async def handler(call: Call) -> Process:
-            await _order(client, find_agent(call.container, agent_port), _name(call), verb)
-            return _show(call.container, _name(call))
+            name = find(call.container.processes, call.request.match_info["process"]).name
+            await _order(client, find_agent(call.container, agent_port), name, verb)
+            return _show(call.container, name)
 
         return handler
 
@@ -101,15 +105,15 @@ def _command_endpoints(containers: ContainerService, client: AgentClient, agent_
 
     change = Policy.CHANGE_CONTAINER
     orders = {
-        "restart": "Stop a process in order and start it again",
-        "retry": "Start a process now that waits or has been given up",
-        "give-up": "Do not start a process again that waits",
+        "restart": (command("restart", find_switched_on), "Stop a process in order and start it again"),
+        "retry": (command("retry", find_switched_on), "Start a process now that waits or has been given up"),
+        "give-up": (command("give-up"), "Do not start a process again that waits"),
     }
     return [
         Endpoint("POST", f"{ONE}/kill", change, kill, "End a process at once", response=Process, status=202),
         *(
-            Endpoint("POST", f"{ONE}/{verb}", change, command(verb), summary, response=Process, status=202)
-            for verb, summary in orders.items()
+            Endpoint("POST", f"{ONE}/{verb}", change, handler, summary, response=Process, status=202)
+            for verb, (handler, summary) in orders.items()
         ),
     ]
 

@@ -8,7 +8,13 @@ from typing import Literal
 import msgspec
 
 from zlh_common.errors import NotFound, ZlhError
-from zlh_common.schema.process import MAX_DEFINITIONS_BYTES, MAX_PROCESSES, PutProcess, WantedProcess
+from zlh_common.schema.process import (
+    MAX_DEFINITIONS_BYTES,
+    MAX_PROCESSES,
+    ProcessSwitchedOff,
+    PutProcess,
+    WantedProcess,
+)
 from zlh_common.schema.status import Process, ProcessStatus
 from zlh_common.schema.structs import convert, encode
 
@@ -51,6 +57,14 @@ def find_process(processes: Sequence[WantedProcess], name: str) -> WantedProcess
     found = next((process for process in processes if process.name == name), None)
     if found is None:
         raise NotFound("process")
+    return found
+
+
+def find_switched_on(processes: Sequence[WantedProcess], name: str) -> WantedProcess:
+    """Return the definition of this name; raise NotFound, or ProcessSwitchedOff where its agent may not know yet."""
+    found = find_process(processes, name)
+    if found.power == "off":
+        raise ProcessSwitchedOff(name)
     return found
 
 

@@ -13,7 +13,7 @@ from msgspec import Meta
 from zlh_common.errors import InvalidBody
 from zlh_common.schema.history import Happening
 from zlh_common.schema.metrics import Metrics
-from zlh_common.schema.status import AgentEvent
+from zlh_common.schema.status import AgentStatus
 from zlh_common.schema.structs import Report, decode
 
 JournalId = Annotated[str, Meta(pattern=r"^[0-9a-f]{32}$(?!\n)")]
@@ -23,6 +23,12 @@ MAX_ITEMS = 100
 # How fast an agent tells its happenings: so many at once, and so many a second after that. What it cannot tell in time
 # it skips, the oldest first, as its journal does.
 HAPPENINGS_AT_ONCE, HAPPENINGS_PER_S = 1000, 2.0
+
+
+class StatusEvent(Report, tag_field="type", tag="status"):
+    """The whole report, pushed on every change and every 30 s."""
+
+    status: AgentStatus
 
 
 class HappeningsEvent(Report, tag_field="type", tag="happenings"):
@@ -38,7 +44,7 @@ class MetricsEvent(Report, tag_field="type", tag="metrics"):
     metrics: Metrics
 
 
-StreamMessage = AgentEvent | HappeningsEvent | MetricsEvent
+StreamMessage = StatusEvent | HappeningsEvent | MetricsEvent
 
 
 class _AnyMessage(Report):

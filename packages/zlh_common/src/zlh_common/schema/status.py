@@ -143,12 +143,6 @@ class AgentStatus(Report):
     unknown_fields: tuple[str, ...] = ()
 
 
-class AgentEvent(Report, tag_field="type", tag="status"):
-    """One message of the agent's event stream: its whole status, on connect, on change and every 30 s."""
-
-    status: AgentStatus
-
-
 class ProvisioningError(Report):
     """Why a container is not becoming ready, and at which step."""
 

@@ -8,6 +8,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from zlh_common.errors import ZlhError
+from zlh_common.schema.console_wire import SUBPROTOCOL
 from zlh_common.schema.structs import Report, Request
 
 # The persistent terminal of a dev container; its console attaches to it.
@@ -23,6 +24,15 @@ Columns = Annotated[int, Meta(ge=1, le=1000)]
 Rows = Annotated[int, Meta(ge=1, le=1000)]
 
 
+class SubprotocolMissing(ZlhError):
+    """A console's WebSocket must speak the console protocol."""
+
+    code, status = "subprotocol_missing", 400
+
+    def __init__(self) -> None:
+        super().__init__(f"Open this address as a WebSocket with the subprotocol {SUBPROTOCOL}.")
+
+
 class TerminalLimit(ZlhError):
     """As many terminals are open as may be."""
 
@@ -33,16 +43,12 @@ class TerminalLimit(ZlhError):
 
 
 class ViewerLimit(ZlhError):
-    """As many look already as may."""
+    """As many look already as may; `where` says at what, to follow "are open"."""
 
     code, status, retryable = "viewer_limit", 429, True
 
-    def __init__(self, *, of_one: int = MAX_VIEWERS_OF_ONE, of_all: int = MAX_VIEWERS) -> None:
-        super().__init__(
-            f"At most {of_one} viewers may look at one console, and {of_all} at all of a container; close one.",
-            ofOne=of_one,
-            ofAll=of_all,
-        )
+    def __init__(self, *, limit: int, where: str) -> None:
+        super().__init__(f"{limit} viewers are open {where}, and no more may be; close one.", limit=limit)
 
 
 class OpenTerminal(Request):
