@@ -18,6 +18,7 @@ from websockets.utils import accept_key
 from fakes.certificates import Certificates
 from zlh_api.agents.client import (
     MAX_ANSWER_BYTES,
+    MAX_CALLS,
     AgentAddress,
     AgentClient,
     AgentNonsense,
@@ -204,6 +205,58 @@ async def test_pings_that_nobody_reads_the_answers_of_cost_no_memory(meeting: Me
         with pytest.raises(ConnectionClosed):
             await open_socket(client, meeting.address(stranger.port))
         assert stranger.sent_bytes < 50_000_000
+
+
+@pytest.mark.parametrize("frame", [b"\x89\x00", b"\x8a\x00"], ids=["pings", "pongs"])
+async def test_a_flood_of_control_frames_ends_the_socket_before_all_of_it_was_taken(
+    frame: bytes, meeting: Meeting, client: AgentClient
+) -> None:
+    """A hundred thousand of the shortest frames fit into one read; they keep nobody else waiting."""
+    longest_s = 0.0
+
+    async def watch() -> None:
+        nonlocal longest_s
+        loop = asyncio.get_running_loop()
+        while True:
+            began = loop.time()
+            await asyncio.sleep(0.001)
+            longest_s = max(longest_s, loop.time() - began)
+
+    async with meeting.stranger(UPGRADED, for_ever=frame * 131_072).running() as stranger, asyncio.timeout(20):
+        watching = asyncio.create_task(watch())
+        try:
+            with pytest.raises(ConnectionClosed):
+                await open_socket(client, meeting.address(stranger.port))
+        finally:
+            watching.cancel()
+            await asyncio.gather(watching, return_exceptions=True)
+    assert longest_s < 0.4
+
+
+async def test_a_few_pings_are_answered(meeting: Meeting, client: AgentClient) -> None:
+    """As many as an honest agent may have sent while nobody looked, in one read."""
+    answer = UPGRADED + b"\x89\x00" * 40 + b"\x81\x02ok"
+    async with meeting.stranger(answer).running() as stranger, asyncio.timeout(10):
+        assert await open_socket(client, meeting.address(stranger.port)) == "ok"
+
+
+async def test_an_agent_that_never_answers_keeps_a_bounded_number_of_calls(
+    meeting: Meeting, client: AgentClient
+) -> None:
+    """Whoever asks one time more is told at once; when the others are over, it is asked again."""
+    async with meeting.stranger(b"HTTP/1.1 200 ", for_ever=b"x").running() as stranger:
+        agent = meeting.address(stranger.port)
+        calls = [asyncio.create_task(call(client, agent)) for _ in range(MAX_CALLS)]
+        await asyncio.sleep(0)
+        with pytest.raises(AgentUnreachable, match=f"{MAX_CALLS} calls"):
+            await call(client, agent)
+        for each in calls:
+            each.cancel()
+        await asyncio.gather(*calls, return_exceptions=True)
+        assert stranger.calls <= MAX_CALLS
+        with pytest.raises(OURS, match=r"^(?!.*calls wait)"):
+            await call(client, meeting.address(stranger.port))
+    assert not client._calls
 
 
 @pytest.mark.parametrize("way", [call, open_socket])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
 from itertools import chain, count, repeat
@@ -17,9 +18,9 @@ from zlh_api.agents.client import AgentAddress, AgentClient, AgentNonsense
 from zlh_api.console.rules import FRAME_COST_BYTES, WINDOW_BYTES
 from zlh_api.console.service import ConsoleService
 from zlh_api.console.shared import SharedConsole
-from zlh_api.console.upstream import NONSENSE
+from zlh_api.console.upstream import BURST_S, MESSAGES_PER_S, NONSENSE
 from zlh_common.names import OwnerMark
-from zlh_common.schema.console_wire import MAX_OFFSET, Gap, Hello, State, render_message, render_output
+from zlh_common.schema.console_wire import LIVE_ONLY, MAX_OFFSET, Gap, Hello, State, render_message, render_output
 from zlh_common.websocket_frames import OutputFrame
 
 AGENT = AgentAddress(OwnerMark(str(uuid4())), "127.0.0.1", 1)
@@ -147,6 +148,21 @@ async def test_flood_is_not_read_for_a_viewer_that_does_not_read(flood: Iterable
         assert _held(shared) <= WINDOW_BYTES
         assert len(shared._pieces) <= WINDOW_BYTES // FRAME_COST_BYTES
         assert len(agents.opened) == 1
+
+
+@pytest.mark.parametrize("asked", [None, LIVE_ONLY])
+async def test_single_bytes_are_read_at_a_bounded_pace(asked: int | None) -> None:
+    """However fast a viewer takes them, also one that stands far ahead of what has come."""
+    hello = render_message(Hello(stream="s", start=10, to=MAX_OFFSET, state="running"))
+    agents = Strangers(hello, then=(render_output(at, b"x") for at in count(10)))
+    async with ConsoleService(agents) as consoles, consoles.attach(AGENT, PATH, asked) as viewer:
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(1):
+                async for _ in viewer:
+                    await asyncio.sleep(0)
+        assert agents.opened[0].taken <= (loop.time() - began + 2 * BURST_S) * MESSAGES_PER_S
 
 
 def _held(shared: SharedConsole) -> int:

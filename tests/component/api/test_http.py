@@ -14,7 +14,12 @@ from aiohttp.test_utils import TestClient
 from aiohttp.web import Application, Request
 
 from fakes.api_world import NODE, PORTAL, WAIT_S, World
+from zlh_api.containers.live import LiveContainers
+from zlh_api.containers.model import Container
+from zlh_api.containers.service import ContainerService, Hosting
+from zlh_api.customers.model import Caller
 from zlh_api.web.server import MAX_BODY_BYTES, SECURITY_HEADERS
+from zlh_common.names import Vmid
 
 Client = TestClient[Request, Application]
 CONTAINERS = "/api/containers"
@@ -431,3 +436,38 @@ async def test_the_live_stream_shows_ones_own_changes_alone(world: World, client
         told = await stream.content.readuntil(b"\n\n")
         assert told == b'event: container-deleted\ndata: {"vmid":%d}\n\n' % vmid
         assert foreign["vmid"] != vmid
+
+
+class _Looked(ContainerService):
+    """Counts how often a container was looked at."""
+
+    looks = 0
+
+    async def find(self, vmid: Vmid) -> Container:
+        """Look."""
+        self.looks += 1
+        return await super().find(vmid)
+
+    async def find_visible(self, caller: Caller, vmid: Vmid) -> Container:
+        """Look as somebody."""
+        self.looks += 1
+        return await super().find_visible(caller, vmid)
+
+
+async def test_a_container_that_changes_without_end_costs_the_streams_of_others_one_look(world: World) -> None:
+    """A hostile agent reports something else twenty times a second, to whoever watches."""
+    looked = _Looked(world.database, world.catalog, Hosting("localhost", "http", 80), world.clock)
+    world.live = LiveContainers(looked, world.history)
+    async with asyncio.timeout(WAIT_S), world.client() as client:
+        vmid = str((await create(client))["vmid"])
+        async with (
+            client.get("/api/events", headers=STRANGER) as foreign,
+            client.get("/api/events", headers=OWNER) as own,
+        ):
+            before = looked.looks
+            for _ in range(10):
+                world.live.note_change(vmid)
+                world.live.note_happening(f"{vmid} 1")
+                assert b"event: container\n" in await own.content.readuntil(b"}\n\n")
+            assert looked.looks - before <= 10 * 2 + 2
+            assert await foreign.content.readany() == b": connected\n\n"

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 import pytest
 from websockets.exceptions import ConnectionClosedOK
 
@@ -133,6 +134,33 @@ async def test_nonsense_of_one_agent_is_its_own_affair(world: World, agents: Tal
         assert (await world.fetch("select connection from containers"))[0]["connection"] != "online"
         agents.say(good)
         await world.wait_until("select connection = 'online' from containers")
+
+
+async def test_reports_that_flip_wake_the_reconciler_at_a_bounded_pace(world: World, agents: TalkingAgents) -> None:
+    """An agent that takes back what it has reached, again and again, has itself looked at no faster than others."""
+    owner = await add_running(world)
+    report, wakes = agents.report(owner), 0
+    flips = [msgspec.structs.replace(report, observed_generation=number % 2) for number in range(40)]
+    agents.say(*(encode(StatusEvent(status=each)) for each in flips))
+
+    def count(_payload: str) -> None:
+        nonlocal wakes
+        wakes += 1
+
+    begun = asyncio.Event()
+    listening = asyncio.create_task(world.database.listen({"container_due": count}, on_connect=begun.set))
+    try:
+        await begun.wait()
+        async with links(world, agents):
+            async with asyncio.timeout(WAIT_S):
+                while agents.dials == 0 or agents.socket.frames:
+                    await world.fetch("update containers set wake_at = 'infinity' returning 1")
+                    await asyncio.sleep(0.01)
+            assert 5 <= wakes <= 15
+            await world.wait_until("select wake_at <= now() from containers")
+    finally:
+        listening.cancel()
+        await asyncio.gather(listening, return_exceptions=True)
 
 
 async def test_what_nobody_has_foreseen_stays_with_its_container(world: World, agents: TalkingAgents) -> None:

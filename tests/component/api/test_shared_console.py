@@ -279,6 +279,29 @@ async def test_whoever_types_has_the_window_and_each_newcomer_has_it_drawn(place
     assert b"20 50" in await second.until(b"again\r\n")
 
 
+async def test_a_storm_of_input_of_some_does_not_hold_up_the_input_of_another(place: Place) -> None:
+    """They share one connection, and together they send no more than the agent takes: it is everyone's turn at once."""
+    calm = await place.look()
+    await calm.viewer.write(b"stty -echo; echo re''ady\n")
+    await calm.until(b"ready")
+    stormy = [await place.look() for _ in range(3)]
+
+    async def storm(screen: Screen) -> None:
+        while True:
+            await screen.viewer.write(b" ")
+
+    storms = [asyncio.create_task(each) for screen in stormy for each in (storm(screen), screen.to_end())]
+    try:
+        await asyncio.sleep(2)
+        async with asyncio.timeout(2):
+            await calm.viewer.write(b"\necho he''re\n")
+            await calm.until(b"here\r\n")
+    finally:
+        for task in storms:
+            task.cancel()
+        await asyncio.gather(*storms, return_exceptions=True)
+
+
 async def test_one_that_only_looks_types_and_sizes_nothing(place: Place) -> None:
     """It is shown the door when it types."""
     looker, typist = await place.look(may_write=False), await place.look()
@@ -306,6 +329,23 @@ async def test_too_many_viewers_are_refused_before_anything_is_opened(place: Pla
                 await scope.enter_async_context(consoles.attach(place.agent, other, None))
         async with consoles.attach(place.agent, other, None):
             pass
+
+
+async def test_one_customer_leaves_room_for_the_others(place: Place) -> None:
+    """However many consoles his containers have; a place that is left is free again."""
+    limits, mine, other = ConsoleLimits(of_one_customer=2), uuid4(), uuid4()
+    async with ConsoleService(place.client, limits) as consoles, AsyncExitStack() as scope:
+        paths = [f"/terminals/{await place.terminals.open_terminal(80, 24)}" for _ in range(2)]
+        for path in paths:
+            await scope.enter_async_context(consoles.attach(place.agent, path, None, customer=mine))
+        with pytest.raises(ViewerLimit, match="of this customer"):
+            await scope.enter_async_context(consoles.attach(place.agent, MAIN, None, customer=mine))
+        async with consoles.attach(place.agent, MAIN, None, customer=other):
+            pass
+        await scope.aclose()
+        async with consoles.attach(place.agent, MAIN, None, customer=mine):
+            pass
+    assert not consoles._viewers
 
 
 async def test_refusal_of_the_agent_reaches_everyone_who_waits_for_it(place: Place) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from zlh_agent.web.server import MAX_BODY_BYTES
 from zlh_api.processes.rules import (
+    ProcessesTooLarge,
     ProcessLimit,
     find_switched_on,
     put_process,
@@ -13,9 +15,19 @@ from zlh_api.processes.rules import (
     switch_process,
 )
 from zlh_common.errors import InvalidBody, NotFound
-from zlh_common.schema.process import MAX_PROCESSES, ProcessSwitchedOff, PutProcess, WantedProcess
+from zlh_common.schema.process import (
+    MAX_PROCESSES,
+    LogProbe,
+    ProcessPolicy,
+    ProcessSwitchedOff,
+    PutProcess,
+    ReadyPolicy,
+    StopPolicy,
+    WantedProcess,
+)
+from zlh_common.schema.spec import AgentSpec
 from zlh_common.schema.status import ProcessStatus
-from zlh_common.schema.structs import decode, find_ignored
+from zlh_common.schema.structs import decode, encode, find_ignored
 
 WEB = WantedProcess(name="web", argv=("serve",), attempt=3)
 OFF = WantedProcess(name="off", argv=("sleep", "1"), power="off", attempt=1)
@@ -49,6 +61,18 @@ def test_there_is_a_limit_for_new_ones_alone() -> None:
     with pytest.raises(ProcessLimit):
         put_process(many, "one-more", PutProcess(argv=("true",)))
     put_process(many, "p1", PutProcess(argv=("true",)))
+
+
+def test_all_definitions_together_are_no_longer_than_an_agent_takes() -> None:
+    """Each may be a long one, and the last that fits into no spec any more is refused with what to do."""
+    wish = PutProcess(argv=("\N{GRINNING FACE}" * 8000,))
+    processes: tuple[WantedProcess, ...] = ()
+    for number in range(16):
+        processes, _ = put_process(processes, f"p{number}", wish)
+    with pytest.raises(ProcessesTooLarge):
+        put_process(processes, "one-more", wish)
+    assert len(encode(AgentSpec(generation=2**63 - 1, processes=processes))) < MAX_BODY_BYTES
+    put_process(processes, "p1", PutProcess(argv=("true",)))
 
 
 def test_what_is_not_there_is_not_found() -> None:
@@ -88,6 +112,8 @@ def test_a_wish_is_shown_beside_what_is_seen() -> None:
         ({"environment": {"A=B": "x"}}, "variable"),
         ({"environment": {"A": "x\0"}}, "NUL"),
         ({"environment": {f"A{number}": "" for number in range(300)}}, "256"),
+        ({"policy": ProcessPolicy(stop=StopPolicy(command="a\0b"))}, "NUL"),
+        ({"policy": ProcessPolicy(ready=ReadyPolicy(probe=LogProbe(pattern="a\0b")))}, "NUL"),
     ],
 )
 def test_what_no_program_can_be_started_with_is_refused(changes: dict[str, object], word: str) -> None:

@@ -40,10 +40,14 @@ def identities(rows: list[ProcessRow]) -> list[ProcessIdentity]:
     return [ProcessIdentity(row.pid, row.start_ticks, boot_id) for row in rows]
 
 
-def ask_all(processes: list[ProcessIdentity], *, patience_s: float) -> None:
-    """Send SIGTERM and return once all have gone, or after `patience_s`. Blocks."""
-    asked = [process for process in processes if send_signal(process, signal.SIGTERM)]
-    _wait_gone(asked, patience_s=patience_s)
+def ask_all(processes: list[ProcessIdentity]) -> list[ProcessIdentity]:
+    """Send SIGTERM, and return those that it has reached."""
+    return [process for process in processes if send_signal(process, signal.SIGTERM)]
+
+
+def find_alive(processes: list[ProcessIdentity]) -> list[ProcessIdentity]:
+    """Return those that still run."""
+    return list(filter(is_alive, processes))
 
 
 def end_all(processes: list[ProcessIdentity], *, grace_s: float) -> list[ProcessIdentity]:
@@ -57,6 +61,6 @@ def end_all(processes: list[ProcessIdentity], *, grace_s: float) -> list[Process
 def _wait_gone(processes: list[ProcessIdentity], *, patience_s: float) -> list[ProcessIdentity]:
     """Return what is left after `patience_s`, or sooner where nothing is."""
     deadline = time.monotonic() + patience_s
-    while (processes := list(filter(is_alive, processes))) and time.monotonic() < deadline:
+    while (processes := find_alive(processes)) and time.monotonic() < deadline:
         time.sleep(0.02)
     return processes

@@ -7,6 +7,7 @@ container that is dialled.
 from __future__ import annotations
 
 import ssl
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -19,10 +20,13 @@ from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketException
+from websockets.frames import CTRL_OPCODES, Frame
+from websockets.protocol import Event
 from websockets.typing import Subprotocol
 
 from zlh_common.errors import InvalidBody, ZlhError
 from zlh_common.names import OwnerMark, agent_name
+from zlh_common.pace import Allowance, Pace, take
 from zlh_common.request_ids import HEADER, current_request_id
 from zlh_common.schema.agent_events import StreamMessage, parse_message
 from zlh_common.schema.problem import Problem
@@ -34,10 +38,18 @@ T = TypeVar("T")
 CALL_TIMEOUT_S = 10
 OPEN_TIMEOUT_S = 10
 MAX_ANSWER_BYTES = 1024 * 1024
+# So many calls to one agent may be unanswered: each holds a descriptor and up to an answer's size for CALL_TIMEOUT_S,
+# and a viewer of a container whose agent never answers could ask without end.
+MAX_CALLS = 32
 # A frame of a console is at most 128 KiB of output and its offset, and a report is shorter than that.
 MAX_FRAME_BYTES = 256 * 1024
 # So much may wait for an agent that does not read.
 MAX_UNREAD_BYTES = 1024 * 1024
+# How many pings and pongs an agent may send: an honest one has a few a minute. Neither is held back by a full queue.
+CONTROL_PACE = Pace(50, 5)
+# What has come is looked through in parts of this size, so that a flood of the shortest frames is noticed before all
+# of it was taken: 256 KiB of pings would keep the event loop for seconds.
+PART_BYTES = 4096
 
 
 class AgentUnreachable(ZlhError):
@@ -89,6 +101,7 @@ class AgentClient:
     def __init__(self, context: ssl.SSLContext) -> None:
         self._context = context
         self._session: aiohttp.ClientSession | None = None
+        self._calls: Counter[AgentAddress] = Counter()
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
@@ -112,6 +125,15 @@ class AgentClient:
 
     async def call(self, agent: AgentAddress, method: str, path: str, *, body: bytes | None = None) -> bytes:
         """Return the body of an answer below 300; raise AgentUnreachable, AgentRefused, AgentNonsense."""
+        if self._calls[agent] >= MAX_CALLS:
+            raise AgentUnreachable(f"{MAX_CALLS} calls wait for it already")
+        self._calls[agent] += 1
+        try:
+            return await self._ask(agent, method, path, body)
+        finally:
+            self._calls -= Counter({agent: 1})
+
+    async def _ask(self, agent: AgentAddress, method: str, path: str, body: bytes | None) -> bytes:
         assert self._session is not None
         try:
             async with self._session.request(
@@ -123,7 +145,8 @@ class AgentClient:
                 server_hostname=agent.name,
                 allow_redirects=False,
             ) as response:
-                answer = await response.content.read(MAX_ANSWER_BYTES + 1)
+                # Not `bytes`: one that comes byte by byte would be copied as a whole for each of them.
+                answer = bytearray()
                 while len(answer) <= MAX_ANSWER_BYTES and not response.content.at_eof():
                     answer += await response.content.read(MAX_ANSWER_BYTES + 1 - len(answer))
                 status = response.status
@@ -132,8 +155,8 @@ class AgentClient:
         if len(answer) > MAX_ANSWER_BYTES:
             raise AgentNonsense(f"it has more than {MAX_ANSWER_BYTES} bytes")
         if not 200 <= status < 300:
-            raise _refusal(status, answer)
-        return answer
+            raise _refusal(status, bytes(answer))
+        return bytes(answer)
 
     @asynccontextmanager
     async def open_socket(
@@ -208,13 +231,30 @@ class _OnlyAnswer(aiohttp.ClientResponse):
 
 
 class _PoliteConnection(ClientConnection):
-    """Ends where the agent reads nothing of what it has us write: pongs for a flood of pings know no back-pressure."""
+    """Ends where the agent floods with pings and pongs, or reads nothing of what it has us write."""
+
+    _control = Allowance(CONTROL_PACE.at_once, 0.0)
+    _control_frames = 0
 
     def data_received(self, data: bytes) -> None:
-        """Take what has come, and look what waits to be written."""
-        super().data_received(data)
-        if self.transport.get_write_buffer_size() > MAX_UNREAD_BYTES:
-            self.transport.abort()
+        """Take what has come, part by part, and hang up where it is too much."""
+        view = memoryview(data)
+        for at in range(0, len(data), PART_BYTES):
+            super().data_received(bytes(view[at : at + PART_BYTES]))
+            if self._is_flooding() or self.transport.get_write_buffer_size() > MAX_UNREAD_BYTES:
+                self.transport.abort()
+                return
+
+    def process_event(self, event: Event) -> None:
+        """Take one frame, and count it where it is none of data."""
+        if isinstance(event, Frame) and event.opcode in CTRL_OPCODES:
+            self._control_frames += 1
+        super().process_event(event)
+
+    def _is_flooding(self) -> bool:
+        asked, self._control_frames = self._control_frames, 0
+        taken, self._control = take(self._control, asked, CONTROL_PACE, self.loop.time())
+        return taken < asked
 
 
 class _ConnectDirectly(connect):

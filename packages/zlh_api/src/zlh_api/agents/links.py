@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import random
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import partial
 from uuid import UUID, uuid4
 
@@ -30,6 +31,7 @@ from zlh_api.history.intake import HistoryIntake
 from zlh_api.history.service import HistoryService
 from zlh_common.errors import ZlhError
 from zlh_common.names import OwnerMark, Vmid
+from zlh_common.pace import Allowance, Pace, take
 from zlh_common.schema.agent_events import HappeningsEvent, MetricsEvent, StatusEvent
 from zlh_common.schema.status import AgentStatus
 from zlh_common.schema.structs import encode
@@ -43,6 +45,8 @@ CLAIM_LIMIT = 200
 SILENCE_S = 75
 # How fast the reports of one agent are taken: a container that floods waits at its own end of the stream.
 MIN_PAUSE_S, MAX_BYTES_PER_S = 0.05, 256 * 1024
+# How often the reports of one agent may have its container looked at at once; beyond that, they do so a little later.
+WAKES_PACE, LATER = Pace(10, 1.0), timedelta(seconds=1)
 
 _CLAIM = f"""
 update containers set link_holder = $1, link_until = now() + interval '{LEASE_S} seconds', link_fence = link_fence + 1
@@ -59,7 +63,7 @@ where link_holder = $1 and address is not null and guest = 'running' returning o
 _RELEASE = "update containers set link_holder = null, link_until = null where owner = $1 and link_fence = $2"
 _REPORT = """
 update containers set agent_status = $3, observed_at = now(), connection = 'online',
-    wake_at = case when $4 then least(wake_at, now()) else wake_at end
+    wake_at = least(wake_at, now() + $4::interval)
 where owner = $1 and link_fence = $2
 """
 _OFFLINE = """
@@ -74,6 +78,18 @@ class _Link:
     vmid: Vmid
     agent: AgentAddress
     fence: int
+
+
+class _Wakes:
+    """When the container of one agent is looked at because of what the agent reports."""
+
+    def __init__(self) -> None:
+        self._left = Allowance(WAKES_PACE.at_once, asyncio.get_running_loop().time())
+
+    def next_delay(self) -> timedelta:
+        """Return how long from now it is looked at."""
+        may_wake, self._left = take(self._left, 1, WAKES_PACE, asyncio.get_running_loop().time())
+        return timedelta(0) if may_wake else LATER
 
 
 class AgentLinks:
@@ -143,11 +159,11 @@ class AgentLinks:
         """Keep one link open until its guest is gone; what is cancelled was lost or is over."""
         try:
             redial, loop = Redial(), asyncio.get_running_loop()
-            intake = HistoryIntake(self._history, link.owner, link.fence)
+            intake, wakes = HistoryIntake(self._history, link.owner, link.fence), _Wakes()
             while await self._is_still_ours(link):
                 began, failed = loop.time(), False
                 try:
-                    await self._follow(link, intake)
+                    await self._follow(link, intake, wakes)
                 except DatabaseUnavailable:
                     raise
                 except Exception as error:  # noqa: BLE001 - whatever a stranger makes of us stays with his container
@@ -162,7 +178,7 @@ class AgentLinks:
         finally:
             await asyncio.shield(self._let_go(link))
 
-    async def _follow(self, link: _Link, intake: HistoryIntake) -> None:
+    async def _follow(self, link: _Link, intake: HistoryIntake, wakes: _Wakes) -> None:
         """Read one event stream until it ends."""
         last: AgentStatus | None = None
         async with self._client.open_socket(link.agent, "/events", query=await intake.resume()) as socket:
@@ -173,7 +189,7 @@ class AgentLinks:
                         raw = await socket.recv()
                     match parse_stream(raw):
                         case StatusEvent(status=report):
-                            await self._save(link, report, last)
+                            await self._save(link, report, wakes.next_delay() if _moves(report, last) else None)
                             last = report
                         case HappeningsEvent() as event:
                             await intake.take_happenings(event)
@@ -187,15 +203,13 @@ class AgentLinks:
                 log.info("agent.offline", vmid=link.vmid, error=str(exc) or type(exc).__name__)
                 await self._note_offline(link, "offline")
 
-    async def _save(self, link: _Link, report: AgentStatus, last: AgentStatus | None) -> None:
+    async def _save(self, link: _Link, report: AgentStatus, wake_in: timedelta | None) -> None:
+        """Write a report, and have its container looked at in time; None is for one that changes no step."""
         if report.owner != link.owner:
             raise AgentNonsense("it speaks for another container")
-        moves = last is None or (
-            (report.spec_generation, report.observed_generation) != (last.spec_generation, last.observed_generation)
-        )
         try:
             async with self._database.connection() as connection:
-                await connection.execute(_REPORT, UUID(link.owner), link.fence, _json(report), moves)
+                await connection.execute(_REPORT, UUID(link.owner), link.fence, _json(report), wake_in)
         except asyncpg.DataError as exc:
             # JSON may hold a NUL character and jsonb may not; a stranger's report must not end all links.
             raise AgentNonsense("its report holds what no text may hold") from exc
@@ -230,6 +244,13 @@ class AgentLinks:
                 await connection.execute(_RELEASE, UUID(link.owner), link.fence)
         except DatabaseUnavailable:
             return
+
+
+def _moves(report: AgentStatus, last: AgentStatus | None) -> bool:
+    """Tell whether a report may change the next step of its container."""
+    return last is None or (
+        (report.spec_generation, report.observed_generation) != (last.spec_generation, last.observed_generation)
+    )
 
 
 def _json(report: AgentStatus) -> object:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
 from types import TracebackType
 from typing import Self
+from uuid import UUID
 
 from zlh_api.agents.client import AgentAddress, AgentClient
 from zlh_api.console.shared import SharedConsole
@@ -22,6 +24,8 @@ class ConsoleLimits:
     """How many viewers there may be; one that never reads costs a descriptor or two, and 200 KB of unsent output."""
 
     of_one_console: int = 100
+    # An agent may have any number of consoles, and a customer of agents: nobody may take the places of all the others.
+    of_one_customer: int = 200
     of_this_process: int = 1000
 
 
@@ -39,7 +43,7 @@ class ConsoleService:
         self._limits = limits or ConsoleLimits()
         self._consoles: dict[tuple[AgentAddress, str], _Open] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._viewers = 0
+        self._viewers: Counter[UUID | None] = Counter()
 
     async def __aenter__(self) -> Self:
         return self
@@ -53,34 +57,45 @@ class ConsoleService:
 
     @asynccontextmanager
     async def attach(
-        self, agent: AgentAddress, path: str, asked: int | None, *, may_write: bool = True
+        self,
+        agent: AgentAddress,
+        path: str,
+        asked: int | None,
+        *,
+        customer: UUID | None = None,
+        may_write: bool = True,
     ) -> AsyncIterator[ConsoleViewer]:
-        """Lend a viewer of the console at `path` that goes on at `asked`; raise what the agent refuses with."""
+        """Lend a viewer of the console at `path` that goes on at `asked`; raise what the agent refuses with.
+
+        It counts for `customer`, whose container that is.
+        """
         key = (agent, path)
         opened = self._consoles.get(key)
-        self._check_room(opened)
+        self._check_room(opened, customer)
         is_first = opened is None or opened.shared.is_over
         if opened is None or opened.shared.is_over:
             opened = self._open(key, asked)
         viewer = ConsoleViewer(opened.shared, may_write=may_write)
         opened.shared.viewers.add(viewer)
-        self._viewers += 1
+        self._viewers[customer] += 1
         try:
             await viewer.begin(asked, is_first=is_first)
             yield viewer
         finally:
-            self._viewers -= 1
+            self._viewers -= Counter({customer: 1})
             opened.shared.leave(viewer)
             try:
                 await viewer.close()
             finally:
                 await self._end_unseen(key, opened)
 
-    def _check_room(self, opened: _Open | None) -> None:
+    def _check_room(self, opened: _Open | None, customer: UUID | None) -> None:
         here = len(opened.shared.viewers) if opened is not None and not opened.shared.is_over else 0
         if here >= self._limits.of_one_console:
             raise ViewerLimit(limit=self._limits.of_one_console, where="at this console")
-        if self._viewers >= self._limits.of_this_process:
+        if self._viewers[customer] >= self._limits.of_one_customer:
+            raise ViewerLimit(limit=self._limits.of_one_customer, where="at the consoles of this customer")
+        if self._viewers.total() >= self._limits.of_this_process:
             raise ViewerLimit(limit=self._limits.of_this_process, where="in all")
 
     def _open(self, key: tuple[AgentAddress, str], asked: int | None) -> _Open:

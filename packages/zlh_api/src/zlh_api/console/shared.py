@@ -21,6 +21,7 @@ from zlh_api.agents.client import AgentUnreachable
 from zlh_api.console.rules import FRAME_COST_BYTES, WINDOW_BYTES, Bounds
 from zlh_api.console.upstream import NONSENSE, Ended, Upstream, UpstreamEnded
 from zlh_common.errors import ZlhError
+from zlh_common.input_pace import InputPace
 from zlh_common.schema.console_wire import Exit, Gap, Hello, Redraw, Resize, State
 from zlh_common.terminal_window import TerminalWindow
 from zlh_common.websocket_frames import OutputFrame
@@ -74,6 +75,10 @@ class SharedConsole:
         self._bounds = Bounds(0, 0, 0, 0)
         self._window: TerminalWindow[Follower] = TerminalWindow()
         self._has_told_size = False
+        # All share the one connection, which the agent reads at this pace. They take turns, so that nobody's input
+        # waits behind all that somebody else has sent too fast.
+        self._turn = asyncio.Lock()
+        self._pace = InputPace()
         self._progress = asyncio.Event()
         self._credit = False
         self._paused_at: float | None = None
@@ -205,28 +210,35 @@ class SharedConsole:
     # Those who type, and whose window it is
 
     async def write(self, viewer: Follower, data: bytes) -> None:
-        """Type for a viewer; raise UpstreamEnded."""
-        upstream = self._live()
-        size = self._window.type(viewer, viewer.size)
-        if size is not None:
-            await self._tell_size(upstream, size)
-        await upstream.write(data)
+        """Type for a viewer, when it is his turn; raise UpstreamEnded."""
+        async with self._turn:
+            upstream = self._live()
+            size = self._window.type(viewer, viewer.size)
+            if size is not None:
+                await self._tell_size(upstream, size)
+            await upstream.write(data)
+            await self._pace.keep(data)
 
     async def resize(self, viewer: Follower, size: Size) -> None:
         """The window of a viewer has this size; the first time a full-screen program is made to draw itself for it."""
-        upstream = self._live()
-        is_first, viewer.size = viewer.size is None, size
-        is_drawn = False
-        if self._window.resize(viewer, size, may_write=viewer.may_write) is not None:
-            # The first size that an agent hears on a connection makes it redraw by itself.
-            is_drawn = not self._has_told_size
-            await self._tell_size(upstream, size)
-        if is_first and not is_drawn:
-            await upstream.say(Redraw())
+        async with self._turn:
+            upstream = self._live()
+            is_first, viewer.size = viewer.size is None, size
+            is_drawn = False
+            if self._window.resize(viewer, size, may_write=viewer.may_write) is not None:
+                # The first size that an agent hears on a connection makes it redraw by itself.
+                is_drawn = not self._has_told_size
+                await self._tell_size(upstream, size)
+            if is_first and not is_drawn:
+                await self._say(upstream, Redraw())
 
     async def _tell_size(self, upstream: Upstream, size: Size) -> None:
         self._has_told_size = True
-        await upstream.say(Resize(cols=size[0], rows=size[1]))
+        await self._say(upstream, Resize(cols=size[0], rows=size[1]))
+
+    async def _say(self, upstream: Upstream, message: Resize | Redraw) -> None:
+        await upstream.say(message)
+        await self._pace.keep(None)
 
     def _live(self) -> Upstream:
         if self._upstream is None:

@@ -56,7 +56,7 @@ class ConsoleProxy:
             raise SubprotocolMissing
         start = whole_number(request, "from", low=LIVE_ONLY, high=MAX_OFFSET)
         try:
-            async with self._consoles.attach(agent, path, start) as viewer:
+            async with self._consoles.attach(agent, path, start, customer=call.container.customer_id) as viewer:
                 return await _join(call, viewer)
         except AgentRefused as error:
             if error.agent_status == NotFound.status:

@@ -12,6 +12,7 @@ from websockets.exceptions import ConnectionClosed
 
 from zlh_api.agents.client import AgentAddress, AgentClient, AgentNonsense, AgentUnreachable
 from zlh_api.console.rules import is_whole, runs_on
+from zlh_common.pace import pay
 from zlh_common.schema.console_wire import (
     SUBPROTOCOL,
     Exit,
@@ -29,6 +30,12 @@ from zlh_common.websocket_frames import OutputFrame, parse_payload
 # So long may an agent take to greet a connection that it has accepted.
 HELLO_TIMEOUT_S = 10
 MAX_TEXT_CHARS = 4096
+# How fast one console is read, after a burst of a quarter of a second: an agent that sends byte by byte would have a
+# core to itself. An honest one that waits has larger frames to send then, so no output is slower for it.
+MESSAGES_PER_S = 4000
+BURST_S = 0.25
+# A shorter wait is not worth a timer; the debt stays.
+_SHORTEST_WAIT_S = 0.01
 _CLOSE_CODES = frozenset({1000, 1001, 1003, 1008, 1009, 1011})
 GOING_AWAY = 1001
 AGENT_ERROR = 1011
@@ -61,10 +68,12 @@ class Upstream:
         self.end = hello.start
         self._connection = connection
         self._has_begun = False
+        self._paid_until = 0.0
 
     async def take(self) -> OutputFrame | Gap | State | Exit:
         """Return what comes next, in order; raise UpstreamEnded. A cancelled call loses nothing."""
         while True:
+            await self._keep_pace()
             try:
                 raw = await self._connection.recv()
             except ConnectionClosed:
@@ -75,6 +84,12 @@ class Upstream:
                 raise UpstreamEnded(NONSENSE) from None
             if message is not None:
                 return message
+
+    async def _keep_pace(self) -> None:
+        now = asyncio.get_running_loop().time()
+        self._paid_until = pay(self._paid_until, 1 / MESSAGES_PER_S, burst_s=BURST_S, now=now)
+        if self._paid_until - now >= _SHORTEST_WAIT_S:
+            await asyncio.sleep(self._paid_until - now)
 
     async def write(self, data: bytes) -> None:
         """Type; waits while the agent does not take it. Raise UpstreamEnded."""

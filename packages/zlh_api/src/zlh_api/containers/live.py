@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from uuid import UUID
 
 import structlog
 from aiohttp import web
 
+from zlh_api.containers.model import Container
 from zlh_api.containers.service import ContainerService
 from zlh_api.customers.model import Caller
 from zlh_api.history.service import HistoryService
@@ -14,7 +16,6 @@ from zlh_api.web.endpoint import Call
 from zlh_common.errors import NotFound, ZlhError
 from zlh_common.names import Vmid
 from zlh_common.schema.history import ContainerEvent
-from zlh_common.schema.status import ContainerStatus
 from zlh_common.schema.structs import encode
 
 log = structlog.get_logger()
@@ -29,7 +30,11 @@ HAPPENINGS_LIMIT = 100
 class _Watcher:
     """One open stream: what is new since it was last written to. Never longer than the number of containers, twice."""
 
-    def __init__(self) -> None:
+    def __init__(self, caller: Caller) -> None:
+        # As of the last look.
+        self.caller = caller
+        # Only what this stream has shown may be reported as gone: a foreign deletion is nobody's business.
+        self.shown: set[Vmid] = set()
         self.changed: dict[Vmid, None] = {}
         # By container, the first entry of its history that was not shown.
         self.happened: dict[Vmid, int] = {}
@@ -42,6 +47,9 @@ class _Watcher:
     def note_happening(self, vmid: Vmid, position: int) -> None:
         self.happened[vmid] = min(position, self.happened.get(vmid, position))
         self.wake.set()
+
+    def may_concern(self, vmid: Vmid, customer: UUID) -> bool:
+        return vmid in self.shown or self.caller.may_view(customer)
 
     async def take(self) -> tuple[list[Vmid], dict[Vmid, int]]:
         """Return what has changed and what has happened, after at least one of both."""
@@ -60,32 +68,38 @@ class LiveContainers:
         self._service = service
         self._history = history
         self._watchers: set[_Watcher] = set()
+        # Whose a container is, as far as some stream has asked; that never changes, and no VMID is given twice.
+        self._customers: dict[Vmid, UUID] = {}
 
     def note_change(self, vmid_text: str) -> None:
         """Take one notification of the database."""
         if vmid_text.isdigit():
-            for watcher in self._watchers:
+            for watcher in self._watchers_of(Vmid(int(vmid_text))):
                 watcher.note(Vmid(int(vmid_text)))
 
     def note_happening(self, text: str) -> None:
         """Take the notification that a container's history has new entries: its VMID, and the first of them."""
         vmid, _, position = text.partition(" ")
         if vmid.isdigit() and position.isdigit():
-            for watcher in self._watchers:
+            for watcher in self._watchers_of(Vmid(int(vmid))):
                 watcher.note_happening(Vmid(int(vmid)), int(position))
+
+    def _watchers_of(self, vmid: Vmid) -> list[_Watcher]:
+        """Return the streams that a container may concern: one that changes without end must not wake all others."""
+        customer = self._customers.get(vmid)
+        return [each for each in self._watchers if customer is None or each.may_concern(vmid, customer)]
 
     async def stream(self, call: Call) -> web.StreamResponse:
         """Serve one stream until the client goes: `container` events with reports, `container-deleted` with a VMID,
         `container-event` with an entry of its history.
 
-        It ends as well when the caller's session or token does; a role that is taken away counts from the next event.
+        It ends as well when the caller's session or token does; a role that is taken away counts from the next event,
+        and one that is given after HEARTBEAT_S at most.
         """
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
         await response.prepare(call.request)
-        watcher = _Watcher()
+        watcher = _Watcher(call.caller)
         self._watchers.add(watcher)
-        # Only what this stream has shown may be reported as gone: a foreign deletion is nobody's business.
-        shown: set[Vmid] = set()
         # By container, the newest entry of its history that was shown: one notification may bring those of the next.
         told: dict[Vmid, int] = {}
         try:
@@ -95,15 +109,15 @@ class LiveContainers:
                     async with asyncio.timeout(HEARTBEAT_S):
                         changed, happened = await watcher.take()
                 except TimeoutError:
-                    await call.check_again()
+                    watcher.caller = await call.check_again()
                     await response.write(b": still here\n\n")
                     continue
-                caller = await call.check_again()
+                watcher.caller = await call.check_again()
                 for vmid in changed:
-                    await self._write(response, caller, vmid, shown)
+                    await self._write(response, watcher, vmid)
                 for vmid, position in happened.items():
                     start = max(position, told.get(vmid, 0) + 1)
-                    told[vmid] = await self._write_happenings(response, caller, vmid, start)
+                    told[vmid] = await self._write_happenings(response, watcher.caller, vmid, start)
         except (ConnectionError, ZlhError) as exc:
             # The answer has begun, so there is no other way of telling than its end.
             log.info("live.stream_ended", error=str(exc) or type(exc).__name__)
@@ -111,20 +125,19 @@ class LiveContainers:
         finally:
             self._watchers.discard(watcher)
 
-    async def _write(self, response: web.StreamResponse, caller: Caller, vmid: Vmid, shown: set[Vmid]) -> None:
-        report = await self._find_report(caller, vmid)
-        if report is not None:
-            shown.add(vmid)
-            await response.write(b"event: container\ndata: " + encode(report) + b"\n\n")
-        elif vmid in shown:
-            shown.discard(vmid)
+    async def _write(self, response: web.StreamResponse, watcher: _Watcher, vmid: Vmid) -> None:
+        container = await self._find_visible(watcher.caller, vmid)
+        if container is not None:
+            watcher.shown.add(vmid)
+            await response.write(b"event: container\ndata: " + encode(self._service.report(container)) + b"\n\n")
+        elif vmid in watcher.shown:
+            watcher.shown.discard(vmid)
             await response.write(b'event: container-deleted\ndata: {"vmid":%d}\n\n' % vmid)
 
     async def _write_happenings(self, response: web.StreamResponse, caller: Caller, vmid: Vmid, start: int) -> int:
         """Write the entries from `start` on that the caller may see; return the last that was seen to."""
-        try:
-            container = await self._service.find_visible(caller, vmid)
-        except NotFound:
+        container = await self._find_visible(caller, vmid)
+        if container is None:
             return start - 1
         entries = await self._history.fetch_entries_from(container, start=start, limit=HAPPENINGS_LIMIT)
         for entry in entries:
@@ -132,8 +145,11 @@ class LiveContainers:
             await response.write(b"event: container-event\ndata: " + encode(event) + b"\n\n")
         return int(entries[-1].id) if entries else start - 1
 
-    async def _find_report(self, caller: Caller, vmid: Vmid) -> ContainerStatus | None:
+    async def _find_visible(self, caller: Caller, vmid: Vmid) -> Container | None:
         try:
-            return self._service.report(await self._service.find_visible(caller, vmid))
+            container = await self._service.find(vmid)
         except NotFound:
+            self._customers.pop(vmid, None)
             return None
+        self._customers[vmid] = container.customer_id
+        return container if caller.may_view(container.customer_id) else None

@@ -15,6 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,10 @@ import structlog
 from zlh_api.containers.model import Guest
 from zlh_api.drivers.agent_config import AgentPlace, AgentSettings, render_agent_config
 from zlh_api.drivers.port import GuestFailed, GuestForeign, GuestPlan, Identity
-from zlh_api.marked_processes import ask_all, end_all, find_marked
+from zlh_api.marked_processes import ask_all, end_all, find_alive, find_marked
 from zlh_common.durable_files import write_durably
 from zlh_common.names import CONTAINER_MARK, OwnerMark, Vmid
+from zlh_common.processes import ProcessIdentity
 from zlh_common.trees import delete_tree
 
 log = structlog.get_logger()
@@ -35,6 +37,7 @@ log = structlog.get_logger()
 STOP_GRACE_S = 5.0
 # So long may programs take that have something to save; below the time that a step of the reconciler may take.
 ORDERLY_STOP_S = 100.0
+STOP_POLL_S = 0.05
 START_TIMEOUT_S = 15.0
 START_POLL_S = 0.02
 # Starts its arguments as the leader of a session that has no parent to wait for it.
@@ -103,9 +106,9 @@ class ProcessDriver:
 
     async def ensure_stopped(self, owner: OwnerMark, vmid: Vmid, *, at_once: bool = False) -> None:
         """End the agent, its shims, its terminals and what was started in them."""
-        self._refuse_foreign(owner, vmid)
+        await asyncio.to_thread(self._refuse_foreign, owner, vmid)
         if not at_once:
-            await asyncio.to_thread(_end_in_order, owner)
+            await _end_in_order(owner)
         left = await asyncio.to_thread(_end_marked, owner)
         if left:
             raise GuestFailed(what="Stopping the guest", reason=f"processes {left} do not end")
@@ -256,11 +259,19 @@ def _read_argv(pid: int) -> list[bytes]:
         return []
 
 
-def _end_in_order(owner: OwnerMark) -> None:
+async def _end_in_order(owner: OwnerMark) -> None:
     """End the agent, which would start again what ends, then its shims: each takes its program down as that wants."""
     for is_meant, patience_s in ((_is_agent, STOP_GRACE_S), (_is_shim, ORDERLY_STOP_S)):
-        marked = find_marked(CONTAINER_MARK, owner)
-        ask_all([process for process in marked if is_meant(process.pid)], patience_s=patience_s)
+        asked = await asyncio.to_thread(_ask_marked, owner, is_meant)
+        # No thread waits: there are a few for all of the API, sign-ins included, and a program may take its time.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(patience_s):
+                while asked := await asyncio.to_thread(find_alive, asked):
+                    await asyncio.sleep(STOP_POLL_S)
+
+
+def _ask_marked(owner: OwnerMark, is_meant: Callable[[int], bool]) -> list[ProcessIdentity]:
+    return ask_all([process for process in find_marked(CONTAINER_MARK, owner) if is_meant(process.pid)])
 
 
 def _empty(folder: Path) -> None:

@@ -8,9 +8,15 @@ from typing import Literal
 import msgspec
 
 from zlh_common.errors import NotFound, ZlhError
-from zlh_common.schema.process import MAX_PROCESSES, ProcessSwitchedOff, PutProcess, WantedProcess
+from zlh_common.schema.process import (
+    MAX_DEFINITIONS_BYTES,
+    MAX_PROCESSES,
+    ProcessSwitchedOff,
+    PutProcess,
+    WantedProcess,
+)
 from zlh_common.schema.status import Process, ProcessStatus
-from zlh_common.schema.structs import convert
+from zlh_common.schema.structs import convert, encode
 
 Processes = tuple[WantedProcess, ...]
 
@@ -22,6 +28,19 @@ class ProcessLimit(ZlhError):
 
     def __init__(self) -> None:
         super().__init__(f"A container has at most {MAX_PROCESSES} processes; delete one first.", limit=MAX_PROCESSES)
+
+
+class ProcessesTooLarge(ZlhError):
+    """The definitions of all processes of a container together are longer than its agent takes."""
+
+    code, status = "processes_too_large", 409
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"The processes of a container have at most {MAX_DEFINITIONS_BYTES} bytes of definitions together; "
+            "shorten one.",
+            limitBytes=MAX_DEFINITIONS_BYTES,
+        )
 
 
 class ProcessPending(ZlhError):
@@ -50,7 +69,9 @@ def find_switched_on(processes: Sequence[WantedProcess], name: str) -> WantedPro
 
 
 def put_process(processes: Processes, name: str, wish: PutProcess) -> tuple[Processes, bool]:
-    """Return the definitions with this one as wished, and whether it is new; raise InvalidBody or ProcessLimit.
+    """Return the definitions with this one as wished, and whether it is new.
+
+    Raise InvalidBody, ProcessLimit or ProcessesTooLarge.
 
     A power that is not named stays, and is on for a new one. Switching it on by this is a start like any other.
     """
@@ -62,9 +83,10 @@ def put_process(processes: Processes, name: str, wish: PutProcess) -> tuple[Proc
     is_start = former is not None and former.power == "off" and power == "on"
     attempt = (former.attempt if former is not None else 0) + is_start
     wanted = convert({**values, "name": name, "power": power, "attempt": attempt}, WantedProcess)
-    if former is None:
-        return (*processes, wanted), True
-    return _replace(processes, wanted), False
+    changed = (*processes, wanted) if former is None else _replace(processes, wanted)
+    if len(encode(changed)) > MAX_DEFINITIONS_BYTES:
+        raise ProcessesTooLarge
+    return changed, former is None
 
 
 def switch_process(processes: Processes, name: str, power: Literal["on", "off"]) -> Processes:

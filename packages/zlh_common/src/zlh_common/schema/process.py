@@ -22,6 +22,8 @@ Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 MAX_PROCESSES = 32
 MAX_COMMAND_CHARS = 8192
 MAX_VARIABLES = 256
+# All definitions of a container together, as JSON: room for 32 long ones, and half of what an agent takes as its spec.
+MAX_DEFINITIONS_BYTES = 512 * 1024
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,255}")
 
 
@@ -144,7 +146,7 @@ class WantedProcess(Report):
 
     def __post_init__(self) -> None:
         """Refuse what no program can be started with, or what leads out of the workspace."""
-        if problem := find_problem(self.argv, self.folder, self.environment):
+        if problem := find_problem(self.argv, self.folder, self.environment) or _find_policy_problem(self.policy):
             raise ValueError(problem)
 
 
@@ -159,6 +161,12 @@ def find_problem(argv: tuple[str, ...], folder: str | None, environment: Mapping
     if folder is not None and (folder.startswith("/") or ".." in folder.split("/")):
         return "folder is relative to the workspace and does not lead out of it"
     return _find_variable_problem(environment)
+
+
+def _find_policy_problem(policy: ProcessPolicy) -> str | None:
+    probe = policy.ready.probe
+    texts = (policy.stop.command or "", probe.pattern if isinstance(probe, LogProbe) else "")
+    return "a NUL character cannot be part of policy" if any("\0" in text for text in texts) else None
 
 
 def _find_variable_problem(environment: Mapping[str, str]) -> str | None:
