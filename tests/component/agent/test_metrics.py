@@ -129,20 +129,30 @@ async def test_a_share_is_that_of_the_time_between_two_samples(running: AgentPro
 
 async def test_totals_go_on_through_a_restart_and_never_fall(running: AgentProcess) -> None:
     """Through children that nobody waits for, too."""
+    enough = running.folder / "enough"
     burn = "import os, signal, time\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
-    burn += "if os.fork() == 0:\n    while time.process_time() < 1: pass\n    os._exit(0)\n"
+    burn += f"if os.fork() == 0:\n    while not os.path.exists({str(enough)!r}): pass\n    os._exit(0)\n"
     await want(running, python(burn + "time.sleep(1000)"))
-    seen: list[float] = []
+    seen = [0.0]
 
-    def never_falls(process: ProcessMetrics) -> bool:
-        seen.append(process.usage.cpu_s)
-        assert seen == sorted(seen)
-        return process.usage.processes == 1 and process.usage.cpu_s >= 0.5
+    async def wait_more(pid_before: int | None) -> int:
+        """Return the pid once half a second more was used, by a child that has gone by then."""
+        before = seen[-1]
 
-    await wait_process(running, never_falls)
+        def never_falls(process: ProcessMetrics) -> bool:
+            seen.append(process.usage.cpu_s)
+            assert seen == sorted(seen)
+            return process.pid != pid_before and process.usage.cpu_s >= before + 0.5
+
+        await wait_process(running, never_falls)
+        enough.touch()
+        sample = await wait_process(running, lambda process: never_falls(process) and process.usage.processes == 1)
+        enough.unlink()
+        return sample.processes[0].pid
+
+    first = await wait_more(None)
     await running.call("POST", "/processes/busy/restart")
-    before = seen[-1]
-    await wait_process(running, lambda process: never_falls(process) and process.usage.cpu_s >= before + 0.5)
+    await wait_more(first)
 
 
 async def test_those_who_ask_at_once_share_one_look(running: AgentProcess) -> None:

@@ -16,10 +16,12 @@ from aiohttp.web import Application, Request
 from fakes.api_world import WAIT_S, World
 from fakes.history import happening, sample
 from zlh_api.containers import store as containers
-from zlh_api.history.rules import JournalPosition
+from zlh_api.history.rules import MAX_ROWS, JournalPosition
 from zlh_api.history.service import HistoryService, Keeping
+from zlh_api.history.store import MAX_FIGURES, Sample, insert_samples
 from zlh_common.clock import SystemClock
 from zlh_common.names import OwnerMark
+from zlh_common.schema.metrics import ProcessMetrics, Usage
 from zlh_common.schema.structs import encode
 
 Client = TestClient[Request, Application]
@@ -180,6 +182,27 @@ async def test_samples_are_thinned_and_bounded(world: World, client: Client, own
     _, page = await get(client, f"{path}?from=2026-01-01T00:10:00Z&to=2026-01-01T00:13:00Z")
     assert [item["container"]["memoryBytes"] for item in page["items"]] == [10, 11, 12]
     assert (await get(client, path))[1]["items"] == []
+
+
+async def test_samples_of_many_processes_are_thinned_further(world: World, client: Client, owner: OwnerMark) -> None:
+    """What an answer holds does not depend on what an agent has told; the newest is always there."""
+    now = datetime.now(UTC).replace(microsecond=0)
+    usage = Usage(
+        cpu_s=1.0, cpu_cores=None, memory_bytes=1, memory_proportional_bytes=None, read_bytes=None,
+        written_bytes=None, processes=1, threads=1, open_files=None,
+    )  # fmt: skip
+    rows = tuple(ProcessMetrics(name=f"p{number}", kind="process", pid=1, usage=usage) for number in range(MAX_ROWS))
+    times = [now - timedelta(seconds=number) for number in range(1, 601)]
+    samples = [Sample(owner, FENCE, at, msgspec.structs.replace(sample(at), processes=rows)) for at in times]
+    async with world.database.connection() as connection:
+        await insert_samples(connection, samples)
+    query = f"from={(now - timedelta(seconds=600)).isoformat()}&to={now.isoformat()}".replace("+", "%2B")
+    path = f"/api/containers/{await vmid_of(world, owner)}/metrics/history"
+    for points, count in ((1000, 200), (240, 240)):
+        _, page = await get(client, f"{path}?{query}&points={points}")
+        assert sum(1 + len(item["processes"]) for item in page["items"]) <= MAX_FIGURES
+        assert len(page["items"]) == count
+        assert datetime.fromisoformat(page["items"][-1]["observedAt"]) == times[0]
 
 
 @pytest.mark.parametrize(

@@ -66,7 +66,12 @@ class ProcessService:
 
     async def _keep(self, wanted: WantedProcess) -> None:
         process = SupervisedProcess(wanted, self._place)
-        await process.recover()
+        try:
+            await process.recover()
+        except BaseException:
+            # Called off, as the agent goes: what it has connected to goes on.
+            process.leave()
+            raise
         self._kept[wanted.name] = _Kept(process, asyncio.create_task(process.run()))
 
     def _remove(self, name: str) -> None:
