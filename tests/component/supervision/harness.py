@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from fakes.clock import ScaledClock
+from zlh_agent.journal.model import Occurrence
 from zlh_agent.shim.host import ShimHost
 from zlh_agent.shim.launch import ForkedShims, ShimStarter
 from zlh_agent.shim.model import Launch
@@ -30,6 +31,7 @@ class Keeper:
     services: list[ProcessService] = field(default_factory=list)
     launch: Callable[[WantedProcess], Launch] = field(default_factory=lambda: launch)
     starter: ShimStarter = field(default_factory=ForkedShims)
+    record: Callable[[Sequence[Occurrence]], None] = lambda _occurrences: None
     # Else below `folder`.
     state_folder: Path | None = None
 
@@ -43,6 +45,7 @@ class Keeper:
             boot_mark=await asyncio.to_thread(ensure_boot_mark, self.folder / "run"),
             address="127.0.0.1",
             on_change=lambda: None,
+            record=self.record,
         )
         service = ProcessService(place)
         self.services.append(service)

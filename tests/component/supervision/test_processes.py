@@ -216,3 +216,21 @@ async def find_shim(folder: Path) -> int:
     run = await asyncio.to_thread(read_run_record, folder / "run/web.run")
     assert run is not None
     return run.shim.pid
+
+
+async def test_an_event_that_breaks_ends_no_supervision(keeper: Keeper) -> None:
+    """Whatever step it was that nobody foresaw, the process comes to run, and a stop still stops it."""
+    told = 0
+
+    def record(_occurrences: object) -> None:
+        nonlocal told
+        told += 1
+        if told in {1, 2, 4}:
+            raise RuntimeError("nobody foresaw this")
+
+    keeper.record = record
+    service = await keeper.start(shell("echo up; sleep 1000"))
+    await wait_status(service, lambda status: status.state == "running")
+    await service.apply([shell("echo up; sleep 1000", power="off")])
+    await wait_status(service, lambda status: status.state == "stopped" and status.pid is None)
+    assert told >= 4

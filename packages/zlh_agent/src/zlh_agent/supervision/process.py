@@ -71,6 +71,8 @@ log = structlog.get_logger()
 # How long a start waits for what the last run has left to end.
 CLEAR_TIMEOUT_S = 30.0
 LEFTOVER_GRACE_MS = 5000
+# What breaks may break again, and is not to take the processor.
+BREAK_PAUSE_S = 1.0
 _AT_REST = {Phase.STOPPED, Phase.ERROR}
 # Where nothing is under way that somebody has asked for.
 _AT_EASE = {*_AT_REST, Phase.RUNNING, Phase.BACKOFF}
@@ -160,9 +162,25 @@ class SupervisedProcess:
                 if request_id is not None or self.state.phase in _AT_EASE:
                     self._request_id = request_id
                 with following(self._request_id):
-                    await self._take(event)
+                    await self._take_whatever_breaks(event)
         finally:
             self._call_off()
+
+    async def _take_whatever_breaks(self, event: Event) -> None:
+        """Take one event. One that breaks in a way that nobody foresaw does not end the supervision of this process.
+
+        It goes on from what the shim says, as a new agent would.
+        """
+        try:
+            await self._take(event)
+        except Exception:
+            log.exception("process.event_broke", process=self.name, kind=type(event).__name__)
+            await asyncio.sleep(BREAK_PAUSE_S)
+            snapshot, child = self._snapshot, child_of(self._snapshot)
+            if snapshot is None or child is None:
+                self._hear(FoundDown())
+            else:
+                self._hear(Launched(Child(child.pid, child.start_ticks, child.boot_id), self._began(snapshot)))
 
     def _set_timer(self) -> None:
         if self._timer is not None:
