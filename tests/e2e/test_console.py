@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import re
 import signal
+import statistics
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -312,17 +313,17 @@ async def test_a_storm_of_one_viewer_is_not_felt_by_others(stack: Stack, vmid: i
             attacker = RawViewer(session, f"/api/containers/{vmid}/console?ticket={issued['ticket']}")
             await asyncio.to_thread(attacker.connect)
             storm = asyncio.create_task(asyncio.to_thread(attacker.flood_until_cut, data, 2.0))
-            slowest_s = 0.0
+            answers_s = []
             while not storm.done():
                 began = asyncio.get_running_loop().time()
                 async with session.get("/api/version") as answer:
                     assert answer.status == 200
-                slowest_s = max(slowest_s, asyncio.get_running_loop().time() - began)
+                answers_s.append(asyncio.get_running_loop().time() - began)
                 await asyncio.sleep(0.01)
             await storm
             attacker.close()
-        # Some milliseconds; half a second is what a person notices, on a machine that is busy besides.
-        assert slowest_s < 0.5, name
+        # Some milliseconds. A single slow one may be the machine's; a loop that is held shows in all of them.
+        assert statistics.median(answers_s) < 0.2, name
 
 
 async def test_one_terminal_too_many_is_refused_by_its_code(stack: Stack, vmid: int) -> None:

@@ -21,16 +21,16 @@ from component.console.server import (
     frame,
     read_until,
     resident_bytes,
+    usual_echo_s,
     watch,
-    worst_echo_s,
 )
 from zlh_common.schema.console_wire import SUBPROTOCOL
 from zlh_common.schema.terminal import MAX_VIEWERS, MAX_VIEWERS_OF_ONE
 
 __all__ = ["client"]
 
-# What another viewer may feel of it at most (the machine may be busy; alone it is some milliseconds).
-BEARABLE_S = 0.4
+# What another viewer may usually feel of it (the machine may be busy; alone it is some milliseconds).
+BEARABLE_S = 0.2
 MIB = 1024 * 1024
 
 
@@ -115,12 +115,12 @@ async def test_a_flood_of_one_viewer_is_not_felt_by_another(
     attacker = RawViewer(client)
     await asyncio.to_thread(attacker.connect)
     before = resident_bytes()
-    slowest_s = await worst_echo_s(
+    echo_s = await usual_echo_s(
         client, f"/terminals/{other}", partial(asyncio.to_thread, attacker.flood, data, 2.0, reads=reads)
     )
     grown = resident_bytes() - before
     attacker.close()
-    assert slowest_s < BEARABLE_S
+    assert echo_s < BEARABLE_S
     assert grown < 8 * MIB
 
 
