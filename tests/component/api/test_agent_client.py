@@ -230,7 +230,8 @@ async def test_a_flood_of_control_frames_ends_the_socket_before_all_of_it_was_ta
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
-    assert longest_s < 0.4
+    # One such read taken whole holds the loop for some four seconds.
+    assert longest_s < 1.5
 
 
 async def test_a_few_pings_are_answered(meeting: Meeting, client: AgentClient) -> None:
