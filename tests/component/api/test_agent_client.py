@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
+import time
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -216,11 +217,11 @@ async def test_a_flood_of_control_frames_ends_the_socket_before_all_of_it_was_ta
 
     async def watch() -> None:
         nonlocal longest_s
-        loop = asyncio.get_running_loop()
         while True:
-            began = loop.time()
+            # The processor's time, since a busy machine holds the loop up as well.
+            began = time.thread_time()
             await asyncio.sleep(0.001)
-            longest_s = max(longest_s, loop.time() - began)
+            longest_s = max(longest_s, time.thread_time() - began)
 
     async with meeting.stranger(UPGRADED, for_ever=frame * 131_072).running() as stranger, asyncio.timeout(20):
         watching = asyncio.create_task(watch())
@@ -230,8 +231,7 @@ async def test_a_flood_of_control_frames_ends_the_socket_before_all_of_it_was_ta
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
-    # One such read taken whole holds the loop for some four seconds.
-    assert longest_s < 1.5
+    assert longest_s < 0.4
 
 
 async def test_a_few_pings_are_answered(meeting: Meeting, client: AgentClient) -> None:

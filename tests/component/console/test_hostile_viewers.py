@@ -18,10 +18,10 @@ from component.console.server import (
     RawViewer,
     client,
     closing,
+    echo_s,
     frame,
     read_until,
     resident_bytes,
-    usual_echo_s,
     watch,
 )
 from zlh_common.schema.console_wire import SUBPROTOCOL
@@ -29,8 +29,9 @@ from zlh_common.schema.terminal import MAX_VIEWERS, MAX_VIEWERS_OF_ONE
 
 __all__ = ["client"]
 
-# What another viewer may usually feel of it (the machine may be busy; alone it is some milliseconds).
-BEARABLE_S = 0.2
+# What another viewer may feel of it at most, and usually (the machine may be busy; alone it is some milliseconds).
+BEARABLE_S = 0.4
+USUAL_S = 0.2
 MIB = 1024 * 1024
 
 
@@ -115,12 +116,13 @@ async def test_a_flood_of_one_viewer_is_not_felt_by_another(
     attacker = RawViewer(client)
     await asyncio.to_thread(attacker.connect)
     before = resident_bytes()
-    echo_s = await usual_echo_s(
+    usual_s, most_work_s = await echo_s(
         client, f"/terminals/{other}", partial(asyncio.to_thread, attacker.flood, data, 2.0, reads=reads)
     )
     grown = resident_bytes() - before
     attacker.close()
-    assert echo_s < BEARABLE_S
+    assert usual_s < USUAL_S
+    assert most_work_s < BEARABLE_S
     assert grown < 8 * MIB
 
 

@@ -17,8 +17,9 @@ from component.console.server import resident_bytes
 
 MIB = 1024 * 1024
 GROWTH_BYTES = 8 * MIB
-# What another viewer may feel of it at most.
-BEARABLE_S = 0.2
+# What another viewer may feel of it at most, and usually.
+BEARABLE_S = 0.5
+USUAL_S = 0.2
 
 
 def printing(python: str) -> Sequence[str]:
@@ -28,7 +29,7 @@ def printing(python: str) -> Sequence[str]:
 
 
 FLOODS = {
-    "a-line-of-400-MB": ("x=b'x'*1048576\nfor _ in range(400): out.write(x)", 400 * MIB),
+    "a-line-of-a-gigabyte": ("x=b'x'*1048576\nfor _ in range(1024): out.write(x)", 1024 * MIB),
     "lines": ("x=(b'x'*79+b'\\n')*13107\nfor _ in range(150): out.write(x)", 150 * MIB),
     "binary": ("x=random.Random(1).randbytes(1048576)\nfor _ in range(60): out.write(x)", 60 * MIB),
     "zeros": ("x=bytes(1048576)\nfor _ in range(100): out.write(x)", 100 * MIB),
@@ -59,9 +60,11 @@ async def test_a_flood_is_seen_to_its_end_in_bounded_memory_and_felt_by_nobody_e
     began = time.monotonic()
     await flood.viewer.write(b"\n")
     draining = asyncio.create_task(drain(flood))
-    echoes = []
+    echoes, worked = [], []
     while not draining.done():
+        began_work = time.thread_time()
         echoes.append(await echo_s(other))
+        worked.append(time.thread_time() - began_work)
         await asyncio.sleep(0.02)
     took_s = time.monotonic() - began
     assert (await draining) >= least_bytes
@@ -75,8 +78,9 @@ async def test_a_flood_is_seen_to_its_end_in_bounded_memory_and_felt_by_nobody_e
     print({name: round(figure, 1) for name, figure in figures.items()})  # noqa: T201 - the figures of this machine
     assert figures["agent MiB"] * MIB < GROWTH_BYTES
     assert figures["shim MiB"] * MIB < GROWTH_BYTES
-    # A single slow one may be the machine's; a loop that is held shows in all of them.
-    assert statistics.median(echoes) < BEARABLE_S
+    # A single slow one by the clock may be the machine's, by what the loop has worked meanwhile it is ours.
+    assert statistics.median(echoes) < USUAL_S
+    assert max(worked) < BEARABLE_S
     for screen in (flood, other):
         screen.viewer.close()
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from fakes.history import sample
 from zlh_api.agents.rules import FIRST_S, MOST_S, STABLE_S, Redial, next_redial
 from zlh_api.history.rules import (
     MAX_SKEW,
@@ -24,7 +25,7 @@ from zlh_common.errors import InvalidBody
 from zlh_common.pace import Allowance, Pace, take
 from zlh_common.schema.agent_events import MetricsEvent, parse_message
 from zlh_common.schema.history import Happening
-from zlh_common.schema.metrics import ContainerMetrics, Metrics, ProcessMetrics, Usage
+from zlh_common.schema.metrics import Metrics, ProcessMetrics, Usage
 from zlh_common.schema.structs import encode
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -40,23 +41,8 @@ USAGE = Usage(
     threads=1,
     open_files=None,
 )
-CONTAINER = ContainerMetrics(
-    source="cgroup2",
-    uptime_s=1.0,
-    cpu_s=1.0,
-    cpu_cores=None,
-    cpu_limit_cores=None,
-    memory_bytes=1,
-    memory_cache_bytes=None,
-    memory_limit_bytes=None,
-    processes=1,
-    processes_limit=None,
-    disk_used_bytes=None,
-    disk_total_bytes=None,
-    received_bytes=None,
-    sent_bytes=None,
-)
 PROCESS = ProcessMetrics(name="web", kind="process", pid=1, usage=USAGE)
+CONTAINER = sample(NOW).container
 METRICS = Metrics(observed_at=NOW, container=CONTAINER, processes=(PROCESS,))
 
 
