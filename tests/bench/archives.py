@@ -71,6 +71,8 @@ def _write_archive(folder: Path, files: int) -> None:
     with (tree / path).open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     record = BuildRecord(
+        kind="runtime",
+        edition=None,
         name=NAME,
         title="Bench",
         version=VERSION,
@@ -87,6 +89,7 @@ def _write_archive(folder: Path, files: int) -> None:
         path=path,
         size=(tree / path).stat().st_size,
         unpacked_size=unpacked,
+        entries=2 * files,
         sha256=sha256,
         source="none",
         source_sha256="0" * 64,

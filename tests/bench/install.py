@@ -35,7 +35,7 @@ def make_order(run: Run, published: Published, url: str) -> InstallOrder:
     """Return the order to install the bench's runtime into a folder of its own."""
     folder = run.fresh_folder("install")
     return InstallOrder(
-        artifacts_url=url,
+        artifacts_urls=(url,),
         trusted_root=str(trusted_root(published)),
         metadata_dir=str(folder / "metadata"),
         channels=("stable",),

@@ -58,6 +58,7 @@ def catalog() -> Catalog:
         path="archives/node.tar.zst",
         size=1,
         unpacked_size=1,
+        entries=1,
         sha256="0" * 64,
         source="node.tar.xz",
         source_sha256="0" * 64,

@@ -8,7 +8,7 @@ import tarfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import msgspec
 import zstandard
@@ -90,6 +90,7 @@ class RuntimeShop:
         members: Sequence[Member] | None = None,
         raw: bytes | None = None,
         unpacked_size: int | None = None,
+        entries: int | None = None,
         channel: Channel = "stable",
     ) -> None:
         """Put one version into the tree, not yet published; `raw` stands for the whole archive."""
@@ -99,11 +100,13 @@ class RuntimeShop:
         archive.parent.mkdir(parents=True, exist_ok=True)
         archive.write_bytes(packed)
         record = BuildRecord(
+            kind="runtime", edition=None,
             name=name, title=name.title(), version=version, revision=1, default=True, channel=channel,
             upstream="https://example.org", licence="MIT", bin=("bin",), environment={f"{name.upper()}_HOME": "{root}"},
             smoke_test=(f"bin/{name}",), smoke_expect=f"{name} {version}", platform=this_platform(),
             path=self.path(version, name), size=len(packed),
             unpacked_size=unpacked_size or sum(len(held) for _, held in content) or 1,
+            entries=entries or len({str(path) for info, _ in content for path in _with_folders(info.name)}),
             sha256=hashlib.sha256(packed).hexdigest(), source=f"wheel:{name}=={version}", source_sha256="0" * 64,
             recipe_sha256="0" * 64,
         )  # fmt: skip
@@ -114,6 +117,11 @@ class RuntimeShop:
         at = now or datetime.now(UTC)
         initialise(self.tree, self.keys, now=at)
         publish_catalog(self.tree, self.keys, now=at)
+
+
+def _with_folders(name: str) -> list[PurePosixPath]:
+    path = PurePosixPath(name)
+    return [path, *list(path.parents)[:-1]]
 
 
 def make_shop(folder: Path, *versions: str) -> RuntimeShop:

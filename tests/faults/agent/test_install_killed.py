@@ -52,7 +52,7 @@ class Bench:
         """Return the order to install one version."""
         state = self.paths.state
         return InstallOrder(
-            artifacts_url=self.url, trusted_root=str(self.shop.trusted_root), metadata_dir=str(state / "catalog"),
+            artifacts_urls=(self.url,), trusted_root=str(self.shop.trusted_root), metadata_dir=str(state / "catalog"),
             channels=("stable",), name="tiny", version=version, platform=this_platform(),
             runtimes_dir=str(self.paths.runtimes), downloads_dir=str(state / "downloads"),
             locks_dir=str(state / "locks"),

@@ -21,8 +21,8 @@ from zlh_common.schema.catalog import Artifact
 CONTENT = noise(300_000)
 PATH = "archives/a.tar.zst"
 ARTIFACT = Artifact(
-    platform="linux-x86_64", path=PATH, size=len(CONTENT), unpacked_size=1, source="x", source_sha256="0" * 64,
-    sha256=hashlib.sha256(CONTENT).hexdigest(),
+    platform="linux-x86_64", path=PATH, size=len(CONTENT), unpacked_size=1, entries=1, source="x",
+    source_sha256="0" * 64, sha256=hashlib.sha256(CONTENT).hexdigest(),
 )  # fmt: skip
 Fetch = Callable[[], Awaitable[bytes]]
 

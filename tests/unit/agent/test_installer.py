@@ -14,7 +14,7 @@ from zlh_agent.runtimes.installer import InstallFailed, Progress, run_install
 from zlh_agent.runtimes.model import InstallOrder
 
 ORDER = InstallOrder(
-    artifacts_url="", trusted_root="", metadata_dir="", channels=(), name="tiny", version="1.0", platform="",
+    artifacts_urls=("",), trusted_root="", metadata_dir="", channels=(), name="tiny", version="1.0", platform="",
     runtimes_dir="", downloads_dir="", locks_dir="",
 )  # fmt: skip
 Child = Callable[[str], None]

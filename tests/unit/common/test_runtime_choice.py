@@ -22,6 +22,7 @@ def version(text: str, *platforms: str, channel: Channel = "stable", default: bo
             path=f"archives/{text}-{platform}.tar.zst",
             size=1,
             unpacked_size=1,
+            entries=1,
             sha256="0" * 64,
             source="wheel",
             source_sha256="0" * 64,

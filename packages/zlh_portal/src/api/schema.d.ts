@@ -866,9 +866,15 @@ export interface components {
          * @description One toolchain version on disk, as the install record keeps it.
          */
         InstalledRuntime: {
+            /** @default null */
+            checkedAt: string | null;
             default: boolean;
+            /** @default 0 */
+            faults: number;
             installedAt: string;
             name: string;
+            /** @default false */
+            previous: boolean;
             sha256: string;
             size: number;
             source: string;
@@ -1271,6 +1277,8 @@ export interface components {
             /** @default null */
             startedAt: string | null;
             state: components["schemas"]["StepState"];
+            /** @default null */
+            transfer: components["schemas"]["Transfer"] | null;
         };
         /**
          * StepState
@@ -1333,6 +1341,19 @@ export interface components {
         Ticket: {
             expiresAt: string;
             ticket: string;
+        };
+        /**
+         * Transfer
+         * @description How far a step is that moves bytes; rate and time left are null until they can be told.
+         */
+        Transfer: {
+            /** @default null */
+            bytesPerS: number | null;
+            doneBytes: number;
+            /** @default null */
+            leftS: number | null;
+            stage: string;
+            totalBytes: number;
         };
         /**
          * Usage

@@ -85,7 +85,7 @@ def install(order: InstallOrder) -> str:
     record = read_record(target)
     if record is None:
         catalog = fetch_catalog(
-            artifacts_url=order.artifacts_url,
+            artifacts_url=order.artifacts_urls[0],
             trusted_root=Path(order.trusted_root).read_bytes(),
             metadata_dir=Path(order.metadata_dir),
         )
@@ -112,7 +112,7 @@ def _install_tree(order: InstallOrder, choice: Choice, catalog: Catalog, target:
     _check_room(Path(order.runtimes_dir), artifact.size + artifact.unpacked_size)
     archive = download(
         artifact,
-        artifacts_url=order.artifacts_url,
+        artifacts_url=order.artifacts_urls[0],
         folder=Path(order.downloads_dir),
         show=_shower("download"),
     )

@@ -48,7 +48,8 @@ class InstallRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 class InstallOrder(msgspec.Struct, frozen=True, kw_only=True):
     """What the child is told on its standard input."""
 
-    artifacts_url: str
+    # Servers of the same signed tree, asked in this order.
+    artifacts_urls: tuple[str, ...]
     trusted_root: str
     metadata_dir: str
     channels: tuple[str, ...]
@@ -58,6 +59,10 @@ class InstallOrder(msgspec.Struct, frozen=True, kw_only=True):
     runtimes_dir: str
     downloads_dir: str
     locks_dir: str
+    # Whether PATH should lead to it once it is there.
+    make_current: bool = True
+    # Unpack it anew although it is there: its files are not what was installed.
+    replace: bool = False
 
 
 class ProgressLine(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="progress"):

@@ -112,7 +112,7 @@ class RuntimeService:
     def _order(self, wanted: WantedRuntime) -> InstallOrder:
         state = self._paths.state
         return InstallOrder(
-            artifacts_url=self._source.artifacts_url,
+            artifacts_urls=(self._source.artifacts_url,),
             trusted_root=str(self._source.trusted_root),
             metadata_dir=str(state / "catalog"),
             channels=self._source.channels,

@@ -30,7 +30,7 @@ from zlh_api.artifacts.errors import (
 )
 from zlh_api.artifacts.model import BuildRecord, Built, Progress, Recipe, WheelFile
 from zlh_api.artifacts.recipes import RecipeBook
-from zlh_api.artifacts.repack import repack_wheel
+from zlh_api.artifacts.repack import Packed, repack_wheel
 from zlh_api.artifacts.rules import LayoutWrong
 from zlh_api.artifacts.tree import (
     ARCHIVE_SUFFIX,
@@ -166,14 +166,13 @@ class _Builder:
             self._tell(Progress(stem, "fetch"))
             source = self._fetch_checked(recipe, wheel, work)
             temporary = work / "archive"
-            sha256, size, unpacked = self._repack(recipe, stem, source, temporary)
+            packed = self._repack(recipe, stem, source, temporary)
             archive = folder / f"{stem}{ARCHIVE_SUFFIX}"
-            if held is not None and held.sha256 != sha256 and self._tree.is_published(held.sha256):
-                raise ArtifactAlreadyPublished(archive=archive.name, wanted=sha256, found=held.sha256)
+            if held is not None and held.sha256 != packed.sha256 and self._tree.is_published(held.sha256):
+                raise ArtifactAlreadyPublished(archive=archive.name, wanted=packed.sha256, found=held.sha256)
             os.chmod(temporary, PUBLIC)  # noqa: PTH101 - a work file of ours, no link
             rename_durably(temporary, archive)
-        path = str(archive.relative_to(self._tree.folder))
-        record = self._record(recipe, platform, wheel, path=path, size=size, unpacked=unpacked, sha256=sha256)
+        record = self._record(recipe, platform, wheel, str(archive.relative_to(self._tree.folder)), packed)
         write_durably(folder / f"{stem}.json", msgspec.json.format(msgspec.json.encode(record), indent=1), mode=PUBLIC)
         self._tree.write_sums(recipe.name)
         return record
@@ -185,7 +184,7 @@ class _Builder:
             raise SourceHashMismatch(source=recipe.source, wanted=wheel.sha256, found=found)
         return source
 
-    def _repack(self, recipe: Recipe, stem: str, source: Path, temporary: Path) -> tuple[str, int, int]:
+    def _repack(self, recipe: Recipe, stem: str, source: Path, temporary: Path) -> Packed:
         def tell(done: int, total: int) -> None:
             self._tell(Progress(stem, "repack", done, total))
 
@@ -194,10 +193,10 @@ class _Builder:
         except (LayoutWrong, zipfile.BadZipFile) as exc:
             raise RecipeInvalid(recipe=stem, reason=str(exc)) from exc
 
-    def _record(
-        self, recipe: Recipe, platform: str, wheel: WheelFile, *, path: str, size: int, unpacked: int, sha256: str
-    ) -> BuildRecord:
+    def _record(self, recipe: Recipe, platform: str, wheel: WheelFile, path: str, packed: Packed) -> BuildRecord:
         return BuildRecord(
+            kind=recipe.kind,
+            edition=recipe.edition,
             name=recipe.name,
             title=recipe.title,
             version=recipe.version,
@@ -212,9 +211,10 @@ class _Builder:
             smoke_expect=recipe.smoke_expect,
             platform=platform,
             path=path,
-            size=size,
-            unpacked_size=unpacked,
-            sha256=sha256,
+            size=packed.size,
+            unpacked_size=packed.unpacked_size,
+            entries=packed.entries,
+            sha256=packed.sha256,
             source=recipe.source,
             source_sha256=wheel.sha256,
             recipe_sha256=self._book.digest(recipe),

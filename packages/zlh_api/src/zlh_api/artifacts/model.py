@@ -8,7 +8,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from zlh_common.schema.catalog import Channel, Sha256
+from zlh_common.schema.catalog import Channel, OfferKind, Sha256
 from zlh_common.schema.spec import RuntimeName, RuntimeVersion
 
 # A path below a tree: relative, no empty, hidden-by-dots or parent part.
@@ -54,6 +54,7 @@ class Layout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One version of one runtime: where it comes from, and everything the catalog says of it."""
 
+    kind: OfferKind = "runtime"
     name: RuntimeName
     title: str
     version: RuntimeVersion
@@ -61,6 +62,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     revision: Annotated[int, Meta(ge=1)] = 1
     default: bool = False
     channel: Channel = "stable"
+    edition: str | None = None
     upstream: str
     # SPDX expression; the texts are in the tree, the main one is `LICENSE`.
     licence: str
@@ -85,10 +87,12 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 class BuildRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What a build made, kept as JSON beside the archive: all that publishing needs, so old versions stay offered."""
 
+    kind: OfferKind
     name: str
     title: str
     version: str
     revision: int
+    edition: str | None
     default: bool
     channel: Channel
     upstream: str
@@ -102,6 +106,8 @@ class BuildRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     path: str
     size: int
     unpacked_size: int
+    # Files, folders and links of the tree.
+    entries: int
     sha256: str
     source: str
     source_sha256: str

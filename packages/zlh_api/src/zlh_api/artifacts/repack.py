@@ -13,6 +13,7 @@ import stat
 import tarfile
 import zipfile
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, cast
 
@@ -28,6 +29,16 @@ WINDOW_LOG = 23
 # 1980-01-01, the oldest time that every archive format can say.
 MTIME = 315_532_800
 _CHUNK = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """An archive that was made: its SHA-256 and bytes; the bytes and the number of entries of its tree."""
+
+    sha256: str
+    size: int
+    unpacked_size: int
+    entries: int
 
 
 class _HashingWriter(io.RawIOBase):
@@ -59,8 +70,8 @@ def repack_wheel(
     *,
     read_text: Callable[[str], bytes],
     on_progress: Callable[[int, int], None] = lambda _done, _total: None,
-) -> tuple[str, int, int]:
-    """Write the archive and sync it; return its SHA-256, its size, and the size of the tree that it unpacks to.
+) -> Packed:
+    """Write the archive and sync it; return what it is.
 
     `on_progress` gets bytes done and in all. Raises LayoutWrong, zipfile.BadZipFile and OSError; the caller removes
     what was written then.
@@ -74,7 +85,7 @@ def repack_wheel(
                 unpacked = _write_tar(stream, source, entries, read_text, lambda done: on_progress(done, total))
             file.flush()
             os.fsync(file.fileno())
-    return sink.hexdigest(), sink.size, unpacked
+    return Packed(sink.hexdigest(), sink.size, unpacked, len(entries))
 
 
 def _compressor() -> zstandard.ZstdCompressor:

@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from itertools import groupby
-from typing import Literal
+from typing import Any, Literal, TypeVar
 
 from zlh_api.artifacts.model import BuildRecord, Layout
-from zlh_common.schema.catalog import CATALOG_FORMAT, Artifact, Catalog, CatalogRuntime, CatalogVersion
+from zlh_common.schema.catalog import (
+    CATALOG_FORMAT,
+    Artifact,
+    Catalog,
+    CatalogAddon,
+    CatalogRuntime,
+    CatalogTemplate,
+    CatalogVersion,
+    OfferKind,
+)
 
 ROOT_LIFE = timedelta(days=3650)
 TARGETS_LIFE = timedelta(days=365)
@@ -21,6 +30,7 @@ REFRESH_EVERY = timedelta(days=1)
 # The yearly signature is renewed by the daily run well before clients would refuse it.
 TARGETS_RENEWAL = timedelta(days=60)
 
+O = TypeVar("O", CatalogRuntime, CatalogAddon, CatalogTemplate)  # noqa: E741
 _PART = re.compile(r"\d+|[a-z]+")
 
 
@@ -34,23 +44,33 @@ def version_order(version: str) -> tuple[tuple[int, int, str], ...]:
 def render_catalog(records: Iterable[BuildRecord], *, published_at: datetime) -> Catalog:
     """Return the catalog of all built archives: runtimes by name, versions newest first, one default per runtime."""
     latest = _latest_revisions(records)
-    runtimes = []
-    for name, group in groupby(sorted(latest, key=lambda record: record.name), key=lambda record: record.name):
-        runtimes.append(_render_runtime(name, list(group)))
-    return Catalog(format=CATALOG_FORMAT, published_at=published_at, runtimes=tuple(runtimes))
+    return Catalog(
+        format=CATALOG_FORMAT,
+        published_at=published_at,
+        runtimes=_render_kind("runtime", latest, CatalogRuntime),
+        addons=_render_kind("addon", latest, CatalogAddon),
+        templates=_render_kind("template", latest, CatalogTemplate),
+    )
+
+
+def _render_kind(kind: OfferKind, records: list[BuildRecord], shape: Callable[..., O]) -> tuple[O, ...]:
+    meant = sorted((record for record in records if record.kind == kind), key=lambda record: record.name)
+    return tuple(
+        shape(name=name, **_render_offer(list(group))) for name, group in groupby(meant, key=lambda record: record.name)
+    )
 
 
 def _latest_revisions(records: Iterable[BuildRecord]) -> list[BuildRecord]:
-    chosen: dict[tuple[str, str, str], BuildRecord] = {}
+    chosen: dict[tuple[str, str, str, str], BuildRecord] = {}
     for record in records:
-        key = (record.name, record.version, record.platform)
+        key = (record.kind, record.name, record.version, record.platform)
         held = chosen.get(key)
         if held is None or held.revision < record.revision:
             chosen[key] = record
     return list(chosen.values())
 
 
-def _render_runtime(name: str, records: list[BuildRecord]) -> CatalogRuntime:
+def _render_offer(records: list[BuildRecord]) -> dict[str, Any]:
     newest_first = sorted(records, key=lambda record: (version_order(record.version), record.revision), reverse=True)
     by_version: dict[str, list[BuildRecord]] = {}
     for record in newest_first:
@@ -58,7 +78,7 @@ def _render_runtime(name: str, records: list[BuildRecord]) -> CatalogRuntime:
     # A version that was the default of an older release is still there; the newest one that says so is meant.
     default = next((record.version for record in newest_first if record.default), newest_first[0].version)
     versions = tuple(_render_version(group, is_default=version == default) for version, group in by_version.items())
-    return CatalogRuntime(name=name, title=newest_first[0].title, versions=versions)
+    return {"title": newest_first[0].title, "versions": versions}
 
 
 def _render_version(records: list[BuildRecord], *, is_default: bool) -> CatalogVersion:
@@ -67,6 +87,7 @@ def _render_version(records: list[BuildRecord], *, is_default: bool) -> CatalogV
         version=said.version,
         channel=said.channel,
         default=is_default,
+        edition=said.edition,
         licence=said.licence,
         artifacts=tuple(_render_artifact(record) for record in sorted(records, key=lambda record: record.platform)),
         bin=said.bin,
@@ -83,6 +104,7 @@ def _render_artifact(record: BuildRecord) -> Artifact:
         size=record.size,
         unpacked_size=record.unpacked_size,
         sha256=record.sha256,
+        entries=record.entries,
         source=record.source,
         source_sha256=record.source_sha256,
     )

@@ -17,7 +17,7 @@ def endpoints(service: CatalogService) -> list[Endpoint]:
         return NamedOffers(items=tuple(Offer(name=name) for name in service.addons()))
 
     async def templates(_call: Call) -> NamedOffers:
-        return NamedOffers(items=tuple(Offer(name=name) for name in service.current().templates))
+        return NamedOffers(items=tuple(Offer(name=entry.name) for entry in service.current().templates))
 
     async def validate(call: Call) -> Validation:
         return service.validate(call.body.runtime, call.body.version, call.body.platform)

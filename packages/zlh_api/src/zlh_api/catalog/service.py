@@ -125,7 +125,7 @@ class CatalogService:
 
     def addons(self) -> tuple[str, ...]:
         """Return the names of the addons that are offered."""
-        return self.current().addons
+        return tuple(addon.name for addon in self.current().addons)
 
     def offers(self) -> RuntimeOffers:
         """Return what the runtime drop-downs show."""

@@ -11,10 +11,12 @@ from zlh_common.schema.structs import Report, Request
 
 # The TUF target that holds the catalog.
 CATALOG_TARGET = "catalog.json"
-CATALOG_FORMAT = 1
+CATALOG_FORMAT = 2
 
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 Channel = Literal["stable", "candidate"]
+# What an archive is offered as: a toolchain, a service of the platform in dev containers, a game server.
+OfferKind = Literal["runtime", "addon", "template"]
 
 
 class Artifact(Report):
@@ -28,6 +30,8 @@ class Artifact(Report):
     size: Annotated[int, Meta(gt=0)]
     unpacked_size: Annotated[int, Meta(gt=0)]
     sha256: Sha256
+    # Files, folders and links of that tree; an archive that holds more is refused.
+    entries: Annotated[int, Meta(gt=0)]
     # What upstream published of the file that this was made of: its name and its SHA-256.
     source: str
     source_sha256: Sha256
@@ -42,6 +46,8 @@ class CatalogVersion(Report):
     # SPDX expression, and where the licence text stands in the tree.
     licence: str
     artifacts: tuple[Artifact, ...]
+    # Where versions of one name differ in what they hold, such as "JDK" and "JRE"; told wherever the version is.
+    edition: str | None = None
     # Folders of the tree that go on PATH, relative to its root.
     bin: tuple[str, ...] = ("bin",)
     # Variables; `{root}` stands for the folder that the tree is unpacked to.
@@ -59,15 +65,30 @@ class CatalogRuntime(Report):
     versions: tuple[CatalogVersion, ...]
 
 
+class CatalogAddon(Report):
+    """One service that the platform offers inside dev containers, with its versions, newest first."""
+
+    name: str
+    title: str
+    versions: tuple[CatalogVersion, ...]
+
+
+class CatalogTemplate(Report):
+    """One game server, with its versions, newest first."""
+
+    name: str
+    title: str
+    versions: tuple[CatalogVersion, ...]
+
+
 class Catalog(Report):
     """The whole catalog document, as it is signed."""
 
     format: int
     published_at: datetime
     runtimes: tuple[CatalogRuntime, ...] = ()
-    # Offered addons and game templates; each grows its own shape with the capability that brings it.
-    addons: tuple[str, ...] = ()
-    templates: tuple[str, ...] = ()
+    addons: tuple[CatalogAddon, ...] = ()
+    templates: tuple[CatalogTemplate, ...] = ()
 
 
 class RuntimeVersionOffer(Report):

@@ -15,12 +15,21 @@ ContainerName = Annotated[str, Meta(min_length=1, max_length=63, pattern=r"^[A-Z
 RuntimeName = Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[a-z][a-z0-9-]*$(?!\n)")]
 RuntimeVersion = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z][0-9A-Za-z.+_-]*$(?!\n)")]
 
+# Versions of all runtimes together that one container may have.
+MAX_RUNTIMES = 32
+
 
 class WantedRuntime(Report):
-    """A toolchain version that must be installed; `version` is exact."""
+    """A toolchain version that must be there; `version` is exact. What a spec does not name is removed."""
 
     name: RuntimeName
     version: RuntimeVersion
+    # The one that PATH leads to; each runtime has exactly one.
+    default: bool = True
+    # Was the default before, and is kept to go back to; never installed anew for that.
+    previous: bool = False
+    # Raised to have it unpacked anew from the archive.
+    attempt: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
 
 
 class AgentSpec(Report):
@@ -28,13 +37,22 @@ class AgentSpec(Report):
 
     # As many as every reader of JSON and the database can hold.
     generation: Annotated[int, Meta(ge=0, le=2**63 - 1)]
-    runtimes: tuple[WantedRuntime, ...] = ()
+    runtimes: Annotated[tuple[WantedRuntime, ...], Meta(max_length=MAX_RUNTIMES)] = ()
     processes: Annotated[tuple[WantedProcess, ...], Meta(max_length=MAX_PROCESSES)] = ()
 
     def __post_init__(self) -> None:
-        """Refuse two versions of one runtime, since only one can be the current one, and two processes of one name."""
-        if twice := _find_twice([runtime.name for runtime in self.runtimes]):
-            raise ValueError(f"more than one version of {', '.join(twice)}")
+        """Refuse what cannot all be true: two defaults of one runtime, or none, and two processes of one name."""
+        if twice := _find_twice([f"{runtime.name} {runtime.version}" for runtime in self.runtimes]):
+            raise ValueError(f"more than once {', '.join(twice)}")
+        if twice := _find_twice([runtime.name for runtime in self.runtimes if runtime.default]):
+            raise ValueError(f"more than one default of {', '.join(twice)}")
+        if twice := _find_twice([runtime.name for runtime in self.runtimes if runtime.previous]):
+            raise ValueError(f"more than one previous version of {', '.join(twice)}")
+        if both := [runtime.name for runtime in self.runtimes if runtime.default and runtime.previous]:
+            raise ValueError(f"default and previous at once is {', '.join(both)}")
+        names = {runtime.name for runtime in self.runtimes}
+        if lost := sorted(names - {runtime.name for runtime in self.runtimes if runtime.default}):
+            raise ValueError(f"no default of {', '.join(lost)}")
         if twice := _find_twice([process.name for process in self.processes]):
             raise ValueError(f"more than one process {', '.join(twice)}")
 

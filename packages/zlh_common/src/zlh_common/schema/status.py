@@ -46,6 +46,17 @@ class StepState(StrEnum):
     SKIPPED = "skipped"
 
 
+class Transfer(Report):
+    """How far a step is that moves bytes; rate and time left are null until they can be told."""
+
+    # What is being done with them: "download", "unpack", "verify" …
+    stage: str
+    done_bytes: int
+    total_bytes: int
+    bytes_per_s: float | None = None
+    left_s: float | None = None
+
+
 class Step(Report):
     """One named step of provisioning, installing or deleting; `output` is the last 4 KiB of what it printed."""
 
@@ -59,6 +70,7 @@ class Step(Report):
     message: str | None = None
     exit_code: int | None = None
     output: str | None = None
+    transfer: Transfer | None = None
 
 
 class ProcessStatus(Report):
@@ -112,6 +124,7 @@ class InstalledRuntime(Report):
     name: str
     version: str
     default: bool
+    # False once a check has found that files differ from what was installed; the next whole check makes it true again.
     verified: bool
     # Bytes of the unpacked tree.
     size: int
@@ -120,6 +133,11 @@ class InstalledRuntime(Report):
     # Where the archive came from.
     source: str
     installed_at: datetime
+    # Was the default before, and is kept to go back to.
+    previous: bool = False
+    # When all of its files were last compared with their hashes, and how many of them were found wrong.
+    checked_at: datetime | None = None
+    faults: int = 0
 
 
 class AgentStatus(Report):
