@@ -36,7 +36,7 @@ def find_users(folder: Path, owners: Mapping[int, str], *, agent: int) -> dict[V
     deadline = time.monotonic() + SCAN_S
     place = _Place(os.fsencode(folder) + b"/", os.fsencode(os.path.realpath(folder)) + b"/")
     with os.scandir("/proc") as entries:
-        pids = [int(entry.name) for entry in islice(entries, MAX_PROCESSES * 2) if entry.name.isdigit()]
+        pids = list(islice((int(entry.name) for entry in entries if entry.name.isdigit()), MAX_PROCESSES + 1))
     if len(pids) > MAX_PROCESSES:
         raise RuntimeUseUnknown
     rows: dict[int, ProcessRow] = {}
