@@ -84,6 +84,20 @@ class Runtimes(Report):
     pending: tuple[PendingRuntime, ...] = ()
 
 
+class RuntimeRef(Report):
+    """One version of one runtime."""
+
+    name: str
+    version: str
+
+
+class RuntimePruning(Report):
+    """`POST …/runtimes/prune`: what goes, and what stays since it is in use."""
+
+    removed: tuple[RuntimeRef, ...]
+    in_use: tuple[RuntimeRef, ...] = ()
+
+
 class RuntimeInUse(ZlhError):
     """A version that runs cannot be removed."""
 
