@@ -61,7 +61,7 @@ class FakeAgents(AgentClient):
         )
 
     def _step(self, wanted: WantedRuntime) -> Step:
-        name = f"install-{wanted.name}-{wanted.version}"
+        name = f"install-{wanted.name}" if wanted.default else f"install-{wanted.name}-{wanted.version}"
         if (wanted.name, wanted.version) in self.broken:
             return Step(name=name, state=StepState.FAILED, code="smoke_test_failed", message="It does not run.")
         return Step(name=name, state=StepState.DONE, progress=1.0)

@@ -118,6 +118,7 @@ async def test_a_version_goes_in_up_back_and_out(client: Client) -> None:
     assert await runtimes.settle() == {"node 20.20.0": "default", "go 1.27.3": "default"}
     await runtimes.ask("/node/upgrade", {"version": "22"})
     await runtimes.settle()
+    assert (await runtimes.ask("", method="GET"))["upgrades"] == [{"name": "node", "version": "26.1.0"}]
     await runtimes.ask("/node/upgrade")
     # 27 is a candidate, which this installation does not offer.
     assert await runtimes.settle() == {"node 22.23.1": "previous", "node 26.1.0": "default", "go 1.27.3": "default"}

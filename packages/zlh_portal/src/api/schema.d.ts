@@ -1440,6 +1440,8 @@ export interface components {
             /** @default [] */
             pending: components["schemas"]["PendingRuntime"][];
             runtimes: components["schemas"]["InstalledRuntime"][];
+            /** @default [] */
+            upgrades: components["schemas"]["RuntimeRef"][];
         };
         /**
          * Step

@@ -156,7 +156,7 @@ class RuntimePending(ZlhError):
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What an agent has last told: what is installed, its steps, and the spec that it took last."""
+    """What an agent has last told: what is installed, the spec that it took last, and its steps where that is ours."""
 
     installed: Mapping[Key, InstalledRuntime]
     steps: tuple[Step, ...]
@@ -169,7 +169,9 @@ def render_seen(container: Container) -> Seen:
     if agent is None:
         return Seen({}, (), 0)
     installed = {(each.name, each.version): each for each in agent.runtimes[:MAX_SHOWN]}
-    return Seen(installed, agents_steps(container), agent.spec_generation)
+    # The step of a default has the name of its runtime alone, so those of another spec would be told of other versions.
+    is_ours = agent.spec_generation >= container.spec_generation
+    return Seen(installed, agents_steps(container) if is_ours else (), agent.spec_generation)
 
 
 def find_wish(wishes: Sequence[RuntimeWish], name: str, version: str) -> RuntimeWish:
@@ -301,8 +303,8 @@ def prune_runtimes(wishes: Wishes, in_use: Collection[Key]) -> tuple[Wishes, tup
     return kept, tuple(RuntimeRef(name=wish.name, version=wish.version) for wish in gone)
 
 
-def render_runtimes(wishes: Sequence[RuntimeWish], seen: Seen) -> Runtimes:
-    """Return what is installed, as the agent told, and what is still to happen."""
+def render_runtimes(wishes: Sequence[RuntimeWish], seen: Seen, upgrades: Sequence[RuntimeRef] = ()) -> Runtimes:
+    """Return what is installed, as the agent told, what is still to happen, and what could."""
     wanted = {(wish.name, wish.version): wish for wish in wishes}
     installed = [
         msgspec.structs.replace(record, previous=wanted[key].previous) if key in wanted else record
@@ -326,13 +328,13 @@ def render_runtimes(wishes: Sequence[RuntimeWish], seen: Seen) -> Runtimes:
         for key, record in seen.installed.items()
         if key not in wanted
     ]
-    return Runtimes(runtimes=tuple(installed), pending=(*pending, *leaving))
+    return Runtimes(runtimes=tuple(installed), pending=(*pending, *leaving), upgrades=tuple(upgrades))
 
 
 def find_step(steps: Sequence[Step], wish: RuntimeWish) -> Step | None:
-    """Return the agent's step that installs a version, or None. Older agents have one step for each default."""
+    """Return the agent's step that installs a version, or None; that of a default has the name of its runtime alone."""
     names = [f"install-{wish.name}-{wish.version}", *([f"install-{wish.name}"] if wish.default else [])]
-    return next((step for name in names for step in steps if step.name == name), None)
+    return next((step for name in reversed(names) for step in steps if step.name == name), None)
 
 
 def find_removal(steps: Sequence[Step], name: str, version: str) -> Step | None:

@@ -7,16 +7,17 @@ the time the wish is written; it refuses by itself to remove what is in use.
 from __future__ import annotations
 
 from collections.abc import Awaitable
+from contextlib import suppress
 
 import msgspec
 
 from zlh_api.agents.client import AgentClient, AgentNonsense, AgentRefused, decode_report
 from zlh_api.agents.routes import find_agent
-from zlh_api.catalog.service import CatalogService
+from zlh_api.catalog.service import CatalogNotLoaded, CatalogService
 from zlh_api.containers.model import Container
 from zlh_api.containers.service import CannotInstall, ContainerService
 from zlh_api.runtimes import rules
-from zlh_api.runtimes.rules import RuntimePending, Seen, Wishes, render_seen
+from zlh_api.runtimes.rules import RuntimeIsNewest, RuntimePending, Seen, Wishes, render_seen
 from zlh_common.errors import NotFound
 from zlh_common.schema.catalog import CatalogVersion
 from zlh_common.schema.runtime import (
@@ -50,7 +51,9 @@ class RuntimeService:
 
     def report(self, container: Container) -> Runtimes:
         """Return what is installed and what is still to happen."""
-        return rules.render_runtimes(container.runtimes, render_seen(container))
+        return rules.render_runtimes(
+            container.runtimes, render_seen(container), self._find_upgrades(container.runtimes)
+        )
 
     async def install(self, container: Container, wish: InstallRuntime) -> Runtimes:
         """Want one more version, or another default; raise CannotInstall or RuntimeLimit."""
@@ -165,6 +168,15 @@ class RuntimeService:
         if not answer.ok or answer.version is None:
             raise CannotInstall(answer.problems)
         return answer.version
+
+    def _find_upgrades(self, wishes: Wishes) -> list[RuntimeRef]:
+        found = []
+        for wish in wishes:
+            if wish.default:
+                with suppress(RuntimeIsNewest, CatalogNotLoaded):
+                    version = rules.choose_upgrade(wishes, wish.name, self._installable(wish.name))
+                    found.append(RuntimeRef(name=wish.name, version=version))
+        return found
 
     def _installable(self, name: str) -> list[CatalogVersion]:
         """Return the versions of a runtime that can be installed here."""

@@ -77,18 +77,20 @@ class PendingRuntime(Report):
     step: Step | None
 
 
-class Runtimes(Report):
-    """`GET …/runtimes`: what is installed, as the agent last told, and what is still to happen."""
-
-    runtimes: tuple[InstalledRuntime, ...]
-    pending: tuple[PendingRuntime, ...] = ()
-
-
 class RuntimeRef(Report):
     """One version of one runtime."""
 
     name: str
     version: str
+
+
+class Runtimes(Report):
+    """`GET …/runtimes`: what is installed, as the agent last told, and what is still to happen."""
+
+    runtimes: tuple[InstalledRuntime, ...]
+    pending: tuple[PendingRuntime, ...] = ()
+    # Where an upgrade would lead that names no version, as far as the catalog is there.
+    upgrades: tuple[RuntimeRef, ...] = ()
 
 
 class RuntimePruning(Report):
