@@ -87,5 +87,7 @@ class Endpoint:
     is_websocket: bool = False
     # It answers with the bytes of a file, which can be asked for in ranges.
     is_file: bool = False
+    # Whether no body at all stands for {}.
+    is_body_optional: bool = False
     # Query parameters, none of them required: {"limit": int}.
     query: Mapping[str, type[int | str]] = field(default_factory=dict)
