@@ -104,12 +104,14 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
         driver = make_driver(config)
         customers = CustomerService(database, clock)
         source = CatalogSource(config.artifacts.urls, config.artifacts.trusted_root, config.state_dir / "catalog")
-        catalog = CatalogService(source, config.channels)
+        catalog = CatalogService(source, config.channels, clock)
+        stack.push_async_callback(catalog.close)
         artifacts = ServedTree(config.artifacts.folder, config.artifacts.keys, clock)
         hosting = Hosting(config.container_domain, config.container_scheme, config.container_port)
         containers = ContainerService(database, catalog, hosting, clock)
         history = HistoryService(database, clock, _keeping(config))
         live = LiveContainers(containers, history)
+        catalog.on_change = live.note_catalog
         links = AgentLinks(database, agents, history, agent_port=config.agent_port)
         directory = LocalRouteDirectory(config.traefik.directory)
         proxy_setting = ProxySetting(config.container_domain, ENTRY_POINT, config.api_url)
@@ -148,7 +150,9 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             proxy=traefik,
             portal_route=PortalRoute(directory, render_portal_file(config.portal_url, proxy_setting)),
             endpoints=[
-                *platform_routes.endpoints(_make_checks(database, traefik, catalog, artifacts), slices),
+                *platform_routes.endpoints(
+                    _make_checks(database, traefik, catalog, artifacts), slices, facts={"catalog": catalog.facts}
+                ),
                 *slices,
                 *edge_routes.endpoints(containers, domain=config.container_domain),
                 *portal.endpoints(portal.default_folder()),
