@@ -72,10 +72,10 @@ class Workbench:
         return done.stdout
 
 
-def last_lines(output: str, limit: int = 3) -> str:
+def last_lines(output: str, limit: int = 5) -> str:
     """Return the end of what a program said, for a message."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    return " ".join(lines[-limit:])[:1000] or "it says nothing"
+    return " ".join(lines[-limit:])[:1500] or "it says nothing"
 
 
 def check_sha256(path: Path, wanted: str, *, source: str) -> None:
