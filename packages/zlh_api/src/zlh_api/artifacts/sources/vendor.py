@@ -38,7 +38,7 @@ class FromVendor:
     def __init__(self, recipe: Recipe, source: VendorSource, platform: str, bench: Workbench) -> None:
         self._recipe, self._source = recipe, source
         self._file, self._platform = source.files[platform], platform
-        self._base = bench.mirrors.get(recipe.name, source.base_url).rstrip("/")
+        self._base = bench.means.mirrors.get(recipe.name, source.base_url).rstrip("/")
         self._found: VendorFile | None = None
 
     def pin(self) -> Pin:
