@@ -15,6 +15,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from zlh_agent.sandbox.landlock import find_abi
+
 NOTHING_SKIPPED = "ZLH_TEST_NOTHING_SKIPPED"
 POSTGRES_15 = Path("/usr/lib/postgresql/15/bin")
 ROOT = Path(__file__).parents[2]
@@ -70,6 +72,7 @@ PARTS: dict[str, tuple[Callable[[], bool], str]] = {
         lambda: all(map(_has, ("vim", "htop", "top"))),
         "needs vim, htop and top (Debian: vim htop procps)",
     ),
+    "landlock": (lambda: find_abi() > 0, "needs a kernel with Landlock"),
     "go": (lambda: _has("go"), "needs a Go toolchain"),
 }
 
