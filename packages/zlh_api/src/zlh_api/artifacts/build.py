@@ -255,7 +255,7 @@ class _Builder:
 
         (work / "made").mkdir()
         layout = layout_for(recipe, platform)
-        finisher = Finisher(material, layout, Blobs(work / "made"), at_s=MTIME)
+        finisher = Finisher(material, layout, Blobs(work / "made"), platform=platform, at_s=MTIME)
         try:
             entries = finisher.finish(plan_tree(material.entries, layout), self._patchelf.set_search)
         except LayoutWrong as exc:

@@ -93,6 +93,10 @@ class FromNpm:
             # Headers of the node that it will run on, in place of a download.
             "npm_config_nodedir": str(node),
             "npm_config_update_notifier": "false",
+            # A wrong hash is tried again too, by default for minutes.
+            "npm_config_fetch_retries": "2",
+            "npm_config_fetch_retry_mintimeout": "500",
+            "npm_config_fetch_retry_maxtimeout": "3000",
         }
 
     def _fetch(self, work: Path, node: Path, environment: dict[str, str]) -> Path:
