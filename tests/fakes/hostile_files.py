@@ -52,9 +52,10 @@ class Ground:
 
 
 @contextmanager
-def made_ground() -> Iterator[Ground]:
-    """Make one that every user may pass."""
-    folder = Path(tempfile.mkdtemp(prefix="zlh-files-"))
+def made_ground(*, in_memory: bool = False) -> Iterator[Ground]:
+    """Make one that every user may pass; `in_memory` for what makes a disk wait."""
+    memory = Path("/dev/shm")
+    folder = Path(tempfile.mkdtemp(prefix="zlh-files-", dir=memory if in_memory and memory.is_dir() else None))
     try:
         yield Ground(folder)
     finally:

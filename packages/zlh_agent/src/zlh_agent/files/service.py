@@ -26,7 +26,7 @@ from zlh_common.schema.files import FileRefused, FilesBusy, FilesUnavailable
 log = structlog.get_logger()
 MAX_CHILDREN = 8
 IDLE_S = 30.0
-_WAIT_FOR_CHILD_S = 10.0
+WAIT_FOR_CHILD_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +162,7 @@ class FileService:
         Raises FilesBusy where there are as many as may be, FilesNotSafe or FilesUnavailable where none can be had.
         """
         try:
-            async with asyncio.timeout(_WAIT_FOR_CHILD_S):
+            async with asyncio.timeout(WAIT_FOR_CHILD_S):
                 await self._seats.acquire()
         except TimeoutError as exc:
             raise FilesBusy(limit=self._limit) from exc

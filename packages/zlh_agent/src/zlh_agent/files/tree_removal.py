@@ -37,7 +37,7 @@ def remove_tree(folder: int, name: bytes, note: Callable[[], None]) -> None:
     Folders that their owner has shut are opened. What has gone meanwhile is as good. Another file system that is
     mounted inside is not entered: Refused. Stops at the first thing that cannot be removed; the rest is left.
     """
-    if not _unlink(folder, name, may_unlock=False):
+    if not _unlink(folder, name):
         walk = _Walk(folder, name, note)
         try:
             walk.run()
@@ -82,20 +82,19 @@ class _Walk:
 
     def _leave(self, depth: int) -> None:
         """Remove the folder in hand, which is empty or gone, and go back to the one above."""
+        # If it turns out not to be empty, it is looked up anew.
+        self._close(depth)
         above = self._base if depth == 0 else self._folder(depth - 1)
         try:
             if above is not None:
-                self._rmdir(above, self._path[-1], may_unlock=depth > 0)
+                self._rmdir(above, self._path[-1])
         except OSError as exc:
             if exc.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
                 raise
             self._refills += 1
             if self._refills > _MAX_REFILLS:
                 raise Refused(FOLDER_NOT_EMPTY, self._where()) from exc
-            # More has come in, or the listing had missed some, or it is another folder by now: look again.
-            self._close(depth)
-            return
-        self._close(depth)
+            return  # more has come in, or the listing had missed some, or it is another by now: look again
         self._path.pop()
         self._waiting.pop()
         self._note()
@@ -104,9 +103,9 @@ class _Walk:
         if depth in self._open:
             os.close(self._open.pop(depth))
 
-    def _rmdir(self, above: int, name: bytes, *, may_unlock: bool) -> None:
+    def _rmdir(self, above: int, name: bytes) -> None:
         try:
-            _remove(os.rmdir, above, name, may_unlock=may_unlock)
+            os.rmdir(name, dir_fd=above)
         except OSError as exc:
             if exc.errno == errno.EBUSY:
                 raise Refused(OTHER_FILE_SYSTEM, self._where()) from exc
@@ -140,10 +139,18 @@ class _Walk:
 
     def _enter(self, start: int, parts: list[bytes]) -> int:
         try:
-            return open_below(start, parts, _FLAGS, resolve=_RESOLVE)
+            fd = open_below(start, parts, _FLAGS, resolve=_RESOLVE)
         except PermissionError:
-            _unlock_all(start, parts)
-            return open_below(start, parts, _FLAGS, resolve=_RESOLVE)
+            _unlock(start, parts)
+            fd = open_below(start, parts, _FLAGS, resolve=_RESOLVE)
+        # Now, since whatever is below is opened and removed through it.
+        mode = stat.S_IMODE(os.fstat(fd).st_mode)
+        if mode & 0o700 != 0o700:
+            try:  # noqa: SIM105 - contextlib would cost the child 3 ms
+                os.fchmod(fd, mode | 0o700)
+            except OSError:
+                pass  # it is another's; perhaps its group may do what is to be done
+        return fd
 
     def _empty(self, fd: int) -> list[bytes]:
         """Unlink what is no folder; return folders, as many as a batch holds, and none only where there is none."""
@@ -151,7 +158,7 @@ class _Walk:
         with os.scandir(fd) as entries:
             for entry in entries:
                 name = os.fsencode(entry.name)
-                if entry.is_dir(follow_symlinks=False) or not _unlink(fd, name, may_unlock=True):
+                if entry.is_dir(follow_symlinks=False) or not _unlink(fd, name):
                     folders.append(name)
                     if len(folders) == _BATCH:
                         break
@@ -162,26 +169,15 @@ class _Walk:
         return b"/".join(self._path[1:])[-1000:]
 
 
-def _unlink(folder: int, name: bytes, *, may_unlock: bool) -> bool:
+def _unlink(folder: int, name: bytes) -> bool:
     """Remove what is no folder, or has gone; False where it is one."""
     try:
-        _remove(os.unlink, folder, name, may_unlock=may_unlock)
+        os.unlink(name, dir_fd=folder)
     except IsADirectoryError:
         return False
     except FileNotFoundError:
         pass
     return True
-
-
-def _remove(call: Callable[..., None], folder: int, name: bytes, *, may_unlock: bool) -> None:
-    """Remove something from a folder; one of the tree itself is opened for its owner where it is shut."""
-    try:
-        call(name, dir_fd=folder)
-    except PermissionError:
-        if not may_unlock:
-            raise
-        _unlock(folder, [])
-        call(name, dir_fd=folder)
 
 
 def _unlock(start: int, parts: list[bytes]) -> None:
@@ -191,9 +187,3 @@ def _unlock(start: int, parts: list[bytes]) -> None:
         change_mode(fd, stat.S_IMODE(os.fstat(fd).st_mode) & 0o1777 | 0o700)
     finally:
         os.close(fd)
-
-
-def _unlock_all(start: int, parts: list[bytes]) -> None:
-    """Do so with each folder on the way: one that cannot be searched hides those below it."""
-    for count in range(1, len(parts) + 1):
-        _unlock(start, parts[:count])

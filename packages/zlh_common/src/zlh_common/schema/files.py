@@ -69,7 +69,7 @@ class FileRefused(ZlhError):
 
     def __init__(self, code: str, *, path: str, where: str = "") -> None:
         refusal = REFUSALS.get(code)
-        shown = show_path(f"{path}/{where}" if where else path)
+        shown = show_path(f"{path}/{where}" if where else path or "/")
         sentence = refusal.sentence if refusal else "Work on {path} failed in a way that nobody foresaw."
         super().__init__(sentence.format(path=shown), path=shown)
         if refusal is not None:
@@ -108,6 +108,5 @@ class FilesNotSafe(ZlhError):
 
 def show_path(path: str) -> str:
     """Return a path as one line of text, with what is no text in it escaped, and bounded."""
-    shown = path.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-    shown = "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in shown)
+    shown = "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in path)
     return shown if len(shown) <= 200 else f"…{shown[-200:]}"
