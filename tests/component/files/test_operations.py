@@ -6,7 +6,7 @@ import errno
 import os
 import socket
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,7 @@ from fakes.hostile_files import SECRET, Ground
 from zlh_agent.files import refusals
 from zlh_agent.files.beneath import Root
 from zlh_agent.files.model import EXCHANGE, KEEP, REPLACE, Entry
+from zlh_agent.files.opening import open_below
 from zlh_agent.files.refusals import Refused, refusal_of
 
 
@@ -49,12 +50,12 @@ def read(root: Root, path: bytes) -> bytes:
 
 def write(root: Root, path: bytes, content: bytes, *, replace: bool = True, expected: str | None = None) -> None:
     """Write a whole file."""
-    unfinished = root.begin_file(path, replace=replace, expected=expected)
+    work = root.begin_file(path, replace=replace, expected=expected)
     try:
-        os.write(unfinished.fd, content)
-        unfinished.finish()
+        os.write(work.fd, content)
+        work.finish()
     finally:
-        unfinished.close()
+        work.close()
 
 
 CALLS: dict[str, Callable[[Root, bytes], object]] = {
@@ -244,12 +245,12 @@ def test_a_file_is_replaced_whole_and_keeps_its_rights(ground: Ground, root: Roo
     path.write_text("old")
     path.chmod(0o6751)
     with path.open() as reader:
-        unfinished = root.begin_file(b"file", replace=True)
-        os.write(unfinished.fd, b"new and longer")
+        work = root.begin_file(b"file", replace=True)
+        os.write(work.fd, b"new and longer")
         assert path.read_text() == "old"
         assert names_in(ground.inside) == ["file"]
-        unfinished.finish()
-        unfinished.close()
+        work.finish()
+        work.close()
         assert reader.read() == "old"
     assert path.read_text() == "new and longer"
     # Its rights without set-uid and set-gid: it is another content.
@@ -268,10 +269,10 @@ def test_a_file_is_replaced_only_where_it_is_the_one_that_was_seen(ground: Groun
     write(root, b"file", b"two", expected=seen)
     assert code_of(write, root, b"file", b"three", expected=seen) == refusals.FILE_CHANGED
     assert code_of(write, root, b"none", b"three", expected=seen) == refusals.FILE_CHANGED
-    unfinished = root.begin_file(b"file", replace=True, expected=root.stat(b"file").version)
+    work = root.begin_file(b"file", replace=True, expected=root.stat(b"file").version)
     path.write_text("meanwhile")
-    assert code_of(unfinished.finish) == refusals.FILE_CHANGED
-    unfinished.close()
+    assert code_of(work.finish) == refusals.FILE_CHANGED
+    work.close()
     assert code_of(write, root, b"file", b"x", replace=False) == refusals.FILE_EXISTS
     new = root.begin_file(b"new", replace=False)
     (ground.inside / "new").write_text("meanwhile")
@@ -281,6 +282,31 @@ def test_a_file_is_replaced_only_where_it_is_the_one_that_was_seen(ground: Groun
         "file": "meanwhile",
         "new": "meanwhile",
     }
+
+
+def test_where_a_file_must_have_a_name_it_goes_with_the_work(
+    ground: Ground, root: Root, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a file system that keeps none without (NFS): one that begins with a dot, until it is finished or given up."""
+
+    def open_with_a_name(folder: int, parts: Sequence[bytes], flags: int, **how: int) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, "not here")
+        return open_below(folder, parts, flags, **how)
+
+    monkeypatch.setattr("zlh_agent.files.unfinished.open_below", open_with_a_name)
+    for is_finished in (True, False):
+        work = root.begin_file(b"file", replace=True)
+        os.write(work.fd, b"x")
+        (temporary,) = (name for name in names_in(ground.inside) if name != "file")
+        assert temporary.startswith(".")
+        assert temporary.endswith(".zlh-new")
+        if is_finished:
+            work.finish()
+        work.close()
+        assert names_in(ground.inside) == ["file"]
+    write(root, b"file", b"y")
+    assert read(root, b"file") == b"y"
 
 
 def test_an_upload_goes_on_where_it_stopped(ground: Ground, root: Root) -> None:

@@ -92,6 +92,20 @@ async def test_refusals_have_their_words(ground: Ground, service: FileService) -
         assert len(REFUSALS) == 24
 
 
+async def test_names_of_any_bytes_go_there_and_back(service: FileService) -> None:
+    """Whatever the language of the machine: the child is told none."""
+    names = ["\udcff\udcfe", "line\nfeed", "ü€𝄞", "a\udce4b", "-rf *"]
+    async with service.borrow() as files:
+        for name in names:
+            await put(files, name, b"x")
+        entries = (await files.list_folder("")).entries
+        assert [entry.name for entry in entries] == sorted(names)
+        for name in names:
+            assert await get(files, name) == b"x"
+            await files.move(name, f"{name}{name}")
+            await files.remove(f"{name}{name}")
+
+
 async def _write_half(files: Files) -> None:
     async with files.writing("file", replace=True) as fd:
         os.write(fd, b"half")

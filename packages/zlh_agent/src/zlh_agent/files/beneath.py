@@ -15,7 +15,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from heapq import nsmallest
+from itertools import islice
 
 from zlh_agent.files.entries import entry_of, look
 from zlh_agent.files.model import EXCHANGE, KEEP, REPLACE, Entry
@@ -50,6 +50,8 @@ if TYPE_CHECKING:
 # What the names and targets of one page may take, with room for the rest of each entry.
 MAX_PAGE_BYTES = 128 * 1024
 _ENTRY_BYTES = 64
+# Names that are read before those that count are sorted out.
+_BATCH = 4096
 # As the kernel has it.
 _MAX_LINKS = 40
 _MAX_TRIES = 20
@@ -99,9 +101,7 @@ class Root:
         entries: list[Entry] = []
         size = 0
         with Held(open_below(self._fd, _split(path), flags)) as fd:
-            with os.scandir(fd) as found:
-                # Never all of them at once: there may be millions.
-                names = nsmallest(limit + 1, (entry.name for entry in found if entry.name > after))
+            names = _first_names(fd, after, limit + 1)
             for name in names[:limit]:
                 try:
                     entry = look(fd, os.fsencode(name))
@@ -307,6 +307,21 @@ def _split(path: bytes) -> list[bytes]:
     if parts is None:
         raise Refused(NAME_TOO_LONG if len(path) > MAX_PATH_BYTES else PATH_INVALID)
     return parts
+
+
+def _first_names(folder: int, after: str, count: int) -> list[str]:
+    """Return the first names after one, sorted, without ever holding all of them: there may be millions."""
+    first: list[str] = []
+    with os.scandir(folder) as entries:
+        while batch := [entry.name for entry in islice(entries, _BATCH)]:
+            if len(first) < count:
+                found = [name for name in batch if name > after]
+            else:
+                last = first[-1]
+                found = [name for name in batch if after < name < last]
+            if found:
+                first = sorted(first + found)[:count]
+    return first
 
 
 def _require_regular(fd: int, *, size: int = 0) -> os.stat_result:
