@@ -295,8 +295,8 @@ def test_where_a_file_must_have_a_name_it_goes_with_the_work(
         return open_below(folder, parts, flags, **how)
 
     monkeypatch.setattr("zlh_agent.files.unfinished.open_below", open_with_a_name)
-    for is_finished in (True, False):
-        work = root.begin_file(b"file", replace=True)
+    for is_finished, replace in ((True, False), (True, True), (False, True)):
+        work = root.begin_file(b"file", replace=replace)
         os.write(work.fd, b"x")
         (temporary,) = (name for name in names_in(ground.inside) if name != "file")
         assert temporary.startswith(".")
@@ -356,6 +356,25 @@ def test_moves(ground: Ground, root: Root) -> None:
     assert code_of(root.move, b"b", b"folder", how=REPLACE) == refusals.IS_A_FOLDER
     root.move(b"folder/deep", b"up", how=KEEP)
     assert names_in(ground.inside) == ["b", "folder", "up"]
+
+
+def test_where_a_disk_cannot_tell_whether_a_name_is_free_we_look(
+    ground: Ground, root: Root, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on an old ZFS: still nothing is overwritten unasked, and a folder does not go into itself."""
+
+    def rename_without_flags(*_given: object) -> None:
+        raise OSError(errno.EINVAL, "no flags here")
+
+    monkeypatch.setattr("zlh_agent.files.renaming.renameat2", rename_without_flags)
+    for name in ("a", "b"):
+        (ground.inside / name).write_text(name)
+    (ground.inside / "folder").mkdir()
+    assert code_of(root.move, b"a", b"b", how=KEEP) == refusals.FILE_EXISTS
+    assert code_of(root.move, b"folder", b"folder/deep", how=KEEP) == refusals.INTO_ITSELF
+    root.move(b"a", b"folder/a", how=KEEP)
+    assert (ground.inside / "folder/a").read_text() == "a"
+    assert (ground.inside / "b").read_text() == "b"
 
 
 def test_copies_have_content_rights_and_holes(ground: Ground, root: Root) -> None:

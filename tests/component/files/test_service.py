@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import pytest
 
 from fakes.hostile_files import NOBODY, Ground, made_ground
 from guards.leaks import is_gone
+from zlh_agent.files import refusals
 from zlh_agent.files.link import FilePlace
 from zlh_agent.files.model import EXCHANGE
 from zlh_agent.files.service import Files, FileService
@@ -47,6 +49,9 @@ async def test_every_call_reaches_the_files(ground: Ground, service: FileService
     """And what is made belongs to the customer."""
     async with service.borrow() as files:
         await files.make_folder("one/two", parents=True)
+        os.mkfifo(ground.inside / "one/pipe")
+        os.mknod(ground.inside / "one/socket", stat.S_IFSOCK | 0o644)
+        ground.own()
         await put(files, "one/file", b"content")
         await files.copy("one/file", "/one/copy")
         await files.make_link("one/link", "two")
@@ -60,7 +65,8 @@ async def test_every_call_reaches_the_files(ground: Ground, service: FileService
         assert await get(files, "one/file") == b"con!"
         page = await files.list_folder("one")
         assert [(entry.name, entry.kind, entry.target) for entry in page.entries] == [
-            ("file", "file", None), ("link", "link", "two"), ("two", "dir", None)
+            ("file", "file", None), ("link", "link", "two"), ("pipe", "other", None), ("socket", "other", None),
+            ("two", "dir", None),
         ]  # fmt: skip
         assert page.entries[0].mode == 0o600
         assert (await files.list_folder("one", after="file", limit=1)).has_more
@@ -69,6 +75,9 @@ async def test_every_call_reaches_the_files(ground: Ground, service: FileService
         assert {path.lstat().st_uid for path in ground.inside.rglob("*")} == {
             NOBODY if os.geteuid() == 0 else os.getuid()
         }
+        # Where Landlock holds the child, it must be told that it may do so.
+        await files.move("one/pipe", "one/two/pipe")
+        await files.move("one/socket", "one/two/socket")
         await files.remove("one/link")
         await files.remove_tree("one")
         assert (await files.list_folder("")).entries == ()
@@ -89,7 +98,12 @@ async def test_refusals_have_their_words(ground: Ground, service: FileService) -
             await files.remove_tree("none/\x1b[31m\n{path}\udcff")
         assert told.value.detail == r"There is no none/\x1b[31m\n{path}\udcff."
         assert (told.value.status, told.value.retryable) == (404, False)
-        assert len(REFUSALS) == 24
+
+
+def test_every_code_of_the_child_has_its_words() -> None:
+    """And there are no others."""
+    codes = {value for name, value in vars(refusals).items() if name.isupper() and isinstance(value, str)}
+    assert codes == {*REFUSALS, FileRefused.code}
 
 
 async def test_names_of_any_bytes_go_there_and_back(service: FileService) -> None:
@@ -176,6 +190,17 @@ async def test_children_are_used_again_and_end_when_nobody_wants_them(ground: Gr
     async with service.borrow() as files:
         await files.stat("")
     await service.close()
+
+
+async def test_a_child_that_is_given_back_late_ends(ground: Ground) -> None:
+    """The agent may be on its way out by then."""
+    service = FileService(FilePlace(str(ground.inside), ground.own()))
+    async with service.borrow() as files:
+        pid = pid_of(files)
+        await service.close()
+        await files.stat("")
+    await service.close()
+    assert is_gone(pid)
 
 
 async def test_only_so_many_work_at_once(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,7 +18,7 @@ import stat
 from itertools import islice
 
 from zlh_agent.files.entries import entry_of, look
-from zlh_agent.files.model import EXCHANGE, KEEP, REPLACE, Entry
+from zlh_agent.files.model import EXCHANGE, KEEP, Entry
 from zlh_agent.files.opening import O_PATH, Held, has_openat2, open_below
 from zlh_agent.files.refusals import (
     FILE_CHANGED,
@@ -37,6 +37,7 @@ from zlh_agent.files.refusals import (
     TOO_MANY_LINKS,
     Refused,
 )
+from zlh_agent.files.renaming import rename_to_free
 from zlh_agent.files.rights import change_mode
 from zlh_agent.files.rules import MAX_PAGE_ENTRIES, MAX_PATH_BYTES, leads_inside, split_path
 from zlh_agent.files.tree_removal import remove_tree
@@ -55,8 +56,7 @@ _BATCH = 4096
 # As the kernel has it.
 _MAX_LINKS = 40
 _MAX_TRIES = 20
-_RENAME_NOREPLACE, _RENAME_EXCHANGE = 1, 2
-_RENAME_FLAGS = {KEEP: _RENAME_NOREPLACE, REPLACE: 0, EXCHANGE: _RENAME_EXCHANGE}
+_RENAME_EXCHANGE = 2
 _FOLDER = O_PATH | os.O_DIRECTORY
 # A pipe is not waited for, and a terminal does not become ours.
 _CAREFULLY = os.O_NONBLOCK | os.O_NOCTTY
@@ -205,7 +205,10 @@ class Root:
         """Give something another name, in another folder or the same. `how` is KEEP, REPLACE or EXCHANGE."""
         with self._parent(source) as (old_folder, old), self._parent(target) as (new_folder, new):
             try:
-                renameat2(old_folder, old, new_folder, new, _RENAME_FLAGS[how])
+                if how == KEEP:
+                    rename_to_free(old_folder, old, new_folder, new)
+                else:
+                    renameat2(old_folder, old, new_folder, new, _RENAME_EXCHANGE if how == EXCHANGE else 0)
             except OSError as exc:
                 raise Refused(INTO_ITSELF) if exc.errno == errno.EINVAL else exc from exc
 

@@ -15,15 +15,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-import structlog
-
 from zlh_agent.files.files_wire import encode_name
 from zlh_agent.files.link import SYNC_SILENCE_S, FileLink, FilePlace
 from zlh_agent.files.model import KEEP, Entry, Request
 from zlh_agent.files.rules import MAX_PAGE_ENTRIES, MAX_PATH_BYTES
 from zlh_common.schema.files import FileRefused, FilesBusy, FilesUnavailable
 
-log = structlog.get_logger()
 MAX_CHILDREN = 8
 IDLE_S = 30.0
 WAIT_FOR_CHILD_S = 10.0
@@ -154,6 +151,7 @@ class FileService:
         self._idle: list[tuple[FileLink, asyncio.TimerHandle]] = []
         # Children that are on their way out, which nobody waits for.
         self._ending: set[asyncio.Task[None]] = set()
+        self._is_closed = False
 
     @asynccontextmanager
     async def borrow(self) -> AsyncIterator[Files]:
@@ -176,7 +174,8 @@ class FileService:
             self._seats.release()
 
     async def close(self) -> None:
-        """End all children that nobody has borrowed."""
+        """End all children; one that is borrowed ends when it is given back."""
+        self._is_closed = True
         while self._idle:
             link, timer = self._idle.pop()
             timer.cancel()
@@ -194,7 +193,7 @@ class FileService:
         return None
 
     def _give_back(self, link: FileLink) -> None:
-        if not link.is_usable:
+        if self._is_closed or not link.is_usable:
             self._end_beside(link)
             return
         timer = asyncio.get_running_loop().call_later(self._idle_s, self._end_idle, link)

@@ -13,9 +13,8 @@ import stat
 from zlh_agent.files.entries import version_of
 from zlh_agent.files.opening import open_below
 from zlh_agent.files.refusals import FILE_CHANGED, FILE_EXISTS, IS_A_FOLDER, NOT_A_REGULAR_FILE, Refused
-from zlh_agent.sandbox.syscalls import renameat2
+from zlh_agent.files.renaming import rename_to_free
 
-_RENAME_NOREPLACE = 1
 _NO_UNNAMED_FILES = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT}
 
 
@@ -42,13 +41,7 @@ class Unfinished:
             os.fchmod(self.fd, self._mode)
         os.fsync(self.fd)
         self._check_target()
-        if self._temporary is None:
-            temporary = _temporary_name()
-            os.link(f"/proc/self/fd/{self.fd}", temporary, dst_dir_fd=self._folder, follow_symlinks=True)
-            self._temporary = temporary
-        flags = 0 if self._replace else _RENAME_NOREPLACE
-        renameat2(self._folder, self._temporary, self._folder, self._name, flags)
-        self._temporary = None
+        self._take_name()
         self._sync_folder()
         return os.fstat(self.fd)
 
@@ -61,6 +54,21 @@ class Unfinished:
                 pass  # the customer was faster, or has shut the folder
         os.close(self.fd)
         os.close(self._folder)
+
+    def _take_name(self) -> None:
+        folder = self._folder
+        if self._temporary is None:
+            first = _temporary_name() if self._replace else self._name
+            # By way of our own descriptor: a file without a name has no other way to one.
+            os.link(f"/proc/self/fd/{self.fd}", first, dst_dir_fd=folder, follow_symlinks=True)
+            if not self._replace:
+                return
+            self._temporary = first
+        if self._replace:
+            os.rename(self._temporary, self._name, src_dir_fd=folder, dst_dir_fd=folder)
+        else:
+            rename_to_free(folder, self._temporary, folder, self._name)
+        self._temporary = None
 
     def _open(self) -> int:
         try:
