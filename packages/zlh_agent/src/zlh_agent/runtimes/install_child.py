@@ -85,7 +85,7 @@ def install(order: InstallOrder) -> str:
     record = read_record(target)
     if record is None:
         catalog = fetch_catalog(
-            artifacts_url=order.artifacts_urls[0],
+            artifacts_urls=order.artifacts_urls,
             trusted_root=Path(order.trusted_root).read_bytes(),
             metadata_dir=Path(order.metadata_dir),
         )
