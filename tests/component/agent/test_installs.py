@@ -212,14 +212,14 @@ async def test_a_new_spec_during_an_install_is_reached_next(
 
 async def test_the_end_of_an_old_install_is_not_that_of_the_new(agent: AgentProcess, shop: RuntimeShop) -> None:
     """While the old version is being finished, the step of the new one is not done."""
-    gate = agent.folder / "gate"
-    shop.add("3.0", script=f"touch {gate}.begun; while ! [ -e {gate} ]; do sleep 0.05; done")
-    shop.add("4.0", script=f"while ! [ -e {gate}.second ]; do sleep 0.05; done")
+    waiting = "touch $HOME/begun; while ! [ -e $HOME/go ]; do sleep 0.05; done"
+    for version in ("3.0", "4.0"):
+        shop.add(version, script=waiting)
     await asyncio.to_thread(shop.publish)
     await agent.want(("tiny", "3.0"))
-    await eventually(gate.with_name("gate.begun").exists)
+    first = await agent.smoke_test_begun()
     await agent.want(("tiny", "4.0"))
-    await asyncio.to_thread(gate.touch)
+    await asyncio.to_thread((first / "go").touch)
     seen: list[StepState] = []
 
     def has_the_old(status: AgentStatus) -> bool:
@@ -228,7 +228,8 @@ async def test_the_end_of_an_old_install_is_not_that_of_the_new(agent: AgentProc
 
     await agent.until(has_the_old)
     assert StepState.DONE not in seen
-    await asyncio.to_thread(gate.with_name("gate.second").touch)
+    second = await agent.smoke_test_begun()
+    await asyncio.to_thread((second / "go").touch)
     assert versions(await agent.settled()) == {"3.0": False, "4.0": True}
 
 

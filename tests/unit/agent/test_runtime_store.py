@@ -13,7 +13,6 @@ import pytest
 from zlh_agent.runtimes.current import CURRENT, point_current, read_current
 from zlh_agent.runtimes.model import FILES_NAME, RECORD_FORMAT, RECORD_NAME, InstallRecord
 from zlh_agent.runtimes.store import RuntimeStore, find_changed
-from zlh_agent.runtimes.unpack import list_files
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -24,7 +23,8 @@ def install(folder: Path, name: str, version: str, changes: dict[str, object] | 
     (tree / "bin").mkdir(parents=True)
     (tree / "bin" / name).write_text(version)
     (tree / "bin/also").symlink_to(name)
-    listed = msgspec.json.encode(list_files(tree)[0])
+    digest = hashlib.sha256(version.encode()).hexdigest()
+    listed = msgspec.json.encode({f"bin/{name}": digest, "bin/also": f"-> {name}"})
     (tree / FILES_NAME).write_bytes(listed)
     record = InstallRecord(
         format=RECORD_FORMAT, name=name, version=version, sha256="0" * 64, size=3, source="wheel:x",

@@ -11,6 +11,7 @@ import msgspec
 import structlog
 
 from zlh_agent.runtimes.current import read_current
+from zlh_agent.runtimes.exchange import undo_half_exchange
 from zlh_agent.runtimes.model import FILES_NAME, RECORD_FORMAT, RECORD_NAME, InstallRecord
 from zlh_common.trees import delete_tree
 
@@ -52,6 +53,7 @@ class RuntimeStore:
     def sweep(self) -> None:
         """Delete what installs that were killed have left."""
         for home in self._folder.glob("*"):
+            undo_half_exchange(home)
             for leftover in sweep_home(home):
                 log.info("runtime.leftover_deleted", path=str(leftover))
 
