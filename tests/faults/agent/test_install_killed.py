@@ -62,6 +62,7 @@ class Bench:
             channels=("stable",), name="tiny", version=version, platform=this_platform(),
             runtimes_dir=str(self.paths.runtimes), downloads_dir=str(state / "downloads"),
             locks_dir=str(state / "locks"), make_current=make_current, replace=replace,
+            attempt=int(replace),
         )  # fmt: skip
 
     def run(self, version: str, *, kill_at: int = 0, **changes: bool) -> bool:
@@ -82,7 +83,7 @@ class Bench:
         """Return the version in use as an agent would see it that starts now; every install must be whole."""
         store = RuntimeStore(self.paths.runtimes)
         store.sweep()
-        installed = store.load()
+        installed = store.load().installed
         for entry in installed:
             assert set(find_changed(entry.folder)) <= self.may_be_changed
         return next((entry.record.version for entry in installed if entry.is_current), None)

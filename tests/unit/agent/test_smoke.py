@@ -12,6 +12,7 @@ import psutil
 import pytest
 
 from fakes.forked import in_child
+from guards.leaks import is_gone
 from zlh_agent.runtimes import smoke
 from zlh_agent.runtimes.errors import SmokeTestFailed
 from zlh_agent.runtimes.smoke import smoke_test
@@ -131,7 +132,8 @@ def test_what_a_program_has_started_ends_with_it(
         with pytest.raises(SmokeTestFailed, match="did not end"):
             check()
     assert time.monotonic() - began < 20
-    assert not [process for process in psutil.Process().children(recursive=True) if process.name() == "sleep"]
+    below = psutil.Process().children(recursive=True)
+    assert not [process for process in below if process.name() == "sleep" and not is_gone(process.pid)]
 
 
 @needs_landlock

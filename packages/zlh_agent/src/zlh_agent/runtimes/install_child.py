@@ -92,7 +92,7 @@ def install(order: InstallOrder, trusted_root: bytes) -> str:
     sweep_home(home)
     sweep_partials(Path(order.downloads_dir), now=time.time())
     record = read_record(target)
-    if record is None or order.replace:
+    if record is None or (order.replace and record.attempt < order.attempt):
         teller.show("catalog")
         catalog = fetch_catalog(
             artifacts_urls=order.artifacts_urls, trusted_root=trusted_root, metadata_dir=Path(order.metadata_dir)
@@ -189,6 +189,7 @@ def _record(tree: Path, order: InstallOrder, choice: Choice, catalog: Catalog, m
         bin=choice.version.bin,
         environment=dict(choice.version.environment),
         files_sha256=made.files_sha256,
+        attempt=order.attempt,
     )
     (tree / RECORD_NAME).write_bytes(msgspec.json.encode(record))
     _sync_file_system(tree)

@@ -22,6 +22,7 @@ import msgspec
 import zstandard
 
 from zlh_agent.runtimes.archive_rules import TreeRules
+from zlh_agent.runtimes.comparison import render_file
 from zlh_agent.runtimes.confined import confine_unpacking
 from zlh_agent.runtimes.errors import ArchiveRefused, InstallInterrupted, UnpackFailed
 from zlh_agent.runtimes.model import FILES_NAME
@@ -177,6 +178,7 @@ class _Tree:
         # Made at the very end: while files are written there is no link that they could be written through.
         self._links: list[tuple[str, str]] = []
         self._path = ""
+        self._mode = FILE_MODE
         self._file: int | None = None
         self._left = 0
         self._digest = hashlib.sha256()
@@ -200,7 +202,7 @@ class _Tree:
 
     def _begin_file(self, path: str, mode: int, size: int) -> None:
         self._file = _open_new(f"{self._root}/{path}", mode=mode)
-        self._path, self._left, self._digest = path, size, hashlib.sha256()
+        self._path, self._mode, self._left, self._digest = path, mode, size, hashlib.sha256()
         if not size:
             self._end_file()
 
@@ -218,7 +220,7 @@ class _Tree:
         assert self._file is not None
         os.close(self._file)
         self._file = None
-        self._listed[self._path] = self._digest.hexdigest()
+        self._listed[self._path] = render_file(self._digest.hexdigest(), self._mode)
 
     def finish(self) -> Unpacked:
         """Make the links and the list; the tree is whole then."""
@@ -293,5 +295,7 @@ def _is_as_listed(mode: int, wanted: str | None, name: str) -> bool:
         return wanted is None and stat.S_IMODE(mode) == FOLDER_MODE
     if stat.S_ISLNK(mode):
         return wanted is not None and wanted.startswith("-> ")
-    is_listed = name == FILES_NAME or (wanted is not None and not wanted.startswith("-> "))
-    return stat.S_ISREG(mode) and is_listed and stat.S_IMODE(mode) in {FILE_MODE, PROGRAM_MODE}
+    if name == FILES_NAME:
+        return stat.S_ISREG(mode) and stat.S_IMODE(mode) == FILE_MODE
+    is_harmless = stat.S_ISREG(mode) and stat.S_IMODE(mode) in {FILE_MODE, PROGRAM_MODE}
+    return is_harmless and wanted is not None and wanted == render_file(wanted[:64], mode)
