@@ -11,7 +11,6 @@ whose are the trees and the folders that it works in.
 from __future__ import annotations
 
 import ctypes
-import fcntl
 import os
 import signal
 import sys
@@ -30,6 +29,7 @@ from zlh_agent.runtimes.disk_room import NO_ROOM, Need, ensure_room, told_when_f
 from zlh_agent.runtimes.download import download, partial_path, sweep_partials
 from zlh_agent.runtimes.errors import DiskFailed, DiskFull, NotInCatalog, RuntimeChanged
 from zlh_agent.runtimes.exchange import put_in_place, undo_half_exchange
+from zlh_agent.runtimes.lock import only_one
 from zlh_agent.runtimes.model import (
     RECORD_FORMAT,
     RECORD_NAME,
@@ -63,7 +63,7 @@ def main() -> None:
         confine_install(order, [Path(order.runtimes_dir), *private])
         # The system's own is out of reach; nothing in it has a name.
         tempfile.tempdir = order.downloads_dir
-        with _only_one(Path(order.locks_dir), order.name):
+        with only_one(Path(order.locks_dir), order.name):
             version = install(order, trusted_root)
         say(InstalledLine(version=version))
     except ZlhError as error:
@@ -193,14 +193,6 @@ def _record(tree: Path, order: InstallOrder, choice: Choice, catalog: Catalog, m
     )
     (tree / RECORD_NAME).write_bytes(msgspec.json.encode(record))
     _sync_file_system(tree)
-
-
-@contextmanager
-def _only_one(folder: Path, name: str) -> Iterator[None]:
-    """Hold the lock of one runtime; the kernel lets go of it however this process ends."""
-    with (folder / f"runtime-{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
 
 
 def _sync_file_system(path: Path) -> None:

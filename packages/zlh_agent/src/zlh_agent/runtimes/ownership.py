@@ -3,14 +3,37 @@
 from __future__ import annotations
 
 import os
+import pwd
 import stat
 from collections.abc import Sequence
 from pathlib import Path
+
+from zlh_common.errors import ZlhError
 
 # Trees are for everybody to run; the rest is nobody else's business.
 TREES_MODE, PRIVATE_MODE = 0o755, 0o700
 # Below a folder of the agent's own, which others may pass and not list.
 PASS_BITS = 0o011
+
+
+class InstallUserUnknown(ZlhError):
+    """The container has no user of the name that installs run as."""
+
+    code, status, retryable = "install_user_unknown", 500, True
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"The container has no user {name}, as whom runtimes are installed.")
+
+
+def find_user(name: str | None) -> tuple[int, int] | None:
+    """Return uid and gid, None for None; raise InstallUserUnknown. Blocks."""
+    if name is None:
+        return None
+    try:
+        found = pwd.getpwnam(name)
+    except KeyError as exc:
+        raise InstallUserUnknown(name) from exc
+    return found.pw_uid, found.pw_gid
 
 
 def ensure_folders(trees: Path, private: Sequence[Path], user: tuple[int, int] | None) -> None:
