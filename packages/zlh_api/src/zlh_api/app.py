@@ -41,6 +41,8 @@ from zlh_api.listening import listen_error
 from zlh_api.processes import routes as process_routes
 from zlh_api.reconcile.service import Reconciler
 from zlh_api.reconcile.steps import Ports, Settings, Steps
+from zlh_api.runtimes import routes as runtime_routes
+from zlh_api.runtimes.service import RuntimeService
 from zlh_api.web import platform_routes, portal
 from zlh_api.web.endpoint import Endpoint
 from zlh_api.web.gate import Gate
@@ -124,6 +126,7 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             *container_routes.endpoints(containers, live),
             *agent_routes.endpoints(agents, proxy, agent_port=config.agent_port),
             *process_routes.endpoints(containers, agents, proxy, agent_port=config.agent_port),
+            *runtime_routes.endpoints(RuntimeService(containers, catalog, agents, agent_port=config.agent_port)),
             *history_routes.endpoints(history, agents, clock, agent_port=config.agent_port),
         ]
         yield Parts(
