@@ -20,9 +20,17 @@ from zlh_agent.sandbox.confinement import Confinement
 from zlh_agent.sandbox.launch import SYSTEM_FOLDERS
 from zlh_agent.sandbox.no_network import leave_network
 
-# Names, resolvers and certificates of servers; what programs ask of the kernel.
-_SYSTEM_FILES = ("/etc", "/proc", "/run/systemd/resolve")
-_MACHINE_FILES = ("/etc", "/proc", "/sys", "/dev/zero", "/dev/random", "/dev/urandom")
+# Who is who, where names lead, what libraries there are. Not all of /etc: our own configuration is there too.
+_ETC = tuple(
+    f"/etc/{name}"
+    for name in (
+        "alternatives", "ca-certificates", "gai.conf", "group", "host.conf", "hosts", "ld.so.cache", "ld.so.conf",
+        "ld.so.conf.d", "locale.alias", "localtime", "machine-id", "mime.types", "nsswitch.conf", "os-release",
+        "passwd", "pki", "protocols", "resolv.conf", "services", "ssl", "timezone",
+    )
+)  # fmt: skip
+_SYSTEM_FILES = (*_ETC, "/proc", "/run/systemd/resolve")
+_MACHINE_FILES = (*_ETC, "/proc", "/sys", "/dev/zero", "/dev/random", "/dev/urandom")
 _NULL = "/dev/null"
 
 
