@@ -8,11 +8,12 @@ from uuid import UUID
 import msgspec
 
 from fakes.faults import Faults
-from zlh_api.agents.client import AgentAddress, AgentClient
+from zlh_api.agents.client import CALL_TIMEOUT_S, AgentAddress, AgentClient
 from zlh_api.database.pool import Database
+from zlh_common.errors import ZlhError
 from zlh_common.names import OwnerMark
-from zlh_common.schema.spec import AgentSpec
-from zlh_common.schema.status import AgentStatus
+from zlh_common.schema.spec import AgentSpec, WantedRuntime
+from zlh_common.schema.status import AgentStatus, InstalledRuntime, Step, StepState
 from zlh_common.schema.structs import encode
 
 
@@ -25,10 +26,21 @@ class FakeAgents(AgentClient):
         self.specs: dict[OwnerMark, AgentSpec] = {}
         # How far an agent says it is behind the spec that it took.
         self.lags = 0
+        # How far it is behind with the spec that it holds.
+        self.unreached = 0
         # Whether there is a link that hears the agents.
         self.is_linked = True
         # What every agent answers to a call that is not known here.
         self.answer = b"{}"
+        # What it answers to one that is, by method and path; an error is raised.
+        self.answers: dict[str, bytes | ZlhError] = {}
+        self.users = b'{"users":[]}'
+        self.calls: list[tuple[str, str]] = []
+        self.protocol_version = 2
+        # Versions that cannot be installed, and those whose files are not what was installed.
+        self.broken: set[tuple[str, str]] = set()
+        self.faulty: set[tuple[str, str]] = set()
+        self._held: dict[OwnerMark, dict[tuple[str, str], InstalledRuntime]] = {}
 
     def report(self, owner: OwnerMark) -> AgentStatus:
         """Return what one agent says of itself."""
@@ -36,28 +48,74 @@ class FakeAgents(AgentClient):
         generation = max(0, spec.generation - self.lags) if spec else 0
         now = datetime.now(UTC)
         return AgentStatus(
-            protocol_version=1,
+            protocol_version=self.protocol_version,
             agent_version="0.1.0",
             owner=owner,
             boot_id="boot",
             started_at=now,
             observed_at=now,
             spec_generation=generation,
-            observed_generation=generation,
+            observed_generation=max(0, generation - self.unreached),
+            steps=tuple(self._step(wanted) for wanted in spec.runtimes) if spec else (),
+            runtimes=tuple(self._held.get(owner, {}).values()),
         )
+
+    def _step(self, wanted: WantedRuntime) -> Step:
+        name = f"install-{wanted.name}" if wanted.default else f"install-{wanted.name}-{wanted.version}"
+        if (wanted.name, wanted.version) in self.broken:
+            return Step(name=name, state=StepState.FAILED, code="smoke_test_failed", message="It does not run.")
+        return Step(name=name, state=StepState.DONE, progress=1.0)
+
+    def _reconcile(self, owner: OwnerMark, spec: AgentSpec) -> None:
+        """Install what is wanted, mend what is wanted anew, and let go of the rest."""
+        held = self._held.get(owner, {})
+        found = {}
+        for wanted in spec.runtimes:
+            key = (wanted.name, wanted.version)
+            if wanted.attempt:
+                self.faulty.discard(key)
+            if key in self.broken or (wanted.previous and key not in held):
+                continue
+            found[key] = InstalledRuntime(
+                name=wanted.name,
+                version=wanted.version,
+                default=wanted.default,
+                previous=wanted.previous,
+                verified=key not in self.faulty,
+                faults=int(key in self.faulty),
+                size=1,
+                sha256="0" * 64,
+                source="node.tar.xz",
+                installed_at=datetime.now(UTC),
+            )
+        self._held[owner] = found
 
     async def put_spec(self, agent: AgentAddress, spec: AgentSpec) -> AgentStatus:
         """Take the spec."""
         async with self.faults.call("put_spec"):
             self.specs[agent.owner] = spec
+            self._reconcile(agent.owner, spec)
             if self.is_linked:
                 await self.note_online(agent.owner)
             return self.report(agent.owner)
 
-    async def call(self, agent: AgentAddress, method: str, path: str, *, body: bytes | None = None) -> bytes:
+    async def call(
+        self,
+        agent: AgentAddress,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None = None,
+        timeout_s: float = CALL_TIMEOUT_S,
+    ) -> bytes:
         """Answer whatever the test says."""
         async with self.faults.call("call"):
-            return self.answer
+            self.calls.append((method, path))
+            usual = self.users if path.endswith("/users") else self.answer
+            answer = self.answers.get(f"{method} {path}", usual)
+            if isinstance(answer, ZlhError):
+                raise answer
+            return answer
 
     async def note_online(self, owner: OwnerMark) -> None:
         """Write what the link would when the agent reports."""

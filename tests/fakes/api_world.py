@@ -37,6 +37,8 @@ from zlh_api.history.service import HistoryService, Keeping
 from zlh_api.processes import routes as process_routes
 from zlh_api.reconcile.service import Reconciler
 from zlh_api.reconcile.steps import Ports, Settings, Steps
+from zlh_api.runtimes import routes as runtime_routes
+from zlh_api.runtimes.service import RuntimeService
 from zlh_api.web import platform_routes, portal
 from zlh_api.web.gate import Gate
 from zlh_api.web.server import build_application
@@ -96,7 +98,7 @@ class World:
         (folder / "root.json").write_text("{}")
         self.people = People()
         self.customers = CustomerService(database, self.clock)
-        self.catalog = CatalogService(CatalogSource("http://127.0.0.1:1", folder / "root.json", folder), ("stable",))
+        self.catalog = CatalogService(CatalogSource(("http://127.0.0.1:1",), folder / "root.json", folder), ("stable",))
         self.catalog._catalog, self.catalog._trouble = catalog(), None
         self.containers = ContainerService(database, self.catalog, Hosting("localhost", "http", 80), self.clock)
         self.history = HistoryService(database, self.clock, Keeping(entries=10))
@@ -157,6 +159,7 @@ class World:
             *process_routes.endpoints(
                 self.containers, self.agents, ConsoleProxy(ConsoleService(self.agents)), agent_port=7443
             ),
+            *runtime_routes.endpoints(RuntimeService(self.containers, self.catalog, self.agents, agent_port=7443)),
             *history_routes.endpoints(self.history, self.agents, self.clock, agent_port=7443),
         ]
         endpoints = [

@@ -12,7 +12,7 @@ import pytest
 
 from fakes.api_world import World
 from zlh_api.containers import store as containers
-from zlh_api.containers.model import Guest, Power
+from zlh_api.containers.model import Guest, Power, RuntimeWish
 from zlh_api.database.pool import Database
 from zlh_api.reconcile import store
 from zlh_api.reconcile.model import Claim, LeaseLost
@@ -259,7 +259,7 @@ async def test_a_row_comes_back_as_it_was_written(world: World) -> None:
         found = await containers.find_by_vmid(connection, held.vmid)
     assert found is not None
     assert found.owner == owner
-    assert found.runtimes == (WantedRuntime(name="node", version="24.19.0"),)
+    assert found.runtimes == (RuntimeWish(name="node", version="24.19.0"),)
     assert (found.address, found.guest, found.identity_expires_at) == ("127.77.0.1", Guest.STOPPED, expires_at)
     assert (found.restart_done, found.route_confirmed, found.attempts) == (3, "digest", 2)
     assert found.provisioned_at is not None

@@ -239,6 +239,13 @@ def test_killed_after_any_step_and_resumed_ends_the_same() -> None:
             assert walk(World(world.wanted, world.seen)) == (taken[done:], end)
 
 
+def test_what_is_installed_later_keeps_no_route_from_a_container() -> None:
+    """Once it was proved, that is waited for when nothing else is left to do; the first time before its route."""
+    for world in worlds():
+        if world.next() is Await.INSTALL:
+            assert not world.seen.is_proved or world.seen.route is Route.CONFIRMED
+
+
 def test_a_restart_is_one_stop_and_one_start() -> None:
     """A due restart of a running container stops and starts it once."""
     for world in worlds():

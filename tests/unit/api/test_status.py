@@ -8,11 +8,16 @@ from itertools import product
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from zlh_api.containers.model import Container, Guest, Power
+from zlh_api.containers.model import Container, Guest, Power, RuntimeWish
 from zlh_api.containers.status import (
     ATTEMPTS_BEFORE_ERROR,
+    MAX_AGENT_STEPS,
+    MAX_LEFT_S,
     find_degradations,
     find_error,
     merge_steps,
@@ -28,6 +33,7 @@ from zlh_common.schema.status import (
     ProcessStatus,
     Step,
     StepState,
+    Transfer,
 )
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -83,6 +89,21 @@ NEW = replace(
     route_confirmed=None,
     provisioned_at=None,
 )
+INSTALLING = Step(name="install-go-1.27.3", state=StepState.RUNNING)
+BROKEN = Step(name="install-go-1.27.3", state=StepState.FAILED, code="smoke_test_failed", message="It does not run.")
+# Its guest was made anew: nothing of what it had is there.
+EMPTIED = replace(RUNNING, runtimes=(RuntimeWish(name="node", version="24.0.0"),))
+NODE = InstalledRuntime(
+    name="node",
+    version="24.0.0",
+    default=True,
+    verified=True,
+    size=1,
+    sha256="0" * 64,
+    source="node.tar",
+    installed_at=NOW,
+)
+WITH_NODE = agent(runtimes=(NODE,))
 
 
 def report(container: Container) -> ContainerStatus:
@@ -107,13 +128,17 @@ def report(container: Container) -> ContainerStatus:
         (replace(NEW, steps=(FAILED,), attempts=ATTEMPTS_BEFORE_ERROR - 1), Lifecycle.PROVISIONING),
         (replace(NEW, steps=(FAILED,), attempts=ATTEMPTS_BEFORE_ERROR), Lifecycle.ERROR),
         (
-            replace(RUNNING, agent=agent(steps=(Step(name="install-node", state=StepState.RUNNING),))),
+            replace(NEW, connection=Connection.ONLINE, agent=agent(steps=(INSTALLING,))),
             Lifecycle.INSTALLING,
         ),
         (
-            replace(RUNNING, agent=agent(steps=(Step(name="install-node", state=StepState.FAILED),))),
+            replace(NEW, connection=Connection.ONLINE, agent=agent(steps=(BROKEN,))),
             Lifecycle.ERROR,
         ),
+        (replace(RUNNING, agent=agent(steps=(INSTALLING,))), Lifecycle.RUNNING),
+        (replace(RUNNING, agent=agent(steps=(BROKEN,))), Lifecycle.RUNNING),
+        (replace(EMPTIED, agent=agent(steps=(INSTALLING,))), Lifecycle.INSTALLING),
+        (replace(EMPTIED, agent=agent(steps=(BROKEN,))), Lifecycle.ERROR),
         (
             replace(
                 RUNNING,
@@ -139,10 +164,11 @@ def test_a_container_is_ready_only_when_the_whole_chain_holds() -> None:
         {"route_confirmed": None},
         {"provisioned_at": None},
         {"agent": None},
-        {"agent": agent(observed_generation=0)},
+        {"runtimes": (RuntimeWish(name="node", version="24.0.0"),)},
         {"steps": (FAILED,)},
     ]
     assert report(RUNNING).ready
+    assert report(replace(RUNNING, runtimes=(RuntimeWish(name="node", version="24.0.0"),), agent=WITH_NODE)).ready
     for first, second in product(broken, broken):
         assert not report(replace(RUNNING, **{**first, **second})).ready
 
@@ -217,20 +243,73 @@ def test_processes_are_shown_only_while_the_agent_is_heard() -> None:
 
 def test_degradations_are_named() -> None:
     """A silent agent and an unverified runtime are told without the container being broken."""
-    runtime = InstalledRuntime(
-        name="node",
-        version="24.0.0",
-        default=True,
-        verified=False,
-        size=1,
-        sha256="0" * 64,
-        source="node.tar",
-        installed_at=NOW,
-    )
+    runtime = msgspec.structs.replace(NODE, verified=False)
     container = replace(RUNNING, connection=Connection.OFFLINE, agent=agent(runtimes=(runtime,)))
     assert find_degradations(container) == ("agent_offline", "runtime_unverified")
     assert find_degradations(RUNNING) == ()
     assert find_degradations(replace(container, guest=Guest.STOPPED, agent=None)) == ()
+
+
+@pytest.mark.parametrize("step", [INSTALLING, BROKEN, msgspec.structs.replace(INSTALLING, code="download_failed")])
+def test_what_is_installed_later_takes_nothing_from_a_container(step: Step) -> None:
+    """Whether it goes on, fails, or is tried again: the container stays ready, and the step tells the rest."""
+    container = replace(
+        RUNNING, spec_generation=2, runtimes=EMPTIED.runtimes, agent=agent(runtimes=(NODE,), steps=(step,))
+    )
+    said = report(container)
+    assert (said.lifecycle, said.ready, said.provisioning_complete) == (Lifecycle.RUNNING, True, True)
+    assert said.provisioning_error is None
+    assert step in said.steps
+    assert said.degraded == (() if step is INSTALLING else ("step_failed",))
+
+
+def test_what_fails_the_first_time_is_an_error_of_the_provisioning() -> None:
+    """Nothing was ever ready, and nothing is there that could go on."""
+    for container in (replace(NEW, agent=agent(steps=(BROKEN,))), replace(EMPTIED, agent=agent(steps=(BROKEN,)))):
+        said = report(container)
+        assert (said.ready, said.provisioning_complete, said.degraded) == (False, False, ())
+        assert said.provisioning_error is not None
+        assert said.provisioning_error.code == "smoke_test_failed"
+
+
+def test_a_version_that_is_in_use_is_no_failure() -> None:
+    """It goes when its users have gone; until then its step says so."""
+    waiting = Step(
+        name="remove-node-22.0.0", state=StepState.PENDING, code="runtime_in_use", message="web runs from it"
+    )
+    assert report(replace(RUNNING, agent=agent(steps=(waiting,)))).degraded == ()
+
+
+FIGURES = st.none() | st.floats(allow_nan=False)
+TRANSFERS = st.builds(
+    Transfer,
+    stage=st.text(max_size=9000),
+    done_bytes=st.integers(),
+    total_bytes=st.integers(),
+    bytes_per_s=FIGURES,
+    left_s=FIGURES,
+)
+
+
+@given(transfer=TRANSFERS, progress=FIGURES, text=st.text(max_size=9000))
+def test_figures_of_a_stranger_can_be_drawn(transfer: Transfer, progress: float | None, text: str) -> None:
+    """Whatever an agent says of a transfer: nothing negative, no more done than there is, no book for a stage."""
+    told = Step(name=text, state=StepState.RUNNING, progress=progress, message=text, output=text, transfer=transfer)
+    (step,) = report(replace(RUNNING, agent=agent(steps=(told,)), steps=())).steps
+    assert step.transfer is not None
+    assert 0 <= step.transfer.done_bytes <= step.transfer.total_bytes <= 2**53
+    assert 0 <= (step.transfer.bytes_per_s or 0) <= 2**53
+    assert 0 <= (step.transfer.left_s or 0) <= MAX_LEFT_S
+    assert 0 <= (step.progress or 0) <= 1
+    assert len(step.transfer.stage) <= 32
+    assert max(len(step.name), len(step.message or ""), len(step.output or "")) <= 4096
+    assert text.endswith(step.output or "")
+
+
+def test_a_crowd_of_steps_is_cut() -> None:
+    """An agent that tells of thousands of steps is not telling the truth."""
+    crowd = tuple(Step(name=f"install-{number}", state=StepState.DONE) for number in range(5000))
+    assert len(report(replace(RUNNING, agent=agent(steps=crowd))).steps) <= MAX_AGENT_STEPS + len(RUNNING.steps)
 
 
 def _steps(names: tuple[str, ...]) -> tuple[Step, ...]:

@@ -41,6 +41,8 @@ from zlh_api.listening import listen_error
 from zlh_api.processes import routes as process_routes
 from zlh_api.reconcile.service import Reconciler
 from zlh_api.reconcile.steps import Ports, Settings, Steps
+from zlh_api.runtimes import routes as runtime_routes
+from zlh_api.runtimes.service import RuntimeService
 from zlh_api.web import platform_routes, portal
 from zlh_api.web.endpoint import Endpoint
 from zlh_api.web.gate import Gate
@@ -78,6 +80,7 @@ def make_driver(config: ApiConfig) -> ProcessDriver:
         port=config.agent_port,
         channels=config.channels,
         log_level=config.log_level,
+        artifacts_mirrors=config.artifacts.mirrors,
     )
     return ProcessDriver(root=config.process.root, settings=settings)
 
@@ -97,7 +100,7 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
         )
         driver = make_driver(config)
         customers = CustomerService(database, clock)
-        source = CatalogSource(config.artifacts.url, config.artifacts.trusted_root, config.state_dir / "catalog")
+        source = CatalogSource(config.artifacts.urls, config.artifacts.trusted_root, config.state_dir / "catalog")
         catalog = CatalogService(source, config.channels)
         hosting = Hosting(config.container_domain, config.container_scheme, config.container_port)
         containers = ContainerService(database, catalog, hosting, clock)
@@ -123,6 +126,7 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             *container_routes.endpoints(containers, live),
             *agent_routes.endpoints(agents, proxy, agent_port=config.agent_port),
             *process_routes.endpoints(containers, agents, proxy, agent_port=config.agent_port),
+            *runtime_routes.endpoints(RuntimeService(containers, catalog, agents, agent_port=config.agent_port)),
             *history_routes.endpoints(history, agents, clock, agent_port=config.agent_port),
         ]
         yield Parts(

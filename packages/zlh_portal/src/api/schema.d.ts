@@ -469,6 +469,126 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/containers/{vmid}/runtimes": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Runtimes that are installed or wanted */
+        get: operations["get_containers_vmid_runtimes"];
+        put?: never;
+        /** Install a version, or make it the default */
+        post: operations["post_containers_vmid_runtimes"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{vmid}/runtimes/prune": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Remove what is kept for a rollback */
+        post: operations["post_containers_vmid_runtimes_prune"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{vmid}/runtimes/{runtime}/rollback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Go back to the version before the default */
+        post: operations["post_containers_vmid_runtimes_runtime_rollback"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{vmid}/runtimes/{runtime}/upgrade": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Take a newer default */
+        post: operations["post_containers_vmid_runtimes_runtime_upgrade"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{vmid}/runtimes/{runtime}/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Compare every file of a version with its hash */
+        post: operations["post_containers_vmid_runtimes_runtime_verify"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{vmid}/runtimes/{runtime}/{version}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Remove a version */
+        delete: operations["delete_containers_vmid_runtimes_runtime_version"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{vmid}/runtimes/{runtime}/{version}/repair": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Unpack a version anew */
+        post: operations["post_containers_vmid_runtimes_runtime_version_repair"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/containers/{vmid}/start": {
         parameters: {
             query?: never;
@@ -862,6 +982,17 @@ export interface components {
             port: number;
         };
         /**
+         * InstallRuntime
+         * @description `POST …/runtimes`: one more version, beside those that are there.
+         */
+        InstallRuntime: {
+            /** @default null */
+            default: boolean | null;
+            name: string;
+            /** @default null */
+            version: string | null;
+        };
+        /**
          * InstalledRuntime
          * @description One toolchain version on disk, as the install record keeps it.
          */
@@ -1002,6 +1133,17 @@ export interface components {
             name: string | null;
             /** @default null */
             power: ("off" | "on") | null;
+        };
+        /**
+         * PendingRuntime
+         * @description A version that is wanted and not there yet, or there and not wanted any more, with the step that sees to it.
+         */
+        PendingRuntime: {
+            default: boolean;
+            name: string;
+            step: components["schemas"]["Step"] | null;
+            version: string;
+            wanted: boolean;
         };
         /**
          * PingProbe
@@ -1246,6 +1388,40 @@ export interface components {
             runtimes: components["schemas"]["RuntimeOffer"][];
         };
         /**
+         * RuntimePruning
+         * @description `POST …/runtimes/prune`: what goes, and what stays since it is in use.
+         */
+        RuntimePruning: {
+            /** @default [] */
+            inUse: components["schemas"]["RuntimeRef"][];
+            removed: components["schemas"]["RuntimeRef"][];
+        };
+        /**
+         * RuntimeRef
+         * @description One version of one runtime.
+         */
+        RuntimeRef: {
+            name: string;
+            version: string;
+        };
+        /**
+         * RuntimeVerification
+         * @description What a check of one installed version has found; at most 100 names of each kind, sorted.
+         */
+        RuntimeVerification: {
+            /** @default [] */
+            added: string[];
+            /** @default [] */
+            changed: string[];
+            checkedAt: string;
+            faults: number;
+            /** @default [] */
+            missing: string[];
+            name: string;
+            verified: boolean;
+            version: string;
+        };
+        /**
          * RuntimeVersionOffer
          * @description One row of a version drop-down.
          */
@@ -1255,6 +1431,17 @@ export interface components {
             default: boolean;
             platforms: string[];
             version: string;
+        };
+        /**
+         * Runtimes
+         * @description `GET …/runtimes`: what is installed, as the agent last told, and what is still to happen.
+         */
+        Runtimes: {
+            /** @default [] */
+            pending: components["schemas"]["PendingRuntime"][];
+            runtimes: components["schemas"]["InstalledRuntime"][];
+            /** @default [] */
+            upgrades: components["schemas"]["RuntimeRef"][];
         };
         /**
          * Step
@@ -1356,6 +1543,14 @@ export interface components {
             totalBytes: number;
         };
         /**
+         * UpgradeRuntime
+         * @description `POST …/runtimes/{name}/upgrade`: a newer default; the former one is kept to go back to.
+         */
+        UpgradeRuntime: {
+            /** @default null */
+            version: string | null;
+        };
+        /**
          * Usage
          * @description What a tree of processes uses, from the one that was started down to whatever it has started.
          */
@@ -1397,6 +1592,14 @@ export interface components {
         Validation: {
             ok: boolean;
             problems: components["schemas"]["CatalogProblem"][];
+            /** @default null */
+            version: string | null;
+        };
+        /**
+         * VerifyRuntime
+         * @description `POST …/runtimes/{name}/verify`: compare every file with its hash; the default version where none is named.
+         */
+        VerifyRuntime: {
             /** @default null */
             version: string | null;
         };
@@ -2449,6 +2652,273 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["ContainerStatus"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_containers_vmid_runtimes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Runtimes that are installed or wanted */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Runtimes"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_containers_vmid_runtimes: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["InstallRuntime"];
+            };
+        };
+        responses: {
+            /** @description Install a version, or make it the default */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Runtimes"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_containers_vmid_runtimes_prune: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Remove what is kept for a rollback */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RuntimePruning"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_containers_vmid_runtimes_runtime_rollback: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vmid: number;
+                runtime: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Go back to the version before the default */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Runtimes"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_containers_vmid_runtimes_runtime_upgrade: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vmid: number;
+                runtime: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["UpgradeRuntime"];
+            };
+        };
+        responses: {
+            /** @description Take a newer default */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Runtimes"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_containers_vmid_runtimes_runtime_verify: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vmid: number;
+                runtime: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/json": components["schemas"]["VerifyRuntime"];
+            };
+        };
+        responses: {
+            /** @description Compare every file of a version with its hash */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RuntimeVerification"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_containers_vmid_runtimes_runtime_version: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vmid: number;
+                runtime: string;
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Remove a version */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Runtimes"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_containers_vmid_runtimes_runtime_version_repair: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vmid: number;
+                runtime: string;
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Unpack a version anew */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Runtimes"];
                 };
             };
             /** @description What went wrong */

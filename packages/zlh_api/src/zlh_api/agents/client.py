@@ -105,7 +105,6 @@ class AgentClient:
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=CALL_TIMEOUT_S),
             connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=0),
             cookie_jar=aiohttp.DummyCookieJar(),
             response_class=_OnlyAnswer,
@@ -123,17 +122,25 @@ class AgentClient:
         """Tell the agent what must become true; return its report."""
         return decode_report(await self.call(agent, "PUT", "/spec", body=encode(spec)), AgentStatus)
 
-    async def call(self, agent: AgentAddress, method: str, path: str, *, body: bytes | None = None) -> bytes:
+    async def call(
+        self,
+        agent: AgentAddress,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None = None,
+        timeout_s: float = CALL_TIMEOUT_S,
+    ) -> bytes:
         """Return the body of an answer below 300; raise AgentUnreachable, AgentRefused, AgentNonsense."""
         if self._calls[agent] >= MAX_CALLS:
             raise AgentUnreachable(f"{MAX_CALLS} calls wait for it already")
         self._calls[agent] += 1
         try:
-            return await self._ask(agent, method, path, body)
+            return await self._ask(agent, method, path, body, timeout_s)
         finally:
             self._calls -= Counter({agent: 1})
 
-    async def _ask(self, agent: AgentAddress, method: str, path: str, body: bytes | None) -> bytes:
+    async def _ask(self, agent: AgentAddress, method: str, path: str, body: bytes | None, timeout_s: float) -> bytes:
         assert self._session is not None
         try:
             async with self._session.request(
@@ -144,6 +151,7 @@ class AgentClient:
                 ssl=self._context,
                 server_hostname=agent.name,
                 allow_redirects=False,
+                timeout=aiohttp.ClientTimeout(total=timeout_s),
             ) as response:
                 # Not `bytes`: one that comes byte by byte would be copied as a whole for each of them.
                 answer = bytearray()

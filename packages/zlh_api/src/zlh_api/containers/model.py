@@ -30,6 +30,25 @@ class Power(StrEnum):
     OFF = "off"
 
 
+class RuntimeWish(WantedRuntime):
+    """A toolchain version as the row keeps it: what the agent is told, and what only the API has to know."""
+
+    # Asked for beside the default: it stays when others come and go, until it is asked away itself.
+    beside: bool = False
+    # The spec generation that raised `attempt` last.
+    attempt_generation: int = 0
+
+    def order(self) -> WantedRuntime:
+        """Return what the agent is told. To be kept for a rollback alone is less than to be wanted."""
+        return WantedRuntime(
+            name=self.name,
+            version=self.version,
+            default=self.default,
+            previous=self.previous and not self.beside,
+            attempt=self.attempt,
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Published:
     """One port that the customer has published."""
@@ -50,7 +69,7 @@ class Container:
     name: str
     created_at: datetime
 
-    runtimes: tuple[WantedRuntime, ...]
+    runtimes: tuple[RuntimeWish, ...]
     processes: tuple[WantedProcess, ...]
     spec_generation: int
     power: Power
@@ -67,6 +86,8 @@ class Container:
     route_confirmed: str | None
     provisioned_at: datetime | None
     attempts: int
+    # What the agent that took the spec last was known to understand.
+    spec_protocol: int = 0
     # On whose behalf the work on it is done; None where nothing is wished that is not reached.
     request_id: str | None = None
 

@@ -13,7 +13,7 @@ import asyncpg
 
 from zlh_api.catalog.service import CatalogService
 from zlh_api.containers import store
-from zlh_api.containers.model import Container, Power, Published
+from zlh_api.containers.model import Container, Power, Published, RuntimeWish
 from zlh_api.containers.status import render_status
 from zlh_api.customers.model import Caller, Role
 from zlh_api.database.pool import Connection, Database
@@ -268,6 +268,23 @@ class ContainerService:
             if processes == current.processes:
                 return current
             await store.update_processes(connection, container.owner, processes)
+            changed = await store.find_by_owner(connection, container.owner)
+        assert changed is not None
+        return changed
+
+    async def change_runtimes(
+        self, container: Container, change: Callable[[Container], tuple[RuntimeWish, ...]]
+    ) -> Container:
+        """Write which runtimes `change` makes of the container as it is now; return the container as it is then."""
+        async with self._changing(container) as connection:
+            current = await store.find_by_owner(connection, container.owner)
+            if current is None:
+                raise NotFound("container")
+            runtimes = change(current)
+            if runtimes == current.runtimes:
+                return current
+            is_new_spec = [wish.order() for wish in runtimes] != [wish.order() for wish in current.runtimes]
+            await store.update_runtimes(connection, container.owner, runtimes, is_new_spec=is_new_spec)
             changed = await store.find_by_owner(connection, container.owner)
         assert changed is not None
         return changed

@@ -1,9 +1,17 @@
-"""From the row to the report: pure, so that every combination of what was seen can be held against what is said."""
+"""From the row to the report: pure, so that every combination of what was seen can be held against what is said.
+
+What an agent installs is a link of the chain the first time. Once a container has been ready it stays so while more is
+installed, or fails to be: its address, its terminals and what it had go on as before. Such a failure is told by its
+step, and as `step_failed` among what is degraded. Only a guest that has lost all of its runtimes is made anew.
+"""
 
 from __future__ import annotations
 
+import msgspec
+
 from zlh_api.containers.model import Container, Guest, Power
 from zlh_common.names import render_host
+from zlh_common.schema.runtime import RuntimeInUse
 from zlh_common.schema.status import (
     AgentStatus,
     Connection,
@@ -12,10 +20,17 @@ from zlh_common.schema.status import (
     ProvisioningError,
     Step,
     StepState,
+    Transfer,
 )
 
 # A step that has failed this often is called an error; it is still tried again, ever more slowly.
 ATTEMPTS_BEFORE_ERROR = 3
+# Of an agent's report: as many steps as a spec can bring about, twice, and as much text as a person reads.
+MAX_AGENT_STEPS = 128
+NAME_CHARS, STAGE_CHARS, MESSAGE_CHARS, OUTPUT_CHARS = 128, 32, 1000, 4096
+# What every reader of JSON holds exactly.
+MAX_BYTES = 2**53 - 1
+MAX_LEFT_S = 7 * 86400.0
 # The agent's own steps are shown behind this one, since they are what comes next.
 AGENT_STEPS_AFTER = "send-spec"
 
@@ -55,18 +70,43 @@ def render_status(container: Container, *, domain: str, url: str) -> ContainerSt
 def merge_steps(container: Container) -> tuple[Step, ...]:
     """Return our own steps with the agent's in their place."""
     mine = container.steps
-    theirs = container.agent.steps if container.agent and not container.is_deleting else ()
     names = [step.name for step in mine]
     at = names.index(AGENT_STEPS_AFTER) + 1 if AGENT_STEPS_AFTER in names else len(mine)
-    return (*mine[:at], *theirs, *mine[at:])
+    return (*mine[:at], *agents_steps(container), *mine[at:])
+
+
+def agents_steps(container: Container) -> tuple[Step, ...]:
+    """Return what the agent does, or () where that is of no interest any more."""
+    if container.agent is None or container.is_deleting:
+        return ()
+    return tuple(bound_step(step) for step in container.agent.steps[:MAX_AGENT_STEPS])
+
+
+def is_established(container: Container) -> bool:
+    """Tell whether the container was ready once, and still has some of what it was made with."""
+    if container.provisioned_at is None:
+        return False
+    wanted = {wish.name for wish in container.runtimes}
+    if container.agent is None or not wanted:
+        return True
+    return any(runtime.name in wanted for runtime in container.agent.runtimes)
 
 
 def find_error(container: Container) -> ProvisioningError | None:
-    """Return what the first troubled step failed of; while it is tried again, that is why it was not done before."""
-    failed = next((step for step in merge_steps(container) if step.state is StepState.FAILED or step.code), None)
+    """Return what the first troubled step failed of; while it is tried again, that is why it was not done before.
+
+    What the agent of an established container cannot install is no fault of its provisioning.
+    """
+    steps = container.steps if is_established(container) else merge_steps(container)
+    failed = next((step for step in steps if is_troubled(step)), None)
     if failed is None:
         return None
     return ProvisioningError(code=failed.code or "failed", message=failed.message or "It failed.", step=failed.name)
+
+
+def is_troubled(step: Step) -> bool:
+    """Tell whether a step has failed, or is tried again after it has."""
+    return step.state is StepState.FAILED or bool(step.code)
 
 
 def decide_lifecycle(container: Container, error: ProvisioningError | None) -> Lifecycle:
@@ -81,7 +121,8 @@ def decide_lifecycle(container: Container, error: ProvisioningError | None) -> L
 
 
 def _lifecycle_of_wanted(container: Container) -> Lifecycle:
-    if container.connection is Connection.ONLINE and is_installing(container.agent):
+    is_first = not is_established(container)
+    if is_first and container.connection is Connection.ONLINE and is_installing(container.agent):
         return Lifecycle.INSTALLING
     if container.provisioned_at is None:
         return Lifecycle.PROVISIONING
@@ -94,14 +135,13 @@ def is_ready(container: Container, error: ProvisioningError | None) -> bool:
     """Tell whether the whole chain was proved and still holds as far as we see."""
     return (
         error is None
-        and container.provisioned_at is not None
+        and is_established(container)
         and container.power is Power.ON
         and not container.is_deleting
         and container.guest is Guest.RUNNING
         and container.connection is Connection.ONLINE
         and container.route_confirmed is not None
         and container.agent is not None
-        and container.agent.observed_generation >= container.spec_generation
     )
 
 
@@ -112,7 +152,14 @@ def find_degradations(container: Container) -> tuple[str, ...]:
         reasons.append("agent_offline")
     if container.agent and any(not runtime.verified for runtime in container.agent.runtimes):
         reasons.append("runtime_unverified")
+    if is_established(container) and any(is_failure(step) for step in agents_steps(container)):
+        reasons.append("step_failed")
     return tuple(reasons)
+
+
+def is_failure(step: Step) -> bool:
+    """Tell whether a step is in trouble; a version that is in use is no trouble, it goes when its users have gone."""
+    return is_troubled(step) and step.code != RuntimeInUse.code
 
 
 def is_installing(agent: AgentStatus | None) -> bool:
@@ -122,4 +169,34 @@ def is_installing(agent: AgentStatus | None) -> bool:
 
 def is_agents_step(container: Container, name: str) -> bool:
     """Tell whether a step is the agent's own; what it reports as failed, it has given up."""
-    return container.agent is not None and any(step.name == name for step in container.agent.steps)
+    return not is_established(container) and any(step.name == name for step in agents_steps(container))
+
+
+def bound_step(step: Step) -> Step:
+    """Return a stranger's step with figures that can be and texts that can be shown."""
+    return msgspec.structs.replace(
+        step,
+        name=step.name[:NAME_CHARS],
+        progress=_bounded(step.progress, 1.0) if step.progress is not None else None,
+        code=step.code[:NAME_CHARS] if step.code else None,
+        message=step.message[:MESSAGE_CHARS] if step.message else None,
+        output=step.output[-OUTPUT_CHARS:] if step.output else None,
+        transfer=bound_transfer(step.transfer) if step.transfer else None,
+    )
+
+
+def bound_transfer(transfer: Transfer) -> Transfer:
+    """Return a stranger's figures so that a bar, a rate and a time can be drawn from them."""
+    total = int(_bounded(transfer.total_bytes, MAX_BYTES))
+    rate, left_s = transfer.bytes_per_s, transfer.left_s
+    return Transfer(
+        stage=transfer.stage[:STAGE_CHARS],
+        done_bytes=int(_bounded(transfer.done_bytes, total)),
+        total_bytes=total,
+        bytes_per_s=_bounded(rate, MAX_BYTES) if rate is not None else None,
+        left_s=_bounded(left_s, MAX_LEFT_S) if left_s is not None else None,
+    )
+
+
+def _bounded(value: float, most: float) -> float:
+    return min(max(value, 0), most)

@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from zlh_api.containers.model import Container, Guest, Power, Published
+from zlh_api.containers.model import Container, Guest, Power, Published, RuntimeWish
 from zlh_api.database.pool import Connection
 from zlh_common.errors import InvalidBody
 from zlh_common.names import OwnerMark, Vmid
@@ -115,6 +115,19 @@ async def update_processes(connection: Connection, owner: OwnerMark, processes: 
     )
 
 
+async def update_runtimes(
+    connection: Connection, owner: OwnerMark, runtimes: Sequence[RuntimeWish], *, is_new_spec: bool
+) -> None:
+    """Write which runtimes a container should have; as a new generation of its spec where its agent must hear of it."""
+    generation = ", spec_generation = spec_generation + 1" if is_new_spec else ""
+    await _wish(
+        connection,
+        owner,
+        f"spec = spec || jsonb_build_object('runtimes', $3::jsonb){generation}",
+        msgspec.json.decode(encode(runtimes)),
+    )
+
+
 async def update_power(connection: Connection, owner: OwnerMark, power: Power) -> None:
     """Write whether the guest should run, and wake whoever makes it so."""
     await _wish(connection, owner, "power = $3", power.value)
@@ -208,7 +221,7 @@ def to_container(row: Any) -> Container:
         kind=row["kind"],
         name=row["name"],
         created_at=row["created_at"],
-        runtimes=convert(row["spec"].get("runtimes", []), tuple[WantedRuntime, ...]),
+        runtimes=convert(row["spec"].get("runtimes", []), tuple[RuntimeWish, ...]),
         processes=convert(row["spec"].get("processes", []), tuple[WantedProcess, ...]),
         spec_generation=row["spec_generation"],
         power=Power(row["power"]),
@@ -224,6 +237,7 @@ def to_container(row: Any) -> Container:
         route_confirmed=row["route_confirmed"],
         provisioned_at=row["provisioned_at"],
         attempts=row["attempts"],
+        spec_protocol=row["spec_protocol"],
         request_id=row["request_id"],
         steps=convert(row["steps"], tuple[Step, ...]),
         exposures=tuple(Published(UUID(entry["id"]), entry["port"], entry["visibility"]) for entry in row["exposures"]),

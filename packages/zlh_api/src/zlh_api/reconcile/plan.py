@@ -2,6 +2,7 @@
 
     on       reserve-address → create-guest → put-identity → start-guest → connect-agent → send-spec
              → (the agent's own steps) → publish-route → confirm-route → answer-dns → check-ready
+    later    what is added to the spec of a container that was ready once is waited for behind its route
     off      stop-guest
     deleting withdraw-route → stop-guest → destroy-guest → release-address → forget
 
@@ -119,7 +120,14 @@ def decide_next(wanted: Wanted, seen: Seen) -> Next:
         return _next_of_deletion(seen)
     if wanted.power is Power.OFF:
         return Do.STOP_GUEST if seen.guest is Guest.RUNNING else SETTLED
-    return _next_of_guest(wanted, seen) or _next_of_agent(wanted, seen) or _next_of_route(seen) or SETTLED
+    return (
+        _next_of_guest(wanted, seen)
+        or _next_of_agent(wanted, seen)
+        or _next_of_install(wanted, seen, is_first=True)
+        or _next_of_route(seen)
+        or _next_of_install(wanted, seen, is_first=False)
+        or SETTLED
+    )
 
 
 def _next_of_deletion(seen: Seen) -> Next:
@@ -149,9 +157,13 @@ def _next_of_agent(wanted: Wanted, seen: Seen) -> Next | None:
         return Await.CONNECT_AGENT
     if seen.accepted_generation < wanted.spec_generation:
         return Do.SEND_SPEC
-    if seen.observed_generation < wanted.spec_generation:
-        return Await.INSTALL
     return None
+
+
+def _next_of_install(wanted: Wanted, seen: Seen, *, is_first: bool) -> Next | None:
+    """What is installed later than the first time, or fails to be, keeps no route from its container."""
+    is_behind = seen.observed_generation < wanted.spec_generation
+    return Await.INSTALL if is_behind and is_first is not seen.is_proved else None
 
 
 def _next_of_route(seen: Seen) -> Next | None:

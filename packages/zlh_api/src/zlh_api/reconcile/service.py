@@ -33,6 +33,7 @@ from zlh_api.reconcile.plan import (
     decide_next,
     retry_delay_s,
 )
+from zlh_api.reconcile.spec import accepted_generation
 from zlh_api.reconcile.steps import Steps
 from zlh_common.errors import ZlhError
 from zlh_common.request_ids import following
@@ -218,7 +219,7 @@ class Reconciler:
             guest=guest,
             has_identity=self._steps.is_identity_good(container),
             is_agent_online=container.connection is Connection.ONLINE,
-            accepted_generation=agent.spec_generation if agent else 0,
+            accepted_generation=accepted_generation(container),
             observed_generation=agent.observed_generation if agent else 0,
             route=await self._steps.observe_route(container),
             is_proved=container.provisioned_at is not None,

@@ -22,10 +22,10 @@ from zlh_api.reconcile import store
 from zlh_api.reconcile.addresses import candidate_addresses
 from zlh_api.reconcile.model import Claim
 from zlh_api.reconcile.plan import Do, Route
+from zlh_api.reconcile.spec import known_protocol, render_spec
 from zlh_common.clock import Clock
 from zlh_common.errors import ZlhError
 from zlh_common.names import render_host
-from zlh_common.schema.spec import AgentSpec
 
 # How long an address rests before another container may have it.
 REST_S = 60.0
@@ -175,9 +175,8 @@ class Steps:
     async def _send_spec(self, claim: Claim, container: Container) -> None:
         assert container.address is not None
         agent = AgentAddress(container.owner, container.address, self._settings.agent_port)
-        spec = AgentSpec(
-            generation=container.spec_generation, runtimes=container.runtimes, processes=container.processes
-        )
+        protocol = known_protocol(container)
+        spec = render_spec(container, protocol)
         report = await self._ports.agents.put_spec(agent, spec)
         if report.owner != container.owner:
             raise AgentNonsense("it speaks for another container")
@@ -186,7 +185,7 @@ class Steps:
         # Kept at once: the link may bring it later, and until then the spec would be sent over and over.
         try:
             async with self._ports.database.connection() as connection:
-                await store.save_report(connection, claim, report)
+                await store.save_report(connection, claim, report, protocol=protocol)
         except asyncpg.DataError as exc:
             raise AgentNonsense("its report holds what no text may hold") from exc
 

@@ -99,10 +99,13 @@ async def save_restart_done(connection: Connection, claim: Claim, count: int) ->
     await _fenced(connection, claim, "restart_done = $3", count)
 
 
-async def save_report(connection: Connection, claim: Claim, report: AgentStatus) -> None:
-    """Write what the agent has answered; asyncpg.DataError where it holds what PostgreSQL cannot."""
+async def save_report(connection: Connection, claim: Claim, report: AgentStatus, *, protocol: int) -> None:
+    """Write what the agent has answered to a spec in the words of `protocol`.
+
+    asyncpg.DataError where it holds what PostgreSQL cannot.
+    """
     document = msgspec.json.decode(encode(report))
-    await _fenced(connection, claim, "agent_status = $3, observed_at = now()", document)
+    await _fenced(connection, claim, "agent_status = $3, observed_at = now(), spec_protocol = $4", document, protocol)
 
 
 async def save_route(connection: Connection, claim: Claim, digest: str | None) -> None:

@@ -85,5 +85,7 @@ class Endpoint:
     # Keys that are accepted besides the camelCase ones: {"enable_code_server": "enableCodeServer"}.
     aliases: dict[str, str] = field(default_factory=dict)
     is_websocket: bool = False
+    # Whether no body at all stands for {}.
+    is_body_optional: bool = False
     # Query parameters, none of them required: {"limit": int}.
     query: Mapping[str, type[int | str]] = field(default_factory=dict)

@@ -87,7 +87,7 @@ def _operation(endpoint: Endpoint, schema_of: dict[Any, Any]) -> dict[str, Any]:
         operation["security"] = [{"token": []}, {"session": []}]
     if endpoint.request is not None:
         operation["requestBody"] = {
-            "required": True,
+            "required": not endpoint.is_body_optional,
             "content": {"application/json": {"schema": schema_of[endpoint.request]}},
         }
     return operation

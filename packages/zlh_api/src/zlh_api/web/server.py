@@ -50,6 +50,8 @@ async def _read_body(endpoint: Endpoint, request: web.Request) -> Any:
     if endpoint.request is None:
         return None
     raw = await request.read()
+    if not raw and endpoint.is_body_optional:
+        raw = b"{}"
     if endpoint.aliases:
         raw = _apply_aliases(raw, endpoint.aliases)
     body: Any = decode(raw, endpoint.request)

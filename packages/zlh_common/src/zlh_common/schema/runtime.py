@@ -77,11 +77,27 @@ class PendingRuntime(Report):
     step: Step | None
 
 
+class RuntimeRef(Report):
+    """One version of one runtime."""
+
+    name: str
+    version: str
+
+
 class Runtimes(Report):
     """`GET …/runtimes`: what is installed, as the agent last told, and what is still to happen."""
 
     runtimes: tuple[InstalledRuntime, ...]
     pending: tuple[PendingRuntime, ...] = ()
+    # Where an upgrade would lead that names no version, as far as the catalog is there.
+    upgrades: tuple[RuntimeRef, ...] = ()
+
+
+class RuntimePruning(Report):
+    """`POST …/runtimes/prune`: what goes, and what stays since it is in use."""
+
+    removed: tuple[RuntimeRef, ...]
+    in_use: tuple[RuntimeRef, ...] = ()
 
 
 class RuntimeInUse(ZlhError):

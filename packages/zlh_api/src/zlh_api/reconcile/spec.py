@@ -1,0 +1,29 @@
+"""What one agent is told, in words that it knows, and whether it was told already: pure."""
+
+from __future__ import annotations
+
+from zlh_api.containers.model import Container
+from zlh_common.schema.spec import AgentSpec, WantedRuntime
+
+# From this version of the protocol on, an agent keeps several versions of a runtime, and removes what is not wanted.
+SEVERAL_VERSIONS = 2
+
+
+def known_protocol(container: Container) -> int:
+    """Return the version of the protocol that the agent and we both speak; the first one while it has said nothing."""
+    return max(1, min(container.agent.protocol_version, SEVERAL_VERSIONS)) if container.agent else 1
+
+
+def render_spec(container: Container, protocol: int) -> AgentSpec:
+    """Return what the agent must make true; one that knows one version of a runtime is told of the defaults alone."""
+    orders: tuple[WantedRuntime, ...] = tuple(wish.order() for wish in container.runtimes)
+    if protocol < SEVERAL_VERSIONS:
+        orders = tuple(order for order in orders if order.default)
+    return AgentSpec(generation=container.spec_generation, runtimes=orders, processes=container.processes)
+
+
+def accepted_generation(container: Container) -> int:
+    """Return which spec the agent holds as we would tell it now; one that has learned more since is told again."""
+    if container.agent is None or container.spec_protocol < known_protocol(container):
+        return 0
+    return container.agent.spec_generation

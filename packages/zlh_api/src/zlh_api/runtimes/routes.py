@@ -1,0 +1,72 @@
+"""HTTP of runtimes of a container that exists."""
+
+from __future__ import annotations
+
+from zlh_api.runtimes.service import RuntimeService
+from zlh_api.web.endpoint import Call, Endpoint, Policy
+from zlh_common.schema.runtime import (
+    InstallRuntime,
+    RuntimePruning,
+    Runtimes,
+    RuntimeVerification,
+    UpgradeRuntime,
+    VerifyRuntime,
+)
+
+EVERY = "/api/containers/{vmid}/runtimes"
+ONE = f"{EVERY}/{{runtime}}"
+VERSION = f"{ONE}/{{version}}"
+
+
+def endpoints(service: RuntimeService) -> list[Endpoint]:
+    """Return the endpoints of this slice."""
+
+    async def index(call: Call) -> Runtimes:
+        return service.report(call.container)
+
+    async def install(call: Call) -> Runtimes:
+        return await service.install(call.container, call.body)
+
+    async def prune(call: Call) -> RuntimePruning:
+        return await service.prune(call.container)
+
+    async def upgrade(call: Call) -> Runtimes:
+        return await service.upgrade(call.container, _name(call), call.body.version)
+
+    async def roll_back(call: Call) -> Runtimes:
+        return await service.roll_back(call.container, _name(call))
+
+    async def verify(call: Call) -> RuntimeVerification:
+        return await service.verify(call.container, _name(call), call.body.version)
+
+    async def repair(call: Call) -> Runtimes:
+        return await service.repair(call.container, _name(call), _version(call))
+
+    async def remove(call: Call) -> Runtimes:
+        return await service.remove(call.container, _name(call), _version(call))
+
+    view, change = Policy.VIEW_CONTAINER, Policy.CHANGE_CONTAINER
+    both, found, pruned = Runtimes, RuntimeVerification, RuntimePruning
+    say_install, say_back = "Install a version, or make it the default", "Go back to the version before the default"
+    say_upgrade, say_verify = "Take a newer default", "Compare every file of a version with its hash"
+    return [
+        Endpoint("GET", EVERY, view, index, "Runtimes that are installed or wanted", response=both),
+        Endpoint("POST", EVERY, change, install, say_install, InstallRuntime, both, 202),
+        Endpoint("POST", f"{EVERY}/prune", change, prune, "Remove what is kept for a rollback", None, pruned, 202),
+        Endpoint(
+            "POST", f"{ONE}/upgrade", change, upgrade, say_upgrade, UpgradeRuntime, both, 202, is_body_optional=True
+        ),
+        Endpoint("POST", f"{ONE}/rollback", change, roll_back, say_back, response=both, status=202),
+        Endpoint("POST", f"{ONE}/verify", change, verify, say_verify, VerifyRuntime, found, is_body_optional=True),
+        Endpoint("POST", f"{VERSION}/repair", change, repair, "Unpack a version anew", response=both, status=202),
+        Endpoint("DELETE", VERSION, change, remove, "Remove a version", response=both, status=202),
+    ]
+
+
+def _name(call: Call) -> str:
+    """Return the name in the path; it leads on only where the container has such a runtime."""
+    return call.request.match_info["runtime"]
+
+
+def _version(call: Call) -> str:
+    return call.request.match_info["version"]
