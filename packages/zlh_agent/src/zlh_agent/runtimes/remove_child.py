@@ -7,6 +7,7 @@ begun lies in a folder that the next start of the agent sweeps. `current` goes w
 from __future__ import annotations
 
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from zlh_agent.runtimes.current import CURRENT, read_current
@@ -45,7 +46,9 @@ def _take_away(tree: Path) -> None:
         # Done by one that was killed before it could say so.
         return
     sync_folder(tree.parent)
-    delete_tree(aside)
+    # It is gone as a version; what cannot be deleted costs space alone, and is tried again by the next start.
+    with suppress(OSError):
+        delete_tree(aside)
 
 
 if __name__ == "__main__":

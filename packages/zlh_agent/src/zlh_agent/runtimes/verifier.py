@@ -38,7 +38,7 @@ JITTER = timedelta(hours=4)
 class Tell(Protocol):
     """Writes down what has happened to a version."""
 
-    def __call__(self, kind: str, key: Version, text: str, **facts: str | int) -> Awaitable[None]:
+    def __call__(self, kind: str, key: Version, text: str, /, **facts: str | int) -> Awaitable[None]:
         """Write it down."""
         ...
 
