@@ -219,7 +219,7 @@ class SpecService:
             planned = plan(spec.runtimes, self._runtimes.held(), users.keys())
             if spec is not self._spec:
                 return
-            self._forget_failures({step_key(action) for action in planned})
+            self._update_steps({step_key(action) for action in planned})
             self._show_blocked([action for action in planned if isinstance(action, Blocked)], users)
             due = [action for action in planned if not isinstance(action, Blocked) and self._is_due(step_key(action))]
             action = next((action for action in due if step_key(action) not in tried), None)
@@ -231,12 +231,16 @@ class SpecService:
             self._failures += 1
             self._retry_at = self._clock.monotonic() + retry_delay_s(self._failures)
 
-    def _forget_failures(self, planned: set[StepKey]) -> None:
-        """Take for done what is not to be done any more: its child was killed after the line that counts."""
-        for key in [key for key in self._failed if key not in planned]:
-            del self._failed[key]
-            step = self._steps[key]
-            self._finish(key, Step(name=step.name, state=step.state, started_at=step.started_at), None)
+    def _update_steps(self, planned: set[StepKey]) -> None:
+        """Take for done what is not to be done any more, such as what a child did that was killed right after."""
+        for key, step in list(self._steps.items()):
+            if key in planned or step.state not in {StepState.PENDING, StepState.FAILED}:
+                continue
+            self._failed.pop(key, None)
+            if key[0] == "remove" and step.state is StepState.PENDING:
+                del self._steps[key]
+            else:
+                self._finish(key, Step(name=step.name, state=step.state, started_at=step.started_at), None)
 
     def _is_due(self, key: StepKey) -> bool:
         may_pass = self._failed.get(key)
