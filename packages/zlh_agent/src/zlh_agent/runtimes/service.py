@@ -69,7 +69,7 @@ class RuntimeService:
         self._inventory = Inventory()
         self._told_odd: frozenset[str] = frozenset()
         self._thread = ThreadPoolExecutor(1, "runtime-users")
-        self._verifier = Verifier(paths.state, clock, note=self._tell)
+        self._verifier = Verifier(paths.state, clock, note=self._tell, find_user=self._find_user)
 
     async def load(self) -> None:
         """Sweep what killed children have left, and read what is installed; it belongs to whom it should then."""
@@ -229,6 +229,7 @@ class RuntimeService:
     async def remove(self, name: str, version: str) -> None:
         """Take a version away; raise RuntimeChildFailed. `current` goes with the last one that the spec names."""
         order = RemoveOrder(
+            user=await self._find_user(),
             runtimes_dir=str(self._paths.runtimes),
             locks_dir=str(self._paths.state / "locks"),
             name=name,
@@ -239,6 +240,7 @@ class RuntimeService:
         async with self._verifier.changing((name, version), is_rewritten=True):
             try:
                 await run_short_child("zlh_agent.runtimes.remove_child", order, limit_s=REMOVE_LIMIT_S)
+                await asyncio.to_thread(self._store.sweep)
             except RuntimeChildFailed as error:
                 log.warning("runtime.removal_failed", name=name, version=version, code=error.reason_code)
                 raise
@@ -255,6 +257,13 @@ class RuntimeService:
     async def forget_downloads(self) -> None:
         """Delete what was downloaded for installs that nobody wants any more; call it when none is to be done."""
         await asyncio.to_thread(_empty, self._downloads)
+
+    async def _find_user(self) -> tuple[int, int] | None:
+        """Return whom a child becomes; raise RuntimeChildFailed."""
+        try:
+            return await asyncio.to_thread(find_user, self._source.user)
+        except InstallUserUnknown as error:
+            raise RuntimeChildFailed(reason_code=error.code, message=error.detail) from error
 
     @property
     def _downloads(self) -> Path:

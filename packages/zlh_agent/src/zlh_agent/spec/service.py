@@ -310,7 +310,8 @@ class SpecService:
         def show(progress: Progress) -> None:
             step = self._steps.get(key)
             if step is not None and step.state is StepState.RUNNING:
-                self._show(key, msgspec.structs.replace(step, progress=progress.fraction, message=progress.message))
+                told = {"progress": progress.fraction, "message": progress.message, "transfer": progress.transfer}
+                self._show(key, msgspec.structs.replace(step, **told))
 
         return show
 
