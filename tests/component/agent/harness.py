@@ -141,12 +141,24 @@ class AgentProcess:
         self, *runtimes: tuple[str, str], generation: int | None = None, processes: Sequence[WantedProcess] = ()
     ) -> AgentStatus:
         """Put a spec with the next generation; return the answer."""
+        wanted = [WantedRuntime(name=name, version=version) for name, version in runtimes]
+        return await self.want_versions(*wanted, generation=generation, processes=processes)
+
+    async def want_versions(
+        self, *runtimes: WantedRuntime, generation: int | None = None, processes: Sequence[WantedProcess] = ()
+    ) -> AgentStatus:
+        """Put a spec that says which version is what; return the answer."""
         self.generation = generation or self.generation + 1
-        wanted = tuple(WantedRuntime(name=name, version=version) for name, version in runtimes)
-        spec = AgentSpec(generation=self.generation, runtimes=wanted, processes=tuple(processes))
-        code, body = await self.call("PUT", "/spec", data=encode(spec))
+        code, body = await self.put_spec(self.generation, *runtimes, processes=processes)
         assert code == 202, body
         return decode(body, AgentStatus)
+
+    async def put_spec(
+        self, generation: int, *runtimes: WantedRuntime, processes: Sequence[WantedProcess] = ()
+    ) -> tuple[int, bytes]:
+        """Put a spec of this very generation; return status and body."""
+        spec = AgentSpec(generation=generation, runtimes=runtimes, processes=tuple(processes))
+        return await self.call("PUT", "/spec", data=encode(spec))
 
     async def until(self, is_so: Callable[[AgentStatus], bool]) -> AgentStatus:
         """Wait until a report says so, and return it."""
@@ -162,6 +174,10 @@ class AgentProcess:
     async def settled(self) -> AgentStatus:
         """Wait until the newest generation was reached or has failed for good."""
         return await self.until(lambda status: status.observed_generation == self.generation)
+
+    def names(self, name: str = "tiny") -> list[str]:
+        """Return what stands in the folder of a runtime, hidden things too."""
+        return sorted(path.name for path in (self.runtimes / name).iterdir())
 
     def leftovers(self) -> list[str]:
         """Return what an install has left besides trees, records and links."""

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from component.agent.harness import AgentProcess, eventually, step
+from component.agent.harness import AgentProcess, eventually, is_alive, step
 from fakes.artifact_origin import ArtifactOrigin, Fault
 from fakes.runtime_shop import RuntimeShop
 from zlh_agent.runtimes.model import RECORD_NAME
+from zlh_common.schema.spec import WantedRuntime
 from zlh_common.schema.status import AgentStatus, StepState
 
 
@@ -37,32 +38,26 @@ async def test_a_wanted_runtime_is_installed_and_used(agent: AgentProcess) -> No
     assert agent.leftovers() == []
 
 
-async def test_changing_the_version_keeps_the_old_tree(agent: AgentProcess) -> None:
-    """What is installed and wanted no more stays on the disk, and is not in use."""
+async def test_changing_the_version_removes_the_old_tree(agent: AgentProcess) -> None:
+    """What the spec does not name any more goes, once the new version is in use."""
     await agent.want(("tiny", "1.0"))
     await agent.settled()
     await agent.want(("tiny", "2.0"))
-    assert versions(await agent.settled()) == {"1.0": False, "2.0": True}
+    assert versions(await agent.settled()) == {"2.0": True}
     assert await say(agent.runtimes / "tiny/current/bin/tiny") == "tiny 2.0"
+    assert agent.names("tiny") == ["2.0", "current"]
 
 
-async def test_going_back_to_an_installed_version_uses_it_again(agent: AgentProcess, origin: ArtifactOrigin) -> None:
-    """The version that the spec names is the one in use, and what is there is not fetched again."""
-    for version in ("1.0", "2.0", "1.0"):
-        await agent.want(("tiny", version))
-        status = await agent.settled()
-        assert versions(status)[version] is True
-    assert agent.current() == "1.0"
-    assert len(origin.ranges(RuntimeShop(Path()).path("1.0"))) == 1
-
-
-async def test_what_is_wanted_no_more_stays(agent: AgentProcess) -> None:
-    """An empty spec has no steps and takes nothing away from the customer."""
+async def test_what_is_wanted_no_more_goes(agent: AgentProcess) -> None:
+    """An empty spec leaves nothing: no tree, no folder, no entry of PATH."""
     await agent.want(("tiny", "1.0"))
     await agent.settled()
     await agent.want()
     status = await agent.settled()
-    assert (status.steps, versions(status)) == ((), {"1.0": True})
+    assert (versions(status), agent.leftovers()) == ({}, [])
+    assert [(one.name, one.state) for one in status.steps] == [("remove-tiny-1.0", StepState.DONE)]
+    assert not (agent.runtimes / "tiny").exists()
+    assert "tiny" not in await asyncio.to_thread((agent.root / "home/dev/.zlh/environment").read_text)
 
 
 async def test_two_runtimes_are_both_installed(agent: AgentProcess, shop: RuntimeShop) -> None:
@@ -187,49 +182,61 @@ async def test_a_failing_smoke_test_installs_nothing(agent: AgentProcess, shop: 
     assert (agent.leftovers_but_downloads(), agent.current()) == ([], None)
 
 
-async def test_a_new_spec_during_an_install_is_reached_next(
+async def test_a_new_spec_calls_off_what_it_does_not_want(
     agent: AgentProcess, origin: ArtifactOrigin, shop: RuntimeShop
 ) -> None:
-    """An install that runs is not broken off, and its end is not taken for that of the newly wanted version."""
-    origin.misbehave(shop.path("1.0"), Fault(stall_after=100))
+    """The install that runs ends at once, is told as no failure, and leaves nothing."""
+    origin.always[shop.path("1.0")] = Fault(stall_after=100)
     await agent.want(("tiny", "1.0"))
     await eventually(origin.is_stalling.is_set)
+    children = agent.install_children()
     answer = await agent.want(("tiny", "2.0"))
     assert (answer.spec_generation, answer.observed_generation) == (2, 0)
-    assert step(answer).state is StepState.PENDING
     seen: list[StepState] = []
 
     def is_reached(status: AgentStatus) -> bool:
         seen.append(step(status).state)
         return status.observed_generation == 2
 
-    (child,) = agent.install_children()
-    child.kill()
     assert versions(await agent.until(is_reached)) == {"2.0": True}
     assert StepState.FAILED not in seen
-    assert agent.leftovers_but_downloads() == []
+    assert not any(map(is_alive, children))
+    assert (agent.leftovers(), agent.names("tiny")) == ([], ["2.0", "current"])
 
 
-async def test_the_end_of_an_old_install_is_not_that_of_the_new(agent: AgentProcess, shop: RuntimeShop) -> None:
-    """While the old version is being finished, the step of the new one is not done."""
+async def test_a_spec_without_the_runtime_calls_its_install_off(agent: AgentProcess, shop: RuntimeShop) -> None:
+    """Killed while its program is tried out: no process, no folder and no download stays."""
+    gate = agent.folder / "gate"
+    shop.add("3.0", script=f"touch {gate}; exec sleep 1000")
+    await asyncio.to_thread(shop.publish)
+    await agent.want(("tiny", "3.0"))
+    await eventually(gate.exists)
+    children = agent.children()
+    await agent.want()
+    status = await agent.settled()
+    assert (status.steps, status.runtimes, agent.leftovers()) == ((), (), [])
+    assert not (agent.runtimes / "tiny").exists()
+    await eventually(lambda: not any(map(is_alive, children)))
+
+
+async def test_an_install_that_is_still_wanted_goes_on(
+    agent: AgentProcess, origin: ArtifactOrigin, shop: RuntimeShop
+) -> None:
+    """A hundred specs that want the same, all at once: one download, and nobody begins anew."""
     gate = agent.folder / "gate"
     shop.add("3.0", script=f"touch {gate}.begun; while ! [ -e {gate} ]; do sleep 0.05; done")
-    shop.add("4.0", script=f"while ! [ -e {gate}.second ]; do sleep 0.05; done")
     await asyncio.to_thread(shop.publish)
     await agent.want(("tiny", "3.0"))
     await eventually(gate.with_name("gate.begun").exists)
-    await agent.want(("tiny", "4.0"))
+    (child,) = agent.install_children()
+    wanted = WantedRuntime(name="tiny", version="3.0")
+    for start in (2, 52):
+        await asyncio.gather(*(agent.put_spec(generation, wanted) for generation in range(start, start + 50)))
+    agent.generation = 101
+    assert agent.install_children() == [child]
     await asyncio.to_thread(gate.touch)
-    seen: list[StepState] = []
-
-    def has_the_old(status: AgentStatus) -> bool:
-        seen.append(step(status).state)
-        return versions(status) == {"3.0": True} and step(status).state is StepState.RUNNING
-
-    await agent.until(has_the_old)
-    assert StepState.DONE not in seen
-    await asyncio.to_thread(gate.with_name("gate.second").touch)
-    assert versions(await agent.settled()) == {"3.0": False, "4.0": True}
+    assert step(await agent.settled()).state is StepState.DONE
+    assert origin.ranges(shop.path("3.0")) == [None]
 
 
 @pytest.mark.parametrize("record", [None, b"", b'{"cut'])

@@ -71,7 +71,7 @@ class Bench:
         """Return the version in use as an agent would see it that starts now; every install must be whole."""
         store = RuntimeStore(self.paths.runtimes)
         store.sweep()
-        installed = store.load()
+        installed = store.load().installed
         assert [find_changed(entry.folder) for entry in installed] == [[]] * len(installed)
         return next((entry.record.version for entry in installed if entry.is_current), None)
 

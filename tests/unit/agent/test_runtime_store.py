@@ -2,43 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 import threading
-from datetime import UTC, datetime
 from pathlib import Path
 
-import msgspec
 import pytest
 
+from fakes.installed_tree import lay_out as install
 from zlh_agent.runtimes.current import CURRENT, point_current, read_current
-from zlh_agent.runtimes.model import FILES_NAME, RECORD_FORMAT, RECORD_NAME, InstallRecord
-from zlh_agent.runtimes.store import RuntimeStore, find_changed
-from zlh_agent.runtimes.unpack import list_files
-
-NOW = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-def install(folder: Path, name: str, version: str, changes: dict[str, object] | None = None) -> Path:
-    """Lay out an installed version as the install child does."""
-    tree = folder / name / version
-    (tree / "bin").mkdir(parents=True)
-    (tree / "bin" / name).write_text(version)
-    (tree / "bin/also").symlink_to(name)
-    listed = msgspec.json.encode(list_files(tree)[0])
-    (tree / FILES_NAME).write_bytes(listed)
-    record = InstallRecord(
-        format=RECORD_FORMAT, name=name, version=version, sha256="0" * 64, size=3, source="wheel:x",
-        catalog_published_at=NOW, installed_at=NOW, bin=("bin",), environment={},
-        files_sha256=hashlib.sha256(listed).hexdigest(),
-    )  # fmt: skip
-    record = msgspec.structs.replace(record, **(changes or {}))
-    (tree / RECORD_NAME).write_bytes(msgspec.json.encode(record))
-    return tree
+from zlh_agent.runtimes.model import FILES_NAME, RECORD_FORMAT, RECORD_NAME
+from zlh_agent.runtimes.store import Broken, RuntimeStore
 
 
 def load(folder: Path) -> list[tuple[str, str, bool]]:
     """Return name, version and use of every install."""
-    return [(held.record.name, held.record.version, held.is_current) for held in RuntimeStore(folder).load()]
+    return [(held.record.name, held.record.version, held.is_current) for held in RuntimeStore(folder).load().installed]
 
 
 def test_nothing_is_installed_where_there_is_no_folder(tmp_path: Path) -> None:
@@ -141,15 +118,50 @@ def test_a_file_in_the_place_of_current_is_no_version(tmp_path: Path) -> None:
     assert read_current(tmp_path) == "1"
 
 
-def test_changed_files_are_found(tmp_path: Path) -> None:
-    """Other bytes, a missing file, a link that leads elsewhere, and the list itself."""
-    tree = install(tmp_path, "a", "1")
-    assert find_changed(tree) == []
-    (tree / "bin/a").write_text("2")
-    (tree / "bin/also").unlink()
-    (tree / "bin/also").symlink_to("b")
-    assert find_changed(tree) == ["bin/a", "bin/also"]
-    (tree / "bin/a").unlink()
-    assert find_changed(tree) == ["bin/a", "bin/also"]
-    (tree / FILES_NAME).write_bytes(b"{}")
-    assert find_changed(tree) == [FILES_NAME]
+def test_what_is_odd_is_told_and_hides_nothing(tmp_path: Path) -> None:
+    """A broken tree of ours is one, what is foreign is named, and the installs beside it are found."""
+    install(tmp_path, "a", "1")
+    (install(tmp_path, "a", "2") / RECORD_NAME).write_bytes(b"{")
+    (install(tmp_path, "b", "1") / FILES_NAME).unlink()
+    point_current(tmp_path / "a", "2")
+    for stranger in ("file", "a/notes"):
+        (tmp_path / stranger).touch()
+    (tmp_path / "a/mine").mkdir()
+    (tmp_path / "link").symlink_to("a")
+    found = RuntimeStore(tmp_path).load()
+    assert [(entry.record.name, entry.record.version) for entry in found.installed] == [("a", "1"), ("b", "1")]
+    assert found.broken == (Broken("a", "2", is_current=True),)
+    assert [Path(path).name for path in found.foreign] == ["mine", "notes", "file", "link"]
+    assert found.unreadable == ()
+
+
+@pytest.mark.parametrize("how", ["loop", "file"])
+def test_a_folder_that_is_none_is_told(how: str, tmp_path: Path) -> None:
+    """Nothing is raised, for the agent must start."""
+    folder = tmp_path / "runtimes"
+    if how == "loop":
+        folder.symlink_to(folder.name)
+    else:
+        folder.touch()
+    found = RuntimeStore(folder).load()
+    RuntimeStore(folder).sweep()
+    assert (found.installed, len(found.unreadable)) == ((), 1)
+
+
+def test_sweep_deletes_folders_without_a_version(tmp_path: Path) -> None:
+    """A removal that was killed at its end leaves a link that dangles, or an empty folder; what is foreign stays."""
+    for name in ("a", "b", "c"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "a/current").symlink_to("1")
+    (tmp_path / "c/notes").touch()
+    RuntimeStore(tmp_path).sweep()
+    assert [path.name for path in tmp_path.iterdir()] == ["c"]
+
+
+def test_a_folder_in_the_place_of_current_gives_way(tmp_path: Path) -> None:
+    """No rename replaces one, so it goes first."""
+    install(tmp_path, "a", "1")
+    (tmp_path / "a/current/x").mkdir(parents=True)
+    point_current(tmp_path / "a", "1")
+    assert load(tmp_path) == [("a", "1", True)]
+    assert sorted(path.name for path in (tmp_path / "a").iterdir()) == ["1", "current"]

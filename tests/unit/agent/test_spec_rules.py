@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from zlh_agent.spec.rules import NOTHING, Verdict, decide_spec, missing_runtimes, retry_delay_s, step_name
+from zlh_agent.runtimes.plan import Blocked, Install, Remove
+from zlh_agent.spec.rules import (
+    NOTHING,
+    Verdict,
+    decide_spec,
+    removal_name,
+    retry_delay_s,
+    step_key,
+    step_name,
+    tell_users,
+)
+from zlh_common.schema.runtime import RuntimeUser
 from zlh_common.schema.spec import AgentSpec, WantedRuntime
 
 
@@ -33,26 +44,6 @@ def test_only_a_newer_or_an_equal_spec_is_held(held: AgentSpec, sent: AgentSpec,
     assert decide_spec(held, sent) is verdict
 
 
-@pytest.mark.parametrize(
-    ("wanted", "in_use", "missing"),
-    [
-        ([], set(), []),
-        ([], {("a", "1")}, []),
-        ([("a", "1")], set(), [("a", "1")]),
-        ([("a", "1")], {("a", "1")}, []),
-        ([("a", "2")], {("a", "1")}, [("a", "2")]),
-        ([("b", "1"), ("a", "1")], {("c", "1")}, [("b", "1"), ("a", "1")]),
-        ([("b", "1"), ("a", "1")], {("b", "1")}, [("a", "1")]),
-    ],
-)
-def test_what_is_wanted_and_not_in_use_is_missing(
-    wanted: list[tuple[str, str]], in_use: set[tuple[str, str]], missing: list[tuple[str, str]]
-) -> None:
-    """In the order of the spec; nothing is ever taken away."""
-    found = missing_runtimes(spec(1, *wanted), in_use)
-    assert [(runtime.name, runtime.version) for runtime in found] == missing
-
-
 def test_retries_slow_down_to_a_minute() -> None:
     """Each wait is twice the last, and no count of failures breaks it."""
     assert [retry_delay_s(failures) for failures in range(1, 9)] == [1, 2, 4, 8, 16, 32, 60, 60]
@@ -60,9 +51,30 @@ def test_retries_slow_down_to_a_minute() -> None:
     assert retry_delay_s(10**9) == 60
 
 
-def test_a_step_is_named_after_its_runtime() -> None:
-    """A script can find the step by what it has asked for."""
+def test_steps_are_named_after_what_they_bring() -> None:
+    """A script can find the step by what it has asked for; that of a default stays when its version changes."""
     assert step_name(WantedRuntime(name="node", version="24.19.0")) == "install-node"
+    assert step_name(WantedRuntime(name="node", version="20.1.0", default=False)) == "install-node-20.1.0"
+    assert removal_name("node", "20.1.0") == "remove-node-20.1.0"
+
+
+def test_steps_of_one_name_are_two_things() -> None:
+    """`node-24` may be a runtime, or a version of `node`: what tells them apart is not the name that is shown."""
+    one = Install(WantedRuntime(name="node-24", version="1"))
+    other = Install(WantedRuntime(name="node", version="24", default=False))
+    assert step_name(one.runtime) == step_name(other.runtime)
+    assert step_key(one) != step_key(other)
+    assert step_key(Remove("node", "24")) == step_key(Blocked("node", "24")) != step_key(other)
+
+
+def test_a_removal_that_waits_names_its_users() -> None:
+    """The process or terminal where one owns them, five at most, and what a restart would bring."""
+    users = [RuntimeUser(pid=7, name="node", owner="process web"), RuntimeUser(pid=8, name="sh")]
+    text = tell_users(("node", "20"), users, "24")
+    assert "process web (pid 7), sh (pid 8)," in text
+    assert "A restart brings node 24" in text
+    assert "restart" not in tell_users(("node", "20"), users, None)
+    assert "and 4 more" in tell_users(("node", "20"), [users[1]] * 9, None)
 
 
 def test_two_defaults_of_one_runtime_are_refused() -> None:

@@ -23,6 +23,7 @@ from zlh_agent.metrics.model import Key
 from zlh_agent.metrics.reader import Place
 from zlh_agent.metrics.service import MetricsService
 from zlh_agent.notify import feed_watchdog, notify
+from zlh_agent.runtimes import routes as runtime_routes
 from zlh_agent.runtimes.service import InstallSource, RuntimeService
 from zlh_agent.shim.host import ShimHost
 from zlh_agent.shim.launch import choose_starter
@@ -81,7 +82,7 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
     metrics = MetricsService(Place(config.shims == "unit", config.paths.workspace), clock)
     await journal.open()
     source = InstallSource(config.artifacts_url, config.trust.root, config.channels)
-    runtimes = RuntimeService(config.paths, source)
+    runtimes = RuntimeService(config.paths, source, clock)
     workspace = WorkspaceService(
         config.paths,
         user=config.terminal_user,
@@ -94,7 +95,7 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
         shells,
         launch=workspace.launch_shell,
         limits=TerminalLimits(history_s=config.history_days * 86_400.0),
-        on_change=status.note_change,
+        on_change=lambda: _note_use(status, spec),
     )
     place = ProcessPlace(
         host=_shims(config, "process"),
@@ -102,7 +103,7 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
         clock=clock,
         boot_mark=await asyncio.to_thread(ensure_boot_mark, config.paths.sockets),
         address=config.bind_address,
-        on_change=status.note_change,
+        on_change=lambda: _note_use(status, spec),
         record=journal.record,
         history_s=config.history_days * 86_400.0,
     )
@@ -112,7 +113,8 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
     status.processes, status.terminals = processes.statuses, terminals.rows
     metrics.targets = lambda: [*processes.targets(), *terminals.targets()]
     metrics.names = lambda: _metric_names(processes, terminals)
-    runtimes.on_installed, runtimes.note = workspace.refresh, journal.note
+    runtimes.on_changed, runtimes.note, runtimes.targets = workspace.refresh, journal.note, metrics.targets
+    runtimes.on_checked = status.note_change
     await journal.note(Occurrence("agent.started", None, "The agent was started.", {"version": __version__}))
     await runtimes.load()
     await workspace.refresh()
@@ -122,6 +124,7 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
     routes = [
         *status_routes.routes(status),
         *spec_routes.routes(spec, status),
+        *runtime_routes.routes(runtimes),
         *process_routes.routes(processes, seats),
         *terminal_routes.routes(terminals, seats),
         *metrics_routes.routes(metrics),
@@ -132,8 +135,14 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
     finally:
         await processes.detach()
         terminals.detach()
+        await runtimes.close()
         await metrics.close()
         await journal.close()
+
+
+def _note_use(status: StatusService, spec: SpecService) -> None:
+    status.note_change()
+    spec.look_again()
 
 
 def _metric_names(processes: ProcessService, terminals: TerminalService) -> list[Key]:
@@ -183,6 +192,7 @@ async def _run_until(stop: asyncio.Event, parts: Parts) -> None:
     async with asyncio.TaskGroup() as group:
         loops = [group.create_task(parts.spec.run()), group.create_task(feed_watchdog())]
         loops += map(group.create_task, [parts.terminals.expire_for_ever(), parts.journal.run(), parts.metrics.run()])
+        loops.append(group.create_task(parts.runtimes.check_for_ever()))
         loops += [group.create_task(kept.forget_old_for_ever()) for kept in (parts.terminals, parts.processes)]
         await stop.wait()
         for loop in loops:

@@ -18,6 +18,9 @@ def point_current(home: Path, version: str) -> None:
     with tempfile.TemporaryDirectory(prefix=".staging-", dir=home) as folder:
         fresh = Path(folder) / CURRENT
         fresh.symlink_to(version)
+        if link.is_dir() and not link.is_symlink():
+            # No rename replaces a folder. Nothing leads through it to a version, so it may be gone for a moment.
+            link.rename(Path(folder) / "foreign")
         fresh.rename(link)
     sync_folder(home)
 

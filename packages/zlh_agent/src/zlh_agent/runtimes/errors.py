@@ -86,3 +86,51 @@ class InstallInterrupted(ZlhError):
 
     def __init__(self, *, exit_code: int, output: str) -> None:
         super().__init__(f"The install was interrupted (exit {exit_code}).", exitCode=exit_code, output=output)
+
+
+class RuntimeNotInstalled(ZlhError):
+    """This version is not installed."""
+
+    code, status = "runtime_not_installed", 404
+
+    def __init__(self, *, name: str, version: str) -> None:
+        super().__init__(f"{name} {version} is not installed.")
+
+
+class RuntimeBusy(ZlhError):
+    """The version was changed or removed while it was being looked at."""
+
+    code, status, retryable = "runtime_busy", 409, True
+
+    def __init__(self, *, name: str, version: str) -> None:
+        super().__init__(f"{name} {version} is being changed at the moment.")
+
+
+class RuntimeIsCurrent(ZlhError):
+    """PATH leads to this version, so it stays."""
+
+    code, status, retryable = "runtime_is_current", 409, True
+
+    def __init__(self, *, name: str, version: str) -> None:
+        super().__init__(f"`current` leads to {name} {version}, and the spec names other versions of {name}.")
+
+
+class RuntimeUseUnknown(ZlhError):
+    """There are more processes than can be looked at, so nobody knows who uses a version."""
+
+    code, status, retryable = "runtime_use_unknown", 503, True
+
+    def __init__(self) -> None:
+        super().__init__("There are too many processes and open files to tell who uses this version.")
+
+
+class RuntimeChildFailed(ZlhError):
+    """A child that checks or removes a version did not do it; `reason_code` says why."""
+
+    code, status, retryable = "runtime_child_failed", 500, True
+
+    def __init__(self, *, reason_code: str, message: str, may_pass: bool = True) -> None:
+        super().__init__(message, reasonCode=reason_code)
+        self.reason_code = reason_code
+        # An instance knows better than its class whether the reason can pass.
+        self.may_pass = may_pass

@@ -83,7 +83,7 @@ def install(order: InstallOrder) -> str:
     sweep_home(home)
     sweep_partials(Path(order.downloads_dir), now=time.time())
     record = read_record(target)
-    if record is None:
+    if record is None or (order.replace and record.attempt < order.attempt):
         catalog = fetch_catalog(
             artifacts_url=order.artifacts_urls[0],
             trusted_root=Path(order.trusted_root).read_bytes(),
@@ -93,7 +93,8 @@ def install(order: InstallOrder) -> str:
     else:
         # Killed after the tree had its name: what it was made of is needed no more.
         partial_path(Path(order.downloads_dir), record.sha256).unlink(missing_ok=True)
-    point_current(home, order.version)
+    if order.make_current:
+        point_current(home, order.version)
     return order.version
 
 
@@ -149,6 +150,7 @@ def _record(staging: Path, order: InstallOrder, choice: Choice, catalog: Catalog
         bin=choice.version.bin,
         environment=dict(choice.version.environment),
         files_sha256=hashlib.sha256(listed).hexdigest(),
+        attempt=order.attempt,
     )
     (staging / RECORD_NAME).write_bytes(msgspec.json.encode(record))
     _sync_file_system(staging)

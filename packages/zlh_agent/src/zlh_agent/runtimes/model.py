@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
 
-from zlh_common.schema.status import InstalledRuntime
-
+# One without a zone cannot be compared with another.
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 RECORD_FORMAT = 1
 RECORD_NAME = ".zlh-record.json"
 FILES_NAME = ".zlh-files.json"
@@ -23,26 +24,15 @@ class InstallRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     sha256: str
     size: int
     source: str
-    catalog_published_at: datetime
-    installed_at: datetime
+    catalog_published_at: Moment
+    installed_at: Moment
     bin: tuple[str, ...]
     # `{root}` stands for the tree's folder.
     environment: dict[str, str]
     # Of the file list beside it.
     files_sha256: str
-
-    def report(self, *, default: bool) -> InstalledRuntime:
-        """Return what the status says of it."""
-        return InstalledRuntime(
-            name=self.name,
-            version=self.version,
-            default=default,
-            verified=True,
-            size=self.size,
-            sha256=self.sha256,
-            source=self.source,
-            installed_at=self.installed_at,
-        )
+    # For which request to unpack it anew it was unpacked; see WantedRuntime.
+    attempt: int = 0
 
 
 class InstallOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,6 +53,27 @@ class InstallOrder(msgspec.Struct, frozen=True, kw_only=True):
     make_current: bool = True
     # Unpack it anew although it is there: its files are not what was installed.
     replace: bool = False
+    # Kept in the record, so that the same order again does nothing.
+    attempt: int = 0
+
+
+class RemoveOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """What the child that removes a version is told on its standard input."""
+
+    runtimes_dir: str
+    locks_dir: str
+    name: str
+    version: str
+    # Whether the last version may go, and `current` with it.
+    may_be_current: bool
+
+
+class VerifyOrder(msgspec.Struct, frozen=True, kw_only=True):
+    """What the child that compares a version with its list is told on its standard input."""
+
+    tree: str
+    # Whether it should get out of the way of everything else.
+    is_idle: bool = False
 
 
 class ProgressLine(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="progress"):
@@ -89,4 +100,18 @@ class FailedLine(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", ta
     output: str | None = None
 
 
+class VerifiedLine(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="verified"):
+    """What a comparison has found; the names are cut, the number of faults is not."""
+
+    faults: int
+    changed: tuple[str, ...]
+    missing: tuple[str, ...]
+    added: tuple[str, ...]
+
+
+class RemovedLine(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="removed"):
+    """The tree is gone."""
+
+
+ShortChildLine = VerifiedLine | RemovedLine | FailedLine
 ChildLine = ProgressLine | InstalledLine | FailedLine

@@ -1,25 +1,38 @@
-"""What is installed, and the one way of installing more."""
+"""What is installed, who uses it, and the ways of changing it, in children that can be killed."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import os
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import structlog
 
 from zlh_agent.journal.model import Occurrence
+from zlh_agent.metrics.model import Target
 from zlh_agent.paths import ContainerPaths
 from zlh_agent.runtimes.current import CURRENT
+from zlh_agent.runtimes.errors import InstallInterrupted, RuntimeChildFailed, RuntimeUseUnknown
 from zlh_agent.runtimes.installer import InstallFailed, Progress, run_install
-from zlh_agent.runtimes.model import InstallOrder
-from zlh_agent.runtimes.store import Installed, RuntimeStore
+from zlh_agent.runtimes.model import FailedLine, InstallOrder, RemoveOrder
+from zlh_agent.runtimes.plan import Held, Version
+from zlh_agent.runtimes.rules import name_switch
+from zlh_agent.runtimes.short_child import run_short_child
+from zlh_agent.runtimes.store import Inventory, RuntimeStore
+from zlh_agent.runtimes.users import find_users
+from zlh_agent.runtimes.verifier import Verifier
+from zlh_common.clock import Clock
 from zlh_common.runtime_choice import this_platform
+from zlh_common.schema.runtime import RuntimeUser, RuntimeVerification
 from zlh_common.schema.spec import WantedRuntime
 from zlh_common.schema.status import InstalledRuntime
 
 log = structlog.get_logger()
+REMOVE_LIMIT_S = 600.0
+SCAN_LIMIT_S = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,31 +45,61 @@ class InstallSource:
 
 
 class RuntimeService:
-    """Knows what is installed; one install of a thing at a time, across restarts too."""
+    """Knows what is installed; one change of a version at a time, across restarts too. Call `close` at last."""
 
-    def __init__(self, paths: ContainerPaths, source: InstallSource) -> None:
-        # Called when what is installed has changed, before the install counts as done.
-        self.on_installed: Callable[[], Awaitable[None]] = _nothing
+    def __init__(self, paths: ContainerPaths, source: InstallSource, clock: Clock) -> None:
+        # Called when what PATH leads to may have changed, before the change counts as done.
+        self.on_changed: Callable[[], Awaitable[None]] = _nothing
         # Told what has happened to which runtime.
         self.note: Callable[[Occurrence], Awaitable[None]] = _note_nothing
-        self._told_failures: dict[str, tuple[str, str]] = {}
+        # What runs, so that a user of a version is known by the name of its process or terminal.
+        self.targets: Callable[[], Sequence[Target]] = tuple
+        # What the spec names, so that a report tells which version is kept to go back to.
+        self.wanted: tuple[WantedRuntime, ...] = ()
+        # What had been downloaded when the newest install began.
+        self._parts_before: dict[Path, tuple[int, int]] = {}
+        self._told_failures: dict[Version, str] = {}
         self._paths = paths
         self._source = source
         self._store = RuntimeStore(paths.runtimes)
-        self._installed: list[Installed] = []
+        self._inventory = Inventory()
+        self._told_odd: frozenset[str] = frozenset()
+        self._thread = ThreadPoolExecutor(1, "runtime-users")
+        self._verifier = Verifier(paths.state, clock, note=self._tell)
 
     async def load(self) -> None:
-        """Sweep what killed installs have left, and read what is installed."""
+        """Sweep what killed children have left, and read what is installed."""
         await asyncio.to_thread(self._store.sweep)
         await self._reload()
+        await self._verifier.load()
+
+    async def close(self) -> None:
+        """End what runs; may be called twice."""
+        await self._verifier.close()
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    # What there is
 
     def report(self) -> tuple[InstalledRuntime, ...]:
         """Return what the status says."""
-        return tuple(entry.record.report(default=entry.is_current) for entry in self._installed)
+        kept = {(runtime.name, runtime.version) for runtime in self.wanted if runtime.previous}
+        return tuple(
+            self._verifier.report(
+                entry, is_previous=not entry.is_current and (entry.record.name, entry.record.version) in kept
+            )
+            for entry in self._inventory.installed
+        )
 
-    def versions_in_use(self) -> set[tuple[str, str]]:
-        """Return (name, version) of every install that `current` leads to."""
-        return {(entry.record.name, entry.record.version) for entry in self._installed if entry.is_current}
+    def held(self) -> list[Held]:
+        """Return every version on the disk, those whose record is broken too."""
+        whole = [
+            Held(entry.record.name, entry.record.version, entry.is_current, entry.record.attempt)
+            for entry in self._inventory.installed
+        ]
+        return [
+            *whole,
+            *(Held(one.name, one.version, one.is_current, is_whole=False) for one in self._inventory.broken),
+        ]
 
     def find(self, name: str, version: str) -> InstalledRuntime | None:
         """Return one install, or None."""
@@ -66,7 +109,7 @@ class RuntimeService:
         """Return the folders that belong in front of PATH, through the `current` links."""
         return [
             entry.folder.parent / CURRENT / folder
-            for entry in self._installed
+            for entry in self._inventory.installed
             if entry.is_current
             for folder in entry.record.bin
         ]
@@ -75,41 +118,168 @@ class RuntimeService:
         """Return the variables of the runtimes in use (GOROOT, JAVA_HOME …), through the `current` links."""
         return {
             name: value.replace("{root}", str(entry.folder.parent / CURRENT))
-            for entry in self._installed
+            for entry in self._inventory.installed
             if entry.is_current
             for name, value in entry.record.environment.items()
         }
 
-    async def install(self, wanted: WantedRuntime, *, on_progress: Callable[[Progress], None]) -> None:
-        """Install one version and make it current; raise InstallFailed."""
-        log.info("runtime.install_started", name=wanted.name, version=wanted.version)
+    async def users(self, name: str, version: str) -> tuple[RuntimeUser, ...]:
+        """Return who runs from a version; raise RuntimeNotInstalled, RuntimeUseUnknown."""
+        self._verifier.find(self._inventory.installed, (name, version))
+        return tuple((await self.find_users()).get((name, version), ()))
+
+    async def find_users(self) -> dict[Version, list[RuntimeUser]]:
+        """Return who runs from which version; raise RuntimeUseUnknown where that cannot be told, or not in time."""
+        owners = {target.shim_pid: f"{target.kind} {target.name}" for target in self.targets()}
+
+        def look() -> dict[Version, list[RuntimeUser]]:
+            return find_users(self._paths.runtimes, owners, agent=os.getpid())
+
+        looking = asyncio.get_running_loop().run_in_executor(self._thread, look)
         try:
-            await run_install(self._order(wanted), on_progress=on_progress)
-        except InstallFailed as error:
-            log.warning("runtime.install_failed", name=wanted.name, version=wanted.version, code=error.reason_code)
-            await self._note_failure(wanted, error)
-            raise
+            async with asyncio.timeout(SCAN_LIMIT_S):
+                return await looking
+        except (TimeoutError, OSError) as exc:
+            raise RuntimeUseUnknown from exc
+
+    # Comparing
+
+    async def verify(self, name: str, version: str) -> RuntimeVerification:
+        """Compare a version with its list; raise RuntimeNotInstalled, RuntimeBusy, RuntimeChildFailed."""
+        return await self._verifier.verify(self._inventory.installed, (name, version))
+
+    async def check_for_ever(self) -> None:
+        """Compare each version about once a day; run until cancelled."""
+        await self._verifier.check_for_ever(lambda: self._inventory.installed)
+
+    @property
+    def on_checked(self) -> Callable[[], None]:
+        """Called when the report of a version may have changed by a check."""
+        return self._verifier.on_change
+
+    @on_checked.setter
+    def on_checked(self, on_change: Callable[[], None]) -> None:
+        self._verifier.on_change = on_change
+
+    # Changing
+
+    async def install(self, wanted: WantedRuntime, *, on_progress: Callable[[Progress], None]) -> None:
+        """Make sure that a version is there, unpacked for its attempt, and current where it is the default.
+
+        Raises InstallFailed. Cancelling ends the child.
+        """
+        key = (wanted.name, wanted.version)
+        log.info("runtime.install_started", name=wanted.name, version=wanted.version)
+        before, current = self._find_record(key), self._current_version(wanted.name)
+        is_new = before is None or before < wanted.attempt
+        self._parts_before = await asyncio.to_thread(_list_parts, self._downloads)
+        async with self._verifier.changing(key, is_rewritten=is_new):
+            try:
+                await self._run_install(self._order(wanted, replace=before is not None and is_new), on_progress)
+            except InstallFailed as error:
+                log.warning("runtime.install_failed", name=wanted.name, version=wanted.version, code=error.reason_code)
+                await self._note_failure(wanted, error)
+                raise
+            finally:
+                await self._reload()
+        await self.on_changed()
+        self._told_failures.pop(key, None)
+        # One that was killed right before its switch has told nobody yet.
+        if is_new or current is None:
+            await self._tell("runtime.installed", key, f"{wanted.name} {wanted.version} was installed.")
+        await self._note_switch(wanted, current)
+
+    async def _run_install(self, order: InstallOrder, on_progress: Callable[[Progress], None]) -> None:
+        try:
+            await run_install(order, on_progress=on_progress)
+        except OSError as error:
+            # The customer has used up what processes there may be; it passes when some of them end.
+            detail = f"The install cannot be started: {error}."
+            raise InstallFailed(FailedLine(code=InstallInterrupted.code, detail=detail, retryable=True)) from error
+
+    async def _note_switch(self, wanted: WantedRuntime, before: str | None) -> None:
+        if not wanted.default or before in {None, wanted.version}:
+            return
+        assert before is not None
+        keeps_former = any(
+            (runtime.name, runtime.version, runtime.previous) == (wanted.name, before, True) for runtime in self.wanted
+        )
+        kind = name_switch(before, wanted.version, keeps_former=keeps_former)
+        text = f"The default of {wanted.name} is {wanted.version}, after {before}."
+        await self._tell(kind, (wanted.name, wanted.version), text, before=before)
+
+    async def remove(self, name: str, version: str) -> None:
+        """Take a version away; raise RuntimeChildFailed. `current` goes with the last one that the spec names."""
+        order = RemoveOrder(
+            runtimes_dir=str(self._paths.runtimes),
+            locks_dir=str(self._paths.state / "locks"),
+            name=name,
+            version=version,
+            may_be_current=all(runtime.name != name for runtime in self.wanted),
+        )
+        log.info("runtime.removal_started", name=name, version=version)
+        async with self._verifier.changing((name, version), is_rewritten=True):
+            try:
+                await run_short_child("zlh_agent.runtimes.remove_child", order, limit_s=REMOVE_LIMIT_S)
+            except RuntimeChildFailed as error:
+                log.warning("runtime.removal_failed", name=name, version=version, code=error.reason_code)
+                raise
+            finally:
+                await self._reload()
+        await self.on_changed()
+        await self._tell("runtime.removed", (name, version), f"{name} {version} was removed.")
+
+    async def tidy(self, *, keeps_download: bool) -> None:
+        """Leave nothing of a change that was called off; its child is gone."""
+        log.info("runtime.change_called_off")
+        await asyncio.to_thread(self._clean, keeps_download=keeps_download)
         await self._reload()
-        await self.on_installed()
-        log.info("runtime.installed", name=wanted.name, version=wanted.version)
-        self._told_failures.pop(wanted.name, None)
-        text = f"{wanted.name} {wanted.version} was installed."
-        await self.note(Occurrence("runtime.installed", wanted.name, text, {"version": wanted.version}))
+        await self.on_changed()
+
+    def _clean(self, *, keeps_download: bool) -> None:
+        self._store.sweep()
+        parts = {} if keeps_download else _list_parts(self._downloads)
+        for part, state in parts.items():
+            # What has grown since it began was its own: one thing is installed at a time.
+            if self._parts_before.get(part) != state:
+                part.unlink(missing_ok=True)
+
+    @property
+    def _downloads(self) -> Path:
+        return self._paths.state / "downloads"
+
+    def _find_record(self, key: Version) -> int | None:
+        """Return the attempt of an install, or None where there is none."""
+        found = (entry.record for entry in self._inventory.installed)
+        return next((record.attempt for record in found if (record.name, record.version) == key), None)
+
+    def _current_version(self, name: str) -> str | None:
+        return next((held.version for held in self.held() if held.is_current and held.name == name), None)
 
     async def _note_failure(self, wanted: WantedRuntime, error: InstallFailed) -> None:
         """Tell of a failure once, and again only when it is another one: it is tried for as long as it is wanted."""
-        failure = (wanted.version, error.reason_code)
-        if self._told_failures.get(wanted.name) == failure:
+        key = (wanted.name, wanted.version)
+        if self._told_failures.get(key) == error.reason_code:
             return
-        self._told_failures[wanted.name] = failure
-        facts = {"version": wanted.version, "code": error.reason_code}
+        self._told_failures[key] = error.reason_code
         text = f"{wanted.name} {wanted.version} could not be installed: {error.detail}"
-        await self.note(Occurrence("runtime.install_failed", wanted.name, text, facts))
+        await self._tell("runtime.install_failed", key, text, code=error.reason_code)
+
+    async def _tell(self, kind: str, key: Version, text: str, **facts: str | int) -> None:
+        name, version = key
+        log.info(kind, name=name, version=version, **facts)
+        await self.note(Occurrence(kind, name, text, {"version": version, **facts}))
 
     async def _reload(self) -> None:
-        self._installed = await asyncio.to_thread(self._store.load)
+        self._inventory = await asyncio.to_thread(self._store.load)
+        odd = dict.fromkeys(self._inventory.unreadable, "runtime.folder_unreadable")
+        odd |= dict.fromkeys(self._inventory.foreign, "runtime.foreign")
+        odd |= {f"{one.name} {one.version}": "runtime.record_unreadable" for one in self._inventory.broken}
+        for path in odd.keys() - self._told_odd:
+            log.warning(odd[path], path=path)
+        self._told_odd = frozenset(odd)
 
-    def _order(self, wanted: WantedRuntime) -> InstallOrder:
+    def _order(self, wanted: WantedRuntime, *, replace: bool) -> InstallOrder:
         state = self._paths.state
         return InstallOrder(
             artifacts_urls=(self._source.artifacts_url,),
@@ -120,9 +290,24 @@ class RuntimeService:
             version=wanted.version,
             platform=this_platform(),
             runtimes_dir=str(self._paths.runtimes),
-            downloads_dir=str(state / "downloads"),
+            downloads_dir=str(self._downloads),
             locks_dir=str(state / "locks"),
+            make_current=wanted.default,
+            replace=replace,
+            attempt=wanted.attempt,
         )
+
+
+def _list_parts(folder: Path) -> dict[Path, tuple[int, int]]:
+    """Return what is being downloaded, with what tells whether somebody has added to it."""
+    found = {}
+    for path in folder.glob("*"):
+        try:
+            state = path.lstat()
+        except OSError:
+            continue
+        found[path] = (state.st_size, state.st_mtime_ns)
+    return found
 
 
 async def _note_nothing(_occurrence: Occurrence) -> None:
@@ -130,4 +315,4 @@ async def _note_nothing(_occurrence: Occurrence) -> None:
 
 
 async def _nothing() -> None:
-    """Nobody has to hear of installs."""
+    """Nobody has to hear of changes."""

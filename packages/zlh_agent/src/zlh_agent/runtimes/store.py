@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import stat
+import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import structlog
 
-from zlh_agent.runtimes.current import read_current
+from zlh_agent.runtimes.comparison import compare_tree
+from zlh_agent.runtimes.current import CURRENT, read_current
 from zlh_agent.runtimes.model import FILES_NAME, RECORD_FORMAT, RECORD_NAME, InstallRecord
 from zlh_common.trees import delete_tree
 
 log = structlog.get_logger()
+STAGING = ".staging-"
+# A child that was killed this moment may have a program that still writes.
+SWEEP_TRIES, SWEEP_PAUSE_S = 3, 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,41 +32,87 @@ class Installed:
     is_current: bool
 
 
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A tree of ours whose record says nothing that holds."""
+
+    name: str
+    version: str
+    is_current: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Inventory:
+    """What there is, by name and version."""
+
+    installed: tuple[Installed, ...] = ()
+    broken: tuple[Broken, ...] = ()
+    # Paths that are none of ours, and are left alone; folders that cannot be read.
+    foreign: tuple[str, ...] = ()
+    unreadable: tuple[str, ...] = ()
+
+
 class RuntimeStore:
     """Reads `<folder>/<name>/<version>`."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def load(self) -> list[Installed]:
-        """Return every install, by name and version."""
-        if not self._folder.is_dir():
-            return []
-        found = []
-        for home in sorted(entry for entry in self._folder.iterdir() if entry.is_dir()):
-            current = read_current(home)
-            for tree in sorted(home.iterdir()):
-                if tree.is_symlink() or tree.name.startswith("."):
-                    continue
-                record = read_record(tree)
-                if record is None:
-                    log.warning("runtime.unreadable", path=str(tree))
-                else:
-                    found.append(Installed(record, tree, tree.name == current))
-        return found
+    def load(self) -> Inventory:
+        """Return what there is; what cannot be read is told, and stops nobody."""
+        reader = _Reader()
+        for home in reader.list_folder(self._folder):
+            if _is_folder(home):
+                reader.read_home(home)
+            else:
+                reader.foreign.append(str(home))
+        return Inventory(tuple(reader.installed), tuple(reader.broken), tuple(reader.foreign), tuple(reader.unreadable))
 
     def sweep(self) -> None:
-        """Delete what installs that were killed have left."""
-        for home in self._folder.glob("*"):
-            for leftover in sweep_home(home):
-                log.info("runtime.leftover_deleted", path=str(leftover))
+        """Delete what installs and removals that were killed have left."""
+        with contextlib.suppress(OSError):
+            for home in [home for home in self._folder.iterdir() if _is_folder(home)]:
+                for leftover in tidy_home(home):
+                    log.info("runtime.leftover_deleted", path=str(leftover))
+
+
+class _Reader:
+    """Goes through the folders, and notes what it finds."""
+
+    def __init__(self) -> None:
+        self.installed: list[Installed] = []
+        self.broken: list[Broken] = []
+        self.foreign: list[str] = []
+        self.unreadable: list[str] = []
+
+    def list_folder(self, folder: Path) -> list[Path]:
+        """Return what is in a folder, hidden names left out; nothing where there is none."""
+        try:
+            return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            self.unreadable.append(f"{folder}: {error.strerror or error}")
+            return []
+
+    def read_home(self, home: Path) -> None:
+        """Take up the versions of one runtime."""
+        current = read_current(home)
+        for tree in self.list_folder(home):
+            record = read_record(tree) if _is_folder(tree) else None
+            if record is not None:
+                self.installed.append(Installed(record, tree, tree.name == current))
+            elif _is_folder(tree) and any(_is_there(tree / name) for name in (RECORD_NAME, FILES_NAME)):
+                self.broken.append(Broken(home.name, tree.name, tree.name == current))
+            elif tree.name != CURRENT:
+                self.foreign.append(str(tree))
 
 
 def read_record(tree: Path) -> InstallRecord | None:
     """Return the record of an installed tree, or None where the tree is no install. Logs nothing: a child asks too."""
     try:
         record = msgspec.json.decode((tree / RECORD_NAME).read_bytes(), type=InstallRecord)
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, msgspec.MsgspecError, RecursionError):
         return None
     fits = record.format == RECORD_FORMAT and (record.name, record.version) == (tree.parent.name, tree.name)
     return record if fits else None
@@ -71,32 +123,50 @@ def sweep_home(home: Path) -> list[Path]:
 
     What cannot be deleted costs space and nothing else: it stays for the next time.
     """
-    deleted = []
-    for leftover in home.glob(".staging-*"):
-        with contextlib.suppress(OSError):
-            delete_tree(leftover)
-            deleted.append(leftover)
+    return [leftover for leftover in home.glob(f"{STAGING}*") if _is_deleted(leftover)]
+
+
+def tidy_home(home: Path) -> list[Path]:
+    """Sweep, and delete the folder itself where no version is left in it; nobody may be installing meanwhile."""
+    deleted = sweep_home(home)
+    with contextlib.suppress(OSError):
+        if not set(_names(home)) - {CURRENT}:
+            if (home / CURRENT).is_symlink():
+                (home / CURRENT).unlink()
+            home.rmdir()
+            deleted.append(home)
     return deleted
 
 
 def find_changed(tree: Path) -> list[str]:
-    """Return the files of an install that are not what its list says: changed, missing; sorted. Reads all of it."""
-    record = msgspec.json.decode((tree / RECORD_NAME).read_bytes(), type=InstallRecord)
-    listed = (tree / FILES_NAME).read_bytes()
-    if hashlib.sha256(listed).hexdigest() != record.files_sha256:
-        return [FILES_NAME]
-    return sorted(
-        name
-        for name, wanted in msgspec.json.decode(listed, type=dict[str, str]).items()
-        if _digest(tree / name) != wanted
-    )
+    """Return the files of an install that are not what its list says, in whatever way; sorted. Reads all of it."""
+    return compare_tree(tree).names()
 
 
-def _digest(path: Path) -> str | None:
+def _is_deleted(leftover: Path) -> bool:
+    for _ in range(SWEEP_TRIES):
+        with contextlib.suppress(OSError):
+            delete_tree(leftover)
+            return True
+        time.sleep(SWEEP_PAUSE_S)
+    return False
+
+
+def _names(folder: Path) -> Iterator[str]:
+    return (entry.name for entry in folder.iterdir())
+
+
+def _is_folder(path: Path) -> bool:
+    """Tell whether it is a folder itself, and no link to one."""
     try:
-        if path.is_symlink():
-            return f"-> {path.readlink()}"
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return stat.S_ISDIR(path.lstat().st_mode)
     except OSError:
-        return None
+        return False
+
+
+def _is_there(path: Path) -> bool:
+    try:
+        path.lstat()
+    except OSError:
+        return False
+    return True

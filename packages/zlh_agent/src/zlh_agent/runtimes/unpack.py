@@ -17,6 +17,7 @@ from pathlib import Path
 
 import zstandard
 
+from zlh_agent.runtimes.comparison import render_file
 from zlh_agent.runtimes.errors import DiskFull, UnpackFailed
 from zlh_agent.runtimes.lifeline import tied_to_us
 
@@ -108,7 +109,7 @@ def _decompressed(descriptor: int) -> Iterator[bytes]:
 
 
 def list_files(root: Path) -> tuple[dict[str, str], int]:
-    """Return ({relative path: SHA-256, or `-> target` for a link}, bytes of all files) of a tree."""
+    """Return ({relative path: SHA-256 and mode, or `-> target` for a link}, bytes of all files) of a tree."""
     listed: dict[str, str] = {}
     size = 0
     for folder, _folders, names in os.walk(root):
@@ -119,8 +120,9 @@ def list_files(root: Path) -> tuple[dict[str, str], int]:
                 listed[relative] = f"-> {path.readlink()}"
                 continue
             with path.open("rb") as file:
-                listed[relative] = hashlib.file_digest(file, "sha256").hexdigest()
-                size += os.fstat(file.fileno()).st_size
+                found = os.fstat(file.fileno())
+                listed[relative] = render_file(hashlib.file_digest(file, "sha256").hexdigest(), found.st_mode)
+                size += found.st_size
         for name in _folders:
             path = Path(folder, name)
             if path.is_symlink():

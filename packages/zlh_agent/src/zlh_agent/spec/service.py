@@ -1,4 +1,4 @@
-"""The agent's own reconcile loop: install what is wanted and missing, tell how far it is, try again what may pass.
+"""The agent's own reconcile loop: bring what is wanted, remove what is not, tell how far it is, try again.
 
 Processes are not waited for: their own machines see to what the spec says of them, from the moment it is accepted. One
 whose runtime is still being installed fails to start and is tried again.
@@ -7,25 +7,44 @@ whose runtime is still being installed fails to start and is tried again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from typing import Any
 
 import msgspec
 import structlog
 
+from zlh_agent.runtimes.errors import RuntimeChildFailed, RuntimeUseUnknown
 from zlh_agent.runtimes.installer import InstallFailed, Progress
+from zlh_agent.runtimes.plan import Action, Blocked, Remove, Version, find_unwanted, plan, still_wants
 from zlh_agent.runtimes.service import RuntimeService
-from zlh_agent.spec.rules import NOTHING, Verdict, decide_spec, missing_runtimes, retry_delay_s, step_name
+from zlh_agent.spec.rules import (
+    NOTHING,
+    SHOW_REMOVED_S,
+    StepKey,
+    Verdict,
+    decide_spec,
+    find_current,
+    removal_name,
+    retry_delay_s,
+    step_key,
+    step_name,
+    steps_ahead,
+    tell_users,
+)
 from zlh_agent.spec.store import SpecStore
 from zlh_agent.supervision.service import ProcessService
 from zlh_common.clock import Clock
 from zlh_common.errors import ZlhError
 from zlh_common.request_ids import current_request_id, following
+from zlh_common.schema.runtime import RuntimeInUse, RuntimeUser
 from zlh_common.schema.spec import AgentSpec, WantedRuntime
 from zlh_common.schema.status import Step, StepState
 
 log = structlog.get_logger()
+# How often it is looked whether a version that waits for its users is free, and how soon after a process has changed.
+USERS_LOOK_S, USERS_PAUSE_S = 30.0, 0.5
 
 
 class SpecGenerationStale(ZlhError):
@@ -47,6 +66,12 @@ class SpecView:
     unknown_fields: tuple[str, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class _AtWork:
+    action: Action
+    task: asyncio.Task[None]
+
+
 class SpecService:
     """Holds the spec and makes it so."""
 
@@ -66,16 +91,27 @@ class SpecService:
         self._on_change = on_change
         self._spec = NOTHING
         self._observed = 0
-        self._steps: dict[str, Step] = {}
+        self._steps: dict[StepKey, Step] = {}
+        # When steps of removals were done, by a clock that never runs backwards.
+        self._removed_at: dict[StepKey, float] = {}
         self._unknown_fields: tuple[str, ...] = ()
         self._changed = asyncio.Event()
+        self._at_work: _AtWork | None = None
+        # What has failed under this spec: whether it may pass, and when that is tried again.
+        self._failed: dict[StepKey, bool] = {}
+        self._failures = 0
+        self._retry_at = 0.0
+        self._is_blocked = False
         # Who sent the spec that is held.
         self._request_id: str | None = None
         self._accepting = asyncio.Lock()
 
     def view(self) -> SpecView:
         """Return how far the spec is."""
-        return SpecView(self._spec.generation, self._observed, tuple(self._steps.values()), self._unknown_fields)
+        since = self._clock.monotonic() - SHOW_REMOVED_S
+        over = {key for key, at in self._removed_at.items() if at < since}
+        steps = tuple(step for key, step in self._steps.items() if key not in over)
+        return SpecView(self._spec.generation, self._observed, steps, self._unknown_fields)
 
     async def load(self) -> None:
         """Take up the spec that was held before this start, and the processes that run since then."""
@@ -99,66 +135,152 @@ class SpecService:
             self._unknown_fields = unknown_fields
         self._on_change()
 
+    def look_again(self) -> None:
+        """Look soon whether versions that wait for their users are free: a process or a terminal has changed."""
+        if self._is_blocked:
+            self._is_blocked = False
+            asyncio.get_running_loop().call_later(USERS_PAUSE_S, self._changed.set)
+
     async def run(self) -> None:
-        """Reconcile for ever; a new spec interrupts a wait, not an install."""
-        failures = 0
+        """Reconcile for ever; a new spec interrupts waits, and what it does not want any more."""
         while True:
             self._changed.clear()
             spec = self._spec
             with following(self._request_id):
-                may_pass = await self._reconcile(spec)
-            failures = failures + 1 if may_pass else 0
-            if not may_pass and spec is self._spec:
+                await self._reconcile(spec)
+            if spec is self._spec and not any(self._failed.values()) and self._observed != spec.generation:
                 self._observed = spec.generation
                 self._on_change()
-            try:
-                async with asyncio.timeout(retry_delay_s(failures) if may_pass else None):
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._pause_s()):
                     await self._changed.wait()
-                    failures = 0
-            except TimeoutError:
-                continue
+
+    def _pause_s(self) -> float | None:
+        """Return how long nothing is to be done; None until somebody says so."""
+        pauses = [self._retry_at - self._clock.monotonic()] if any(self._failed.values()) else []
+        pauses += [USERS_LOOK_S] if self._is_blocked else []
+        return max(0.0, min(pauses)) if pauses else None
 
     def _begin(self, spec: AgentSpec) -> None:
         self._spec = spec
         self._request_id = current_request_id()
-        self._steps = {step_name(runtime): self._first_step(runtime) for runtime in spec.runtimes}
+        self._runtimes.wanted = spec.runtimes
+        self._failed, self._failures, self._removed_at = {}, 0, {}
+        held, at_work = self._runtimes.held(), self._at_work
+        before, self._steps = self._steps, {}
+        if at_work is not None and still_wants(at_work.action, spec.runtimes, held):
+            key = step_key(at_work.action)
+            self._steps = {key: before[key]} if key in before else {}
+        elif at_work is not None:
+            at_work.task.cancel()
+        for runtime in steps_ahead(spec.runtimes, held):
+            self._steps.setdefault(("install", runtime.name, runtime.version), self._first_step(runtime))
+        for version in find_unwanted(spec.runtimes, held):
+            step = Step(name=removal_name(*version), state=StepState.PENDING)
+            self._steps.setdefault(("remove", *version), step)
         self._changed.set()
 
     def _first_step(self, runtime: WantedRuntime) -> Step:
         installed = self._runtimes.find(runtime.name, runtime.version)
-        if installed is None or not installed.default:
+        planned = plan([runtime], self._runtimes.held(), ())
+        if installed is None or any(step_key(action)[0] == "install" for action in planned):
             return Step(name=step_name(runtime), state=StepState.PENDING)
         return Step(name=step_name(runtime), state=StepState.DONE, finished_at=installed.installed_at, progress=1.0)
 
-    async def _reconcile(self, spec: AgentSpec) -> bool:
-        """Install what is missing, one after the other; tell whether something failed that may pass by itself."""
-        may_pass = False
-        for runtime in missing_runtimes(spec, self._runtimes.versions_in_use()):
-            name = step_name(runtime)
-            started_at = self._clock.now()
-            self._show(Step(name=name, state=StepState.RUNNING, started_at=started_at, progress=0.0))
-            failure: InstallFailed | None = None
-            try:
-                await self._runtimes.install(runtime, on_progress=self._progress_of(name))
-            except InstallFailed as error:
-                failure, may_pass = error, may_pass or error.may_pass
-            # A newer spec may have a step of the same name that wants another version: this is not its end.
-            if runtime in self._spec.runtimes:
-                self._finish(name, started_at, failure)
+    async def _reconcile(self, spec: AgentSpec) -> None:
+        """Do what is planned, one after the other, each once; what has failed is left for its time."""
+        tried: set[StepKey] = set()
+        while spec is self._spec:
+            users = await self._find_users()
+            planned = plan(spec.runtimes, self._runtimes.held(), users.keys())
             if spec is not self._spec:
-                return False
-        return may_pass
+                return
+            self._show_blocked([action for action in planned if isinstance(action, Blocked)], users)
+            due = [action for action in planned if not isinstance(action, Blocked) and self._is_due(step_key(action))]
+            action = next((action for action in due if step_key(action) not in tried), None)
+            if action is None:
+                break
+            tried.add(step_key(action))
+            await self._carry_out(action)
+        if tried and any(self._failed.values()):
+            self._failures += 1
+            self._retry_at = self._clock.monotonic() + retry_delay_s(self._failures)
 
-    def _progress_of(self, name: str) -> Callable[[Progress], None]:
+    def _is_due(self, key: StepKey) -> bool:
+        may_pass = self._failed.get(key)
+        return may_pass is None or (may_pass and self._clock.monotonic() >= self._retry_at)
+
+    async def _find_users(self) -> Mapping[Version, Sequence[RuntimeUser]]:
+        """Return who keeps a version that must go; where that cannot be told, all of them are kept."""
+        going = find_unwanted(self._spec.runtimes, self._runtimes.held())
+        if not going:
+            return {}
+        try:
+            return await self._runtimes.find_users()
+        except RuntimeUseUnknown:
+            return dict.fromkeys(going, ())
+
+    def _show_blocked(self, blocked: Sequence[Blocked], users: Mapping[Version, Sequence[RuntimeUser]]) -> None:
+        self._is_blocked = bool(blocked)
+        current = find_current(self._runtimes.held())
+        for one in blocked:
+            version = (one.name, one.version)
+            step = Step(name=removal_name(*version), state=StepState.PENDING, code=RuntimeInUse.code)
+            if users[version]:
+                default = current.get(one.name)
+                message = tell_users(version, users[version], None if default == one.version else default)
+                step = msgspec.structs.replace(step, message=message)
+            else:
+                step = msgspec.structs.replace(step, code=RuntimeUseUnknown.code, message=RuntimeUseUnknown().detail)
+            if self._steps.get(step_key(one)) != step:
+                self._steps[step_key(one)] = step
+                self._on_change()
+
+    async def _carry_out(self, action: Action) -> None:
+        """Do one thing to its end; what a newer spec has called off is undone, and no failure."""
+        task = asyncio.create_task(self._do(action))
+        self._at_work = _AtWork(action, task)
+        try:
+            await asyncio.wait({task})
+        finally:
+            self._at_work = None
+            task.cancel()
+            await asyncio.wait({task})
+        if task.cancelled():
+            wanted = {("install", runtime.name, runtime.version) for runtime in self._spec.runtimes}
+            await self._runtimes.tidy(keeps_download=step_key(action) in wanted)
+        else:
+            task.result()
+
+    async def _do(self, action: Action) -> None:
+        key = step_key(action)
+        name = removal_name(*key[1:]) if isinstance(action, Remove | Blocked) else step_name(action.runtime)
+        running = Step(name=name, state=StepState.RUNNING, started_at=self._clock.now(), progress=0.0)
+        self._failed.pop(key, None)
+        self._show(key, running)
+        failure: InstallFailed | RuntimeChildFailed | None = None
+        try:
+            await self._work_of(action, key)
+        except (InstallFailed, RuntimeChildFailed) as error:
+            failure = error
+            self._failed[key] = error.may_pass
+        self._finish(key, running, failure)
+
+    def _work_of(self, action: Action, key: StepKey) -> Coroutine[Any, Any, None]:
+        if isinstance(action, Remove | Blocked):
+            return self._runtimes.remove(action.name, action.version)
+        return self._runtimes.install(action.runtime, on_progress=self._progress_of(key))
+
+    def _progress_of(self, key: StepKey) -> Callable[[Progress], None]:
         def show(progress: Progress) -> None:
-            step = self._steps.get(name)
+            step = self._steps.get(key)
             if step is not None and step.state is StepState.RUNNING:
-                self._show(msgspec.structs.replace(step, progress=progress.fraction, message=progress.message))
+                self._show(key, msgspec.structs.replace(step, progress=progress.fraction, message=progress.message))
 
         return show
 
-    def _finish(self, name: str, started_at: datetime, failure: InstallFailed | None) -> None:
-        step = Step(name=name, state=StepState.DONE, started_at=started_at, finished_at=self._clock.now(), progress=1.0)
+    def _finish(self, key: StepKey, running: Step, failure: InstallFailed | RuntimeChildFailed | None) -> None:
+        step = msgspec.structs.replace(running, state=StepState.DONE, finished_at=self._clock.now(), progress=1.0)
         if failure is not None:
             step = msgspec.structs.replace(
                 step,
@@ -166,12 +288,13 @@ class SpecService:
                 progress=None,
                 code=failure.reason_code,
                 message=failure.detail,
-                exit_code=failure.exit_code,
-                output=failure.output,
+                exit_code=failure.exit_code if isinstance(failure, InstallFailed) else None,
+                output=failure.output if isinstance(failure, InstallFailed) else None,
             )
-        self._show(step)
+        elif key[0] == "remove":
+            self._removed_at[key] = self._clock.monotonic()
+        self._show(key, step)
 
-    def _show(self, step: Step) -> None:
-        if step.name in self._steps:
-            self._steps[step.name] = step
-            self._on_change()
+    def _show(self, key: StepKey, step: Step) -> None:
+        self._steps[key] = step
+        self._on_change()

@@ -1,0 +1,52 @@
+"""The child that removes one installed version, and ends.
+
+The tree loses its name by one rename and is deleted after, so a kill at any line leaves it whole or gone; what was
+begun lies in a folder that the next start of the agent sweeps. `current` goes with the last version alone, before it.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+
+from zlh_agent.runtimes.current import CURRENT, read_current
+from zlh_agent.runtimes.errors import RuntimeIsCurrent
+from zlh_agent.runtimes.model import RemovedLine, RemoveOrder
+from zlh_agent.runtimes.short_child import only_one, serve_order
+from zlh_agent.runtimes.store import STAGING, tidy_home
+from zlh_common.durable_files import sync_folder
+from zlh_common.trees import delete_tree
+
+
+def remove(order: RemoveOrder) -> RemovedLine:
+    """Make sure that the version is not there; raise RuntimeIsCurrent where PATH leads to it and should."""
+    home = Path(order.runtimes_dir) / order.name
+    with only_one(Path(order.locks_dir), order.name):
+        _take_from_use(home, order)
+        _take_away(home / order.version)
+        tidy_home(home)
+    return RemovedLine()
+
+
+def _take_from_use(home: Path, order: RemoveOrder) -> None:
+    if read_current(home) != order.version:
+        return
+    if not order.may_be_current:
+        raise RuntimeIsCurrent(name=order.name, version=order.version)
+    (home / CURRENT).unlink()
+    sync_folder(home)
+
+
+def _take_away(tree: Path) -> None:
+    try:
+        aside = Path(tempfile.mkdtemp(prefix=STAGING, dir=tree.parent))
+        tree.rename(aside / tree.name)
+    except FileNotFoundError:
+        # Done by one that was killed before it could say so.
+        return
+    sync_folder(tree.parent)
+    delete_tree(aside)
+
+
+if __name__ == "__main__":
+    serve_order(RemoveOrder, remove)

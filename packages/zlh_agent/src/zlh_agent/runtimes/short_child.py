@@ -1,0 +1,107 @@
+"""Children that check or remove one version: an order on standard input, one line as the answer, and an end."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import msgspec
+
+from zlh_agent.runtimes.errors import DiskFailed, RuntimeChildFailed
+from zlh_agent.runtimes.lifeline import die_with
+from zlh_agent.runtimes.model import FailedLine, RemovedLine, RemoveOrder, ShortChildLine, VerifiedLine, VerifyOrder
+from zlh_common.errors import ZlhError
+
+# Three hundred names of files, and what JSON makes of their letters.
+MAX_ANSWER_BYTES = 1024 * 1024
+COMPLAINT_BYTES = 4096
+Order = TypeVar("Order", VerifyOrder, RemoveOrder)
+
+
+async def run_short_child(module: str, order: msgspec.Struct, *, limit_s: float) -> VerifiedLine | RemovedLine:
+    """Return the answer; raise RuntimeChildFailed. Cancelling kills the child."""
+    try:
+        child = await _start(module)
+    except OSError as error:
+        detail = f"The child cannot be started: {error}."
+        raise RuntimeChildFailed(reason_code=RuntimeChildFailed.code, message=detail) from error
+    complaints = asyncio.create_task(_read_tail(child.stderr))
+    said = b""
+    try:
+        async with asyncio.timeout(limit_s):
+            said = await _ask(child, msgspec.json.encode(order))
+            await child.wait()
+        answer: ShortChildLine = msgspec.json.decode(said, type=ShortChildLine)
+    except (TimeoutError, OSError, ValueError) as error:
+        # A MsgspecError is a ValueError. It is stuck, killed, or says what no child of ours says.
+        answer = FailedLine(code=RuntimeChildFailed.code, detail=repr(error), retryable=True)
+    finally:
+        if child.returncode is None:
+            child.kill()
+        await child.wait()
+        tail = await complaints
+    if isinstance(answer, FailedLine):
+        detail = f"{answer.detail} {tail}".strip()
+        raise RuntimeChildFailed(reason_code=answer.code, message=detail, may_pass=answer.retryable)
+    return answer
+
+
+async def _start(module: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-m", module,
+        stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,
+    )  # fmt: skip
+
+
+async def _ask(child: asyncio.subprocess.Process, order: bytes) -> bytes:
+    assert child.stdin is not None
+    assert child.stdout is not None
+    child.stdin.write(order)
+    child.stdin.close()
+    said = b""
+    while block := await child.stdout.read(64 * 1024):
+        said += block
+        if len(said) > MAX_ANSWER_BYTES:
+            raise ValueError("its answer is too long")
+    return said
+
+
+async def _read_tail(stream: asyncio.StreamReader | None) -> str:
+    assert stream is not None
+    tail = b""
+    while block := await stream.read(COMPLAINT_BYTES):
+        tail = (tail + block)[-COMPLAINT_BYTES:]
+    return tail.decode("utf-8", "replace")
+
+
+# The child's own end
+
+
+def serve_order(shape: type[Order], do: Callable[[Order], VerifiedLine | RemovedLine]) -> None:
+    """Do what standard input says, and answer; what goes wrong is an answer too."""
+    die_with(os.getppid())
+    try:
+        answer: ShortChildLine = do(msgspec.json.decode(sys.stdin.buffer.read(), type=shape))
+    except ZlhError as error:
+        answer = FailedLine(code=error.code, detail=error.detail, retryable=error.retryable)
+    except OSError as error:
+        broken = DiskFailed(reason=str(error))
+        answer = FailedLine(code=broken.code, detail=broken.detail, retryable=True)
+    sys.stdout.buffer.write(msgspec.json.encode(answer))
+    sys.stdout.buffer.flush()
+
+
+@contextmanager
+def only_one(folder: Path, name: str) -> Iterator[None]:
+    """Hold the lock of one runtime, that of its installs; the kernel lets go of it however this process ends."""
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    with (folder / f"runtime-{name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
