@@ -280,7 +280,12 @@ async def test_a_version_in_use_goes_when_its_process_ends(agent: AgentProcess) 
     await agent.start()
     assert roles(await agent.settled()) == {"2.0": "default"}
     await agent.want_versions(want("2.0"))
-    await agent.until(lambda status: not status.processes)
+    await ended(agent)
+
+
+async def ended(agent: AgentProcess) -> None:
+    """Wait until no process has a shim any more."""
+    await eventually(lambda: not list((agent.root / "run/zlh/processes").glob("*.sock")))
 
 
 async def has_users(agent: AgentProcess, version: str) -> bool:
@@ -300,7 +305,7 @@ async def test_the_last_version_in_use_waits_too(agent: AgentProcess) -> None:
     await agent.until(lambda status: status.runtimes == ())
     assert not await asyncio.to_thread((agent.runtimes / "tiny").exists)
     await agent.want_versions()
-    await agent.until(lambda status: not status.processes)
+    await ended(agent)
 
 
 # What a disk, a customer or a crash may have made of it.

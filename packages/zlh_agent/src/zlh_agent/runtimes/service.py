@@ -6,6 +6,7 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -56,8 +57,6 @@ class RuntimeService:
         self.targets: Callable[[], Sequence[Target]] = tuple
         # What the spec names, so that a report tells which version is kept to go back to.
         self.wanted: tuple[WantedRuntime, ...] = ()
-        # What had been downloaded when the newest install began.
-        self._parts_before: dict[Path, tuple[int, int]] = {}
         self._told_failures: dict[Version, str] = {}
         self._paths = paths
         self._source = source
@@ -172,7 +171,6 @@ class RuntimeService:
         log.info("runtime.install_started", name=wanted.name, version=wanted.version)
         before, current = self._find_record(key), self._current_version(wanted.name)
         is_new = before is None or before < wanted.attempt
-        self._parts_before = await asyncio.to_thread(_list_parts, self._downloads)
         async with self._verifier.changing(key, is_rewritten=is_new):
             try:
                 await self._run_install(self._order(wanted, replace=before is not None and is_new), on_progress)
@@ -229,20 +227,16 @@ class RuntimeService:
         await self.on_changed()
         await self._tell("runtime.removed", (name, version), f"{name} {version} was removed.")
 
-    async def tidy(self, *, keeps_download: bool) -> None:
-        """Leave nothing of a change that was called off; its child is gone."""
+    async def tidy(self) -> None:
+        """Leave nothing of a change that was called off but its download; its child is gone."""
         log.info("runtime.change_called_off")
-        await asyncio.to_thread(self._clean, keeps_download=keeps_download)
+        await asyncio.to_thread(self._store.sweep)
         await self._reload()
         await self.on_changed()
 
-    def _clean(self, *, keeps_download: bool) -> None:
-        self._store.sweep()
-        parts = {} if keeps_download else _list_parts(self._downloads)
-        for part, state in parts.items():
-            # What has grown since it began was its own: one thing is installed at a time.
-            if self._parts_before.get(part) != state:
-                part.unlink(missing_ok=True)
+    async def forget_downloads(self) -> None:
+        """Delete what was downloaded for installs that nobody wants any more; call it when none is to be done."""
+        await asyncio.to_thread(_empty, self._downloads)
 
     @property
     def _downloads(self) -> Path:
@@ -298,16 +292,10 @@ class RuntimeService:
         )
 
 
-def _list_parts(folder: Path) -> dict[Path, tuple[int, int]]:
-    """Return what is being downloaded, with what tells whether somebody has added to it."""
-    found = {}
-    for path in folder.glob("*"):
-        try:
-            state = path.lstat()
-        except OSError:
-            continue
-        found[path] = (state.st_size, state.st_mtime_ns)
-    return found
+def _empty(folder: Path) -> None:
+    for part in folder.glob("*.partial"):
+        with suppress(OSError):
+            part.unlink()
 
 
 async def _note_nothing(_occurrence: Occurrence) -> None:

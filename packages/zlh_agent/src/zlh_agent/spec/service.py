@@ -91,6 +91,8 @@ class SpecService:
         self._on_change = on_change
         self._spec = NOTHING
         self._observed = 0
+        # The spec that was reached last.
+        self._settled: AgentSpec | None = None
         self._steps: dict[StepKey, Step] = {}
         # When steps of removals were done, by a clock that never runs backwards.
         self._removed_at: dict[StepKey, float] = {}
@@ -148,12 +150,19 @@ class SpecService:
             spec = self._spec
             with following(self._request_id):
                 await self._reconcile(spec)
-            if spec is self._spec and not any(self._failed.values()) and self._observed != spec.generation:
-                self._observed = spec.generation
-                self._on_change()
+            await self._settle(spec)
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._pause_s()):
                     await self._changed.wait()
+
+    async def _settle(self, spec: AgentSpec) -> None:
+        """Say that a spec was reached, or has failed for good, unless a newer one has come."""
+        if spec is not self._spec or spec is self._settled or any(self._failed.values()):
+            return
+        await self._runtimes.forget_downloads()
+        if spec is self._spec:
+            self._observed, self._settled = spec.generation, spec
+            self._on_change()
 
     def _pause_s(self) -> float | None:
         """Return how long nothing is to be done; None until somebody says so."""
@@ -247,8 +256,7 @@ class SpecService:
             task.cancel()
             await asyncio.wait({task})
         if task.cancelled():
-            wanted = {("install", runtime.name, runtime.version) for runtime in self._spec.runtimes}
-            await self._runtimes.tidy(keeps_download=step_key(action) in wanted)
+            await self._runtimes.tidy()
         else:
             task.result()
 
