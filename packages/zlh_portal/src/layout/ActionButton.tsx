@@ -14,7 +14,7 @@ export function ActionButton({ reason, onClick, children, ...button }: Props) {
   if (reason === null) return <Button {...button} onClick={onClick}>{children}</Button>;
   return (
     <Tooltip label={reason}>
-      <Button {...button} data-disabled aria-disabled onClick={(event) => event.preventDefault()}>{children}</Button>
+      <Button {...button} variant="default" c="dimmed" data-disabled aria-disabled onClick={(event) => event.preventDefault()}>{children}</Button>
     </Tooltip>
   );
 }

@@ -40,7 +40,7 @@ export function RuntimeGroup({ status, group, groups, reason }: Props) {
               Upgrade to {newer}
             </ActionButton>
           )}
-          {previous && (
+          {previous && previous.version !== newer && (
             <ActionButton size="compact-sm" variant="default" reason={reason} loading={rollback.isPending} disabled={isBusy && !rollback.isPending} onClick={rollBack}>
               Roll back to {previous.version}
             </ActionButton>
