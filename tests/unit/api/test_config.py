@@ -50,6 +50,30 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
     assert config.artifacts.trusted_root == Path("/tmp/root.json")
 
 
+def test_mirrors_follow_the_first_server(tmp_path: Path) -> None:
+    """They are asked in the order in which they are written."""
+    config = load_config(write(tmp_path, ("artifacts", "mirrors", '["http://b", "http://c"]')))
+    assert config.artifacts.urls == ("http://127.0.0.1:8401", "http://b", "http://c")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("mirrors", '["ftp://x"]', "artifacts.mirrors 'ftp://x'"),
+        ("mirrors", '["http://[::1"]', "artifacts.mirrors"),
+        ("mirrors", '"http://b"', "mirrors"),
+        ("keys", '"/tmp/keys"', "without artifacts.folder"),
+        ("keys", '"/tmp/tree/metadata/keys"', "lies within"),
+    ],
+)
+def test_artifacts_that_make_no_sense_are_refused(tmp_path: Path, key: str, value: str, told: str) -> None:
+    """The message names the key."""
+    folder = [("artifacts", "folder", '"/tmp/tree"')] if "tree" in value else []
+    with pytest.raises(ConfigInvalid) as caught:
+        load_config(write(tmp_path, ("artifacts", key, value), *folder))
+    assert told in caught.value.detail
+
+
 def test_every_problem_is_reported_at_once(tmp_path: Path) -> None:
     """Whoever corrects a file wants the whole list."""
     path = write(

@@ -11,7 +11,7 @@ import pytest
 from zlh_api.artifacts.model import BuildRecord, Layout
 from zlh_api.artifacts.rules import (
     LayoutWrong,
-    WheelEntry,
+    SourceEntry,
     is_refresh_due,
     is_same_offer,
     plan_tree,
@@ -114,10 +114,10 @@ def test_versions_to_drop_keeps_the_ones_a_client_may_be_reading() -> None:
 
 
 ENTRIES = [
-    WheelEntry("pkg/bin/tool", 10, executable=True),
-    WheelEntry("pkg/lib/tool/cli.js", 5, executable=True),
-    WheelEntry("pkg/share/doc.txt", 3, executable=False),
-    WheelEntry("pkg.dist-info/LICENSE", 4, executable=False),
+    SourceEntry("pkg/bin/tool", 10, executable=True),
+    SourceEntry("pkg/lib/tool/cli.js", 5, executable=True),
+    SourceEntry("pkg/share/doc.txt", 3, executable=False),
+    SourceEntry("pkg.dist-info/LICENSE", 4, executable=False),
 ]
 
 
@@ -150,7 +150,7 @@ def test_tree_has_each_folder_before_what_it_holds() -> None:
         (Layout(root="pkg", leave_out=("gone/*",)), "nothing matches leave_out"),
         (Layout(root="pkg", links={"bin/x": "../nowhere"}), "not in the tree"),
         (Layout(root="pkg", links={"bin/x": "../../../etc/passwd"}), "not in the tree"),
-        (Layout(root="pkg", copies={"L": "no/such"}), "the wheel has no no/such"),
+        (Layout(root="pkg", copies={"L": "no/such"}), "the source has no no/such"),
     ],
 )
 def test_tree_refuses_a_layout_that_asks_for_what_is_not_there(layout: Layout, said: str) -> None:
@@ -163,4 +163,4 @@ def test_tree_refuses_a_layout_that_asks_for_what_is_not_there(layout: Layout, s
 def test_tree_refuses_unsafe_names(name: str) -> None:
     """No entry can leave the tree, whatever the wheel says."""
     with pytest.raises(LayoutWrong, match="unsafe"):
-        plan_tree([WheelEntry(name, 1, executable=False)], Layout(root="pkg"))
+        plan_tree([SourceEntry(name, 1, executable=False)], Layout(root="pkg"))

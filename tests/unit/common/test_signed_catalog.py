@@ -104,7 +104,7 @@ class Client:
 
     def fetch(self) -> int:
         """Return the format of the catalog that was believed."""
-        return fetch_catalog(artifacts_url=self.url, trusted_root=self.root, metadata_dir=self.folder).format
+        return fetch_catalog(artifacts_urls=(self.url,), trusted_root=self.root, metadata_dir=self.folder).format
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ def test_signed_catalog_is_read(repository: Repository, client: Client) -> None:
     """What the trusted keys have signed is believed, again and again, and so is what follows it."""
     repository.publish(1)
     assert client.fetch() == client.fetch() == CATALOG_FORMAT
-    repository.publish(2, document(addons=["code-server"]))
+    repository.publish(2, document(addons=[{"name": "code-server", "title": "code-server", "versions": []}]))
     assert client.fetch() == CATALOG_FORMAT
 
 

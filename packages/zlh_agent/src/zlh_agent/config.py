@@ -15,7 +15,7 @@ from msgspec import Meta
 from zlh_agent.paths import ContainerPaths
 from zlh_common.errors import ConfigInvalid
 from zlh_common.names import OwnerMark
-from zlh_common.schema.catalog import Channel
+from zlh_common.schema.catalog import MAX_MIRRORS, Channel
 from zlh_common.schema.structs import FrozenMeta
 from zlh_common.toml_config import convert_document, read_document
 
@@ -49,6 +49,8 @@ class AgentConfig(_Section, kw_only=True):
     bind_address: str
     port: Annotated[int, Meta(ge=1, le=65535)]
     artifacts_url: str
+    # Other servers of the same signed tree, asked in this order when the first gives nothing that can be believed.
+    artifacts_mirrors: Annotated[tuple[str, ...], Meta(max_length=MAX_MIRRORS)] = ()
     channels: tuple[Channel, ...] = ("stable",)
     # None: terminals run as the agent's own user, as under the process driver.
     terminal_user: str | None = None
@@ -60,6 +62,11 @@ class AgentConfig(_Section, kw_only=True):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     tls: TlsSection
     trust: TrustSection
+
+    @property
+    def artifacts_urls(self) -> tuple[str, ...]:
+        """Where catalog and archives come from, in the order in which they are asked."""
+        return (self.artifacts_url, *self.artifacts_mirrors)
 
     @property
     def paths(self) -> ContainerPaths:
@@ -90,6 +97,8 @@ def find_problems(config: AgentConfig) -> list[str]:
         problems.append(f"bind_address {config.bind_address!r} is no IP address")
     if not _is_http_url(config.artifacts_url):
         problems.append(f"artifacts_url {config.artifacts_url!r} is no http or https URL")
+    strange = [url for url in config.artifacts_mirrors if not _is_http_url(url)]
+    problems += [f"artifacts_mirrors {url!r} is no http or https URL" for url in strange]
     if not config.root.is_absolute():
         problems.append(f"root {config.root} is not absolute")
     files = {

@@ -80,6 +80,7 @@ def make_driver(config: ApiConfig) -> ProcessDriver:
         port=config.agent_port,
         channels=config.channels,
         log_level=config.log_level,
+        artifacts_mirrors=config.artifacts.mirrors,
     )
     return ProcessDriver(root=config.process.root, settings=settings)
 
@@ -99,7 +100,7 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
         )
         driver = make_driver(config)
         customers = CustomerService(database, clock)
-        source = CatalogSource(config.artifacts.url, config.artifacts.trusted_root, config.state_dir / "catalog")
+        source = CatalogSource(config.artifacts.urls, config.artifacts.trusted_root, config.state_dir / "catalog")
         catalog = CatalogService(source, config.channels)
         hosting = Hosting(config.container_domain, config.container_scheme, config.container_port)
         containers = ContainerService(database, catalog, hosting, clock)

@@ -12,6 +12,7 @@ from msgspec import Meta
 
 from zlh_common.errors import ConfigInvalid
 from zlh_common.names import is_domain, is_label
+from zlh_common.schema.catalog import MAX_MIRRORS
 from zlh_common.schema.structs import FrozenMeta
 from zlh_common.toml_config import convert_document, read_document
 
@@ -34,6 +35,16 @@ class ArtifactsSection(_Section):
 
     url: str
     trusted_root: Path
+    # Other servers of the same signed tree, asked in this order when the first gives nothing that can be believed.
+    mirrors: Annotated[tuple[str, ...], Meta(max_length=MAX_MIRRORS)] = ()
+    # The tree that this API serves below /artifacts/, and the keys with which it renews the signatures.
+    folder: Path | None = None
+    keys: Path | None = None
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """All servers, in the order in which they are asked."""
+        return (self.url, *self.mirrors)
 
 
 class ProcessDriverSection(_Section):
@@ -112,15 +123,17 @@ def find_problems(config: ApiConfig) -> list[str]:
     for name, url in (
         ("portal_url", config.portal_url),
         ("artifacts.url", config.artifacts.url),
+        *(("artifacts.mirrors", url) for url in config.artifacts.mirrors),
         ("traefik.api_url", config.traefik.api_url),
         ("traefik.web_url", config.traefik.web_url),
     ):
-        if urlsplit(url).scheme not in {"http", "https"} or not urlsplit(url).hostname:
+        if not _is_http_url(url):
             problems.append(f"{name} {url!r} is no http or https URL")
     portal_host = urlsplit(config.portal_url).hostname or ""
     label, _, domain = portal_host.partition(".")
     if domain == config.container_domain and is_label(label):
         problems.append(f"portal_url {config.portal_url!r} has the name of a container; choose another")
+    problems += _find_artifact_problems(config.artifacts)
     if config.driver == "process" and not is_loopback(config.listen_host):
         problems.append(
             f"listen_host {config.listen_host} is beyond loopback, and the process driver isolates nothing: "
@@ -129,6 +142,25 @@ def find_problems(config: ApiConfig) -> list[str]:
     if config.driver == "process" and not _is_loopback_block(config.process.address_block):
         problems.append(f"process.address_block {config.process.address_block!r} is no block within 127.0.0.0/8")
     return problems
+
+
+def _find_artifact_problems(artifacts: ArtifactsSection) -> list[str]:
+    if artifacts.keys is None:
+        return []
+    if artifacts.folder is None:
+        return ["artifacts.keys is given without artifacts.folder, so there is nothing to sign"]
+    served = [artifacts.folder / name for name in ("archives", "metadata", "targets")]
+    if any(artifacts.keys.is_relative_to(folder) for folder in served):
+        return [f"artifacts.keys {artifacts.keys} lies within what is served"]
+    return []
+
+
+def _is_http_url(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+    except ValueError:
+        return False
+    return url.scheme in {"http", "https"} and bool(url.hostname)
 
 
 def is_loopback(host: str) -> bool:

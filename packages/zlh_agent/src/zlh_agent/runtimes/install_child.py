@@ -25,7 +25,6 @@ import msgspec
 from zlh_agent.runtimes.current import point_current
 from zlh_agent.runtimes.download import download, partial_path, sweep_partials
 from zlh_agent.runtimes.errors import DiskFailed, DiskFull, NotInCatalog
-from zlh_agent.runtimes.lifeline import die_with
 from zlh_agent.runtimes.model import (
     FILES_NAME,
     RECORD_FORMAT,
@@ -40,6 +39,7 @@ from zlh_agent.runtimes.model import (
 from zlh_agent.runtimes.smoke import smoke_test
 from zlh_agent.runtimes.store import read_record, sweep_home
 from zlh_agent.runtimes.unpack import list_files, unpack
+from zlh_agent.sandbox.lifeline import die_with
 from zlh_common.durable_files import rename_durably
 from zlh_common.errors import ZlhError
 from zlh_common.runtime_choice import Choice, choose_runtime
@@ -85,7 +85,7 @@ def install(order: InstallOrder) -> str:
     record = read_record(target)
     if record is None or (order.replace and record.attempt < order.attempt):
         catalog = fetch_catalog(
-            artifacts_url=order.artifacts_urls[0],
+            artifacts_urls=order.artifacts_urls,
             trusted_root=Path(order.trusted_root).read_bytes(),
             metadata_dir=Path(order.metadata_dir),
         )

@@ -40,7 +40,8 @@ SCAN_LIMIT_S = 15.0
 class InstallSource:
     """Where runtimes come from, and what their catalog is believed by."""
 
-    artifacts_url: str
+    # Servers of the same signed tree, asked in this order.
+    artifacts_urls: tuple[str, ...]
     trusted_root: Path
     channels: tuple[str, ...]
 
@@ -276,7 +277,7 @@ class RuntimeService:
     def _order(self, wanted: WantedRuntime, *, replace: bool) -> InstallOrder:
         state = self._paths.state
         return InstallOrder(
-            artifacts_urls=(self._source.artifacts_url,),
+            artifacts_urls=self._source.artifacts_urls,
             trusted_root=str(self._source.trusted_root),
             metadata_dir=str(state / "catalog"),
             channels=self._source.channels,

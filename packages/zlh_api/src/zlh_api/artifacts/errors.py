@@ -41,7 +41,34 @@ class ArtifactFetchFailed(ZlhError):
     code, status, retryable = "artifact_fetch_failed", 502, True
 
     def __init__(self, *, source: str, reason: str) -> None:
-        super().__init__(f"pip could not fetch {source}: {reason}", source=source)
+        super().__init__(f"{source} could not be fetched: {reason}", source=source)
+
+
+class ArtifactPartsMissing(ZlhError):
+    """This machine lacks what an artifact is built with."""
+
+    code, status = "artifact_parts_missing", 409
+
+    def __init__(self, *, recipe: str, parts: list[str]) -> None:
+        super().__init__(f"{recipe} cannot be built on this machine, which lacks {', '.join(parts)}.", parts=parts)
+
+
+class SourceUnsafe(ZlhError):
+    """The source of an artifact holds what no archive of ours may come from."""
+
+    code, status = "artifact_source_unsafe", 502
+
+    def __init__(self, *, source: str, reason: str) -> None:
+        super().__init__(f"{source} is not used: {reason}.", source=source)
+
+
+class SourceVersionUnexpected(ZlhError):
+    """A source offers a version of another line than the recipe's."""
+
+    code, status = "artifact_version_unexpected", 502
+
+    def __init__(self, *, recipe: str, found: str) -> None:
+        super().__init__(f"The source of {recipe} now has version {found}, which is of another line; it is not used.")
 
 
 class SourceHashMismatch(ZlhError):
@@ -50,7 +77,7 @@ class SourceHashMismatch(ZlhError):
     code, status = "artifact_source_mismatch", 502
 
     def __init__(self, *, source: str, wanted: str, found: str) -> None:
-        super().__init__(f"{source} has SHA-256 {found}, its recipe says {wanted}; it is not used.", source=source)
+        super().__init__(f"{source} has the hash {found} and should have {wanted}; it is not used.", source=source)
 
 
 class ArtifactAlreadyPublished(ZlhError):

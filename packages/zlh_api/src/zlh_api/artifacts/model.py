@@ -8,12 +8,19 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from zlh_common.errors import ZlhError
 from zlh_common.schema.catalog import Channel, OfferKind, Sha256
 from zlh_common.schema.spec import RuntimeName, RuntimeVersion
 
 # A path below a tree: relative, no empty, hidden-by-dots or parent part.
 TreePath = Annotated[str, Meta(min_length=1, max_length=1024, pattern=r"^(?!.*(^|/)\.{0,2}(/|$))[^\\\x00]+$")]
 Platform = Annotated[str, Meta(pattern=r"^linux-[a-z0-9_]{1,32}$(?!\n)")]
+
+
+# A Debian package or suite, or a library's package.
+DebianName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9+.-]*$(?!\n)")]
+# The checksum that a vendor publishes.
+Fingerprint = Annotated[str, Meta(pattern=r"^(sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128})$(?!\n)")]
 
 
 class WheelFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -24,7 +31,7 @@ class WheelFile(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
 
 
 class WheelSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where the files come from; the index is the one that pip is configured for, never named here."""
+    """A wheel, pinned by the recipe; the index is the one that pip is configured for, never named here."""
 
     name: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$(?!\n)")]
     version: Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9.+!_-]*$(?!\n)")]
@@ -36,19 +43,82 @@ class WheelSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
         return f"{self.name}=={self.version}"
 
 
-class Layout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How the files of a wheel become a tree."""
+class DebianSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Packages of a Debian suite: which versions is what the suite's signed index says when it is built.
 
-    # Folder of the wheel that becomes the root of the tree.
-    root: TreePath
-    # Patterns below that folder; `*` matches any characters, slashes too.
+    Debian replaces a package when it mends it, and the old one is gone; so the recipe names the suite, and the record
+    keeps name, version and SHA-256 of every package that was used.
+    """
+
+    suites: Annotated[tuple[DebianName, ...], Meta(min_length=1)]
+    # The first one's version is the artifact's.
+    packages: Annotated[tuple[DebianName, ...], Meta(min_length=1)]
+    # Their shared libraries go into `layout.libraries`, where the tree needs them.
+    libraries: tuple[DebianName, ...] = ()
+    platforms: tuple[Platform, ...] = ("linux-x86_64", "linux-aarch64")
+
+
+class NpmSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """An npm package and all that it depends on, installed by npm on a machine of the platform itself.
+
+    `integrity` holds the package; the package's own lock file, which must be in it, holds everything else.
+    """
+
+    package: Annotated[str, Meta(pattern=r"^(@[a-z0-9._-]+/)?[a-z0-9][a-z0-9._-]*$(?!\n)")]
+    version: Annotated[str, Meta(pattern=r"^[0-9][A-Za-z0-9.+-]*$(?!\n)")]
+    integrity: Annotated[str, Meta(pattern=r"^sha512-[A-Za-z0-9+/]{86}==$(?!\n)")]
+    # The recipe whose node runs npm, such as "node-24.19.0".
+    node: str
+    platforms: tuple[Platform, ...] = ("linux-x86_64", "linux-aarch64")
+    # What must be on the machine: programs, and libraries with headers as pkg-config names them.
+    programs: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
+
+
+class VendorSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A tarball of the vendor's, held by the checksum that the vendor publishes.
+
+    Either the recipe has the checksum (`checksums`), or the vendor's list of releases does (`releases`), in the form
+    that .NET publishes; then the version is the newest of the recipe's line.
+    """
+
+    # Where the vendor's files begin; `build --mirror` puts another address in its place.
+    base_url: Annotated[str, Meta(pattern=r"^https?://[^/?#\s]+[^?#\s]*[^/?#\s]$(?!\n)")]
+    # Platform → file: below `base_url` with `checksums`, by its name in `releases` else.
+    files: dict[Platform, TreePath]
+    checksums: dict[Platform, Fingerprint] = msgspec.field(default_factory=dict)
+    releases: TreePath | None = None
+
+
+class Layout(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the files of a source become a tree.
+
+    In it `{arch}` and `{triplet}` stand for Debian's names of the platform, such as amd64 and x86_64-linux-gnu.
+    """
+
+    # Folder of the source that becomes the root of the tree; none where it is the whole.
+    root: TreePath | None = None
+    # Patterns below that folder; `*` matches any characters, slashes too. `keep`, where given, is what is taken at all.
+    keep: tuple[str, ...] = ()
     leave_out: tuple[str, ...] = ()
     # Path in the tree → where the link points, relative to the link's own folder.
     links: dict[TreePath, str] = msgspec.field(default_factory=dict)
-    # Path in the tree → path in the wheel, for files outside the root.
+    # Path in the tree → path in the source, for files outside the root.
     copies: dict[TreePath, TreePath] = msgspec.field(default_factory=dict)
-    # Path in the tree → file of `recipes/licences`, for texts that the wheel should carry and does not.
+    # Path in the tree → file of `recipes/licences`, for texts that the source should carry and does not.
     texts: dict[TreePath, str] = msgspec.field(default_factory=dict)
+    # Path in the tree → text of a program.
+    scripts: dict[TreePath, str] = msgspec.field(default_factory=dict)
+    # Path in the tree → {old text: new text}; each old text must be there.
+    edits: dict[TreePath, dict[str, str]] = msgspec.field(default_factory=dict)
+    # Folder in the tree → pattern of the one wheel of the source that is unpacked into it.
+    unpack: dict[TreePath, str] = msgspec.field(default_factory=dict)
+    # Folder of the tree for shared libraries that Debian's base system lacks.
+    libraries: TreePath | None = None
+    # Libraries that the tree may go without: what needs them says so when it is used.
+    may_lack: tuple[str, ...] = ()
+    # Path in the tree → pattern of the certificates of the source that become a Java trust store there.
+    trust_stores: dict[TreePath, str] = msgspec.field(default_factory=dict)
 
 
 class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -57,6 +127,7 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     kind: OfferKind = "runtime"
     name: RuntimeName
     title: str
+    # Exact; or the line, such as "17", where the source says which version of it is the newest.
     version: RuntimeVersion
     # Raised when the same version must be made anew with other contents.
     revision: Annotated[int, Meta(ge=1)] = 1
@@ -69,19 +140,48 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     bin: tuple[TreePath, ...]
     environment: dict[str, str] = msgspec.field(default_factory=dict)
     smoke_test: tuple[str, ...]
+    # `{version}` stands for the exact version.
     smoke_expect: str
-    wheel: WheelSource
+    # One of these.
+    wheel: WheelSource | None = None
+    debian: DebianSource | None = None
+    npm: NpmSource | None = None
+    vendor: VendorSource | None = None
     layout: Layout
 
     @property
-    def source(self) -> str:
-        """The origin as the catalog states it."""
-        return f"wheel:{self.wheel.requirement}"
+    def label(self) -> str:
+        """The recipe as people name it."""
+        return f"{self.name}-{self.version}"
 
-    def stem(self, platform: str) -> str:
-        """Return the archive's name without its suffix."""
-        revision = "" if self.revision == 1 else f"-r{self.revision}"
-        return f"{self.name}-{self.version}{revision}-{platform}"
+    @property
+    def sources(self) -> list[WheelSource | DebianSource | NpmSource | VendorSource]:
+        """The sources that it names; a usable recipe has one."""
+        return [source for source in (self.wheel, self.debian, self.npm, self.vendor) if source is not None]
+
+    @property
+    def platforms(self) -> list[str]:
+        """What it can be built for."""
+        source = self.sources[0]
+        return sorted(source.files if isinstance(source, VendorSource) else source.platforms)
+
+    @property
+    def is_line(self) -> bool:
+        """Tell whether the source decides which version is built."""
+        return self.debian is not None or (self.vendor is not None and self.vendor.releases is not None)
+
+
+def render_stem(name: str, version: str, revision: int, platform: str) -> str:
+    """Return an archive's name without its suffix."""
+    return f"{name}-{version}{'' if revision == 1 else f'-r{revision}'}-{platform}"
+
+
+class SourcePackage(msgspec.Struct, frozen=True, kw_only=True):
+    """One of the packages that an archive was made of."""
+
+    name: str
+    version: str
+    sha256: str
 
 
 class BuildRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -113,6 +213,8 @@ class BuildRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     source_sha256: str
     # SHA-256 of the recipe that made it: a changed recipe is built again, an unchanged one is not.
     recipe_sha256: str
+    # Every package that went in, where there are several; records of before have none.
+    packages: tuple[SourcePackage, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +234,19 @@ class Built:
     record: BuildRecord
     reused: bool
     took_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Missing:
+    """An archive that could not be made: which, and why. `is_absent` where its source cannot be had here.
+
+    Otherwise something is wrong with it, and somebody has to look.
+    """
+
+    label: str
+    platform: str
+    error: ZlhError
+    is_absent: bool
 
 
 @dataclass(frozen=True, slots=True)

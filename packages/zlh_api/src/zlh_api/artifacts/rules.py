@@ -126,92 +126,166 @@ def is_refresh_due(last: datetime | None, now: datetime) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class WheelEntry:
-    """One file of a wheel."""
+class SourceEntry:
+    """One file of a source, or a link where `target` says where it points; an absolute one starts at the source."""
 
     name: str
     size: int
     executable: bool
+    target: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class TreeEntry:
-    """One entry of the tree to be made; `origin` is a name in the wheel, a text's name, or where a link points."""
+    """One entry of the tree to be made.
+
+    `origin` is a name in the source, a text's name, a program's text, or where a link points.
+    """
 
     path: str
-    kind: Literal["folder", "file", "text", "link"]
+    kind: Literal["folder", "file", "text", "script", "link"]
     origin: str = ""
     size: int = 0
     executable: bool = False
 
 
 class LayoutWrong(ValueError):
-    """The layout names something that the wheel does not have."""
+    """The layout names something that the source does not have."""
 
 
-def plan_tree(entries: Iterable[WheelEntry], layout: Layout) -> list[TreeEntry]:
-    """Return the tree that `layout` makes of a wheel, sorted, each folder before what it holds.
+# Longer chains of links are loops, or somebody's idea of a joke.
+MAX_LINKS = 40
+# What every root file system of Debian has: ld.so, the C library, the compiler's, zlib.
+BASE_LIBRARIES = re.compile(
+    r"ld-linux-[a-z0-9-]+\.so\.\d|lib(c|m|dl|pthread|rt|util|resolv|crypt|gcc_s|stdc\+\+|z)\.so\.\d"
+)
 
-    Raises LayoutWrong where the layout asks for what is not there: a recipe never silently makes less than it says.
+
+def is_safe_name(name: str) -> bool:
+    """Tell whether a name of a source is a plain path below it."""
+    parts = name.split("/")
+    return len(name) <= 1024 and not any(part in {"", ".", ".."} or "\\" in part or "\0" in part for part in parts)
+
+
+def plan_tree(entries: Iterable[SourceEntry], layout: Layout) -> list[TreeEntry]:
+    """Return the tree that `layout` makes of a source, sorted, each folder before what it holds.
+
+    A link of the source stays one where it leads to something in the tree; where it leads to a file outside, that file
+    takes its place. Raises LayoutWrong where the layout asks for what is not there: a recipe never silently makes less
+    than it says.
     """
     by_name = {entry.name: entry for entry in entries}
-    planned = {entry.path: entry for entry in _kept(by_name, layout)}
+    kept = dict(_kept(by_name, layout))
+    inside = {*kept, *_folders(kept)}
+    planned = {path: _planned(path, by_name[name], by_name, inside) for path, name in kept.items()}
     for path, origin in layout.copies.items():
-        if origin not in by_name:
-            raise LayoutWrong(f"the wheel has no {origin}")
-        planned[path] = _file(path, by_name[origin])
+        planned[path] = _file(path, _followed(origin, by_name))
     for path, text in layout.texts.items():
         planned[path] = TreeEntry(path, "text", text)
+    for path, text in layout.scripts.items():
+        planned[path] = TreeEntry(path, "script", text, executable=True)
     for path, target in layout.links.items():
-        if _resolve(path, target) not in planned:
-            raise LayoutWrong(f"the link {path} leads to {target}, which is not in the tree")
         planned[path] = TreeEntry(path, "link", target)
     if not planned:
-        raise LayoutWrong(f"the wheel has nothing below {layout.root}")
-    return sorted([*_folders(planned), *planned.values()], key=lambda entry: entry.path.split("/"))
+        raise LayoutWrong(f"the source has nothing below {layout.root}")
+    return arrange(planned.values())
 
 
-def _kept(by_name: dict[str, WheelEntry], layout: Layout) -> Iterable[TreeEntry]:
-    prefix = f"{layout.root}/"
+def arrange(entries: Iterable[TreeEntry]) -> list[TreeEntry]:
+    """Return the entries sorted, with the folders that they need; raise LayoutWrong for a link that leads nowhere."""
+    planned = {entry.path: entry for entry in entries if entry.kind != "folder"}
+    folders = _folders(planned)
+    for path in planned:
+        if path in folders:
+            raise LayoutWrong(f"{path} is a file and a folder")
+    inside = {*planned, *folders}
+    for path, entry in planned.items():
+        if entry.kind == "link" and (entry.origin.startswith("/") or resolve_link(path, entry.origin) not in inside):
+            raise LayoutWrong(f"the link {path} leads to {entry.origin}, which is not in the tree")
+    return sorted(
+        [*(TreeEntry(path, "folder") for path in folders), *planned.values()], key=lambda entry: entry.path.split("/")
+    )
+
+
+def _kept(by_name: dict[str, SourceEntry], layout: Layout) -> Iterable[tuple[str, str]]:
+    """Yield path in the tree and name in the source of everything that stays."""
+    prefix = f"{layout.root}/" if layout.root else ""
     used: set[str] = set()
-    for name, entry in by_name.items():
+    for name in by_name:
         if not name.startswith(prefix):
             continue
         path = name.removeprefix(prefix)
-        if any(part in {"", ".", ".."} for part in path.split("/")) or "\\" in path:
-            raise LayoutWrong(f"the wheel has the unsafe name {name!r}")
-        pattern = next((pattern for pattern in layout.leave_out if fnmatchcase(path, pattern)), None)
-        if pattern is None:
-            yield _file(path, entry)
-        else:
-            used.add(pattern)
-    unused = [pattern for pattern in layout.leave_out if pattern not in used]
-    if unused:
-        raise LayoutWrong(f"nothing matches leave_out {', '.join(unused)}")
+        if not is_safe_name(path):
+            raise LayoutWrong(f"the source has the unsafe name {name!r}")
+        wanted = [pattern for pattern in layout.keep if fnmatchcase(path, pattern)]
+        unwanted = [pattern for pattern in layout.leave_out if fnmatchcase(path, pattern)]
+        used.update(wanted, unwanted)
+        if (wanted or not layout.keep) and not unwanted:
+            yield path, name
+    for what, patterns in (("keep", layout.keep), ("leave_out", layout.leave_out)):
+        unused = [pattern for pattern in patterns if pattern not in used]
+        if unused:
+            raise LayoutWrong(f"nothing matches {what} {', '.join(unused)}")
 
 
-def _file(path: str, entry: WheelEntry) -> TreeEntry:
+def _planned(path: str, entry: SourceEntry, by_name: dict[str, SourceEntry], inside: set[str]) -> TreeEntry:
+    if entry.target is None:
+        return _file(path, entry)
+    if not entry.target.startswith("/") and resolve_link(path, entry.target) in inside:
+        return TreeEntry(path, "link", entry.target)
+    return _file(path, _followed(entry.name, by_name))
+
+
+def _followed(name: str, by_name: dict[str, SourceEntry]) -> SourceEntry:
+    """Return the file that a name of the source stands for in the end."""
+    seen: str | None = name
+    for _ in range(MAX_LINKS):
+        entry = by_name.get(seen) if seen is not None else None
+        if entry is None:
+            break
+        if entry.target is None:
+            return entry
+        seen = entry.target.lstrip("/") if entry.target.startswith("/") else resolve_link(entry.name, entry.target)
+    raise LayoutWrong(f"the source has no {name}" + (f": it leads to {seen}" if seen != name else ""))
+
+
+def _file(path: str, entry: SourceEntry) -> TreeEntry:
     return TreeEntry(path, "file", entry.name, entry.size, entry.executable)
 
 
-def _resolve(link: str, target: str) -> str | None:
+def resolve_link(link: str, target: str) -> str | None:
+    """Return where a relative link leads, by its text alone; None where that is outside."""
     parts = link.split("/")[:-1]
     for part in target.split("/"):
         if part == "..":
             if not parts:
                 return None
             parts.pop()
-        else:
+        elif part not in {"", "."}:
             parts.append(part)
     return "/".join(parts)
 
 
-def _folders(planned: Iterable[str]) -> list[TreeEntry]:
+def _folders(planned: Iterable[str]) -> set[str]:
     found: set[str] = set()
     for path in planned:
         parts = path.split("/")
         found.update("/".join(parts[:depth]) for depth in range(1, len(parts)))
-    return [TreeEntry(path, "folder") for path in found]
+    return found
+
+
+def relative_folder(path: str, folder: str) -> str:
+    """Return the way from the folder that holds `path` to `folder`: ("bin/x", "lib") → "../lib"."""
+    here, there = path.split("/")[:-1], folder.split("/")
+    shared = 0
+    while shared < min(len(here), len(there)) and here[shared] == there[shared]:
+        shared += 1
+    return "/".join([*[".."] * (len(here) - shared), *there[shared:]]) or "."
+
+
+def is_of_line(version: str, line: str) -> bool:
+    """Tell whether `version` is one of the line: 17.0.21 of 17, but not 170."""
+    return version == line or version.startswith(f"{line}.")
 
 
 def versions_to_drop(present: Iterable[int], *, current: int, keep: int) -> list[int]:

@@ -5,6 +5,7 @@
     archives/<name>/SHA256SUMS       for people who check by hand
     metadata/  targets/              TUF, consistent snapshots
     .work/  .lock                    never served; what a killed run left there is removed by the next one
+    .cache/                          never served; what sources keep between builds, and may be removed at any time
 
 A file appears whole or not at all (temp, fsync, rename, fsync of the folder). Writers take the lock.
 """
@@ -43,6 +44,7 @@ class Tree:
         self.metadata = folder / "metadata"
         self.targets = folder / "targets"
         self.work = folder / ".work"
+        self.cache = folder / ".cache"
 
     def archive(self, record: BuildRecord) -> Path:
         """Return where the archive of `record` stands."""
@@ -70,10 +72,11 @@ class Tree:
         write_durably(self.archives / name / SUMS, "".join(lines).encode(), mode=PUBLIC)
 
     @contextmanager
-    def locked(self, wait_s: float = LOCK_WAIT_S) -> Iterator[None]:
+    def locked(self, wait_s: float = LOCK_WAIT_S) -> Iterator[int]:
         """Hold the tree for writing; raise ArtifactsBusy when another process keeps it longer than `wait_s`.
 
-        The kernel drops the lock of a process that dies, so nobody ever has to remove it.
+        The kernel drops the lock of a process that dies, so nobody ever has to remove it. Gives its descriptor: a child
+        that works in the tree gets it too, and so keeps the lock where its parent is killed.
         """
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -82,7 +85,7 @@ class Tree:
             raise ArtifactsNotWritable(folder=self.folder, reason=exc.strerror or str(exc)) from exc
         try:
             self._wait_for_lock(descriptor, wait_s)
-            yield
+            yield descriptor
         finally:
             os.close(descriptor)
 

@@ -1,6 +1,6 @@
 """A child that reads the signed catalog for the API and ends: tuf and its memory never enter the daemon.
 
-Standard input: `{"artifactsUrl", "trustedRoot", "metadataDir"}`. Standard output: `{"catalog": …}` or
+Standard input: `{"artifactsUrls", "trustedRoot", "metadataDir"}`. Standard output: `{"catalog": …}` or
 `{"code", "detail"}`.
 """
 
@@ -20,7 +20,7 @@ def main() -> None:
     order = msgspec.json.decode(sys.stdin.buffer.read())
     try:
         catalog = fetch_catalog(
-            artifacts_url=order["artifactsUrl"],
+            artifacts_urls=order["artifactsUrls"],
             trusted_root=Path(order["trustedRoot"]).read_bytes(),
             metadata_dir=Path(order["metadataDir"]),
         )

@@ -53,7 +53,7 @@ class CatalogFetchFailed(ZlhError):
 class CatalogSource:
     """Where the catalog comes from and what it is believed by."""
 
-    artifacts_url: str
+    artifacts_urls: tuple[str, ...]
     trusted_root: Path
     metadata_dir: Path
 
@@ -62,7 +62,7 @@ async def fetch_in_child(source: CatalogSource) -> Catalog:
     """Return the catalog as a child process has verified it; raise CatalogFetchFailed."""
     order = msgspec.json.encode(
         {
-            "artifactsUrl": source.artifacts_url,
+            "artifactsUrls": source.artifacts_urls,
             "trustedRoot": str(source.trusted_root),
             "metadataDir": str(source.metadata_dir),
         }

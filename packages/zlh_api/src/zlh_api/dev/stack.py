@@ -46,6 +46,8 @@ POSTGRES_LOOK_S = 1.0
 ADMIN_EMAIL = "admin@zlh.localhost"
 CUSTOMER = "dev"
 DOMAIN = "localhost"
+# What a first start can bear. .NET's SDK and code-server, hundreds of megabytes each, are left to those who name them.
+DEV_RECIPES = ("node", "go", "java", "python", "deno")
 
 
 class HomeNotWritable(ZlhError):
@@ -162,7 +164,7 @@ async def _start(home: Home, ports: DevPorts, stack: AsyncExitStack, progress: P
     stack.push_async_callback(postgres.stop)
     async with asyncio.TaskGroup() as group:
         address = group.create_task(progress.step("PostgreSQL", postgres.ensure_started()))
-        group.create_task(progress.step("Artifacts: node and go, hashed and signed", _publish_artifacts(home)))
+        group.create_task(progress.step("Artifacts: runtimes, hashed and signed", _publish_artifacts(home, progress)))
         group.create_task(_build_portal(home, progress))
     config = _write_config(home, ports, address.result().dsn)
     artifacts = _artifact_server(home, ports)
@@ -180,21 +182,26 @@ async def _start(home: Home, ports: DevPorts, stack: AsyncExitStack, progress: P
     return [artifacts, traefik, api, keeper]
 
 
-async def _publish_artifacts(home: Home) -> None:
-    """Make the signed tree; what is built stays built."""
+async def _publish_artifacts(home: Home, progress: Progress) -> None:
+    """Make the signed tree; what is built stays built, and what cannot be had here is told and left out."""
     place = ["--dir", str(home.artifacts)]
     keys = ["--keys", str(home.artifact_keys)]
     await _command(home, "artifacts", "init", *place, *keys)
-    await _command(home, "artifacts", "build", *place, *_wanted_recipes())
+    printed = await _command(home, "artifacts", "build", *place, *_wanted_recipes())
+    for line in printed.splitlines():
+        if line.startswith("left out: "):
+            progress.note(line.removeprefix("left out: "))
     await _command(home, "artifacts", "publish", *place, *keys)
 
 
 def _wanted_recipes() -> list[str]:
-    return os.environ.get("ZLH_DEV_RECIPES", "").split()
+    """Return what is packed: what the user names must be had, of our own choice what can be had here."""
+    named = os.environ.get("ZLH_DEV_RECIPES", "").split()
+    return named or ["--where-possible", *DEV_RECIPES]
 
 
-async def _command(home: Home, *arguments: str) -> None:
-    """Run one of our own commands; raise CommandFailed with what it printed."""
+async def _command(home: Home, *arguments: str) -> str:
+    """Run one of our own commands and return what it printed; raise CommandFailed with that."""
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -214,6 +221,7 @@ async def _command(home: Home, *arguments: str) -> None:
         log_file.write(printed)
     if child.returncode != 0:
         raise CommandFailed(command=" ".join(arguments[:2]), output=printed.decode("utf-8", "replace"))
+    return printed.decode("utf-8", "replace")
 
 
 class CommandFailed(ZlhError):

@@ -18,6 +18,8 @@ class AgentSettings:
     port: int
     channels: Sequence[str]
     log_level: str = "INFO"
+    # Other servers of the same signed tree.
+    artifacts_mirrors: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,8 @@ class AgentPlace:
 def render_agent_config(settings: AgentSettings, place: AgentPlace) -> str:
     """Return `/etc/zlh/agent.toml`; a JSON string is a TOML basic string, so values need no quoting of our own."""
     user = f"terminal_user = {json.dumps(place.terminal_user)}\n" if place.terminal_user else ""
+    servers = list(settings.artifacts_mirrors)
+    mirrors = f"artifacts_mirrors = {json.dumps(servers)}\n" if servers else ""
     variables = "".join(f"{name} = {json.dumps(value)}\n" for name, value in sorted(place.terminal_environment.items()))
     return (
         f"vmid = {place.vmid}\n"
@@ -45,6 +49,7 @@ def render_agent_config(settings: AgentSettings, place: AgentPlace) -> str:
         f"bind_address = {json.dumps(place.bind_address)}\n"
         f"port = {settings.port}\n"
         f"artifacts_url = {json.dumps(settings.artifacts_url)}\n"
+        f"{mirrors}"
         f"channels = {json.dumps(list(settings.channels))}\n"
         f"{user}"
         f'shims = "{"unit" if place.has_systemd else "fork"}"\n'

@@ -12,6 +12,8 @@ from zlh_common.schema.structs import Report, Request
 # The TUF target that holds the catalog.
 CATALOG_TARGET = "catalog.json"
 CATALOG_FORMAT = 2
+# Servers of one signed tree beside the first.
+MAX_MIRRORS = 8
 
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 Channel = Literal["stable", "candidate"]
