@@ -121,7 +121,7 @@ export function adviseOn(code: string, step: string, lifecycle: ContainerStatus[
 }
 
 /** The agent counts in bytes: "unpacking: 11796480 of 189774683 bytes". */
-function readableBytes(message: string): string {
+export function readableBytes(message: string): string {
   return message.replace(/(\d+) of (\d+) bytes/, (_, done: string, all: string) => `${formatBytes(Number(done))} of ${formatBytes(Number(all))}`);
 }
 

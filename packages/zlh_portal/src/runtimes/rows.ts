@@ -119,7 +119,7 @@ export function labelOf(action: Action, row: Row): string {
     case "repair":
       return row.record === null || row.record.verified ? "Retry" : "Repair";
     case "remove":
-      return "Remove";
+      return row.record === null ? "Cancel" : "Remove";
   }
 }
 
