@@ -11,8 +11,9 @@ from pathlib import Path
 
 from zlh_agent.runtimes.current import CURRENT, read_current
 from zlh_agent.runtimes.errors import RuntimeIsCurrent
+from zlh_agent.runtimes.lock import only_one
 from zlh_agent.runtimes.model import RemovedLine, RemoveOrder
-from zlh_agent.runtimes.short_child import only_one, serve_order
+from zlh_agent.runtimes.short_child import serve_order
 from zlh_agent.runtimes.store import STAGING, tidy_home
 from zlh_common.durable_files import sync_folder
 from zlh_common.trees import delete_tree

@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import structlog
 
 from zlh_agent.journal.model import Occurrence
@@ -19,6 +20,7 @@ from zlh_agent.runtimes.current import CURRENT
 from zlh_agent.runtimes.errors import InstallInterrupted, RuntimeChildFailed, RuntimeUseUnknown
 from zlh_agent.runtimes.installer import InstallFailed, Progress, run_install
 from zlh_agent.runtimes.model import FailedLine, InstallOrder, RemoveOrder
+from zlh_agent.runtimes.ownership import InstallUserUnknown, ensure_folders, find_user
 from zlh_agent.runtimes.plan import Held, Version
 from zlh_agent.runtimes.rules import name_switch
 from zlh_agent.runtimes.short_child import run_short_child
@@ -44,6 +46,8 @@ class InstallSource:
     artifacts_urls: tuple[str, ...]
     trusted_root: Path
     channels: tuple[str, ...]
+    # Whom the child becomes that installs; None: it stays who the agent is.
+    user: str | None = None
 
 
 class RuntimeService:
@@ -68,10 +72,21 @@ class RuntimeService:
         self._verifier = Verifier(paths.state, clock, note=self._tell)
 
     async def load(self) -> None:
-        """Sweep what killed children have left, and read what is installed."""
+        """Sweep what killed children have left, and read what is installed; it belongs to whom it should then."""
+        await asyncio.to_thread(self._ensure_folders)
         await asyncio.to_thread(self._store.sweep)
         await self._reload()
         await self._verifier.load()
+
+    def _ensure_folders(self) -> None:
+        if self._source.user is None:
+            return
+        private = [self._downloads, *(self._paths.state / name for name in ("catalog", "locks"))]
+        try:
+            ensure_folders(self._paths.runtimes, private, find_user(self._source.user))
+        except (InstallUserUnknown, OSError) as error:
+            # What runs goes on; installs say why they do not.
+            log.warning("runtime.folders_not_settled", error=str(error))
 
     async def close(self) -> None:
         """End what runs; may be called twice."""
@@ -190,7 +205,10 @@ class RuntimeService:
 
     async def _run_install(self, order: InstallOrder, on_progress: Callable[[Progress], None]) -> None:
         try:
-            await run_install(order, on_progress=on_progress)
+            user = await asyncio.to_thread(find_user, self._source.user)
+            await run_install(msgspec.structs.replace(order, user=user), on_progress=on_progress)
+        except InstallUserUnknown as error:
+            raise InstallFailed(FailedLine(code=error.code, detail=error.detail, retryable=True)) from error
         except OSError as error:
             # The customer has used up what processes there may be; it passes when some of them end.
             detail = f"The install cannot be started: {error}."
