@@ -3,7 +3,8 @@ import type { RuntimeVersionOffer } from "../api/types";
 import { labelOf, preferredVersion } from "./choice";
 
 const version = (text: string, more: Partial<RuntimeVersionOffer> = {}): RuntimeVersionOffer => ({
-  version: text, channel: "stable", platforms: [], default: false, ...more,
+  version: text, channel: "stable", platforms: [], default: false, licence: "MIT", edition: null,
+  size: null, unpackedSize: null, sha256: null, source: null, ...more,
 });
 const offer = (...versions: RuntimeVersionOffer[]) => ({ name: "node", title: "Node.js", versions });
 
