@@ -9,9 +9,16 @@ export type Lifecycle = Schemas["Lifecycle"];
 export type Connection = Schemas["Connection"];
 export type Me = Schemas["Me"];
 export type CreateContainer = Schemas["CreateContainer"];
-export type RuntimeOffer = Schemas["RuntimeOffer"];
 export type RuntimeVersionOffer = Schemas["RuntimeVersionOffer"];
+export type RuntimeOffer = Schemas["RuntimeOffer"];
+/** Runtimes with when their catalog was published and until when it holds. */
+export type CatalogOffers = Schemas["RuntimeOffers"];
 export type InstalledRuntime = Schemas["InstalledRuntime"];
+export type Runtimes = Schemas["Runtimes"];
+export type PendingRuntime = Schemas["PendingRuntime"];
+export type InstallRuntime = Schemas["InstallRuntime"];
+export type RuntimeVerification = Schemas["RuntimeVerification"];
+export type Transfer = Schemas["Transfer"];
 export type Exposure = Schemas["Exposure"];
 export type Terminal = Schemas["Terminal"];
 export type Process = Schemas["Process"];
