@@ -120,6 +120,7 @@ def _build_all(
                     if on_missing is None or not _is_of_one(error):
                         raise
         except BaseException:
+            builder.stop()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
     built = []
@@ -144,6 +145,10 @@ def _free(folder: Path) -> int:
         return shutil.disk_usage(folder).free
     except OSError:
         return 0
+
+
+class _Stopped(Exception):
+    """Another archive's failure, or Ctrl-C, has ended the build."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +185,7 @@ class _Builder:
         self._listener = on_progress
         # Around the listener, and around what is written beside the archives of one name.
         self._lock = threading.Lock()
+        self._is_stopped = threading.Event()
         self._folders = itertools.count()
         bench = Workbench(tree.cache, self._provide, means, lock)
         self._sources = Sources(bench)
@@ -209,7 +215,13 @@ class _Builder:
             self._tree.write_sums(record.name)
         return Built(record, reused=True)
 
+    def stop(self) -> None:
+        """Have what is under way in other threads end soon; nothing of it counts."""
+        self._is_stopped.set()
+
     def _tell(self, progress: Progress) -> None:
+        if self._is_stopped.is_set():
+            raise _Stopped
         with self._lock:
             self._listener(progress)
 
