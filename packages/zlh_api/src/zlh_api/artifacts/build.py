@@ -137,7 +137,7 @@ def _build_all(
 
 def _is_of_one(error: ZlhError) -> bool:
     """Tell whether an error concerns one archive, and not the tree that all are written to."""
-    return not isinstance(error, ArtifactsDiskFull | ArtifactsNotWritable)
+    return not isinstance(error, ArtifactsNotWritable)
 
 
 def _free(folder: Path) -> int:
@@ -228,21 +228,25 @@ class _Builder:
     def _find_kept(self, recipe: Recipe, platform: str) -> BuildRecord | None:
         """Return the newest record that this recipe made, where its archive is there and whole."""
         digest = self._book.digest(recipe)
-        records = [self._whole(path) for path in (self._tree.archives / recipe.name).glob("*.json")]
         made = [
             record
-            for record in records
+            for record in map(self._read, (self._tree.archives / recipe.name).glob("*.json"))
             if record is not None and record.recipe_sha256 == digest and record.platform == platform
         ]
-        return max(made, key=lambda record: (version_order(record.version), record.revision), default=None)
+        made.sort(key=lambda record: (version_order(record.version), record.revision), reverse=True)
+        return next((record for record in made if self._is_whole(record)), None)
 
-    def _whole(self, path: Path) -> BuildRecord | None:
+    def _read(self, path: Path) -> BuildRecord | None:
         try:
-            record = self._tree.read_record(path)
-            found = hash_file(self._tree.archive(record))
+            return self._tree.read_record(path)
         except (FileNotFoundError, ArtifactDamaged):
             return None
-        return record if found == (record.sha256, record.size) else None
+
+    def _is_whole(self, record: BuildRecord) -> bool:
+        try:
+            return hash_file(self._tree.archive(record)) == (record.sha256, record.size)
+        except FileNotFoundError:
+            return False
 
     def _make(self, recipe: Recipe, platform: str, source: Source, pin: Pin) -> BuildRecord:
         if not is_of_line(pin.version, recipe.version):
@@ -297,7 +301,7 @@ class _Builder:
         """Return the recipe's own revision; of a line, the next where clients may know that one with other contents."""
         revision = made.recipe.revision
         while True:
-            held = self._whole(self._tree.archives / made.recipe.name / f"{made.stem(revision)}.json")
+            held = self._read(self._tree.archives / made.recipe.name / f"{made.stem(revision)}.json")
             wanted = made.packed.sha256
             if held is None or held.sha256 == wanted or not self._tree.is_published(held.sha256):
                 return revision
