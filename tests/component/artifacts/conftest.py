@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import http.server
 import stat
+import threading
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -115,6 +120,27 @@ def make_wheel(path: Path, version: str, extra: bytes = b"") -> None:
             info = zipfile.ZipInfo(name, (2020, 2, 2, 0, 0, 0))
             info.external_attr = (stat.S_IFREG | mode) << 16
             wheel.writestr(info, content)
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    """Serves a folder without a word."""
+
+    def log_message(self, *_words: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def served(tree: Path) -> Iterator[str]:
+    """Serve a tree as any web server would; gives its URL."""
+    handler = partial(QuietHandler, directory=str(tree))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @pytest.fixture

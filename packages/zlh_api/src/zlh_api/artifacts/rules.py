@@ -10,7 +10,9 @@ from fnmatch import fnmatchcase
 from itertools import groupby
 from typing import Any, Literal, TypeVar
 
-from zlh_api.artifacts.model import BuildRecord, Layout
+import msgspec
+
+from zlh_api.artifacts.model import BuildRecord, Decisions, Layout
 from zlh_common.schema.catalog import (
     CATALOG_FORMAT,
     Artifact,
@@ -19,6 +21,7 @@ from zlh_common.schema.catalog import (
     CatalogRuntime,
     CatalogTemplate,
     CatalogVersion,
+    Channel,
     OfferKind,
 )
 
@@ -31,6 +34,7 @@ REFRESH_EVERY = timedelta(days=1)
 TARGETS_RENEWAL = timedelta(days=60)
 
 O = TypeVar("O", CatalogRuntime, CatalogAddon, CatalogTemplate)  # noqa: E741
+CatalogOffer = CatalogRuntime | CatalogAddon | CatalogTemplate
 _PART = re.compile(r"\d+|[a-z]+")
 
 
@@ -41,26 +45,63 @@ def version_order(version: str) -> tuple[tuple[int, int, str], ...]:
     return (*key, (0, 0, ""))
 
 
-def render_catalog(records: Iterable[BuildRecord], *, published_at: datetime) -> Catalog:
+def render_catalog(
+    records: Iterable[BuildRecord], *, published_at: datetime, decisions: Decisions | None = None
+) -> Catalog:
     """Return the catalog of all built archives: runtimes by name, versions newest first, one default per runtime."""
-    latest = _latest_revisions(records)
+    decided = decisions or Decisions()
+    latest = [
+        msgspec.structs.replace(record, channel=channel_of(record, decided))
+        for record in latest_revisions(records)
+        if record.offered_version not in decided.withdrawn
+    ]
     return Catalog(
         format=CATALOG_FORMAT,
         published_at=published_at,
-        runtimes=_render_kind("runtime", latest, CatalogRuntime),
-        addons=_render_kind("addon", latest, CatalogAddon),
-        templates=_render_kind("template", latest, CatalogTemplate),
+        runtimes=_render_kind("runtime", latest, CatalogRuntime, decided),
+        addons=_render_kind("addon", latest, CatalogAddon, decided),
+        templates=_render_kind("template", latest, CatalogTemplate, decided),
     )
 
 
-def _render_kind(kind: OfferKind, records: list[BuildRecord], shape: Callable[..., O]) -> tuple[O, ...]:
+def channel_of(record: BuildRecord, decisions: Decisions) -> Channel:
+    """Return the channel that was decided for a version, else the one of its recipe."""
+    return decisions.channels.get(record.offered_version, record.channel)
+
+
+def offers_of(catalog: Catalog) -> dict[str, CatalogOffer]:
+    """Return all that a catalog offers, by kind and name: `runtime/node`."""
+    kinds: dict[OfferKind, tuple[CatalogOffer, ...]] = {
+        "runtime": catalog.runtimes,
+        "addon": catalog.addons,
+        "template": catalog.templates,
+    }
+    return {f"{kind}/{offer.name}": offer for kind, offers in kinds.items() for offer in offers}
+
+
+def artifacts_of(catalog: Catalog) -> list[Artifact]:
+    """Return every archive that a catalog names."""
+    versions = [version for offer in offers_of(catalog).values() for version in offer.versions]
+    return [artifact for version in versions for artifact in version.artifacts]
+
+
+def default_of(offer: CatalogOffer) -> str:
+    """Return the version that is the default of a name."""
+    return next((version.version for version in offer.versions if version.default), "")
+
+
+def _render_kind(
+    kind: OfferKind, records: list[BuildRecord], shape: Callable[..., O], decisions: Decisions
+) -> tuple[O, ...]:
     meant = sorted((record for record in records if record.kind == kind), key=lambda record: record.name)
     return tuple(
-        shape(name=name, **_render_offer(list(group))) for name, group in groupby(meant, key=lambda record: record.name)
+        shape(name=name, **_render_offer(list(group), decisions.defaults.get(f"{kind}/{name}")))
+        for name, group in groupby(meant, key=lambda record: record.name)
     )
 
 
-def _latest_revisions(records: Iterable[BuildRecord]) -> list[BuildRecord]:
+def latest_revisions(records: Iterable[BuildRecord]) -> list[BuildRecord]:
+    """Return, for each version and platform, the record of its highest revision."""
     chosen: dict[tuple[str, str, str, str], BuildRecord] = {}
     for record in records:
         key = (record.kind, record.name, record.version, record.platform)
@@ -70,15 +111,26 @@ def _latest_revisions(records: Iterable[BuildRecord]) -> list[BuildRecord]:
     return list(chosen.values())
 
 
-def _render_offer(records: list[BuildRecord]) -> dict[str, Any]:
+def _render_offer(records: list[BuildRecord], decided: str | None) -> dict[str, Any]:
     newest_first = sorted(records, key=lambda record: (version_order(record.version), record.revision), reverse=True)
     by_version: dict[str, list[BuildRecord]] = {}
     for record in newest_first:
         by_version.setdefault(record.version, []).append(record)
-    # A version that was the default of an older release is still there; the newest one that says so is meant.
-    default = next((record.version for record in newest_first if record.default), newest_first[0].version)
+    default = _choose_default(newest_first, decided)
     versions = tuple(_render_version(group, is_default=version == default) for version, group in by_version.items())
     return {"title": newest_first[0].title, "versions": versions}
+
+
+def _choose_default(newest_first: list[BuildRecord], decided: str | None) -> str:
+    """Return the decided version, else the newest that its recipe calls the default, else the newest.
+
+    A candidate is no default as long as there is a stable version: most clients would not see it.
+    """
+    eligible = [record for record in newest_first if record.channel == "stable"] or newest_first
+    if any(record.version == decided for record in eligible):
+        return decided or ""
+    # A version that was the default of an older release is still there; the newest one that says so is meant.
+    return next((record.version for record in eligible if record.default), eligible[0].version)
 
 
 def _render_version(records: list[BuildRecord], *, is_default: bool) -> CatalogVersion:
