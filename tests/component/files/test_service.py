@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
+import signal
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -163,6 +165,48 @@ async def test_the_child_has_the_rights_of_its_user_alone(ground: Ground, servic
     assert (ground.inside / "secret").read_text() == "of root"
     (ground.inside / "secret").unlink()
     (ground.inside / "folder/file").unlink()
+
+
+async def test_what_is_refused_leaves_no_descriptor_in_the_child(ground: Ground, service: FileService) -> None:
+    """Nor what is given up; root sees what the child holds."""
+    (ground.inside / "folder").mkdir()
+    (ground.inside / "circle").symlink_to("circle")
+    ground.own()
+    async with service.borrow() as files:
+        held = Path(f"/proc/{pid_of(files)}/fd")
+        for turn in range(40):
+            for path in ("none/none", "circle/a", "../outside/a", "folder", "a" * 300):
+                await refused(files.open_to_read(path))
+                await refused(files.open_to_append(path, offset=9))
+                await refused(files.copy(path, "copy"))
+                await refused(files.move(path, "folder/" + path))
+            with pytest.raises(ZeroDivisionError):
+                await _write_half(files)
+            await refused(put(files, "folder", b""))
+            if os.geteuid() == 0:
+                count = await asyncio.to_thread(lambda: len(list(held.iterdir())))
+                # Its three streams and the root.
+                assert count == 4, turn
+
+
+@pytest.mark.real("root")
+async def test_a_file_that_a_program_holds_by_a_lease_is_busy(ground: Ground, service: FileService) -> None:
+    """Nobody waits for its holder, who may take a minute to let go."""
+    ground.own()
+    path = ground.inside / "file"
+    path.write_text("x")
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    try:
+        with path.open() as holder:
+            fcntl.fcntl(holder, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+            async with service.borrow() as files:
+                assert await refused(files.open_to_read("file")) == "path_busy"
+                assert (await files.stat("file")).size == 1
+        async with service.borrow() as files:
+            assert await get(files, "file") == b"x"
+    finally:
+        signal.signal(signal.SIGIO, before)
+        path.unlink()
 
 
 @pytest.mark.real("landlock")
