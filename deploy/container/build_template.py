@@ -1,4 +1,4 @@
-"""Builds the template of our containers: Debian 12 with systemd, the user `dev`, and the agent, as a root file system.
+"""Builds the template of our containers: Debian 12 with systemd, its users, and the agent, as a root file system.
 
     build_template.py <folder>      makes <folder>, a root file system that belongs to root
 
@@ -21,6 +21,7 @@ PACKAGES = (
     # What a customer expects to find.
     "bash-completion", "curl", "git", "less", "nano", "zstd",
 )  # fmt: skip
+INSTALL_USER = "zlh-install"
 JOURNAL = "[Journal]\nStorage=persistent\nSystemMaxUse=64M\nRuntimeMaxUse=16M\n"
 
 
@@ -46,14 +47,19 @@ def build(folder: Path, *, suite: str = "bookworm") -> None:
         ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}", suite, str(folder)],
         check=True,
     )
-    add_user(folder)
+    add_users(folder)
     settle_systemd(folder)
     add_agent(folder)
 
 
-def add_user(folder: Path) -> None:
-    """Add `dev`, whose shell a terminal is."""
+def add_users(folder: Path) -> None:
+    """Add `dev`, whose shell a terminal is, and the owner of the runtimes, whom nobody can sign in as."""
     subprocess.run(["chroot", str(folder), "useradd", "--create-home", "--shell", "/bin/bash", "dev"], check=True)
+    subprocess.run(
+        ["chroot", str(folder), "useradd", "--system", "--no-create-home", "--home-dir", "/nonexistent",
+         "--shell", "/usr/sbin/nologin", INSTALL_USER],
+        check=True,
+    )  # fmt: skip
     subprocess.run(
         ["chroot", str(folder), "install", "-d", "-o", "dev", "-g", "dev", "/home/dev/workspace"], check=True
     )

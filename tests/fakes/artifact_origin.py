@@ -32,6 +32,8 @@ class Fault:
     # 200 and the whole file, whatever was asked for.
     ignores_range: bool = False
     content_range: str | None = None
+    # 206, whatever was asked for.
+    sends_part: bool = False
 
 
 GOOD = Fault()
@@ -113,8 +115,10 @@ class ArtifactOrigin:
     async def _send(self, request: web.Request, whole: bytes, fault: Fault) -> web.StreamResponse:
         asked = re.fullmatch(r"bytes=(\d+)-", request.headers.get("Range", ""))
         start = int(asked[1]) if asked and not fault.ignores_range else 0
-        response = web.StreamResponse(status=206 if start else 200, headers=[("ETag", f'"{len(whole)}"')])
-        if start:
+        is_part = bool(start) or fault.sends_part
+        headers = [("ETag", f'"{len(whole)}"'), *fault.headers]
+        response = web.StreamResponse(status=206 if is_part else 200, headers=headers)
+        if is_part:
             honest = f"bytes {start}-{len(whole) - 1}/{len(whole)}"
             response.headers["Content-Range"] = fault.content_range or honest
         body = _spoil(whole[start:], fault)

@@ -161,10 +161,20 @@ class Guest:
 
 
 @asynccontextmanager
-async def running_guest(template: Path, folder: Path, bridge: Bridge, *, memory: str = "1G") -> AsyncIterator[Guest]:
-    """Clone, configure and start a container; it is gone when the block ends."""
+async def running_guest(
+    template: Path,
+    folder: Path,
+    bridge: Bridge,
+    *,
+    memory: str = "1G",
+    url: str = "http://127.0.0.1:9",
+    trusted_root: Path | None = None,
+) -> AsyncIterator[Guest]:
+    """Clone, configure and start a container that installs from `url`; it is gone when the block ends."""
     name = f"dev-{os.getpid()}"
     guest = await asyncio.to_thread(_prepare, name, template, folder, bridge, memory)
+    config = guest.folder / "delta/etc/zlh"
+    await asyncio.to_thread(_write_config, config, guest, url, trusted_root)
     start = ["lxc-start", "-P", str(folder), "-n", name, "-o", str(folder / "lxc.log"), "-l", "INFO"]
     await asyncio.to_thread(subprocess.run, start, check=True, timeout=PATIENCE_S)
     try:
@@ -234,10 +244,6 @@ def _prepare(name: str, template: Path, folder: Path, bridge: Bridge, memory: st
     delta = guest.folder / "delta"
     config = delta / "etc/zlh"
     certificates.write_agent(config, guest.owner)
-    (config / "root.json").write_text("{}")
-    settings = AgentSettings("http://127.0.0.1:9", PORT, ["stable"])
-    place = AgentPlace(Vmid(101), guest.owner, Path("/"), "0.0.0.0", terminal_user="dev", has_systemd=True)
-    (config / "agent.toml").write_text(render_agent_config(settings, place))
     (config / "agent.key").chmod(0o600)
     shift(delta)
     guest.folder.chmod(0o711)
@@ -248,3 +254,13 @@ def _prepare(name: str, template: Path, folder: Path, bridge: Bridge, memory: st
         )
     )
     return guest
+
+
+def _write_config(folder: Path, guest: Guest, url: str, trusted_root: Path | None) -> None:
+    (folder / "root.json").write_bytes(b"{}" if trusted_root is None else trusted_root.read_bytes())
+    settings = AgentSettings(url, PORT, ["stable"])
+    place = AgentPlace(
+        Vmid(101), guest.owner, Path("/"), "0.0.0.0", terminal_user="dev", install_user="zlh-install", has_systemd=True
+    )
+    (folder / "agent.toml").write_text(render_agent_config(settings, place))
+    shift(folder)

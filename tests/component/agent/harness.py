@@ -192,6 +192,17 @@ class AgentProcess:
         link = self.runtimes / name / "current"
         return str(link.readlink()) if link.is_symlink() and (link / "bin" / name).is_file() else None
 
+    async def smoke_test_begun(self) -> Path:
+        """Wait for a smoke test that touches `$HOME/begun`; return that folder, the only one where it sees us."""
+        found: list[Path] = []
+
+        def look() -> bool:
+            found[:] = [path.parent for path in self.runtimes.glob("*/.staging-*/scratch/begun")]
+            return bool(found)
+
+        await eventually(look)
+        return found[0]
+
     async def _serves(self) -> bool:
         assert self.process is not None
         assert self.process.returncode is None, self.log.read_text()

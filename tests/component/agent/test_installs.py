@@ -206,11 +206,10 @@ async def test_a_new_spec_calls_off_what_it_does_not_want(
 
 async def test_a_spec_without_the_runtime_calls_its_install_off(agent: AgentProcess, shop: RuntimeShop) -> None:
     """Killed while its program is tried out: no process, no folder and no download stays."""
-    gate = agent.folder / "gate"
-    shop.add("3.0", script=f"touch {gate}; exec sleep 1000")
+    shop.add("3.0", script="touch $HOME/begun; exec sleep 1000")
     await asyncio.to_thread(shop.publish)
     await agent.want(("tiny", "3.0"))
-    await eventually(gate.exists)
+    await agent.smoke_test_begun()
     children = agent.children()
     await agent.want()
     status = await agent.settled()
@@ -223,18 +222,17 @@ async def test_an_install_that_is_still_wanted_goes_on(
     agent: AgentProcess, origin: ArtifactOrigin, shop: RuntimeShop
 ) -> None:
     """A hundred specs that want the same, all at once: one download, and nobody begins anew."""
-    gate = agent.folder / "gate"
-    shop.add("3.0", script=f"touch {gate}.begun; while ! [ -e {gate} ]; do sleep 0.05; done")
+    shop.add("3.0", script="touch $HOME/begun; while ! [ -e $HOME/go ]; do sleep 0.05; done")
     await asyncio.to_thread(shop.publish)
     await agent.want(("tiny", "3.0"))
-    await eventually(gate.with_name("gate.begun").exists)
+    scratch = await agent.smoke_test_begun()
     (child,) = agent.install_children()
     wanted = WantedRuntime(name="tiny", version="3.0")
     for start in (2, 52):
         await asyncio.gather(*(agent.put_spec(generation, wanted) for generation in range(start, start + 50)))
     agent.generation = 101
     assert agent.install_children() == [child]
-    await asyncio.to_thread(gate.touch)
+    await asyncio.to_thread((scratch / "go").touch)
     assert step(await agent.settled()).state is StepState.DONE
     assert origin.ranges(shop.path("3.0")) == [None]
 

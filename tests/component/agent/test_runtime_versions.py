@@ -72,11 +72,12 @@ async def verify(agent: AgentProcess, version: str) -> RuntimeVerification:
     return decode(body, RuntimeVerification)
 
 
-async def users(agent: AgentProcess, version: str) -> list[str | None]:
-    """Return who uses a version, by the names of their owners."""
+async def users(agent: AgentProcess, version: str) -> list[str]:
+    """Return who uses a version, by the names of their owners; what a restart would bring elsewhere is outdated."""
     code, body = await agent.call("GET", f"/runtimes/tiny/{version}/users")
     assert code == 200, body
-    return [user.owner for user in decode(body, RuntimeUsers).users]
+    found = decode(body, RuntimeUsers).users
+    return [f"{user.owner}, outdated" if user.outdated else str(user.owner) for user in found]
 
 
 @pytest.fixture
@@ -269,7 +270,7 @@ async def test_a_version_in_use_goes_when_its_process_ends(agent: AgentProcess) 
     assert "process web" in (told.message or "")
     assert "restart brings tiny 2.0" in (told.message or "")
     assert roles(status) == {"1.0": "beside", "2.0": "default"}
-    assert (await users(agent, "1.0"), await users(agent, "2.0")) == (["process web"], [])
+    assert (await users(agent, "1.0"), await users(agent, "2.0")) == (["process web, outdated"], [])
     code, _ = await agent.call("POST", "/processes/web/restart")
     assert code == 202
     status = await agent.until(lambda status: roles(status) == {"2.0": "default"})
@@ -280,7 +281,12 @@ async def test_a_version_in_use_goes_when_its_process_ends(agent: AgentProcess) 
     await agent.start()
     assert roles(await agent.settled()) == {"2.0": "default"}
     await agent.want_versions(want("2.0"))
-    await agent.until(lambda status: not status.processes)
+    await ended(agent)
+
+
+async def ended(agent: AgentProcess) -> None:
+    """Wait until no process has a shim any more."""
+    await eventually(lambda: not list((agent.root / "run/zlh/processes").glob("*.sock")))
 
 
 async def has_users(agent: AgentProcess, version: str) -> bool:
@@ -300,7 +306,7 @@ async def test_the_last_version_in_use_waits_too(agent: AgentProcess) -> None:
     await agent.until(lambda status: status.runtimes == ())
     assert not await asyncio.to_thread((agent.runtimes / "tiny").exists)
     await agent.want_versions()
-    await agent.until(lambda status: not status.processes)
+    await ended(agent)
 
 
 # What a disk, a customer or a crash may have made of it.

@@ -59,11 +59,10 @@ async def test_a_killed_agent_takes_its_install_with_it(
 @pytest.mark.parametrize("how", ["kill", "stop"])
 async def test_what_an_install_runs_ends_with_the_agent(how: str, agent: AgentProcess, shop: RuntimeShop) -> None:
     """A runtime that is being tried out does not run on, however the agent ends."""
-    mark = agent.folder / "mark"
-    shop.add("3.0", script=f"if ! [ -e {mark} ]; then touch {mark}; exec sleep 1000; fi")
+    shop.add("3.0", script="touch $HOME/begun; while ! [ -e $HOME/go ]; do sleep 0.05; done")
     await asyncio.to_thread(shop.publish)
     await agent.want(("tiny", "3.0"))
-    await eventually(mark.exists)
+    await agent.smoke_test_begun()
     children = agent.children()
     assert len(children) >= 2
     if how == "kill":
@@ -73,6 +72,8 @@ async def test_what_an_install_runs_ends_with_the_agent(how: str, agent: AgentPr
     await eventually(lambda: not any(map(is_alive, children)))
     assert agent.current() is None
     await agent.start()
+    folder = await agent.smoke_test_begun()
+    await asyncio.to_thread((folder / "go").touch)
     assert step(await agent.settled()).state is StepState.DONE
     assert (agent.current(), agent.leftovers()) == ("3.0", [])
 

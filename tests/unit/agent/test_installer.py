@@ -12,6 +12,7 @@ import pytest
 from zlh_agent.runtimes import installer
 from zlh_agent.runtimes.installer import InstallFailed, Progress, run_install
 from zlh_agent.runtimes.model import InstallOrder
+from zlh_common.schema.status import Transfer
 
 ORDER = InstallOrder(
     artifacts_urls=("",), trusted_root="", metadata_dir="", channels=(), name="tiny", version="1.0", platform="",
@@ -44,15 +45,22 @@ async def install() -> tuple[str | None, list[Progress], InstallFailed | None]:
 
 
 async def test_progress_and_the_version_are_heard(child: Child) -> None:
-    """Downloading is the first seven tenths, unpacking the rest."""
+    """Downloading is the first seven tenths, unpacking most of the rest; rate and time left come along."""
     child(
         """cat >/dev/null
-        echo '{"type":"progress","stage":"download","done":5,"total":10}'
+        echo '{"type":"progress","stage":"catalog","done":0,"total":0}'
+        echo '{"type":"progress","stage":"download","done":5,"total":10,"bytes_per_s":2.5,"left_s":2.0}'
         echo '{"type":"progress","stage":"unpack","done":10,"total":10}'
         echo '{"type":"installed","version":"1.0"}'"""
     )
     version, shown, error = await install()
-    assert (version, [progress.fraction for progress in shown], error) == ("1.0", [0.35, 1.0], None)
+    assert (version, [progress.fraction for progress in shown], error) == ("1.0", [0, 0.35, 0.95], None)
+    assert [progress.transfer for progress in shown] == [
+        Transfer(stage="catalog", done_bytes=0, total_bytes=0),
+        Transfer(stage="download", done_bytes=5, total_bytes=10, bytes_per_s=2.5, left_s=2.0),
+        Transfer(stage="unpack", done_bytes=10, total_bytes=10),
+    ]
+    assert [progress.message for progress in shown[:2]] == ["reading the catalog", "downloading: 5 of 10 bytes"]
 
 
 async def test_a_failure_is_told_as_the_child_told_it(child: Child) -> None:
@@ -101,12 +109,14 @@ async def test_nonsense_is_a_failed_install_and_no_end_of_the_agent(said: str, c
 
 
 async def test_a_child_that_is_stuck_is_ended(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is a failed install that is tried again."""
+    """It is a failed install that is tried again; it may clean up before it is killed."""
     monkeypatch.setattr(installer, "INSTALL_TIMEOUT_S", 0.3)
-    child("exec sleep 1000")
-    _, _, error = await install()
-    assert error is not None
-    assert (error.reason_code, error.may_pass, error.exit_code) == ("install_interrupted", True, -9)
+    monkeypatch.setattr(installer, "END_TIMEOUT_S", 0.3)
+    for script, code in (("exec sleep 1000", -15), ("trap '' TERM; while :; do sleep 0.05; done", -9)):
+        child(script)
+        _, _, error = await install()
+        assert error is not None
+        assert (error.reason_code, error.may_pass, error.exit_code) == ("install_interrupted", True, code)
 
 
 async def test_cancelling_ends_the_child(child: Child, tmp_path: Path) -> None:

@@ -1,16 +1,41 @@
-"""Whether an unpacked runtime works is proved by running it, with nothing in its environment."""
+"""Whether an unpacked runtime works is proved by running it, confined, with nothing in its environment."""
 
 from __future__ import annotations
 
+import os
+import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
+from fakes.forked import in_child
+from guards.leaks import is_gone
 from zlh_agent.runtimes import smoke
 from zlh_agent.runtimes.errors import SmokeTestFailed
 from zlh_agent.runtimes.smoke import smoke_test
 from zlh_common.schema.catalog import CatalogVersion
+
+needs_landlock = pytest.mark.real("landlock")
+Check = Callable[..., None]
+
+
+@pytest.fixture
+def tree(tmp_path: Path) -> Path:
+    """Return a tree with nothing in it."""
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "scratch").mkdir()
+    return tmp_path / "tree"
+
+
+@pytest.fixture
+def check(tree: Path) -> Check:
+    """Return what tests the tree as an install child does, in a process that all below may be ended with."""
+    return lambda *words, expect="": in_child(
+        lambda: smoke_test(tree, version(expect, *words), scratch=tree.parent / "scratch")
+    )
 
 
 def version(expect: str = "", *arguments: str, command: str = "run") -> CatalogVersion:
@@ -27,16 +52,18 @@ def write(tree: Path, script: str, mode: int = 0o755) -> None:
     (tree / "run").chmod(mode)
 
 
-def test_the_program_runs_in_its_tree_with_its_variables_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_program_runs_with_its_variables_alone(tree: Path, check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
     """The agent's own environment is not seen, arguments are not split, and standard error counts as output."""
     monkeypatch.setenv("SECRET_OF_THE_AGENT", "x")
-    write(tmp_path, 'echo "$TINY_HOME|$SECRET_OF_THE_AGENT|$1|$PWD" >&2')
-    smoke_test(tmp_path, version(f"{tmp_path}/lib||a  b|{tmp_path}", "a  b"))
+    write(tree, 'echo "$TINY_HOME|$SECRET_OF_THE_AGENT|$1|$HOME|$TMPDIR" >&2')
+    scratch = tree.parent / "scratch"
+    check("a  b", expect=f"{tree}/lib||a  b|{scratch}|{scratch}")
 
 
-def test_a_runtime_without_a_smoke_test_passes(tmp_path: Path) -> None:
+def test_a_runtime_without_a_smoke_test_passes(tree: Path) -> None:
     """There is nothing to run."""
-    smoke_test(tmp_path, CatalogVersion(version="1", channel="stable", default=True, licence="MIT", artifacts=()))
+    nothing = CatalogVersion(version="1", channel="stable", default=True, licence="MIT", artifacts=())
+    smoke_test(tree, nothing, scratch=tree)
 
 
 @pytest.mark.parametrize(
@@ -49,38 +76,144 @@ def test_a_runtime_without_a_smoke_test_passes(tmp_path: Path) -> None:
     ],
 )
 def test_what_does_not_run_fails_with_its_last_words(
-    script: str, mode: int, exit_code: int | None, words: str, tmp_path: Path
+    script: str, mode: int, exit_code: int | None, words: str, *, tree: Path, check: Check
 ) -> None:
     """Exit code and output come with the error."""
-    write(tmp_path, script, mode)
+    write(tree, script, mode)
     with pytest.raises(SmokeTestFailed, match=words) as caught:
-        smoke_test(tmp_path, version("wanted"))
+        check(expect="wanted")
     assert caught.value.data["exitCode"] == exit_code
 
 
-def test_a_missing_program_fails(tmp_path: Path) -> None:
+def test_a_missing_program_fails(check: Check) -> None:
     """The catalog names a program that the archive has not."""
     with pytest.raises(SmokeTestFailed, match="cannot be started"):
-        smoke_test(tmp_path, version())
+        check()
 
 
-def test_only_the_end_of_much_output_is_kept(tmp_path: Path) -> None:
+def test_a_program_of_another_machine_fails(tree: Path, check: Check) -> None:
+    """The kernel's own words come with it."""
+    (tree / "run").write_bytes(b"\x7fELF no program")
+    (tree / "run").chmod(0o755)
+    with pytest.raises(SmokeTestFailed, match="cannot be started") as caught:
+        check()
+    assert "Exec format error" in caught.value.data["output"]
+
+
+def test_only_the_end_of_much_output_is_kept(tree: Path, check: Check) -> None:
     """Bytes that are no text come as replacement characters, 4 KiB of them at most."""
-    write(tmp_path, "head -c 100000 /dev/zero | tr '\\0' '\\377'; echo end; exit 1")
+    write(tree, "head -c 100000 /dev/zero | tr '\\0' '\\377'; echo end; exit 1")
     with pytest.raises(SmokeTestFailed) as caught:
-        smoke_test(tmp_path, version())
+        check()
     assert caught.value.data["output"].endswith("\ufffdend\n")
     assert len(caught.value.data["output"]) <= 4096
 
 
-def test_a_program_that_hangs_is_ended_with_all_that_it_started(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+ESCAPES = {
+    "a child": "sleep 1000 &",
+    "a session": "setsid sleep 1000 &",
+    "an orphan": "(setsid sh -c 'sleep 1000 & sleep 1000' &)",
+    "one that ignores signals": "(trap '' TERM HUP INT; setsid sh -c 'trap \"\" TERM; sleep 1000; sleep 1000' &)",
+}
+
+
+@pytest.mark.parametrize("how", ESCAPES)
+@pytest.mark.parametrize("then", ["exit 0", "exec sleep 1000"])
+def test_what_a_program_has_started_ends_with_it(
+    how: str, then: str, tree: Path, check: Check, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """No install waits for ever, and nothing is left running."""
-    monkeypatch.setattr(smoke, "TIMEOUT_S", 0.3)
-    write(tmp_path, "echo begun; sleep 1000 & sleep 1000")
+    """However it was sent away, whether or not it holds the output open, and whether or not the program ends."""
+    monkeypatch.setattr(smoke, "TIMEOUT_S", 1.0)
+    write(tree, f"echo begun; {ESCAPES[how]}\n{then}")
     began = time.monotonic()
-    with pytest.raises(SmokeTestFailed, match="did not end") as caught:
-        smoke_test(tmp_path, version())
-    assert time.monotonic() - began < 10
-    assert caught.value.data["output"] == "begun\n"
+    if then == "exit 0":
+        check(expect="begun")
+    else:
+        with pytest.raises(SmokeTestFailed, match="did not end"):
+            check()
+    assert time.monotonic() - began < 20
+    below = psutil.Process().children(recursive=True)
+    assert not [process for process in below if process.name() == "sleep" and not is_gone(process.pid)]
+
+
+@needs_landlock
+@pytest.mark.parametrize(
+    "attempt",
+    [
+        "echo x > $0",
+        "echo x > {tree}/new",
+        "rm {tree}/run",
+        "mv {tree}/run {scratch}/run",
+        "echo x > {outside}/new",
+        "cat {outside}/secret",
+        "ls {outside}",
+        "ln {outside}/secret {scratch}/mine",
+        "echo x > /tmp/zlh-evil",
+    ],
+)
+def test_the_program_changes_nothing_and_sees_nothing_of_others(attempt: str, tree: Path, check: Check) -> None:
+    """The tree is to be read and run, its own folder to be written; the rest is not there for it."""
+    outside = tree.parent / "outside"
+    outside.mkdir()
+    (outside / "secret").write_text("secret")
+    command = attempt.format(tree=tree, scratch=tree.parent / "scratch", outside=outside)
+    write(tree, f"if {command}; then echo did; else echo did not; fi; echo x > $TMPDIR/own && echo written")
+    before = (tree / "run").read_bytes()
+    check(expect="did not\nwritten")
+    assert (tree / "run").read_bytes() == before
+    assert [path.name for path in outside.iterdir()] == ["secret"]
+
+
+NETWORK = """
+import errno, socket, sys
+for family, kind in ((socket.AF_INET, socket.SOCK_STREAM), (socket.AF_INET, socket.SOCK_DGRAM),
+                     (socket.AF_INET6, socket.SOCK_STREAM), (socket.AF_INET6, socket.SOCK_DGRAM),
+                     (socket.AF_PACKET, socket.SOCK_RAW), (socket.AF_VSOCK, socket.SOCK_STREAM)):
+    try:
+        socket.socket(family, kind)
+        print("open", family)
+    except OSError as error:
+        assert error.errno == errno.EACCES, error
+socket.socket(socket.AF_UNIX).close()
+print("closed")
+"""
+
+
+def test_the_program_has_no_network(tree: Path, check: Check) -> None:
+    """Not even a socket, of whatever kind; this machine's own processes may be talked to."""
+    (tree / "run").write_text(f"#!/usr/bin/python3\n{NETWORK}")
+    (tree / "run").chmod(0o755)
+    assert Path("/usr/bin/python3").exists(), "Debian's own"
+    with pytest.raises(SmokeTestFailed) as caught:
+        check(expect="never printed")
+    assert caught.value.data["output"] == "closed\n"
+
+
+def test_the_tester_keeps_its_own_network(tree: Path, check: Check) -> None:
+    """Only the program is cut off."""
+    write(tree, "exit 0")
+    check()
+    socket.socket(socket.AF_INET).close()
+
+
+def test_memory_has_an_end_and_address_space_has_none(
+    tree: Path, check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program that only reserves, as a JVM does, is not hindered; one that takes is."""
+    monkeypatch.setattr(smoke, "DATA_BYTES", 256 * 1024**2)
+    reserve = "import mmap; mmap.mmap(-1, 64 << 30, prot=0, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | 0x4000)"
+    (tree / "run").write_text(
+        f"#!/usr/bin/python3\n{reserve}; print('reserved')\n"
+        "try:\n  bytearray(1 << 29)\nexcept MemoryError: print('held')\n"
+    )
+    (tree / "run").chmod(0o755)
+    check(expect="reserved\nheld")
+
+
+def test_no_file_grows_without_end(tree: Path, check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its own folder is no place for gigabytes."""
+    monkeypatch.setattr(smoke, "FILE_BYTES", 1024**2)
+    write(tree, "head -c 10000000 /dev/zero > $TMPDIR/big; echo wrote")
+    check(expect="wrote")
+    assert (tree.parent / "scratch/big").stat().st_size == 1024**2
+    assert os.access(tree.parent / "scratch", os.W_OK)

@@ -81,7 +81,7 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
     journal = JournalService(JournalStore(config.paths.state / "journal/happenings.jsonl"), clock)
     metrics = MetricsService(Place(config.shims == "unit", config.paths.workspace), clock)
     await journal.open()
-    source = InstallSource(config.artifacts_urls, config.trust.root, config.channels)
+    source = InstallSource(config.artifacts_urls, config.trust.root, config.channels, config.install_user)
     runtimes = RuntimeService(config.paths, source, clock)
     workspace = WorkspaceService(
         config.paths,

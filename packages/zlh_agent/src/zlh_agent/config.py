@@ -54,6 +54,8 @@ class AgentConfig(_Section, kw_only=True):
     channels: tuple[Channel, ...] = ("stable",)
     # None: terminals run as the agent's own user, as under the process driver.
     terminal_user: str | None = None
+    # None: runtimes are installed by the agent's own user, as under the process driver.
+    install_user: str | None = None
     terminal_environment: dict[str, str] = msgspec.field(default_factory=dict)
     # unit: each shim is a unit of systemd, as in a real container; fork: a daemon that the agent makes by itself.
     shims: Literal["unit", "fork"] = "fork"

@@ -11,15 +11,18 @@ from __future__ import annotations
 import io
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
+from types import MappingProxyType
 from typing import IO, Any, Self
 from urllib.parse import urlsplit
 
 # Seconds that one read may take, as long as there is time for all of them.
 READ_TIMEOUT_S = 20.0
 BLOCK_BYTES = 64 * 1024
+NO_HEADERS: Mapping[str, str] = MappingProxyType({})
+_HEADERS = {"Accept-Encoding": "identity", "User-Agent": "zlh"}
 
 
 class HttpFailed(OSError):
@@ -48,7 +51,7 @@ class TimedClient:
         """Yield the body of a GET, as it comes; raise HttpFailed for everything but a whole 200."""
         response, is_whole = None, False
         try:
-            response = self._ask(url)
+            response = self.ask(url)
             if response.status != 200:
                 raise HttpFailed(f"{urlsplit(url).path} is answered with {response.status}", status=response.status)
             while block := response.read1(BLOCK_BYTES):
@@ -69,7 +72,11 @@ class TimedClient:
             if not is_whole:
                 self._close()
 
-    def _ask(self, url: str) -> HTTPResponse:
+    def ask(self, url: str, headers: Mapping[str, str] = NO_HEADERS) -> HTTPResponse:
+        """Return the answer to a GET, whatever its status; raise HTTPException, OSError, ValueError.
+
+        Its body is for the caller to read and to close; leaving the client ends the connection.
+        """
         parts = urlsplit(url)
         if self._connection is None or self._place != (parts.scheme, parts.netloc):
             self._close()
@@ -77,7 +84,7 @@ class TimedClient:
             self._connection, self._place = make(parts.netloc, self), (parts.scheme, parts.netloc)
         self._connection.timeout = self.remaining_s()
         path = f"{parts.path}?{parts.query}" if parts.query else parts.path
-        self._connection.request("GET", path, headers={"Accept-Encoding": "identity", "User-Agent": "zlh"})
+        self._connection.request("GET", path, headers={**_HEADERS, **headers})
         return self._connection.getresponse()
 
     def remaining_s(self) -> float:

@@ -11,7 +11,8 @@ const TONES: Readonly<Record<string, Tone>> = {
   "process.started": "good", "process.found": "good", "process.ready": "good", "process.recovered": "good",
   "process.killed": "warn", "process.hung": "warn", "process.start_slow": "warn", "process.restart_scheduled": "warn",
   "process.start_failed": "bad", "process.gave_up": "bad",
-  "runtime.installed": "good", "runtime.install_failed": "bad", "agent.started": "good",
+  "runtime.installed": "good", "runtime.install_failed": "bad", "runtime.upgraded": "good", "runtime.verified": "good",
+  "runtime.rolled_back": "warn", "runtime.changed": "bad", "agent.started": "good",
 };
 
 /** Return how an entry is told. */

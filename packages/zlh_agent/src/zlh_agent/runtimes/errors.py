@@ -39,8 +39,9 @@ class DiskFull(ZlhError):
 
     code, status, retryable = "disk_full", 507, True
 
-    def __init__(self, *, needed_bytes: int, free_bytes: int) -> None:
-        super().__init__(f"The install needs {needed_bytes} bytes and {free_bytes} are free.")
+    def __init__(self, *, needed_bytes: int, free_bytes: int, needed_files: int, free_files: int | None) -> None:
+        files = "" if free_files is None else f", and {needed_files} new files where {free_files} can be made"
+        super().__init__(f"The install needs {needed_bytes} bytes where {free_bytes} are free{files}.")
 
 
 class DiskFailed(ZlhError):
@@ -57,8 +58,23 @@ class UnpackFailed(ZlhError):
 
     code, status = "unpack_failed", 502
 
-    def __init__(self, *, reason: str, output: str | None = None) -> None:
-        super().__init__(f"The archive cannot be unpacked: {reason}.", output=output)
+    def __init__(self, *, reason: str) -> None:
+        super().__init__(f"The archive cannot be unpacked: {reason}.")
+        self.reason = reason
+
+
+class ArchiveRefused(ZlhError):
+    """The archive holds something that no runtime may hold."""
+
+    code, status = "archive_refused", 502
+
+    def __init__(self, *, entry: str, what: str) -> None:
+        super().__init__(
+            f"The archive is refused, since its entry {entry[:300]!r} is {what}. Nothing of it was kept.",
+            entry=entry[:300],
+        )
+        self.entry = entry[:300]
+        self.what = what
 
 
 class SmokeTestFailed(ZlhError):
@@ -86,6 +102,28 @@ class InstallInterrupted(ZlhError):
 
     def __init__(self, *, exit_code: int, output: str) -> None:
         super().__init__(f"The install was interrupted (exit {exit_code}).", exitCode=exit_code, output=output)
+
+
+class RuntimeChanged(ZlhError):
+    """An installed version is not what was installed any more."""
+
+    code, status = "runtime_changed", 409
+
+    def __init__(self, *, name: str, version: str, files: list[str]) -> None:
+        told = ", ".join(files[:5]) + (f" and {len(files) - 5} more" if len(files) > 5 else "")
+        super().__init__(
+            f"{name} {version} is not what was installed: {told}. It is not taken into use; install it anew.",
+            files=files[:5],
+        )
+
+
+class InstallNotConfined(ZlhError):
+    """The child that installs could not give up its rights, so it did nothing."""
+
+    code, status = "install_not_confined", 500
+
+    def __init__(self, *, step: str, reason: str) -> None:
+        super().__init__(f"The install could not be confined ({step}: {reason}), so it was not begun.")
 
 
 class RuntimeNotInstalled(ZlhError):

@@ -3,64 +3,71 @@
 Every name that counts is given last, by one rename, so a kill at any line leaves the old state or the new one. What it
 had begun lies in folders that nobody reads and that the next start of the agent sweeps. Orders come on standard input,
 and progress and the outcome go out as JSON lines, so that no argument and no variable says anything.
+
+It gives up its rights before it reads a byte that others wrote (`confined.py`): in a container it is a user of its own,
+whose are the trees and the folders that it works in.
 """
 
 from __future__ import annotations
 
 import ctypes
-import errno
-import fcntl
-import hashlib
 import os
+import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
 
-from zlh_agent.runtimes.current import point_current
+from zlh_agent.runtimes.confined import confine_install
+from zlh_agent.runtimes.current import point_current, read_current
+from zlh_agent.runtimes.disk_room import NO_ROOM, Need, ensure_room, told_when_full, tree_need
 from zlh_agent.runtimes.download import download, partial_path, sweep_partials
-from zlh_agent.runtimes.errors import DiskFailed, DiskFull, NotInCatalog
+from zlh_agent.runtimes.errors import DiskFailed, DiskFull, NotInCatalog, RuntimeChanged
+from zlh_agent.runtimes.exchange import put_in_place, undo_half_exchange
+from zlh_agent.runtimes.lock import only_one
 from zlh_agent.runtimes.model import (
-    FILES_NAME,
     RECORD_FORMAT,
     RECORD_NAME,
-    ChildLine,
     FailedLine,
     InstalledLine,
     InstallOrder,
     InstallRecord,
-    ProgressLine,
 )
+from zlh_agent.runtimes.ownership import ensure_folders
 from zlh_agent.runtimes.smoke import smoke_test
-from zlh_agent.runtimes.store import read_record, sweep_home
-from zlh_agent.runtimes.unpack import list_files, unpack
+from zlh_agent.runtimes.store import find_changed, read_record, sweep_home
+from zlh_agent.runtimes.telling import Teller, say
+from zlh_agent.runtimes.unpack import Unpacked, unpack
 from zlh_agent.sandbox.lifeline import die_with
-from zlh_common.durable_files import rename_durably
 from zlh_common.errors import ZlhError
 from zlh_common.runtime_choice import Choice, choose_runtime
 from zlh_common.schema.catalog import Catalog, CatalogProblem, Channel
 from zlh_common.signed_catalog import fetch_catalog
 
-# Room that an install leaves to the customer and to the agent's own records.
-DISK_RESERVE_BYTES = 64 * 1024 * 1024
-SHOW_INTERVAL_S = 0.1
-
 
 def main() -> None:
     """Carry out the order on standard input; exit 0 whenever the outcome was said."""
     die_with(os.getppid())
+    # As an exception, so that what was started is ended and what was begun is deleted on the way out.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
     order = msgspec.json.decode(sys.stdin.buffer.read(), type=InstallOrder)
     try:
-        with _only_one(Path(order.locks_dir), order.name):
-            version = install(order)
-        _say(InstalledLine(version=version))
+        trusted_root = Path(order.trusted_root).read_bytes()
+        private = [Path(folder) for folder in (order.downloads_dir, order.metadata_dir, order.locks_dir)]
+        ensure_folders(Path(order.runtimes_dir), private, order.user)
+        confine_install(order, [Path(order.runtimes_dir), *private])
+        # The system's own is out of reach; nothing in it has a name.
+        tempfile.tempdir = order.downloads_dir
+        with only_one(Path(order.locks_dir), order.name):
+            version = install(order, trusted_root)
+        say(InstalledLine(version=version))
     except ZlhError as error:
-        _say(
+        say(
             FailedLine(
                 code=str(error.data.get("reasonCode", error.code)),
                 detail=error.detail,
@@ -71,31 +78,43 @@ def main() -> None:
         )
     except OSError as error:
         broken = DiskFailed(reason=str(error))
-        code = DiskFull.code if error.errno in {errno.ENOSPC, errno.EDQUOT} else broken.code
-        _say(FailedLine(code=code, detail=broken.detail, retryable=True))
+        code = DiskFull.code if error.errno in NO_ROOM else broken.code
+        say(FailedLine(code=code, detail=broken.detail, retryable=True))
 
 
-def install(order: InstallOrder) -> str:
-    """Make sure that the ordered version is installed and current; return it."""
+def install(order: InstallOrder, trusted_root: bytes) -> str:
+    """Make sure that the ordered version is installed, and current where that was asked for; return it."""
     home = Path(order.runtimes_dir) / order.name
     target = home / order.version
+    teller = Teller()
     # The lock is ours, so whatever is begun here was begun by a child that is gone.
+    undo_half_exchange(home)
     sweep_home(home)
     sweep_partials(Path(order.downloads_dir), now=time.time())
     record = read_record(target)
     if record is None or (order.replace and record.attempt < order.attempt):
+        teller.show("catalog")
         catalog = fetch_catalog(
-            artifacts_urls=order.artifacts_urls,
-            trusted_root=Path(order.trusted_root).read_bytes(),
-            metadata_dir=Path(order.metadata_dir),
+            artifacts_urls=order.artifacts_urls, trusted_root=trusted_root, metadata_dir=Path(order.metadata_dir)
         )
-        _install_tree(order, _choose(order, catalog), catalog, target)
+        _install_tree(order, _choose(order, catalog), catalog, target, teller)
     else:
         # Killed after the tree had its name: what it was made of is needed no more.
         partial_path(Path(order.downloads_dir), record.sha256).unlink(missing_ok=True)
+        if order.make_current and read_current(home) != order.version:
+            teller.show("verify")
+            _refuse_changed(order, target)
     if order.make_current:
         point_current(home, order.version)
+    # Also what was replaced, now that nothing leads there any more.
+    sweep_home(home)
     return order.version
+
+
+def _refuse_changed(order: InstallOrder, target: Path) -> None:
+    """Raise RuntimeChanged where a tree that shall be used again is not what was installed."""
+    if changed := find_changed(target):
+        raise RuntimeChanged(name=order.name, version=order.version, files=changed)
 
 
 def _choose(order: InstallOrder, catalog: Catalog) -> Choice:
@@ -108,87 +127,72 @@ def _choose(order: InstallOrder, catalog: Catalog) -> Choice:
     return found
 
 
-def _install_tree(order: InstallOrder, choice: Choice, catalog: Catalog, target: Path) -> None:
-    artifact = choice.artifact
-    _check_room(Path(order.runtimes_dir), artifact.size + artifact.unpacked_size)
-    archive = download(
-        artifact,
-        artifacts_url=order.artifacts_urls[0],
-        folder=Path(order.downloads_dir),
-        show=_shower("download"),
-    )
-    target.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=".staging-", dir=target.parent))
+def _install_tree(order: InstallOrder, choice: Choice, catalog: Catalog, target: Path, teller: Teller) -> None:
+    """Download, unpack beside the target, prove that it works, and give it its name."""
+    artifact, downloads = choice.artifact, Path(order.downloads_dir)
+    part = partial_path(downloads, artifact.sha256)
+    had = part.stat().st_size if part.exists() else 0
+    tree = tree_need(target.parent, size=artifact.unpacked_size, files=artifact.entries)
+    archive = Need(downloads, max(0, artifact.size - had), 1)
+    ensure_room([archive, tree])
     try:
-        staging.chmod(0o755)
-        unpack(archive, staging, unpacked_size=artifact.unpacked_size, show=_shower("unpack"))
-        smoke_test(staging, choice.version)
-        _record(staging, order, choice, catalog)
-        if target.exists():
-            # A tree without a valid record is what a broken disk leaves; ours is whole, so it takes the name.
-            target.rename(Path(tempfile.mkdtemp(prefix=".staging-", dir=target.parent)) / "broken")
-        rename_durably(staging, target)
-    finally:
-        sweep_home(target.parent)
-    archive.unlink(missing_ok=True)
+        with (
+            told_when_full(archive),
+            download(artifact, artifacts_urls=order.artifacts_urls, folder=downloads, show=teller.show) as packed,
+            told_when_full(tree),
+            _staging(target.parent) as staging,
+        ):
+            made = unpack(
+                packed,
+                staging / "tree",
+                entries=artifact.entries,
+                unpacked_size=artifact.unpacked_size,
+                show=lambda done, total: teller.show("unpack", done, total),
+            )
+            teller.show("smoke")
+            smoke_test(staging / "tree", choice.version, scratch=staging / "scratch")
+            teller.show("record")
+            _record(staging / "tree", order, choice, catalog, made)
+            put_in_place(staging / "tree", target, attic=staging)
+    except DiskFull:
+        # It would take what little room there is from the customer, and is not what is missing.
+        part.unlink(missing_ok=True)
+        raise
+    part.unlink(missing_ok=True)
 
 
-def _record(staging: Path, order: InstallOrder, choice: Choice, catalog: Catalog) -> None:
-    """Write the file list and the record, and put all of it on the disk before it gets its name."""
-    files, size = list_files(staging)
-    listed = msgspec.json.encode(files)
-    (staging / FILES_NAME).write_bytes(listed)
+@contextmanager
+def _staging(home: Path) -> Iterator[Path]:
+    """Make a folder for a tree that has no name yet, and for what its test writes; it is swept where that failed."""
+    home.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=".staging-", dir=home))
+    try:
+        for name in ("tree", "scratch"):
+            (staging / name).mkdir(mode=0o755)
+        yield staging
+    except BaseException:
+        sweep_home(home)
+        raise
+
+
+def _record(tree: Path, order: InstallOrder, choice: Choice, catalog: Catalog, made: Unpacked) -> None:
+    """Write the record, and put all of the tree on the disk before it gets its name."""
     record = InstallRecord(
         format=RECORD_FORMAT,
         name=order.name,
         version=choice.version.version,
         sha256=choice.artifact.sha256,
-        size=size,
+        size=made.size,
         source=choice.artifact.source,
         catalog_published_at=catalog.published_at,
         installed_at=datetime.now(UTC),
         bin=choice.version.bin,
         environment=dict(choice.version.environment),
-        files_sha256=hashlib.sha256(listed).hexdigest(),
+        files_sha256=made.files_sha256,
         attempt=order.attempt,
     )
-    (staging / RECORD_NAME).write_bytes(msgspec.json.encode(record))
-    _sync_file_system(staging)
-
-
-def _check_room(folder: Path, needed_bytes: int) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    room = os.statvfs(folder)
-    free = room.f_bavail * room.f_frsize
-    if free < needed_bytes + DISK_RESERVE_BYTES:
-        raise DiskFull(needed_bytes=needed_bytes + DISK_RESERVE_BYTES, free_bytes=free)
-
-
-@contextmanager
-def _only_one(folder: Path, name: str) -> Iterator[None]:
-    """Hold the lock of one runtime; the kernel lets go of it however this process ends."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (folder / f"runtime-{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
-
-
-def _shower(stage: str) -> Callable[[int, int], None]:
-    last = 0.0
-
-    def show(done: int, total: int) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= SHOW_INTERVAL_S or done == total:
-            last = now
-            _say(ProgressLine(stage=stage, done=done, total=total))
-
-    return show
-
-
-def _say(line: ChildLine) -> None:
-    sys.stdout.buffer.write(msgspec.json.encode(line) + b"\n")
-    sys.stdout.buffer.flush()
+    (tree / RECORD_NAME).write_bytes(msgspec.json.encode(record))
+    _sync_file_system(tree)
 
 
 def _sync_file_system(path: Path) -> None:

@@ -13,14 +13,24 @@ import structlog
 from zlh_agent.runtimes.errors import InstallInterrupted
 from zlh_agent.runtimes.model import ChildLine, FailedLine, InstalledLine, InstallOrder, ProgressLine
 from zlh_common.errors import ZlhError
+from zlh_common.schema.status import Transfer
 
 log = structlog.get_logger()
 # No install takes this long; a child that does is stuck where it does not notice.
 INSTALL_TIMEOUT_S = 3600
 MAX_LINE_BYTES = 64 * 1024
-# Downloading takes most of the time on a real network, unpacking the rest.
-_SHARE = {"download": (0.0, 0.7), "unpack": (0.7, 0.3)}
-_WORDS = {"download": "downloading", "unpack": "unpacking"}
+END_TIMEOUT_S = 2
+# Of each stage: where it begins in the whole, its share, and its word. Downloading takes most of the time on a real
+# network, unpacking most of the rest; what an earlier try has left is hashed before the download goes on.
+_STAGES = {
+    "verify": (0.0, 0.0, "comparing"),
+    "catalog": (0.0, 0.0, "reading the catalog"),
+    "hash": (0.0, 0.0, "checking what is there"),
+    "download": (0.0, 0.7, "downloading"),
+    "unpack": (0.7, 0.25, "unpacking"),
+    "smoke": (0.95, 0.0, "testing"),
+    "record": (0.97, 0.0, "writing to the disk"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +39,24 @@ class Progress:
 
     fraction: float
     message: str
+    transfer: Transfer
+
+
+def read_progress(line: ProgressLine) -> Progress:
+    """Return what a child's line means for the whole; raise KeyError for a stage that there is not."""
+    start, share, word = _STAGES[line.stage]
+    counted = f": {line.done} of {line.total} bytes" if line.total else ""
+    return Progress(
+        round(start + share * (line.done / line.total if line.total else 0.0), 3),
+        f"{word}{counted}",
+        Transfer(
+            stage=line.stage,
+            done_bytes=line.done,
+            total_bytes=line.total,
+            bytes_per_s=line.bytes_per_s,
+            left_s=line.left_s,
+        ),
+    )
 
 
 class InstallFailed(ZlhError):
@@ -67,9 +95,7 @@ async def run_install(order: InstallOrder, *, on_progress: Callable[[Progress], 
         # It is stuck, or says what no child of ours says: either is a failed install, and no end of the agent.
         log.warning("runtime.child_ended", name=order.name, version=order.version, error=repr(error))
     finally:
-        if child.returncode is None:
-            child.kill()
-        code = await child.wait()
+        code = await _end(child)
         said = await complaints
     if isinstance(outcome, InstalledLine):
         return outcome.version
@@ -77,6 +103,18 @@ async def run_install(order: InstallOrder, *, on_progress: Callable[[Progress], 
         silent = InstallInterrupted(exit_code=code, output=said)
         outcome = FailedLine(code=silent.code, detail=silent.detail, retryable=True, exit_code=code, output=said)
     raise InstallFailed(outcome)
+
+
+async def _end(child: asyncio.subprocess.Process) -> int:
+    """Have the child end what it has started, and then itself; one that does not is killed. Return its exit code."""
+    if child.returncode is None:
+        child.terminate()
+        try:
+            async with asyncio.timeout(END_TIMEOUT_S):
+                await child.wait()
+        except TimeoutError:
+            child.kill()
+    return await child.wait()
 
 
 async def _follow(
@@ -89,10 +127,8 @@ async def _follow(
     outcome: InstalledLine | FailedLine | None = None
     async for raw in child.stdout:
         match msgspec.json.decode(raw, type=ChildLine):
-            case ProgressLine(stage=stage, done=done, total=total):
-                start, share = _SHARE[stage]
-                fraction = start + share * (done / total if total else 1.0)
-                on_progress(Progress(round(fraction, 3), f"{_WORDS[stage]}: {done} of {total} bytes"))
+            case ProgressLine() as line:
+                on_progress(read_progress(line))
             case line:
                 outcome = line
     return outcome

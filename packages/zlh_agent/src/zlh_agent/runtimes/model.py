@@ -49,6 +49,8 @@ class InstallOrder(msgspec.Struct, frozen=True, kw_only=True):
     runtimes_dir: str
     downloads_dir: str
     locks_dir: str
+    # Who the child becomes: uid and gid. None: it stays who it is.
+    user: tuple[int, int] | None = None
     # Whether PATH should lead to it once it is there.
     make_current: bool = True
     # Unpack it anew although it is there: its files are not what was installed.
@@ -66,6 +68,8 @@ class RemoveOrder(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     # Whether the last version may go, and `current` with it.
     may_be_current: bool
+    # Who the child becomes; see InstallOrder.
+    user: tuple[int, int] | None = None
 
 
 class VerifyOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -74,14 +78,18 @@ class VerifyOrder(msgspec.Struct, frozen=True, kw_only=True):
     tree: str
     # Whether it should get out of the way of everything else.
     is_idle: bool = False
+    # Who the child becomes; see InstallOrder.
+    user: tuple[int, int] | None = None
 
 
 class ProgressLine(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="progress"):
-    """Bytes done of all bytes of one stage."""
+    """How far one stage is; 0 bytes in all where there is nothing to count. Rate and time left once they are known."""
 
     stage: str
     done: int
     total: int
+    bytes_per_s: float | None = None
+    left_s: float | None = None
 
 
 class InstalledLine(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="installed"):

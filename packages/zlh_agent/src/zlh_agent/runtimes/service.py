@@ -6,9 +6,11 @@ import asyncio
 import os
 from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import structlog
 
 from zlh_agent.journal.model import Occurrence
@@ -18,6 +20,7 @@ from zlh_agent.runtimes.current import CURRENT
 from zlh_agent.runtimes.errors import InstallInterrupted, RuntimeChildFailed, RuntimeUseUnknown
 from zlh_agent.runtimes.installer import InstallFailed, Progress, run_install
 from zlh_agent.runtimes.model import FailedLine, InstallOrder, RemoveOrder
+from zlh_agent.runtimes.ownership import InstallUserUnknown, ensure_folders, find_user
 from zlh_agent.runtimes.plan import Held, Version
 from zlh_agent.runtimes.rules import name_switch
 from zlh_agent.runtimes.short_child import run_short_child
@@ -43,6 +46,8 @@ class InstallSource:
     artifacts_urls: tuple[str, ...]
     trusted_root: Path
     channels: tuple[str, ...]
+    # Whom the child becomes that installs; None: it stays who the agent is.
+    user: str | None = None
 
 
 class RuntimeService:
@@ -57,8 +62,6 @@ class RuntimeService:
         self.targets: Callable[[], Sequence[Target]] = tuple
         # What the spec names, so that a report tells which version is kept to go back to.
         self.wanted: tuple[WantedRuntime, ...] = ()
-        # What had been downloaded when the newest install began.
-        self._parts_before: dict[Path, tuple[int, int]] = {}
         self._told_failures: dict[Version, str] = {}
         self._paths = paths
         self._source = source
@@ -66,13 +69,24 @@ class RuntimeService:
         self._inventory = Inventory()
         self._told_odd: frozenset[str] = frozenset()
         self._thread = ThreadPoolExecutor(1, "runtime-users")
-        self._verifier = Verifier(paths.state, clock, note=self._tell)
+        self._verifier = Verifier(paths.state, clock, note=self._tell, find_user=self._find_user)
 
     async def load(self) -> None:
-        """Sweep what killed children have left, and read what is installed."""
+        """Sweep what killed children have left, and read what is installed; it belongs to whom it should then."""
+        await asyncio.to_thread(self._ensure_folders)
         await asyncio.to_thread(self._store.sweep)
         await self._reload()
         await self._verifier.load()
+
+    def _ensure_folders(self) -> None:
+        if self._source.user is None:
+            return
+        private = [self._downloads, *(self._paths.state / name for name in ("catalog", "locks"))]
+        try:
+            ensure_folders(self._paths.runtimes, private, find_user(self._source.user))
+        except (InstallUserUnknown, OSError) as error:
+            # What runs goes on; installs say why they do not.
+            log.warning("runtime.folders_not_settled", error=str(error))
 
     async def close(self) -> None:
         """End what runs; may be called twice."""
@@ -126,8 +140,10 @@ class RuntimeService:
 
     async def users(self, name: str, version: str) -> tuple[RuntimeUser, ...]:
         """Return who runs from a version; raise RuntimeNotInstalled, RuntimeUseUnknown."""
-        self._verifier.find(self._inventory.installed, (name, version))
-        return tuple((await self.find_users()).get((name, version), ()))
+        entry = self._verifier.find(self._inventory.installed, (name, version))
+        found = (await self.find_users()).get((name, version), ())
+        is_outdated = not entry.is_current and self._current_version(name) is not None
+        return tuple(msgspec.structs.replace(user, outdated=is_outdated) for user in found)
 
     async def find_users(self) -> dict[Version, list[RuntimeUser]]:
         """Return who runs from which version; raise RuntimeUseUnknown where that cannot be told, or not in time."""
@@ -173,7 +189,6 @@ class RuntimeService:
         log.info("runtime.install_started", name=wanted.name, version=wanted.version)
         before, current = self._find_record(key), self._current_version(wanted.name)
         is_new = before is None or before < wanted.attempt
-        self._parts_before = await asyncio.to_thread(_list_parts, self._downloads)
         async with self._verifier.changing(key, is_rewritten=is_new):
             try:
                 await self._run_install(self._order(wanted, replace=before is not None and is_new), on_progress)
@@ -182,8 +197,7 @@ class RuntimeService:
                 await self._note_failure(wanted, error)
                 raise
             finally:
-                await self._reload()
-        await self.on_changed()
+                await self._look()
         self._told_failures.pop(key, None)
         # One that was killed right before its switch has told nobody yet.
         if is_new or current is None:
@@ -192,7 +206,10 @@ class RuntimeService:
 
     async def _run_install(self, order: InstallOrder, on_progress: Callable[[Progress], None]) -> None:
         try:
-            await run_install(order, on_progress=on_progress)
+            user = await asyncio.to_thread(find_user, self._source.user)
+            await run_install(msgspec.structs.replace(order, user=user), on_progress=on_progress)
+        except InstallUserUnknown as error:
+            raise InstallFailed(FailedLine(code=error.code, detail=error.detail, retryable=True)) from error
         except OSError as error:
             # The customer has used up what processes there may be; it passes when some of them end.
             detail = f"The install cannot be started: {error}."
@@ -212,6 +229,7 @@ class RuntimeService:
     async def remove(self, name: str, version: str) -> None:
         """Take a version away; raise RuntimeChildFailed. `current` goes with the last one that the spec names."""
         order = RemoveOrder(
+            user=await self._find_user(),
             runtimes_dir=str(self._paths.runtimes),
             locks_dir=str(self._paths.state / "locks"),
             name=name,
@@ -222,28 +240,30 @@ class RuntimeService:
         async with self._verifier.changing((name, version), is_rewritten=True):
             try:
                 await run_short_child("zlh_agent.runtimes.remove_child", order, limit_s=REMOVE_LIMIT_S)
+                await asyncio.to_thread(self._store.sweep)
             except RuntimeChildFailed as error:
                 log.warning("runtime.removal_failed", name=name, version=version, code=error.reason_code)
                 raise
             finally:
-                await self._reload()
-        await self.on_changed()
+                await self._look()
         await self._tell("runtime.removed", (name, version), f"{name} {version} was removed.")
 
-    async def tidy(self, *, keeps_download: bool) -> None:
-        """Leave nothing of a change that was called off; its child is gone."""
+    async def tidy(self) -> None:
+        """Leave nothing of a change that was called off but its download; its child is gone."""
         log.info("runtime.change_called_off")
-        await asyncio.to_thread(self._clean, keeps_download=keeps_download)
-        await self._reload()
-        await self.on_changed()
+        await asyncio.to_thread(self._store.sweep)
+        await self._look()
 
-    def _clean(self, *, keeps_download: bool) -> None:
-        self._store.sweep()
-        parts = {} if keeps_download else _list_parts(self._downloads)
-        for part, state in parts.items():
-            # What has grown since it began was its own: one thing is installed at a time.
-            if self._parts_before.get(part) != state:
-                part.unlink(missing_ok=True)
+    async def forget_downloads(self) -> None:
+        """Delete what was downloaded for installs that nobody wants any more; call it when none is to be done."""
+        await asyncio.to_thread(_empty, self._downloads)
+
+    async def _find_user(self) -> tuple[int, int] | None:
+        """Return whom a child becomes; raise RuntimeChildFailed."""
+        try:
+            return await asyncio.to_thread(find_user, self._source.user)
+        except InstallUserUnknown as error:
+            raise RuntimeChildFailed(reason_code=error.code, message=error.detail) from error
 
     @property
     def _downloads(self) -> Path:
@@ -266,10 +286,15 @@ class RuntimeService:
         text = f"{wanted.name} {wanted.version} could not be installed: {error.detail}"
         await self._tell("runtime.install_failed", key, text, code=error.reason_code)
 
-    async def _tell(self, kind: str, key: Version, text: str, **facts: str | int) -> None:
+    async def _tell(self, kind: str, key: Version, text: str, /, **facts: str | int) -> None:
         name, version = key
         log.info(kind, name=name, version=version, **facts)
         await self.note(Occurrence(kind, name, text, {"version": version, **facts}))
+
+    async def _look(self) -> None:
+        """See what a child has done: one that failed or was killed may have come as far as to change PATH."""
+        await self._reload()
+        await self.on_changed()
 
     async def _reload(self) -> None:
         self._inventory = await asyncio.to_thread(self._store.load)
@@ -299,16 +324,10 @@ class RuntimeService:
         )
 
 
-def _list_parts(folder: Path) -> dict[Path, tuple[int, int]]:
-    """Return what is being downloaded, with what tells whether somebody has added to it."""
-    found = {}
-    for path in folder.glob("*"):
-        try:
-            state = path.lstat()
-        except OSError:
-            continue
-        found[path] = (state.st_size, state.st_mtime_ns)
-    return found
+def _empty(folder: Path) -> None:
+    for part in folder.glob("*.partial"):
+        with suppress(OSError):
+            part.unlink()
 
 
 async def _note_nothing(_occurrence: Occurrence) -> None:

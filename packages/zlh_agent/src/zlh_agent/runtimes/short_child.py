@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
@@ -96,12 +93,3 @@ def serve_order(shape: type[Order], do: Callable[[Order], VerifiedLine | Removed
         answer = FailedLine(code=broken.code, detail=broken.detail, retryable=True)
     sys.stdout.buffer.write(msgspec.json.encode(answer))
     sys.stdout.buffer.flush()
-
-
-@contextmanager
-def only_one(folder: Path, name: str) -> Iterator[None]:
-    """Hold the lock of one runtime, that of its installs; the kernel lets go of it however this process ends."""
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with (folder / f"runtime-{name}.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

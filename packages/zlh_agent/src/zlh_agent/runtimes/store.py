@@ -14,6 +14,7 @@ import structlog
 
 from zlh_agent.runtimes.comparison import compare_tree
 from zlh_agent.runtimes.current import CURRENT, read_current
+from zlh_agent.runtimes.exchange import undo_half_exchange
 from zlh_agent.runtimes.model import FILES_NAME, RECORD_FORMAT, RECORD_NAME, InstallRecord
 from zlh_common.trees import delete_tree
 
@@ -72,6 +73,7 @@ class RuntimeStore:
         """Delete what installs and removals that were killed have left."""
         with contextlib.suppress(OSError):
             for home in [home for home in self._folder.iterdir() if _is_folder(home)]:
+                undo_half_exchange(home)
                 for leftover in tidy_home(home):
                     log.info("runtime.leftover_deleted", path=str(leftover))
 

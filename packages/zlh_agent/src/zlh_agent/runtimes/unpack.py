@@ -1,130 +1,301 @@
-"""Unpacks a verified archive: zstandard feeds a `tar` child, and never more than the catalog announces.
+"""Unpacks a verified archive in a child that may write into the one folder and reach nothing else.
 
-Runs in the install child. The archive is signed and ours, and is not trusted further than needed all the same: owners,
-set-uid bits and absolute names are dropped by tar, the number of bytes is bounded, and a tree with links that lead out
-of it or with devices in it is refused.
+Our own extractor and no `tar`: what is checked is then what is done, file by file, and the hashes for the file list
+come from the same pass (ADR 11). The archive is signed and ours, and is not trusted further than needed all the same:
+`archive_rules` says what is taken, and the tree on the disk is looked at once more by the parent.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import select
+import signal
 import stat
-import subprocess
-import tempfile
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO, NoReturn
 
+import msgspec
 import zstandard
 
+from zlh_agent.runtimes.archive_rules import TreeRules
 from zlh_agent.runtimes.comparison import render_file
-from zlh_agent.runtimes.errors import DiskFull, UnpackFailed
-from zlh_agent.sandbox.lifeline import tied_to_us
+from zlh_agent.runtimes.confined import confine_unpacking
+from zlh_agent.runtimes.errors import ArchiveRefused, InstallInterrupted, UnpackFailed
+from zlh_agent.runtimes.model import FILES_NAME
+from zlh_agent.runtimes.tar_wire import Entry, Kind, TarReader
+from zlh_agent.runtimes.zstd_wire import find_frame_end
 
-BLOCK_BYTES = 1024 * 1024
+READ_BYTES, DECOMPRESSED_BYTES = 1024 * 1024, 256 * 1024
 # Our publisher caps the window at this; a frame that wants more is not ours, and would take the memory it asks for.
 MAX_WINDOW_BYTES = 8 * 1024 * 1024
-# Tar adds a header and padding per file to what the files themselves hold.
-TAR_OVERHEAD_FACTOR, TAR_OVERHEAD_BYTES = 1.25, 64 * 1024 * 1024
-TAR_TIMEOUT_S = 60
-COMPLAINT_BYTES = 2000
+# What tar adds to the files: headers, names, padding; more is no archive of ours.
+OVERHEAD_BYTES, OVERHEAD_PER_ENTRY_BYTES = 1024 * 1024, 8 * 1024
+# A child that says nothing for so long waits for a disk that does not come.
+SILENCE_S = 120
+SAY_INTERVAL_S = 0.1
+FILE_MODE, PROGRAM_MODE, FOLDER_MODE = 0o644, 0o755, 0o755
+
+Show = Callable[[int, int], None]
 
 
-def unpack(archive: Path, target: Path, *, unpacked_size: int, show: Callable[[int, int], None]) -> None:
-    """Unpack `archive` into the existing folder `target`; raise UnpackFailed, DiskFull."""
-    limit = int(unpacked_size * TAR_OVERHEAD_FACTOR) + TAR_OVERHEAD_BYTES
-    argv = ["tar", "--extract", "--no-same-owner", "--no-same-permissions", "--directory", str(target), "--file", "-"]
-    with (
-        archive.open("rb") as source,
-        # A file, not a pipe: a tar that complains of every entry must never wait for us to read.
-        tempfile.TemporaryFile() as said,
-        subprocess.Popen(
-            argv,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=said,
-            preexec_fn=tied_to_us(),  # noqa: PLW1509 - the install child has no threads
-        ) as tar,
-    ):
-        assert tar.stdin is not None
-        try:
-            for fed, block in _bounded(_decompressed(source.fileno()), limit):
-                tar.stdin.write(block)
-                show(min(fed, unpacked_size), unpacked_size)
-            tar.stdin.close()
-        except zstandard.ZstdError as exc:
-            tar.kill()
-            raise UnpackFailed(reason=f"it is no whole zstd file ({exc})") from exc
-        except BrokenPipeError:
-            # Tar has ended early; its own words say why.
-            pass
-        except BaseException:
-            tar.kill()
-            raise
-        try:
-            code = tar.wait(TAR_TIMEOUT_S)
-        except subprocess.TimeoutExpired as exc:
-            tar.kill()
-            raise UnpackFailed(reason=f"tar did not end within {TAR_TIMEOUT_S} s") from exc
-        said.seek(max(0, said.seek(0, os.SEEK_END) - COMPLAINT_BYTES))
-        complaints = said.read().decode("utf-8", "replace")
-    if code != 0:
-        if "No space left" in complaints:
-            free = os.statvfs(target)
-            raise DiskFull(needed_bytes=unpacked_size, free_bytes=free.f_bavail * free.f_frsize)
-        raise UnpackFailed(reason=f"tar ended with {code}", output=complaints)
-    _refuse_what_leads_out(target)
+class Unpacked(msgspec.Struct, frozen=True, tag="unpacked"):
+    """What was made: bytes of all files, and the SHA-256 of the list of files that lies in the tree."""
+
+    size: int
+    files_sha256: str
 
 
-def _refuse_what_leads_out(root: Path) -> None:
-    """Raise UnpackFailed for links out of the tree, and for what is neither file, folder nor link."""
-    inside = os.path.realpath(root)
-    for folder, folders, names in os.walk(root):
-        for name in (*folders, *names):
-            path = Path(folder, name)
-            mode = path.lstat().st_mode
-            if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISLNK(mode)):
-                raise UnpackFailed(reason=f"{path.relative_to(root)} is neither a file nor a folder nor a link")
-            if not stat.S_ISLNK(mode):
-                continue
-            leads_to = os.path.realpath(path)
-            if path.readlink().is_absolute() or os.path.commonpath([inside, leads_to]) != inside:
-                raise UnpackFailed(reason=f"the link {path.relative_to(root)} leads out of the tree")
+class _Done(msgspec.Struct, frozen=True, tag="done"):
+    """Bytes of files that are written."""
+
+    size: int
 
 
-def _bounded(blocks: Iterator[bytes], limit: int) -> Iterator[tuple[int, bytes]]:
-    """Yield (bytes so far, block); raise UnpackFailed beyond `limit`."""
-    fed = 0
-    for block in blocks:
-        fed += len(block)
-        if fed > limit:
-            raise UnpackFailed(reason=f"it unpacks to more than the {limit} bytes that it may have")
-        yield fed, block
+class _Refused(msgspec.Struct, frozen=True, tag="refused"):
+    entry: str
+    what: str
 
 
-def _decompressed(descriptor: int) -> Iterator[bytes]:
-    decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES)
-    with open(descriptor, "rb", closefd=False) as source:
-        yield from decompressor.read_to_iter(source, read_size=BLOCK_BYTES, write_size=BLOCK_BYTES)
+class _Damaged(msgspec.Struct, frozen=True, tag="damaged"):
+    reason: str
 
 
-def list_files(root: Path) -> tuple[dict[str, str], int]:
-    """Return ({relative path: SHA-256 and mode, or `-> target` for a link}, bytes of all files) of a tree."""
-    listed: dict[str, str] = {}
-    size = 0
-    for folder, _folders, names in os.walk(root):
-        for name in names:
-            path = Path(folder, name)
-            relative = str(path.relative_to(root))
-            if path.is_symlink():
-                listed[relative] = f"-> {path.readlink()}"
-                continue
-            with path.open("rb") as file:
-                found = os.fstat(file.fileno())
-                listed[relative] = render_file(hashlib.file_digest(file, "sha256").hexdigest(), found.st_mode)
-                size += found.st_size
-        for name in _folders:
-            path = Path(folder, name)
-            if path.is_symlink():
-                listed[str(path.relative_to(root))] = f"-> {path.readlink()}"
-    return dict(sorted(listed.items())), size
+class _Trouble(msgspec.Struct, frozen=True, tag="trouble"):
+    """The disk refuses."""
+
+    number: int
+    reason: str
+
+
+_Said = Unpacked | _Done | _Refused | _Damaged | _Trouble
+
+
+def unpack(archive: BinaryIO, target: Path, *, entries: int, unpacked_size: int, show: Show) -> Unpacked:
+    """Unpack into the empty folder `target`, with a list of its files.
+
+    Raises ArchiveRefused, UnpackFailed, InstallInterrupted and OSError; the folder is for the caller to delete then.
+    """
+    rules = TreeRules(max_entries=entries, max_bytes=unpacked_size)
+    heard, said = os.pipe()
+    ours = os.getpid()
+    child = os.fork()
+    if child == 0:
+        _become_child(archive, target, rules, said, parent=ours)
+    os.close(said)
+    outcome: _Said | None = None
+    try:
+        with os.fdopen(heard, "rb", buffering=0) as lines:
+            for line in _lines(lines):
+                outcome = msgspec.json.decode(line, type=_Said)
+                if isinstance(outcome, _Done):
+                    show(outcome.size, unpacked_size)
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)
+        _, status = os.waitpid(child, 0)
+    unpacked = _judge(outcome, os.waitstatus_to_exitcode(status))
+    check_tree(target, msgspec.json.decode((target / FILES_NAME).read_bytes(), type=dict[str, str]))
+    show(unpacked_size, unpacked_size)
+    return unpacked
+
+
+def _judge(outcome: _Said | None, exit_code: int) -> Unpacked:
+    match outcome:
+        case Unpacked():
+            return outcome
+        case _Refused(entry=entry, what=what):
+            raise ArchiveRefused(entry=entry, what=what)
+        case _Damaged(reason=reason):
+            raise UnpackFailed(reason=reason)
+        case _Trouble(number=number, reason=reason):
+            raise OSError(number, reason)
+        case _:
+            raise InstallInterrupted(exit_code=exit_code, output="")
+
+
+def _lines(pipe: BinaryIO) -> Iterator[bytes]:
+    """Yield the whole lines that come; none for too long is the end."""
+    rest = b""
+    while select.select([pipe], [], [], SILENCE_S)[0] and (block := pipe.read(64 * 1024)):
+        *lines, rest = (rest + block).split(b"\n")
+        yield from lines
+
+
+def _become_child(archive: BinaryIO, target: Path, rules: TreeRules, said: int, *, parent: int) -> NoReturn:
+    """Unpack, say how it went, and end; nothing of the parent is cleaned up here."""
+    say = _sayer(said)
+    try:
+        confine_unpacking(target, parent=parent, keep=(0, 1, 2, archive.fileno(), said))
+        say(_extract(archive.fileno(), target, rules, say))
+    except ArchiveRefused as error:
+        say(_Refused(error.entry, error.what))
+    except UnpackFailed as error:
+        say(_Damaged(error.reason))
+    except OSError as error:
+        say(_Trouble(error.errno or 0, str(error)))
+    finally:
+        os._exit(0)
+
+
+def _sayer(descriptor: int) -> Callable[[_Said], None]:
+    last = 0.0
+
+    def say(what: _Said) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if not isinstance(what, _Done) or now - last >= SAY_INTERVAL_S:
+            last = now
+            _write(descriptor, memoryview(msgspec.json.encode(what) + b"\n"))
+
+    return say
+
+
+def _extract(archive: int, target: Path, rules: TreeRules, say: Callable[[_Said], None]) -> Unpacked:
+    reader, tree = TarReader(), _Tree(str(target), rules)
+    for block in _decompressed(archive, rules.stream_limit(OVERHEAD_BYTES, OVERHEAD_PER_ENTRY_BYTES)):
+        for piece in reader.feed(memoryview(block)):
+            if isinstance(piece, Entry):
+                tree.begin(piece)
+            else:
+                tree.write(piece)
+        say(_Done(tree.size))
+    reader.finish()
+    return tree.finish()
+
+
+class _Tree:
+    """Writes what the rules admit, and hashes it on the way."""
+
+    def __init__(self, root: str, rules: TreeRules) -> None:
+        self.size = 0
+        self._root = root
+        self._rules = rules
+        self._listed: dict[str, str] = {}
+        # Made at the very end: while files are written there is no link that they could be written through.
+        self._links: list[tuple[str, str]] = []
+        self._path = ""
+        self._mode = FILE_MODE
+        self._file: int | None = None
+        self._left = 0
+        self._digest = hashlib.sha256()
+
+    def begin(self, entry: Entry) -> None:
+        """Make an entry; `entry.size` bytes are written next."""
+        path, folders = self._rules.admit(entry)
+        for folder in folders:
+            os.mkdir(f"{self._root}/{folder}", FOLDER_MODE)  # noqa: PTH102 - one of thousands
+        match entry.kind:
+            case Kind.FOLDER:
+                with suppress(FileExistsError):
+                    os.mkdir(f"{self._root}/{path}", FOLDER_MODE)  # noqa: PTH102 - one of thousands
+            case Kind.LINK:
+                self._links.append((path, entry.target))
+            case Kind.HARD_LINK:
+                os.link(f"{self._root}/{entry.target}", f"{self._root}/{path}", follow_symlinks=False)
+                self._listed[path] = self._listed[entry.target]
+            case Kind.FILE:
+                self._begin_file(path, PROGRAM_MODE if entry.mode & 0o111 else FILE_MODE, entry.size)
+
+    def _begin_file(self, path: str, mode: int, size: int) -> None:
+        self._file = _open_new(f"{self._root}/{path}", mode=mode)
+        self._path, self._mode, self._left, self._digest = path, mode, size, hashlib.sha256()
+        if not size:
+            self._end_file()
+
+    def write(self, piece: memoryview) -> None:
+        """Write a piece of the file that was begun last."""
+        assert self._file is not None
+        _write(self._file, piece)
+        self._digest.update(piece)
+        self.size += len(piece)
+        self._left -= len(piece)
+        if not self._left:
+            self._end_file()
+
+    def _end_file(self) -> None:
+        assert self._file is not None
+        os.close(self._file)
+        self._file = None
+        self._listed[self._path] = render_file(self._digest.hexdigest(), self._mode)
+
+    def finish(self) -> Unpacked:
+        """Make the links and the list; the tree is whole then."""
+        self._rules.check_links()
+        for path, target in self._links:
+            os.symlink(target, f"{self._root}/{path}")  # noqa: PTH211 - one of many
+            self._listed[path] = f"-> {target}"
+        listed = msgspec.json.encode(dict(sorted(self._listed.items())))
+        with open(f"{self._root}/{FILES_NAME}", "xb", opener=_open_new) as file:
+            file.write(listed)
+        return Unpacked(self.size, hashlib.sha256(listed).hexdigest())
+
+
+def _open_new(path: str, _flags: int = 0, *, mode: int = FILE_MODE) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, mode)
+
+
+def _write(descriptor: int, content: memoryview) -> None:
+    while content:
+        content = content[os.write(descriptor, content) :]
+
+
+def _decompressed(descriptor: int, limit: int) -> Iterator[bytes]:
+    """Yield what the one frame of the archive holds, at most `limit` bytes; raise UnpackFailed."""
+    try:
+        _check_frame(descriptor)
+        decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        with open(descriptor, "rb", closefd=False, buffering=0) as source:
+            for block in decompressor.read_to_iter(source, read_size=READ_BYTES, write_size=DECOMPRESSED_BYTES):
+                limit -= len(block)
+                if limit < 0:
+                    raise UnpackFailed(reason="it unpacks to more than it announces")
+                yield block
+    except zstandard.ZstdError as exc:
+        raise UnpackFailed(reason=f"it is no whole zstd file ({exc})") from exc
+
+
+def _check_frame(descriptor: int) -> None:
+    start = os.pread(descriptor, 18, 0)
+    parameters = zstandard.get_frame_parameters(start)
+    end = find_frame_end(
+        lambda offset, size: os.pread(descriptor, size, offset),
+        header_bytes=zstandard.frame_header_size(start),
+        has_checksum=parameters.has_checksum,
+    )
+    size = os.fstat(descriptor).st_size
+    if end != size:
+        raise UnpackFailed(reason=f"its one frame ends at byte {end}, and it has {size}")
+
+
+def check_tree(root: Path, listed: dict[str, str]) -> None:
+    """Raise UnpackFailed unless the disk holds exactly what is listed: our own files and links with harmless modes."""
+    left = dict(listed)
+    waiting = [""]
+    while waiting:
+        folder = waiting.pop()
+        with os.scandir(root / folder) as entries:
+            for entry in entries:
+                name = f"{folder}{entry.name}"
+                found = entry.stat(follow_symlinks=False)
+                if stat.S_ISDIR(found.st_mode):
+                    waiting.append(f"{name}/")
+                if found.st_uid != os.geteuid() or not _is_as_listed(found.st_mode, left.pop(name, None), name):
+                    raise UnpackFailed(reason=f"{name} is on the disk as it was not in the archive")
+    if left:
+        raise UnpackFailed(reason=f"{min(left)} did not arrive on the disk")
+
+
+def _is_as_listed(mode: int, wanted: str | None, name: str) -> bool:
+    if stat.S_ISDIR(mode):
+        return wanted is None and stat.S_IMODE(mode) == FOLDER_MODE
+    if stat.S_ISLNK(mode):
+        return wanted is not None and wanted.startswith("-> ")
+    if name == FILES_NAME:
+        return stat.S_ISREG(mode) and stat.S_IMODE(mode) == FILE_MODE
+    is_harmless = stat.S_ISREG(mode) and stat.S_IMODE(mode) in {FILE_MODE, PROGRAM_MODE}
+    return is_harmless and wanted is not None and wanted == render_file(wanted[:64], mode)

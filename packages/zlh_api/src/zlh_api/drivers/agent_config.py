@@ -31,6 +31,8 @@ class AgentPlace:
     root: Path
     bind_address: str
     terminal_user: str | None = None
+    # Who owns runtimes and installs them; None is the agent's own user.
+    install_user: str | None = None
     terminal_environment: Mapping[str, str] = field(default_factory=dict)
     # Whether systemd runs there, so that each shim is a unit of its own.
     has_systemd: bool = False
@@ -39,6 +41,7 @@ class AgentPlace:
 def render_agent_config(settings: AgentSettings, place: AgentPlace) -> str:
     """Return `/etc/zlh/agent.toml`; a JSON string is a TOML basic string, so values need no quoting of our own."""
     user = f"terminal_user = {json.dumps(place.terminal_user)}\n" if place.terminal_user else ""
+    installer = f"install_user = {json.dumps(place.install_user)}\n" if place.install_user else ""
     servers = list(settings.artifacts_mirrors)
     mirrors = f"artifacts_mirrors = {json.dumps(servers)}\n" if servers else ""
     variables = "".join(f"{name} = {json.dumps(value)}\n" for name, value in sorted(place.terminal_environment.items()))
@@ -51,7 +54,7 @@ def render_agent_config(settings: AgentSettings, place: AgentPlace) -> str:
         f"artifacts_url = {json.dumps(settings.artifacts_url)}\n"
         f"{mirrors}"
         f"channels = {json.dumps(list(settings.channels))}\n"
-        f"{user}"
+        f"{user}{installer}"
         f'shims = "{"unit" if place.has_systemd else "fork"}"\n'
         f"log_level = {json.dumps(settings.log_level)}\n"
         f"\n[terminal_environment]\n{variables}"
