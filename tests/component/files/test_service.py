@@ -19,7 +19,7 @@ from zlh_agent.files.link import FilePlace
 from zlh_agent.files.model import EXCHANGE
 from zlh_agent.files.service import Files, FileService
 from zlh_agent.sandbox.landlock import find_abi
-from zlh_common.schema.files import REFUSALS, FileRefused, FilesBusy, FilesNotSafe
+from zlh_common.schema.files import REFUSALS, FileRefused, FilesBusy, FilesUnavailable
 
 
 def pid_of(files: Files) -> int:
@@ -236,6 +236,29 @@ async def test_children_are_used_again_and_end_when_nobody_wants_them(ground: Gr
     await service.close()
 
 
+async def test_a_folder_that_was_replaced_is_worked_in_anew(ground: Ground, service: FileService) -> None:
+    """A customer may remove their workspace and make another; a child that still held the first would see nothing."""
+    async with service.borrow() as files:
+        await put(files, "file", b"first")
+        first = pid_of(files)
+    ground.inside.rename(ground.inside.with_name("former"))
+    ground.inside.mkdir()
+    ground.own()
+    async with service.borrow() as files:
+        assert pid_of(files) != first
+        assert (await files.list_folder("")).entries == ()
+        await put(files, "file", b"second")
+    assert (ground.inside / "file").read_bytes() == b"second"
+    ground.inside.rename(ground.inside.with_name("latter"))
+    with pytest.raises(FilesUnavailable):
+        async with service.borrow():
+            pass
+    ground.inside.mkdir()
+    ground.own()
+    async with service.borrow() as files:
+        await files.stat("")
+
+
 async def test_a_child_that_is_given_back_late_ends(ground: Ground) -> None:
     """The agent may be on its way out by then."""
     service = FileService(FilePlace(str(ground.inside), ground.own()))
@@ -267,7 +290,7 @@ async def test_without_a_root_there_is_no_work(ground: Ground, name: str) -> Non
     (ground.inside / "link").symlink_to(ground.outside)
     (ground.inside / "file").touch()
     service = FileService(FilePlace(str(ground.inside / name), ground.own()))
-    with pytest.raises(FilesNotSafe, match="root"):
+    with pytest.raises(FilesUnavailable, match="folder cannot be opened"):
         async with service.borrow():
             pass
     await service.close()
