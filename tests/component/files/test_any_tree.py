@@ -8,7 +8,7 @@ from pathlib import Path
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from component.files.test_operations import CALLS, code_of
+from component.files.harness import CALLS, code_of
 from fakes.hostile_files import Ground, made_ground, opened
 from zlh_agent.files.refusals import FILES_FAILED, Refused
 
