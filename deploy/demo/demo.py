@@ -65,10 +65,11 @@ class Api:
         status, raw = fetch(urllib.request.Request(self.traefik_url + path, headers={"Host": host}))
         return status, raw.decode("utf-8", "replace")
 
-    def open_terminal(self, vmid: int) -> ClientConnection:
-        """Attach to the container's console."""
+    def open_terminal(self, vmid: int, terminal: str | None = None) -> ClientConnection:
+        """Attach to a terminal, or to the container's console."""
+        where = f"terminals/{terminal}" if terminal else "console"
         return connect(
-            f"{self.url.replace('http', 'ws', 1)}/api/containers/{vmid}/console",
+            f"{self.url.replace('http', 'ws', 1)}/api/containers/{vmid}/{where}",
             additional_headers={"Authorization": f"Bearer {self.token}"},
             subprotocols=[Subprotocol("zlh.console.v1")],
             compression=None,
@@ -191,14 +192,17 @@ def tour() -> None:
     for offer in offers:
         print(f"  {offer['title']}: {', '.join(version['version'] for version in offer['versions'])}")
 
-    say("A dev container with node 24:")
+    # The oldest one, so that there is something to upgrade to.
+    version = next(offer["versions"][-1]["version"] for offer in offers if offer["name"] == "node")
+    say(f"A dev container with node {version}:")
     began = time.monotonic()
-    wish = {"kind": "dev", "runtime": "node", "version": "24", "enableCodeServer": False}
+    wish = {"kind": "dev", "runtime": "node", "version": version, "enableCodeServer": False}
     vmid = api.call("POST", "/api/containers", wish)["vmid"]
     try:
         report = wait_ready(api, vmid)
         print(f"  ready after {time.monotonic() - began:.1f} s: {report['url']}")
         use(api, vmid, report)
+        change_versions(api, vmid)
     finally:
         say("Delete it, and look for what is left:")
         api.try_call("DELETE", f"/api/containers/{vmid}")
@@ -229,6 +233,59 @@ def use(api: Api, vmid: int, report: dict[str, Any]) -> None:
     say("Its status:")
     status = api.call("GET", f"/api/containers/{vmid}/status")
     print(json.dumps({key: status[key] for key in status if key != "steps"}, indent=2))
+
+
+def change_versions(api: Api, vmid: int) -> None:
+    """Upgrade node, and go back; a shell tells what its name leads to."""
+    path = f"/api/containers/{vmid}/runtimes"
+    newer = [entry["version"] for entry in api.call("GET", path)["upgrades"] if entry["name"] == "node"]
+    if not newer:
+        say("The catalog has no newer node, so there is nothing to upgrade to.")
+        return
+    say(f"Upgrade node to {newer[0]}, while everything else goes on:")
+    api.call("POST", f"{path}/node/upgrade")
+    wait_runtimes(api, vmid)
+    show_version(api, vmid)
+    say("Roll back to what was kept, which takes no download:")
+    api.call("POST", f"{path}/node/rollback")
+    wait_runtimes(api, vmid)
+    show_version(api, vmid)
+    found = api.call("POST", f"{path}/node/verify")
+    print(f"  every file of node {found['version']} is what was installed: {'yes' if found['verified'] else 'no'}")
+
+
+def wait_runtimes(api: Api, vmid: int) -> None:
+    """Show how far what was asked for is, and return once nothing is left to do."""
+    began, shown = time.monotonic(), ""
+    while time.monotonic() - began < 120:
+        runtimes = api.call("GET", f"/api/containers/{vmid}/runtimes")
+        steps = [entry["step"] for entry in runtimes["pending"] if entry["step"]]
+        if failed := [step for step in steps if step["state"] == "failed"]:
+            raise DemoFailed(f"{failed[0]['name']}: {failed[0]['message']} [{failed[0]['code']}]")
+        if not runtimes["pending"]:
+            told = [f"{entry['name']} {entry['version']}{mark(entry)}" for entry in runtimes["runtimes"]]
+            print(f"  after {time.monotonic() - began:.1f} s: {', '.join(told)}", flush=True)
+            return
+        stage = next((step["transfer"]["stage"] for step in steps if step["transfer"]), "")
+        if stage and stage != shown:
+            print(f"  {stage} …", flush=True)
+            shown = stage
+        time.sleep(0.05)
+    raise DemoFailed("the runtimes are not what was asked for after two minutes")
+
+
+def mark(runtime: dict[str, Any]) -> str:
+    """Return what a version is besides installed."""
+    return " (default)" if runtime["default"] else " (kept to go back to)" if runtime["previous"] else ""
+
+
+def show_version(api: Api, vmid: int) -> None:
+    """Ask a new shell which node it has."""
+    opened = api.call("POST", f"/api/containers/{vmid}/terminals", {"cols": 80, "rows": 24})["id"]
+    with api.open_terminal(vmid, opened) as terminal:
+        printed = run(terminal, 'echo "node="$(node --version)"."', until=".\r\n")
+    version = printed.rpartition("node=")[2].partition(".\r")[0]
+    print(f"  $ node --version\n  {version}")
 
 
 def main() -> int:

@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from e2e.browser import browser, page
 from e2e.stack import START_S, Stack
 from guards import leaks
 
+__all__ = ["browser", "page"]
 HERE = Path(__file__).parent
 
 

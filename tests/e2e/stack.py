@@ -21,8 +21,8 @@ from guards.leaks import is_gone
 
 START_S = 400
 WAIT_S = 60
-# Two runtimes are enough to tell them apart, and each costs seconds to pack.
-RECIPES = "node-24.19.0 go-1.27.3"
+# Two runtimes tell them apart, two versions are gone up and back; each costs seconds to pack.
+RECIPES = "node-24.19.0 node-22.20.0 go-1.27.3"
 NODE = {"kind": "dev", "runtime": "node", "version": "24"}
 # How each program is known by its command line.
 PROGRAMS = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import signal
 import sys
 from pathlib import Path
@@ -27,7 +28,9 @@ async def test_the_demo_shows_the_whole_path(stack: Stack) -> None:
     )
     printed, _ = await demo.communicate()
     assert demo.returncode == 0, printed.decode()
-    assert b"v24.19.0" in printed
+    # The older one, the upgrade, and back.
+    versions = re.findall(r"^  (v\d+\.\d+\.\d+)\s*$", printed.decode(), re.MULTILINE)
+    assert versions == ["v22.20.0", "v24.19.0", "v22.20.0"], printed.decode()
 
 
 async def test_several_containers_at_once_get_addresses_of_their_own(stack: Stack) -> None:

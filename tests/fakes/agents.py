@@ -57,8 +57,12 @@ class FakeAgents(AgentClient):
             spec_generation=generation,
             observed_generation=max(0, generation - self.unreached),
             steps=tuple(self._step(wanted) for wanted in spec.runtimes) if spec else (),
-            runtimes=tuple(self._held.get(owner, {}).values()),
+            runtimes=tuple(self._checked(record) for record in self._held.get(owner, {}).values()),
         )
+
+    def _checked(self, record: InstalledRuntime) -> InstalledRuntime:
+        is_faulty = (record.name, record.version) in self.faulty
+        return msgspec.structs.replace(record, verified=not is_faulty, faults=int(is_faulty))
 
     def _step(self, wanted: WantedRuntime) -> Step:
         name = f"install-{wanted.name}" if wanted.default else f"install-{wanted.name}-{wanted.version}"
@@ -81,8 +85,7 @@ class FakeAgents(AgentClient):
                 version=wanted.version,
                 default=wanted.default,
                 previous=wanted.previous,
-                verified=key not in self.faulty,
-                faults=int(key in self.faulty),
+                verified=True,
                 size=1,
                 sha256="0" * 64,
                 source="node.tar.xz",
@@ -111,6 +114,8 @@ class FakeAgents(AgentClient):
         """Answer whatever the test says."""
         async with self.faults.call("call"):
             self.calls.append((method, path))
+            if path == "/status":
+                return encode(self.report(agent.owner))
             usual = self.users if path.endswith("/users") else self.answer
             answer = self.answers.get(f"{method} {path}", usual)
             if isinstance(answer, ZlhError):

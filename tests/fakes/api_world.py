@@ -20,6 +20,8 @@ from fakes.edge import FakeProxy, FakeRoutes
 from fakes.faults import Faults
 from zlh_api.agents import routes as agent_routes
 from zlh_api.agents.authority import Authority
+from zlh_api.artifacts import routes as artifact_routes
+from zlh_api.artifacts.served_tree import ServedTree
 from zlh_api.catalog import routes as catalog_routes
 from zlh_api.catalog.service import CatalogService, CatalogSource
 from zlh_api.console.service import ConsoleService
@@ -154,6 +156,7 @@ class World:
         slices = [
             *customer_routes.endpoints(self.customers, cookie),
             *catalog_routes.endpoints(self.catalog),
+            *artifact_routes.endpoints(ServedTree(self.folder / "artifacts", None, self.clock)),
             *container_routes.endpoints(self.containers, self.live),
             *agent_routes.endpoints(self.agents, ConsoleProxy(ConsoleService(self.agents)), agent_port=7443),
             *process_routes.endpoints(

@@ -4,6 +4,7 @@ import { Notifications } from "@mantine/notifications";
 import { QueryClientProvider } from "@tanstack/react-query";
 import { createBrowserRouter, RouterProvider } from "react-router";
 import { makeQueryClient } from "./api/query";
+import { CatalogPage } from "./catalog/CatalogPage";
 import { CreatePage } from "./containers/CreatePage";
 import { DetailPage } from "./containers/DetailPage";
 import { ListPage } from "./containers/ListPage";
@@ -31,6 +32,7 @@ const router = createBrowserRouter([
               { index: true, element: <ListPage /> },
               { path: "/containers/new", element: <CreatePage /> },
               { path: "/containers/:vmid/:tab?/:item?", element: <DetailPage /> },
+              { path: "/catalog", element: <CatalogPage /> },
               { path: "/account", element: <AccountPage /> },
               { path: "*", element: <NotFoundPage /> },
             ],

@@ -233,6 +233,9 @@ async def test_a_fault_is_repaired_and_told_until_then(world: World, client: Cli
     await runtimes.settle()
     assert (await status_of(client, made["vmid"]))["degraded"] == []
     await runtimes.refused("/node/20.20.0/repair", 409, "nothing_to_repair")
+    # A check has just found it, and no report has come since.
+    world.agents.faulty.add(("node", "20.20.0"))
+    await runtimes.ask("/node/20.20.0/repair")
 
 
 async def test_a_failed_upgrade_costs_a_container_nothing(world: World, client: Client) -> None:

@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import http.server
 import stat
+import threading
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,6 +20,7 @@ from zlh_api.artifacts.build import build_artifacts
 from zlh_api.artifacts.model import Built, Published, Recipe, WheelFile
 from zlh_api.artifacts.publish import initialise, publish_catalog
 from zlh_api.artifacts.recipes import RecipeBook
+from zlh_api.artifacts.sources.workbench import Means
 
 PLATFORM = "linux-x86_64"
 RECIPE = """
@@ -89,7 +95,7 @@ class Workshop:
     def build(self) -> list[Built]:
         """Build everything."""
         book = RecipeBook(self.recipes)
-        return build_artifacts(self.tree, book, book.recipes, platforms=[PLATFORM], fetch=self.fetch)
+        return build_artifacts(self.tree, book, book.recipes, platforms=[PLATFORM], means=Means(fetch_wheel=self.fetch))
 
     def publish(self) -> Published:
         """Make keys where there are none, and publish."""
@@ -114,6 +120,27 @@ def make_wheel(path: Path, version: str, extra: bytes = b"") -> None:
             info = zipfile.ZipInfo(name, (2020, 2, 2, 0, 0, 0))
             info.external_attr = (stat.S_IFREG | mode) << 16
             wheel.writestr(info, content)
+
+
+class QuietHandler(http.server.SimpleHTTPRequestHandler):
+    """Serves a folder without a word."""
+
+    def log_message(self, *_words: object) -> None:
+        """Say nothing."""
+
+
+@contextmanager
+def served(tree: Path) -> Iterator[str]:
+    """Serve a tree as any web server would; gives its URL."""
+    handler = partial(QuietHandler, directory=str(tree))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import socket
@@ -57,7 +58,45 @@ def test_commands_lead_from_nothing_to_a_verified_catalog(
     assert call("list", *folders[:2]) == 0
     out = capsys.readouterr().out
     assert "everything is as signed" in out
-    assert "tiny     1.0          linux-x86_64" in out
+    row = next(line for line in out.splitlines() if line.startswith("runtime")).split()
+    assert (row[1:4], row[6:8]) == (["tiny", "1.0", "linux-x86_64"], ["stable", "default"])
+
+
+def test_decisions_are_one_command_each(
+    published: Workshop, folders: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """demote, promote, default, list: each says what holds now, and the list can be read by programs."""
+    published.add_recipe("2.0")
+    published.build()
+    published.publish()
+    assert call("demote", "tiny", "2.0", *folders) == 0
+    assert "the default of tiny is 1.0 now, it was 2.0" in capsys.readouterr().out
+    assert call("promote", "tiny", "2.0", *folders) == 0
+    assert call("default", "tiny", "1.0", *folders) == 0
+    assert call("rotate-keys", "timestamp", *folders) == 0
+    assert call("prune", "--dry-run", *folders) == 0
+    capsys.readouterr()
+    assert call("list", "--json", *folders[:2]) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert [(row["version"], row["channel"], row["default"], row["state"]) for row in rows] == [
+        ("2.0", "stable", False, "published"),
+        ("1.0", "stable", True, "published"),
+    ]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [["rotate-keys", "boss"], ["init", "--root-keys", "1", "--root-threshold", "2"], ["prune", "--keep", "0"],
+     ["prune", "--keep", "-3"], ["promote", "tiny"], ["init", "--root-keys", "10"]],
+)  # fmt: skip
+def test_wrong_words_are_refused_before_anything_changes(
+    published: Workshop, folders: list[str], wrong: list[str]
+) -> None:
+    """A usage error leaves tree and keys as they were."""
+    before = {path: path.read_bytes() for path in published.home.rglob("*") if path.is_file()}
+    with pytest.raises(SystemExit):
+        call(*wrong, *folders)
+    assert {path: path.read_bytes() for path in published.home.rglob("*") if path.is_file()} == before
 
 
 def test_verify_fails_and_names_the_file(

@@ -10,13 +10,19 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from component.artifacts.conftest import Workshop
+from component.artifacts.conftest import Workshop, served
+from zlh_api.artifacts.keys import ROLES
+from zlh_api.artifacts.promote import Publisher
+from zlh_api.artifacts.prune import prune_tree
 from zlh_api.artifacts.publish import read_catalog, refresh_timestamp, verify_tree
+from zlh_api.artifacts.rotate import rotate_keys
+from zlh_common.signed_catalog import fetch_catalog
 
 _EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "shutil.rmtree"}
 
@@ -69,7 +75,7 @@ def test_build_and_publish_killed_at_any_step_leave_old_or_new(published: Worksh
         work()
         assert versions_offered(published) == ["2.0", "1.0"], f"killed at step {step}"
         assert verify_tree(published.tree, published.keys, now=published.now).ok
-        leftovers = [path for path in published.tree.rglob(".*") if path.name != ".lock"]
+        leftovers = [path for path in published.tree.rglob(".*") if path.name not in {".lock", ".decisions.json"}]
         assert leftovers == [], f"killed at step {step}"
         for name in ("tree", "keys"):
             shutil.rmtree(published.home / name)
@@ -104,3 +110,112 @@ def test_refresh_killed_at_any_step_leaves_a_valid_catalog(published: Workshop) 
         assert verify_tree(published.tree, published.keys, now=published.now).ok, f"killed at step {step}"
         step += 1
     assert step > 5
+
+
+def restore(workshop: Workshop, pristine: Path) -> None:
+    """Put tree and keys back as they were."""
+    for name in ("tree", "keys"):
+        shutil.rmtree(workshop.home / name)
+        shutil.copytree(pristine / name, workshop.home / name)
+
+
+@pytest.fixture
+def two_versions(published: Workshop, tmp_path: Path) -> tuple[Workshop, Path]:
+    """Give a workshop that offers 1.0 and 2.0, and a copy of it."""
+    published.add_recipe("2.0")
+    published.build()
+    published.publish()
+    pristine = tmp_path / "pristine"
+    shutil.copytree(published.home, pristine, ignore=shutil.ignore_patterns("pristine"))
+    return published, pristine
+
+
+@pytest.mark.timeout(180)
+def test_demote_killed_at_any_step_leaves_old_or_new(two_versions: tuple[Workshop, Path]) -> None:
+    """The channel that clients see is the old one or the new one, and the same command again completes it."""
+    workshop, pristine = two_versions
+
+    def work() -> None:
+        Publisher(workshop.tree, workshop.keys, now=workshop.now).set_channel("tiny", "2.0", "candidate")
+
+    def seen() -> tuple[str, str]:
+        (runtime,) = read_catalog(workshop.tree, workshop.keys, now=workshop.now).runtimes
+        return runtime.versions[0].channel, next(entry.version for entry in runtime.versions if entry.default)
+
+    step, outcomes = 1, set()
+    while not run_and_kill_at(step, workshop.home, work):
+        assert verify_tree(workshop.tree, workshop.keys, now=workshop.now).faults == (), f"killed at step {step}"
+        outcomes.add(seen())
+        work()
+        assert seen() == ("candidate", "1.0"), f"killed at step {step}"
+        leftovers = [path.name for path in workshop.tree.rglob(".*")]
+        assert set(leftovers) <= {".lock", ".decisions.json"}, f"killed at step {step}"
+        restore(workshop, pristine)
+        step += 1
+    assert step > 10
+    assert outcomes == {("stable", "2.0"), ("candidate", "1.0")}
+
+
+@pytest.mark.timeout(300)
+def test_rotation_killed_at_any_step_loses_no_client(two_versions: tuple[Workshop, Path], tmp_path: Path) -> None:
+    """After each kill a client with the first root and one that has seen all believe the tree, and so does the daily
+    run; the same command completes it under one new root."""
+    workshop, pristine = two_versions
+    first_root = (workshop.keys / "root.json").read_bytes()
+    client = tmp_path / "client"
+
+    def work() -> None:
+        rotate_keys(workshop.tree, workshop.keys, ROLES, now=workshop.now)
+
+    def believe(folder: Path) -> None:
+        with served(workshop.tree) as url:
+            fetch_catalog(artifacts_urls=(url,), trusted_root=first_root, metadata_dir=folder)
+
+    step = 1
+    while not run_and_kill_at(step, workshop.home, work):
+        believe(client)
+        refresh_timestamp(workshop.tree, workshop.keys, now=workshop.now)
+        believe(client)
+        work()
+        assert (workshop.tree / "metadata/2.root.json").exists(), f"killed at step {step}"
+        assert not (workshop.tree / "metadata/3.root.json").exists() or step > 40, f"killed at step {step}"
+        assert verify_tree(workshop.tree, workshop.keys, now=workshop.now).faults == (), f"killed at step {step}"
+        assert not (workshop.keys / "next").exists()
+        assert sorted(path.stem for path in workshop.keys.glob("*.pem")) == sorted(ROLES)
+        believe(client)
+        shutil.rmtree(client)
+        restore(workshop, pristine)
+        step += 1
+    assert step > 40
+
+
+@pytest.mark.timeout(300)
+def test_prune_killed_at_any_step_takes_nothing_that_is_offered(two_versions: tuple[Workshop, Path]) -> None:
+    """What is published verifies after each kill; the next run leaves nothing of what was to go."""
+    workshop, pristine = two_versions
+
+    def prune(now: datetime) -> None:
+        prune_tree(workshop.tree, workshop.keys, now=now, keep=1, withdraw=True)
+
+    def work() -> None:
+        prune(workshop.now)
+        sign_for_weeks(workshop)
+        prune(workshop.now + timedelta(days=16))
+
+    step = 1
+    while not run_and_kill_at(step, workshop.home, work):
+        assert verify_tree(workshop.tree, workshop.keys, now=workshop.now).faults == (), f"killed at step {step}"
+        work()
+        assert versions_offered(workshop) == ["2.0"]
+        kept = sorted(path.name for path in (workshop.tree / "archives/tiny").iterdir())
+        assert kept == ["SHA256SUMS", "tiny-2.0-linux-x86_64.json", "tiny-2.0-linux-x86_64.tar.zst"], f"step {step}"
+        assert "1.0" not in (workshop.tree / "archives/tiny/SHA256SUMS").read_text()
+        restore(workshop, pristine)
+        step += 1
+    assert step > 30
+
+
+def sign_for_weeks(workshop: Workshop) -> None:
+    """Sign as a server does from day to day, until the catalogs of before are gone."""
+    for day in range(10, 17):
+        refresh_timestamp(workshop.tree, workshop.keys, now=workshop.now + timedelta(days=day))

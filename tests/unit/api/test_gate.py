@@ -37,6 +37,8 @@ PUBLIC = {
     ("GET", "/api/version"),
     ("GET", "/api/openapi.json"),
     ("GET", "/api/docs"),
+    ("GET", "/artifacts/{path:.*}"),
+    ("HEAD", "/artifacts/{path:.*}"),
     ("GET", "/.zlh/ready"),
     ("GET", "/.zlh/home"),
     ("GET", "/.zlh/silent"),
@@ -225,7 +227,7 @@ async def test_every_served_route_is_described(parts: Parts) -> None:
             operation = document["paths"][served.path][served.method.lower()]
             assert operation["x-policy"] == served.policy
     described = sum(len(methods) for methods in document["paths"].values())
-    assert described == sum(served.path.startswith("/api/") for served in parts.endpoints)
+    assert described == sum(served.path.startswith(("/api/", "/artifacts/")) for served in parts.endpoints)
 
 
 async def test_no_two_endpoints_are_the_same(parts: Parts) -> None:

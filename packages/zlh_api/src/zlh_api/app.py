@@ -16,6 +16,8 @@ from zlh_api.agents import routes as agent_routes
 from zlh_api.agents.authority import Authority
 from zlh_api.agents.client import AgentClient
 from zlh_api.agents.links import AgentLinks
+from zlh_api.artifacts import routes as artifact_routes
+from zlh_api.artifacts.served_tree import ServedTree
 from zlh_api.catalog import routes as catalog_routes
 from zlh_api.catalog.service import CatalogService, CatalogSource
 from zlh_api.config import ApiConfig
@@ -62,6 +64,7 @@ class Parts:
     driver: ProcessDriver
     customers: CustomerService
     catalog: CatalogService
+    artifacts: ServedTree
     containers: ContainerService
     live: LiveContainers
     history: HistoryService
@@ -101,11 +104,14 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
         driver = make_driver(config)
         customers = CustomerService(database, clock)
         source = CatalogSource(config.artifacts.urls, config.artifacts.trusted_root, config.state_dir / "catalog")
-        catalog = CatalogService(source, config.channels)
+        catalog = CatalogService(source, config.channels, clock)
+        stack.push_async_callback(catalog.close)
+        artifacts = ServedTree(config.artifacts.folder, config.artifacts.keys, clock)
         hosting = Hosting(config.container_domain, config.container_scheme, config.container_port)
         containers = ContainerService(database, catalog, hosting, clock)
         history = HistoryService(database, clock, _keeping(config))
         live = LiveContainers(containers, history)
+        catalog.on_change = live.note_catalog
         links = AgentLinks(database, agents, history, agent_port=config.agent_port)
         directory = LocalRouteDirectory(config.traefik.directory)
         proxy_setting = ProxySetting(config.container_domain, ENTRY_POINT, config.api_url)
@@ -123,6 +129,7 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
         slices = [
             *customer_routes.endpoints(customers, cookie),
             *catalog_routes.endpoints(catalog),
+            *artifact_routes.endpoints(artifacts),
             *container_routes.endpoints(containers, live),
             *agent_routes.endpoints(agents, proxy, agent_port=config.agent_port),
             *process_routes.endpoints(containers, agents, proxy, agent_port=config.agent_port),
@@ -134,6 +141,7 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             driver=driver,
             customers=customers,
             catalog=catalog,
+            artifacts=artifacts,
             containers=containers,
             live=live,
             history=history,
@@ -142,7 +150,9 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             proxy=traefik,
             portal_route=PortalRoute(directory, render_portal_file(config.portal_url, proxy_setting)),
             endpoints=[
-                *platform_routes.endpoints(_make_checks(database, traefik, catalog), slices),
+                *platform_routes.endpoints(
+                    _make_checks(database, traefik, catalog, artifacts), slices, facts={"catalog": catalog.facts}
+                ),
                 *slices,
                 *edge_routes.endpoints(containers, domain=config.container_domain),
                 *portal.endpoints(portal.default_folder()),
@@ -172,6 +182,7 @@ async def serve(config: ApiConfig, *, stop: asyncio.Event, ready: Callable[[], N
         await parts.driver.sweep()
         async with parts.database.connection() as connection:
             await migrate(connection)
+        await parts.artifacts.start()
         await parts.catalog.refresh()
         runner = web.AppRunner(
             build_application(parts.endpoints, parts.gate),
@@ -212,6 +223,7 @@ async def _run_until(stop: asyncio.Event, parts: Parts) -> None:
         loops = [
             group.create_task(parts.database.listen(channels, on_connect=resume_all)),
             group.create_task(parts.catalog.run()),
+            group.create_task(parts.artifacts.run()),
             group.create_task(parts.links.run()),
             group.create_task(parts.history.run()),
             group.create_task(parts.reconciler.run()),
@@ -222,11 +234,14 @@ async def _run_until(stop: asyncio.Event, parts: Parts) -> None:
             loop.cancel()
 
 
-def _make_checks(database: Database, proxy: Traefik, catalog: CatalogService) -> dict[str, platform_routes.Check]:
+def _make_checks(
+    database: Database, proxy: Traefik, catalog: CatalogService, artifacts: ServedTree
+) -> dict[str, platform_routes.Check]:
     return {
         "database": _database_check(database),
         "proxy": _proxy_check(proxy),
         "catalog": _catalog_check(catalog),
+        "artifacts": _artifacts_check(artifacts),
     }
 
 
@@ -252,5 +267,13 @@ def _proxy_check(proxy: Traefik) -> platform_routes.Check:
 def _catalog_check(catalog: CatalogService) -> platform_routes.Check:
     async def check() -> str | None:
         return catalog.trouble
+
+    return check
+
+
+def _artifacts_check(artifacts: ServedTree) -> platform_routes.Check:
+    async def check() -> str | None:
+        # The answer is for everybody, and the reason may name files of this machine.
+        return artifacts.trouble and "The signatures of the catalog are not renewed; the API's log says why."
 
     return check

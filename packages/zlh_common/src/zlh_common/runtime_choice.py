@@ -6,25 +6,37 @@ The API asks before it accepts a container, the agent asks again before it downl
 from __future__ import annotations
 
 import platform as machine
+import re
 from dataclasses import dataclass
 from difflib import get_close_matches
+
+from msgspec import UnsetType
 
 from zlh_common.schema.catalog import (
     Artifact,
     Catalog,
+    CatalogAddon,
     CatalogProblem,
     CatalogRuntime,
+    CatalogTemplate,
     CatalogVersion,
     Channel,
+    OfferKind,
+    ValidateRuntime,
     Validation,
 )
+
+CatalogOffer = CatalogRuntime | CatalogAddon | CatalogTemplate
+# 3.13.0rc1, 25.0.0-beta.2, 26-ea: letters between what is no letter.
+_PRE_RELEASE = re.compile(r"(?:^|[^a-z])(?:a|b|c|rc|alpha|beta|pre|preview|dev|ea|nightly|snapshot|canary)(?:[^a-z]|$)")
+SHOWN_CHARACTERS = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
     """One installable artifact: the runtime, its exact version and the archive for the platform."""
 
-    runtime: CatalogRuntime
+    runtime: CatalogOffer
     version: CatalogVersion
     artifact: Artifact
 
@@ -34,65 +46,139 @@ def this_platform() -> str:
     return f"linux-{machine.machine()}"
 
 
+def is_pre_release(version: str) -> bool:
+    """Tell whether a version comes before a release of its own."""
+    return _PRE_RELEASE.search(version.lower()) is not None
+
+
 def choose_runtime(
     catalog: Catalog, *, name: str, version: str | None, platform: str, channels: frozenset[Channel]
 ) -> Choice | CatalogProblem:
     """Return what `name` and `version` mean, or why they mean nothing.
 
     `version` is exact or the leading part of one ("24", "24.19"); the newest match is taken, and without one the
-    version that is marked as default, else the newest.
+    version that is marked as default, else the newest. A leading part never means a pre-release: that is asked for
+    by its whole name.
     """
-    runtime = next((entry for entry in catalog.runtimes if entry.name == name), None)
-    if runtime is None:
-        return _unknown_runtime(catalog, name)
-    offered = [entry for entry in runtime.versions if entry.channel in channels]
+    return choose_offer(catalog, "runtime", name=name, version=version, platform=platform, channels=channels)
+
+
+def choose_offer(
+    catalog: Catalog,
+    kind: OfferKind,
+    *,
+    name: str,
+    version: str | None,
+    platform: str,
+    channels: frozenset[Channel],
+) -> Choice | CatalogProblem:
+    """Do the same for an addon or a game template as well."""
+    offers = {offer.name: _in_channels(offer, channels) for offer in _offers_of_kind(catalog, kind)}
+    offered = offers.get(name)
     if not offered:
-        return _unknown_runtime(catalog, name)
+        return _unknown_name(kind, name, [known for known, versions in offers.items() if versions])
     matching = [entry for entry in offered if _means(version, entry)]
     if not matching:
-        return _unknown_version(runtime, version or "", offered)
-    for chosen in matching if version else sorted(matching, key=lambda entry: not entry.default):
+        return _unknown_version(name, version or "", offered, platform)
+    ordered = matching if version is not None else sorted(matching, key=_rank_as_default)
+    for chosen in ordered:
         artifact = next((entry for entry in chosen.artifacts if entry.platform == platform), None)
         if artifact is not None:
-            return Choice(runtime, chosen, artifact)
+            offer = next(offer for offer in _offers_of_kind(catalog, kind) if offer.name == name)
+            return Choice(offer, chosen, artifact)
     return _unknown_platform(name, matching, platform)
 
 
 def validate_runtime(
     catalog: Catalog, *, name: str, version: str | None, platform: str, channels: frozenset[Channel]
 ) -> Validation:
-    """Return the answer of `POST /api/catalog/validate`."""
-    found = choose_runtime(catalog, name=name, version=version, platform=platform, channels=channels)
-    if isinstance(found, CatalogProblem):
-        return Validation(ok=False, problems=(found,))
-    return Validation(ok=True, problems=(), version=found.version.version)
+    """Return whether this can be installed, and which version that would be."""
+    return validate_wish(catalog, ValidateRuntime(runtime=name, version=version), platform=platform, channels=channels)
+
+
+def validate_wish(
+    catalog: Catalog, wish: ValidateRuntime, *, platform: str, channels: frozenset[Channel]
+) -> Validation:
+    """Return the answer of `POST /api/catalog/validate`: every problem at once, the version of what was asked first."""
+    named: tuple[tuple[OfferKind, str | UnsetType | None], ...] = (
+        ("runtime", wish.runtime),
+        ("template", wish.template),
+        ("addon", wish.addon),
+    )
+    asked = [(kind, name) for kind, name in named if isinstance(name, str)]
+    if not asked:
+        return Validation(ok=False, problems=(_nothing_asked(),))
+    problems: list[CatalogProblem] = []
+    chosen: str | None = None
+    for place, (kind, name) in enumerate(asked):
+        version = wish.version if place == 0 else None
+        found = choose_offer(catalog, kind, name=name, version=version, platform=platform, channels=channels)
+        if isinstance(found, CatalogProblem):
+            problems.append(found)
+        elif place == 0:
+            chosen = found.version.version
+    if not any(problem.field == "platform" for problem in problems):
+        problems += _find_foreign_platform(catalog, platform)
+    return Validation(ok=not problems, problems=tuple(problems), version=None if problems else chosen)
+
+
+def _offers_of_kind(catalog: Catalog, kind: OfferKind) -> tuple[CatalogOffer, ...]:
+    match kind:
+        case "runtime":
+            return catalog.runtimes
+        case "addon":
+            return catalog.addons
+        case "template":
+            return catalog.templates
+
+
+def _in_channels(offer: CatalogOffer, channels: frozenset[Channel]) -> list[CatalogVersion]:
+    return [entry for entry in offer.versions if entry.channel in channels]
+
+
+def _rank_as_default(entry: CatalogVersion) -> tuple[bool, bool]:
+    return not entry.default, is_pre_release(entry.version)
 
 
 def _means(asked: str | None, entry: CatalogVersion) -> bool:
-    return asked is None or entry.version == asked or entry.version.startswith(f"{asked}.")
+    if asked is None or entry.version == asked:
+        return True
+    return bool(asked) and entry.version.startswith(f"{asked}.") and not is_pre_release(entry.version)
 
 
-def _unknown_runtime(catalog: Catalog, name: str) -> CatalogProblem:
-    names = [entry.name for entry in catalog.runtimes]
-    close = get_close_matches(name, names, n=1)
-    offered = ", ".join(names) or "nothing"
+def _nothing_asked() -> CatalogProblem:
     return CatalogProblem(
-        code="runtime_not_offered",
+        code="runtime_missing",
         field="runtime",
-        message=f"{name} is not offered; the catalog has {offered}.",
-        suggestion=close[0] if close else None,
+        message="Nothing was asked for; name a runtime, an addon or a template.",
     )
 
 
-def _unknown_version(runtime: CatalogRuntime, asked: str, offered: list[CatalogVersion]) -> CatalogProblem:
-    versions = [entry.version for entry in offered]
+def _unknown_name(kind: OfferKind, name: str, names: list[str]) -> CatalogProblem:
+    close = get_close_matches(name, names, n=1)
+    suggestion = close[0] if close else None
+    of_kind = "" if kind == "runtime" else f" as {kind}s"
+    message = f"{_show(name)} is not offered; the catalog has {', '.join(names) or 'nothing'}{of_kind}."
+    match kind:
+        case "runtime":
+            return CatalogProblem(code="runtime_not_offered", field=kind, message=message, suggestion=suggestion)
+        case "addon":
+            return CatalogProblem(code="addon_not_offered", field=kind, message=message, suggestion=suggestion)
+        case "template":
+            return CatalogProblem(code="template_not_offered", field=kind, message=message, suggestion=suggestion)
+
+
+def _unknown_version(name: str, asked: str, offered: list[CatalogVersion], platform: str) -> CatalogProblem:
+    here = [entry.version for entry in offered if any(archive.platform == platform for archive in entry.artifacts)]
+    versions = here or [entry.version for entry in offered]
     major = asked.split(".", maxsplit=1)[0]
-    nearest = next((version for version in versions if version.split(".", maxsplit=1)[0] == major), versions[0])
+    releases = [version for version in versions if not is_pre_release(version)] or versions
+    of_major = [version for version in (*releases, *versions) if re.split(r"[.-]", version, maxsplit=1)[0] == major]
     return CatalogProblem(
         code="version_not_offered",
         field="version",
-        message=f"{runtime.name} {asked} is not offered; {versions[0]} is the newest.",
-        suggestion=nearest,
+        message=f"{name} {_show(asked)} is not offered; {releases[0]} is the newest.",
+        suggestion=of_major[0] if of_major else releases[0],
     )
 
 
@@ -101,6 +187,32 @@ def _unknown_platform(name: str, matching: list[CatalogVersion], platform: str) 
     return CatalogProblem(
         code="platform_not_offered",
         field="platform",
-        message=f"{name} {matching[0].version} is not offered for {platform}; it is for {', '.join(platforms)}.",
+        message=(
+            f"{name} {matching[0].version} is not offered for {_show(platform)}; "
+            f"it is for {', '.join(platforms) or 'none'}."
+        ),
         suggestion=platforms[0] if platforms else None,
     )
+
+
+def _find_foreign_platform(catalog: Catalog, platform: str) -> list[CatalogProblem]:
+    """Say that a platform is nobody's, where another problem would hide it."""
+    offers: tuple[CatalogOffer, ...] = (*catalog.runtimes, *catalog.addons, *catalog.templates)
+    platforms = {archive.platform for offer in offers for entry in offer.versions for archive in entry.artifacts}
+    if platform in platforms or not platforms:
+        return []
+    told = ", ".join(sorted(platforms))
+    return [
+        CatalogProblem(
+            code="platform_not_offered",
+            field="platform",
+            message=f"Nothing is offered for {_show(platform)}; the catalog is for {told}.",
+            suggestion=min(platforms),
+        )
+    ]
+
+
+def _show(text: str) -> str:
+    """Return what somebody has asked for in a form that fits into a sentence."""
+    plain = "".join(character if character.isprintable() else "?" for character in text[:SHOWN_CHARACTERS])
+    return (plain + ("…" if len(text) > SHOWN_CHARACTERS else "")) if plain.strip() else "(nothing)"

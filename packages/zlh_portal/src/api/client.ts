@@ -5,10 +5,16 @@ import { parseProblem, unreachable } from "./problem";
 import type { paths } from "./schema";
 
 const TIMEOUT_MS = 30_000;
+// All files of a runtime are read, from whatever disk the container has.
+const VERIFY_TIMEOUT_MS = 200_000;
+
+function timeoutOf({ url }: Request): number {
+  return /\/runtimes\/[^/]+\/verify$/.test(url) ? VERIFY_TIMEOUT_MS : TIMEOUT_MS;
+}
 
 async function fetchOrSay(request: Request): Promise<Response> {
   try {
-    const response = await fetch(request, { signal: AbortSignal.any([request.signal, AbortSignal.timeout(TIMEOUT_MS)]) });
+    const response = await fetch(request, { signal: AbortSignal.any([request.signal, AbortSignal.timeout(timeoutOf(request))]) });
     noteServerDate(response.headers.get("Date"), Date.now());
     return response;
   } catch (error) {

@@ -38,6 +38,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/catalog": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Which catalog is in use */
+        get: operations["get_catalog"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/catalog/addons": {
         parameters: {
             query?: never;
@@ -98,7 +115,7 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Can this runtime and version be installed, and why not */
+        /** Can this runtime, addon or template be installed, and why not */
         post: operations["post_catalog_validate"];
         delete?: never;
         options?: never;
@@ -795,6 +812,24 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/artifacts/{path}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A file of the signed tree: archive, its record, SHA256SUMS, or TUF metadata */
+        get: operations["get_artifacts_path"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        /** Size and validators of such a file */
+        head: operations["head_artifacts_path"];
+        patch?: never;
+        trace?: never;
+    };
 }
 export type webhooks = Record<string, never>;
 export interface components {
@@ -821,6 +856,22 @@ export interface components {
             message: string;
             /** @default null */
             suggestion: string | null;
+        };
+        /**
+         * CatalogSummary
+         * @description `GET /api/catalog`: which catalog this API process has, and how that goes.
+         */
+        CatalogSummary: {
+            addons: number;
+            expiresAt: string | null;
+            publishedAt: string | null;
+            readAt: string | null;
+            runtimes: number;
+            templates: number;
+            /** @default null */
+            trouble: string | null;
+            /** @default null */
+            url: string | null;
         };
         /**
          * Connection
@@ -1113,6 +1164,8 @@ export interface components {
          */
         Offer: {
             name: string;
+            title: string;
+            versions: components["schemas"]["RuntimeVersionOffer"][];
         };
         /**
          * OpenTerminal
@@ -1385,6 +1438,9 @@ export interface components {
          * @description `GET /api/catalog/runtimes`.
          */
         RuntimeOffers: {
+            /** @default null */
+            expiresAt: string | null;
+            publishedAt: string;
             runtimes: components["schemas"]["RuntimeOffer"][];
         };
         /**
@@ -1429,7 +1485,18 @@ export interface components {
             /** @enum {unknown} */
             channel: "candidate" | "stable";
             default: boolean;
+            /** @default null */
+            edition: string | null;
+            licence: string;
             platforms: string[];
+            /** @default null */
+            sha256: string | null;
+            /** @default null */
+            size: number | null;
+            /** @default null */
+            source: string | null;
+            /** @default null */
+            unpackedSize: number | null;
             version: string;
         };
         /**
@@ -1576,12 +1643,15 @@ export interface components {
         };
         /**
          * ValidateRuntime
-         * @description `POST /api/catalog/validate`.
+         * @description `POST /api/catalog/validate`: any of runtime, addon and template; the version is that of the first of them.
          */
         ValidateRuntime: {
+            addon?: string | null;
             /** @default null */
             platform: string | null;
-            runtime: string;
+            /** @default null */
+            runtime: string | null;
+            template?: string | null;
             /** @default null */
             version: string | null;
         };
@@ -1660,6 +1730,35 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_catalog: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Which catalog is in use */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CatalogSummary"];
+                };
             };
             /** @description What went wrong */
             default: {
@@ -1772,7 +1871,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Can this runtime and version be installed, and why not */
+            /** @description Can this runtime, addon or template be installed, and why not */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -3331,6 +3430,82 @@ export interface operations {
         requestBody?: never;
         responses: {
             /** @description The version of the API */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_artifacts_path: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A file of the signed tree: archive, its record, SHA256SUMS, or TUF metadata */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description The range that was asked for */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description What the client has is still the same */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    head_artifacts_path: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                path: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Size and validators of such a file */
             200: {
                 headers: {
                     [name: string]: unknown;

@@ -9,8 +9,9 @@ export function preferredVersion(offer: RuntimeOffer | undefined): string | null
   return (stable ?? versions[0])?.version ?? null;
 }
 
-/** Return how a version reads in a drop-down. */
+/** Return how a version reads in a drop-down: "17.0.21 JDK (recommended)". */
 export function labelOf(entry: RuntimeVersionOffer): string {
   const notes = [entry.default ? "recommended" : "", entry.channel === "candidate" ? "candidate" : ""].filter(Boolean);
-  return notes.length > 0 ? `${entry.version} (${notes.join(", ")})` : entry.version;
+  const name = entry.edition ? `${entry.version} ${entry.edition}` : entry.version;
+  return notes.length > 0 ? `${name} (${notes.join(", ")})` : name;
 }

@@ -1,37 +1,48 @@
-/** What can be installed. */
+/** What can be installed. The live stream tells when the catalog has changed; without it, it is asked for now and then. */
 import { useQuery } from "@tanstack/react-query";
 import { client, take } from "../api/client";
+import type { CatalogOffers, RuntimeOffer } from "../api/types";
+import { useIsLive } from "../live/liveness";
 
+export const CATALOG = ["catalog"] as const;
 const FRESH_MS = 60_000;
+const POLL_MS = 15_000;
 
-export function useRuntimeOffers() {
+function useCatalog<T, S = T>(part: string, queryFn: (signal: AbortSignal) => Promise<T>, select?: (data: T) => S) {
+  const isLive = useIsLive();
   return useQuery({
-    queryKey: ["catalog", "runtimes"],
+    queryKey: [...CATALOG, part],
     staleTime: FRESH_MS,
-    queryFn: async ({ signal }) => (await take(client.GET("/api/catalog/runtimes", { signal }))).runtimes,
+    refetchInterval: isLive ? FRESH_MS : POLL_MS,
+    queryFn: ({ signal }) => queryFn(signal),
+    ...(select ? { select } : {}),
   });
 }
 
-export function useAddonOffers() {
-  return useQuery({
-    queryKey: ["catalog", "addons"],
-    staleTime: FRESH_MS,
-    queryFn: async ({ signal }) => (await take(client.GET("/api/catalog/addons", { signal }))).items.map((offer) => offer.name),
-  });
-}
+const fetchRuntimes = (signal: AbortSignal): Promise<CatalogOffers> => take(client.GET("/api/catalog/runtimes", { signal }));
+const fetchAddons = async (signal: AbortSignal): Promise<RuntimeOffer[]> =>
+  (await take(client.GET("/api/catalog/addons", { signal }))).items.map(asOffer);
+const fetchTemplates = async (signal: AbortSignal): Promise<RuntimeOffer[]> =>
+  (await take(client.GET("/api/catalog/templates", { signal }))).items.map(asOffer);
+const namesOf = (offers: readonly RuntimeOffer[]): string[] => offers.map(({ name }) => name);
+const runtimesOf = ({ runtimes }: CatalogOffers): RuntimeOffer[] => runtimes;
 
-export function useTemplateOffers() {
-  return useQuery({
-    queryKey: ["catalog", "templates"],
-    staleTime: FRESH_MS,
-    queryFn: async ({ signal }) => (await take(client.GET("/api/catalog/templates", { signal }))).items.map((offer) => offer.name),
-  });
+/** Runtimes with when their catalog was published and until when it holds, as far as that is told. */
+export const useRuntimeCatalog = () => useCatalog("runtimes", fetchRuntimes);
+export const useAddonCatalog = () => useCatalog("addons", fetchAddons);
+export const useTemplateCatalog = () => useCatalog("templates", fetchTemplates);
+export const useRuntimeOffers = () => useCatalog("runtimes", fetchRuntimes, runtimesOf);
+export const useAddonOffers = () => useCatalog("addons", fetchAddons, namesOf);
+export const useTemplateOffers = () => useCatalog("templates", fetchTemplates, namesOf);
+
+function asOffer(item: { name: string } & Partial<RuntimeOffer>): RuntimeOffer {
+  return { name: item.name, title: item.title ?? item.name, versions: item.versions ?? [] };
 }
 
 /** Ask ahead of the button whether a choice can be installed, and why not. */
 export function useValidation(runtime: string | null, version: string | null) {
   return useQuery({
-    queryKey: ["catalog", "validate", runtime, version],
+    queryKey: [...CATALOG, "validate", runtime, version],
     enabled: runtime !== null && version !== null,
     staleTime: FRESH_MS,
     queryFn: ({ signal }) =>

@@ -4,7 +4,7 @@ import { lazy, Suspense, useEffect, useRef } from "react";
 import { useNavigate, useParams } from "react-router";
 import { asApiError } from "../api/problem";
 import type { ContainerStatus } from "../api/types";
-import { RuntimesTab } from "../catalog/RuntimesTab";
+import { RuntimesTab } from "../runtimes/RuntimesTab";
 import { PortsTab } from "../exposures/PortsTab";
 import { HistoryTab } from "../history/HistoryTab";
 import { NotFoundPage } from "../layout/NotFoundPage";

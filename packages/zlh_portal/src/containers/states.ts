@@ -23,7 +23,8 @@ const CONNECTION: Readonly<Record<Connection, Words>> = {
 const DEGRADED: Readonly<Record<string, string>> = {
   agent_offline:
     "The container runs, but its agent does not answer. Your programs go on; terminals and changes wait until it is back.",
-  runtime_unverified: "An installed runtime no longer matches its record, so its files may have been changed.",
+  runtime_unverified: "Files of an installed runtime are not what was installed. Verify and repair it under Runtimes.",
+  step_failed: "Something that was asked for later could not be done; what was there before goes on. Its step below and the tab Runtimes say why.",
 };
 
 /** Return the lifecycle in words. A running container whose chain is not proved says so. */
@@ -72,9 +73,13 @@ export function offerPower(status: ContainerStatus): PowerOffers {
   return { start: !isOn, stop: isOn, restart: isOn && status.lifecycle !== "provisioning" };
 }
 
-/** "Node dev environment" in short: what runs in there. */
+/** What runs in there, in short: "node 24.19.0, go 1.27.3 and 2 more". */
 export function describeRuntimes(status: ContainerStatus): string {
-  if (status.runtimes.length > 0) return status.runtimes.map((entry) => `${entry.name} ${entry.version}`).join(", ");
+  const { runtimes } = status;
+  const defaults = runtimes.filter((entry) => entry.default);
+  const others = runtimes.length - defaults.length;
+  const named = defaults.map((entry) => `${entry.name} ${entry.version}`).join(", ");
+  if (named) return others > 0 ? `${named} and ${others} more` : named;
   const pending = status.steps.flatMap((step) => (step.name.startsWith("install-") ? [step.name.slice("install-".length)] : []));
   return pending.join(", ");
 }

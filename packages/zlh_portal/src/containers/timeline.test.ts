@@ -62,6 +62,6 @@ describe("summarize", () => {
 
 describe("adviseOn", () => {
   it("knows the failures of downloads", () => expect(adviseOn("artifact_hash_mismatch", "install-node", "error")).toContain("operator"));
-  it("has a way out of any failed install", () => expect(adviseOn("new_code", "install-go", "error")).toContain("Restart"));
+  it("has a way out of any failed install", () => expect(adviseOn("new_code", "install-go", "error")).toContain("Retry"));
   it("calms while it is still tried", () => expect(adviseOn("new_code", "create-guest", "provisioning")).toContain("tried again"));
 });

@@ -52,7 +52,8 @@ export interface Summary {
 export function titleOf(name: string): string {
   const known = TITLES[name];
   if (known) return known;
-  if (name.startsWith("install-")) return `Install ${name.slice("install-".length)}`;
+  const runtime = /^(install|remove)-(.+?)(?:-(\d[^-].*|\d))?$/.exec(name);
+  if (runtime) return `${runtime[1] === "install" ? "Install" : "Remove"} ${[runtime[2], runtime[3]].filter(Boolean).join(" ")}`;
   const words = name.replaceAll(/[-_]+/g, " ").trim();
   return words ? words.charAt(0).toUpperCase() + words.slice(1) : "Unnamed step";
 }
@@ -103,16 +104,16 @@ export function adviseOn(code: string, step: string, lifecycle: ContainerStatus[
     case "catalog_untrusted":
       return "The catalog's signatures are not valid, so nothing new is installed. Only an operator can mend this.";
     case "smoke_test_failed":
-      return "The runtime was unpacked but did not run, so it was not put into use. Delete this container and create one with another version.";
+      return "The runtime was unpacked but did not run, so it was not put into use. Choose another version under Runtimes.";
     case "guest_foreign":
       return "Something that is not ours stands in this container's place, and it is left untouched. Only an operator can clear it.";
     case "not_in_catalog":
-      return "This version has left the catalog. Delete this container and create one with a version that is offered.";
+      return "This version has left the catalog. Choose one that is offered under Runtimes.";
     default:
       break;
   }
   if (step.startsWith("install-")) {
-    return "Restart the container to install once more, or delete it and choose another version.";
+    return "Retry it under Runtimes, or choose another version there.";
   }
   return lifecycle === "error"
     ? "It is still tried again, with ever longer pauses. If it stays so, give your operator the code and the time."
@@ -120,7 +121,7 @@ export function adviseOn(code: string, step: string, lifecycle: ContainerStatus[
 }
 
 /** The agent counts in bytes: "unpacking: 11796480 of 189774683 bytes". */
-function readableBytes(message: string): string {
+export function readableBytes(message: string): string {
   return message.replace(/(\d+) of (\d+) bytes/, (_, done: string, all: string) => `${formatBytes(Number(done))} of ${formatBytes(Number(all))}`);
 }
 

@@ -20,6 +20,7 @@ export function Shell() {
               </UnstyledButton>
               <nav aria-label="Main">
                 <NavLink to="/" end className={classes["nav"] ?? ""}>Containers</NavLink>
+                <NavLink to="/catalog" className={classes["nav"] ?? ""}>Catalog</NavLink>
               </nav>
             </Group>
             <Group gap="xs" wrap="nowrap">

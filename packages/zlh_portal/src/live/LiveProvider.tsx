@@ -1,8 +1,10 @@
 /** Feeds the live stream into the cache, and tells whether it flows. */
 import { useQueryClient } from "@tanstack/react-query";
 import { type ReactNode, useEffect, useState } from "react";
+import { CATALOG } from "../catalog/queries";
 import { LIST, noteContainer, noteDeleted } from "../containers/queries";
 import { HISTORY, noteEntry } from "../history/queries";
+import { RUNTIMES } from "../runtimes/queries";
 import { type Liveness, LiveContext } from "./liveness";
 import { listen } from "./stream";
 
@@ -18,11 +20,18 @@ export function LiveProvider({ children }: { children: ReactNode }) {
           void queries.invalidateQueries({ queryKey: LIST });
           void queries.invalidateQueries({ queryKey: ["container"] });
           void queries.invalidateQueries({ queryKey: HISTORY });
+          void queries.invalidateQueries({ queryKey: CATALOG });
+          void queries.invalidateQueries({ queryKey: RUNTIMES });
         },
         onLost: () => setLiveness("polling"),
         onContainer: (status) => noteContainer(queries, status),
         onDeleted: (vmid) => noteDeleted(queries, vmid),
         onEntry: (vmid, entry) => noteEntry(queries, vmid, entry),
+        onCatalog: () => {
+          void queries.invalidateQueries({ queryKey: CATALOG });
+          // Where an upgrade leads is another version now.
+          void queries.invalidateQueries({ queryKey: RUNTIMES });
+        },
       }),
     [queries],
   );

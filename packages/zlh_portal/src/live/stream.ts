@@ -8,6 +8,7 @@ export interface Listener {
   onContainer(status: ContainerStatus): void;
   onDeleted(vmid: number): void;
   onEntry(vmid: number, entry: HistoryEntry): void;
+  onCatalog(): void;
 }
 
 const REOPEN_MS = 4_000;
@@ -37,6 +38,7 @@ export function listen(listener: Listener): () => void {
       const deleted = parseEvent(data);
       if (deleted) listener.onDeleted(deleted.vmid);
     });
+    source.addEventListener("catalog", () => listener.onCatalog());
     source.addEventListener("container-event", ({ data }: MessageEvent<string>) => {
       const event = parseEvent(data);
       const entry = parseEntry(event?.["entry"]);

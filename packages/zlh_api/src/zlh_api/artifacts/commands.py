@@ -8,17 +8,25 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
-from zlh_api.artifacts.errors import ArtifactsNotInitialised, RecipeInvalid
+from zlh_api.artifacts.errors import RecipeInvalid
 from zlh_api.artifacts.model import Built, Missing, Progress
+from zlh_api.artifacts.publisher_commands import (
+    add_parsers,
+    add_root_arguments,
+    key_arguments,
+    root_shape,
+    run_list,
+    run_promote,
+    run_prune,
+    run_rotate,
+    tree_arguments,
+)
 from zlh_api.artifacts.recipes import SHIPPED, RecipeBook
-from zlh_api.artifacts.rules import render_catalog
 from zlh_api.artifacts.server import ServerSettings, serve
-from zlh_api.artifacts.tree import Tree
 from zlh_common.clock import SystemClock
 from zlh_common.runtime_choice import this_platform
 
@@ -31,17 +39,14 @@ def add_parser(subparsers: Any, *, folder: Path | None = None, keys: Path | None
     """Add `artifacts` with its own sub-commands; `folder` and `keys` are what --dir and --keys default to."""
     parser: argparse.ArgumentParser = subparsers.add_parser("artifacts", help="make, sign, check and serve artifacts")
     commands = parser.add_subparsers(dest="artifacts_command", required=True, metavar="COMMAND")
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument("--dir", type=Path, default=folder, required=folder is None, help="the tree that is served")
-    keyed = argparse.ArgumentParser(add_help=False)
-    keyed.add_argument("--keys", type=Path, default=keys, required=keys is None, help="folder of the signing keys")
-    commands.add_parser("init", parents=[common, keyed], help="make keys and an empty tree; harmless to repeat")
+    common, keyed = tree_arguments(folder), key_arguments(keys)
+    init = commands.add_parser("init", parents=[common, keyed], help="make keys and an empty tree; harmless to repeat")
+    add_root_arguments(init)
     _add_build(commands, common)
     commands.add_parser("publish", parents=[common, keyed], help="sign the catalog of everything that is built")
     verify = commands.add_parser("verify", parents=[common], help="compare every file with what is signed")
     verify.add_argument("--keys", type=Path, default=keys, help="trust the root in this folder, not the tree's own")
-    listing = commands.add_parser("list", parents=[common], help="list what is built")
-    listing.add_argument("--json", action="store_true", help="print the records as JSON")
+    add_parsers(commands, common, keyed)
     server = commands.add_parser("serve", parents=[common, keyed], help="serve the tree and renew its signatures")
     server.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
     server.add_argument("--port", type=_port, default=DEFAULT_PORT, help="0 takes a free one (default: %(default)s)")
@@ -69,22 +74,36 @@ def run(args: argparse.Namespace) -> int:
         "build": _build,
         "publish": _publish,
         "verify": _verify,
-        "list": _list,
         "serve": _serve,
     }
-    return commands[args.artifacts_command](args)
+    if args.artifacts_command in commands:
+        return commands[args.artifacts_command](args)
+    for line in _PUBLISHER[args.artifacts_command](args):
+        _say(line)
+    return 0
+
+
+_PUBLISHER: dict[str, Callable[[argparse.Namespace], list[str]]] = {
+    "promote": run_promote,
+    "demote": run_promote,
+    "default": run_promote,
+    "prune": run_prune,
+    "rotate-keys": run_rotate,
+    "list": run_list,
+}
 
 
 def _init(args: argparse.Namespace) -> int:
     from zlh_api.artifacts.publish import initialise  # noqa: PLC0415 - see above
 
-    initialise(args.dir, args.keys, now=SystemClock().now())
+    initialise(args.dir, args.keys, now=SystemClock().now(), offline=args.offline_keys, shape=root_shape(args))
     _say(f"{args.dir} is ready; the root that clients trust is {args.keys / 'root.json'}")
     return 0
 
 
 def _build(args: argparse.Namespace) -> int:
     from zlh_api.artifacts.build import build_artifacts  # noqa: PLC0415 - see above
+    from zlh_api.artifacts.sources.workbench import Means  # noqa: PLC0415 - see above
 
     if not args.recipes.is_dir():
         raise RecipeInvalid(recipe=str(args.recipes), reason="there is no such folder")
@@ -99,7 +118,7 @@ def _build(args: argparse.Namespace) -> int:
         platforms=platforms,
         on_progress=printer.show,
         on_missing=missing.append,
-        mirrors=dict(args.mirror),
+        means=Means(mirrors=dict(args.mirror)),
         refresh=args.refresh,
     )
     if missing and not made and not args.where_possible:
@@ -116,7 +135,7 @@ def _build(args: argparse.Namespace) -> int:
 def _publish(args: argparse.Namespace) -> int:
     from zlh_api.artifacts.publish import publish_catalog  # noqa: PLC0415 - see above
 
-    done = publish_catalog(args.dir, args.keys, now=SystemClock().now())
+    done = publish_catalog(args.dir, args.keys, now=SystemClock().now(), offline=args.offline_keys)
     verb = "published" if done.changed else "unchanged, signed again"
     _say(f"catalog {done.catalog_sha256[:12]} {verb}; it holds until {done.expires}")
     return 0
@@ -131,23 +150,6 @@ def _verify(args: argparse.Namespace) -> int:
     if found.ok:
         _say(f"{found.files} files, {found.bytes / 1e6:.0f} MB of archives: everything is as signed")
     return 0 if found.ok else 1
-
-
-def _list(args: argparse.Namespace) -> int:
-    tree = Tree(args.dir)
-    if not tree.archives.is_dir():
-        raise ArtifactsNotInitialised(folder=args.dir, missing="archives")
-    records = tree.records()
-    if args.json:
-        _say(msgspec.json.encode(records).decode())
-        return 0
-    for runtime in render_catalog(records, published_at=SystemClock().now()).runtimes:
-        for version in runtime.versions:
-            for artifact in version.artifacts:
-                mark = "default" if version.default else ""
-                size = f"{artifact.size / 1e6:7.1f} MB"
-                _say(f"{runtime.name:<8} {version.version:<12} {artifact.platform:<16} {size}  {mark}".rstrip())
-    return 0
 
 
 def _serve(args: argparse.Namespace) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from zlh_common.errors import ZlhError
@@ -160,6 +161,47 @@ class ArtifactsDiskFull(ZlhError):
             needed=needed,
             free=free,
         )
+
+
+class OfferUnknown(ZlhError):
+    """Nothing of this name or version is published."""
+
+    code, status = "offer_unknown", 404
+
+    def __init__(self, *, asked: str, of: str | None, known: list[str], suggestion: str | None) -> None:
+        hint = f" Did you mean {suggestion}?" if suggestion else ""
+        what = f"{of} {asked} is not published; of {of}" if of else f"{asked} is not published; of all"
+        super().__init__(f"{what} there is {', '.join(known[:20]) or 'nothing'}.{hint}", known=known[:20])
+
+
+class OfferAmbiguous(ZlhError):
+    """A name stands for things of several kinds."""
+
+    code, status = "offer_ambiguous", 409
+
+    def __init__(self, *, name: str, kinds: Sequence[str]) -> None:
+        super().__init__(f"{name} is {' and '.join(kinds)}; say which with --kind.", kinds=list(kinds))
+
+
+class LastStableVersion(ZlhError):
+    """A runtime would be left without any stable version."""
+
+    code, status = "offer_last_stable", 409
+
+    def __init__(self, *, name: str, version: str) -> None:
+        super().__init__(
+            f"{version} is the only stable version of {name}: without it whoever takes stable versions could not "
+            "install it any more. Promote another first, or say --leave-none."
+        )
+
+
+class DefaultNotStable(ZlhError):
+    """A candidate cannot be the default."""
+
+    code, status = "default_not_stable", 409
+
+    def __init__(self, *, name: str, version: str) -> None:
+        super().__init__(f"{name} {version} is not stable; `promote {name} {version} --default` makes it both.")
 
 
 class FileUnknown(ZlhError):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated
+from datetime import datetime
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
@@ -83,7 +84,7 @@ class VendorSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """
 
     # Where the vendor's files begin; `build --mirror` puts another address in its place.
-    base_url: Annotated[str, Meta(pattern=r"^https?://[^/?#\s]+[^?#\s]*[^/?#\s]$(?!\n)")]
+    base_url: Annotated[str, Meta(pattern=r"^https://[^/?#\s]+[^?#\s]*[^/?#\s]$(?!\n)")]
     # Platform → file: below `base_url` with `checksums`, by its name in `releases` else.
     files: dict[Platform, TreePath]
     checksums: dict[Platform, Fingerprint] = msgspec.field(default_factory=dict)
@@ -216,6 +217,30 @@ class BuildRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     # Every package that went in, where there are several; records of before have none.
     packages: tuple[SourcePackage, ...] = ()
 
+    @property
+    def offer(self) -> str:
+        """What is offered under one name, as decisions name it: `runtime/node`."""
+        return f"{self.kind}/{self.name}"
+
+    @property
+    def offered_version(self) -> str:
+        """One version of it, as decisions name it: `runtime/node/24.19.0`."""
+        return f"{self.offer}/{self.version}"
+
+
+class Decisions(msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True):
+    """What the publisher's people decided, apart from what builds recorded, so that no build undoes it."""
+
+    format: Literal[1] = 1
+    # `runtime/node/24.19.0` → its channel, where it is not the one of its recipe.
+    channels: dict[str, Channel] = msgspec.field(default_factory=dict)
+    # `runtime/node` → the version that is the default as long as it is stable.
+    defaults: dict[str, str] = msgspec.field(default_factory=dict)
+    # Versions that are not offered any more, and since when.
+    withdrawn: dict[str, datetime] = msgspec.field(default_factory=dict)
+    # SHA-256 of archives that the catalog named once, and until when: clients may still be fetching them.
+    left: dict[str, datetime] = msgspec.field(default_factory=dict)
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -258,6 +283,9 @@ class Published:
     snapshot_version: int
     expires: str
     changed: bool
+    # Until when the yearly signature holds, and whether it runs out soon and its key was not here to renew it.
+    targets_expires: str
+    needs_targets_key: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,3 +308,69 @@ class Verification:
     def ok(self) -> bool:
         """Tell whether everything is as signed."""
         return not self.faults
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """What promote, demote or a new default has changed."""
+
+    kind: OfferKind
+    name: str
+    version: str
+    channel: Channel
+    # The default before and after.
+    default_before: str
+    default: str
+    published: Published
+
+
+@dataclass(frozen=True, slots=True)
+class Removal:
+    """One archive that goes."""
+
+    path: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """One archive that nobody is offered any more, and from when on nobody can be fetching it."""
+
+    path: str
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What a prune has done, or would do."""
+
+    withdrawn: tuple[str, ...]
+    removed: tuple[Removal, ...]
+    waiting: tuple[Waiting, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rotated:
+    """The root that names the new keys, and whose they are."""
+
+    root_version: int
+    roles: tuple[str, ...]
+
+
+class Listing(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """One built archive and what is decided about it: a line of `list`."""
+
+    kind: OfferKind
+    name: str
+    version: str
+    revision: int
+    edition: str | None
+    platform: str
+    channel: Channel
+    default: bool
+    state: Literal["published", "built", "withdrawn"]
+    size: int
+    licence: str
+    source: str
+    sha256: str
+    path: str

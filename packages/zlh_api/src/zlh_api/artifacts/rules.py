@@ -10,7 +10,9 @@ from fnmatch import fnmatchcase
 from itertools import groupby
 from typing import Any, Literal, TypeVar
 
-from zlh_api.artifacts.model import BuildRecord, Layout
+import msgspec
+
+from zlh_api.artifacts.model import BuildRecord, Decisions, Layout
 from zlh_common.schema.catalog import (
     CATALOG_FORMAT,
     Artifact,
@@ -19,6 +21,7 @@ from zlh_common.schema.catalog import (
     CatalogRuntime,
     CatalogTemplate,
     CatalogVersion,
+    Channel,
     OfferKind,
 )
 
@@ -31,6 +34,7 @@ REFRESH_EVERY = timedelta(days=1)
 TARGETS_RENEWAL = timedelta(days=60)
 
 O = TypeVar("O", CatalogRuntime, CatalogAddon, CatalogTemplate)  # noqa: E741
+CatalogOffer = CatalogRuntime | CatalogAddon | CatalogTemplate
 _PART = re.compile(r"\d+|[a-z]+")
 
 
@@ -41,26 +45,63 @@ def version_order(version: str) -> tuple[tuple[int, int, str], ...]:
     return (*key, (0, 0, ""))
 
 
-def render_catalog(records: Iterable[BuildRecord], *, published_at: datetime) -> Catalog:
+def render_catalog(
+    records: Iterable[BuildRecord], *, published_at: datetime, decisions: Decisions | None = None
+) -> Catalog:
     """Return the catalog of all built archives: runtimes by name, versions newest first, one default per runtime."""
-    latest = _latest_revisions(records)
+    decided = decisions or Decisions()
+    latest = [
+        msgspec.structs.replace(record, channel=channel_of(record, decided))
+        for record in latest_revisions(records)
+        if record.offered_version not in decided.withdrawn
+    ]
     return Catalog(
         format=CATALOG_FORMAT,
         published_at=published_at,
-        runtimes=_render_kind("runtime", latest, CatalogRuntime),
-        addons=_render_kind("addon", latest, CatalogAddon),
-        templates=_render_kind("template", latest, CatalogTemplate),
+        runtimes=_render_kind("runtime", latest, CatalogRuntime, decided),
+        addons=_render_kind("addon", latest, CatalogAddon, decided),
+        templates=_render_kind("template", latest, CatalogTemplate, decided),
     )
 
 
-def _render_kind(kind: OfferKind, records: list[BuildRecord], shape: Callable[..., O]) -> tuple[O, ...]:
+def channel_of(record: BuildRecord, decisions: Decisions) -> Channel:
+    """Return the channel that was decided for a version, else the one of its recipe."""
+    return decisions.channels.get(record.offered_version, record.channel)
+
+
+def offers_of(catalog: Catalog) -> dict[str, CatalogOffer]:
+    """Return all that a catalog offers, by kind and name: `runtime/node`."""
+    kinds: dict[OfferKind, tuple[CatalogOffer, ...]] = {
+        "runtime": catalog.runtimes,
+        "addon": catalog.addons,
+        "template": catalog.templates,
+    }
+    return {f"{kind}/{offer.name}": offer for kind, offers in kinds.items() for offer in offers}
+
+
+def artifacts_of(catalog: Catalog) -> list[Artifact]:
+    """Return every archive that a catalog names."""
+    versions = [version for offer in offers_of(catalog).values() for version in offer.versions]
+    return [artifact for version in versions for artifact in version.artifacts]
+
+
+def default_of(offer: CatalogOffer) -> str:
+    """Return the version that is the default of a name."""
+    return next((version.version for version in offer.versions if version.default), "")
+
+
+def _render_kind(
+    kind: OfferKind, records: list[BuildRecord], shape: Callable[..., O], decisions: Decisions
+) -> tuple[O, ...]:
     meant = sorted((record for record in records if record.kind == kind), key=lambda record: record.name)
     return tuple(
-        shape(name=name, **_render_offer(list(group))) for name, group in groupby(meant, key=lambda record: record.name)
+        shape(name=name, **_render_offer(list(group), decisions.defaults.get(f"{kind}/{name}")))
+        for name, group in groupby(meant, key=lambda record: record.name)
     )
 
 
-def _latest_revisions(records: Iterable[BuildRecord]) -> list[BuildRecord]:
+def latest_revisions(records: Iterable[BuildRecord]) -> list[BuildRecord]:
+    """Return, for each version and platform, the record of its highest revision."""
     chosen: dict[tuple[str, str, str, str], BuildRecord] = {}
     for record in records:
         key = (record.kind, record.name, record.version, record.platform)
@@ -70,15 +111,26 @@ def _latest_revisions(records: Iterable[BuildRecord]) -> list[BuildRecord]:
     return list(chosen.values())
 
 
-def _render_offer(records: list[BuildRecord]) -> dict[str, Any]:
+def _render_offer(records: list[BuildRecord], decided: str | None) -> dict[str, Any]:
     newest_first = sorted(records, key=lambda record: (version_order(record.version), record.revision), reverse=True)
     by_version: dict[str, list[BuildRecord]] = {}
     for record in newest_first:
         by_version.setdefault(record.version, []).append(record)
-    # A version that was the default of an older release is still there; the newest one that says so is meant.
-    default = next((record.version for record in newest_first if record.default), newest_first[0].version)
+    default = _choose_default(newest_first, decided)
     versions = tuple(_render_version(group, is_default=version == default) for version, group in by_version.items())
     return {"title": newest_first[0].title, "versions": versions}
+
+
+def _choose_default(newest_first: list[BuildRecord], decided: str | None) -> str:
+    """Return the decided version, else the newest that its recipe calls the default, else the newest.
+
+    A candidate is no default as long as there is a stable version: most clients would not see it.
+    """
+    eligible = [record for record in newest_first if record.channel == "stable"] or newest_first
+    if any(record.version == decided for record in eligible):
+        return decided or ""
+    # A version that was the default of an older release is still there; the newest one that says so is meant.
+    return next((record.version for record in eligible if record.default), eligible[0].version)
 
 
 def _render_version(records: list[BuildRecord], *, is_default: bool) -> CatalogVersion:
@@ -177,9 +229,10 @@ def plan_tree(entries: Iterable[SourceEntry], layout: Layout) -> list[TreeEntry]
     by_name = {entry.name: entry for entry in entries}
     kept = dict(_kept(by_name, layout))
     inside = {*kept, *_folders(kept)}
-    planned = {path: _planned(path, by_name[name], by_name, inside) for path, name in kept.items()}
+    tree = _Named(by_name)
+    planned = {path: _planned(path, by_name[name], tree, inside) for path, name in kept.items()}
     for path, origin in layout.copies.items():
-        planned[path] = _file(path, _followed(origin, by_name))
+        planned[path] = _file(path, tree.file(origin))
     for path, text in layout.texts.items():
         planned[path] = TreeEntry(path, "text", text)
     for path, text in layout.scripts.items():
@@ -228,25 +281,45 @@ def _kept(by_name: dict[str, SourceEntry], layout: Layout) -> Iterable[tuple[str
             raise LayoutWrong(f"nothing matches {what} {', '.join(unused)}")
 
 
-def _planned(path: str, entry: SourceEntry, by_name: dict[str, SourceEntry], inside: set[str]) -> TreeEntry:
+class _Named:
+    """The names of a source, and where its links lead in the end."""
+
+    def __init__(self, by_name: dict[str, SourceEntry]) -> None:
+        self._by_name, self._folders = by_name, _folders(by_name)
+
+    def file(self, name: str) -> SourceEntry:
+        """Return the file that a name stands for; raise LayoutWrong."""
+        found, seen = self._follow(name)
+        if found is None:
+            raise LayoutWrong(f"the source has no {name}" + (f": it leads to {seen}" if seen != name else ""))
+        return found
+
+    def check_leads_somewhere(self, name: str) -> None:
+        """Raise LayoutWrong for a link that ends neither at a file nor at a folder."""
+        found, seen = self._follow(name)
+        if found is None and seen not in self._folders:
+            raise LayoutWrong(f"the link {name} of the source leads to {seen}, which is not there")
+
+    def _follow(self, name: str) -> tuple[SourceEntry | None, str | None]:
+        seen: str | None = name
+        for _ in range(MAX_LINKS):
+            entry = self._by_name.get(seen) if seen is not None else None
+            if entry is None:
+                return None, seen
+            if entry.target is None:
+                return entry, seen
+            is_absolute = entry.target.startswith("/")
+            seen = entry.target.strip("/") if is_absolute else resolve_link(entry.name, entry.target)
+        return None, None
+
+
+def _planned(path: str, entry: SourceEntry, tree: _Named, inside: set[str]) -> TreeEntry:
     if entry.target is None:
         return _file(path, entry)
     if not entry.target.startswith("/") and resolve_link(path, entry.target) in inside:
+        tree.check_leads_somewhere(entry.name)
         return TreeEntry(path, "link", entry.target)
-    return _file(path, _followed(entry.name, by_name))
-
-
-def _followed(name: str, by_name: dict[str, SourceEntry]) -> SourceEntry:
-    """Return the file that a name of the source stands for in the end."""
-    seen: str | None = name
-    for _ in range(MAX_LINKS):
-        entry = by_name.get(seen) if seen is not None else None
-        if entry is None:
-            break
-        if entry.target is None:
-            return entry
-        seen = entry.target.lstrip("/") if entry.target.startswith("/") else resolve_link(entry.name, entry.target)
-    raise LayoutWrong(f"the source has no {name}" + (f": it leads to {seen}" if seen != name else ""))
+    return _file(path, tree.file(entry.name))
 
 
 def _file(path: str, entry: SourceEntry) -> TreeEntry:

@@ -7,53 +7,29 @@ is the work of a child (`resign`), which also checks what it signs.
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
-import stat
-import sys
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
-from typing import IO, Any, Self
+from typing import Any, Self
 
 import msgspec
 import structlog
 from aiohttp import web
 
-from zlh_api.artifacts.errors import (
-    ArtifactsNotInitialised,
-    FileUnknown,
-    KeysUnusable,
-    MethodNotOffered,
-    RangeUnsatisfiable,
-)
-from zlh_api.artifacts.file_answers import FileAnswer, FileFacts, decide_answer, parse_served_path
-from zlh_api.artifacts.rules import is_refresh_due
+from zlh_api.artifacts.errors import ArtifactsNotInitialised, KeysUnusable, MethodNotOffered, RangeUnsatisfiable
+from zlh_api.artifacts.renewal import Renewal
+from zlh_api.artifacts.tree_files import answer_file, read_expiry
 from zlh_api.listening import listen_error
-from zlh_api.short_child import run_child
 from zlh_common.clock import Clock, SystemClock
 from zlh_common.errors import ZlhError
 from zlh_common.request_ids import HEADER, accept_request_id, following
 from zlh_common.schema.problem import PROBLEM_CONTENT_TYPE, render_problem
 
 log = structlog.get_logger()
-
-# How often the wall clock is looked at; a laptop that slept for a week is back in time within these seconds.
-LOOK_EVERY_S = 300.0
-RESIGN_TIMEOUT_S = 120.0
 SHUTDOWN_TIMEOUT_S = 5.0
-
-
-class ResignFailed(ZlhError):
-    """The catalog's signatures could not be renewed."""
-
-    code = "artifacts_resign_failed"
-
-    def __init__(self, *, reason: str) -> None:
-        super().__init__(f"The catalog could not be signed again: {reason}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +61,8 @@ class ArtifactServer:
     def __init__(self, settings: ServerSettings, *, clock: Clock | None = None) -> None:
         self._settings, self._clock = settings, clock or SystemClock()
         self._runner: web.AppRunner | None = None
-        self._renewal: asyncio.Task[None] | None = None
-        self._renewed: datetime | None = None
+        self._renewal = Renewal(settings.folder, settings.keys, clock=self._clock)
+        self._renewing: asyncio.Task[None] | None = None
         self.port = settings.port
 
     @property
@@ -97,44 +73,24 @@ class ArtifactServer:
 
     async def __aenter__(self) -> Self:
         await asyncio.to_thread(_check_layout, self._settings)
-        await self.renew()
+        await self._renewal.renew()
         await self._listen()
-        self._renewal = asyncio.create_task(self._keep_renewed(), name="artifacts-renewal")
+        self._renewing = asyncio.create_task(self._renewal.run(), name="artifacts-renewal")
         log.info("artifacts.serving_started", url=self.url, folder=str(self._settings.folder))
         return self
 
     async def __aexit__(self, *_exc: object) -> None:
-        if self._renewal is not None:
-            self._renewal.cancel()
+        if self._renewing is not None:
+            self._renewing.cancel()
             with suppress(asyncio.CancelledError):
-                await self._renewal
+                await self._renewing
         if self._runner is not None:
             await self._runner.cleanup()
         log.info("artifacts.serving_ended", url=self.url)
 
     async def renew(self) -> None:
-        """Have the short-lived signatures renewed by a child now; raise ResignFailed where that does not work."""
-        program = (sys.executable, "-I", "-m", "zlh_api.artifacts.resign")
-        try:
-            child = await run_child(
-                [*program, str(self._settings.folder), str(self._settings.keys)], timeout_s=RESIGN_TIMEOUT_S
-            )
-        except TimeoutError as exc:
-            raise ResignFailed(reason=f"no end after {RESIGN_TIMEOUT_S:.0f} s") from exc
-        if child.code != 0:
-            raise ResignFailed(reason=_reason(child.out, child.err))
-        self._renewed = self._clock.now()
-        log.info("artifacts.catalog_resigned", **msgspec.json.decode(child.out))
-
-    async def _keep_renewed(self) -> None:
-        while True:
-            await asyncio.sleep(LOOK_EVERY_S)
-            if is_refresh_due(self._renewed, self._clock.now()):
-                try:
-                    await self.renew()
-                except ResignFailed as exc:
-                    # Clients still believe the last one for thirteen days; it is tried again at the next look.
-                    log.warning("artifacts.resign_failed", code=exc.code, error=exc.detail)
+        """Have the short-lived signatures renewed now; raise ResignFailed where that does not work."""
+        await self._renewal.renew()
 
     async def _listen(self) -> None:
         app = web.Application(middlewares=[_answer_problems], client_max_size=1024)
@@ -152,74 +108,19 @@ class ArtifactServer:
         self.port = self._runner.addresses[0][1]
 
     async def _health(self, _request: web.Request) -> web.StreamResponse:
-        expires = await asyncio.to_thread(_read_expiry, self._settings.folder)
+        expires = await asyncio.to_thread(read_expiry, self._settings.folder)
         ok = expires is not None and expires > self._clock.now()
-        body = {"status": "ok" if ok else "catalog_expired", "catalogExpires": expires}
+        body = {
+            "status": "ok" if ok else "catalog_expired",
+            "catalogExpires": expires,
+            "message": self._renewal.trouble,
+        }
         return web.Response(status=200 if ok else 503, body=msgspec.json.encode(body), content_type="application/json")
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
         if request.method not in {"GET", "HEAD"}:
             raise MethodNotOffered(method=request.method[:16])
-        parts = parse_served_path(request.path)
-        if parts is None:
-            raise FileUnknown
-        file = await asyncio.to_thread(_open_beneath, self._settings.folder, parts)
-        try:
-            return await _send(request, file, "/".join(parts))
-        finally:
-            file.close()
-
-
-async def _send(request: web.Request, file: IO[bytes], path: str) -> web.StreamResponse:
-    found = os.fstat(file.fileno())
-    facts = FileFacts(path, found.st_size, found.st_mtime_ns)
-    answer = decide_answer(request.method, request.headers, facts)
-    if answer.status == 416:
-        raise RangeUnsatisfiable(size=facts.size)
-    response = web.StreamResponse(status=answer.status, headers=answer.headers)
-    await response.prepare(request)
-    if answer.count and request.method == "GET":
-        await _send_bytes(request, file, answer)
-    await response.write_eof()
-    return response
-
-
-async def _send_bytes(request: web.Request, file: IO[bytes], answer: FileAnswer) -> None:
-    transport = request.transport
-    if transport is None:
-        raise ConnectionResetError("the client has gone")
-    # The kernel copies: no byte of an archive passes through this process.
-    sent = await asyncio.get_running_loop().sendfile(transport, file, answer.start, answer.count)
-    if sent < answer.count:
-        # The file was cut while it was sent; a closed connection is the only way to say so after the headers.
-        transport.abort()
-
-
-def _open_beneath(folder: Path, parts: tuple[str, ...]) -> IO[bytes]:
-    """Open a regular file, part by part and through no link; raise FileUnknown for anything else."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        for part in parts:
-            flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            deeper = os.open(part, flags, dir_fd=descriptor)
-            os.close(descriptor)
-            descriptor = deeper
-        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            raise FileUnknown
-        return os.fdopen(os.dup(descriptor), "rb", buffering=0)
-    except OSError as exc:
-        raise FileUnknown from exc
-    finally:
-        os.close(descriptor)
-
-
-def _read_expiry(folder: Path) -> datetime | None:
-    """Return until when the published timestamp holds; signatures are the clients' matter."""
-    try:
-        document = msgspec.json.decode((folder / "metadata" / "timestamp.json").read_bytes())
-        return datetime.fromisoformat(document["signed"]["expires"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
+        return await answer_file(request, self._settings.folder, request.path)
 
 
 def _check_layout(settings: ServerSettings) -> None:
@@ -228,14 +129,6 @@ def _check_layout(settings: ServerSettings) -> None:
     served = [settings.folder.resolve() / name for name in ("archives", "metadata", "targets")]
     if any(settings.keys.resolve().is_relative_to(folder) for folder in served):
         raise KeysUnusable(key=settings.keys, reason="the folder lies within what is served")
-
-
-def _reason(out: bytes, err: bytes) -> str:
-    try:
-        return str(msgspec.json.decode(out)["detail"])
-    except (msgspec.MsgspecError, KeyError, TypeError):
-        lines = err.decode(errors="replace").strip().splitlines()
-        return lines[-1] if lines else "the child says nothing"
 
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

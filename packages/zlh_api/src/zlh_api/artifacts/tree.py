@@ -4,6 +4,7 @@
     archives/<name>/<stem>.json      its build record
     archives/<name>/SHA256SUMS       for people who check by hand
     metadata/  targets/              TUF, consistent snapshots
+    .decisions.json                  which versions are candidate, stable, default or withdrawn; never served
     .work/  .lock                    never served; what a killed run left there is removed by the next one
     .cache/                          never served; what sources keep between builds, and may be removed at any time
 
@@ -24,11 +25,12 @@ from pathlib import Path
 import msgspec
 
 from zlh_api.artifacts.errors import ArtifactDamaged, ArtifactsBusy, ArtifactsNotWritable
-from zlh_api.artifacts.model import BuildRecord
-from zlh_common.durable_files import write_durably
+from zlh_api.artifacts.model import BuildRecord, Decisions
+from zlh_common.durable_files import sync_folder, write_durably
 
 ARCHIVE_SUFFIX = ".tar.zst"
 SUMS = "SHA256SUMS"
+DECISIONS = ".decisions.json"
 # Of whatever is served: any web server may read it.
 PUBLIC = 0o644
 LOCK_WAIT_S = 60.0
@@ -52,7 +54,11 @@ class Tree:
 
     def records(self) -> list[BuildRecord]:
         """Return every build record; raise ArtifactDamaged for one that cannot be read."""
-        return [self.read_record(path) for path in sorted(self.archives.glob("*/*.json"))]
+        return [self.read_record(path) for path in self.record_paths()]
+
+    def record_paths(self) -> list[Path]:
+        """Return where build records stand."""
+        return sorted(self.archives.glob("*/*.json"))
 
     def read_record(self, path: Path) -> BuildRecord:
         """Return one build record; raise ArtifactDamaged where it is none."""
@@ -61,9 +67,37 @@ class Tree:
         except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
             raise ArtifactDamaged(file=str(path.relative_to(self.folder)), reason=str(exc)) from exc
 
+    def read_decisions(self) -> Decisions:
+        """Return what was decided; raise ArtifactDamaged rather than forget a decision."""
+        try:
+            return msgspec.json.decode((self.folder / DECISIONS).read_bytes(), type=Decisions)
+        except FileNotFoundError:
+            return Decisions()
+        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+            raise ArtifactDamaged(file=DECISIONS, reason=str(exc)) from exc
+
+    def write_decisions(self, decisions: Decisions) -> None:
+        """Make these the decisions that hold; call with the lock held."""
+        raw = msgspec.json.format(msgspec.json.encode(decisions, order="deterministic"), indent=1)
+        write_durably(self.folder / DECISIONS, raw, mode=PUBLIC)
+
+    def read_catalogs(self) -> bytes:
+        """Return the text of every catalog that is still there, one after the other."""
+        return b"".join(path.read_bytes() for path in sorted(self.targets.glob("*.catalog.json")))
+
     def is_published(self, sha256: str) -> bool:
         """Tell whether any catalog that a client may still hold names this archive."""
-        return any(sha256.encode() in path.read_bytes() for path in self.targets.glob("*.catalog.json"))
+        return sha256 in self.read_decisions().left or sha256.encode() in self.read_catalogs()
+
+    def remove_build(self, record: BuildRecord) -> None:
+        """Remove a record, then its archive; call with the lock held, and write the sums when all are gone.
+
+        A kill in between leaves an archive without a record, which is nobody's and goes with the next prune.
+        """
+        archive = self.archive(record)
+        archive.with_name(archive.name.removesuffix(ARCHIVE_SUFFIX) + ".json").unlink(missing_ok=True)
+        sync_folder(archive.parent)
+        archive.unlink(missing_ok=True)
 
     def write_sums(self, name: str) -> None:
         """Write `SHA256SUMS` of one runtime from its records."""

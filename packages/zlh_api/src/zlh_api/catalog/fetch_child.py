@@ -1,7 +1,7 @@
 """A child that reads the signed catalog for the API and ends: tuf and its memory never enter the daemon.
 
-Standard input: `{"artifactsUrls", "trustedRoot", "metadataDir"}`. Standard output: `{"catalog": …}` or
-`{"code", "detail"}`.
+Standard input: `{"artifactsUrls", "trustedRoot", "metadataDir"}`. Standard output:
+`{"catalog", "expiresAt", "url", "troubles"}` or `{"code", "detail"}`.
 """
 
 from __future__ import annotations
@@ -12,19 +12,24 @@ from pathlib import Path
 import msgspec
 
 from zlh_common.errors import ZlhError
-from zlh_common.signed_catalog import fetch_catalog
+from zlh_common.signed_catalog import fetch_signed_catalog
 
 
 def main() -> None:
     """Read the order, fetch, print the answer."""
     order = msgspec.json.decode(sys.stdin.buffer.read())
     try:
-        catalog = fetch_catalog(
+        fetched = fetch_signed_catalog(
             artifacts_urls=order["artifactsUrls"],
             trusted_root=Path(order["trustedRoot"]).read_bytes(),
             metadata_dir=Path(order["metadataDir"]),
         )
-        answer: dict[str, object] = {"catalog": catalog}
+        answer: dict[str, object] = {
+            "catalog": fetched.catalog,
+            "expiresAt": fetched.expires_at,
+            "url": fetched.url,
+            "troubles": fetched.troubles,
+        }
     except ZlhError as error:
         answer = {"code": error.code, "detail": error.detail}
     except OSError as error:

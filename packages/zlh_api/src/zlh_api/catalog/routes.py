@@ -4,26 +4,30 @@ from __future__ import annotations
 
 from zlh_api.catalog.service import CatalogService
 from zlh_api.web.endpoint import Call, Endpoint, Policy
-from zlh_common.schema.catalog import NamedOffers, Offer, RuntimeOffers, ValidateRuntime, Validation
+from zlh_common.schema.catalog import CatalogSummary, NamedOffers, RuntimeOffers, ValidateRuntime, Validation
 
 
 def endpoints(service: CatalogService) -> list[Endpoint]:
     """Return the endpoints of this slice; the catalog is the same for everybody who is signed in."""
 
+    async def summary(call: Call) -> CatalogSummary:
+        return service.summary(is_operator=call.caller.is_operator)
+
     async def runtimes(_call: Call) -> RuntimeOffers:
         return service.offers()
 
     async def addons(_call: Call) -> NamedOffers:
-        return NamedOffers(items=tuple(Offer(name=name) for name in service.addons()))
+        return service.addon_offers()
 
     async def templates(_call: Call) -> NamedOffers:
-        return NamedOffers(items=tuple(Offer(name=entry.name) for entry in service.current().templates))
+        return service.template_offers()
 
     async def validate(call: Call) -> Validation:
-        return service.validate(call.body.runtime, call.body.version, call.body.platform)
+        return service.validate_wish(call.body)
 
     who = Policy.SIGNED_IN
     return [
+        Endpoint("GET", "/api/catalog", who, summary, "Which catalog is in use", response=CatalogSummary),
         Endpoint(
             "GET", "/api/catalog/runtimes", who, runtimes, "Runtimes that can be installed", response=RuntimeOffers
         ),
@@ -34,7 +38,7 @@ def endpoints(service: CatalogService) -> list[Endpoint]:
             "/api/catalog/validate",
             who,
             validate,
-            "Can this runtime and version be installed, and why not",
+            "Can this runtime, addon or template be installed, and why not",
             ValidateRuntime,
             Validation,
         ),

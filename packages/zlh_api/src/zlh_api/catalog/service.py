@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import msgspec
 import structlog
 
+from zlh_api.catalog.watch import TimestampWatch
 from zlh_api.short_child import run_child
+from zlh_common.clock import Clock, SystemClock
 from zlh_common.errors import ZlhError
-from zlh_common.runtime_choice import this_platform, validate_runtime
+from zlh_common.runtime_choice import CatalogOffer, this_platform, validate_wish
 from zlh_common.schema.catalog import (
     Catalog,
+    CatalogSummary,
+    CatalogVersion,
     Channel,
+    NamedOffers,
+    Offer,
     RuntimeOffer,
     RuntimeOffers,
     RuntimeVersionOffer,
+    ValidateRuntime,
     Validation,
 )
 from zlh_common.schema.structs import convert
@@ -28,6 +36,8 @@ log = structlog.get_logger()
 REFRESH_S = 60
 RETRY_S = 2
 FETCH_TIMEOUT_S = 60
+# A catalog is signed anew every day for two weeks; one with less left is one that nobody renews.
+RUNS_OUT = timedelta(days=7)
 
 
 class CatalogNotLoaded(ZlhError):
@@ -36,7 +46,7 @@ class CatalogNotLoaded(ZlhError):
     code, status, retryable = "catalog_not_loaded", 503, True
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"The catalog is not there yet: {reason} It is tried again every {RETRY_S} s.")
+        super().__init__(f"The catalog is not there yet: {reason} It is tried again.")
 
 
 class CatalogFetchFailed(ZlhError):
@@ -58,7 +68,16 @@ class CatalogSource:
     metadata_dir: Path
 
 
-async def fetch_in_child(source: CatalogSource) -> Catalog:
+class FetchedCatalog(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What the child says: a catalog that is believed, until when, who gave it, and what the others did wrong."""
+
+    catalog: Catalog
+    expires_at: datetime
+    url: str
+    troubles: tuple[str, ...] = ()
+
+
+async def fetch_in_child(source: CatalogSource) -> FetchedCatalog:
     """Return the catalog as a child process has verified it; raise CatalogFetchFailed."""
     order = msgspec.json.encode(
         {
@@ -81,41 +100,70 @@ async def fetch_in_child(source: CatalogSource) -> Catalog:
     answer = msgspec.json.decode(child.out)
     if "catalog" not in answer:
         raise CatalogFetchFailed(reason_code=answer["code"], detail=answer["detail"])
-    return convert(answer["catalog"], Catalog)
+    return convert(answer, FetchedCatalog)
 
 
 class CatalogService:
     """What can be installed. A catalog that can no longer be refreshed stays in use: only installs refuse it."""
 
-    def __init__(self, source: CatalogSource, channels: Sequence[Channel]) -> None:
+    def __init__(self, source: CatalogSource, channels: Sequence[Channel], clock: Clock | None = None) -> None:
+        # Told when what is offered has become another.
+        self.on_change: Callable[[datetime], None] = _tell_nobody
         self._source = source
         self._channels: frozenset[Channel] = frozenset(channels)
+        self._clock = clock or SystemClock()
+        self._watch = TimestampWatch(source.artifacts_urls[0])
         self._catalog: Catalog | None = None
+        self._fetched: FetchedCatalog | None = None
+        self._read_at: datetime | None = None
         self._trouble: str | None = "it has not been read."
 
     @property
     def trouble(self) -> str | None:
-        """Why the last refresh failed, or None."""
+        """Why the last refresh failed, or what will make the next ones fail, or None."""
+        if self._trouble is None and self._fetched is not None:
+            left = self._fetched.expires_at - self._clock.now()
+            if left < RUNS_OUT:
+                return (
+                    f"The catalog holds until {self._fetched.expires_at:%Y-%m-%d %H:%M} UTC and nobody signs it again."
+                )
         return self._trouble
 
     async def run(self) -> None:
-        """Refresh for ever."""
+        """Read the catalog whenever it is signed anew, and now and then in any case, for ever."""
+        failures = 0 if self._trouble is None else 1
+        read_again = self._clock.monotonic() + _pause(failures)
         while True:
-            await asyncio.sleep(REFRESH_S if await self.refresh() else RETRY_S)
+            await asyncio.sleep(min(self._watch.pause_s, max(0.0, read_again - self._clock.monotonic())))
+            if await self._watch.has_changed() or self._clock.monotonic() >= read_again:
+                failures = 0 if await self.refresh() else failures + 1
+                read_again = self._clock.monotonic() + _pause(failures)
+
+    async def close(self) -> None:
+        """Hang up."""
+        await self._watch.close()
 
     async def refresh(self) -> bool:
         """Read the catalog once; tell whether it worked."""
+        # What is signed after this look is seen as a change by the next one.
+        await self._watch.has_changed()
         try:
-            catalog = await fetch_in_child(self._source)
+            fetched = await fetch_in_child(self._source)
         except CatalogFetchFailed as error:
             if self._trouble != error.detail:
                 log.warning("catalog.refresh_failed", code=error.reason_code, error=error.detail)
             self._trouble = error.detail
             return False
-        if self._catalog is None or catalog.published_at != self._catalog.published_at:
-            log.info("catalog.loaded", published_at=catalog.published_at, runtimes=len(catalog.runtimes))
-        self._catalog, self._trouble = catalog, None
+        self._take(fetched)
         return True
+
+    def _take(self, fetched: FetchedCatalog) -> None:
+        catalog, before = fetched.catalog, self._catalog
+        self._trouble = " ".join(fetched.troubles) or None
+        self._catalog, self._fetched, self._read_at = catalog, fetched, self._clock.now()
+        if before is None or catalog.published_at != before.published_at:
+            log.info("catalog.loaded", published_at=catalog.published_at, runtimes=len(catalog.runtimes))
+            self.on_change(catalog.published_at)
 
     def current(self) -> Catalog:
         """Return the catalog; raise CatalogNotLoaded where there never was one."""
@@ -125,31 +173,92 @@ class CatalogService:
 
     def addons(self) -> tuple[str, ...]:
         """Return the names of the addons that are offered."""
-        return tuple(addon.name for addon in self.current().addons)
+        return tuple(offer.name for offer in self.addon_offers().items)
 
     def offers(self) -> RuntimeOffers:
         """Return what the runtime drop-downs show."""
         return RuntimeOffers(
             runtimes=tuple(
-                RuntimeOffer(name=runtime.name, title=runtime.title, versions=versions)
-                for runtime in self.current().runtimes
-                if (
-                    versions := tuple(
-                        RuntimeVersionOffer(
-                            version=entry.version,
-                            channel=entry.channel,
-                            platforms=tuple(artifact.platform for artifact in entry.artifacts),
-                            default=entry.default,
-                        )
-                        for entry in runtime.versions
-                        if entry.channel in self._channels
-                    )
-                )
-            )
+                RuntimeOffer(name=name, title=title, versions=versions)
+                for name, title, versions in self._offered(self.current().runtimes)
+            ),
+            published_at=self.current().published_at,
+            expires_at=self._fetched.expires_at if self._fetched else None,
         )
 
-    def validate(self, name: str, version: str | None, platform: str | None = None) -> Validation:
-        """Tell whether this can be installed, and why not."""
-        return validate_runtime(
-            self.current(), name=name, version=version, platform=platform or this_platform(), channels=self._channels
+    def addon_offers(self) -> NamedOffers:
+        """Return the addons of dev containers."""
+        return self._named(self.current().addons)
+
+    def template_offers(self) -> NamedOffers:
+        """Return the game templates."""
+        return self._named(self.current().templates)
+
+    def summary(self, *, is_operator: bool) -> CatalogSummary:
+        """Return which catalog there is; also where there is none."""
+        catalog, fetched = self._catalog, self._fetched
+        return CatalogSummary(
+            published_at=catalog.published_at if catalog else None,
+            expires_at=fetched.expires_at if fetched else None,
+            read_at=self._read_at,
+            runtimes=len(catalog.runtimes) if catalog else 0,
+            addons=len(catalog.addons) if catalog else 0,
+            templates=len(catalog.templates) if catalog else 0,
+            url=fetched.url if fetched and is_operator else None,
+            trouble=self.trouble if is_operator else None,
         )
+
+    def facts(self) -> Mapping[str, object]:
+        """Return what health tells of the catalog."""
+        known = self.summary(is_operator=False)
+        return {"publishedAt": known.published_at, "expiresAt": known.expires_at, "readAt": known.read_at}
+
+    def validate(self, name: str, version: str | None, platform: str | None = None) -> Validation:
+        """Tell whether this runtime can be installed, and why not."""
+        return self.validate_wish(ValidateRuntime(runtime=name, version=version, platform=platform))
+
+    def validate_wish(self, wish: ValidateRuntime) -> Validation:
+        """Tell whether all of this can be installed, and everything that is in the way."""
+        platform = this_platform() if wish.platform is None else wish.platform
+        return validate_wish(self.current(), wish, platform=platform, channels=self._channels)
+
+    def _named(self, offers: Sequence[CatalogOffer]) -> NamedOffers:
+        offered = self._offered(offers)
+        return NamedOffers(items=tuple(Offer(name=name, title=title, versions=rows) for name, title, rows in offered))
+
+    def _offered(self, offers: Sequence[CatalogOffer]) -> list[tuple[str, str, tuple[RuntimeVersionOffer, ...]]]:
+        rows = [
+            (
+                offer.name,
+                offer.title,
+                tuple(render_version(entry) for entry in offer.versions if entry.channel in self._channels),
+            )
+            for offer in offers
+        ]
+        return [row for row in rows if row[2]]
+
+
+def render_version(entry: CatalogVersion) -> RuntimeVersionOffer:
+    """Return one row of a drop-down, with what there is for the platform of this machine."""
+    here = next((artifact for artifact in entry.artifacts if artifact.platform == this_platform()), None)
+    return RuntimeVersionOffer(
+        version=entry.version,
+        channel=entry.channel,
+        platforms=tuple(artifact.platform for artifact in entry.artifacts),
+        default=entry.default,
+        edition=entry.edition,
+        licence=entry.licence,
+        size=here.size if here else None,
+        unpacked_size=here.unpacked_size if here else None,
+        sha256=here.sha256 if here else None,
+        source=here.source if here else None,
+    )
+
+
+def _pause(failures: int) -> float:
+    """Return after how long the catalog is read again though nothing seems to have changed."""
+    return REFRESH_S if failures == 0 else min(REFRESH_S / 2, RETRY_S * 2.0 ** min(failures - 1, 10))
+
+
+def _tell_nobody(_published_at: datetime) -> None:
+    """Nobody wants to know."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import datetime
 from uuid import UUID
 
 import structlog
@@ -15,6 +16,7 @@ from zlh_api.history.service import HistoryService
 from zlh_api.web.endpoint import Call
 from zlh_common.errors import NotFound, ZlhError
 from zlh_common.names import Vmid
+from zlh_common.schema.catalog import CatalogEvent
 from zlh_common.schema.history import ContainerEvent
 from zlh_common.schema.structs import encode
 
@@ -38,7 +40,13 @@ class _Watcher:
         self.changed: dict[Vmid, None] = {}
         # By container, the first entry of its history that was not shown.
         self.happened: dict[Vmid, int] = {}
+        # When the catalog was published that the portal should show from now on.
+        self.catalog: datetime | None = None
         self.wake = asyncio.Event()
+
+    def note_catalog(self, published_at: datetime) -> None:
+        self.catalog = published_at
+        self.wake.set()
 
     def note(self, vmid: Vmid) -> None:
         self.changed[vmid] = None
@@ -59,6 +67,11 @@ class _Watcher:
         self.changed, self.happened = {}, {}
         self.wake.clear()
         return changed, happened
+
+    def take_catalog(self) -> datetime | None:
+        """Return the catalog that was published since the last call, or None."""
+        published_at, self.catalog = self.catalog, None
+        return published_at
 
 
 class LiveContainers:
@@ -84,6 +97,11 @@ class LiveContainers:
             for watcher in self._watchers_of(Vmid(int(vmid))):
                 watcher.note_happening(Vmid(int(vmid)), int(position))
 
+    def note_catalog(self, published_at: datetime) -> None:
+        """Take the news that another catalog is in use."""
+        for watcher in self._watchers:
+            watcher.note_catalog(published_at)
+
     def _watchers_of(self, vmid: Vmid) -> list[_Watcher]:
         """Return the streams that a container may concern: one that changes without end must not wake all others."""
         customer = self._customers.get(vmid)
@@ -91,7 +109,7 @@ class LiveContainers:
 
     async def stream(self, call: Call) -> web.StreamResponse:
         """Serve one stream until the client goes: `container` events with reports, `container-deleted` with a VMID,
-        `container-event` with an entry of its history.
+        `container-event` with an entry of its history, `catalog` when what can be installed has changed.
 
         It ends as well when the caller's session or token does; a role that is taken away counts from the next event,
         and one that is given after HEARTBEAT_S at most.
@@ -113,6 +131,9 @@ class LiveContainers:
                     await response.write(b": still here\n\n")
                     continue
                 watcher.caller = await call.check_again()
+                if published_at := watcher.take_catalog():
+                    event = CatalogEvent(published_at=published_at)
+                    await response.write(b"event: catalog\ndata: " + encode(event) + b"\n\n")
                 for vmid in changed:
                     await self._write(response, watcher, vmid)
                 for vmid, position in happened.items():

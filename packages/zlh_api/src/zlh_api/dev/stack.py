@@ -339,6 +339,7 @@ def _write_config(home: Home, ports: DevPorts, dsn: str) -> ApiConfig:
         f"[database]\ndsn = {json.dumps(dsn)}\n"
         f'[artifacts]\nurl = "http://127.0.0.1:{ports.artifacts}"\n'
         f"trusted_root = {json.dumps(str(home.artifact_keys / 'root.json'))}\n"
+        f"folder = {json.dumps(str(home.artifacts))}\nkeys = {json.dumps(str(home.artifact_keys))}\n"
         f"[process]\nroot = {json.dumps(str(home.path / 'containers'))}\n"
         f"[traefik]\ndirectory = {json.dumps(str(home.routes))}\n"
         f'api_url = "http://127.0.0.1:{ports.traefik_api}"\nweb_url = "http://127.0.0.1:{ports.web}"\n'

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from contextlib import suppress
+from dataclasses import replace
 
 import msgspec
 
@@ -17,7 +18,7 @@ from zlh_api.catalog.service import CatalogNotLoaded, CatalogService
 from zlh_api.containers.model import Container
 from zlh_api.containers.service import CannotInstall, ContainerService
 from zlh_api.runtimes import rules
-from zlh_api.runtimes.rules import RuntimeIsNewest, RuntimePending, Seen, Wishes, render_seen
+from zlh_api.runtimes.rules import NothingToRepair, RuntimeIsNewest, RuntimePending, Seen, Wishes, render_seen
 from zlh_common.errors import NotFound
 from zlh_common.schema.catalog import CatalogVersion
 from zlh_common.schema.runtime import (
@@ -30,7 +31,7 @@ from zlh_common.schema.runtime import (
     RuntimeUsers,
     RuntimeVerification,
 )
-from zlh_common.schema.status import Connection
+from zlh_common.schema.status import AgentStatus, Connection
 
 # Every file of a tree is read: 300 MB from a slow disk that others use as well.
 VERIFY_TIMEOUT_S = 180
@@ -90,16 +91,24 @@ class RuntimeService:
         return self.report(await self._containers.change_runtimes(container, change))
 
     async def repair(self, container: Container, name: str, version: str) -> Runtimes:
-        """Want a version anew from its archive."""
+        """Want a version anew from its archive.
 
+        A check that has just found a fault may be newer than the last report: before somebody is told that there is
+        nothing to repair, the agent is asked.
+        """
+        try:
+            return await self._repair(container, name, version, None)
+        except NothingToRepair:
+            if container.connection is not Connection.ONLINE:
+                raise
+        raw = await self._agents.call(find_agent(container, self._agent_port), "GET", "/status")
+        return await self._repair(container, name, version, decode_report(raw, AgentStatus))
+
+    async def _repair(self, container: Container, name: str, version: str, newer: AgentStatus | None) -> Runtimes:
         def change(current: Container) -> Wishes:
-            return rules.repair_runtime(
-                current.runtimes,
-                name,
-                version,
-                render_seen(current),
-                generation=current.spec_generation + 1,
-            )
+            seen = render_seen(replace(current, agent=newer) if newer else current)
+            generation = current.spec_generation + 1
+            return rules.repair_runtime(current.runtimes, name, version, seen, generation=generation)
 
         return self.report(await self._containers.change_runtimes(container, change))
 

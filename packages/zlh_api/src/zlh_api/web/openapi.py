@@ -30,8 +30,8 @@ _PROBLEM = {
 
 
 def render_openapi(endpoints: Sequence[Endpoint], *, version: str) -> dict[str, Any]:
-    """Return the document for every endpoint below /api/."""
-    shown = [endpoint for endpoint in endpoints if endpoint.path.startswith("/api/")]
+    """Return the document for every endpoint below /api/, and for the artifacts that the API serves."""
+    shown = [endpoint for endpoint in endpoints if endpoint.path.startswith(("/api/", "/artifacts/"))]
     shapes = {shape for endpoint in shown for shape in (endpoint.request, endpoint.response) if shape is not None}
     ordered = sorted(shapes, key=str)
     rendered, components = msgspec.json.schema_components(ordered, ref_template="#/components/schemas/{name}")
@@ -79,7 +79,7 @@ def _operation(endpoint: Endpoint, schema_of: dict[Any, Any]) -> dict[str, Any]:
         "operationId": _operation_id(endpoint),
         "summary": endpoint.summary,
         "x-policy": str(endpoint.policy),
-        "tags": [endpoint.path.split("/")[2]],
+        "tags": [endpoint.path.removeprefix("/api").split("/")[1]],
         "parameters": [*_path_parameters(endpoint), *_query_parameters(endpoint)],
         "responses": {**_success(endpoint, schema_of), "default": _problem_response()},
     }
@@ -120,10 +120,21 @@ def _query_parameters(endpoint: Endpoint) -> list[dict[str, Any]]:
 def _success(endpoint: Endpoint, schema_of: dict[Any, Any]) -> dict[str, Any]:
     if endpoint.is_websocket:
         return {"101": {"description": "WebSocket, subprotocol zlh.console.v1"}}
+    if endpoint.is_file:
+        return _file_answers(endpoint)
     if endpoint.response is None:
         return {str(endpoint.status): {"description": endpoint.summary}}
     content = {"application/json": {"schema": schema_of[endpoint.response]}}
     return {str(endpoint.status): {"description": endpoint.summary, "content": content}}
+
+
+def _file_answers(endpoint: Endpoint) -> dict[str, Any]:
+    content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
+    return {
+        "200": {"description": endpoint.summary, "content": content},
+        "206": {"description": "The range that was asked for", "content": content},
+        "304": {"description": "What the client has is still the same"},
+    }
 
 
 def _problem_response() -> dict[str, Any]:

@@ -13,16 +13,25 @@ from zlh_common.schema.status import PROTOCOL_VERSION
 
 # Each check returns None where the dependency is well, else what is wrong with it.
 Check = Callable[[], Awaitable[str | None]]
+# What is told of a dependency besides, in camelCase.
+Facts = Callable[[], Mapping[str, object]]
 
 
-def endpoints(checks: Mapping[str, Check], others: list[Endpoint]) -> list[Endpoint]:
+def endpoints(
+    checks: Mapping[str, Check], others: list[Endpoint], *, facts: Mapping[str, Facts] | None = None
+) -> list[Endpoint]:
     """Return the endpoints of the platform itself; the document lists these and `others`."""
+
+    told = facts or {}
 
     async def health(_call: Call) -> Answer:
         troubles = {name: await check() for name, check in checks.items()}
         body = {
             "status": "degraded" if any(troubles.values()) else "ok",
-            "dependencies": {name: {"ok": trouble is None, "message": trouble} for name, trouble in troubles.items()},
+            "dependencies": {
+                name: {"ok": trouble is None, "message": trouble, **(told[name]() if name in told else {})}
+                for name, trouble in troubles.items()
+            },
         }
         # Without the database nothing works; without the others what runs goes on.
         return Answer(body, status=503 if troubles.get("database") else 200, headers={"Cache-Control": "no-store"})

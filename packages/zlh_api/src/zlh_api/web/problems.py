@@ -59,6 +59,8 @@ def problem_response(error: ZlhError, *, request_id: str) -> web.Response:
         headers["Retry-After"] = RETRY_AFTER_S
     if isinstance(error, MethodNotAllowed):
         headers["Allow"] = str(error.data["allowed"])
+    if error.status == 416:
+        headers["Content-Range"] = f"bytes */{error.data['size']}"
     return web.Response(
         status=error.status,
         body=msgspec.json.encode(render_problem(error, request_id=request_id)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from msgspec import Meta, field
+from msgspec import UNSET, Meta, UnsetType, field
 
 from zlh_common.schema.structs import Report, Request
 
@@ -100,6 +100,16 @@ class RuntimeVersionOffer(Report):
     channel: Channel
     platforms: tuple[str, ...]
     default: bool
+    # SPDX expression.
+    licence: str
+    # Such as "JDK" and "JRE".
+    edition: str | None = None
+    # Of the archive for the platform of this installation: bytes to fetch and on disk; null where there is none.
+    size: int | None = None
+    unpacked_size: int | None = None
+    sha256: str | None = None
+    # What upstream published and this was made of.
+    source: str | None = None
 
 
 class RuntimeOffer(Report):
@@ -114,14 +124,38 @@ class RuntimeOffers(Report):
     """`GET /api/catalog/runtimes`."""
 
     runtimes: tuple[RuntimeOffer, ...]
+    published_at: datetime
+    # Until when the catalog holds if nobody signs it again.
+    expires_at: datetime | None = None
+
+
+class CatalogSummary(Report):
+    """`GET /api/catalog`: which catalog this API process has, and how that goes."""
+
+    published_at: datetime | None
+    expires_at: datetime | None
+    # When it was last read and believed.
+    read_at: datetime | None
+    runtimes: int
+    addons: int
+    templates: int
+    # Which server gave it, and what is wrong; told to operators alone.
+    url: str | None = None
+    trouble: str | None = None
+
+
+# As long as no name and no version in any catalog.
+AskedText = Annotated[str, Meta(max_length=256)]
 
 
 class ValidateRuntime(Request):
-    """`POST /api/catalog/validate`."""
+    """`POST /api/catalog/validate`: any of runtime, addon and template; the version is that of the first of them."""
 
-    runtime: str
-    version: str | None = None
-    platform: str | None = None
+    runtime: AskedText | None = None
+    version: AskedText | None = None
+    platform: AskedText | None = None
+    addon: AskedText | UnsetType | None = UNSET
+    template: AskedText | UnsetType | None = UNSET
 
 
 class CatalogProblem(Report):
@@ -146,9 +180,17 @@ class Offer(Report):
     """An addon or a game template that is offered."""
 
     name: str
+    title: str
+    versions: tuple[RuntimeVersionOffer, ...]
 
 
 class NamedOffers(Report):
     """`GET /api/catalog/addons` and `/templates`."""
 
     items: tuple[Offer, ...]
+
+
+class CatalogEvent(Report):
+    """`catalog` on `GET /api/events`: what is offered has changed."""
+
+    published_at: datetime

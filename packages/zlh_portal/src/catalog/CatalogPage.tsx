@@ -1,0 +1,110 @@
+/** Everything that can be installed, as the signed catalog says it. */
+import { Badge, Button, Code, Group, Paper, Skeleton, Stack, Text, TextInput, Title, Tooltip } from "@mantine/core";
+import { Link, useSearchParams } from "react-router";
+import type { RuntimeOffer, RuntimeVersionOffer } from "../api/types";
+import { CopyButton } from "../layout/CopyButton";
+import { SearchIcon } from "../layout/icons";
+import { Problem } from "../layout/Problem";
+import { TimeAgo } from "../layout/TimeAgo";
+import { usePageTitle } from "../layout/title";
+import { formatBytes } from "../layout/words";
+import { ConnectionBanner } from "../live/ConnectionBanner";
+import classes from "./catalog.module.css";
+import { namePlatform, searchOffers } from "./facts";
+import { useAddonCatalog, useRuntimeCatalog, useTemplateCatalog } from "./queries";
+
+export function CatalogPage() {
+  usePageTitle("Catalog");
+  const [parameters, setParameters] = useSearchParams();
+  const search = parameters.get("q") ?? "";
+  const runtimes = useRuntimeCatalog();
+  const addons = useAddonCatalog();
+  const templates = useTemplateCatalog();
+  return (
+    <Stack gap="md">
+      <div>
+        <Title order={1}>Catalog</Title>
+        <Text c="dimmed" size="sm" component="div">What can be installed here. It is signed: what is not in it, or is not as it says, is never installed.</Text>
+        {runtimes.data && <Signed {...runtimes.data} />}
+      </div>
+      <TextInput
+        aria-label="Search the catalog" placeholder="Name, version, edition, licence…" type="search" leftSection={<SearchIcon />} maw={420}
+        value={search} onChange={(event) => setParameters(event.currentTarget.value ? { q: event.currentTarget.value } : {}, { replace: true })}
+      />
+      <Section title="Runtimes" query={{ ...runtimes, data: runtimes.data?.runtimes }} search={search} empty="No runtime is offered, so no dev environment can be created. Ask your operator." />
+      <Section title="Addons" query={addons} search={search} empty="No addon is offered here, such as an editor in the browser." />
+      <Section title="Game templates" query={templates} search={search} empty="No game template is offered here, so game servers cannot be created." />
+      <ConnectionBanner query={runtimes} />
+    </Stack>
+  );
+}
+
+function Signed({ publishedAt, expiresAt }: { publishedAt?: string | null; expiresAt?: string | null }) {
+  if (!publishedAt && !expiresAt) return null;
+  return (
+    <Text c="dimmed" size="sm" component="div" data-testid="signed">
+      {publishedAt && <>Published <TimeAgo time={publishedAt} /></>}
+      {publishedAt && expiresAt && " · "}
+      {expiresAt && <>holds until <time dateTime={expiresAt}>{new Date(expiresAt).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" })}</time></>}
+    </Text>
+  );
+}
+
+interface Query {
+  data: readonly RuntimeOffer[] | undefined;
+  error: unknown;
+  refetch: () => unknown;
+}
+
+function Section({ title, query, search, empty }: { title: string; query: Query; search: string; empty: string }) {
+  const { data, error, refetch } = query;
+  const found = data ? searchOffers(data, search) : [];
+  return (
+    <section aria-label={title}>
+      <Title order={2} mb="xs">{title}</Title>
+      {!data && (error ? <Problem error={error} title={`${title} cannot be read`} onRetry={() => void refetch()} /> : <Skeleton h={90} aria-label={`Loading ${title.toLowerCase()}`} role="status" />)}
+      {data?.length === 0 && <Paper><Text size="sm" c="dimmed">{empty}</Text></Paper>}
+      {data && data.length > 0 && found.length === 0 && <Text size="sm" c="dimmed">None of them matches “{search}”.</Text>}
+      <Stack gap="sm">{found.map((offer) => <OfferCard key={offer.name} offer={offer} isRuntime={title === "Runtimes"} />)}</Stack>
+    </section>
+  );
+}
+
+function OfferCard({ offer, isRuntime }: { offer: RuntimeOffer; isRuntime: boolean }) {
+  return (
+    <Paper data-testid={`offer-${offer.name}`}>
+      <Group justify="space-between" gap="xs" mb={4}>
+        <Title order={3} fz="md">{offer.title} {offer.title !== offer.name && <Text span size="sm" c="dimmed" fw={400}>{offer.name}</Text>}</Title>
+        {isRuntime && <Button component={Link} to={`/containers/new?runtime=${encodeURIComponent(offer.name)}`} size="compact-sm" variant="default">Create container</Button>}
+      </Group>
+      <ul className={classes["versions"]} aria-label={`Versions of ${offer.title}`}>
+        {offer.versions.map((entry) => <VersionLine key={entry.version} entry={entry} />)}
+      </ul>
+    </Paper>
+  );
+}
+
+function VersionLine({ entry }: { entry: RuntimeVersionOffer }) {
+  const { size, unpackedSize, licence, source, sha256, platforms } = entry;
+  return (
+    <li className={classes["version"]} data-testid={`offered-${entry.version}`}>
+      <Group gap={8} className={classes["number"] ?? ""}>
+        <Text fw={600} className="numbers" style={{ overflowWrap: "anywhere" }}>{entry.version}</Text>
+        {entry.edition && <Badge variant="outline" color="gray">{entry.edition}</Badge>}
+        {entry.default && <Tooltip label="Taken where nobody names a version."><Badge variant="light" tabIndex={0}>Default</Badge></Tooltip>}
+        {entry.channel === "candidate" && <Tooltip label="Offered for trying out; it becomes stable once it is promoted."><Badge variant="light" color="orange" tabIndex={0}>Candidate</Badge></Tooltip>}
+      </Group>
+      <Text size="sm" c="dimmed" className="numbers">
+        {size ? formatBytes(size) : ""}{size && unpackedSize ? <>, {formatBytes(unpackedSize)} installed</> : ""}
+      </Text>
+      <Text size="sm" c="dimmed">{licence ?? ""}</Text>
+      <Text size="sm" c="dimmed">{platforms.map(namePlatform).join(", ")}</Text>
+      {(source || sha256) && (
+        <Text size="xs" c="dimmed" component="div" className={classes["origin"] ?? ""}>
+          {source && <span>From <span className="mono">{source}</span></span>}
+          {sha256 && <span className={classes["hash"]}>SHA-256 <Code title={sha256}>{sha256.slice(0, 12)}…</Code><CopyButton text={sha256} what="hash" /></span>}
+        </Text>
+      )}
+    </li>
+  );
+}

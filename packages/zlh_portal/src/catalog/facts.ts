@@ -1,0 +1,37 @@
+/** What the catalog says of what it offers, in words; pure. */
+import type { RuntimeOffer, RuntimeVersionOffer } from "../api/types";
+import { formatBytes } from "../layout/words";
+
+/** Return "linux-x86_64" as "Linux x86_64", and anything else as it is. */
+export function namePlatform(platform: string): string {
+  return platform.startsWith("linux-") ? `Linux ${platform.slice("linux-".length)}` : platform;
+}
+
+/** Return what a version is in a line: "JDK · 182 MiB · GPL-2.0 · candidate". */
+export function describeVersion(entry: RuntimeVersionOffer): string {
+  return [
+    entry.edition ?? null,
+    tellSize(entry),
+    entry.licence ?? null,
+    entry.channel === "stable" ? "stable" : "candidate: offered for trying out",
+  ].filter(Boolean).join(" · ");
+}
+
+/** Return how much is downloaded and how much of the disk it takes, as far as the catalog tells. */
+export function tellSize({ size, unpackedSize }: Pick<RuntimeVersionOffer, "size" | "unpackedSize">): string | null {
+  const parts = [size ? `${formatBytes(size)} to download` : null, unpackedSize ? `${formatBytes(unpackedSize)} installed` : null].filter(Boolean);
+  return parts.length > 0 ? parts.join(", ") : null;
+}
+
+/** Return the offers that a search finds: by name, title, version, edition or licence; all words must be found. */
+export function searchOffers<T extends Pick<RuntimeOffer, "name" | "title" | "versions">>(offers: readonly T[], search: string): T[] {
+  const words = search.toLowerCase().split(/\s+/).filter(Boolean);
+  if (words.length === 0) return [...offers];
+  const hits = (text: string) => words.every((word) => text.includes(word));
+  return offers.flatMap((offer) => {
+    const about = `${offer.name} ${offer.title}`.toLowerCase();
+    const versions = offer.versions.filter((entry) =>
+      hits(`${about} ${entry.version} ${entry.edition ?? ""} ${entry.licence ?? ""} ${entry.channel}`.toLowerCase()));
+    return versions.length > 0 ? [{ ...offer, versions }] : hits(about) ? [offer] : [];
+  });
+}

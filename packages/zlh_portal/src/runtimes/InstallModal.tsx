@@ -1,0 +1,75 @@
+/** Another runtime or another version, out of what the catalog offers. */
+import { Alert, Button, Checkbox, Group, Modal, Skeleton, Stack, Text } from "@mantine/core";
+import { useState } from "react";
+import { asApiError } from "../api/problem";
+import type { ContainerStatus, RuntimeOffer } from "../api/types";
+import { preferredVersion } from "../catalog/choice";
+import { type RuntimeChoice, RuntimePicker } from "../catalog/RuntimePicker";
+import { useRuntimeOffers } from "../catalog/queries";
+import { Problem } from "../layout/Problem";
+import { useInstall } from "./queries";
+import type { Group as RuntimeVersions } from "./rows";
+
+interface Props {
+  status: ContainerStatus;
+  groups: readonly RuntimeVersions[];
+  onClose: () => void;
+}
+
+export function InstallModal({ status, groups, onClose }: Props) {
+  const offers = useRuntimeOffers();
+  return (
+    <Modal opened onClose={onClose} title="Install a runtime" centered size="lg">
+      {offers.data ? (
+        offers.data.length > 0 ? <InstallForm status={status} groups={groups} offers={offers.data} onClose={onClose} /> : <Alert color="orange">The catalog is empty. Ask your operator.</Alert>
+      ) : offers.error ? (
+        <Problem error={offers.error} title="The catalog cannot be read" onRetry={() => void offers.refetch()} />
+      ) : (
+        <Skeleton h={120} />
+      )}
+    </Modal>
+  );
+}
+
+function InstallForm({ status, groups, offers, onClose }: Props & { offers: readonly RuntimeOffer[] }) {
+  const install = useInstall(status);
+  const has = (name: string, version: string) => groups.some((group) => group.name === name && group.rows.some((row) => row.version === version && row.isWanted));
+  const [choice, setChoice] = useState<RuntimeChoice>(() => firstMissing(offers, has));
+  const [isDefault, setDefault] = useState(false);
+  const { runtime, version } = choice;
+  const current = groups.find((group) => group.name === runtime)?.rows.find((row) => row.isDefault || row.becomesDefault);
+  const isThere = runtime !== null && version !== null && has(runtime, version);
+  const submit = () => {
+    if (runtime === null || version === null) return;
+    install.mutate({ name: runtime, version, default: current ? isDefault : null }, { onSuccess: onClose });
+  };
+  return (
+    <form aria-label="Install a runtime" onSubmit={(event) => { event.preventDefault(); submit(); }}>
+      <Stack>
+        {install.error && <Problem error={install.error} title={asApiError(install.error).code === "runtime_limit" ? "There is no room for another version" : "It was not installed"} />}
+        <RuntimePicker offers={offers} value={choice} errors={{ version: isThere ? "It is installed already." : undefined }} onChange={(next) => { install.reset(); setChoice(next); }} />
+        {current ? (
+          <Checkbox
+            label={`Make it the default instead of ${current.version}`} description="Otherwise it stands beside the default, reached by its own path."
+            checked={isDefault} onChange={(event) => setDefault(event.currentTarget.checked)}
+          />
+        ) : (
+          <Text size="sm" c="dimmed">It is the first version of its runtime here, so it becomes the default.</Text>
+        )}
+        <Group justify="flex-end">
+          <Button variant="default" onClick={onClose}>Cancel</Button>
+          <Button type="submit" loading={install.isPending} disabled={runtime === null || version === null || isThere}>Install</Button>
+        </Group>
+      </Stack>
+    </form>
+  );
+}
+
+/** Begin with something that is not there yet. */
+function firstMissing(offers: readonly RuntimeOffer[], has: (name: string, version: string) => boolean): RuntimeChoice {
+  for (const offer of offers) {
+    const version = preferredVersion({ ...offer, versions: offer.versions.filter((entry) => !has(offer.name, entry.version)) });
+    if (version !== null) return { runtime: offer.name, version };
+  }
+  return { runtime: offers[0]?.name ?? null, version: preferredVersion(offers[0]) };
+}

@@ -1,0 +1,121 @@
+/** All versions of one runtime, and what can be done with the runtime as a whole. */
+import { Group, Paper, Text, Title } from "@mantine/core";
+import { notifications } from "@mantine/notifications";
+import { useState } from "react";
+import { asApiError } from "../api/problem";
+import type { ContainerStatus, RuntimeVerification } from "../api/types";
+import { ActionButton } from "../layout/ActionButton";
+import { ConfirmModal } from "../layout/ConfirmModal";
+import { formatBytes } from "../layout/words";
+import { useInstall, useRemove, useRepair, useRollback, useUpgrade, useVerify } from "./queries";
+import { type Action, type Group as RuntimeVersions, type Row, whyStays } from "./rows";
+import classes from "./runtimes.module.css";
+import { VersionRow } from "./VersionRow";
+
+interface Props {
+  status: ContainerStatus;
+  group: RuntimeVersions;
+  groups: readonly RuntimeVersions[];
+  /** Why nothing may be changed; null where it may. */
+  reason: string | null;
+}
+
+export function RuntimeGroup({ status, group, groups, reason }: Props) {
+  const upgrade = useUpgrade(status);
+  const rollback = useRollback(status);
+  const versions = useVersions(status);
+  const [leaving, setLeaving] = useState<Row | null>(null);
+  const isBusy = versions.busy !== null || upgrade.isPending || rollback.isPending;
+  const rollBack = () => rollback.mutate(group.name, { onError: complain(`${group.title} was not rolled back`) });
+  const act = (row: Row, action: Action) => (action === "remove" ? setLeaving(row) : versions.act(row, action));
+  const { upgrade: newer, previous } = group;
+
+  return (
+    <Paper data-testid={`runtime-${group.name}`}>
+      <Group justify="space-between" gap="xs">
+        <Title order={2}>{group.title} {group.title !== group.name && <Text span size="sm" c="dimmed" fw={400}>{group.name}</Text>}</Title>
+        <Group gap={6} role="group" aria-label={`Actions on ${group.title}`}>
+          {newer && (
+            <ActionButton size="compact-sm" variant="light" reason={reason} loading={upgrade.isPending} disabled={isBusy && !upgrade.isPending} onClick={() => upgrade.mutate({ name: group.name, version: newer }, { onError: complain(`${group.title} was not upgraded`) })}>
+              Upgrade to {newer}
+            </ActionButton>
+          )}
+          {previous && previous.version !== newer && (
+            <ActionButton size="compact-sm" variant="default" reason={reason} loading={rollback.isPending} disabled={isBusy && !rollback.isPending} onClick={rollBack}>
+              Roll back to {previous.version}
+            </ActionButton>
+          )}
+        </Group>
+      </Group>
+      <ul className={classes["rows"]} aria-label={`Versions of ${group.title}`}>
+        {group.rows.map((row) => (
+          <VersionRow
+            key={row.version} row={row} mayChange={reason === null} isBusy={isBusy} busy={versions.busy?.version === row.version ? versions.busy.action : null}
+            whyNot={(action) => reason ?? whyNot(action, row, groups, status)} verification={versions.found[row.version] ?? null}
+            back={previous && row.becomesDefault ? { version: previous.version, onClick: rollBack } : undefined} onAct={(action) => act(row, action)}
+          />
+        ))}
+      </ul>
+      {leaving && (
+        <ConfirmModal
+          title={`Remove ${leaving.name} ${leaving.version}?`} action="Remove" isPending={versions.busy?.action === "remove"}
+          meaning={`${leaving.record ? `It frees ${formatBytes(leaving.record.size)}. ` : ""}What was installed into it goes with it, such as global packages. Nothing is removed while a program runs from it.`}
+          onConfirm={() => versions.act(leaving, "remove", () => setLeaving(null))} onClose={() => setLeaving(null)}
+        />
+      )}
+    </Paper>
+  );
+}
+
+function whyNot(action: Action, row: Row, groups: readonly RuntimeVersions[], status: ContainerStatus): string | null {
+  if (action === "remove") return whyStays(row, groups);
+  if (action === "verify" && status.connection !== "online") return "The agent of this container is not heard now, and only it can look at the files.";
+  return null;
+}
+
+function complain(title: string) {
+  return (error: unknown) => void notifications.show({ color: "red", title, message: asApiError(error).detail });
+}
+
+const FAILURES: Readonly<Record<Action, string>> = {
+  default: "is not the default", verify: "was not verified", repair: "is not installed anew", remove: "was not removed",
+};
+
+/** Acts on versions one at a time, and keeps what checks have found. */
+function useVersions(status: ContainerStatus) {
+  const install = useInstall(status);
+  const repair = useRepair(status);
+  const remove = useRemove(status);
+  const verify = useVerify(status.vmid);
+  const [busy, setBusy] = useState<{ version: string; action: Action } | null>(null);
+  const [found, setFound] = useState<Readonly<Record<string, RuntimeVerification | null>>>({});
+  const note = (version: string, result: RuntimeVerification | null) =>
+    setFound((before) => ({ ...before, [version]: result }));
+
+  const perform = async ({ name, version }: Row, action: Action): Promise<void> => {
+    switch (action) {
+      case "default":
+        await install.mutateAsync({ name, version, default: true });
+        return;
+      case "repair":
+        await repair.mutateAsync({ name, version });
+        note(version, null);
+        return;
+      case "remove":
+        await remove.mutateAsync({ name, version });
+        return;
+      case "verify":
+        note(version, await verify.mutateAsync({ name, version }));
+    }
+  };
+  const act = (row: Row, action: Action, onEnd?: () => void) => {
+    setBusy({ version: row.version, action });
+    void perform(row, action)
+      .catch(complain(`${row.name} ${row.version} ${FAILURES[action]}`))
+      .finally(() => {
+        setBusy(null);
+        onEnd?.();
+      });
+  };
+  return { act, busy, found };
+}

@@ -1,0 +1,56 @@
+/** How far something is that moves bytes, in words; pure. The figures are an agent's: they may be anything. */
+import type { Step, Transfer } from "../api/types";
+import { formatBytes, formatDuration } from "../layout/words";
+
+const STAGES: Readonly<Record<string, string>> = {
+  catalog: "Reading the catalog",
+  download: "Downloading",
+  hash: "Checking the archive",
+  unpack: "Unpacking",
+  verify: "Checking the files",
+  smoke: "Trying it",
+  "smoke-test": "Trying it",
+  sync: "Writing to the disk",
+  list: "Listing the files",
+  remove: "Removing",
+};
+
+export interface Told {
+  stage: string;
+  /** 0 to 100, or null where it cannot be measured. */
+  percent: number | null;
+  /** "120 MiB of 300 MiB"; empty where there is nothing to count. */
+  bytes: string;
+  rate: string | null;
+  left: string | null;
+}
+
+/** Return how far a step is. */
+export function tellTransfer(step: Pick<Step, "name" | "state" | "progress" | "transfer">): Told {
+  const { transfer } = step;
+  const waiting = step.state === "pending" ? "Waiting for its turn" : step.name.startsWith("remove-") ? "Removing" : "Installing";
+  if (!transfer) return { stage: waiting, percent: percentOf(step.progress), bytes: "", rate: null, left: null };
+  return {
+    stage: nameStage(transfer.stage),
+    percent: percentOf(shareOf(transfer) ?? step.progress),
+    bytes: transfer.totalBytes > 0 ? `${formatBytes(transfer.doneBytes)} of ${formatBytes(transfer.totalBytes)}` : "",
+    rate: transfer.bytesPerS === null ? null : `${formatBytes(Math.round(transfer.bytesPerS))}/s`,
+    left: transfer.leftS === null ? null : `${formatDuration(transfer.leftS * 1000)} left`,
+  };
+}
+
+function shareOf({ doneBytes, totalBytes }: Transfer): number | null {
+  return totalBytes > 0 ? doneBytes / totalBytes : null;
+}
+
+function percentOf(share: number | null): number | null {
+  return share === null ? null : Math.round(Math.min(1, Math.max(0, share)) * 100);
+}
+
+/** Return a stage in words, also of one that this version has never heard of. */
+export function nameStage(stage: string): string {
+  const known = Object.hasOwn(STAGES, stage) ? STAGES[stage] : undefined;
+  if (known) return known;
+  const words = stage.replaceAll(/[-_]+/g, " ").trim();
+  return words ? words.charAt(0).toUpperCase() + words.slice(1) : "Working";
+}

@@ -1,0 +1,176 @@
+"""The catalog slice: what it answers, what it makes of odd input, and how soon a promotion is seen."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestClient
+from aiohttp.web import Application, Request
+
+from fakes.api_world import World
+from fakes.artifact_origin import ArtifactOrigin
+from fakes.runtime_shop import RuntimeShop, make_shop
+from zlh_api.artifacts.promote import Publisher
+from zlh_api.catalog.service import CatalogService, CatalogSource
+from zlh_common.clock import Clock, SystemClock
+
+Client = TestClient[Request, Application]
+OWNER = {"Authorization": "Bearer owner-token"}
+
+
+@pytest.fixture
+async def client(world: World) -> AsyncIterator[Client]:
+    """A client of a served API."""
+    async with world.client() as made:
+        yield made
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> RuntimeShop:
+    """A tree that offers 2.0 and 1.0."""
+    return make_shop(tmp_path / "shop", "1.0", "2.0")
+
+
+@pytest.fixture
+async def origin(shop: RuntimeShop) -> AsyncIterator[ArtifactOrigin]:
+    """A server of the tree."""
+    async with ArtifactOrigin(shop.tree) as running:
+        yield running
+
+
+@contextlib.asynccontextmanager
+async def service(
+    shop: RuntimeShop, folder: Path, *urls: str, clock: Clock | None = None
+) -> AsyncIterator[CatalogService]:
+    """Give a service that reads from these servers and has read once."""
+    made = CatalogService(CatalogSource(urls, shop.trusted_root, folder / "catalog"), ("stable",), clock)
+    try:
+        assert await made.refresh()
+        yield made
+    finally:
+        await made.close()
+
+
+@contextlib.asynccontextmanager
+async def running(made: CatalogService) -> AsyncIterator[None]:
+    """Let it refresh by itself."""
+    task = asyncio.create_task(made.run())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_offers_tell_what_a_page_of_them_needs(client: Client) -> None:
+    """The fixed shape, and beside it licence, edition, sizes, source, and until when the catalog holds."""
+    body = await (await client.get("/api/catalog/runtimes", headers=OWNER)).json()
+    (row,) = body["runtimes"][0]["versions"]
+    assert {"version", "channel", "platforms", "default", "edition", "licence", "size", "sha256", "source"} <= set(row)
+    assert (body["runtimes"][0]["name"], row["size"], row["licence"]) == ("node", 1, "MIT")
+    assert body["publishedAt"] == "2026-01-01T00:00:00Z"
+    summary = await (await client.get("/api/catalog", headers=OWNER)).json()
+    assert (summary["publishedAt"], summary["runtimes"], summary["trouble"]) == ("2026-01-01T00:00:00Z", 1, None)
+    for path in ("addons", "templates"):
+        assert await (await client.get(f"/api/catalog/{path}", headers=OWNER)).json() == {"items": []}
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        ({}, 200),
+        ({"runtime": "", "version": ""}, 200),
+        ({"runtime": "--help", "version": "; rm -rf /"}, 200),
+        ({"runtime": "nöde💥", "version": "٣"}, 200),
+        ({"runtime": "node", "version": "24", "platform": ""}, 200),
+        ({"addon": "code-server"}, 200),
+        ({"template": "minecraft", "runtime": None}, 200),
+        ({"runtime": "n" * 257}, 400),
+        ({"runtime": "n" * 300_000}, 413),
+        ({"runtime": 24}, 400),
+        ({"runtime": "node", "typo": 1}, 400),
+        ([], 400),
+        ("node", 400),
+    ],
+)
+async def test_odd_input_gets_problems_or_a_refusal(client: Client, body: Any, status: int) -> None:
+    """Never a 500, and where it is answered at all, with what is wrong."""
+    answer = await client.post("/api/catalog/validate", json=body, headers=OWNER)
+    assert answer.status == status, await answer.text()
+    if status == 200:
+        said = await answer.json()
+        assert said["ok"] is False
+        assert said["problems"]
+
+
+async def test_a_promotion_is_seen_at_once(shop: RuntimeShop, origin: ArtifactOrigin, tmp_path: Path) -> None:
+    """Demoted, then promoted: each is what the API offers a moment later, told once, with no restart."""
+    told: list[datetime] = []
+    async with service(shop, tmp_path, origin.url) as made, running(made):
+        made.on_change = told.append
+        for channel, seen in (("candidate", ["1.0"]), ("stable", ["2.0", "1.0"])):
+            publisher = Publisher(shop.tree, shop.keys, now=datetime.now(UTC) + timedelta(seconds=5 + len(told)))
+            await asyncio.to_thread(publisher.set_channel, "tiny", "2.0", channel)  # type: ignore[arg-type]
+            await until(lambda expected=seen: versions(made) == expected)
+    assert len(told) == 2
+
+
+def versions(made: CatalogService) -> list[str]:
+    """Return what is offered of the one runtime."""
+    return [row.version for row in made.offers().runtimes[0].versions]
+
+
+async def test_looking_costs_no_child(shop: RuntimeShop, origin: ArtifactOrigin, tmp_path: Path) -> None:
+    """While nothing is signed, the timestamp alone is asked for."""
+    async with service(shop, tmp_path, origin.url) as made:
+        origin.asked.clear()
+        async with running(made):
+            await until(lambda: len(origin.asked) >= 2)
+    assert {request.path for request in origin.asked} == {"metadata/timestamp.json"}
+
+
+async def test_a_mirror_is_asked_and_the_trouble_told(
+    shop: RuntimeShop, origin: ArtifactOrigin, tmp_path: Path
+) -> None:
+    """The catalog is there all the same, and an operator sees which server is not."""
+    async with service(shop, tmp_path, "http://127.0.0.1:9", origin.url) as made:
+        assert made.trouble is not None
+        assert "http://127.0.0.1:9" in made.trouble
+        assert made.summary(is_operator=True).url == origin.url
+        assert made.summary(is_operator=False).trouble is None
+
+
+async def test_what_nobody_renews_is_told_in_time(shop: RuntimeShop, origin: ArtifactOrigin, tmp_path: Path) -> None:
+    """Days before clients refuse it."""
+
+    class _Later(SystemClock):
+        def now(self) -> datetime:
+            return super().now() + timedelta(days=9)
+
+    async with service(shop, tmp_path, origin.url, clock=_Later()) as made:
+        assert made.trouble is not None
+        assert "nobody signs it again" in made.trouble
+
+
+async def test_an_open_portal_hears_of_another_catalog(client: Client, world: World) -> None:
+    """As an event on the live stream."""
+    answer = await client.get("/api/events", headers=OWNER)
+    assert await answer.content.readline() == b": connected\n"
+    world.live.note_catalog(datetime(2026, 2, 3, tzinfo=UTC))
+    async with asyncio.timeout(10):
+        lines = [await answer.content.readline() for _ in range(3)]
+    assert lines[1:] == [b"event: catalog\n", b'data: {"publishedAt":"2026-02-03T00:00:00Z"}\n']
+    answer.close()
+
+
+async def until(is_so: Any) -> None:
+    """Return once it is so."""
+    async with asyncio.timeout(30):
+        while not is_so():
+            await asyncio.sleep(0.05)
