@@ -17,7 +17,7 @@ from zlh_agent.journal.model import Occurrence
 from zlh_agent.metrics.model import Target
 from zlh_agent.paths import ContainerPaths
 from zlh_agent.runtimes.current import CURRENT
-from zlh_agent.runtimes.errors import InstallInterrupted, RuntimeChildFailed, RuntimeUseUnknown
+from zlh_agent.runtimes.errors import InstallInterrupted, RuntimeChanged, RuntimeChildFailed, RuntimeUseUnknown
 from zlh_agent.runtimes.installer import InstallFailed, Progress, run_install
 from zlh_agent.runtimes.model import FailedLine, InstallOrder, RemoveOrder
 from zlh_agent.runtimes.ownership import InstallUserUnknown, ensure_folders, find_user
@@ -28,6 +28,7 @@ from zlh_agent.runtimes.store import Inventory, RuntimeStore
 from zlh_agent.runtimes.users import find_users
 from zlh_agent.runtimes.verifier import Verifier
 from zlh_common.clock import Clock
+from zlh_common.errors import ZlhError
 from zlh_common.runtime_choice import this_platform
 from zlh_common.schema.runtime import RuntimeUser, RuntimeVerification
 from zlh_common.schema.spec import WantedRuntime
@@ -197,12 +198,19 @@ class RuntimeService:
         if failure is not None and not is_brought(wanted, self.held()):
             log.warning("runtime.install_failed", name=wanted.name, version=wanted.version, code=failure.reason_code)
             await self._note_failure(wanted, failure)
+            if failure.reason_code == RuntimeChanged.code:
+                await self._find_faults(key)
             raise failure
         self._told_failures.pop(key, None)
         # One that was killed right before its switch has told nobody yet.
         if is_new or current is None:
             await self._tell("runtime.installed", key, f"{wanted.name} {wanted.version} was installed.")
         await self._note_switch(wanted, current)
+
+    async def _find_faults(self, key: Version) -> None:
+        """Have the report tell that a version is not what was installed, and in how many files."""
+        with suppress(ZlhError):
+            await self._verifier.verify(self._inventory.installed, key)
 
     async def _run_install(self, order: InstallOrder, on_progress: Callable[[Progress], None]) -> InstallFailed | None:
         try:
