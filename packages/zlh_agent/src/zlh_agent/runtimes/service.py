@@ -37,6 +37,7 @@ from zlh_common.schema.status import InstalledRuntime
 log = structlog.get_logger()
 REMOVE_LIMIT_S = 600.0
 SCAN_LIMIT_S = 15.0
+MAX_USERS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +141,11 @@ class RuntimeService:
         }
 
     async def users(self, name: str, version: str) -> tuple[RuntimeUser, ...]:
-        """Return who runs from a version; raise RuntimeNotInstalled, RuntimeUseUnknown."""
+        """Return who runs from a version, a hundred at most; raise RuntimeNotInstalled, RuntimeUseUnknown."""
         entry = self._verifier.find(self._inventory.installed, (name, version))
         found = (await self.find_users()).get((name, version), ())
         is_outdated = not entry.is_current and self._current_version(name) is not None
-        return tuple(msgspec.structs.replace(user, outdated=is_outdated) for user in found)
+        return tuple(msgspec.structs.replace(user, outdated=is_outdated) for user in found[:MAX_USERS])
 
     async def find_users(self) -> dict[Version, list[RuntimeUser]]:
         """Return who runs from which version; raise RuntimeUseUnknown where that cannot be told, or not in time."""

@@ -107,10 +107,10 @@ class Verifier:
         Raises RuntimeNotInstalled, RuntimeChildFailed, and RuntimeBusy where the version is changed meanwhile.
         """
         entry = self.find(installed, key)
-        if key in self._changing:
-            raise RuntimeBusy(name=key[0], version=key[1])
         if key == self._idle and not is_idle:
             await self._call_off(key)
+        if key in self._changing:
+            raise RuntimeBusy(name=key[0], version=key[1])
         if key not in self._running:
             self._start(entry, key, is_idle=is_idle)
         running = self._running[key]
