@@ -72,11 +72,12 @@ async def verify(agent: AgentProcess, version: str) -> RuntimeVerification:
     return decode(body, RuntimeVerification)
 
 
-async def users(agent: AgentProcess, version: str) -> list[str | None]:
-    """Return who uses a version, by the names of their owners."""
+async def users(agent: AgentProcess, version: str) -> list[str]:
+    """Return who uses a version, by the names of their owners; what a restart would bring elsewhere is outdated."""
     code, body = await agent.call("GET", f"/runtimes/tiny/{version}/users")
     assert code == 200, body
-    return [user.owner for user in decode(body, RuntimeUsers).users]
+    found = decode(body, RuntimeUsers).users
+    return [f"{user.owner}, outdated" if user.outdated else str(user.owner) for user in found]
 
 
 @pytest.fixture
@@ -269,7 +270,7 @@ async def test_a_version_in_use_goes_when_its_process_ends(agent: AgentProcess) 
     assert "process web" in (told.message or "")
     assert "restart brings tiny 2.0" in (told.message or "")
     assert roles(status) == {"1.0": "beside", "2.0": "default"}
-    assert (await users(agent, "1.0"), await users(agent, "2.0")) == (["process web"], [])
+    assert (await users(agent, "1.0"), await users(agent, "2.0")) == (["process web, outdated"], [])
     code, _ = await agent.call("POST", "/processes/web/restart")
     assert code == 202
     status = await agent.until(lambda status: roles(status) == {"2.0": "default"})

@@ -189,3 +189,19 @@ async def test_a_taken_port_ends_the_command_with_its_code(agent: AgentProcess) 
     second = await asyncio.create_subprocess_exec(*argv, stderr=asyncio.subprocess.PIPE)
     _, said = await asyncio.wait_for(second.communicate(), 30)
     assert (second.returncode, b"[agent_port_in_use]" in said.splitlines()[-1]) == (1, True)
+
+
+async def test_a_disk_that_does_not_keep_the_spec_refuses_it(agent: AgentProcess) -> None:
+    """507 and its code; what was held holds, and the same spec is taken once the disk does its work again."""
+    await agent.want(("tiny", "1.0"))
+    await agent.settled()
+    state = agent.root / "var/lib/zlh"
+    # In the place of the temporary file that every write begins with; no right is in the way of root.
+    await asyncio.to_thread((state / ".spec.json.new").mkdir)
+    code, body = await agent.put_spec(2)
+    assert (code, code_of(body)) == (507, "spec_not_kept")
+    status = await agent.status()
+    assert (status.spec_generation, [runtime.version for runtime in status.runtimes]) == (1, ["1.0"])
+    await asyncio.to_thread((state / ".spec.json.new").rmdir)
+    await agent.want(generation=2)
+    assert (await agent.settled()).runtimes == ()

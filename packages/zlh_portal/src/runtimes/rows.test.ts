@@ -11,7 +11,7 @@ const pending = (name: string, version: string, more: Partial<PendingRuntime> = 
 });
 const runtimes = (more: Partial<Runtimes>): Runtimes => ({ runtimes: [], pending: [], upgrades: [], ...more });
 const OFFERS: RuntimeOffer[] = [
-  { name: "java", title: "Java", versions: [{ version: "21.0.5", channel: "stable", platforms: [], default: true, edition: "JDK" }] },
+  { name: "java", title: "Java", versions: [{ version: "21.0.5", channel: "stable", platforms: [], default: true, edition: "JDK", licence: "GPL-2.0", size: null, unpackedSize: null, sha256: null, source: null }] },
 ];
 const NOTHING = { steps: [] };
 

@@ -3,6 +3,8 @@
 the install child   reads the system and our own code; writes below the four folders of installs; TCP
 the unpacker        writes the new tree; no socket
 the smoke test      runs the new tree and the system's programs; writes a folder of its own; no network
+the comparison      reads the tree; writes nothing, runs nothing, no socket
+the removal         writes below the folders of runtimes and locks; runs the system's programs; no network
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from zlh_agent.runtimes.errors import InstallNotConfined
-from zlh_agent.runtimes.model import InstallOrder
+from zlh_agent.runtimes.model import InstallOrder, RemoveOrder, VerifyOrder
 from zlh_agent.sandbox.confine import NotConfined, enter
 from zlh_agent.sandbox.confinement import Confinement
 from zlh_agent.sandbox.launch import SYSTEM_FOLDERS
@@ -39,7 +41,7 @@ def confine_install(order: InstallOrder, folders: Sequence[Path]) -> None:
     ours = dict.fromkeys(str(Path(path).resolve()) for path in (sys.prefix, sys.base_prefix, *filter(None, sys.path)))
     _enter(
         Confinement(
-            user=None if order.user is None else (*order.user, ()),
+            user=_user(order.user),
             readable=(*_SYSTEM_FILES, "/dev/urandom", *ours),
             # What is installed is run once, by a child of this one.
             executable=(*SYSTEM_FOLDERS, *_MACHINE_FILES, sys.prefix, sys.base_prefix, order.runtimes_dir),
@@ -57,6 +59,23 @@ def confine_unpacking(tree: Path, *, parent: int, keep: Sequence[int]) -> None:
     leave_network()
 
 
+def confine_comparison(order: VerifyOrder) -> None:
+    """Confine this process to reading one tree; raise InstallNotConfined."""
+    _enter(Confinement(user=_user(order.user), readable=[order.tree]), parent=os.getppid(), keep=(0, 1, 2))
+    leave_network()
+
+
+def confine_removal(order: RemoveOrder) -> None:
+    """Confine this process to the folders of runtimes and their locks; raise InstallNotConfined."""
+    writable = (_NULL, order.runtimes_dir, order.locks_dir)
+    _enter(
+        Confinement(user=_user(order.user), readable=_MACHINE_FILES, executable=SYSTEM_FOLDERS, writable=writable),
+        parent=os.getppid(),
+        keep=(0, 1, 2),
+    )
+    leave_network()
+
+
 def testing(tree: Path, scratch: Path) -> Confinement:
     """Return what a smoke test is confined to."""
     return Confinement(
@@ -70,6 +89,10 @@ def testing(tree: Path, scratch: Path) -> Confinement:
 def leave_network_but_for_talk() -> None:
     """Keep sockets between processes of this machine, which some runtimes make when they start, and to the kernel."""
     leave_network(domains=(socket.AF_UNIX, socket.AF_NETLINK))
+
+
+def _user(ids: tuple[int, int] | None) -> tuple[int, int, tuple[int, ...]] | None:
+    return None if ids is None else (*ids, ())
 
 
 def _enter(confinement: Confinement, *, parent: int, keep: Sequence[int]) -> None:

@@ -68,6 +68,8 @@ class RemoveOrder(msgspec.Struct, frozen=True, kw_only=True):
     version: str
     # Whether the last version may go, and `current` with it.
     may_be_current: bool
+    # Who the child becomes; see InstallOrder.
+    user: tuple[int, int] | None = None
 
 
 class VerifyOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +78,8 @@ class VerifyOrder(msgspec.Struct, frozen=True, kw_only=True):
     tree: str
     # Whether it should get out of the way of everything else.
     is_idle: bool = False
+    # Who the child becomes; see InstallOrder.
+    user: tuple[int, int] | None = None
 
 
 class ProgressLine(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="progress"):

@@ -7,12 +7,16 @@ begun lies in a folder that the next start of the agent sweeps. `current` goes w
 from __future__ import annotations
 
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
+from zlh_agent.runtimes.confined import confine_removal
 from zlh_agent.runtimes.current import CURRENT, read_current
 from zlh_agent.runtimes.errors import RuntimeIsCurrent
+from zlh_agent.runtimes.exchange import undo_half_exchange
 from zlh_agent.runtimes.lock import only_one
 from zlh_agent.runtimes.model import RemovedLine, RemoveOrder
+from zlh_agent.runtimes.ownership import ensure_folders
 from zlh_agent.runtimes.short_child import serve_order
 from zlh_agent.runtimes.store import STAGING, tidy_home
 from zlh_common.durable_files import sync_folder
@@ -23,10 +27,18 @@ def remove(order: RemoveOrder) -> RemovedLine:
     """Make sure that the version is not there; raise RuntimeIsCurrent where PATH leads to it and should."""
     home = Path(order.runtimes_dir) / order.name
     with only_one(Path(order.locks_dir), order.name):
+        undo_half_exchange(home)
         _take_from_use(home, order)
         _take_away(home / order.version)
         tidy_home(home)
     return RemovedLine()
+
+
+def main(order: RemoveOrder) -> RemovedLine:
+    """Give up all rights but those that a removal takes, and remove."""
+    ensure_folders(Path(order.runtimes_dir), [Path(order.locks_dir)], order.user)
+    confine_removal(order)
+    return remove(order)
 
 
 def _take_from_use(home: Path, order: RemoveOrder) -> None:
@@ -46,8 +58,10 @@ def _take_away(tree: Path) -> None:
         # Done by one that was killed before it could say so.
         return
     sync_folder(tree.parent)
-    delete_tree(aside)
+    # It is gone as a version; what somebody else has put there is deleted by the agent, with the rights that it has.
+    with suppress(OSError):
+        delete_tree(aside)
 
 
 if __name__ == "__main__":
-    serve_order(RemoveOrder, remove)
+    serve_order(RemoveOrder, main)

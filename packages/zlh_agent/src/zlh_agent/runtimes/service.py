@@ -69,7 +69,7 @@ class RuntimeService:
         self._inventory = Inventory()
         self._told_odd: frozenset[str] = frozenset()
         self._thread = ThreadPoolExecutor(1, "runtime-users")
-        self._verifier = Verifier(paths.state, clock, note=self._tell)
+        self._verifier = Verifier(paths.state, clock, note=self._tell, find_user=self._find_user)
 
     async def load(self) -> None:
         """Sweep what killed children have left, and read what is installed; it belongs to whom it should then."""
@@ -140,8 +140,10 @@ class RuntimeService:
 
     async def users(self, name: str, version: str) -> tuple[RuntimeUser, ...]:
         """Return who runs from a version; raise RuntimeNotInstalled, RuntimeUseUnknown."""
-        self._verifier.find(self._inventory.installed, (name, version))
-        return tuple((await self.find_users()).get((name, version), ()))
+        entry = self._verifier.find(self._inventory.installed, (name, version))
+        found = (await self.find_users()).get((name, version), ())
+        is_outdated = not entry.is_current and self._current_version(name) is not None
+        return tuple(msgspec.structs.replace(user, outdated=is_outdated) for user in found)
 
     async def find_users(self) -> dict[Version, list[RuntimeUser]]:
         """Return who runs from which version; raise RuntimeUseUnknown where that cannot be told, or not in time."""
@@ -195,8 +197,7 @@ class RuntimeService:
                 await self._note_failure(wanted, error)
                 raise
             finally:
-                await self._reload()
-        await self.on_changed()
+                await self._look()
         self._told_failures.pop(key, None)
         # One that was killed right before its switch has told nobody yet.
         if is_new or current is None:
@@ -228,6 +229,7 @@ class RuntimeService:
     async def remove(self, name: str, version: str) -> None:
         """Take a version away; raise RuntimeChildFailed. `current` goes with the last one that the spec names."""
         order = RemoveOrder(
+            user=await self._find_user(),
             runtimes_dir=str(self._paths.runtimes),
             locks_dir=str(self._paths.state / "locks"),
             name=name,
@@ -238,24 +240,30 @@ class RuntimeService:
         async with self._verifier.changing((name, version), is_rewritten=True):
             try:
                 await run_short_child("zlh_agent.runtimes.remove_child", order, limit_s=REMOVE_LIMIT_S)
+                await asyncio.to_thread(self._store.sweep)
             except RuntimeChildFailed as error:
                 log.warning("runtime.removal_failed", name=name, version=version, code=error.reason_code)
                 raise
             finally:
-                await self._reload()
-        await self.on_changed()
+                await self._look()
         await self._tell("runtime.removed", (name, version), f"{name} {version} was removed.")
 
     async def tidy(self) -> None:
         """Leave nothing of a change that was called off but its download; its child is gone."""
         log.info("runtime.change_called_off")
         await asyncio.to_thread(self._store.sweep)
-        await self._reload()
-        await self.on_changed()
+        await self._look()
 
     async def forget_downloads(self) -> None:
         """Delete what was downloaded for installs that nobody wants any more; call it when none is to be done."""
         await asyncio.to_thread(_empty, self._downloads)
+
+    async def _find_user(self) -> tuple[int, int] | None:
+        """Return whom a child becomes; raise RuntimeChildFailed."""
+        try:
+            return await asyncio.to_thread(find_user, self._source.user)
+        except InstallUserUnknown as error:
+            raise RuntimeChildFailed(reason_code=error.code, message=error.detail) from error
 
     @property
     def _downloads(self) -> Path:
@@ -278,10 +286,15 @@ class RuntimeService:
         text = f"{wanted.name} {wanted.version} could not be installed: {error.detail}"
         await self._tell("runtime.install_failed", key, text, code=error.reason_code)
 
-    async def _tell(self, kind: str, key: Version, text: str, **facts: str | int) -> None:
+    async def _tell(self, kind: str, key: Version, text: str, /, **facts: str | int) -> None:
         name, version = key
         log.info(kind, name=name, version=version, **facts)
         await self.note(Occurrence(kind, name, text, {"version": version, **facts}))
+
+    async def _look(self) -> None:
+        """See what a child has done: one that failed or was killed may have come as far as to change PATH."""
+        await self._reload()
+        await self.on_changed()
 
     async def _reload(self) -> None:
         self._inventory = await asyncio.to_thread(self._store.load)

@@ -38,7 +38,7 @@ JITTER = timedelta(hours=4)
 class Tell(Protocol):
     """Writes down what has happened to a version."""
 
-    def __call__(self, kind: str, key: Version, text: str, **facts: str | int) -> Awaitable[None]:
+    def __call__(self, kind: str, key: Version, text: str, /, **facts: str | int) -> Awaitable[None]:
         """Write it down."""
         ...
 
@@ -46,11 +46,15 @@ class Tell(Protocol):
 class Verifier:
     """Holds the newest findings of each install; `load` once, and `close` at last."""
 
-    def __init__(self, state: Path, clock: Clock, *, note: Tell) -> None:
+    def __init__(
+        self, state: Path, clock: Clock, *, note: Tell, find_user: Callable[[], Awaitable[tuple[int, int] | None]]
+    ) -> None:
+        """`find_user` says whom a child becomes."""
         self.on_change: Callable[[], None] = lambda: None
         self._store = CheckStore(state)
         self._clock = clock
         self._note = note
+        self._find_user = find_user
         self._checks: dict[Version, Check] = {}
         self._running: dict[Version, asyncio.Task[RuntimeVerification]] = {}
         self._changing: set[Version] = set()
@@ -121,7 +125,7 @@ class Verifier:
             del self._running[key]
 
     async def _compare(self, entry: Installed, *, is_idle: bool) -> VerifiedLine:
-        order = VerifyOrder(tree=str(entry.folder), is_idle=is_idle)
+        order = VerifyOrder(tree=str(entry.folder), is_idle=is_idle, user=await self._find_user())
         module = "zlh_agent.runtimes.verify_child"
         if is_idle:
             answer = await run_short_child(module, order, limit_s=IDLE_LIMIT_S)

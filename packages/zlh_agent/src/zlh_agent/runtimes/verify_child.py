@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from zlh_agent.runtimes.comparison import compare_tree
+from zlh_agent.runtimes.confined import confine_comparison
 from zlh_agent.runtimes.model import VerifiedLine, VerifyOrder
 from zlh_agent.runtimes.short_child import serve_order
 from zlh_common.schema.runtime import MAX_NAMED_FILES
@@ -21,8 +22,6 @@ _IOPRIO_WHO_PROCESS, _IOPRIO_IDLE = 1, 3 << 13
 
 def verify(order: VerifyOrder) -> VerifiedLine:
     """Return what differs."""
-    if order.is_idle:
-        _give_way()
     found = compare_tree(Path(order.tree))
     return VerifiedLine(
         faults=len(found.names()),
@@ -30,6 +29,14 @@ def verify(order: VerifyOrder) -> VerifiedLine:
         missing=_name(found.missing),
         added=_name(found.added),
     )
+
+
+def main(order: VerifyOrder) -> VerifiedLine:
+    """Give up all rights but that to read the tree, and compare."""
+    if order.is_idle:
+        _give_way()
+    confine_comparison(order)
+    return verify(order)
 
 
 def _name(files: list[str]) -> tuple[str, ...]:
@@ -46,4 +53,4 @@ def _give_way() -> None:
 
 
 if __name__ == "__main__":
-    serve_order(VerifyOrder, verify)
+    serve_order(VerifyOrder, main)

@@ -47,6 +47,15 @@ log = structlog.get_logger()
 USERS_LOOK_S, USERS_PAUSE_S = 30.0, 0.5
 
 
+class SpecNotKept(ZlhError):
+    """The disk does not keep the spec, so it was not taken."""
+
+    code, status, retryable = "spec_not_kept", 507, True
+
+    def __init__(self, *, reason: str) -> None:
+        super().__init__(f"The disk does not keep the spec: {reason}. The one before it holds.")
+
+
 class SpecGenerationStale(ZlhError):
     """The spec is older than the one that the agent holds."""
 
@@ -122,13 +131,13 @@ class SpecService:
         await self._processes.apply(spec.processes)
 
     async def accept(self, sent: AgentSpec, *, unknown_fields: tuple[str, ...]) -> None:
-        """Hold `sent` from now on; raise SpecGenerationStale. One after the other, or an old one could overtake."""
+        """Hold `sent` from now on; raise SpecGenerationStale, SpecNotKept. One by one, or an old one could overtake."""
         async with self._accepting:
             match decide_spec(self._spec, sent):
                 case Verdict.STALE:
                     raise SpecGenerationStale(sent=sent.generation, held=self._spec.generation)
                 case Verdict.TAKE:
-                    await asyncio.to_thread(self._store.save, sent)
+                    await self._keep(sent)
                     log.info("spec.accepted", generation=sent.generation, runtimes=len(sent.runtimes))
                     self._begin(sent)
                     await self._processes.apply(sent.processes)
@@ -136,6 +145,12 @@ class SpecService:
                     pass
             self._unknown_fields = unknown_fields
         self._on_change()
+
+    async def _keep(self, spec: AgentSpec) -> None:
+        try:
+            await asyncio.to_thread(self._store.save, spec)
+        except OSError as exc:
+            raise SpecNotKept(reason=exc.strerror or str(exc)) from exc
 
     def look_again(self) -> None:
         """Look soon whether versions that wait for their users are free: a process or a terminal has changed."""
@@ -204,6 +219,7 @@ class SpecService:
             planned = plan(spec.runtimes, self._runtimes.held(), users.keys())
             if spec is not self._spec:
                 return
+            self._update_steps({step_key(action) for action in planned})
             self._show_blocked([action for action in planned if isinstance(action, Blocked)], users)
             due = [action for action in planned if not isinstance(action, Blocked) and self._is_due(step_key(action))]
             action = next((action for action in due if step_key(action) not in tried), None)
@@ -214,6 +230,17 @@ class SpecService:
         if tried and any(self._failed.values()):
             self._failures += 1
             self._retry_at = self._clock.monotonic() + retry_delay_s(self._failures)
+
+    def _update_steps(self, planned: set[StepKey]) -> None:
+        """Take for done what is not to be done any more, such as what a child did that was killed right after."""
+        for key, step in list(self._steps.items()):
+            if key in planned or step.state not in {StepState.PENDING, StepState.FAILED}:
+                continue
+            self._failed.pop(key, None)
+            if key[0] == "remove" and step.state is StepState.PENDING:
+                del self._steps[key]
+            else:
+                self._finish(key, Step(name=step.name, state=step.state, started_at=step.started_at), None)
 
     def _is_due(self, key: StepKey) -> bool:
         may_pass = self._failed.get(key)
@@ -283,7 +310,8 @@ class SpecService:
         def show(progress: Progress) -> None:
             step = self._steps.get(key)
             if step is not None and step.state is StepState.RUNNING:
-                self._show(key, msgspec.structs.replace(step, progress=progress.fraction, message=progress.message))
+                told = {"progress": progress.fraction, "message": progress.message, "transfer": progress.transfer}
+                self._show(key, msgspec.structs.replace(step, **told))
 
         return show
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 import structlog
@@ -29,7 +30,8 @@ class SpecStore:
             return NOTHING
         except (InvalidBody, OSError) as error:
             aside = self._path.with_suffix(".broken")
-            self._path.replace(aside)
+            with suppress(OSError):
+                self._path.replace(aside)
             log.warning("spec.set_aside", path=str(aside), error=str(error))
             return NOTHING
 

@@ -59,6 +59,8 @@ class RuntimeUser(Report):
     name: str
     # The supervised process or terminal that it belongs to, where it belongs to one: "process web", "terminal main".
     owner: str | None = None
+    # Another version is the default by now; what was started through `current` has that one after a restart.
+    outdated: bool = False
 
 
 class RuntimeUsers(Report):
