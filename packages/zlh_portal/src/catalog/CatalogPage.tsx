@@ -104,7 +104,7 @@ function VersionLine({ entry }: { entry: RuntimeVersionOffer }) {
       <Text size="sm" c="dimmed" className="numbers">
         {size ? formatBytes(size) : ""}{size && unpackedSize ? <>, {formatBytes(unpackedSize)} installed</> : ""}
       </Text>
-      <Text size="sm" c="dimmed">{licence ?? ""}</Text>
+      <Text size="sm" c="dimmed">{licence}</Text>
       <Text size="sm" c="dimmed">{platforms.map(namePlatform).join(", ")}</Text>
       {(source || sha256) && (
         <Text size="xs" c="dimmed" component="div" className={classes["origin"] ?? ""}>

@@ -31,7 +31,7 @@ export function searchOffers<T extends Pick<RuntimeOffer, "name" | "title" | "ve
   return offers.flatMap((offer) => {
     const about = `${offer.name} ${offer.title}`.toLowerCase();
     const versions = offer.versions.filter((entry) =>
-      hits(`${about} ${entry.version} ${entry.edition ?? ""} ${entry.licence ?? ""} ${entry.channel}`.toLowerCase()));
+      hits(`${about} ${entry.version} ${entry.edition ?? ""} ${entry.licence} ${entry.channel}`.toLowerCase()));
     return versions.length > 0 ? [{ ...offer, versions }] : hits(about) ? [offer] : [];
   });
 }
