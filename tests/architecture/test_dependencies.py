@@ -104,3 +104,10 @@ def test_daemons_stay_small(daemon: str) -> None:
     if daemon == "zlh_agent.app":
         heavy |= {"cryptography", "asyncpg"}
     assert not heavy & reachable(daemon)
+
+
+@pytest.mark.parametrize("child", ["zlh_agent.files.child", "zlh_agent.sandbox.confined_program"])
+def test_small_children_stay_small(child: str) -> None:
+    """They run with the standard library alone, and what is dear in that stays out: there may be many of them."""
+    dear = {"asyncio", "contextlib", "dataclasses", "enum", "logging", "pathlib", "re", "socket", "typing"}
+    assert not (dear | {"aiohttp", "msgspec", "psutil", "structlog"}) & reachable(child)

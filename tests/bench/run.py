@@ -30,6 +30,7 @@ from bench import (  # noqa: E402 - after the path
     console,
     console_crowd,
     container,
+    files,
     install,
     stack,
     supervision,
@@ -41,6 +42,7 @@ from zlh_common.logs import configure_logs  # noqa: E402
 
 CASES: tuple[Case, ...] = (
     *install.CASES,
+    *files.CASES,
     *console.CASES,
     *console_crowd.CASES,
     *agent.CASES,

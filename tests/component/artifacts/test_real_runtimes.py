@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ def test_shipped_recipes_make_runtimes_that_run(workshop: Workshop, tmp_path: Pa
         if record.name == "node":
             for program in ("npm", "npx", "corepack"):
                 assert _run([program, "--version"], environment)[0].isdigit()
+            _prove_node_gyp(environment, root, tmp_path / record.version)
         if record.name == "go":
             assert "strings" in _run(["go", "list", "std"], environment)
             assert "func Cut" in _run(["go", "doc", "strings.Cut"], environment)
@@ -52,6 +54,16 @@ def test_debian_packages_make_runtimes_that_run_anywhere(workshop: Workshop, tmp
     _prove_java(environment, tmp_path)
     environment = _prove(python, _install(workshop, python, tmp_path), tmp_path)
     _prove_python(environment, workshop, tmp_path)
+
+
+def _prove_node_gyp(environment: dict[str, str], root: Path, folder: Path) -> None:
+    """A native module can be configured: node-gyp's own Python and the headers are there."""
+    folder.mkdir()
+    (folder / "binding.gyp").write_text("{'targets': [{'target_name': 'proof', 'sources': ['proof.c']}]}")
+    node_gyp = root / "lib/node_modules/npm/node_modules/node-gyp/bin/node-gyp.js"
+    options = [f"--nodedir={root}", f"--python={sys.executable}", f"--directory={folder}"]
+    _run(["node", str(node_gyp), "configure", *options], environment)
+    assert (folder / "build/Makefile").is_file()
 
 
 def _prove_java(environment: dict[str, str], folder: Path) -> None:

@@ -15,7 +15,7 @@ from zlh_api.artifacts.recipes import SHIPPED, RecipeBook
 def test_shipped_recipes_are_whole() -> None:
     """Each has a licence text in its tree, a smoke test that proves its version, and runs on both platforms."""
     book = RecipeBook()
-    assert {recipe.name for recipe in book.recipes} >= {"deno", "dotnet", "go", "java", "node", "python"}
+    assert {recipe.name for recipe in book.recipes} >= {"code-server", "deno", "dotnet", "go", "java", "node", "python"}
     for recipe in book.recipes:
         assert recipe.platforms == ["linux-aarch64", "linux-x86_64"]
         assert "LICENSE" in {*recipe.layout.copies, *recipe.layout.texts}

@@ -17,7 +17,7 @@ import os
 import shutil
 import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,7 +44,7 @@ from zlh_api.artifacts.rules import LayoutWrong, is_of_line, plan_tree, version_
 from zlh_api.artifacts.sources.choice import Sources, check_platform, layout_for
 from zlh_api.artifacts.sources.patchelf import Patchelf
 from zlh_api.artifacts.sources.port import Material, Pin, Source
-from zlh_api.artifacts.sources.workbench import Fetcher, Workbench
+from zlh_api.artifacts.sources.workbench import PLAIN, Means, Workbench
 from zlh_api.artifacts.tar_reader import ArchiveUnsafe, Blobs, materialise, open_compressed
 from zlh_api.artifacts.tree import (
     ARCHIVE_SUFFIX,
@@ -73,15 +73,14 @@ def build_artifacts(
     platforms: Iterable[str],
     on_progress: Listener = lambda _progress: None,
     on_missing: Callable[[Missing], None] | None = None,
-    fetch: Fetcher | None = None,
-    mirrors: Mapping[str, str] | None = None,
+    means: Means = PLAIN,
     refresh: bool = False,
 ) -> list[Built]:
     """Make the archives of `recipes` for `platforms` below `folder`, and return one outcome for each.
 
     `on_missing` hears of each that could not be made, and the others still are; without it the first failure ends the
-    build, and platforms are checked before anything is fetched. `fetch` stands in for pip, `mirrors` has addresses in
-    place of a vendor's own, by the recipe's name. With `refresh` the newest of each line is asked for again.
+    build, and platforms are checked before anything is fetched. With `refresh` the newest of each line is asked for
+    again.
 
     Blocks, for minutes where the network is slow; raises the errors of `zlh_api.artifacts.errors`.
     """
@@ -94,8 +93,7 @@ def build_artifacts(
         with tree.locked() as lock, tree.workspace() as work:
             for name in {recipe.name for recipe, _ in wanted}:
                 remove_leftovers(tree.archives / name)
-            bench_options = (fetch, mirrors or {}, lock)
-            builder = _Builder(tree, book, on_progress, work, bench_options, refresh=refresh)
+            builder = _Builder(tree, book, on_progress, work, means=means, lock=lock, refresh=refresh)
             return _build_all(builder, wanted, on_missing)
     except OSError as exc:
         if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
@@ -173,17 +171,17 @@ class _Builder:
         book: RecipeBook,
         on_progress: Listener,
         work: Path,
-        bench_options: tuple[Fetcher | None, Mapping[str, str], int],
         *,
+        means: Means,
+        lock: int,
         refresh: bool,
     ) -> None:
-        fetch, mirrors, lock = bench_options
         self._tree, self._book, self._work, self._refresh = tree, book, work, refresh
         self._listener = on_progress
         # Around the listener, and around what is written beside the archives of one name.
         self._lock = threading.Lock()
         self._folders = itertools.count()
-        bench = Workbench(tree.cache, self._provide, fetch_wheel=fetch, mirrors=mirrors, lock=lock)
+        bench = Workbench(tree.cache, self._provide, means, lock)
         self._sources = Sources(bench)
         self._patchelf = Patchelf(bench, work / "patchelf")
 
@@ -257,7 +255,7 @@ class _Builder:
 
         (work / "made").mkdir()
         layout = layout_for(recipe, platform)
-        finisher = Finisher(material, layout, Blobs(work / "made"), at_s=MTIME)
+        finisher = Finisher(material, layout, Blobs(work / "made"), platform=platform, at_s=MTIME)
         try:
             entries = finisher.finish(plan_tree(material.entries, layout), self._patchelf.set_search)
         except LayoutWrong as exc:

@@ -103,6 +103,7 @@ def _init(args: argparse.Namespace) -> int:
 
 def _build(args: argparse.Namespace) -> int:
     from zlh_api.artifacts.build import build_artifacts  # noqa: PLC0415 - see above
+    from zlh_api.artifacts.sources.workbench import Means  # noqa: PLC0415 - see above
 
     if not args.recipes.is_dir():
         raise RecipeInvalid(recipe=str(args.recipes), reason="there is no such folder")
@@ -117,7 +118,7 @@ def _build(args: argparse.Namespace) -> int:
         platforms=platforms,
         on_progress=printer.show,
         on_missing=missing.append,
-        mirrors=dict(args.mirror),
+        means=Means(mirrors=dict(args.mirror)),
         refresh=args.refresh,
     )
     if missing and not made and not args.where_possible:

@@ -10,6 +10,9 @@ from dataclasses import dataclass
 from typing import IO
 
 _MAX_SEGMENTS, _MAX_DYNAMIC, _MAX_NAME = 256, 8192, 512
+# ELFOSABI_NONE and ELFOSABI_GNU.
+_SYSTEMS = (0, 3)
+_MACHINES = {"linux-x86_64": 62, "linux-aarch64": 183}
 # ET_EXEC and ET_DYN.
 _LINKED = (b"\x02\0", b"\x03\0")
 _PT_LOAD, _PT_DYNAMIC = 1, 2
@@ -30,13 +33,16 @@ class Elf:
     search: tuple[str, ...] = ()
 
 
-def read_elf(file: IO[bytes]) -> Elf | None:
+def read_elf(file: IO[bytes], platform: str) -> Elf | None:
     """Return what a program or library needs, None where the file is neither; raise ElfDamaged.
 
-    An object file is linked to nothing yet, and one of another kind of machine is data here.
+    An object file is linked to nothing yet, and one of another system or machine than `platform` is data here.
     """
     header = file.read(64)
-    if len(header) < 64 or header[:6] != b"\x7fELF\x02\x01" or header[16:18] not in _LINKED:
+    is_whole = len(header) == 64 and header[:6] == b"\x7fELF\x02\x01"
+    if not is_whole or header[7] not in _SYSTEMS or header[16:18] not in _LINKED:
+        return None
+    if int.from_bytes(header[18:20], "little") != _MACHINES.get(platform):
         return None
     try:
         segments = _read_segments(file, header)
@@ -66,7 +72,10 @@ def _read_dynamic(
 ) -> Elf:
     _, start, _, length = dynamic
     file.seek(start)
-    table = file.read(min(length, _MAX_DYNAMIC * 16))
+    length = min(length, _MAX_DYNAMIC * 16)
+    table = file.read(length)
+    if len(table) < length:
+        raise ElfDamaged("it is cut short")
     entries: list[tuple[int, int]] = []
     for tag, value in struct.iter_unpack("<QQ", table[: len(table) // 16 * 16]):
         if tag == _DT_NULL:

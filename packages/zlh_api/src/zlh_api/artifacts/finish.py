@@ -33,8 +33,9 @@ MADE = "//made/"
 class Finisher:
     """Works on one planned tree; `blobs` is where what it makes is kept."""
 
-    def __init__(self, material: Material, layout: Layout, blobs: Blobs, *, at_s: int) -> None:
-        self._material, self._layout, self._blobs, self._at_s = material, layout, blobs, at_s
+    def __init__(self, material: Material, layout: Layout, blobs: Blobs, *, platform: str, at_s: int) -> None:
+        self._material, self._layout, self._blobs = material, layout, blobs
+        self._platform, self._at_s = platform, at_s
         self._tree: dict[str, TreeEntry] = {}
 
     def open(self, name: str) -> IO[bytes]:
@@ -166,7 +167,7 @@ class Finisher:
                 if file.read(4) != b"\x7fELF":
                     return None
             with self.open(name) as file:
-                return read_elf(file)
+                return read_elf(file, self._platform)
         except ElfDamaged as exc:
             raise LayoutWrong(f"{name} cannot be read: {exc}") from exc
 

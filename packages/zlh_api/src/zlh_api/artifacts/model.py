@@ -84,7 +84,7 @@ class VendorSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """
 
     # Where the vendor's files begin; `build --mirror` puts another address in its place.
-    base_url: Annotated[str, Meta(pattern=r"^https?://[^/?#\s]+[^?#\s]*[^/?#\s]$(?!\n)")]
+    base_url: Annotated[str, Meta(pattern=r"^https://[^/?#\s]+[^?#\s]*[^/?#\s]$(?!\n)")]
     # Platform → file: below `base_url` with `checksums`, by its name in `releases` else.
     files: dict[Platform, TreePath]
     checksums: dict[Platform, Fingerprint] = msgspec.field(default_factory=dict)

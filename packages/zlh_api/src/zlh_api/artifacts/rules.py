@@ -229,9 +229,10 @@ def plan_tree(entries: Iterable[SourceEntry], layout: Layout) -> list[TreeEntry]
     by_name = {entry.name: entry for entry in entries}
     kept = dict(_kept(by_name, layout))
     inside = {*kept, *_folders(kept)}
-    planned = {path: _planned(path, by_name[name], by_name, inside) for path, name in kept.items()}
+    tree = _Named(by_name)
+    planned = {path: _planned(path, by_name[name], tree, inside) for path, name in kept.items()}
     for path, origin in layout.copies.items():
-        planned[path] = _file(path, _followed(origin, by_name))
+        planned[path] = _file(path, tree.file(origin))
     for path, text in layout.texts.items():
         planned[path] = TreeEntry(path, "text", text)
     for path, text in layout.scripts.items():
@@ -280,25 +281,45 @@ def _kept(by_name: dict[str, SourceEntry], layout: Layout) -> Iterable[tuple[str
             raise LayoutWrong(f"nothing matches {what} {', '.join(unused)}")
 
 
-def _planned(path: str, entry: SourceEntry, by_name: dict[str, SourceEntry], inside: set[str]) -> TreeEntry:
+class _Named:
+    """The names of a source, and where its links lead in the end."""
+
+    def __init__(self, by_name: dict[str, SourceEntry]) -> None:
+        self._by_name, self._folders = by_name, _folders(by_name)
+
+    def file(self, name: str) -> SourceEntry:
+        """Return the file that a name stands for; raise LayoutWrong."""
+        found, seen = self._follow(name)
+        if found is None:
+            raise LayoutWrong(f"the source has no {name}" + (f": it leads to {seen}" if seen != name else ""))
+        return found
+
+    def check_leads_somewhere(self, name: str) -> None:
+        """Raise LayoutWrong for a link that ends neither at a file nor at a folder."""
+        found, seen = self._follow(name)
+        if found is None and seen not in self._folders:
+            raise LayoutWrong(f"the link {name} of the source leads to {seen}, which is not there")
+
+    def _follow(self, name: str) -> tuple[SourceEntry | None, str | None]:
+        seen: str | None = name
+        for _ in range(MAX_LINKS):
+            entry = self._by_name.get(seen) if seen is not None else None
+            if entry is None:
+                return None, seen
+            if entry.target is None:
+                return entry, seen
+            is_absolute = entry.target.startswith("/")
+            seen = entry.target.strip("/") if is_absolute else resolve_link(entry.name, entry.target)
+        return None, None
+
+
+def _planned(path: str, entry: SourceEntry, tree: _Named, inside: set[str]) -> TreeEntry:
     if entry.target is None:
         return _file(path, entry)
     if not entry.target.startswith("/") and resolve_link(path, entry.target) in inside:
+        tree.check_leads_somewhere(entry.name)
         return TreeEntry(path, "link", entry.target)
-    return _file(path, _followed(entry.name, by_name))
-
-
-def _followed(name: str, by_name: dict[str, SourceEntry]) -> SourceEntry:
-    """Return the file that a name of the source stands for in the end."""
-    seen: str | None = name
-    for _ in range(MAX_LINKS):
-        entry = by_name.get(seen) if seen is not None else None
-        if entry is None:
-            break
-        if entry.target is None:
-            return entry
-        seen = entry.target.lstrip("/") if entry.target.startswith("/") else resolve_link(entry.name, entry.target)
-    raise LayoutWrong(f"the source has no {name}" + (f": it leads to {seen}" if seen != name else ""))
+    return _file(path, tree.file(entry.name))
 
 
 def _file(path: str, entry: SourceEntry) -> TreeEntry:

@@ -17,14 +17,13 @@ from zlh_api.artifacts.sources.workbench import Workbench, check_sha256
 
 UPDATE_TIMEOUT_S = 300
 FETCH_TIMEOUT_S = 900
-SYSTEM = Path("/etc/apt")
 
 
 class Apt:
     """The indexes of some suites for one architecture, asked anew once in a build."""
 
-    def __init__(self, bench: Workbench, suites: Sequence[str], architecture: str, *, system: Path = SYSTEM) -> None:
-        self._bench, self._suites, self._system = bench, tuple(suites), system
+    def __init__(self, bench: Workbench, suites: Sequence[str], architecture: str) -> None:
+        self._bench, self._suites, self._system = bench, tuple(suites), bench.means.apt
         self._architecture = architecture
         self._folder = bench.cache / "apt" / "-".join([*suites, architecture])
         self._is_fresh = False

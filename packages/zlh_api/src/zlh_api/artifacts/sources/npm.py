@@ -55,7 +55,7 @@ class FromNpm:
 
     @contextmanager
     def open(self, pin: Pin, work: Path) -> Iterator[Material]:
-        """Fetch, check, install and build; then hand out the folder that came of it."""
+        """Fetch, check, install and build; then hand out what came of it, as `package`, and the `node` beside it."""
         node, package = work / "node", work / "package"
         self._bench.provide(self._source.node, node)
         environment = self._environment(work, node)
@@ -64,7 +64,7 @@ class FromNpm:
         self._unpack(tarball, work, package)
         command = [str(node / "bin/npm"), "ci", "--omit=dev", "--no-audit", "--no-fund", "--loglevel=error"]
         self._bench.run(command, source=pin.origin, timeout_s=INSTALL_TIMEOUT_S, cwd=package, env=environment)
-        paths = dict(_walk(package, pin.origin))
+        paths = {f"{top.name}/{name}": path for top in (package, node) for name, path in _walk(top, pin.origin)}
         entries = [_entry(name, path) for name, path in sorted(paths.items())]
 
         def open_file(name: str) -> IO[bytes]:
@@ -93,6 +93,10 @@ class FromNpm:
             # Headers of the node that it will run on, in place of a download.
             "npm_config_nodedir": str(node),
             "npm_config_update_notifier": "false",
+            # A wrong hash is tried again too, by default for minutes.
+            "npm_config_fetch_retries": "2",
+            "npm_config_fetch_retry_mintimeout": "500",
+            "npm_config_fetch_retry_maxtimeout": "3000",
         }
 
     def _fetch(self, work: Path, node: Path, environment: dict[str, str]) -> Path:

@@ -38,7 +38,7 @@ class FromVendor:
     def __init__(self, recipe: Recipe, source: VendorSource, platform: str, bench: Workbench) -> None:
         self._recipe, self._source = recipe, source
         self._file, self._platform = source.files[platform], platform
-        self._base = bench.mirrors.get(recipe.name, source.base_url).rstrip("/")
+        self._base = bench.means.mirrors.get(recipe.name, source.base_url).rstrip("/")
         self._found: VendorFile | None = None
 
     def pin(self) -> Pin:
@@ -65,7 +65,8 @@ class FromVendor:
 
     @property
     def _is_plain_allowed(self) -> bool:
-        return self._base.startswith("http://")
+        """A mirror is the operator's own choice; of the vendor only https is believed."""
+        return self._base != self._source.base_url
 
     def _named_by_recipe(self) -> VendorFile:
         url = f"{self._source.base_url}/{self._file}"
@@ -103,6 +104,8 @@ def _fetch_checked(url: str, path: Path, checksum: str, *, is_plain_allowed: boo
             for one in (digest, sha256):
                 one.update(chunk)
             file.write(chunk)
+        if answer.length:
+            raise ArtifactFetchFailed(source=url, reason=f"it ended {answer.length} bytes too early")
     if digest.hexdigest() != wanted:
         raise SourceHashMismatch(source=url, wanted=wanted, found=digest.hexdigest())
     return sha256.hexdigest()
@@ -125,7 +128,7 @@ class _SafeRedirects(urllib.request.HTTPRedirectHandler):
 
 
 @contextmanager
-def _opened(url: str, *, is_plain_allowed: bool) -> Iterator[IO[bytes]]:
+def _opened(url: str, *, is_plain_allowed: bool) -> Iterator[http.client.HTTPResponse]:
     """Open an address for reading; whatever goes wrong until the context ends is ArtifactFetchFailed."""
     if urlsplit(url).scheme != "https" and not is_plain_allowed:
         raise ArtifactFetchFailed(source=url, reason="only https is fetched")
@@ -133,5 +136,8 @@ def _opened(url: str, *, is_plain_allowed: bool) -> Iterator[IO[bytes]]:
     try:
         with opener.open(url, timeout=STALL_S) as answer:
             yield answer
+    except urllib.error.HTTPError as exc:
+        exc.close()
+        raise ArtifactFetchFailed(source=url, reason=f"the server answers {exc.code}") from exc
     except (urllib.error.URLError, http.client.HTTPException, TimeoutError, ConnectionError, ssl.SSLError) as exc:
         raise ArtifactFetchFailed(source=url, reason=str(exc) or type(exc).__name__) from exc

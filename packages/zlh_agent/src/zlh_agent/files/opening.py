@@ -1,0 +1,86 @@
+"""Opening below a folder, and never outside of it, whatever races with us: the one place where paths are resolved.
+
+`openat2` with RESOLVE_BENEATH has the kernel check each step while it takes it, so there is no moment between a check
+and a use. A path that would leave the folder, by `..`, by an absolute link or by a link of /proc, is refused.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+
+from zlh_agent.files.refusals import PATH_BUSY, PATH_OUTSIDE, Refused
+from zlh_agent.files.rules import cut_into_steps
+from zlh_agent.sandbox.syscalls import OPENAT2, syscall
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+NO_XDEV, _NO_MAGICLINKS, NO_SYMLINKS, _BENEATH = 0x01, 0x02, 0x04, 0x08
+O_PATH = os.O_PATH | os.O_CLOEXEC
+# `..` is answered with EAGAIN while anything on the machine is being renamed or mounted, a lease of another program
+# with EWOULDBLOCK; somebody who renames for ever may make a call fail, and not make it wait for ever.
+_MAX_TRIES = 200
+_FOLDER_STEP = O_PATH | os.O_DIRECTORY
+
+
+class _OpenHow(ctypes.Structure):
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+class Held:
+    """A descriptor that is closed where its block ends."""
+
+    __slots__ = ("_fd",)
+
+    def __init__(self, fd: int) -> None:
+        self._fd = fd
+
+    def __enter__(self) -> int:
+        return self._fd
+
+    def __exit__(self, *_error: object) -> None:
+        os.close(self._fd)
+
+
+def open_below(folder: int, parts: Sequence[bytes], flags: int, *, mode: int = 0, resolve: int = 0) -> int:
+    """Open what the parts lead to below an open folder; the folder itself where there are none.
+
+    Raises Refused where it would leave the folder or cannot be told, else OSError. The caller closes it.
+    """
+    *steps, last = cut_into_steps(parts)
+    at = folder
+    try:
+        for step in steps:
+            below = _openat2(at, step, _FOLDER_STEP, 0, resolve)
+            if at != folder:
+                os.close(at)
+            at = below
+        return _openat2(at, last, flags, mode, resolve)
+    finally:
+        if at != folder:
+            os.close(at)
+
+
+def has_openat2(folder: int) -> bool:
+    """Tell whether the kernel has it, and the container's filter lets it through; asked of an open folder."""
+    try:
+        os.close(open_below(folder, [], _FOLDER_STEP))
+    except OSError:
+        return False
+    return True
+
+
+def _openat2(folder: int, path: bytes, flags: int, mode: int, resolve: int) -> int:
+    how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve | _BENEATH | _NO_MAGICLINKS)
+    for _ in range(_MAX_TRIES):
+        try:
+            return syscall(OPENAT2, folder, path, how, ctypes.sizeof(how))
+        except OSError as exc:
+            if exc.errno == errno.EXDEV and not resolve & NO_XDEV:
+                raise Refused(PATH_OUTSIDE) from exc
+            if exc.errno not in {errno.EAGAIN, errno.EINTR}:
+                raise
+    raise Refused(PATH_BUSY)

@@ -1,0 +1,63 @@
+"""Why the child did not do what it was asked to: a stable code for every error that the kernel can answer with.
+
+The agent's words for the codes stand in `zlh_common.schema.files`.
+"""
+
+from __future__ import annotations
+
+import errno
+
+PATH_INVALID, PATH_NOT_FOUND, PATH_OUTSIDE, PATH_BUSY = "path_invalid", "path_not_found", "path_outside", "path_busy"
+NAME_TOO_LONG, TOO_MANY_LINKS, IS_THE_ROOT = "name_too_long", "too_many_links", "is_the_root"
+IS_A_FOLDER, NOT_A_FOLDER, FOLDER_NOT_EMPTY = "is_a_folder", "not_a_folder", "folder_not_empty"
+NOT_A_REGULAR_FILE, IS_A_LINK, LINK_OUTSIDE = "not_a_regular_file", "is_a_link", "link_outside"
+FILE_EXISTS, FILE_CHANGED, FILE_TOO_LARGE = "file_exists", "file_changed", "file_too_large"
+PERMISSION_DENIED, MODE_NOT_ALLOWED = "permission_denied", "mode_not_allowed"
+INTO_ITSELF, OTHER_FILE_SYSTEM = "into_itself", "other_file_system"
+DISK_FULL, DISK_READ_ONLY, DISK_FAILED = "disk_full", "disk_read_only", "disk_error"
+FILES_LIMIT, FILES_FAILED = "files_limit", "files_failed"
+
+_CODES = {
+    errno.ENOENT: PATH_NOT_FOUND,
+    errno.ESTALE: PATH_NOT_FOUND,
+    errno.ENOTDIR: NOT_A_FOLDER,
+    errno.EISDIR: IS_A_FOLDER,
+    errno.ENOTEMPTY: FOLDER_NOT_EMPTY,
+    errno.EEXIST: FILE_EXISTS,
+    errno.EACCES: PERMISSION_DENIED,
+    errno.EPERM: PERMISSION_DENIED,
+    errno.ENOSPC: DISK_FULL,
+    errno.EDQUOT: DISK_FULL,
+    errno.EROFS: DISK_READ_ONLY,
+    errno.EIO: DISK_FAILED,
+    errno.EUCLEAN: DISK_FAILED,
+    errno.ENAMETOOLONG: NAME_TOO_LONG,
+    errno.EILSEQ: PATH_INVALID,
+    errno.ELOOP: TOO_MANY_LINKS,
+    errno.EMLINK: TOO_MANY_LINKS,
+    errno.ENXIO: NOT_A_REGULAR_FILE,
+    errno.ENODEV: NOT_A_REGULAR_FILE,
+    errno.EXDEV: OTHER_FILE_SYSTEM,
+    errno.EFBIG: FILE_TOO_LARGE,
+    errno.EOVERFLOW: FILE_TOO_LARGE,
+    errno.EAGAIN: PATH_BUSY,
+    errno.EBUSY: PATH_BUSY,
+    errno.ETXTBSY: PATH_BUSY,
+    errno.EMFILE: FILES_LIMIT,
+    errno.ENFILE: FILES_LIMIT,
+    errno.ENOMEM: FILES_LIMIT,
+}
+
+
+class Refused(Exception):
+    """It was not done; `where` is the name that was in the way, if it is not the one that was asked for."""
+
+    def __init__(self, code: str, where: bytes = b"") -> None:
+        super().__init__(code)
+        self.code = code
+        self.where = where
+
+
+def refusal_of(error: OSError) -> Refused:
+    """Return what an error of the kernel means."""
+    return Refused(_CODES.get(error.errno or 0, FILES_FAILED))

@@ -1,0 +1,258 @@
+"""File work through its child: who does it, what it costs, and how children come and go."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from fakes.hostile_files import NOBODY, Ground, made_ground
+from guards.leaks import is_gone
+from zlh_agent.files import refusals
+from zlh_agent.files.link import FilePlace
+from zlh_agent.files.model import EXCHANGE
+from zlh_agent.files.service import Files, FileService
+from zlh_agent.sandbox.landlock import find_abi
+from zlh_common.schema.files import REFUSALS, FileRefused, FilesBusy, FilesNotSafe
+
+
+def pid_of(files: Files) -> int:
+    """Return the child behind some files."""
+    return files._link.pid
+
+
+async def put(files: Files, path: str, content: bytes, **how: object) -> None:
+    """Write a whole file."""
+    async with files.writing(path, **{"replace": True, **how}) as fd:  # type: ignore[arg-type]
+        os.write(fd, content)
+
+
+async def get(files: Files, path: str) -> bytes:
+    """Read a whole file."""
+    fd, _ = await files.open_to_read(path)
+    with os.fdopen(fd, "rb") as file:
+        return file.read()
+
+
+async def refused(work: object) -> str:
+    """Return the code of what is refused."""
+    with pytest.raises(FileRefused) as told:
+        await work  # type: ignore[misc]
+    return told.value.code
+
+
+async def test_every_call_reaches_the_files(ground: Ground, service: FileService) -> None:
+    """And what is made belongs to the customer."""
+    async with service.borrow() as files:
+        await files.make_folder("one/two", parents=True)
+        os.mkfifo(ground.inside / "one/pipe")
+        os.mknod(ground.inside / "one/socket", stat.S_IFSOCK | 0o644)
+        ground.own()
+        await put(files, "one/file", b"content")
+        await files.copy("one/file", "/one/copy")
+        await files.make_link("one/link", "two")
+        await files.move("one/copy", "one/two/copy")
+        await files.move("one/file", "one/two/copy", how=EXCHANGE)
+        await files.change_mode("one/file", 0o600)
+        await files.set_times("one/file", modified_ns=-5_000_000_000)
+        fd = await files.open_to_append("one/file", offset=3)
+        os.write(fd, b"!")
+        os.close(fd)
+        assert await get(files, "one/file") == b"con!"
+        page = await files.list_folder("one")
+        assert [(entry.name, entry.kind, entry.target) for entry in page.entries] == [
+            ("file", "file", None), ("link", "link", "two"), ("pipe", "other", None), ("socket", "other", None),
+            ("two", "dir", None),
+        ]  # fmt: skip
+        assert page.entries[0].mode == 0o600
+        assert (await files.list_folder("one", after="file", limit=1)).has_more
+        entry = await files.stat("one/link", follow=True)
+        assert entry.kind == "dir"
+        assert {path.lstat().st_uid for path in ground.inside.rglob("*")} == {
+            NOBODY if os.geteuid() == 0 else os.getuid()
+        }
+        # Where Landlock holds the child, it must be told that it may do so.
+        await files.move("one/pipe", "one/two/pipe")
+        await files.move("one/socket", "one/two/socket")
+        await files.remove("one/link")
+        await files.remove_tree("one")
+        assert (await files.list_folder("")).entries == ()
+
+
+async def test_refusals_have_their_words(ground: Ground, service: FileService) -> None:
+    """Code, status and a sentence with the path, in which nothing can hide."""
+    (ground.inside / "folder/below").mkdir(parents=True)
+    (ground.inside / "\x1b[31mred\n").mkdir()
+    ground.own()
+    async with service.borrow() as files:
+        assert await refused(files.stat("../outside")) == "path_outside"
+        assert await refused(files.remove("folder")) == "folder_not_empty"
+        assert await refused(files.stat("bad\ud800surrogate")) == "path_invalid"
+        assert await refused(files.stat("a" * 70_000)) == "name_too_long"
+        assert await refused(files.change_mode("folder", 0o4755)) == "mode_not_allowed"
+        with pytest.raises(FileRefused) as told:
+            await files.remove_tree("none/\x1b[31m\n{path}\udcff")
+        assert told.value.detail == r"There is no none/\x1b[31m\n{path}\udcff."
+        assert (told.value.status, told.value.retryable) == (404, False)
+
+
+def test_every_code_of_the_child_has_its_words() -> None:
+    """And there are no others."""
+    codes = {value for name, value in vars(refusals).items() if name.isupper() and isinstance(value, str)}
+    assert codes == {*REFUSALS, FileRefused.code}
+
+
+async def test_names_of_any_bytes_go_there_and_back(service: FileService) -> None:
+    """Whatever the language of the machine: the child is told none."""
+    names = ["\udcff\udcfe", "line\nfeed", "ü€𝄞", "a\udce4b", "-rf *"]
+    async with service.borrow() as files:
+        for name in names:
+            await put(files, name, b"x")
+        entries = (await files.list_folder("")).entries
+        assert [entry.name for entry in entries] == sorted(names)
+        for name in names:
+            assert await get(files, name) == b"x"
+            await files.move(name, f"{name}{name}")
+            await files.remove(f"{name}{name}")
+
+
+async def _write_half(files: Files) -> None:
+    async with files.writing("file", replace=True) as fd:
+        os.write(fd, b"half")
+        raise ZeroDivisionError
+
+
+async def test_a_file_that_is_not_finished_leaves_nothing(ground: Ground, service: FileService) -> None:
+    """Whether the writer fails, or the version was another one by then; and the child goes on."""
+    async with service.borrow() as files:
+        await put(files, "file", b"old")
+        version = (await files.stat("file")).version
+        with pytest.raises(ZeroDivisionError):
+            await _write_half(files)
+        await put(files, "file", b"new", expected=version)
+        assert await refused(put(files, "file", b"newer", expected=version)) == "file_changed"
+        assert await refused(put(files, "file", b"newer", replace=False)) == "file_exists"
+        assert await get(files, "file") == b"new"
+    assert [path.name for path in ground.inside.iterdir()] == ["file"]
+
+
+@pytest.mark.real("root")
+async def test_the_child_has_the_rights_of_its_user_alone(ground: Ground, service: FileService) -> None:
+    """What belongs to root in a customer's folder stays root's, hard links to it included."""
+    ground.own()
+    (ground.inside / "secret").write_text("of root")
+    (ground.inside / "secret").chmod(0o600)
+    os.link(ground.inside / "secret", ground.inside / "hard")
+    (ground.inside / "folder").mkdir(0o755)
+    (ground.inside / "folder/file").touch(0o644)
+    async with service.borrow() as files:
+        for path in ("secret", "hard"):
+            assert await refused(files.open_to_read(path)) == "permission_denied"
+            assert await refused(files.change_mode(path, 0o644)) == "permission_denied"
+        assert await refused(files.remove("folder/file")) == "permission_denied"
+        assert await refused(files.remove_tree("folder")) == "permission_denied"
+        assert await refused(put(files, "folder/file", b"x")) == "permission_denied"
+        assert await refused(files.open_to_append("folder/file", offset=0)) == "permission_denied"
+        assert await get(files, "folder/file") == b""
+        # The folder is the customer's, and so is the right to take names out of it.
+        await files.remove("hard")
+    assert (ground.inside / "secret").read_text() == "of root"
+    (ground.inside / "secret").unlink()
+    (ground.inside / "folder/file").unlink()
+
+
+@pytest.mark.real("landlock")
+async def test_landlock_holds_the_child_beside_all_else(service: FileService) -> None:
+    """It is told, so that somebody can see where it is missing."""
+    async with service.borrow() as files:
+        assert files.landlock_abi == find_abi()
+
+
+async def test_children_are_used_again_and_end_when_nobody_wants_them(ground: Ground) -> None:
+    """The second in line takes the first one's; work at the same time has children of its own."""
+    service = FileService(FilePlace(str(ground.inside), ground.own()), idle_s=0.3)
+    async with service.borrow() as files:
+        first = pid_of(files)
+        await files.stat("")
+    async with service.borrow() as files, service.borrow() as others:
+        assert pid_of(files) == first
+        assert pid_of(others) != first
+        second = pid_of(others)
+        await asyncio.sleep(0.5)
+        assert not is_gone(first)
+    async with asyncio.timeout(5):
+        while not (is_gone(first) and is_gone(second)):
+            await asyncio.sleep(0.02)
+    async with service.borrow() as files:
+        await files.stat("")
+    await service.close()
+
+
+async def test_a_child_that_is_given_back_late_ends(ground: Ground) -> None:
+    """The agent may be on its way out by then."""
+    service = FileService(FilePlace(str(ground.inside), ground.own()))
+    async with service.borrow() as files:
+        pid = pid_of(files)
+        await service.close()
+        await files.stat("")
+    await service.close()
+    assert is_gone(pid)
+
+
+async def test_only_so_many_work_at_once(ground: Ground, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next one waits, and is told when it was too long."""
+    monkeypatch.setattr("zlh_agent.files.service.WAIT_FOR_CHILD_S", 0.2)
+    service = FileService(FilePlace(str(ground.inside), ground.own()), limit=1)
+    async with service.borrow() as files:
+        await files.stat("")
+        with pytest.raises(FilesBusy):
+            async with service.borrow():
+                pass
+    async with service.borrow() as files:
+        await files.stat("")
+    await service.close()
+
+
+@pytest.mark.parametrize("name", ["none", "link", "file"])
+async def test_without_a_root_there_is_no_work(ground: Ground, name: str) -> None:
+    """A root that is missing, a link or a file is told as such."""
+    (ground.inside / "link").symlink_to(ground.outside)
+    (ground.inside / "file").touch()
+    service = FileService(FilePlace(str(ground.inside / name), ground.own()))
+    with pytest.raises(FilesNotSafe, match="root"):
+        async with service.borrow():
+            pass
+    await service.close()
+
+
+@pytest.fixture
+def large_folder() -> Iterator[Path]:
+    """A folder of a hundred thousand files."""
+    with made_ground(in_memory=True) as ground:
+        for number in range(100_000):
+            os.mknod(ground.inside / str(number))
+        yield ground.inside
+
+
+async def test_a_large_folder_is_listed_in_pages(large_folder: Path) -> None:
+    """Each name once, and the loop is free meanwhile; the child does not grow with it."""
+    service = FileService(FilePlace(str(large_folder), None))
+    async with service.borrow() as files:
+        seen: list[str] = []
+        page = await files.list_folder("")
+        while True:
+            seen += [entry.name for entry in page.entries]
+            if not page.has_more or len(seen) > 5000:
+                break
+            page = await files.list_folder("", after=seen[-1])
+        assert seen == sorted(map(str, range(100_000)))[: len(seen)]
+        last = await files.list_folder("", after="99990")
+        assert ([entry.name for entry in last.entries], last.has_more) == ([f"9999{n}" for n in range(1, 10)], False)
+        memory = await asyncio.to_thread(Path(f"/proc/{pid_of(files)}/status").read_text)
+    peak_kib = int(next(line for line in memory.splitlines() if line.startswith("VmHWM")).split()[1])
+    assert peak_kib < 16 * 1024
+    await service.close()

@@ -1,0 +1,211 @@
+"""A customer's program that swaps folders, files and links while we work: no call ever leaves the root."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from fakes.hostile_files import SECRET, Ground
+from fakes.racer import swapping
+from zlh_agent.files.beneath import Root
+from zlh_agent.files.model import EXCHANGE, REPLACE
+from zlh_agent.files.refusals import Refused
+
+pytestmark = pytest.mark.timeout(120)
+# Of each call, of which there are fourteen; of the tries so many at least shall meet either state of the names.
+TRIES, ENOUGH = 10_000, 100
+LONGEST_S = 20.0
+PATH = b"work/folder/file"
+
+
+@pytest.fixture
+def swapped(ground: Ground) -> Ground:
+    """Folders and files whose names an attacker exchanges with links that lead out."""
+    work = ground.inside / "work"
+    (work / "folder").mkdir(parents=True)
+    (work / "folder/file").write_text("inside")
+    (work / "trap").symlink_to("../../outside")
+    (work / "folder/trap").symlink_to("../../../outside/file")
+    (work / "file").write_text("inside")
+    return ground
+
+
+def attack(ground: Ground, call: Callable[[], object]) -> tuple[int, int]:
+    """Make the call again and again while names are swapped; return how often it worked and how often it did not."""
+    work = ground.inside / "work"
+    done = refused = 0
+    began = time.monotonic()
+    with swapping((work / "folder", work / "trap"), (work / "folder/file", work / "folder/trap")):
+        while done + refused < TRIES or min(done, refused) < ENOUGH:
+            if time.monotonic() - began > LONGEST_S:
+                break
+            try:
+                call()
+                done += 1
+            except (Refused, OSError):
+                refused += 1
+    return done, refused
+
+
+def read_by(opening: Callable[[], int]) -> str:
+    """Return what a descriptor holds."""
+    fd = opening()
+    try:
+        return os.read(fd, 100).decode()
+    finally:
+        os.close(fd)
+
+
+def test_the_attack_works_where_paths_are_checked_before_they_are_used(swapped: Ground) -> None:
+    """The control: without it, the tests below would show nothing."""
+    escapes = 0
+    path = swapped.inside / os.fsdecode(PATH)
+
+    def checked_read() -> None:
+        nonlocal escapes
+        if Path(os.path.realpath(path)).is_relative_to(swapped.inside):
+            escapes += path.read_text() == SECRET
+
+    attack(swapped, checked_read)
+    assert escapes > 0
+
+
+def test_looking_never_leads_out(swapped: Ground, root: Root) -> None:
+    """Neither the content, nor what is said of a file, nor a listing is one from outside."""
+    foreign = {status.st_ino for path in swapped.outside.rglob("*") for status in [path.stat()]}
+
+    def look() -> None:
+        for follow in (True, False):
+            assert root.stat(PATH, follow=follow).inode not in foreign
+
+    def read() -> None:
+        assert read_by(lambda: root.open_to_read(PATH)[0]) == "inside"
+
+    def list_folder() -> None:
+        assert not {entry.inode for entry in root.list_folder(b"work/folder", after="", limit=10)[0]} & foreign
+
+    for call in (look, read, list_folder):
+        done, refused = attack(swapped, call)
+        assert min(done, refused) > ENOUGH / 5
+
+
+def _write(root: Root) -> None:
+    _put_back(root)
+    unfinished = root.begin_file(PATH, replace=True)
+    try:
+        os.write(unfinished.fd, b"inside")
+        unfinished.finish()
+    finally:
+        unfinished.close()
+
+
+def _append(root: Root) -> None:
+    fd = root.open_to_append(PATH, offset=0)
+    os.write(fd, b"inside")
+    os.close(fd)
+
+
+def _make_and_remove(root: Root) -> None:
+    root.make_folder(b"work/folder/new/deep", parents=True)
+    root.remove_tree(b"work/folder/new", note=lambda: None)
+
+
+def _link(root: Root) -> None:
+    with contextlib.suppress(FileExistsError):
+        root.make_link(b"work/folder/link", b"file")
+    root.remove(b"work/folder/link")
+
+
+def _remove(root: Root) -> None:
+    _put_back(root)
+    root.remove(PATH)
+
+
+def _copy_to(root: Root) -> None:
+    _put_back(root)
+    root.copy(b"work/file", PATH, replace=True, note=lambda: None)
+
+
+def _move(root: Root) -> None:
+    _put_back(root)
+    root.move(PATH, b"work/moved", how=REPLACE)
+    root.move(b"work/moved", PATH, how=REPLACE)
+
+
+def _put_back(root: Root) -> None:
+    """Make anew what calls before this have taken away; without both there is nothing to swap."""
+    for name, make in ((b"trap", _make_trap), (b"file", _make_file)):
+        with root._parent(b"work/folder/" + name) as (folder, last), contextlib.suppress(FileExistsError):
+            make(folder, last)
+
+
+def _make_trap(folder: int, name: bytes) -> None:
+    os.symlink("../../../outside/file", name, dir_fd=folder)
+
+
+def _make_file(folder: int, name: bytes) -> None:
+    os.close(os.open(name, os.O_CREAT | os.O_EXCL, dir_fd=folder))
+
+
+CHANGES: dict[str, Callable[[Root], object]] = {
+    "write": _write,
+    "append": _append,
+    "make folders, remove them": _make_and_remove,
+    "link": _link,
+    "remove": _remove,
+    "move": _move,
+    "exchange": lambda root: root.move(PATH, b"work/file", how=EXCHANGE),
+    "copy from": lambda root: root.copy(PATH, b"work/copy", replace=True, note=lambda: None),
+    "copy to": _copy_to,
+    "change mode": lambda root: root.change_mode(PATH, 0o600),
+    "set times": lambda root: root.set_times(PATH, modified_ns=10**18),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_changing_never_leads_out(swapped: Ground, root: Root, name: str) -> None:
+    """Whatever becomes of the files inside; what is outside is neither made, changed, moved, removed nor copied."""
+    done, refused = attack(swapped, lambda: CHANGES[name](root))
+    assert min(done, refused) > ENOUGH / 5
+    assert swapped.is_untouched()
+    copies = [path for path in swapped.inside.rglob("*") if path.is_file() and not path.is_symlink()]
+    assert SECRET not in {path.read_text() for path in copies}
+
+
+def test_removing_a_tree_takes_nothing_with_it(ground: Ground, root: Root) -> None:
+    """While folders in it are swapped for links, and moved out of the root and in."""
+    tree, ready, away = ground.inside / "tree", ground.inside / "ready", ground.inside.parent / "away"
+    (away / "kept").mkdir(parents=True)
+    began = time.monotonic()
+    removed = 0
+    with swapping((tree / "a", tree / "trap"), (tree / "a/b", tree / "a/c"), (tree / "a/b", tree / "b"), (tree, away)):
+        while removed < 1000 and time.monotonic() - began < LONGEST_S:
+            # Made where nobody swaps anything, or making it would already lead out.
+            (ready / "a/b/d").mkdir(parents=True)
+            (ready / "a/b/d/file").write_text("inside")
+            (ready / "b").symlink_to("../../outside")
+            (ready / "trap").symlink_to("../../outside")
+            (ready / "a/c").symlink_to("../../../outside/folder")
+            with contextlib.suppress(OSError):
+                ready.rename(tree)
+            for path in (b"tree", b"ready"):
+                with contextlib.suppress(Refused, OSError):
+                    root.remove_tree(path, note=lambda: None)
+                    removed += 1
+    assert removed > 100
+    assert ground.is_untouched()
+
+
+def test_a_folder_that_is_filled_while_it_is_removed_ends(ground: Ground, root: Root) -> None:
+    """It goes, or is said to be not empty; nobody waits for ever, and no descriptor is left."""
+    tree = ground.inside / "tree"
+    for name in ("a", "b"):
+        (tree / name / "deep").mkdir(parents=True)
+    with swapping((tree / "a", tree / "b"), (tree / "a/deep", tree / "b/deep")):
+        root.remove_tree(b"tree", note=lambda: None)
+    assert not tree.exists()
