@@ -9,10 +9,8 @@ export type Lifecycle = Schemas["Lifecycle"];
 export type Connection = Schemas["Connection"];
 export type Me = Schemas["Me"];
 export type CreateContainer = Schemas["CreateContainer"];
-export type RuntimeVersionOffer = Schemas["RuntimeVersionOffer"];
 export type RuntimeOffer = Schemas["RuntimeOffer"];
-/** Runtimes with when their catalog was published and until when it holds. */
-export type CatalogOffers = Schemas["RuntimeOffers"];
+export type RuntimeVersionOffer = Schemas["RuntimeVersionOffer"];
 export type InstalledRuntime = Schemas["InstalledRuntime"];
 export type Runtimes = Schemas["Runtimes"];
 export type PendingRuntime = Schemas["PendingRuntime"];

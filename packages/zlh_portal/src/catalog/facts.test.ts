@@ -3,8 +3,7 @@ import type { RuntimeVersionOffer } from "../api/types";
 import { describeVersion, namePlatform, searchOffers, tellSize } from "./facts";
 
 const version = (text: string, more: Partial<RuntimeVersionOffer> = {}): RuntimeVersionOffer => ({
-  version: text, channel: "stable", platforms: [], default: false, licence: "", edition: null,
-  size: null, unpackedSize: null, sha256: null, source: null, ...more,
+  version: text, channel: "stable", platforms: [], default: false, licence: "", edition: null, size: null, unpackedSize: null, sha256: null, source: null, ...more,
 });
 
 it("says what is known and leaves out what is not", () => {

@@ -10,7 +10,7 @@ export function namePlatform(platform: string): string {
 /** Return what a version is in a line: "JDK · 182 MiB · GPL-2.0 · candidate". */
 export function describeVersion(entry: RuntimeVersionOffer): string {
   return [
-    entry.edition ?? null,
+    entry.edition,
     tellSize(entry),
     entry.licence,
     entry.channel === "stable" ? "stable" : "candidate: offered for trying out",
