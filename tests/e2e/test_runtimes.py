@@ -175,6 +175,7 @@ async def test_a_person_installs_upgrades_goes_back_and_repairs(page: Page, runt
     await expect(new).to_be_hidden()
 
     await page.get_by_role("tab", name="Terminal").click()
+    await expect(page.get_by_test_id("terminal-state")).to_have_attribute("data-kind", "attached")
     await page.get_by_test_id("terminal").click()
     await type_and_see(page, "node --version", f"v{OLD}")
 

@@ -9,23 +9,8 @@ export type Lifecycle = Schemas["Lifecycle"];
 export type Connection = Schemas["Connection"];
 export type Me = Schemas["Me"];
 export type CreateContainer = Schemas["CreateContainer"];
-/** What a catalog may tell of a version beside its number. */
-interface OfferFacts {
-  edition?: string | null;
-  licence?: string;
-  size?: number;
-  unpackedSize?: number;
-  source?: string;
-  sha256?: string;
-}
-export type RuntimeVersionOffer = Schemas["RuntimeVersionOffer"] & OfferFacts;
-export type RuntimeOffer = Omit<Schemas["RuntimeOffer"], "versions"> & { versions: RuntimeVersionOffer[] };
-/** Runtimes with when their catalog was published and until when it holds, where the API tells. */
-export interface CatalogOffers {
-  runtimes: RuntimeOffer[];
-  publishedAt?: string | null;
-  expiresAt?: string | null;
-}
+export type RuntimeOffer = Schemas["RuntimeOffer"];
+export type RuntimeVersionOffer = Schemas["RuntimeVersionOffer"];
 export type InstalledRuntime = Schemas["InstalledRuntime"];
 export type Runtimes = Schemas["Runtimes"];
 export type PendingRuntime = Schemas["PendingRuntime"];

@@ -1,5 +1,5 @@
 /** Everything that can be installed, as the signed catalog says it. */
-import { Badge, Button, Code, Group, Paper, Skeleton, Stack, Text, TextInput, Title, Tooltip } from "@mantine/core";
+import { Alert, Badge, Button, Code, Group, Paper, Skeleton, Stack, Text, TextInput, Title, Tooltip } from "@mantine/core";
 import { Link, useSearchParams } from "react-router";
 import type { RuntimeOffer, RuntimeVersionOffer } from "../api/types";
 import { CopyButton } from "../layout/CopyButton";
@@ -11,7 +11,7 @@ import { formatBytes } from "../layout/words";
 import { ConnectionBanner } from "../live/ConnectionBanner";
 import classes from "./catalog.module.css";
 import { namePlatform, searchOffers } from "./facts";
-import { useAddonCatalog, useRuntimeCatalog, useTemplateCatalog } from "./queries";
+import { useAddonCatalog, useCatalogSummary, useRuntimeCatalog, useTemplateCatalog } from "./queries";
 
 export function CatalogPage() {
   usePageTitle("Catalog");
@@ -20,13 +20,20 @@ export function CatalogPage() {
   const runtimes = useRuntimeCatalog();
   const addons = useAddonCatalog();
   const templates = useTemplateCatalog();
+  const summary = useCatalogSummary();
   return (
     <Stack gap="md">
       <div>
         <Title order={1}>Catalog</Title>
         <Text c="dimmed" size="sm" component="div">What can be installed here. It is signed: what is not in it, or is not as it says, is never installed.</Text>
-        {runtimes.data && <Signed {...runtimes.data} />}
+        {summary.data && <Signed publishedAt={summary.data.publishedAt} expiresAt={summary.data.expiresAt} />}
       </div>
+      {summary.data?.trouble && (
+        <Alert color="orange" title="The catalog cannot be read anew" data-testid="catalog-trouble">
+          <Text size="sm" style={{ overflowWrap: "anywhere" }}>{summary.data.trouble}</Text>
+          <Text size="sm" mt={4}>What is shown was read <TimeAgo time={summary.data.readAt} />, and stays installable until it expires.</Text>
+        </Alert>
+      )}
       <TextInput
         aria-label="Search the catalog" placeholder="Name, version, edition, licence…" type="search" leftSection={<SearchIcon />} maw={420}
         value={search} onChange={(event) => setParameters(event.currentTarget.value ? { q: event.currentTarget.value } : {}, { replace: true })}
@@ -39,7 +46,7 @@ export function CatalogPage() {
   );
 }
 
-function Signed({ publishedAt, expiresAt }: { publishedAt?: string | null; expiresAt?: string | null }) {
+function Signed({ publishedAt, expiresAt }: { publishedAt: string | null; expiresAt: string | null }) {
   if (!publishedAt && !expiresAt) return null;
   return (
     <Text c="dimmed" size="sm" component="div" data-testid="signed">
@@ -97,7 +104,7 @@ function VersionLine({ entry }: { entry: RuntimeVersionOffer }) {
       <Text size="sm" c="dimmed" className="numbers">
         {size ? formatBytes(size) : ""}{size && unpackedSize ? <>, {formatBytes(unpackedSize)} installed</> : ""}
       </Text>
-      <Text size="sm" c="dimmed">{licence ?? ""}</Text>
+      <Text size="sm" c="dimmed">{licence}</Text>
       <Text size="sm" c="dimmed">{platforms.map(namePlatform).join(", ")}</Text>
       {(source || sha256) && (
         <Text size="xs" c="dimmed" component="div" className={classes["origin"] ?? ""}>

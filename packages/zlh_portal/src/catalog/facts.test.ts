@@ -3,13 +3,13 @@ import type { RuntimeVersionOffer } from "../api/types";
 import { describeVersion, namePlatform, searchOffers, tellSize } from "./facts";
 
 const version = (text: string, more: Partial<RuntimeVersionOffer> = {}): RuntimeVersionOffer => ({
-  version: text, channel: "stable", platforms: [], default: false, ...more,
+  version: text, channel: "stable", platforms: [], default: false, licence: "", edition: null, size: null, unpackedSize: null, sha256: null, source: null, ...more,
 });
 
 it("says what is known and leaves out what is not", () => {
   expect(describeVersion(version("17.0.21", { edition: "JDK", size: 2048, licence: "GPL-2.0" }))).toBe("JDK · 2 KiB to download · GPL-2.0 · stable");
   expect(describeVersion(version("26", { channel: "candidate" }))).toBe("candidate: offered for trying out");
-  expect(tellSize({})).toBeNull();
+  expect(tellSize({ size: null, unpackedSize: null })).toBeNull();
   expect(tellSize({ size: 1024, unpackedSize: 4096 })).toBe("1 KiB to download, 4 KiB installed");
 });
 it("names platforms", () => {

@@ -10,9 +10,9 @@ export function namePlatform(platform: string): string {
 /** Return what a version is in a line: "JDK · 182 MiB · GPL-2.0 · candidate". */
 export function describeVersion(entry: RuntimeVersionOffer): string {
   return [
-    entry.edition ?? null,
+    entry.edition,
     tellSize(entry),
-    entry.licence ?? null,
+    entry.licence,
     entry.channel === "stable" ? "stable" : "candidate: offered for trying out",
   ].filter(Boolean).join(" · ");
 }
@@ -31,7 +31,7 @@ export function searchOffers<T extends Pick<RuntimeOffer, "name" | "title" | "ve
   return offers.flatMap((offer) => {
     const about = `${offer.name} ${offer.title}`.toLowerCase();
     const versions = offer.versions.filter((entry) =>
-      hits(`${about} ${entry.version} ${entry.edition ?? ""} ${entry.licence ?? ""} ${entry.channel}`.toLowerCase()));
+      hits(`${about} ${entry.version} ${entry.edition ?? ""} ${entry.licence} ${entry.channel}`.toLowerCase()));
     return versions.length > 0 ? [{ ...offer, versions }] : hits(about) ? [offer] : [];
   });
 }

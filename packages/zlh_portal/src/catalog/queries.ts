@@ -1,7 +1,7 @@
 /** What can be installed. The live stream tells when the catalog has changed; without it, it is asked for now and then. */
 import { useQuery } from "@tanstack/react-query";
 import { client, take } from "../api/client";
-import type { CatalogOffers, RuntimeOffer } from "../api/types";
+import type { RuntimeOffer } from "../api/types";
 import { useIsLive } from "../live/liveness";
 
 export const CATALOG = ["catalog"] as const;
@@ -19,25 +19,21 @@ function useCatalog<T, S = T>(part: string, queryFn: (signal: AbortSignal) => Pr
   });
 }
 
-const fetchRuntimes = (signal: AbortSignal): Promise<CatalogOffers> => take(client.GET("/api/catalog/runtimes", { signal }));
-const fetchAddons = async (signal: AbortSignal): Promise<RuntimeOffer[]> =>
-  (await take(client.GET("/api/catalog/addons", { signal }))).items.map(asOffer);
-const fetchTemplates = async (signal: AbortSignal): Promise<RuntimeOffer[]> =>
-  (await take(client.GET("/api/catalog/templates", { signal }))).items.map(asOffer);
+const fetchRuntimes = (signal: AbortSignal) => take(client.GET("/api/catalog/runtimes", { signal }));
+const fetchAddons = async (signal: AbortSignal): Promise<RuntimeOffer[]> => (await take(client.GET("/api/catalog/addons", { signal }))).items;
+const fetchTemplates = async (signal: AbortSignal): Promise<RuntimeOffer[]> => (await take(client.GET("/api/catalog/templates", { signal }))).items;
+const fetchSummary = (signal: AbortSignal) => take(client.GET("/api/catalog", { signal }));
 const namesOf = (offers: readonly RuntimeOffer[]): string[] => offers.map(({ name }) => name);
-const runtimesOf = ({ runtimes }: CatalogOffers): RuntimeOffer[] => runtimes;
+const runtimesOf = ({ runtimes }: { runtimes: RuntimeOffer[] }): RuntimeOffer[] => runtimes;
 
-/** Runtimes with when their catalog was published and until when it holds, as far as that is told. */
+/** Which catalog is in use; operators are told what is wrong with it. */
+export const useCatalogSummary = () => useCatalog("summary", fetchSummary);
 export const useRuntimeCatalog = () => useCatalog("runtimes", fetchRuntimes);
 export const useAddonCatalog = () => useCatalog("addons", fetchAddons);
 export const useTemplateCatalog = () => useCatalog("templates", fetchTemplates);
 export const useRuntimeOffers = () => useCatalog("runtimes", fetchRuntimes, runtimesOf);
 export const useAddonOffers = () => useCatalog("addons", fetchAddons, namesOf);
 export const useTemplateOffers = () => useCatalog("templates", fetchTemplates, namesOf);
-
-function asOffer(item: { name: string } & Partial<RuntimeOffer>): RuntimeOffer {
-  return { name: item.name, title: item.title ?? item.name, versions: item.versions ?? [] };
-}
 
 /** Ask ahead of the button whether a choice can be installed, and why not. */
 export function useValidation(runtime: string | null, version: string | null) {

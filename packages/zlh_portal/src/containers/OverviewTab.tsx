@@ -9,8 +9,10 @@ import classes from "./containers.module.css";
 import { ConnectionBadge } from "./StateBadge";
 import { describeLifecycle, describeRuntimes } from "./states";
 import { StepsTimeline } from "./StepsTimeline";
+import { splitSteps } from "./timeline";
 
 export function OverviewTab({ status }: { status: ContainerStatus }) {
+  const { first, later } = splitSteps(status);
   const isUpToDate = status.observedGeneration === status.specGeneration;
   return (
     <Grid gap="md">
@@ -44,7 +46,10 @@ export function OverviewTab({ status }: { status: ContainerStatus }) {
         </Stack>
       </Grid.Col>
       <Grid.Col span={{ base: 12, md: 6 }} order={{ base: 1, md: 2 }}>
-        <Card title={status.lifecycle === "deleting" ? "Deletion" : "Provisioning"}><StepsTimeline status={status} /></Card>
+        <Stack gap="md">
+          {later.length > 0 && <Card title="Asked for since"><StepsTimeline status={{ ...status, steps: later }} /></Card>}
+          <Card title={status.lifecycle === "deleting" ? "Deletion" : "Provisioning"}><StepsTimeline status={{ ...status, steps: first }} /></Card>
+        </Stack>
       </Grid.Col>
     </Grid>
   );

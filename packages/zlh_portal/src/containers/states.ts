@@ -24,7 +24,7 @@ const DEGRADED: Readonly<Record<string, string>> = {
   agent_offline:
     "The container runs, but its agent does not answer. Your programs go on; terminals and changes wait until it is back.",
   runtime_unverified: "Files of an installed runtime are not what was installed. Verify and repair it under Runtimes.",
-  step_failed: "Something that was asked for later could not be done; what was there before goes on. Its step below and the tab Runtimes say why.",
+  step_failed: "Something that was asked for later could not be done; what was there before goes on. The tab Runtimes says why, and what can be done.",
 };
 
 /** Return the lifecycle in words. A running container whose chain is not proved says so. */

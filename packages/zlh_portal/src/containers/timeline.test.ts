@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { sampleStep as step } from "./sample";
-import { adviseOn, renderRows, summarize, titleOf } from "./timeline";
+import { adviseOn, renderRows, splitSteps, summarize, titleOf } from "./timeline";
 
 const T0 = Date.parse("2026-01-01T00:00:00Z");
 const at = (s: number) => new Date(T0 + s * 1000).toISOString();
@@ -59,6 +59,15 @@ describe("summarize", () => {
     expect(summarize([])).toMatchObject({ percent: 0, isDone: false, took: null });
   });
 });
+
+describe("splitSteps", () => {
+  const steps = [step("send-spec", "done"), step("install-node", "done"), step("install-go", "failed"), step("check-ready", "done")];
+  it("tells what came later from what made a container", () =>
+    expect(splitSteps({ steps, provisioningComplete: true })).toEqual({ first: [steps[0], steps[1], steps[3]], later: [steps[2]] }));
+  it("knows nothing later before there was a first", () => expect(splitSteps({ steps, provisioningComplete: false }).later).toEqual([]));
+});
+it.each([["install-node", "Install node"], ["install-node-24.19.0", "Install node 24.19.0"], ["remove-code-server-4.1", "Remove code-server 4.1"]])("titles %j", (name, title) =>
+  expect(titleOf(name)).toBe(title));
 
 describe("adviseOn", () => {
   it("knows the failures of downloads", () => expect(adviseOn("artifact_hash_mismatch", "install-node", "error")).toContain("operator"));

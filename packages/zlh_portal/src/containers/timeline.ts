@@ -58,6 +58,12 @@ export function titleOf(name: string): string {
   return words ? words.charAt(0).toUpperCase() + words.slice(1) : "Unnamed step";
 }
 
+/** Return the steps that made the container, and those that are under way since, which take nothing from it. */
+export function splitSteps({ steps, provisioningComplete }: Pick<ContainerStatus, "steps" | "provisioningComplete">): { first: Step[]; later: Step[] } {
+  const isLater = ({ name, state }: Step) => provisioningComplete && /^(install|remove)-/.test(name) && state !== "done";
+  return { first: steps.filter((step) => !isLater(step)), later: steps.filter(isLater) };
+}
+
 /** Return one row per step as of `nowMs`. */
 export function renderRows(steps: readonly Step[], nowMs: number): Row[] {
   return steps.map((step) => ({

@@ -11,7 +11,7 @@ const pending = (name: string, version: string, more: Partial<PendingRuntime> = 
 });
 const runtimes = (more: Partial<Runtimes>): Runtimes => ({ runtimes: [], pending: [], upgrades: [], ...more });
 const OFFERS: RuntimeOffer[] = [
-  { name: "java", title: "Java", versions: [{ version: "21.0.5", channel: "stable", platforms: [], default: true, edition: "JDK" }] },
+  { name: "java", title: "Java", versions: [{ version: "21.0.5", channel: "stable", platforms: [], default: true, edition: "JDK", licence: "GPL-2.0", size: null, unpackedSize: null, sha256: null, source: null }] },
 ];
 const NOTHING = { steps: [] };
 
@@ -53,14 +53,10 @@ describe("actions", () => {
     expect(offerActions(row("24", { isDefault: true }))).toEqual(["verify", "remove"]);
     expect(offerActions(row("22"))).toEqual(["default", "verify", "remove"]);
     expect(offerActions(row("22", { isWanted: false }))).toEqual([]);
-    expect(offerActions(row("26", { record: null, becomesDefault: true, step: sampleStep("install-node", "failed") }))).toEqual(["repair", "remove"]);
+    expect(offerActions(row("26", { record: null, becomesDefault: true, step: sampleStep("install-node", "failed") }))).toEqual(["remove"]);
     expect(offerActions(row("24", { isDefault: true, record: record("node", "24", { verified: false }) }))).toContain("repair");
   });
   it("cancels what is not there yet", () => expect([labelOf("remove", row("26", { record: null })), labelOf("remove", row("26"))]).toEqual(["Cancel", "Remove"]));
-  it("calls a repair by what it does", () => {
-    expect(labelOf("repair", row("26", { record: null }))).toBe("Retry");
-    expect(labelOf("repair", row("24", { record: record("node", "24", { verified: false }) }))).toBe("Repair");
-  });
 });
 
 describe("whyStays", () => {

@@ -100,9 +100,10 @@ export type Action = "default" | "verify" | "repair" | "remove";
 export function offerActions(row: Row): Action[] {
   if (!row.isWanted) return [];
   const isThere = row.record !== null;
-  const isTroubled = row.step?.state === "failed" || (row.record !== null && !row.record.verified);
+  // What has failed is told in full, and has its own button there.
+  const isFaulty = row.step?.state !== "failed" && row.record !== null && !row.record.verified;
   return [
-    ...(isTroubled ? (["repair"] as const) : []),
+    ...(isFaulty ? (["repair"] as const) : []),
     ...(!row.isDefault && !row.becomesDefault ? (["default"] as const) : []),
     ...(isThere ? (["verify"] as const) : []),
     "remove",
@@ -117,7 +118,7 @@ export function labelOf(action: Action, row: Row): string {
     case "verify":
       return "Verify";
     case "repair":
-      return row.record === null || row.record.verified ? "Retry" : "Repair";
+      return "Repair";
     case "remove":
       return row.record === null ? "Cancel" : "Remove";
   }

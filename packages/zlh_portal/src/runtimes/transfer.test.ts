@@ -27,7 +27,7 @@ describe("tellTransfer", () => {
   });
 });
 
-it.each([["smoke-test", "Trying it"], ["new_stage", "New stage"], ["", "Working"], ["toString", "ToString"]])("names the stage %j", (stage, words) =>
+it.each([["smoke", "Trying it"], ["new_stage", "New stage"], ["", "Working"], ["toString", "ToString"]])("names the stage %j", (stage, words) =>
   expect(nameStage(stage)).toBe(words));
 it("advises a rollback only where there is one", () => {
   expect(adviseOnRuntime("smoke_test_failed", true)).toContain("roll back");

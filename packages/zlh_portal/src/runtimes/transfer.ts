@@ -4,15 +4,12 @@ import { formatBytes, formatDuration } from "../layout/words";
 
 const STAGES: Readonly<Record<string, string>> = {
   catalog: "Reading the catalog",
+  hash: "Checking what is there already",
   download: "Downloading",
-  hash: "Checking the archive",
+  verify: "Comparing the files",
   unpack: "Unpacking",
-  verify: "Checking the files",
   smoke: "Trying it",
-  "smoke-test": "Trying it",
-  sync: "Writing to the disk",
-  list: "Listing the files",
-  remove: "Removing",
+  record: "Writing to the disk",
 };
 
 export interface Told {
