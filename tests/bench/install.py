@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shlex
 import subprocess
 import sys
@@ -21,8 +22,9 @@ from bench.archives import (
     settle_async,
     trusted_root,
 )
-from bench.measure import MB, Case, Row, Run, Samples, Stopwatch, at_most, ratio_at_most, read_peak_rss
+from bench.measure import MB, Case, Row, Run, Samples, Stopwatch, at_most, ratio_at_most, read_peak_rss, read_rss
 from bench.programs import our_environment
+from fakes.artifact_origin import ArtifactOrigin, Fault
 from zlh_agent.runtimes.installer import run_install
 from zlh_agent.runtimes.model import InstallOrder
 from zlh_common.runtime_choice import this_platform
@@ -95,13 +97,16 @@ async def memory(run: Run) -> list[Row]:
         for turn in range(1, run.repeat + 1):
             samples.add("peak", await asyncio.to_thread(_watch_child, make_order(run, published, url)))
             installing = run_install(make_order(run, published, url), on_progress=lambda _progress: None)
+            before = read_rss(os.getpid())
             samples.add("lag", await _longest_stop(installing))
+            samples.add("growth", max(0.0, read_rss(os.getpid()) - before))
             target = run.fresh_folder("pipe")
             command = ("bash", "-c", render_pipe(published, url, target, is_synced=True))
             samples.add("pipe-lag", await _longest_stop(_run_beside(command)))
             run.show(f"install.memory {turn}/{run.repeat}: {samples.figures}")
     return [
         samples.alone("install.child-peak", "MB", side="peak"),
+        samples.alone("install.agent-growth", "MB", side="growth", budget=at_most(8), note="what starts the child"),
         samples.row(
             "install.loop-lag",
             "ms at most",
@@ -111,6 +116,36 @@ async def memory(run: Run) -> list[Row]:
             budget=at_most(5),
         ),
     ]
+
+
+async def resume(run: Run) -> list[Row]:
+    """A download that breaks off at nine tenths: how much of the archive is fetched again."""
+    published = await asyncio.to_thread(ensure_published, run)
+    path, size = published.record.path, published.record.size
+    samples = Samples()
+    for turn in range(1, run.repeat + 1):
+        async with ArtifactOrigin(published.tree) as origin:
+            origin.misbehave(path, Fault(cut_after=size * 9 // 10))
+            await run_install(make_order(run, published, origin.url), on_progress=lambda _progress: None)
+            _, again = origin.ranges(path)
+        begins = int((again or "bytes=0-").removeprefix("bytes=").removesuffix("-"))
+        samples.add("ours", 100 * (size * 9 // 10 - begins) / size)
+        run.show(f"install.resume {turn}/{run.repeat}: {samples.figures}")
+    note = f"{size / MB:.0f} MB; of what was sent before the cut, as far as it lay on the wire"
+    return [samples.alone("install.resume.fetched-again", "% of the archive", budget=at_most(15), note=note)]
+
+
+async def crowd(run: Run) -> list[Row]:
+    """Ten children that are told the same at once: how often the archive is fetched."""
+    published = await asyncio.to_thread(ensure_published, run)
+    samples = Samples()
+    for turn in range(1, run.repeat + 1):
+        async with ArtifactOrigin(published.tree) as origin:
+            order = make_order(run, published, origin.url)
+            await asyncio.gather(*(run_install(order, on_progress=lambda _progress: None) for _ in range(10)))
+            samples.add("ours", len(origin.ranges(published.record.path)))
+        run.show(f"install.crowd {turn}/{run.repeat}: {samples.figures}")
+    return [samples.alone("install.crowd.downloads", "of ten requests", budget=at_most(1))]
 
 
 async def _longest_stop(work: Awaitable[object]) -> float:
@@ -162,5 +197,7 @@ def _watch_child(order: InstallOrder) -> float:
 
 CASES = (
     Case("install.time", "a runtime archive, verified and unpacked", archive),
+    Case("install.resume", "a download that is cut at nine tenths", resume),
+    Case("install.crowd", "ten requests for one runtime at once", crowd),
     Case("install.memory", "memory of the install child, and the agent's loop meanwhile", memory),
 )

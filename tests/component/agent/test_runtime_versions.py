@@ -219,6 +219,24 @@ async def test_what_differs_is_found_kept_and_mended(
     ]  # fmt: skip
 
 
+async def test_a_version_that_was_changed_is_not_gone_back_to(agent: AgentProcess) -> None:
+    """What works stays in use, the report tells what is wrong, and a repair goes back to it after all."""
+    await agent.want_versions(want("1.0"))
+    await agent.settled()
+    await agent.want_versions(want("2.0"), former("1.0"))
+    await agent.settled()
+    await asyncio.to_thread(flip, agent.runtimes / "tiny/1.0")
+    await agent.want_versions(want("1.0"), former("2.0"))
+    status = await agent.settled()
+    assert (step(status).state, step(status).code) == (StepState.FAILED, "runtime_changed")
+    assert (found(status, "1.0").verified, found(status, "1.0").faults) == (False, 1)
+    assert (roles(status)["2.0"], await say(agent)) == ("default", "tiny 2.0")
+    await agent.want_versions(want("1.0", attempt=1), former("2.0"))
+    status = await agent.settled()
+    assert roles(status) == {"1.0": "default", "2.0": "previous"}
+    assert (found(status, "1.0").verified, await say(agent)) == (True, "tiny 1.0")
+
+
 async def test_a_repair_is_done_once_for_its_attempt(
     agent: AgentProcess, origin: ArtifactOrigin, shop: RuntimeShop
 ) -> None:

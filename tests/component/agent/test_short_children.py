@@ -123,3 +123,17 @@ async def test_a_child_that_is_called_off_is_gone(folder: Path) -> None:
     asking.cancel()
     with pytest.raises(asyncio.CancelledError):
         await asking
+
+
+GIVE_WAY = """
+import os
+from zlh_agent.runtimes import verify_child
+verify_child._give_way()
+print(os.nice(0))
+"""
+
+
+def test_a_daily_check_gives_way_to_everything() -> None:
+    """The lowest priority that there is."""
+    done = subprocess.run([sys.executable, "-c", GIVE_WAY], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "19"

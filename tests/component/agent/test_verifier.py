@@ -108,6 +108,29 @@ async def test_a_version_that_is_changed_is_not_checked(bench: Bench) -> None:
     assert (await bench.verifier.verify(installed, ONE)).verified
 
 
+async def test_who_asks_does_not_wait_for_a_check_of_low_priority(bench: Bench) -> None:
+    """It could take an hour on a machine that is busy; the one that was asked for takes its place."""
+    installed = await asyncio.to_thread(lambda: bench.installed)
+    idle = asyncio.create_task(bench.verifier.verify(installed, ONE, is_idle=True))
+    await asyncio.sleep(0.01)
+    assert (await bench.verifier.verify(installed, ONE)).verified
+    with pytest.raises(RuntimeBusy):
+        await idle
+    assert (await bench.verifier.verify(installed, ONE, is_idle=True)).verified
+
+
+async def test_a_check_that_is_called_off_before_it_begins_leaves_nothing(bench: Bench) -> None:
+    """The next one is made as usual."""
+    installed = await asyncio.to_thread(lambda: bench.installed)
+    asking = asyncio.create_task(bench.verifier.verify(installed, ONE))
+    await asyncio.sleep(0)
+    async with bench.verifier.changing(ONE, is_rewritten=True):
+        pass
+    with pytest.raises(RuntimeBusy):
+        await asking
+    assert (await bench.verifier.verify(installed, ONE)).verified
+
+
 async def until_told(bench: Bench, count: int) -> None:
     """Let hours pass until so much was told."""
     async with asyncio.timeout(20):

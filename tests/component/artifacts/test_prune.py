@@ -58,6 +58,7 @@ def test_what_was_withdrawn_goes_when_nobody_can_be_fetching_it(shop: Workshop) 
     """At first a catalog without it; its bytes after the grace, and nothing else."""
     done = prune(shop, withdraw=True)
     assert done.withdrawn == ("runtime/tiny/1.0", "runtime/tiny/2.0")
+    assert {entry.until for entry in done.waiting} == {shop.now + GRACE}
     assert (offered(shop), archives(shop)) == (["4.0", "3.0"], ["1.0", "2.0", "3.0", "4.0"])
     pass_days(shop, GRACE.days - 1)
     waiting = prune(shop)

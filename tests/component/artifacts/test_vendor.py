@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import gzip
 import hashlib
-import threading
+import subprocess
 from collections.abc import Iterator
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import msgspec
@@ -15,6 +13,7 @@ import pytest
 
 from component.artifacts.conftest import PLATFORM, Workshop
 from fakes.debs import tar_of
+from fakes.vendor import VENDOR_RECIPE, Vendor, running_vendor, vendor_tarball
 from zlh_api.artifacts.build import build_artifacts
 from zlh_api.artifacts.errors import ArtifactFetchFailed, RecipeInvalid, SourceHashMismatch, SourceUnsafe
 from zlh_api.artifacts.model import Built, Missing
@@ -22,107 +21,17 @@ from zlh_api.artifacts.recipes import RecipeBook
 from zlh_api.artifacts.sources.workbench import Means
 from zlh_common.errors import ZlhError
 
-RECIPE = """
-name = "dot"
-title = "Dot"
-version = "{line}"
-upstream = "https://example.org"
-licence = "MIT"
-bin = ["bin"]
-smoke_test = ["bin/dot", "--version"]
-smoke_expect = "{{version}}"
-[vendor]
-base_url = "https://vendor.example/dot"
-{more}
-[vendor.files]
-linux-x86_64 = "sdk-linux-x64.tar.gz"
-[layout.links]
-"bin/dot" = "../dot"
-[layout.copies]
-"LICENSE" = "LICENSE.txt"
-"""
-
-
-@dataclass
-class Vendor:
-    """Answers with the files it has; `fault` is how it misbehaves."""
-
-    files: dict[str, bytes] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
-    fault: str = ""
-    url: str = ""
-
-    def offer(self, version: str, content: bytes, *, checksum: str | None = None) -> None:
-        """Publish a release beside those that there are."""
-        name = "sdk-linux-x64.tar.gz"
-        self.files[f"/dot/Sdk/{version}/{name}"] = content
-        known = msgspec.json.decode(self.files.get("/dot/8.0/releases.json", b'{"releases": []}'))
-        file = {
-            "name": name,
-            "rid": "linux-x64",
-            "url": f"https://vendor.example/dot/Sdk/{version}/{name}",
-            "hash": checksum or hashlib.sha512(content).hexdigest(),
-        }
-        known["releases"].append({"release-version": version, "sdk": {"version": version, "files": [file]}})
-        self.files["/dot/8.0/releases.json"] = msgspec.json.encode(known)
-
 
 @pytest.fixture
 def vendor() -> Iterator[Vendor]:
     """Give a vendor that listens."""
-    made = Vendor()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            made.asked.append(self.path)
-            content = made.files.get(self.path)
-            is_file = self.path.endswith(".gz")
-            if made.fault == "redirect" and is_file:
-                self.send_response(302)
-                self.send_header("Location", "file:///etc/passwd")
-                self.end_headers()
-                return
-            if content is None or made.fault == "gone":
-                self.send_error(404)
-                return
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            if made.fault == "cut" and is_file:
-                content = content[: len(content) // 2]
-            if made.fault == "flip" and is_file:
-                content = content[:-1] + bytes([content[-1] ^ 1])
-            self.wfile.write(content)
-
-        def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the standard library's name
-            return
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = False
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    made.url = f"http://127.0.0.1:{server.server_port}/dot"
-    try:
+    with running_vendor() as made:
         yield made
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
-
-
-def tarball(version: str, **more: tuple[bytes, int]) -> bytes:
-    """Make what the vendor offers."""
-    files = {
-        "dot": (f"#!/bin/sh\necho {version}\n".encode(), 0o755),
-        "LICENSE.txt": (b"Do as you like.", 0o644),
-        **more,
-    }
-    return gzip.compress(tar_of(files), mtime=0)
 
 
 def write_recipe(workshop: Workshop, *, line: str = "8.0", more: str = 'releases = "8.0/releases.json"') -> RecipeBook:
     """Put the recipe beside those that there are."""
-    (workshop.recipes / "dot.toml").write_text(RECIPE.format(line=line, more=more))
+    (workshop.recipes / "dot.toml").write_text(VENDOR_RECIPE.format(line=line, more=more))
     return RecipeBook(workshop.recipes)
 
 
@@ -138,16 +47,16 @@ def build(workshop: Workshop, vendor: Vendor, *, refresh: bool = False) -> Built
 
 def test_newest_release_is_fetched_by_its_published_checksum(workshop: Workshop, vendor: Vendor) -> None:
     """Through a mirror, while the record says where the vendor has it."""
-    vendor.offer("8.0.99", tarball("8.0.99"))
-    vendor.offer("8.0.101", tarball("8.0.101"))
+    vendor.offer("8.0.99", vendor_tarball("8.0.99"))
+    vendor.offer("8.0.101", vendor_tarball("8.0.101"))
     record = build(workshop, vendor).record
     assert (record.version, record.smoke_expect) == ("8.0.101", "8.0.101")
     assert record.source == "vendor:https://vendor.example/dot/Sdk/8.0.101/sdk-linux-x64.tar.gz"
-    assert record.source_sha256 == hashlib.sha256(tarball("8.0.101")).hexdigest()
+    assert record.source_sha256 == hashlib.sha256(vendor_tarball("8.0.101")).hexdigest()
     asked = list(vendor.asked)
     assert build(workshop, vendor).reused
     assert vendor.asked == asked
-    vendor.offer("8.0.102", tarball("8.0.102"))
+    vendor.offer("8.0.102", vendor_tarball("8.0.102"))
     assert build(workshop, vendor, refresh=True).record.version == "8.0.102"
 
 
@@ -164,7 +73,7 @@ def test_vendor_that_misbehaves_leaves_nothing(
     workshop: Workshop, vendor: Vendor, fault: str, error: type[ZlhError]
 ) -> None:
     """Neither an archive nor a work file."""
-    vendor.offer("8.0.1", tarball("8.0.1"))
+    vendor.offer("8.0.1", vendor_tarball("8.0.1"))
     vendor.fault = fault
     with pytest.raises(error):
         build(workshop, vendor)
@@ -174,7 +83,7 @@ def test_vendor_that_misbehaves_leaves_nothing(
 
 def test_release_without_a_checksum_is_not_fetched(workshop: Workshop, vendor: Vendor) -> None:
     """What nobody vouches for is left alone."""
-    vendor.offer("8.0.1", tarball("8.0.1"), checksum="none")
+    vendor.offer("8.0.1", vendor_tarball("8.0.1"), checksum="none")
     with pytest.raises(SourceUnsafe, match="no SHA-512"):
         build(workshop, vendor)
     assert vendor.asked == ["/dot/8.0/releases.json"]
@@ -182,14 +91,14 @@ def test_release_without_a_checksum_is_not_fetched(workshop: Workshop, vendor: V
 
 def test_hostile_tarball_with_the_right_checksum_is_refused(workshop: Workshop, vendor: Vendor) -> None:
     """A checksum says whose it is, not that it is harmless."""
-    vendor.offer("8.0.1", tarball("8.0.1", **{"../out": (b"x", 0o644)}))
+    vendor.offer("8.0.1", vendor_tarball("8.0.1", **{"../out": (b"x", 0o644)}))
     with pytest.raises(SourceUnsafe, match="out"):
         build(workshop, vendor)
 
 
 def test_recipe_with_its_own_checksum_asks_for_no_list(workshop: Workshop, vendor: Vendor) -> None:
     """The form for vendors that publish a checksum per file."""
-    content = tarball("8.0.7")
+    content = vendor_tarball("8.0.7")
     vendor.files["/dot/sdk-linux-x64.tar.gz"] = content
     more = f'checksums.linux-x86_64 = "sha256:{hashlib.sha256(content).hexdigest()}"'
     book = write_recipe(workshop, line="8.0.7", more=more)
@@ -221,7 +130,7 @@ def test_what_cannot_be_had_is_told_and_the_rest_is_built(workshop: Workshop, ve
     assert [(one.label, one.error.code, one.is_absent) for one in missing] == [
         ("dot-8.0", "artifact_fetch_failed", True)
     ]
-    vendor.offer("8.0.1", tarball("8.0.1"), checksum="aa" * 64)
+    vendor.offer("8.0.1", vendor_tarball("8.0.1"), checksum="aa" * 64)
     missing.clear()
     build_artifacts(workshop.tree, book, book.recipes, platforms=[PLATFORM], means=means, on_missing=missing.append)
     assert [(one.error.code, one.is_absent) for one in missing] == [("artifact_source_mismatch", False)]
@@ -236,3 +145,23 @@ def test_plain_address_is_refused_where_the_vendor_is_asked_itself(workshop: Wor
     recipe = msgspec.structs.replace(recipe, vendor=plain)
     with pytest.raises(ArtifactFetchFailed, match="https"):
         build_artifacts(tmp_path / "tree", book, [recipe], platforms=[PLATFORM])
+
+
+def test_shipped_recipe_of_dotnet_reads_its_vendor(workshop: Workshop, vendor: Vendor) -> None:
+    """On a recorded list of the vendor's shape, and a small SDK in its layout: what is offered finds its way."""
+    program = b"#!/bin/sh\necho 10.0.100\n"
+    files = {"dotnet": (program, 0o755), "LICENSE.txt": (b"MIT", 0o644), "sdk/10.0.100/dotnet.dll": (b"x", 0o644)}
+    vendor.offer_dotnet("10.0", "10.0.100", gzip.compress(tar_of(files), mtime=0))
+    book = RecipeBook()
+    means = Means(mirrors={"dotnet": vendor.url})
+    (built,) = build_artifacts(workshop.tree, book, book.choose(["dotnet-10.0"]), platforms=[PLATFORM], means=means)
+    record = built.record
+    assert (record.version, record.environment["DOTNET_MULTILEVEL_LOOKUP"]) == ("10.0.100", "0")
+    assert record.source.endswith("/dotnet/Sdk/10.0.100/dotnet-sdk-10.0.100-linux-x64.tar.gz")
+    root = workshop.home / "unpacked"
+    root.mkdir()
+    subprocess.run(["tar", "--zstd", "-xf", str(workshop.tree / record.path), "-C", str(root)], check=True)
+    first, *rest = record.smoke_test
+    done = subprocess.run([root / first, *rest], capture_output=True, text=True, check=True)
+    assert record.smoke_expect in done.stdout
+    assert (root / "LICENSE").read_text() == "MIT"

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from component.files.test_operations import code_of, quietly, read, write
+from component.files.harness import code_of, quietly, read, write
 from fakes.deep_tree import make_deep_tree
 from fakes.hostile_files import NOBODY, Ground, made_ground
 from zlh_agent.files import refusals

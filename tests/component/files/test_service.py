@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
+import signal
 import stat
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +19,7 @@ from zlh_agent.files.link import FilePlace
 from zlh_agent.files.model import EXCHANGE
 from zlh_agent.files.service import Files, FileService
 from zlh_agent.sandbox.landlock import find_abi
-from zlh_common.schema.files import REFUSALS, FileRefused, FilesBusy, FilesNotSafe
+from zlh_common.schema.files import REFUSALS, FileRefused, FilesBusy, FilesUnavailable
 
 
 def pid_of(files: Files) -> int:
@@ -165,6 +167,48 @@ async def test_the_child_has_the_rights_of_its_user_alone(ground: Ground, servic
     (ground.inside / "folder/file").unlink()
 
 
+async def test_what_is_refused_leaves_no_descriptor_in_the_child(ground: Ground, service: FileService) -> None:
+    """Nor what is given up; root sees what the child holds."""
+    (ground.inside / "folder").mkdir()
+    (ground.inside / "circle").symlink_to("circle")
+    ground.own()
+    async with service.borrow() as files:
+        held = Path(f"/proc/{pid_of(files)}/fd")
+        for turn in range(40):
+            for path in ("none/none", "circle/a", "../outside/a", "folder", "a" * 300):
+                await refused(files.open_to_read(path))
+                await refused(files.open_to_append(path, offset=9))
+                await refused(files.copy(path, "copy"))
+                await refused(files.move(path, "folder/" + path))
+            with pytest.raises(ZeroDivisionError):
+                await _write_half(files)
+            await refused(put(files, "folder", b""))
+            if os.geteuid() == 0:
+                count = await asyncio.to_thread(lambda: len(list(held.iterdir())))
+                # Its three streams and the root.
+                assert count == 4, turn
+
+
+@pytest.mark.real("root")
+async def test_a_file_that_a_program_holds_by_a_lease_is_busy(ground: Ground, service: FileService) -> None:
+    """Nobody waits for its holder, who may take a minute to let go."""
+    ground.own()
+    path = ground.inside / "file"
+    path.write_text("x")
+    before = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    try:
+        with path.open() as holder:
+            fcntl.fcntl(holder, fcntl.F_SETLEASE, fcntl.F_WRLCK)
+            async with service.borrow() as files:
+                assert await refused(files.open_to_read("file")) == "path_busy"
+                assert (await files.stat("file")).size == 1
+        async with service.borrow() as files:
+            assert await get(files, "file") == b"x"
+    finally:
+        signal.signal(signal.SIGIO, before)
+        path.unlink()
+
+
 @pytest.mark.real("landlock")
 async def test_landlock_holds_the_child_beside_all_else(service: FileService) -> None:
     """It is told, so that somebody can see where it is missing."""
@@ -190,6 +234,29 @@ async def test_children_are_used_again_and_end_when_nobody_wants_them(ground: Gr
     async with service.borrow() as files:
         await files.stat("")
     await service.close()
+
+
+async def test_a_folder_that_was_replaced_is_worked_in_anew(ground: Ground, service: FileService) -> None:
+    """A customer may remove their workspace and make another; a child that still held the first would see nothing."""
+    async with service.borrow() as files:
+        await put(files, "file", b"first")
+        first = pid_of(files)
+    ground.inside.rename(ground.inside.with_name("former"))
+    ground.inside.mkdir()
+    ground.own()
+    async with service.borrow() as files:
+        assert pid_of(files) != first
+        assert (await files.list_folder("")).entries == ()
+        await put(files, "file", b"second")
+    assert (ground.inside / "file").read_bytes() == b"second"
+    ground.inside.rename(ground.inside.with_name("latter"))
+    with pytest.raises(FilesUnavailable):
+        async with service.borrow():
+            pass
+    ground.inside.mkdir()
+    ground.own()
+    async with service.borrow() as files:
+        await files.stat("")
 
 
 async def test_a_child_that_is_given_back_late_ends(ground: Ground) -> None:
@@ -223,7 +290,7 @@ async def test_without_a_root_there_is_no_work(ground: Ground, name: str) -> Non
     (ground.inside / "link").symlink_to(ground.outside)
     (ground.inside / "file").touch()
     service = FileService(FilePlace(str(ground.inside / name), ground.own()))
-    with pytest.raises(FilesNotSafe, match="root"):
+    with pytest.raises(FilesUnavailable, match="folder cannot be opened"):
         async with service.borrow():
             pass
     await service.close()

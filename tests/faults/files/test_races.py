@@ -14,7 +14,7 @@ from fakes.hostile_files import SECRET, Ground
 from fakes.racer import swapping
 from zlh_agent.files.beneath import Root
 from zlh_agent.files.model import EXCHANGE, REPLACE
-from zlh_agent.files.refusals import Refused
+from zlh_agent.files.refusals import PATH_BUSY, PATH_OUTSIDE, Refused
 
 pytestmark = pytest.mark.timeout(120)
 # Of each call, of which there are fourteen; of the tries so many at least shall meet either state of the names.
@@ -35,13 +35,13 @@ def swapped(ground: Ground) -> Ground:
     return ground
 
 
-def attack(ground: Ground, call: Callable[[], object]) -> tuple[int, int]:
+def attack(ground: Ground, call: Callable[[], object], *, enough: int = ENOUGH) -> tuple[int, int]:
     """Make the call again and again while names are swapped; return how often it worked and how often it did not."""
     work = ground.inside / "work"
     done = refused = 0
     began = time.monotonic()
     with swapping((work / "folder", work / "trap"), (work / "folder/file", work / "folder/trap")):
-        while done + refused < TRIES or min(done, refused) < ENOUGH:
+        while done + refused < TRIES or min(done, refused) < enough:
             if time.monotonic() - began > LONGEST_S:
                 break
             try:
@@ -92,6 +92,23 @@ def test_looking_never_leads_out(swapped: Ground, root: Root) -> None:
     for call in (look, read, list_folder):
         done, refused = attack(swapped, call)
         assert min(done, refused) > ENOUGH / 5
+
+
+def test_a_way_by_dots_ends_although_the_kernel_cannot_be_sure(swapped: Ground, root: Root) -> None:
+    """While anything is renamed, `..` has to be asked again; it works, or it is said to be busy, and soon."""
+    codes: set[str] = set()
+
+    def look() -> None:
+        try:
+            assert root.stat(b"work/folder/../file").inode == inode
+            codes.add("ok")
+        except Refused as refused:
+            codes.add(refused.code)
+
+    inode = (swapped.inside / "work/file").stat().st_ino
+    attack(swapped, look, enough=0)
+    assert "ok" in codes
+    assert codes <= {"ok", PATH_BUSY, PATH_OUTSIDE}
 
 
 def _write(root: Root) -> None:

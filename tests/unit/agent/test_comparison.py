@@ -92,6 +92,19 @@ def test_a_folder_that_became_a_link_is_not_entered(tree: Path, tmp_path: Path) 
     assert compare_tree(tree) == Findings(missing=["share/data"], added=["share"])
 
 
+def test_what_python_keeps_of_its_modules_is_no_fault(tree: Path) -> None:
+    """It writes that as soon as it is run by who owns it; of a module that is none of the list it is one."""
+    (tree / "lib").mkdir()
+    (tree / "lib/json.py").touch()
+    listed = {name: said for name, said in list_tree(tree).items() if not name.startswith(".zlh")}
+    write_list(tree, listed)
+    put(tree / "lib/__pycache__/json.cpython-311.opt-1.pyc")
+    assert compare_tree(tree) == Findings()
+    (tree / "lib/__pycache__/evil.cpython-311.pyc").touch()
+    (tree / "lib/__pycache__/json.so").touch()
+    assert compare_tree(tree) == Findings(added=["lib/__pycache__/evil.cpython-311.pyc", "lib/__pycache__/json.so"])
+
+
 def test_a_file_of_somebody_else_is_a_fault(tree: Path) -> None:
     """He could change it whenever he likes."""
     if os.geteuid() != 0:

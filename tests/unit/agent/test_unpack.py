@@ -406,7 +406,7 @@ def test_a_child_that_stands_still_is_ended(bench: Bench, monkeypatch: pytest.Mo
 def test_a_child_that_was_taken_over_reaches_nothing(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever bytes make of it: no file beside the tree, no program, no socket."""
 
-    def attack(_archive: int, target: Path, *_: object) -> Unpacked:
+    def attack(_stream: int, target: Path, *_: object) -> Unpacked:
         (target / "in").write_text("x")
         attempts: list[Callable[[], object]] = [
             bench.secret.read_text,

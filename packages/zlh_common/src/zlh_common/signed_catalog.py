@@ -276,7 +276,7 @@ def _read_expiry(path: Path) -> datetime | None:
 
 def _innermost(exc: BaseException) -> str:
     """Return what went wrong in the words of whoever met it: tuf says no more than that a file did not come."""
-    while exc.__cause__ is not None:
+    while exc.__cause__ is not None and not isinstance(exc, HttpFailed):
         exc = exc.__cause__
     return str(exc) or type(exc).__name__
 

@@ -40,6 +40,7 @@ class TimedClient:
         self._limit_s, self._ends_at = limit_s, time.monotonic() + limit_s
         self._place: tuple[str, str] = ("", "")
         self._connection: HTTPConnection | None = None
+        self._response: HTTPResponse | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -49,7 +50,7 @@ class TimedClient:
 
     def read(self, url: str) -> Iterator[bytes]:
         """Yield the body of a GET, as it comes; raise HttpFailed for everything but a whole 200."""
-        response, is_whole = None, False
+        is_whole = False
         try:
             response = self.ask(url)
             if response.status != 200:
@@ -58,6 +59,7 @@ class TimedClient:
                 yield block
             if response.length:
                 raise HttpFailed(f"the body of {urlsplit(url).path} ended {response.length} bytes early")
+            response.close()
             is_whole = True
         except TimeoutError as exc:
             raise HttpFailed(self._describe_timeout()) from exc
@@ -66,8 +68,6 @@ class TimedClient:
                 raise
             raise HttpFailed(str(exc) or type(exc).__name__) from exc
         finally:
-            if response is not None:
-                response.close()
             # Also where the reader has had enough: what is still on its way would be taken for the next answer.
             if not is_whole:
                 self._close()
@@ -85,7 +85,8 @@ class TimedClient:
         self._connection.timeout = self.remaining_s()
         path = f"{parts.path}?{parts.query}" if parts.query else parts.path
         self._connection.request("GET", path, headers={**_HEADERS, **headers})
-        return self._connection.getresponse()
+        self._response = self._connection.getresponse()
+        return self._response
 
     def remaining_s(self) -> float:
         """Return how long the next read may take; raise TimeoutError where no time is left."""
@@ -95,15 +96,18 @@ class TimedClient:
         return min(remaining, READ_TIMEOUT_S)
 
     def _describe_timeout(self) -> str:
-        if time.monotonic() >= self._ends_at:
+        # A wait for what is left of the time may end a little before it.
+        if time.monotonic() >= self._ends_at - 0.1:
             return f"it was not done after {self._limit_s:.0f} s"
         return f"nothing came for {READ_TIMEOUT_S:.0f} s"
 
     def _close(self) -> None:
-        if self._connection is not None:
-            with suppress(OSError):
-                self._connection.close()
-            self._connection = None
+        # http.client lets go of a connection that ends with its answer, so the answer is closed by itself.
+        for opened in (self._response, self._connection):
+            if opened is not None:
+                with suppress(OSError):
+                    opened.close()
+        self._response = self._connection = None
 
 
 class _HttpConnection(HTTPConnection):

@@ -69,12 +69,22 @@ class Root:
 
     def __init__(self, path: str) -> None:
         """Open it; raises OSError where it is no folder, or a link."""
+        self._path = path
         self._fd = os.open(path, _FOLDER | os.O_NOFOLLOW)
 
     @property
     def is_safe(self) -> bool:
         """Whether the kernel resolves paths for us; without it nothing here may be used."""
         return has_openat2(self._fd)
+
+    def require_current(self) -> None:
+        """Raise Refused where another folder has taken its place, or none: work on it would be seen by nobody."""
+        try:
+            is_current = os.path.samestat(os.fstat(self._fd), os.stat(self._path, follow_symlinks=False))  # noqa: PTH116
+        except OSError:
+            is_current = False
+        if not is_current:
+            raise Refused(PATH_NOT_FOUND)
 
     def close(self) -> None:
         """Let go of it."""

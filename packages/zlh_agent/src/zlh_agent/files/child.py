@@ -14,7 +14,7 @@ import time
 from zlh_agent.files import files_wire as wire
 from zlh_agent.files.beneath import Root
 from zlh_agent.files.entries import entry_of
-from zlh_agent.files.model import Answer, Request
+from zlh_agent.files.model import ROOT_STEP, Answer, Request
 from zlh_agent.files.refusals import FILES_LIMIT, Refused, refusal_of
 from zlh_agent.sandbox.confine import NotConfined, enter
 from zlh_agent.sandbox.confinement import parse_confinement
@@ -47,7 +47,7 @@ def _open_root(path: str) -> Root:
     try:
         root = Root(path)
     except OSError as exc:
-        raise NotConfined("root", exc.strerror or str(exc)) from exc
+        raise NotConfined(ROOT_STEP, exc.strerror or str(exc)) from exc
     if not root.is_safe:
         raise NotConfined("openat2", "the kernel does not have it, or a filter hides it")
     return root
@@ -91,17 +91,24 @@ class FileServer:
                 return Answer(wire.OPENED), os.dup(self._begin(request).fd)
             case "finish":
                 return Answer(wire.ENTRIES, entries=[entry_of(b"", self._finish())]), None
+            case "stat" | "list":
+                return self._look(request), None
             case _:
-                return self._look_or_change(request), None
+                self._change(request)
+                return _DONE, None
 
-    def _look_or_change(self, request: Request) -> Answer:
+    def _look(self, request: Request) -> Answer:
+        if request.call == "stat":
+            return Answer(wire.ENTRIES, entries=[self._root.stat(request.path, follow=request.flag)])
+        after = os.fsdecode(request.other)
+        entries, has_more = self._root.list_folder(request.path, after=after, limit=request.number)
+        return Answer(wire.ENTRIES, entries=entries, has_more=has_more)
+
+    def _change(self, request: Request) -> None:
         root, path, other = self._root, request.path, request.other
         match request.call:
-            case "stat":
-                return Answer(wire.ENTRIES, entries=[root.stat(path, follow=request.flag)])
-            case "list":
-                entries, has_more = root.list_folder(path, after=os.fsdecode(other), limit=request.number)
-                return Answer(wire.ENTRIES, entries=entries, has_more=has_more)
+            case "check":
+                root.require_current()
             case "abandon":
                 self._let_go()
             case "copy":
@@ -122,7 +129,6 @@ class FileServer:
                 root.set_times(path, modified_ns=request.number)
             case _:
                 raise wire.WireError(f"{request.call} is no call")
-        return _DONE
 
     def _begin(self, request: Request) -> Unfinished:
         self._let_go()

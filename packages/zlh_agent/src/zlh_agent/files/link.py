@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import structlog
 
 from zlh_agent.files import files_wire as wire
-from zlh_agent.files.model import Answer, Request
+from zlh_agent.files.model import ROOT_STEP, Answer, Request
 from zlh_agent.sandbox.confinement import Confinement, render_confinement
 from zlh_agent.sandbox.launch import bare_child
 from zlh_common.schema.files import FileRefused, FilesNotSafe, FilesUnavailable
@@ -28,6 +28,8 @@ log = structlog.get_logger()
 START_TIMEOUT_S = 10.0
 # Without a word for so long, it hangs or is stopped.
 SILENCE_S = 20.0
+# One that was idle has nothing else to do.
+CHECK_SILENCE_S = 2.0
 # The disk may take its time for what was written.
 SYNC_SILENCE_S = 300.0
 # Removing or copying for so long is given up; what is done is done.
@@ -123,6 +125,16 @@ class FileLink:
             pass
         return False
 
+    async def is_current(self) -> bool:
+        """Tell whether it answers, and the folder that it works in is still the one at its path."""
+        if not self.is_usable:
+            return False
+        try:
+            await self.call(Request("check", b""), silence_s=CHECK_SILENCE_S)
+        except (FileRefused, FilesUnavailable):
+            return False
+        return True
+
     async def call(self, request: Request, *, silence_s: float = SILENCE_S) -> Answer:
         """Return the answer to a request that brings no descriptor; raise FileRefused or FilesUnavailable.
 
@@ -177,6 +189,8 @@ class FileLink:
             raise FilesUnavailable(reason=f"the child did not start ({str(exc) or 'in time'})") from exc
         if isinstance(ready, tuple):
             step, reason = ready
+            if step == ROOT_STEP:
+                raise FilesUnavailable(reason=f"their folder cannot be opened ({reason})")
             raise FilesNotSafe(step=step, reason=reason)
         self.landlock_abi = ready
 

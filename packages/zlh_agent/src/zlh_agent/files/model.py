@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 FILE, FOLDER, LINK, OTHER = "file", "dir", "link", "other"
 KINDS = (FILE, FOLDER, LINK, OTHER)
 
+# At which step a child is not ready where the folder itself is the reason.
+ROOT_STEP = "root"
+
 # How a move treats what stands at its target.
 KEEP, REPLACE, EXCHANGE = 0, 1, 2
 

@@ -165,7 +165,7 @@ class FileService:
         except TimeoutError as exc:
             raise FilesBusy(limit=self._limit) from exc
         try:
-            link = self._take_idle() or await FileLink.start(self._place)
+            link = await self._take_idle() or await FileLink.start(self._place)
             try:
                 yield Files(link)
             finally:
@@ -183,13 +183,18 @@ class FileService:
         if self._ending:
             await asyncio.wait(self._ending)
 
-    def _take_idle(self) -> FileLink | None:
+    async def _take_idle(self) -> FileLink | None:
         while self._idle:
             link, timer = self._idle.pop()
             timer.cancel()
-            if link.is_usable:
+            is_current = False
+            try:
+                is_current = await link.is_current()
+            finally:
+                if not is_current:
+                    self._end_beside(link)
+            if is_current:
                 return link
-            self._end_beside(link)
         return None
 
     def _give_back(self, link: FileLink) -> None:

@@ -30,6 +30,8 @@ MAX_LIST_BYTES = 64 * 1024 * 1024
 READ_FACTOR, READ_RESERVE_BYTES = 2, 64 * 1024 * 1024
 # `<SHA-256>`, and the mode where whoever made the list knew it; links are `-> <target>`.
 _FILE = re.compile(r"(?P<sha256>[0-9a-f]{64})(?: (?P<mode>[0-7]{1,4}))?")
+# What Python writes beside its modules as soon as its owner runs it: nobody has changed anything.
+_CACHE = re.compile(r"(?P<folder>.*/|)__pycache__/(?P<module>[^/.]+)\.[^/]*\.pyc")
 _OWN = frozenset({FILES_NAME, RECORD_NAME})
 
 
@@ -124,12 +126,18 @@ def _look(tree: Path, listed: dict[str, str], owner: int) -> tuple[dict[str, int
             if found.st_uid != owner or found.st_mode & stat.S_IWOTH:
                 findings.changed.append(name)
         elif wanted is None:
-            findings.added.append(name)
+            if not _is_cache_of(name, listed):
+                findings.added.append(name)
         elif found.st_uid == owner and _is_alike(wanted, entry, found):
             seen[name] = found.st_size if stat.S_ISREG(found.st_mode) else -1
         else:
             findings.changed.append(name)
     return seen, findings, True
+
+
+def _is_cache_of(name: str, listed: dict[str, str]) -> bool:
+    match = _CACHE.fullmatch(name)
+    return match is not None and f"{match['folder']}{match['module']}.py" in listed
 
 
 def _is_alike(wanted: str, entry: os.DirEntry[str], found: os.stat_result) -> bool:

@@ -53,9 +53,9 @@ def confine_install(order: InstallOrder, folders: Sequence[Path]) -> None:
     )
 
 
-def confine_unpacking(tree: Path, *, parent: int, keep: Sequence[int]) -> None:
+def confine_unpacking(tree: Path | None, *, parent: int, keep: Sequence[int]) -> None:
     """Confine this process to writing below `tree` and to the descriptors that it has; raise InstallNotConfined."""
-    _enter(Confinement(user=None, writable=[str(tree)]), parent=parent, keep=keep)
+    _enter(Confinement(user=None, writable=[str(tree)] if tree else []), parent=parent, keep=keep)
     leave_network()
 
 

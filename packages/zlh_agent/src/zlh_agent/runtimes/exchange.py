@@ -10,10 +10,10 @@ import errno
 import os
 from pathlib import Path
 
+from zlh_agent.runtimes.store import REPLACED_PREFIX
 from zlh_agent.sandbox.syscalls import renameat2
 from zlh_common.durable_files import rename_durably, sync_folder
 
-REPLACED_PREFIX = ".replaced-"
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 _UNSUPPORTED = {errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP}
 
@@ -37,13 +37,3 @@ def _rename_twice(tree: Path, target: Path, attic: Path) -> None:
     rename_durably(target, aside)
     rename_durably(tree, target)
     aside.rename(attic / "replaced")
-
-
-def undo_half_exchange(home: Path) -> None:
-    """Bring back what a crash has left aside, where nothing has its name; else it is a leftover like others."""
-    for aside in home.glob(f"{REPLACED_PREFIX}*"):
-        target = home / aside.name.removeprefix(REPLACED_PREFIX)
-        if os.path.lexists(target):
-            aside.rename(home / f".staging-{aside.name}")
-        else:
-            rename_durably(aside, target)

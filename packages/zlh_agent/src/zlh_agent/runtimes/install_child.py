@@ -28,7 +28,7 @@ from zlh_agent.runtimes.current import point_current, read_current
 from zlh_agent.runtimes.disk_room import NO_ROOM, Need, ensure_room, told_when_full, tree_need
 from zlh_agent.runtimes.download import download, partial_path, sweep_partials
 from zlh_agent.runtimes.errors import DiskFailed, DiskFull, NotInCatalog, RuntimeChanged
-from zlh_agent.runtimes.exchange import put_in_place, undo_half_exchange
+from zlh_agent.runtimes.exchange import put_in_place
 from zlh_agent.runtimes.lock import only_one
 from zlh_agent.runtimes.model import (
     RECORD_FORMAT,
@@ -40,7 +40,7 @@ from zlh_agent.runtimes.model import (
 )
 from zlh_agent.runtimes.ownership import ensure_folders
 from zlh_agent.runtimes.smoke import smoke_test
-from zlh_agent.runtimes.store import find_changed, read_record, sweep_home
+from zlh_agent.runtimes.store import find_changed, read_record, sweep_home, undo_half_exchange
 from zlh_agent.runtimes.telling import Teller, say
 from zlh_agent.runtimes.unpack import Unpacked, unpack
 from zlh_agent.sandbox.lifeline import die_with
@@ -207,3 +207,5 @@ def _sync_file_system(path: Path) -> None:
 
 if __name__ == "__main__":
     main()
+    # All that was said is said, and to take so many modules down in order takes longer than to hash a runtime.
+    os._exit(0)

@@ -95,6 +95,12 @@ def _bring(runtime: WantedRuntime, there: Held | None) -> Action | None:
     return Switch(runtime) if runtime.default and not there.is_current else None
 
 
+def is_brought(runtime: WantedRuntime, held: Collection[Held]) -> bool:
+    """Tell whether it is there as it is wanted."""
+    there = next((entry for entry in held if entry.key == (runtime.name, runtime.version)), None)
+    return there is not None and _bring(runtime, there) is None and there.is_whole
+
+
 def find_unwanted(wanted: Sequence[WantedRuntime], held: Collection[Held]) -> list[Version]:
     """Return what must go and may: of a runtime that the spec names no more, what `current` leads to goes last."""
     keep = {(runtime.name, runtime.version): runtime for runtime in wanted}

@@ -17,17 +17,18 @@ from zlh_agent.journal.model import Occurrence
 from zlh_agent.metrics.model import Target
 from zlh_agent.paths import ContainerPaths
 from zlh_agent.runtimes.current import CURRENT
-from zlh_agent.runtimes.errors import InstallInterrupted, RuntimeChildFailed, RuntimeUseUnknown
+from zlh_agent.runtimes.errors import InstallInterrupted, RuntimeChanged, RuntimeChildFailed, RuntimeUseUnknown
 from zlh_agent.runtimes.installer import InstallFailed, Progress, run_install
 from zlh_agent.runtimes.model import FailedLine, InstallOrder, RemoveOrder
 from zlh_agent.runtimes.ownership import InstallUserUnknown, ensure_folders, find_user
-from zlh_agent.runtimes.plan import Held, Version
+from zlh_agent.runtimes.plan import Held, Version, is_brought
 from zlh_agent.runtimes.rules import name_switch
 from zlh_agent.runtimes.short_child import run_short_child
 from zlh_agent.runtimes.store import Inventory, RuntimeStore
 from zlh_agent.runtimes.users import find_users
 from zlh_agent.runtimes.verifier import Verifier
 from zlh_common.clock import Clock
+from zlh_common.errors import ZlhError
 from zlh_common.runtime_choice import this_platform
 from zlh_common.schema.runtime import RuntimeUser, RuntimeVerification
 from zlh_common.schema.spec import WantedRuntime
@@ -36,6 +37,7 @@ from zlh_common.schema.status import InstalledRuntime
 log = structlog.get_logger()
 REMOVE_LIMIT_S = 600.0
 SCAN_LIMIT_S = 15.0
+MAX_USERS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,11 +141,11 @@ class RuntimeService:
         }
 
     async def users(self, name: str, version: str) -> tuple[RuntimeUser, ...]:
-        """Return who runs from a version; raise RuntimeNotInstalled, RuntimeUseUnknown."""
+        """Return who runs from a version, a hundred at most; raise RuntimeNotInstalled, RuntimeUseUnknown."""
         entry = self._verifier.find(self._inventory.installed, (name, version))
         found = (await self.find_users()).get((name, version), ())
         is_outdated = not entry.is_current and self._current_version(name) is not None
-        return tuple(msgspec.structs.replace(user, outdated=is_outdated) for user in found)
+        return tuple(msgspec.structs.replace(user, outdated=is_outdated) for user in found[:MAX_USERS])
 
     async def find_users(self) -> dict[Version, list[RuntimeUser]]:
         """Return who runs from which version; raise RuntimeUseUnknown where that cannot be told, or not in time."""
@@ -189,31 +191,41 @@ class RuntimeService:
         log.info("runtime.install_started", name=wanted.name, version=wanted.version)
         before, current = self._find_record(key), self._current_version(wanted.name)
         is_new = before is None or before < wanted.attempt
+        order = self._order(wanted, replace=before is not None and is_new)
         async with self._verifier.changing(key, is_rewritten=is_new):
-            try:
-                await self._run_install(self._order(wanted, replace=before is not None and is_new), on_progress)
-            except InstallFailed as error:
-                log.warning("runtime.install_failed", name=wanted.name, version=wanted.version, code=error.reason_code)
-                await self._note_failure(wanted, error)
-                raise
-            finally:
-                await self._look()
+            failure = await self._run_install(order, on_progress)
+            await self._look()
+        # A child that was killed after the line that counts has failed to say so, and nothing else.
+        if failure is not None and not is_brought(wanted, self.held()):
+            log.warning("runtime.install_failed", name=wanted.name, version=wanted.version, code=failure.reason_code)
+            await self._note_failure(wanted, failure)
+            if failure.reason_code == RuntimeChanged.code:
+                await self._find_faults(key)
+            raise failure
         self._told_failures.pop(key, None)
         # One that was killed right before its switch has told nobody yet.
         if is_new or current is None:
             await self._tell("runtime.installed", key, f"{wanted.name} {wanted.version} was installed.")
         await self._note_switch(wanted, current)
 
-    async def _run_install(self, order: InstallOrder, on_progress: Callable[[Progress], None]) -> None:
+    async def _find_faults(self, key: Version) -> None:
+        """Have the report tell that a version is not what was installed, and in how many files."""
+        with suppress(ZlhError):
+            await self._verifier.verify(self._inventory.installed, key)
+
+    async def _run_install(self, order: InstallOrder, on_progress: Callable[[Progress], None]) -> InstallFailed | None:
         try:
             user = await asyncio.to_thread(find_user, self._source.user)
             await run_install(msgspec.structs.replace(order, user=user), on_progress=on_progress)
+        except InstallFailed as error:
+            return error
         except InstallUserUnknown as error:
-            raise InstallFailed(FailedLine(code=error.code, detail=error.detail, retryable=True)) from error
+            return InstallFailed(FailedLine(code=error.code, detail=error.detail, retryable=True))
         except OSError as error:
             # The customer has used up what processes there may be; it passes when some of them end.
             detail = f"The install cannot be started: {error}."
-            raise InstallFailed(FailedLine(code=InstallInterrupted.code, detail=detail, retryable=True)) from error
+            return InstallFailed(FailedLine(code=InstallInterrupted.code, detail=detail, retryable=True))
+        return None
 
     async def _note_switch(self, wanted: WantedRuntime, before: str | None) -> None:
         if not wanted.default or before in {None, wanted.version}:
@@ -237,15 +249,17 @@ class RuntimeService:
             may_be_current=all(runtime.name != name for runtime in self.wanted),
         )
         log.info("runtime.removal_started", name=name, version=version)
+        failure: RuntimeChildFailed | None = None
         async with self._verifier.changing((name, version), is_rewritten=True):
             try:
                 await run_short_child("zlh_agent.runtimes.remove_child", order, limit_s=REMOVE_LIMIT_S)
                 await asyncio.to_thread(self._store.sweep)
             except RuntimeChildFailed as error:
-                log.warning("runtime.removal_failed", name=name, version=version, code=error.reason_code)
-                raise
-            finally:
-                await self._look()
+                failure = error
+            await self._look()
+        if failure is not None and any(held.key == (name, version) for held in self.held()):
+            log.warning("runtime.removal_failed", name=name, version=version, code=failure.reason_code)
+            raise failure
         await self._tell("runtime.removed", (name, version), f"{name} {version} was removed.")
 
     async def tidy(self) -> None:

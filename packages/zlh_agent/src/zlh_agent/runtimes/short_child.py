@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import sys
-from collections.abc import Callable
-from typing import TypeVar
 
 import msgspec
 
-from zlh_agent.runtimes.errors import DiskFailed, RuntimeChildFailed
-from zlh_agent.runtimes.model import FailedLine, RemovedLine, RemoveOrder, ShortChildLine, VerifiedLine, VerifyOrder
-from zlh_agent.sandbox.lifeline import die_with
-from zlh_common.errors import ZlhError
+from zlh_agent.runtimes.errors import RuntimeChildFailed
+from zlh_agent.runtimes.model import FailedLine, RemovedLine, ShortChildLine, VerifiedLine
 
 # Three hundred names of files, and what JSON makes of their letters.
 MAX_ANSWER_BYTES = 1024 * 1024
 COMPLAINT_BYTES = 4096
-Order = TypeVar("Order", VerifyOrder, RemoveOrder)
 
 
 async def run_short_child(module: str, order: msgspec.Struct, *, limit_s: float) -> VerifiedLine | RemovedLine:
@@ -76,20 +70,3 @@ async def _read_tail(stream: asyncio.StreamReader | None) -> str:
     while block := await stream.read(COMPLAINT_BYTES):
         tail = (tail + block)[-COMPLAINT_BYTES:]
     return tail.decode("utf-8", "replace")
-
-
-# The child's own end
-
-
-def serve_order(shape: type[Order], do: Callable[[Order], VerifiedLine | RemovedLine]) -> None:
-    """Do what standard input says, and answer; what goes wrong is an answer too."""
-    die_with(os.getppid())
-    try:
-        answer: ShortChildLine = do(msgspec.json.decode(sys.stdin.buffer.read(), type=shape))
-    except ZlhError as error:
-        answer = FailedLine(code=error.code, detail=error.detail, retryable=error.retryable)
-    except OSError as error:
-        broken = DiskFailed(reason=str(error))
-        answer = FailedLine(code=broken.code, detail=broken.detail, retryable=True)
-    sys.stdout.buffer.write(msgspec.json.encode(answer))
-    sys.stdout.buffer.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import stat
 import time
 from collections.abc import Iterator
@@ -14,12 +15,14 @@ import structlog
 
 from zlh_agent.runtimes.comparison import compare_tree
 from zlh_agent.runtimes.current import CURRENT, read_current
-from zlh_agent.runtimes.exchange import undo_half_exchange
 from zlh_agent.runtimes.model import FILES_NAME, RECORD_FORMAT, RECORD_NAME, InstallRecord
+from zlh_common.durable_files import rename_durably
 from zlh_common.trees import delete_tree
 
 log = structlog.get_logger()
 STAGING = ".staging-"
+# What an exchange in two steps puts aside, where the file system has none in one (`exchange.py`).
+REPLACED_PREFIX = ".replaced-"
 # A child that was killed this moment may have a program that still writes.
 SWEEP_TRIES, SWEEP_PAUSE_S = 3, 0.05
 
@@ -126,6 +129,16 @@ def sweep_home(home: Path) -> list[Path]:
     What cannot be deleted costs space and nothing else: it stays for the next time.
     """
     return [leftover for leftover in home.glob(f"{STAGING}*") if _is_deleted(leftover)]
+
+
+def undo_half_exchange(home: Path) -> None:
+    """Bring back what a crash has left aside, where nothing has its name; else it is a leftover like others."""
+    for aside in home.glob(f"{REPLACED_PREFIX}*"):
+        target = home / aside.name.removeprefix(REPLACED_PREFIX)
+        if os.path.lexists(target):
+            aside.rename(home / f"{STAGING}{aside.name}")
+        else:
+            rename_durably(aside, target)
 
 
 def tidy_home(home: Path) -> list[Path]:

@@ -1,22 +1,23 @@
-"""Unpacks a verified archive in a child that may write into the one folder and reach nothing else.
+"""Unpacks a verified archive in two children: one decompresses, the other writes into one folder and no further.
 
 Our own extractor and no `tar`: what is checked is then what is done, file by file, and the hashes for the file list
-come from the same pass (ADR 11). The archive is signed and ours, and is not trusted further than needed all the same:
+come from the same pass (ADR 12). The archive is signed and ours, and is not trusted further than needed all the same:
 `archive_rules` says what is taken, and the tree on the disk is looked at once more by the parent.
 """
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import select
 import signal
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import BinaryIO, NoReturn
+from typing import BinaryIO, NoReturn, Self
 
 import msgspec
 import zstandard
@@ -29,7 +30,7 @@ from zlh_agent.runtimes.model import FILES_NAME
 from zlh_agent.runtimes.tar_wire import Entry, Kind, TarReader
 from zlh_agent.runtimes.zstd_wire import find_frame_end
 
-READ_BYTES, DECOMPRESSED_BYTES = 1024 * 1024, 256 * 1024
+BLOCK_BYTES, PIPE_BYTES = 256 * 1024, 1024 * 1024
 # Our publisher caps the window at this; a frame that wants more is not ours, and would take the memory it asks for.
 MAX_WINDOW_BYTES = 8 * 1024 * 1024
 # What tar adds to the files: headers, names, padding; more is no archive of ours.
@@ -80,41 +81,100 @@ def unpack(archive: BinaryIO, target: Path, *, entries: int, unpacked_size: int,
     Raises ArchiveRefused, UnpackFailed, InstallInterrupted and OSError; the folder is for the caller to delete then.
     """
     rules = TreeRules(max_entries=entries, max_bytes=unpacked_size)
-    heard, said = os.pipe()
-    ours = os.getpid()
-    child = os.fork()
-    if child == 0:
-        _become_child(archive, target, rules, said, parent=ours)
-    os.close(said)
-    outcome: _Said | None = None
-    try:
-        with os.fdopen(heard, "rb", buffering=0) as lines:
-            for line in _lines(lines):
-                outcome = msgspec.json.decode(line, type=_Said)
-                if isinstance(outcome, _Done):
-                    show(outcome.size, unpacked_size)
-    finally:
-        with suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
-    unpacked = _judge(outcome, os.waitstatus_to_exitcode(status))
+    limit = rules.stream_limit(OVERHEAD_BYTES, OVERHEAD_PER_ENTRY_BYTES)
+    (heard, said), (outlet, inlet) = os.pipe(), _wide_pipe()
+    with _Children() as children, os.fdopen(heard, "rb", buffering=0) as lines:
+        try:
+            packed = archive.fileno()
+            children.start(lambda: _decompress(packed, inlet, limit), None, said, keep=(packed, inlet))
+            children.start(lambda: _extract(outlet, target, rules, _sayer(said)), target, said, keep=(outlet,))
+        finally:
+            for descriptor in (said, outlet, inlet):
+                os.close(descriptor)
+        outcome = _listen(lines, lambda done: show(done, unpacked_size))
+    if not isinstance(outcome, Unpacked):
+        raise _failure(outcome, children.exit_codes)
     check_tree(target, msgspec.json.decode((target / FILES_NAME).read_bytes(), type=dict[str, str]))
     show(unpacked_size, unpacked_size)
-    return unpacked
+    return outcome
 
 
-def _judge(outcome: _Said | None, exit_code: int) -> Unpacked:
+def _wide_pipe() -> tuple[int, int]:
+    outlet, inlet = os.pipe()
+    with suppress(OSError):
+        # More than others may have; it is faster, and not needed.
+        fcntl.fcntl(inlet, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+    return outlet, inlet
+
+
+class _Children:
+    """What works on an archive: each confined, and all of them gone when the block ends."""
+
+    def __init__(self) -> None:
+        self._pids: list[int] = []
+        self.exit_codes: list[int] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def start(self, work: Callable[[], _Said | None], tree: Path | None, said: int, *, keep: Sequence[int]) -> None:
+        """Do `work` in a fork that may write below `tree` and has these descriptors; what it returns is said."""
+        ours = os.getpid()
+        child = os.fork()
+        if child == 0:
+            _become_child(work, tree, said, parent=ours, keep=keep)
+        self._pids.append(child)
+
+    def __exit__(self, *_exc: object) -> None:
+        for child in self._pids:
+            with suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+            _, status = os.waitpid(child, 0)
+            self.exit_codes.append(os.waitstatus_to_exitcode(status))
+
+
+def _become_child(
+    work: Callable[[], _Said | None], tree: Path | None, said: int, *, parent: int, keep: Sequence[int]
+) -> NoReturn:
+    """Work, say how it went, and end; nothing of the parent is cleaned up here."""
+    say = _sayer(said)
+    try:
+        confine_unpacking(tree, parent=parent, keep=(0, 1, 2, said, *keep))
+        if (outcome := work()) is not None:
+            say(outcome)
+    except ArchiveRefused as error:
+        say(_Refused(error.entry, error.what))
+    except UnpackFailed as error:
+        say(_Damaged(error.reason))
+    except BrokenPipeError:
+        # The other one has ended, and said why.
+        pass
+    except OSError as error:
+        say(_Trouble(error.errno or 0, str(error)))
+    finally:
+        os._exit(0)
+
+
+def _listen(lines: BinaryIO, show: Callable[[int], None]) -> _Said | None:
+    """Return what was said in the end: the first failure, since the second follows from it."""
+    for line in _lines(lines):
+        said: _Said = msgspec.json.decode(line, type=_Said)
+        if not isinstance(said, _Done):
+            return said
+        show(said.size)
+    return None
+
+
+def _failure(outcome: _Said | None, exit_codes: Sequence[int]) -> Exception:
     match outcome:
-        case Unpacked():
-            return outcome
         case _Refused(entry=entry, what=what):
-            raise ArchiveRefused(entry=entry, what=what)
+            return ArchiveRefused(entry=entry, what=what)
         case _Damaged(reason=reason):
-            raise UnpackFailed(reason=reason)
+            return UnpackFailed(reason=reason)
         case _Trouble(number=number, reason=reason):
-            raise OSError(number, reason)
+            return OSError(number, reason)
         case _:
-            raise InstallInterrupted(exit_code=exit_code, output="")
+            return InstallInterrupted(exit_code=next((code for code in exit_codes if code), 0), output="")
 
 
 def _lines(pipe: BinaryIO) -> Iterator[bytes]:
@@ -123,22 +183,6 @@ def _lines(pipe: BinaryIO) -> Iterator[bytes]:
     while select.select([pipe], [], [], SILENCE_S)[0] and (block := pipe.read(64 * 1024)):
         *lines, rest = (rest + block).split(b"\n")
         yield from lines
-
-
-def _become_child(archive: BinaryIO, target: Path, rules: TreeRules, said: int, *, parent: int) -> NoReturn:
-    """Unpack, say how it went, and end; nothing of the parent is cleaned up here."""
-    say = _sayer(said)
-    try:
-        confine_unpacking(target, parent=parent, keep=(0, 1, 2, archive.fileno(), said))
-        say(_extract(archive.fileno(), target, rules, say))
-    except ArchiveRefused as error:
-        say(_Refused(error.entry, error.what))
-    except UnpackFailed as error:
-        say(_Damaged(error.reason))
-    except OSError as error:
-        say(_Trouble(error.errno or 0, str(error)))
-    finally:
-        os._exit(0)
 
 
 def _sayer(descriptor: int) -> Callable[[_Said], None]:
@@ -154,9 +198,10 @@ def _sayer(descriptor: int) -> Callable[[_Said], None]:
     return say
 
 
-def _extract(archive: int, target: Path, rules: TreeRules, say: Callable[[_Said], None]) -> Unpacked:
+def _extract(stream: int, target: Path, rules: TreeRules, say: Callable[[_Said], None]) -> Unpacked:
+    """Write what comes as a tar stream below `target`; return what was made."""
     reader, tree = TarReader(), _Tree(str(target), rules)
-    for block in _decompressed(archive, rules.stream_limit(OVERHEAD_BYTES, OVERHEAD_PER_ENTRY_BYTES)):
+    while block := os.read(stream, BLOCK_BYTES):
         for piece in reader.feed(memoryview(block)):
             if isinstance(piece, Entry):
                 tree.begin(piece)
@@ -243,18 +288,18 @@ def _write(descriptor: int, content: memoryview) -> None:
         content = content[os.write(descriptor, content) :]
 
 
-def _decompressed(descriptor: int, limit: int) -> Iterator[bytes]:
-    """Yield what the one frame of the archive holds, at most `limit` bytes; raise UnpackFailed."""
+def _decompress(archive: int, stream: int, limit: int) -> None:
+    """Write what the one frame of the archive holds into a pipe, at most `limit` bytes; raise UnpackFailed."""
     try:
-        _check_frame(descriptor)
+        _check_frame(archive)
         decompressor = zstandard.ZstdDecompressor(max_window_size=MAX_WINDOW_BYTES)
-        os.lseek(descriptor, 0, os.SEEK_SET)
-        with open(descriptor, "rb", closefd=False, buffering=0) as source:
-            for block in decompressor.read_to_iter(source, read_size=READ_BYTES, write_size=DECOMPRESSED_BYTES):
+        os.lseek(archive, 0, os.SEEK_SET)
+        with open(archive, "rb", closefd=False, buffering=0) as source:
+            for block in decompressor.read_to_iter(source, read_size=BLOCK_BYTES, write_size=BLOCK_BYTES):
                 limit -= len(block)
                 if limit < 0:
                     raise UnpackFailed(reason="it unpacks to more than it announces")
-                yield block
+                _write(stream, memoryview(block))
     except zstandard.ZstdError as exc:
         raise UnpackFailed(reason=f"it is no whole zstd file ({exc})") from exc
 

@@ -57,6 +57,8 @@ class Verifier:
         self._find_user = find_user
         self._checks: dict[Version, Check] = {}
         self._running: dict[Version, asyncio.Task[RuntimeVerification]] = {}
+        # The one that gives way to everything: nobody who asks waits for it.
+        self._idle: Version | None = None
         self._changing: set[Version] = set()
         self._places = asyncio.Semaphore(AT_ONCE)
 
@@ -105,11 +107,12 @@ class Verifier:
         Raises RuntimeNotInstalled, RuntimeChildFailed, and RuntimeBusy where the version is changed meanwhile.
         """
         entry = self.find(installed, key)
+        if key == self._idle and not is_idle:
+            await self._call_off(key)
         if key in self._changing:
             raise RuntimeBusy(name=key[0], version=key[1])
         if key not in self._running:
-            self._running[key] = asyncio.create_task(self._run(entry, key, is_idle=is_idle))
-            self._running[key].add_done_callback(_take_outcome)
+            self._start(entry, key, is_idle=is_idle)
         running = self._running[key]
         # Whoever goes leaves it to the others.
         await asyncio.wait({running})
@@ -117,12 +120,24 @@ class Verifier:
             raise RuntimeBusy(name=key[0], version=key[1])
         return running.result()
 
-    async def _run(self, entry: Installed, key: Version, *, is_idle: bool) -> RuntimeVerification:
-        try:
+    def _start(self, entry: Installed, key: Version, *, is_idle: bool) -> None:
+        async def run() -> RuntimeVerification:
             found = await self._compare(entry, is_idle=is_idle)
             return await self._keep(entry, key, found, is_asked=not is_idle)
-        finally:
+
+        def end(running: asyncio.Task[RuntimeVerification]) -> None:
             del self._running[key]
+            if is_idle:
+                self._idle = None
+            # Whoever has asked may have gone; a failure that nobody takes would be told as one of ours.
+            if not running.cancelled():
+                running.exception()
+
+        running = self._running[key] = asyncio.create_task(run())
+        # Not at the end of `run`: one that is called off at once never begins.
+        running.add_done_callback(end)
+        if is_idle:
+            self._idle = key
 
     async def _compare(self, entry: Installed, *, is_idle: bool) -> VerifiedLine:
         order = VerifyOrder(tree=str(entry.folder), is_idle=is_idle, user=await self._find_user())
@@ -216,9 +231,3 @@ class Verifier:
             at = entry.record.installed_at if check is None else check.checked_at
             found[entry.record.name, entry.record.version] = at
         return found
-
-
-def _take_outcome(running: asyncio.Task[RuntimeVerification]) -> None:
-    """Whoever has asked may have gone; a failure that nobody takes would be told as one of ours."""
-    if not running.cancelled():
-        running.exception()

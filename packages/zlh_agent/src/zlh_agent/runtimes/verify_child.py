@@ -9,7 +9,7 @@ from pathlib import Path
 from zlh_agent.runtimes.comparison import compare_tree
 from zlh_agent.runtimes.confined import confine_comparison
 from zlh_agent.runtimes.model import VerifiedLine, VerifyOrder
-from zlh_agent.runtimes.short_child import serve_order
+from zlh_agent.runtimes.order_taker import serve_order
 from zlh_common.schema.runtime import MAX_NAMED_FILES
 
 MAX_NAME = 200

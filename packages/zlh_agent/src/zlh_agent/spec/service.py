@@ -292,13 +292,16 @@ class SpecService:
         name = removal_name(*key[1:]) if isinstance(action, Remove | Blocked) else step_name(action.runtime)
         running = Step(name=name, state=StepState.RUNNING, started_at=self._clock.now(), progress=0.0)
         self._failed.pop(key, None)
-        self._show(key, running)
+        # What a change before it has left unwanted has no step yet.
+        self._steps[key] = running
+        self._on_change()
         failure: InstallFailed | RuntimeChildFailed | None = None
         try:
             await self._work_of(action, key)
         except (InstallFailed, RuntimeChildFailed) as error:
             failure = error
-            self._failed[key] = error.may_pass
+            if key in self._steps:
+                self._failed[key] = error.may_pass
         self._finish(key, running, failure)
 
     def _work_of(self, action: Action, key: StepKey) -> Coroutine[Any, Any, None]:
@@ -332,5 +335,7 @@ class SpecService:
         self._show(key, step)
 
     def _show(self, key: StepKey, step: Step) -> None:
-        self._steps[key] = step
-        self._on_change()
+        """Show how far a step is, unless a newer spec has none of it."""
+        if key in self._steps:
+            self._steps[key] = step
+            self._on_change()

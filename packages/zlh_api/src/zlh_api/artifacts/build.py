@@ -120,6 +120,7 @@ def _build_all(
                     if on_missing is None or not _is_of_one(error):
                         raise
         except BaseException:
+            builder.stop()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
     built = []
@@ -136,7 +137,7 @@ def _build_all(
 
 def _is_of_one(error: ZlhError) -> bool:
     """Tell whether an error concerns one archive, and not the tree that all are written to."""
-    return not isinstance(error, ArtifactsDiskFull | ArtifactsNotWritable)
+    return not isinstance(error, ArtifactsNotWritable)
 
 
 def _free(folder: Path) -> int:
@@ -144,6 +145,10 @@ def _free(folder: Path) -> int:
         return shutil.disk_usage(folder).free
     except OSError:
         return 0
+
+
+class _Stopped(Exception):
+    """Another archive's failure, or Ctrl-C, has ended the build."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +185,7 @@ class _Builder:
         self._listener = on_progress
         # Around the listener, and around what is written beside the archives of one name.
         self._lock = threading.Lock()
+        self._is_stopped = threading.Event()
         self._folders = itertools.count()
         bench = Workbench(tree.cache, self._provide, means, lock)
         self._sources = Sources(bench)
@@ -209,28 +215,38 @@ class _Builder:
             self._tree.write_sums(record.name)
         return Built(record, reused=True)
 
+    def stop(self) -> None:
+        """Have what is under way in other threads end soon; nothing of it counts."""
+        self._is_stopped.set()
+
     def _tell(self, progress: Progress) -> None:
+        if self._is_stopped.is_set():
+            raise _Stopped
         with self._lock:
             self._listener(progress)
 
     def _find_kept(self, recipe: Recipe, platform: str) -> BuildRecord | None:
         """Return the newest record that this recipe made, where its archive is there and whole."""
         digest = self._book.digest(recipe)
-        records = [self._whole(path) for path in (self._tree.archives / recipe.name).glob("*.json")]
         made = [
             record
-            for record in records
+            for record in map(self._read, (self._tree.archives / recipe.name).glob("*.json"))
             if record is not None and record.recipe_sha256 == digest and record.platform == platform
         ]
-        return max(made, key=lambda record: (version_order(record.version), record.revision), default=None)
+        made.sort(key=lambda record: (version_order(record.version), record.revision), reverse=True)
+        return next((record for record in made if self._is_whole(record)), None)
 
-    def _whole(self, path: Path) -> BuildRecord | None:
+    def _read(self, path: Path) -> BuildRecord | None:
         try:
-            record = self._tree.read_record(path)
-            found = hash_file(self._tree.archive(record))
+            return self._tree.read_record(path)
         except (FileNotFoundError, ArtifactDamaged):
             return None
-        return record if found == (record.sha256, record.size) else None
+
+    def _is_whole(self, record: BuildRecord) -> bool:
+        try:
+            return hash_file(self._tree.archive(record)) == (record.sha256, record.size)
+        except FileNotFoundError:
+            return False
 
     def _make(self, recipe: Recipe, platform: str, source: Source, pin: Pin) -> BuildRecord:
         if not is_of_line(pin.version, recipe.version):
@@ -285,7 +301,7 @@ class _Builder:
         """Return the recipe's own revision; of a line, the next where clients may know that one with other contents."""
         revision = made.recipe.revision
         while True:
-            held = self._whole(self._tree.archives / made.recipe.name / f"{made.stem(revision)}.json")
+            held = self._read(self._tree.archives / made.recipe.name / f"{made.stem(revision)}.json")
             wanted = made.packed.sha256
             if held is None or held.sha256 == wanted or not self._tree.is_published(held.sha256):
                 return revision

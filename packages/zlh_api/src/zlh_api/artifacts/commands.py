@@ -59,9 +59,7 @@ def _add_build(commands: Any, common: argparse.ArgumentParser) -> None:
     build.add_argument("--platform", action="append", metavar="PLATFORM", help="default: the one of this machine")
     build.add_argument("--recipes", type=Path, default=SHIPPED, help="folder of recipes (default: the shipped ones)")
     build.add_argument("--refresh", action="store_true", help="ask again for the newest version of each line")
-    build.add_argument(
-        "--where-possible", action="store_true", help="leave out what cannot be had here, though it is named"
-    )
+    build.add_argument("--where-possible", action="store_true", help="succeed without what cannot be made here")
     build.add_argument(
         "--mirror", action="append", default=[], type=_mirror, metavar="NAME=URL", help="in place of a vendor's address"
     )
@@ -127,9 +125,9 @@ def _build(args: argparse.Namespace) -> int:
         _say(_describe(built))
     for one in missing:
         _say(f"left out: {one.label} for {one.platform}: {one.error.detail} [{one.error.code}]")
-    # What was not asked for by name may be absent; what is wrong is told in any case.
-    may_be_absent = args.where_possible or not args.names
-    return INCOMPLETE if any(not (one.is_absent and may_be_absent) for one in missing) else 0
+    # What nobody asked for by name may be absent; where something is wrong, somebody has to look.
+    is_complete = all(one.is_absent and not args.names for one in missing)
+    return 0 if is_complete or args.where_possible else INCOMPLETE
 
 
 def _publish(args: argparse.Namespace) -> int:

@@ -108,7 +108,7 @@ def plan_removals(
     """
     latest = [record for record in latest_revisions(records) if record.offered_version not in decisions.withdrawn]
     kept = _kept_versions(latest, decisions, keep)
-    needed = {record.sha256 for record in latest if record.offered_version in kept} | set(named)
+    needed = {record.sha256 for record in latest if record.offered_version in kept}
     gone, waiting = [], []
     for record in records:
         since = decisions.left.get(record.sha256)
@@ -116,7 +116,7 @@ def plan_removals(
             continue
         if since is not None and since + GRACE > now:
             waiting.append(Waiting(record.path, since + GRACE))
-        else:
+        elif record.sha256 not in named:
             gone.append(record)
     return gone, waiting
 

@@ -161,7 +161,7 @@ class CatalogService:
         catalog, before = fetched.catalog, self._catalog
         self._trouble = " ".join(fetched.troubles) or None
         self._catalog, self._fetched, self._read_at = catalog, fetched, self._clock.now()
-        if before is None or catalog.published_at != before.published_at:
+        if catalog != before:
             log.info("catalog.loaded", published_at=catalog.published_at, runtimes=len(catalog.runtimes))
             self.on_change(catalog.published_at)
 
