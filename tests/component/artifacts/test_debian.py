@@ -226,3 +226,14 @@ def test_another_line_is_not_offered_as_this_one(workshop: Workshop, repository:
     with pytest.raises(ZlhError, match=r"2\.0") as caught:
         build(workshop, repository)
     assert caught.value.code == "artifact_version_unexpected"
+
+
+def test_program_that_would_lack_a_library_is_refused(workshop: Workshop, repository: DebRepository) -> None:
+    """A real program, whose library no bare Debian has: the recipe must bring it, or say that it may be lacking."""
+    put_tool(repository, "1.2.3-4")
+    program = Path("/usr/bin/apt-get").read_bytes()
+    files = {f"{ROOT}/bin/tool": (program, 0o755), "usr/share/doc/tool/copyright": (b"x", 0o644)}
+    repository.packages["tool"] = ("1.2.3-4", make_deb(tar_of(files)))
+    repository.publish()
+    with pytest.raises(RecipeInvalid, match=r"would lack libapt-p.*\(for bin/tool\)"):
+        build(workshop, repository)

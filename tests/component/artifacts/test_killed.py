@@ -10,7 +10,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -189,30 +189,49 @@ def test_rotation_killed_at_any_step_loses_no_client(two_versions: tuple[Worksho
     assert step > 40
 
 
-@pytest.mark.timeout(300)
-def test_prune_killed_at_any_step_takes_nothing_that_is_offered(two_versions: tuple[Workshop, Path]) -> None:
-    """What is published verifies after each kill; the next run leaves nothing of what was to go."""
+@pytest.mark.timeout(180)
+def test_withdrawal_killed_at_any_step_leaves_old_or_new(two_versions: tuple[Workshop, Path]) -> None:
+    """What clients see verifies after each kill, and the same command again completes it; no byte goes yet."""
     workshop, pristine = two_versions
 
-    def prune(now: datetime) -> None:
-        prune_tree(workshop.tree, workshop.keys, now=now, keep=1, withdraw=True)
-
     def work() -> None:
-        prune(workshop.now)
-        sign_for_weeks(workshop)
-        prune(workshop.now + timedelta(days=16))
+        prune_tree(workshop.tree, workshop.keys, now=workshop.now, keep=1, withdraw=True)
 
     step = 1
     while not run_and_kill_at(step, workshop.home, work):
         assert verify_tree(workshop.tree, workshop.keys, now=workshop.now).faults == (), f"killed at step {step}"
         work()
-        assert versions_offered(workshop) == ["2.0"]
+        assert versions_offered(workshop) == ["2.0"], f"killed at step {step}"
+        assert len(list(workshop.tree.glob("archives/tiny/*.tar.zst"))) == 2, f"killed at step {step}"
+        restore(workshop, pristine)
+        step += 1
+    assert step > 15
+
+
+@pytest.mark.timeout(180)
+def test_removal_killed_at_any_step_takes_nothing_that_is_offered(
+    two_versions: tuple[Workshop, Path], tmp_path: Path
+) -> None:
+    """When the time has come: after each kill what is offered verifies, and the next run leaves nothing behind."""
+    workshop, _ = two_versions
+    prune_tree(workshop.tree, workshop.keys, now=workshop.now, keep=1, withdraw=True)
+    sign_for_weeks(workshop)
+    pristine = tmp_path / "withdrawn"
+    shutil.copytree(workshop.home, pristine, ignore=shutil.ignore_patterns("pristine", "withdrawn"))
+
+    def work() -> None:
+        prune_tree(workshop.tree, workshop.keys, now=workshop.now + timedelta(days=16), keep=1)
+
+    step = 1
+    while not run_and_kill_at(step, workshop.home, work):
+        assert verify_tree(workshop.tree, workshop.keys, now=workshop.now).faults == (), f"killed at step {step}"
+        work()
         kept = sorted(path.name for path in (workshop.tree / "archives/tiny").iterdir())
         assert kept == ["SHA256SUMS", "tiny-2.0-linux-x86_64.json", "tiny-2.0-linux-x86_64.tar.zst"], f"step {step}"
         assert "1.0" not in (workshop.tree / "archives/tiny/SHA256SUMS").read_text()
         restore(workshop, pristine)
         step += 1
-    assert step > 30
+    assert step > 10
 
 
 def sign_for_weeks(workshop: Workshop) -> None:

@@ -145,6 +145,21 @@ async def test_health_says_until_when_the_catalog_holds(
         assert (await answer.json())["status"] == "catalog_expired"
 
 
+async def test_health_says_in_time_that_the_targets_key_is_needed(published: Workshop) -> None:
+    """It is kept elsewhere, and somebody has to bring it within two months."""
+    past = datetime.now(UTC) - timedelta(days=310)
+    await asyncio.to_thread(publish_catalog, published.tree, published.keys, now=past)
+    (published.keys / "targets.pem").rename(published.home / "targets.pem")
+    async with (
+        ArtifactServer(ServerSettings(published.tree, published.keys, port=0)) as running,
+        aiohttp.ClientSession(running.url) as session,
+        session.get("/healthz") as answer,
+    ):
+        body = await answer.json()
+    assert (answer.status, body["status"]) == (200, "ok")
+    assert "the targets key is not here" in body["message"]
+
+
 async def test_download_is_resumed_where_it_broke(client: aiohttp.ClientSession, published: Workshop) -> None:
     """Two ranges make the file; the tag of the first guards the second."""
     async with client.get(ARCHIVE, headers={"Range": "bytes=0-99"}) as answer:

@@ -136,13 +136,19 @@ def test_an_upgrade_to_an_older_version_names_the_way() -> None:
 def test_what_may_not_be_removed_is_told_why() -> None:
     """The last runtime and a default that others stand beside stay; everything else may go."""
     with pytest.raises(rules.LastRuntime):
-        rules.remove_runtime((NODE_20,), "node", "20.1.0")
+        rules.remove_runtime((NODE_20,), "node", "20.1.0", installed=())
     wishes = rules.upgrade_runtime((NODE_20,), "node", "22.2.0", installed=keys(NODE_20))
     with pytest.raises(rules.RuntimeIsDefault, match=r"20\.1\.0"):
-        rules.remove_runtime(wishes, "node", "22.2.0")
-    assert told(rules.remove_runtime(wishes, "node", "20.1.0")) == [("22.2.0", "default")]
+        rules.remove_runtime(wishes, "node", "22.2.0", installed=keys(NODE_20, NODE_22))
+    assert told(rules.remove_runtime(wishes, "node", "20.1.0", installed=keys(NODE_20, NODE_22))) == [
+        ("22.2.0", "default")
+    ]
     both: Wishes = (NODE_20, RuntimeWish(name="go", version="1.27.3"))
-    assert rules.remove_runtime(both, "go", "1.27.3") == (NODE_20,)
+    assert rules.remove_runtime(both, "go", "1.27.3", installed=keys(*both)) == (NODE_20,)
+    # What is still to come may never get there; it may go, and what works may not.
+    assert rules.remove_runtime(both, "go", "1.27.3", installed=keys(NODE_20)) == (NODE_20,)
+    with pytest.raises(rules.LastRuntime):
+        rules.remove_runtime(both, "node", "20.1.0", installed=keys(NODE_20))
 
 
 @pytest.mark.parametrize(
@@ -151,18 +157,24 @@ def test_what_may_not_be_removed_is_told_why() -> None:
 def test_what_is_not_there_is_told_with_the_nearest(name: str, version: str, suggestion: str | None) -> None:
     """A typing mistake is answered with what was meant."""
     with pytest.raises(rules.RuntimeNotFound) as refused:
-        rules.remove_runtime((NODE_20, RuntimeWish(name="go", version="1.27.3")), name, version)
+        rules.remove_runtime((NODE_20, RuntimeWish(name="go", version="1.27.3")), name, version, installed=())
     assert refused.value.data["suggestion"] == suggestion
 
 
 def test_a_pruning_takes_what_is_for_a_rollback_alone() -> None:
     """What is in use stays, and so does what was asked for."""
     wishes = rules.upgrade_runtime((NODE_20,), "node", "22.2.0", installed=keys(NODE_20))
-    assert rules.prune_runtimes(wishes, keys(NODE_20)) == (wishes, ())
-    kept, gone = rules.prune_runtimes(wishes, ())
+    assert rules.prune_runtimes(wishes, keys(NODE_20), installed=keys(NODE_20, NODE_22)) == (wishes, ())
+    kept, gone = rules.prune_runtimes(wishes, (), installed=keys(NODE_20, NODE_22))
     assert (told(kept), [each.version for each in gone]) == ([("22.2.0", "default")], ["20.1.0"])
     asked = rules.install_runtime(wishes, "node", "20.1.0", default=None, installed=())
-    assert rules.prune_runtimes(asked, ()) == (asked, ())
+    assert rules.prune_runtimes(asked, (), installed=keys(NODE_20, NODE_22)) == (asked, ())
+
+
+def test_a_pruning_leaves_what_works_while_its_successor_is_not_there() -> None:
+    """An upgrade that is under way, or has failed, needs its way back."""
+    wishes = rules.upgrade_runtime((NODE_20,), "node", "22.2.0", installed=keys(NODE_20))
+    assert rules.prune_runtimes(wishes, (), installed=keys(NODE_20)) == (wishes, ())
 
 
 def test_there_is_a_limit() -> None:
@@ -269,7 +281,7 @@ class AnySequence(RuleBasedStateMachine):
     @rule(name=st.sampled_from(NAMES), version=st.sampled_from(VERSIONS))
     def remove(self, name: str, version: str) -> None:
         with suppress(ZlhError):
-            self.wishes = rules.remove_runtime(self.wishes, name, version)
+            self.wishes = rules.remove_runtime(self.wishes, name, version, installed=self.installed)
 
     @rule(name=st.sampled_from(NAMES), version=st.sampled_from(VERSIONS), accepted=st.integers(0, 3))
     def repair(self, name: str, version: str, accepted: int) -> None:
@@ -279,7 +291,7 @@ class AnySequence(RuleBasedStateMachine):
 
     @rule(in_use=st.sets(st.tuples(st.sampled_from(NAMES), st.sampled_from(VERSIONS))))
     def prune(self, in_use: set[Key]) -> None:
-        kept, gone = rules.prune_runtimes(self.wishes, in_use)
+        kept, gone = rules.prune_runtimes(self.wishes, in_use, installed=self.installed)
         assert len(kept) + len(gone) == len(self.wishes)
         self.wishes = kept
 

@@ -306,6 +306,14 @@ def test_figures_of_a_stranger_can_be_drawn(transfer: Transfer, progress: float 
     assert text.endswith(step.output or "")
 
 
+def test_what_a_stranger_has_installed_can_be_shown() -> None:
+    """As many as could be, with sizes that are some."""
+    told = msgspec.structs.replace(NODE, size=-5, faults=10**30, source="x" * 100_000)
+    runtimes = report(replace(RUNNING, agent=agent(runtimes=(told,) * 5000))).runtimes
+    assert len(runtimes) == 128
+    assert (runtimes[0].size, runtimes[0].faults, len(runtimes[0].source)) == (0, 2**53 - 1, 1000)
+
+
 def test_a_crowd_of_steps_is_cut() -> None:
     """An agent that tells of thousands of steps is not telling the truth."""
     crowd = tuple(Step(name=f"install-{number}", state=StepState.DONE) for number in range(5000))

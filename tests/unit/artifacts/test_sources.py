@@ -14,7 +14,7 @@ import pytest
 
 from zlh_api.artifacts.elf import ElfDamaged, read_elf
 from zlh_api.artifacts.model import Layout
-from zlh_api.artifacts.rules import LayoutWrong, SourceEntry, is_of_line, plan_tree, relative_folder
+from zlh_api.artifacts.rules import LayoutWrong, SourceEntry, TreeEntry, arrange, is_of_line, plan_tree, relative_folder
 from zlh_api.artifacts.sources.apt_rules import (
     DebFile,
     choose_sources,
@@ -218,6 +218,13 @@ def test_link_that_leads_nowhere_in_the_source_is_refused(target: str) -> None:
     ]
     with pytest.raises(LayoutWrong, match="usr/x/loop"):
         plan_tree(entries, Layout(root="usr/x"))
+
+
+@pytest.mark.parametrize("path", ["lib/../../x", "/x", "a\\b", "a\nb", "a//b", ""])
+def test_no_name_that_leads_out_is_ever_in_a_tree(path: str) -> None:
+    """Whatever made it up: a recipe, an archive, or a library that claims to be called so."""
+    with pytest.raises(LayoutWrong, match="unsafe"):
+        arrange([TreeEntry(path, "file", "origin", 1)])
 
 
 def test_keep_takes_nothing_else() -> None:

@@ -67,8 +67,9 @@ describe("whyStays", () => {
   it("lets the only version of one of several runtimes go", () => expect(whyStays(old, [group(old), { ...group({ ...old, name: "go" }), name: "go" }])).toBeNull());
   it("counts what was wished, not what is there yet", () => {
     expect(whyStays(next, [group(old, next)])).toContain("default");
-    expect(whyStays(old, [group(old, next)])).toBeNull();
+    expect(whyStays(row("20"), [group(old, row("20"), next)])).toBeNull();
   });
+  it("keeps the only one that is there", () => expect(whyStays(old, [group(old, next)])).toContain("only runtime"));
   it("does not count what leaves", () => expect(whyStays(old, [group(old, row("20", { isWanted: false }))])).toContain("only runtime"));
 });
 

@@ -127,7 +127,8 @@ export function labelOf(action: Action, row: Row): string {
 /** Return why a version cannot be removed, as far as that can be told here; the API has the last word. */
 export function whyStays(row: Row, groups: readonly Group[]): string | null {
   const wanted = groups.flatMap(({ rows }) => rows).filter(({ isWanted }) => isWanted);
-  if (wanted.length <= 1) return "It is the only runtime of this container. Install another one first.";
+  const isLastThere = row.record !== null && wanted.filter(({ record }) => record !== null).length === 1;
+  if (wanted.length <= 1 || isLastThere) return "It is the only runtime that this container has. Install another one first.";
   const others = wanted.filter(({ name, version }) => name === row.name && version !== row.version);
   const leads = wanted.some(({ name, becomesDefault }) => name === row.name && becomesDefault) ? row.becomesDefault : row.isDefault;
   return leads && others.length > 0 ? "It is the default. Make another version the default first, or roll back." : null;

@@ -59,6 +59,8 @@ from zlh_common.runtime_choice import this_platform
 
 # One waits for the network or unpacks while the other packs; more would not make the processors faster.
 WORKERS = 2
+# What any archive needs while it is made.
+LEAST_ROOM_BYTES = 300_000_000
 
 Listener = Callable[[Progress], None]
 # The source of such an archive cannot be had here, and nothing is wrong with it.
@@ -84,7 +86,7 @@ def build_artifacts(
 
     Blocks, for minutes where the network is slow; raises the errors of `zlh_api.artifacts.errors`.
     """
-    tree = Tree(folder)
+    tree, platforms = Tree(folder), list(platforms)
     wanted = [(recipe, platform) for recipe in recipes for platform in platforms]
     if on_missing is None:
         for recipe, platform in wanted:
@@ -97,7 +99,7 @@ def build_artifacts(
             return _build_all(builder, wanted, on_missing)
     except OSError as exc:
         if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise ArtifactsDiskFull(folder=folder, needed=0, free=_free(folder)) from exc
+            raise ArtifactsDiskFull(folder=folder, needed=LEAST_ROOM_BYTES, free=_free(folder)) from exc
         if exc.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}:
             raise ArtifactsNotWritable(folder=folder, reason=exc.strerror or str(exc)) from exc
         raise

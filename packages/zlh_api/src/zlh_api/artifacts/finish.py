@@ -43,7 +43,7 @@ class Finisher:
         return self._blobs.open(name) if name.startswith(MADE) else self._material.open(name)
 
     def finish(self, planned: list[TreeEntry], patch: Patcher) -> list[TreeEntry]:
-        """Return the finished tree; raise LayoutWrong, ElfDamaged, SourceUnsafe."""
+        """Return the finished tree; raise LayoutWrong, ArchiveUnsafe, SourceUnsafe."""
         self._tree = {entry.path: entry for entry in planned if entry.kind != "folder"}
         for folder, pattern in self._layout.unpack.items():
             self._unpack(folder, pattern)
@@ -96,11 +96,17 @@ class Finisher:
         certificates: list[bytes] = []
         for entry in self._material.entries:
             if entry.target is None and fnmatchcase(entry.name, pattern):
-                with self._material.open(entry.name) as file:
-                    certificates += parse_pem(file.read())
+                certificates += self._certificates(entry.name)
         if not certificates:
             raise LayoutWrong(f"no certificate of the source matches {pattern}")
         self._put_text(path, render_trust_store(certificates, at_ms=self._at_s * 1000))
+
+    def _certificates(self, name: str) -> list[bytes]:
+        try:
+            with self._material.open(name) as file:
+                return parse_pem(file.read())
+        except ValueError as exc:
+            raise LayoutWrong(f"{name} is no certificate: {exc}") from exc
 
     def _settle_libraries(self, patch: Patcher) -> None:
         """Add the libraries that are needed, and theirs; then see that nothing lacks any."""

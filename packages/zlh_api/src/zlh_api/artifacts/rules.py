@@ -216,7 +216,7 @@ BASE_LIBRARIES = re.compile(
 def is_safe_name(name: str) -> bool:
     """Tell whether a name of a source is a plain path below it."""
     parts = name.split("/")
-    return len(name) <= 1024 and not any(part in {"", ".", ".."} or "\\" in part or "\0" in part for part in parts)
+    return len(name) <= 1024 and name.isprintable() and "\\" not in name and not {"", ".", ".."} & set(parts)
 
 
 def plan_tree(entries: Iterable[SourceEntry], layout: Layout) -> list[TreeEntry]:
@@ -245,10 +245,15 @@ def plan_tree(entries: Iterable[SourceEntry], layout: Layout) -> list[TreeEntry]
 
 
 def arrange(entries: Iterable[TreeEntry]) -> list[TreeEntry]:
-    """Return the entries sorted, with the folders that they need; raise LayoutWrong for a link that leads nowhere."""
+    """Return the entries sorted, with the folders that they need.
+
+    Every tree comes through here: raises LayoutWrong for a name or link that could lead out of it, or nowhere.
+    """
     planned = {entry.path: entry for entry in entries if entry.kind != "folder"}
     folders = _folders(planned)
     for path in planned:
+        if not is_safe_name(path):
+            raise LayoutWrong(f"the unsafe name {path!r} would be in the tree")
         if path in folders:
             raise LayoutWrong(f"{path} is a file and a folder")
     inside = {*planned, *folders}

@@ -92,7 +92,7 @@ class Blobs:
         name = member.name.removeprefix("./").rstrip("/")
         if member.isdir() and name in {"", "."}:
             return
-        if not is_safe_name(name) or not name.isprintable():
+        if not is_safe_name(name):
             raise ArchiveUnsafe(f"it holds the name {member.name!r}")
         if len(self.entries) >= bounds.entries:
             raise ArchiveUnsafe(f"it holds more than {bounds.entries} files")

@@ -16,6 +16,7 @@ from zlh_common.schema.status import (
     AgentStatus,
     Connection,
     ContainerStatus,
+    InstalledRuntime,
     Lifecycle,
     ProvisioningError,
     Step,
@@ -26,7 +27,7 @@ from zlh_common.schema.status import (
 # A step that has failed this often is called an error; it is still tried again, ever more slowly.
 ATTEMPTS_BEFORE_ERROR = 3
 # Of an agent's report: as many steps as a spec can bring about, twice, and as much text as a person reads.
-MAX_AGENT_STEPS = 128
+MAX_AGENT_STEPS, MAX_AGENT_RUNTIMES = 128, 128
 NAME_CHARS, STAGE_CHARS, MESSAGE_CHARS, OUTPUT_CHARS = 128, 32, 1000, 4096
 # What every reader of JSON holds exactly.
 MAX_BYTES = 2**53 - 1
@@ -57,7 +58,7 @@ def render_status(container: Container, *, domain: str, url: str) -> ContainerSt
         processes=agent.processes if agent and container.connection is Connection.ONLINE else (),
         terminals=agent.terminals if agent and container.connection is Connection.ONLINE else (),
         addons=agent.addons if agent else (),
-        runtimes=agent.runtimes if agent else (),
+        runtimes=agents_runtimes(container),
         hostname=render_host(container.host, domain),
         url=url if container.route_confirmed and not container.is_deleting else None,
         created_at=container.created_at,
@@ -80,6 +81,12 @@ def agents_steps(container: Container) -> tuple[Step, ...]:
     if container.agent is None or container.is_deleting:
         return ()
     return tuple(bound_step(step) for step in container.agent.steps[:MAX_AGENT_STEPS])
+
+
+def agents_runtimes(container: Container) -> tuple[InstalledRuntime, ...]:
+    """Return what the agent has told to be installed, as much as can be shown."""
+    told = container.agent.runtimes if container.agent else ()
+    return tuple(bound_runtime(runtime) for runtime in told[:MAX_AGENT_RUNTIMES])
 
 
 def is_established(container: Container) -> bool:
@@ -182,6 +189,19 @@ def bound_step(step: Step) -> Step:
         message=step.message[:MESSAGE_CHARS] if step.message else None,
         output=step.output[-OUTPUT_CHARS:] if step.output else None,
         transfer=bound_transfer(step.transfer) if step.transfer else None,
+    )
+
+
+def bound_runtime(runtime: InstalledRuntime) -> InstalledRuntime:
+    """Return a stranger's record with figures that can be and texts that can be shown."""
+    return msgspec.structs.replace(
+        runtime,
+        name=runtime.name[:NAME_CHARS],
+        version=runtime.version[:NAME_CHARS],
+        sha256=runtime.sha256[:NAME_CHARS],
+        source=runtime.source[:MESSAGE_CHARS],
+        size=int(_bounded(runtime.size, MAX_BYTES)),
+        faults=int(_bounded(runtime.faults, MAX_BYTES)),
     )
 
 

@@ -15,7 +15,7 @@ import msgspec
 
 from zlh_api.artifacts.rules import version_order
 from zlh_api.containers.model import Container, RuntimeWish
-from zlh_api.containers.status import agents_steps
+from zlh_api.containers.status import agents_runtimes, agents_steps
 from zlh_common.errors import ZlhError
 from zlh_common.schema.catalog import CatalogVersion
 from zlh_common.schema.runtime import PendingRuntime, RuntimeRef, Runtimes
@@ -25,8 +25,6 @@ from zlh_common.schema.status import InstalledRuntime, Step, StepState
 Wishes = tuple[RuntimeWish, ...]
 # Name and version.
 Key = tuple[str, str]
-# Far more than a container may have: an agent that tells of more is not telling the truth.
-MAX_SHOWN = 4 * MAX_RUNTIMES
 
 
 class RuntimeNotFound(ZlhError):
@@ -135,7 +133,7 @@ class LastRuntime(ZlhError):
 
     def __init__(self, name: str, version: str) -> None:
         super().__init__(
-            f"{name} {version} is the only runtime of this container; install another one first.",
+            f"{name} {version} is the only runtime that this container has; install another one first.",
             name=name,
             version=version,
         )
@@ -168,7 +166,7 @@ def render_seen(container: Container) -> Seen:
     agent = container.agent
     if agent is None:
         return Seen({}, (), 0)
-    installed = {(each.name, each.version): each for each in agent.runtimes[:MAX_SHOWN]}
+    installed = {(each.name, each.version): each for each in agents_runtimes(container)}
     # The step of a default has the name of its runtime alone, so those of another spec would be told of other versions.
     is_ours = agent.spec_generation >= container.spec_generation
     return Seen(installed, agents_steps(container) if is_ours else (), agent.spec_generation)
@@ -207,10 +205,10 @@ def install_runtime(
     known = next((wish for wish in wishes if (wish.name, wish.version) == (name, version)), None)
     if known is None:
         added = RuntimeWish(name=name, version=version, default=is_new_here, beside=not is_default)
-        wishes = _within_limit((*wishes, added))
+        wishes = (*wishes, added)
     elif known.previous and not is_default:
         wishes = _replace(wishes, msgspec.structs.replace(known, beside=True))
-    return _make_default(wishes, name, version, installed) if is_default else wishes
+    return _within_limit(_make_default(wishes, name, version, installed) if is_default else wishes)
 
 
 def choose_upgrade(wishes: Sequence[RuntimeWish], name: str, offered: Sequence[CatalogVersion]) -> str:
@@ -280,10 +278,14 @@ def repair_runtime(wishes: Wishes, name: str, version: str, seen: Seen, *, gener
     return _replace(wishes, msgspec.structs.replace(wish, attempt=wish.attempt + 1, attempt_generation=generation))
 
 
-def remove_runtime(wishes: Wishes, name: str, version: str) -> Wishes:
-    """Return the wishes without this version; raise RuntimeNotFound, LastRuntime or RuntimeIsDefault."""
+def remove_runtime(wishes: Wishes, name: str, version: str, *, installed: Collection[Key]) -> Wishes:
+    """Return the wishes without this version; raise RuntimeNotFound, LastRuntime or RuntimeIsDefault.
+
+    The last one is the only one that is wanted, and the only one that is there while others are still to come.
+    """
     gone = find_wish(wishes, name, version)
-    if len(wishes) == 1:
+    there = [wish for wish in wishes if (wish.name, wish.version) in installed]
+    if len(wishes) == 1 or there == [gone]:
         raise LastRuntime(name, version)
     others = [wish.version for wish in wishes if wish.name == name and wish is not gone]
     if gone.default and others:
@@ -291,14 +293,20 @@ def remove_runtime(wishes: Wishes, name: str, version: str) -> Wishes:
     return tuple(wish for wish in wishes if wish is not gone)
 
 
-def find_prunable(wishes: Sequence[RuntimeWish]) -> tuple[RuntimeWish, ...]:
-    """Return the versions that are there for a rollback alone."""
-    return tuple(wish for wish in wishes if wish.previous and not wish.beside)
+def find_prunable(wishes: Sequence[RuntimeWish], installed: Collection[Key]) -> tuple[RuntimeWish, ...]:
+    """Return the versions that are there for a rollback alone; while its default is not there, a runtime needs it."""
+    return tuple(
+        wish
+        for wish in wishes
+        if wish.previous and not wish.beside and (wish.name, find_default(wishes, wish.name).version) in installed
+    )
 
 
-def prune_runtimes(wishes: Wishes, in_use: Collection[Key]) -> tuple[Wishes, tuple[RuntimeRef, ...]]:
+def prune_runtimes(
+    wishes: Wishes, in_use: Collection[Key], *, installed: Collection[Key]
+) -> tuple[Wishes, tuple[RuntimeRef, ...]]:
     """Return the wishes without what is there for a rollback alone and not in use, and what goes."""
-    gone = [wish for wish in find_prunable(wishes) if (wish.name, wish.version) not in in_use]
+    gone = [wish for wish in find_prunable(wishes, installed) if (wish.name, wish.version) not in in_use]
     kept = tuple(wish for wish in wishes if wish not in gone)
     return kept, tuple(RuntimeRef(name=wish.name, version=wish.version) for wish in gone)
 

