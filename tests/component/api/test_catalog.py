@@ -16,7 +16,7 @@ from aiohttp.web import Application, Request
 from fakes.api_world import World
 from fakes.artifact_origin import ArtifactOrigin
 from fakes.runtime_shop import RuntimeShop, make_shop
-from zlh_api.artifacts.promote import Publisher
+from zlh_api.artifacts.signing.promote import Publisher
 from zlh_api.catalog.service import CatalogService, CatalogSource
 from zlh_common.clock import Clock, SystemClock
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from zlh_agent.runtimes.comparison import compare_tree
+from zlh_agent.runtimes.checking.comparison import compare_tree
 from zlh_agent.runtimes.current import CURRENT, read_current
 from zlh_agent.runtimes.model import FILES_NAME, RECORD_FORMAT, RECORD_NAME, InstallRecord
 from zlh_common.durable_files import rename_durably
