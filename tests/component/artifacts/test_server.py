@@ -15,6 +15,7 @@ import aiohttp
 import pytest
 
 from component.artifacts.conftest import Workshop
+from zlh_api.artifacts import tree_files
 from zlh_api.artifacts.errors import ArtifactsNotInitialised, KeysUnusable
 from zlh_api.artifacts.serving.server import ArtifactServer, ServerSettings
 from zlh_api.artifacts.signing.keys import read_trusted_root
@@ -237,6 +238,32 @@ async def test_client_that_goes_away_leaves_nothing_open(server: ArtifactServer,
     async with asyncio.timeout(10):
         while count_descriptors() > before:
             await asyncio.sleep(0.05)
+
+
+async def test_clients_that_do_not_read_are_hung_up_on(
+    server: ArtifactServer, published: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each holds a connection and a file; one that reads slowly gets all of it, however long that takes."""
+    monkeypatch.setattr(tree_files, "PIECE_S", 0.5)
+    big = published.tree / "archives/tiny/big.tar.zst"
+    big.write_bytes(bytes(24_000_000))
+    request = b"GET /archives/tiny/big.tar.zst HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    slow, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(request)
+    stalled = [await asyncio.open_connection("127.0.0.1", server.port, limit=1) for _ in range(20)]
+    before = count_descriptors()
+    for _, one in stalled:
+        one.write(request)
+    received = 0
+    while block := await slow.read(1_000_000):
+        received += len(block)
+        await asyncio.sleep(0.04)
+    assert received > 24_000_000
+    async with asyncio.timeout(10):
+        while count_descriptors() > before - len(stalled):
+            await asyncio.sleep(0.05)
+    for _, one in [(slow, writer), *stalled]:
+        one.close()
 
 
 async def test_port_in_use_is_named_with_its_setting(server: ArtifactServer, published: Workshop) -> None:

@@ -1,6 +1,7 @@
 """Which entries of an archive are taken: a pure model of the tree that they make, asked before anything is written.
 
-a name is UTF-8 without control characters, relative, without `.` and `..`, and comes once, whatever its case
+a name is UTF-8 without control characters, relative, without `.` and `..`, and comes once, whatever its case and
+however its letters are composed
 a parent is a folder of the same archive, never a link
 a link leads to a place in the tree, however many links it goes through; a hard link to a file that came before
 no entry has set-uid, set-gid or sticky bits
@@ -8,6 +9,8 @@ there are no more entries and bytes than the signed catalog announces
 """
 
 from __future__ import annotations
+
+import unicodedata
 
 from zlh_agent.runtimes.errors import ArchiveRefused
 from zlh_agent.runtimes.installing.tar_wire import Entry, Kind
@@ -29,7 +32,7 @@ class TreeRules:
         self._max_bytes = max_bytes
         self._kinds: dict[str, Kind] = {}
         self._targets: dict[str, str] = {}
-        # Of each path: as a file system that knows no case would have it.
+        # Of each path: as a file system that knows no case, or composes letters (ZFS can), would have it.
         self._folded: dict[str, str] = {}
         # Folders that were made for what they hold, and may still come as an entry.
         self._implied: set[str] = set()
@@ -60,6 +63,8 @@ class TreeRules:
         return self._max_bytes + overhead_bytes + per_entry_bytes * self._max_entries
 
     def _imply_folders(self, path: str) -> list[str]:
+        if self._kinds.get(path.rpartition("/")[0]) is Kind.FOLDER:
+            return []
         parts = path.split("/")
         missing = []
         for depth in range(1, len(parts)):
@@ -76,9 +81,9 @@ class TreeRules:
     def _add(self, path: str, kind: Kind) -> None:
         if path in self._kinds:
             raise ArchiveRefused(entry=path, what="there twice")
-        namesake = self._folded.setdefault(path.casefold(), path)
+        namesake = self._folded.setdefault(_fold(path), path)
         if namesake != path:
-            raise ArchiveRefused(entry=path, what=f"told from {namesake} by its case alone")
+            raise ArchiveRefused(entry=path, what=f"told from {namesake} by its case or composed letters alone")
         self._kinds[path] = kind
         if len(self._kinds) > self._max_entries:
             raise ArchiveRefused(entry=path, what=f"beyond the {self._max_entries} entries that were announced")
@@ -113,6 +118,13 @@ class TreeRules:
             if hops > MAX_HOPS:
                 raise ArchiveRefused(entry=link, what=f"a link through more than {MAX_HOPS} links")
             waiting += further.split("/")[::-1]
+
+
+def _fold(path: str) -> str:
+    """Return what all names have in common that some file system takes for one (Unicode, 3.13, D145)."""
+    if path.isascii():
+        return path.lower()
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", path).casefold())
 
 
 def _check_name(entry: Entry) -> str:

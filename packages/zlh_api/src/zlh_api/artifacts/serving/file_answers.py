@@ -16,7 +16,7 @@ _SERVED = re.compile(
 )
 # These names never come to mean other bytes.
 _IMMUTABLE = re.compile(r"archives/.*\.tar\.zst|metadata/[0-9].*|targets/.*")
-_RANGE = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{1,18})?|-([0-9]{1,18}))")
+_RANGE = re.compile(r"bytes=(?:([0-9]{1,18})-([0-9]{1,18})?|-([0-9]{1,18}))", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,12 +57,12 @@ def parse_served_path(path: str) -> tuple[str, ...] | None:
 def decide_answer(method: str, headers: Mapping[str, str], facts: FileFacts) -> FileAnswer:
     """Return what a GET or HEAD of an existing file is answered; status 416 has no body of the file."""
     common = _common_headers(facts)
-    if not _matches(headers.get("If-Match"), facts, default=True):
+    if _is_changed(headers, facts):
         return FileAnswer(412, common)
     if _is_unchanged(headers, facts):
         return FileAnswer(304, common)
-    asked = headers.get("Range")
-    if asked is None or method != "GET" or not _may_resume(headers.get("If-Range"), facts):
+    asked = headers.get("Range", "")
+    if not is_one_range(asked) or method != "GET" or not _may_resume(headers.get("If-Range"), facts):
         return FileAnswer(200, common | {"Content-Length": str(facts.size)}, 0, facts.size)
     chosen = parse_range(asked, facts.size)
     if chosen is None:
@@ -70,6 +70,12 @@ def decide_answer(method: str, headers: Mapping[str, str], facts: FileFacts) -> 
     start, count = chosen
     ranged = {"Content-Length": str(count), "Content-Range": f"bytes {start}-{start + count - 1}/{facts.size}"}
     return FileAnswer(206, common | ranged, start, count)
+
+
+def is_one_range(asked: str) -> bool:
+    """Tell whether one range of bytes is asked for; other units, several ranges and nonsense get the whole file."""
+    match = _RANGE.fullmatch(asked.strip())
+    return match is not None and (match[2] is None or int(match[1]) <= int(match[2]))
 
 
 def parse_range(asked: str, size: int) -> tuple[int, int] | None:
@@ -103,16 +109,21 @@ def _content_type(path: str) -> str:
     return "application/zstd" if path.endswith(".zst") else "text/plain; charset=utf-8"
 
 
-def _matches(condition: str | None, facts: FileFacts, *, default: bool) -> bool:
-    if condition is None:
-        return default
-    tags = {tag.strip().removeprefix("W/") for tag in condition.split(",")}
-    return "*" in tags or facts.etag in tags
+def _tags(condition: str) -> set[str]:
+    return {tag.strip() for tag in condition.split(",")}
+
+
+def _is_changed(headers: Mapping[str, str], facts: FileFacts) -> bool:
+    """Tell whether the file is not the one that is meant; a weak tag means no file exactly."""
+    if "If-Match" in headers:
+        return not _tags(headers["If-Match"]) & {"*", facts.etag}
+    since = _parse_time(headers.get("If-Unmodified-Since"))
+    return since is not None and facts.modified > since
 
 
 def _is_unchanged(headers: Mapping[str, str], facts: FileFacts) -> bool:
     if "If-None-Match" in headers:
-        return _matches(headers["If-None-Match"], facts, default=False)
+        return bool(_tags(headers["If-None-Match"]) & {"*", facts.etag, f"W/{facts.etag}"})
     since = _parse_time(headers.get("If-Modified-Since"))
     return since is not None and facts.modified <= since
 
@@ -127,6 +138,6 @@ def _may_resume(condition: str | None, facts: FileFacts) -> bool:
 def _parse_time(text: str | None) -> datetime | None:
     try:
         found = parsedate_to_datetime(text) if text else None
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return found.replace(tzinfo=UTC) if found is not None and found.tzinfo is None else found

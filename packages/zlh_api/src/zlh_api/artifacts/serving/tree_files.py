@@ -19,6 +19,10 @@ from aiohttp import web
 from zlh_api.artifacts.errors import FileUnknown, RangeUnsatisfiable
 from zlh_api.artifacts.serving.file_answers import FileAnswer, FileFacts, decide_answer, parse_served_path
 
+# A client takes each piece in this time, or is hung up on: it holds a connection and a file. An agent puts up with a
+# server that is as slow, 16 KiB a second.
+PIECE_BYTES, PIECE_S = 1024 * 1024, 64.0
+
 
 async def answer_file(request: web.Request, folder: Path, path: str) -> web.StreamResponse:
     """Answer a GET or HEAD of `path` below `folder`; raise FileUnknown or RangeUnsatisfiable."""
@@ -59,11 +63,20 @@ async def _send_bytes(request: web.Request, file: IO[bytes], answer: FileAnswer)
     transport = request.transport
     if transport is None:
         raise ConnectionResetError("the client has gone")
-    # The kernel copies: no byte of an archive passes through this process.
-    sent = await asyncio.get_running_loop().sendfile(transport, file, answer.start, answer.count)
-    if sent < answer.count:
-        # The file was cut while it was sent; a closed connection is the only way to say so after the headers.
-        transport.abort()
+    at, end = answer.start, answer.start + answer.count
+    while at < end:
+        piece = min(PIECE_BYTES, end - at)
+        try:
+            async with asyncio.timeout(PIECE_S):
+                # The kernel copies: no byte of an archive passes through this process.
+                sent = await asyncio.get_running_loop().sendfile(transport, file, at, piece)
+        except TimeoutError:
+            sent = 0
+        at += sent
+        if sent < piece:
+            # Too slow, or the file was cut meanwhile; a closed connection is the only way to say so after the headers.
+            transport.abort()
+            return
 
 
 def _open_beneath(folder: Path, parts: tuple[str, ...]) -> IO[bytes]:
