@@ -13,7 +13,6 @@ from difflib import get_close_matches
 
 import msgspec
 
-from zlh_api.artifacts.rules import version_order
 from zlh_api.containers.model import Container, RuntimeWish
 from zlh_api.containers.status import agents_runtimes, agents_steps
 from zlh_common.errors import ZlhError
@@ -21,6 +20,7 @@ from zlh_common.schema.catalog import CatalogVersion
 from zlh_common.schema.runtime import PendingRuntime, RuntimeRef, Runtimes
 from zlh_common.schema.spec import MAX_RUNTIMES
 from zlh_common.schema.status import InstalledRuntime, Step, StepState
+from zlh_common.version_order import version_order
 
 Wishes = tuple[RuntimeWish, ...]
 # Name and version.
