@@ -23,6 +23,7 @@ from pathlib import Path
 
 import msgspec
 
+from zlh_agent.runtimes.comparison import compare_tree
 from zlh_agent.runtimes.confined import confine_install
 from zlh_agent.runtimes.current import point_current, read_current
 from zlh_agent.runtimes.disk_room import NO_ROOM, Need, ensure_room, told_when_full, tree_need
@@ -40,7 +41,7 @@ from zlh_agent.runtimes.model import (
 )
 from zlh_agent.runtimes.ownership import ensure_folders
 from zlh_agent.runtimes.smoke import smoke_test
-from zlh_agent.runtimes.store import find_changed, read_record, sweep_home, undo_half_exchange
+from zlh_agent.runtimes.store import read_record, sweep_home, undo_half_exchange
 from zlh_agent.runtimes.telling import Teller, say
 from zlh_agent.runtimes.unpack import Unpacked, unpack
 from zlh_agent.sandbox.lifeline import die_with
@@ -103,7 +104,7 @@ def install(order: InstallOrder, trusted_root: bytes) -> str:
         partial_path(Path(order.downloads_dir), record.sha256).unlink(missing_ok=True)
         if order.make_current and read_current(home) != order.version:
             teller.show("verify")
-            _refuse_changed(order, target)
+            _refuse_broken(order, target)
     if order.make_current:
         point_current(home, order.version)
     # Also what was replaced, now that nothing leads there any more.
@@ -111,10 +112,10 @@ def install(order: InstallOrder, trusted_root: bytes) -> str:
     return order.version
 
 
-def _refuse_changed(order: InstallOrder, target: Path) -> None:
-    """Raise RuntimeChanged where a tree that shall be used again is not what was installed."""
-    if changed := find_changed(target):
-        raise RuntimeChanged(name=order.name, version=order.version, files=changed)
+def _refuse_broken(order: InstallOrder, target: Path) -> None:
+    """Raise RuntimeChanged where a tree that shall be used again has lost what was installed, or has it changed."""
+    if broken := compare_tree(target).broken():
+        raise RuntimeChanged(name=order.name, version=order.version, files=broken)
 
 
 def _choose(order: InstallOrder, catalog: Catalog) -> Choice:

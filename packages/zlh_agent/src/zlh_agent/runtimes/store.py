@@ -13,7 +13,6 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from zlh_agent.runtimes.comparison import compare_tree
 from zlh_agent.runtimes.current import CURRENT, read_current
 from zlh_agent.runtimes.model import FILES_NAME, RECORD_FORMAT, RECORD_NAME, InstallRecord
 from zlh_common.durable_files import rename_durably
@@ -151,11 +150,6 @@ def tidy_home(home: Path) -> list[Path]:
             home.rmdir()
             deleted.append(home)
     return deleted
-
-
-def find_changed(tree: Path) -> list[str]:
-    """Return the files of an install that are not what its list says, in whatever way; sorted. Reads all of it."""
-    return compare_tree(tree).names()
 
 
 def _is_deleted(leftover: Path) -> bool:
