@@ -47,7 +47,7 @@ class Findings:
         """Return all of them, sorted."""
         return sorted([*self.changed, *self.missing, *self.added])
 
-    def broken(self) -> list[str]:
+    def changed_or_missing(self) -> list[str]:
         """Return what is not as it was installed, sorted: whoever uses a runtime adds to it (`npm install -g`)."""
         return sorted([*self.changed, *self.missing])
 

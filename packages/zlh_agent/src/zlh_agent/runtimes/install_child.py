@@ -34,6 +34,7 @@ from zlh_agent.runtimes.lock import only_one
 from zlh_agent.runtimes.model import (
     RECORD_FORMAT,
     RECORD_NAME,
+    STAGING,
     FailedLine,
     InstalledLine,
     InstallOrder,
@@ -104,7 +105,7 @@ def install(order: InstallOrder, trusted_root: bytes) -> str:
         partial_path(Path(order.downloads_dir), record.sha256).unlink(missing_ok=True)
         if order.make_current and read_current(home) != order.version:
             teller.show("verify")
-            _refuse_broken(order, target)
+            _refuse_changed(order, target)
     if order.make_current:
         point_current(home, order.version)
     # Also what was replaced, now that nothing leads there any more.
@@ -112,10 +113,10 @@ def install(order: InstallOrder, trusted_root: bytes) -> str:
     return order.version
 
 
-def _refuse_broken(order: InstallOrder, target: Path) -> None:
+def _refuse_changed(order: InstallOrder, target: Path) -> None:
     """Raise RuntimeChanged where a tree that shall be used again has lost what was installed, or has it changed."""
-    if broken := compare_tree(target).broken():
-        raise RuntimeChanged(name=order.name, version=order.version, files=broken)
+    if files := compare_tree(target).changed_or_missing():
+        raise RuntimeChanged(name=order.name, version=order.version, files=files)
 
 
 def _choose(order: InstallOrder, catalog: Catalog) -> Choice:
@@ -166,7 +167,7 @@ def _install_tree(order: InstallOrder, choice: Choice, catalog: Catalog, target:
 def _staging(home: Path) -> Iterator[Path]:
     """Make a folder for a tree that has no name yet, and for what its test writes; it is swept where that failed."""
     home.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=".staging-", dir=home))
+    staging = Path(tempfile.mkdtemp(prefix=STAGING, dir=home))
     try:
         for name in ("tree", "scratch"):
             (staging / name).mkdir(mode=0o755)

@@ -14,12 +14,11 @@ import msgspec
 import structlog
 
 from zlh_agent.runtimes.current import CURRENT, read_current
-from zlh_agent.runtimes.model import FILES_NAME, RECORD_FORMAT, RECORD_NAME, InstallRecord
+from zlh_agent.runtimes.model import FILES_NAME, RECORD_FORMAT, RECORD_NAME, STAGING, InstallRecord
 from zlh_common.durable_files import rename_durably
 from zlh_common.trees import delete_tree
 
 log = structlog.get_logger()
-STAGING = ".staging-"
 # What an exchange in two steps puts aside, where the file system has none in one (`exchange.py`).
 REPLACED_PREFIX = ".replaced-"
 # A child that was killed this moment may have a program that still writes.

@@ -30,7 +30,6 @@ from zlh_common.version_order import version_order
 
 # A client believes a catalog for as long as its timestamp holds, and may begin to fetch what it names at the very end.
 GRACE = SHORT_LIFE + timedelta(days=1)
-KEPT_VERSIONS = 3
 _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
 
