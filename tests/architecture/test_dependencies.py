@@ -6,7 +6,7 @@ import pytest
 
 from architecture.code import Module, modules, reachable
 
-PURE = {"rules", "machine", "plan", "diff", "names", "runtime_choice", "console_wire"}
+PURE = {"rules", "machine", "plan", "diff", "names", "runtime_choice", "version_order", "step_names", "console_wire"}
 # What a decision may lean on: values, text, and nothing that asks the world.
 PURE_MAY_IMPORT = {
     "__future__", "collections", "dataclasses", "datetime", "difflib", "enum", "fnmatch", "functools", "itertools",

@@ -81,7 +81,7 @@ async def test_the_user_of_installs_is_enough(folder: Path) -> None:
 
 TRY = """
 import sys
-from zlh_agent.runtimes.installing.confined import confine_comparison
+from zlh_agent.runtimes.confined import confine_comparison
 from zlh_agent.runtimes.model import VerifyOrder
 import os, socket, subprocess
 confine_comparison(VerifyOrder(tree=sys.argv[1]))

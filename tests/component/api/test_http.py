@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient
@@ -20,6 +21,7 @@ from zlh_api.containers.service import ContainerService, Hosting
 from zlh_api.customers.model import Caller
 from zlh_api.web.server import MAX_BODY_BYTES, SECURITY_HEADERS
 from zlh_common.names import Vmid
+from zlh_common.schema.catalog import CatalogAddon
 
 Client = TestClient[Request, Application]
 CONTAINERS = "/api/containers"
@@ -149,6 +151,17 @@ async def test_what_cannot_be_had_is_refused_with_its_reason(
 ) -> None:
     """Nothing is written for a wish that cannot come true."""
     await problem(await client.post(CONTAINERS, json=wish, headers=OWNER), 422, code)
+    assert await world.fetch("select 1 from containers") == []
+
+
+async def test_an_addon_that_no_agent_installs_is_refused(world: World, client: Client) -> None:
+    """A catalog that has it makes no promise: a wish that is taken and not carried out would be a lie."""
+    node = world.catalog.current()
+    addon = CatalogAddon(name="code-server", title="code-server", versions=node.runtimes[0].versions)
+    world.catalog._catalog = msgspec.structs.replace(node, addons=(addon,))
+    for spelling in ("enableCodeServer", "enable_code_server"):
+        answer = await client.post(CONTAINERS, json={**NODE, spelling: True}, headers=OWNER)
+        assert (await problem(answer, 422, "addon_not_supported"))["addon"] == "code-server"
     assert await world.fetch("select 1 from containers") == []
 
 

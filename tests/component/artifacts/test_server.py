@@ -15,8 +15,8 @@ import aiohttp
 import pytest
 
 from component.artifacts.conftest import Workshop
-from zlh_api.artifacts import tree_files
 from zlh_api.artifacts.errors import ArtifactsNotInitialised, KeysUnusable
+from zlh_api.artifacts.serving import tree_files
 from zlh_api.artifacts.serving.server import ArtifactServer, ServerSettings
 from zlh_api.artifacts.signing.keys import read_trusted_root
 from zlh_api.artifacts.signing.publish import publish_catalog, refresh_timestamp

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from zlh_agent.runtimes.installing.ownership import InstallUserUnknown, ensure_folders, find_user
+from zlh_agent.runtimes.ownership import InstallUserUnknown, ensure_folders, find_user
 
 NOBODY = (65534, 65534)
 needs_root = pytest.mark.real("root")

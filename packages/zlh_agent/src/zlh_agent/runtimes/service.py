@@ -20,8 +20,8 @@ from zlh_agent.runtimes.checking.verifier import Verifier
 from zlh_agent.runtimes.current import CURRENT
 from zlh_agent.runtimes.errors import InstallInterrupted, RuntimeChanged, RuntimeChildFailed, RuntimeUseUnknown
 from zlh_agent.runtimes.installing.installer import InstallFailed, Progress, run_install
-from zlh_agent.runtimes.installing.ownership import InstallUserUnknown, ensure_folders, find_user
 from zlh_agent.runtimes.model import FailedLine, InstallOrder, RemoveOrder
+from zlh_agent.runtimes.ownership import InstallUserUnknown, ensure_folders, find_user
 from zlh_agent.runtimes.plan import Held, Version, is_brought
 from zlh_agent.runtimes.rules import name_switch
 from zlh_agent.runtimes.short_child import run_short_child

@@ -1,4 +1,4 @@
-"""Pure decisions of the publisher: the order of versions, the catalog from the records, the tree, what is due."""
+"""Pure decisions of the publisher: the catalog from the records, the tree, what is due."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from zlh_common.schema.catalog import (
     Channel,
     OfferKind,
 )
+from zlh_common.version_order import version_order
 
 ROOT_LIFE = timedelta(days=3650)
 TARGETS_LIFE = timedelta(days=365)
@@ -35,14 +36,6 @@ TARGETS_RENEWAL = timedelta(days=60)
 
 O = TypeVar("O", CatalogRuntime, CatalogAddon, CatalogTemplate)  # noqa: E741
 CatalogOffer = CatalogRuntime | CatalogAddon | CatalogTemplate
-_PART = re.compile(r"\d+|[a-z]+")
-
-
-def version_order(version: str) -> tuple[tuple[int, int, str], ...]:
-    """Return a sort key under which 24.19.0 > 24.9.0 > 24.9.0-rc1."""
-    key = tuple((1, int(part), "") if part.isdigit() else (-1, 0, part) for part in _PART.findall(version.lower()))
-    # The end of a version ranks above a pre-release word and below a further number.
-    return (*key, (0, 0, ""))
 
 
 def render_catalog(
@@ -111,8 +104,13 @@ def latest_revisions(records: Iterable[BuildRecord]) -> list[BuildRecord]:
     return list(chosen.values())
 
 
+def sort_newest_first(records: Iterable[BuildRecord]) -> list[BuildRecord]:
+    """Return the records by version and revision, the newest first."""
+    return sorted(records, key=lambda record: (version_order(record.version), record.revision), reverse=True)
+
+
 def _render_offer(records: list[BuildRecord], decided: str | None) -> dict[str, Any]:
-    newest_first = sorted(records, key=lambda record: (version_order(record.version), record.revision), reverse=True)
+    newest_first = sort_newest_first(records)
     by_version: dict[str, list[BuildRecord]] = {}
     for record in newest_first:
         by_version.setdefault(record.version, []).append(record)

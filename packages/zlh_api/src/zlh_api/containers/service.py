@@ -58,6 +58,18 @@ class AddonNotOffered(ZlhError):
         super().__init__(f"The catalog has no {addon} here; create the container without it.", addon=addon)
 
 
+class AddonNotSupported(ZlhError):
+    """The catalog has the addon, and no agent installs addons yet."""
+
+    code, status = "addon_not_supported", 422
+
+    def __init__(self, addon: str) -> None:
+        super().__init__(
+            f"{addon} cannot be installed into containers yet, though the catalog has it; create it without.",
+            addon=addon,
+        )
+
+
 class TemplateNotOffered(ZlhError):
     """The catalog does not have this game template."""
 
@@ -223,8 +235,9 @@ class ContainerService:
     def _choose(self, wish: CreateContainer) -> tuple[WantedRuntime, ...]:
         if wish.kind == "game":
             raise TemplateNotOffered(wish.template)
-        if wish.enable_code_server and "code-server" not in self._catalog.addons():
-            raise AddonNotOffered("code-server")
+        if wish.enable_code_server:
+            is_offered = "code-server" in self._catalog.addons()
+            raise AddonNotSupported("code-server") if is_offered else AddonNotOffered("code-server")
         if wish.runtime is None:
             raise RuntimeMissing
         answer = self._catalog.validate(wish.runtime, wish.version)

@@ -23,7 +23,7 @@ from zlh_agent.runtimes.model import FILES_NAME, RECORD_NAME, InstallRecord
 # Hashing lets go of the interpreter, so two files are read at a time.
 THREADS = 2
 BLOCK_BYTES = 1024 * 1024
-# A tree that has so many entries beside those listed is not looked at further: it is proved wrong.
+# So many entries beside those listed are looked at; more of them prove the tree wrong.
 MAX_FURTHER = 20_000
 MAX_LIST_BYTES = 64 * 1024 * 1024
 # Of what the record says the tree holds; one whose listed files are longer in all is not read to their end.
@@ -46,6 +46,10 @@ class Findings:
     def names(self) -> list[str]:
         """Return all of them, sorted."""
         return sorted([*self.changed, *self.missing, *self.added])
+
+    def changed_or_missing(self) -> list[str]:
+        """Return what is not as it was installed, sorted: whoever uses a runtime adds to it (`npm install -g`)."""
+        return sorted([*self.changed, *self.missing])
 
 
 def render_file(sha256: str, mode: int) -> str:
@@ -113,14 +117,22 @@ def _open_file(path: Path | str) -> int:
 
 
 def _look(tree: Path, listed: dict[str, str], owner: int) -> tuple[dict[str, int], Findings, bool]:
-    """Return {name in the list: size, -1 for a link}, what can be told without reading, and whether all was seen."""
+    """Return ({name in the list: size, -1 for a link}, what can be told without reading, whether all listed was seen).
+
+    A folder of the list with too much in it is wrong itself, since what else the list has may stand behind that.
+    """
     findings = Findings()
     seen: dict[str, int] = {}
-    for number, (name, entry, found) in enumerate(_walk(tree), 1):
+    homes = _find_homes(listed)
+    for number, (name, entry, found) in enumerate(_walk(tree, homes), 1):
         wanted = listed.get(name)
         if number > len(listed) + MAX_FURTHER:
+            home = name.rpartition("/")[0]
+            if home in homes:
+                findings.changed.append(home or ".")
+                return seen, findings, False
             findings.added.append(name)
-            return seen, findings, False
+            return seen, findings, True
         if stat.S_ISDIR(found.st_mode) and wanted is None:
             # The list has files and links; a folder is wrong where strangers may put something into it.
             if found.st_uid != owner or found.st_mode & stat.S_IWOTH:
@@ -157,11 +169,23 @@ def _read_link(path: str) -> str | None:
         return None
 
 
-def _walk(tree: Path) -> Iterator[tuple[str, os.DirEntry[str], os.stat_result]]:
-    """Yield (relative name, entry, its own state) of all below; what vanishes or cannot be entered is left out."""
-    waiting = [""]
-    while waiting:
-        folder = waiting.pop()
+def _find_homes(listed: dict[str, str]) -> set[str]:
+    """Return the folders that what is listed lies in, the root as an empty name."""
+    homes = {""}
+    for name in listed:
+        while (name := name.rpartition("/")[0]) not in homes:
+            homes.add(name)
+    return homes
+
+
+def _walk(tree: Path, first: set[str]) -> Iterator[tuple[str, os.DirEntry[str], os.stat_result]]:
+    """Yield (relative name, entry, its own state) of all below, the contents of the folders `first` before any others.
+
+    What vanishes or cannot be entered is left out.
+    """
+    waiting, others = [""], list[str]()
+    while waiting or others:
+        folder = (waiting or others).pop()
         try:
             entries = os.scandir(tree / folder)
         except OSError:
@@ -176,7 +200,7 @@ def _walk(tree: Path) -> Iterator[tuple[str, os.DirEntry[str], os.stat_result]]:
                     if name not in _OWN:
                         yield name, entry, found
                     if stat.S_ISDIR(found.st_mode):
-                        waiting.append(name)
+                        (waiting if name in first else others).append(name)
 
 
 def _find_other_bytes(tree: Path, listed: dict[str, str], sizes: dict[str, int], allowance: int) -> list[str]:

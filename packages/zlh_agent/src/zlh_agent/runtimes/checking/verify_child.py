@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from zlh_agent.runtimes.checking.comparison import compare_tree
-from zlh_agent.runtimes.installing.confined import confine_comparison
+from zlh_agent.runtimes.confined import confine_comparison
 from zlh_agent.runtimes.model import VerifiedLine, VerifyOrder
 from zlh_agent.runtimes.order_taker import serve_order
 from zlh_common.schema.runtime import MAX_NAMED_FILES

@@ -23,13 +23,13 @@ from pathlib import Path
 
 import msgspec
 
+from zlh_agent.runtimes.checking.comparison import compare_tree
+from zlh_agent.runtimes.confined import confine_install
 from zlh_agent.runtimes.current import point_current, read_current
 from zlh_agent.runtimes.errors import DiskFailed, DiskFull, NotInCatalog, RuntimeChanged
-from zlh_agent.runtimes.installing.confined import confine_install
 from zlh_agent.runtimes.installing.disk_room import NO_ROOM, Need, ensure_room, told_when_full, tree_need
 from zlh_agent.runtimes.installing.download import download, partial_path, sweep_partials
 from zlh_agent.runtimes.installing.exchange import put_in_place
-from zlh_agent.runtimes.installing.ownership import ensure_folders
 from zlh_agent.runtimes.installing.smoke import smoke_test
 from zlh_agent.runtimes.installing.telling import Teller, say
 from zlh_agent.runtimes.installing.unpack import Unpacked, unpack
@@ -37,12 +37,14 @@ from zlh_agent.runtimes.lock import only_one
 from zlh_agent.runtimes.model import (
     RECORD_FORMAT,
     RECORD_NAME,
+    STAGING,
     FailedLine,
     InstalledLine,
     InstallOrder,
     InstallRecord,
 )
-from zlh_agent.runtimes.store import find_changed, read_record, sweep_home, undo_half_exchange
+from zlh_agent.runtimes.ownership import ensure_folders
+from zlh_agent.runtimes.store import read_record, sweep_home, undo_half_exchange
 from zlh_agent.sandbox.lifeline import die_with
 from zlh_common.errors import ZlhError
 from zlh_common.runtime_choice import Choice, choose_runtime
@@ -112,9 +114,9 @@ def install(order: InstallOrder, trusted_root: bytes) -> str:
 
 
 def _refuse_changed(order: InstallOrder, target: Path) -> None:
-    """Raise RuntimeChanged where a tree that shall be used again is not what was installed."""
-    if changed := find_changed(target):
-        raise RuntimeChanged(name=order.name, version=order.version, files=changed)
+    """Raise RuntimeChanged where a tree that shall be used again has lost what was installed, or has it changed."""
+    if files := compare_tree(target).changed_or_missing():
+        raise RuntimeChanged(name=order.name, version=order.version, files=files)
 
 
 def _choose(order: InstallOrder, catalog: Catalog) -> Choice:
@@ -165,7 +167,7 @@ def _install_tree(order: InstallOrder, choice: Choice, catalog: Catalog, target:
 def _staging(home: Path) -> Iterator[Path]:
     """Make a folder for a tree that has no name yet, and for what its test writes; it is swept where that failed."""
     home.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=".staging-", dir=home))
+    staging = Path(tempfile.mkdtemp(prefix=STAGING, dir=home))
     try:
         for name in ("tree", "scratch"):
             (staging / name).mkdir(mode=0o755)

@@ -15,8 +15,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from zlh_agent.runtimes.confined import leave_network_but_for_talk, testing
 from zlh_agent.runtimes.errors import SmokeTestFailed
-from zlh_agent.runtimes.installing.confined import leave_network_but_for_talk, testing
 from zlh_agent.sandbox.confined_program import NOT_CONFINED
 from zlh_agent.sandbox.launch import confined_program
 from zlh_agent.shim.stopping import count_descendants, freeze_below

@@ -23,9 +23,9 @@ import msgspec
 import zstandard
 
 from zlh_agent.runtimes.checking.comparison import render_file
+from zlh_agent.runtimes.confined import confine_unpacking
 from zlh_agent.runtimes.errors import ArchiveRefused, InstallInterrupted, UnpackFailed
 from zlh_agent.runtimes.installing.archive_rules import TreeRules
-from zlh_agent.runtimes.installing.confined import confine_unpacking
 from zlh_agent.runtimes.installing.tar_wire import Entry, Kind, TarReader
 from zlh_agent.runtimes.installing.zstd_wire import find_frame_end
 from zlh_agent.runtimes.model import FILES_NAME

@@ -45,7 +45,7 @@ from zlh_api.artifacts.errors import (
     SourceVersionUnexpected,
 )
 from zlh_api.artifacts.model import BuildRecord, Built, Missing, Progress, Recipe, render_stem
-from zlh_api.artifacts.rules import LayoutWrong, is_of_line, plan_tree, version_order
+from zlh_api.artifacts.rules import LayoutWrong, is_of_line, plan_tree, sort_newest_first
 from zlh_api.artifacts.tree import (
     ARCHIVE_SUFFIX,
     PUBLIC,
@@ -235,8 +235,7 @@ class _Builder:
             for record in map(self._read, (self._tree.archives / recipe.name).glob("*.json"))
             if record is not None and record.recipe_sha256 == digest and record.platform == platform
         ]
-        made.sort(key=lambda record: (version_order(record.version), record.revision), reverse=True)
-        return next((record for record in made if self._is_whole(record)), None)
+        return next((record for record in sort_newest_first(made) if self._is_whole(record)), None)
 
     def _read(self, path: Path) -> BuildRecord | None:
         try:

@@ -12,7 +12,7 @@ import msgspec
 
 from zlh_api.artifacts.errors import RecipeInvalid, RecipeUnknown
 from zlh_api.artifacts.model import Recipe, VendorSource
-from zlh_api.artifacts.rules import version_order
+from zlh_common.version_order import version_order
 
 SHIPPED = Path(str(files("zlh_api.artifacts.building"))) / "recipes"
 

@@ -23,13 +23,13 @@ from zlh_api.artifacts.rules import (
     latest_revisions,
     offers_of,
     render_catalog,
-    version_order,
+    sort_newest_first,
 )
 from zlh_common.schema.catalog import Catalog, Channel, OfferKind
+from zlh_common.version_order import version_order
 
 # A client believes a catalog for as long as its timestamp holds, and may begin to fetch what it names at the very end.
 GRACE = SHORT_LIFE + timedelta(days=1)
-KEPT_VERSIONS = 3
 _ANY_TIME = datetime(2000, 1, 1, tzinfo=UTC)
 
 
@@ -131,7 +131,6 @@ def render_listing(records: list[BuildRecord], decisions: Decisions, published: 
     shown = published or render_catalog(records, published_at=_ANY_TIME, decisions=decisions)
     defaults = {f"{key}/{default_of(offer)}" for key, offer in offers_of(shown).items()}
     named = {artifact.sha256 for artifact in artifacts_of(published)} if published else set()
-    newest_first = sorted(records, key=lambda record: (version_order(record.version), record.revision), reverse=True)
     return [
         Listing(
             kind=record.kind,
@@ -149,7 +148,7 @@ def render_listing(records: list[BuildRecord], decisions: Decisions, published: 
             sha256=record.sha256,
             path=record.path,
         )
-        for record in sorted(newest_first, key=lambda record: (record.kind, record.name))
+        for record in sorted(sort_newest_first(records), key=lambda record: (record.kind, record.name))
     ]
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from zlh_api.artifacts.rules import is_of_line, version_order
+from zlh_api.artifacts.rules import is_of_line
+from zlh_common.version_order import version_order
 
 _VERSION = re.compile(r"\d+(\.\d+)+")
 _SHA512 = re.compile(r"[0-9a-f]{128}")
