@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 
 import pytest
 
 from component.artifacts.conftest import Workshop
-from zlh_api.artifacts.errors import ArtifactAlreadyPublished
+from zlh_api.artifacts.errors import ArtifactAlreadyPublished, ArtifactDamaged
 from zlh_api.artifacts.model import Pruned
 from zlh_api.artifacts.signing.decisions import GRACE
 from zlh_api.artifacts.signing.promote import Publisher
@@ -127,3 +128,54 @@ def test_builds_that_were_never_published_go_beyond_the_newest(published: Worksh
     assert sorted(removal.path.split("-")[1] for removal in done.removed) == ["2.0", "9.0"]
     assert archives(published) == ["1.0", "3.0", "4.0"]
     assert verify_tree(published.tree, published.keys, now=published.now).ok
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["../keys/root.pem", "archives/../../keys/root.pem", "archives/tiny/tiny-2.0-linux-x86_64.tar.zst",
+     "archives/other/tiny-0.1-linux-x86_64.tar.zst", "", "archives/tiny"],
+)  # fmt: skip
+def test_a_record_that_speaks_for_another_file_removes_and_signs_nothing(shop: Workshop, path: str) -> None:
+    """Who can write the tree and has no key could else have a key removed, or any file of the publisher's."""
+    folder = shop.tree / "archives/tiny"
+    record = json.loads((folder / "tiny-1.0-linux-x86_64.json").read_bytes())
+    stray = folder / "tiny-0.1-linux-x86_64.json"
+    stray.write_text(json.dumps(record | {"version": "0.1", "sha256": "1" * 64, "path": path}))
+    for change in (lambda: prune(shop, keep=1), lambda: prune(shop, keep=1, withdraw=True), shop.publish):
+        with pytest.raises(ArtifactDamaged, match=r"tiny-0\.1"):
+            change()
+    assert [fault.file for fault in verify_tree(shop.tree, shop.keys, now=shop.now).faults] == [
+        "archives/tiny/tiny-0.1-linux-x86_64.json"
+    ]
+    assert (shop.keys / "root.pem").exists()
+    assert archives(shop) == ["1.0", "2.0", "3.0", "4.0"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ['{"x":' + "[" * 100_000 + "]" * 100_000 + "}", '{"path":"\\ud800"}', "null", "", None],
+    ids=["deep", "no text", "null", "empty", "folder"],
+)
+def test_a_record_that_is_none_is_named(shop: Workshop, text: str | None) -> None:
+    """Whatever it is instead: by publish, prune and verify, each with its file."""
+    path = shop.tree / "archives/tiny/tiny-0.1-linux-x86_64.json"
+    path.mkdir() if text is None else path.write_text(text)
+    for change in (lambda: prune(shop), shop.publish):
+        with pytest.raises(ArtifactDamaged, match=r"tiny-0\.1"):
+            change()
+    assert [fault.file for fault in verify_tree(shop.tree, shop.keys, now=shop.now).faults] == [
+        "archives/tiny/tiny-0.1-linux-x86_64.json"
+    ]
+
+
+def test_nothing_behind_a_link_is_removed(shop: Workshop) -> None:
+    """Not in a folder that a link leads to, nor what a link that is called an archive leads to."""
+    outside = shop.home / "outside"
+    outside.mkdir()
+    (outside / "mine.tar.zst").write_text("mine")
+    (shop.tree / "archives/out").symlink_to(outside)
+    (shop.tree / "archives/tiny/stray.tar.zst").symlink_to(outside / "mine.tar.zst")
+    (shop.tree / "archives/tiny/folder.tar.zst").mkdir()
+    assert [entry.path for entry in prune(shop).removed] == ["archives/tiny/stray.tar.zst"]
+    assert (outside / "mine.tar.zst").read_text() == "mine"
+    assert (shop.tree / "archives/out").is_symlink()

@@ -390,6 +390,39 @@ async def test_bytes_of_a_liar_accuse_nobody_else(
         assert other.ranges(PATH)[1:] == [None]
 
 
+@pytest.mark.parametrize("liar_is_first", [True, False])
+@pytest.mark.parametrize(
+    "lie",
+    [
+        Fault(wrong_bytes=True, cut_after=1),
+        Fault(wrong_bytes=True, cut_after=1, ignores_range=True),
+        Fault(wrong_bytes=True, cut_after=1, ignores_range=True, is_unannounced=True),
+        Fault(cut_after=1, ignores_range=True),
+    ],
+)
+async def test_a_liar_does_not_spoil_what_comes_in_pieces(
+    lie: Fault, liar_is_first: bool, *, origin: ArtifactOrigin, folder: Path, tmp_path: Path, waits: list[float]
+) -> None:
+    """It adds a byte, or begins anew with one, and stops; the honest one is asked by itself in the end."""
+    origin.always[PATH] = Fault(cut_after=100_000)
+    async with mirror(tmp_path / "other", CONTENT) as other:
+        other.always[PATH] = lie
+        urls = [other.url, origin.url] if liar_is_first else [origin.url, other.url]
+        assert await asyncio.to_thread(run, urls, folder) == CONTENT
+    assert len(waits) < 3 * ROUNDS
+
+
+@pytest.mark.parametrize("odd", ["link", "folder", "pipe"])
+async def test_what_is_no_file_gives_way_to_the_part(odd: str, folder: Path, tmp_path: Path, fetch: Fetch) -> None:
+    """A pipe would hold the install for ever, and a link is not followed to what it leads to."""
+    path, outside = partial_path(folder, ARTIFACT.sha256), tmp_path / "outside"
+    folder.mkdir()
+    outside.write_text("as it was")
+    {"link": lambda: path.symlink_to(outside), "folder": path.mkdir, "pipe": lambda: os.mkfifo(path)}[odd]()
+    assert await fetch() == CONTENT
+    assert outside.read_text() == "as it was"
+
+
 async def test_all_servers_are_told_of(
     origin: ArtifactOrigin, folder: Path, tmp_path: Path, waits: list[float]
 ) -> None:

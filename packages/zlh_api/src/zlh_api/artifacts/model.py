@@ -16,7 +16,8 @@ from zlh_common.schema.spec import RuntimeName, RuntimeVersion
 # A path below a tree: relative, no empty, hidden-by-dots or parent part.
 TreePath = Annotated[str, Meta(min_length=1, max_length=1024, pattern=r"^(?!.*(^|/)\.{0,2}(/|$))[^\\\x00]+$")]
 Platform = Annotated[str, Meta(pattern=r"^linux-[a-z0-9_]{1,32}$(?!\n)")]
-
+# What is counted of a file or a tree, as every reader of JSON holds it exactly.
+FileSize = Annotated[int, Meta(gt=0, le=2**53 - 1)]
 
 # A Debian package or suite, or a library's package.
 DebianName = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9+.-]*$(?!\n)")]
@@ -189,10 +190,10 @@ class BuildRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """What a build made, kept as JSON beside the archive: all that publishing needs, so old versions stay offered."""
 
     kind: OfferKind
-    name: str
+    name: RuntimeName
     title: str
-    version: str
-    revision: int
+    version: RuntimeVersion
+    revision: Annotated[int, Meta(ge=1, le=2**31)]
     edition: str | None
     default: bool
     channel: Channel
@@ -202,14 +203,14 @@ class BuildRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     environment: dict[str, str]
     smoke_test: tuple[str, ...]
     smoke_expect: str
-    platform: str
+    platform: Platform
     # Below the tree's root: "archives/node/node-24.19.0-linux-x86_64.tar.zst".
-    path: str
-    size: int
-    unpacked_size: int
+    path: TreePath
+    size: FileSize
+    unpacked_size: FileSize
     # Files, folders and links of the tree.
-    entries: int
-    sha256: str
+    entries: FileSize
+    sha256: Sha256
     source: str
     source_sha256: str
     # SHA-256 of the recipe that made it: a changed recipe is built again, an unchanged one is not.

@@ -58,14 +58,27 @@ class Tree:
 
     def record_paths(self) -> list[Path]:
         """Return where build records stand."""
-        return sorted(self.archives.glob("*/*.json"))
+        return [path for folder in self.archive_folders() for path in sorted(folder.glob("*.json"))]
+
+    def archive_folders(self) -> list[Path]:
+        """Return the folders of archives; nothing that a link leads to is part of the tree, and nobody is served it."""
+        return sorted(path for path in self.archives.glob("*") if path.is_dir() and not path.is_symlink())
 
     def read_record(self, path: Path) -> BuildRecord:
-        """Return one build record; raise ArtifactDamaged where it is none."""
+        """Return one build record; raise ArtifactDamaged where it is none, or speaks for another archive.
+
+        What a record names is signed, and removed one day: it can be nothing but what lies beside it.
+        """
+        file = str(path.relative_to(self.folder))
         try:
-            return msgspec.json.decode(path.read_bytes(), type=BuildRecord)
-        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
-            raise ArtifactDamaged(file=str(path.relative_to(self.folder)), reason=str(exc)) from exc
+            record = msgspec.json.decode(path.read_bytes(), type=BuildRecord)
+        except FileNotFoundError:
+            raise
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OSError) as exc:
+            raise ArtifactDamaged(file=file, reason=str(exc)) from exc
+        if record.path.removesuffix(ARCHIVE_SUFFIX) != file.removesuffix(".json"):
+            raise ArtifactDamaged(file=file, reason=f"it is the record of {record.path[:200]}")
+        return record
 
     def read_decisions(self) -> Decisions:
         """Return what was decided; raise ArtifactDamaged rather than forget a decision."""
@@ -73,7 +86,7 @@ class Tree:
             return msgspec.json.decode((self.folder / DECISIONS).read_bytes(), type=Decisions)
         except FileNotFoundError:
             return Decisions()
-        except (msgspec.MsgspecError, UnicodeDecodeError) as exc:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OSError) as exc:
             raise ArtifactDamaged(file=DECISIONS, reason=str(exc)) from exc
 
     def write_decisions(self, decisions: Decisions) -> None:

@@ -11,6 +11,7 @@ import hashlib
 import math
 import os
 import re
+import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -24,6 +25,7 @@ from zlh_agent.runtimes.errors import ArtifactHashMismatch, ArtifactSizeMismatch
 from zlh_common.errors import ZlhError
 from zlh_common.schema.catalog import Artifact
 from zlh_common.timed_http import TimedClient
+from zlh_common.trees import delete_tree
 
 BLOCK_BYTES = 1024 * 1024
 # How often all servers are asked.
@@ -110,6 +112,8 @@ class _Mirror:
     error: ZlhError | None = None
     is_refused: bool = False
     delay_s: float | None = None
+    # Whether bytes came from it.
+    has_given: bool = False
 
 
 class _Again(Exception):
@@ -127,16 +131,30 @@ def _collect(artifact: Artifact, mirrors: Sequence[_Mirror], part: _Part) -> Non
             return
         # What a broken disk made of an earlier run accuses nobody.
         part.discard()
+    if _is_given_by_any(artifact, mirrors, part):
+        return
+    givers = [mirror for mirror in mirrors if mirror.has_given and not mirror.is_refused]
+    if len(givers) > 1:
+        # One that adds a wrong byte and stops, or begins anew and stops, spoils what an honest one gives piece by piece.
+        for mirror in givers:
+            part.discard()
+            if _is_given_by_any(artifact, [mirror], part):
+                return
+    raise _failure(artifact, mirrors)
+
+
+def _is_given_by_any(artifact: Artifact, mirrors: Sequence[_Mirror], part: _Part) -> bool:
+    """Ask these servers in turn, a few times; tell whether the archive is whole and right now."""
     for number in range(ROUNDS):
         for mirror in [mirror for mirror in mirrors if not mirror.is_refused]:
             if _is_given(artifact, mirror, part):
-                return
+                return True
         asked = [mirror for mirror in mirrors if not mirror.is_refused]
         if not asked:
             break
         if number < ROUNDS - 1:
             time.sleep(max(_wait_s(mirror, number) for mirror in asked))
-    raise _failure(artifact, mirrors)
+    return False
 
 
 def _wait_s(mirror: _Mirror, number: int) -> float:
@@ -145,7 +163,7 @@ def _wait_s(mirror: _Mirror, number: int) -> float:
 
 def _is_given(artifact: Artifact, mirror: _Mirror, part: _Part) -> bool:
     """Take what a server gives; tell whether the archive is whole and right now."""
-    mirror.delay_s = None
+    mirror.delay_s, before = None, part.received
     try:
         was_begun = part.size > 0
         _fetch_rest(mirror.url, artifact, part)
@@ -166,6 +184,8 @@ def _is_given(artifact: Artifact, mirror: _Mirror, part: _Part) -> bool:
     except (ArtifactSizeMismatch, ArtifactUnavailable) as error:
         mirror.error = error
         mirror.is_refused = True
+    finally:
+        mirror.has_given |= part.received > before
     return False
 
 
@@ -191,9 +211,12 @@ class _Part:
         self._digest = hashlib.sha256()
         self._file: BinaryIO | None = None
         self.size = 0
+        # All that came, also what was found to be wrong.
+        self.received = 0
         self.last_digest = ""
 
     def __enter__(self) -> Self:
+        _make_way(self._path)
         # No link is followed, should somebody have put one there.
         flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         self._file = os.fdopen(os.open(self._path, flags, 0o600), "r+b", buffering=0)
@@ -233,6 +256,7 @@ class _Part:
             written = self._file.write(view) or 0
             self._digest.update(view[:written])
             self.size += written
+            self.received += written
             view = view[written:]
         self._show("download", self.size, self._artifact.size)
 
@@ -252,6 +276,13 @@ class _Part:
         """Tell whether the bytes are those of the archive."""
         self.last_digest = self._digest.hexdigest()
         return self.is_whole() and self.last_digest == self._artifact.sha256
+
+
+def _make_way(path: Path) -> None:
+    """Delete what is no file where one is to be written."""
+    with suppress(FileNotFoundError):
+        if not stat.S_ISREG(path.lstat().st_mode):
+            delete_tree(path)
 
 
 class _PacedClient(TimedClient):

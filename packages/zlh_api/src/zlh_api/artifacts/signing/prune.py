@@ -87,8 +87,9 @@ class _Pruning:
     def _find_strays(self, named: bytes) -> list[Removal]:
         """Return the archives without a record: a killed build or prune left them, and no catalog names them."""
         recorded = {record.path for record in self._records}
-        paths = sorted(self._tree.archives.glob(f"*/*{ARCHIVE_SUFFIX}"))
-        found = [(str(path.relative_to(self._tree.folder)), path.stat().st_size) for path in paths]
+        folders = self._tree.archive_folders()
+        paths = [path for folder in folders for path in sorted(folder.glob(f"*{ARCHIVE_SUFFIX}")) if not path.is_dir()]
+        found = [(str(path.relative_to(self._tree.folder)), path.lstat().st_size) for path in paths]
         return [Removal(path, size) for path, size in found if path not in recorded and path.encode() not in named]
 
     def _remove(self, gone: list[BuildRecord], strays: list[Removal]) -> None:
@@ -96,7 +97,7 @@ class _Pruning:
             self._tree.remove_build(record)
         for stray in strays:
             (self._tree.folder / stray.path).unlink(missing_ok=True)
-        for folder in sorted(path for path in self._tree.archives.iterdir() if path.is_dir()):
+        for folder in self._tree.archive_folders():
             self._tidy(folder)
         self._forget(gone)
 
