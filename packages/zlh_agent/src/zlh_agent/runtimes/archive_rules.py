@@ -11,12 +11,8 @@ from __future__ import annotations
 
 from zlh_agent.runtimes.errors import ArchiveRefused
 from zlh_agent.runtimes.tar_wire import Entry, Kind
+from zlh_common.tree_rules import find_link_fault, find_name_fault, has_control_characters, is_plain_target
 
-# Names that an install puts into the tree itself begin so.
-OWN_PREFIX = ".zlh-"
-MAX_PATH_BYTES, MAX_NAME_BYTES = 1024, 255
-# As the kernel's own limit, so that no link is taken that it would refuse to follow.
-MAX_HOPS = 40
 _SPECIAL_BITS = 0o7000
 
 
@@ -53,7 +49,8 @@ class TreeRules:
     def check_links(self) -> None:
         """Raise ArchiveRefused for a link that leads out of the tree; to be asked once all is there."""
         for path in self._targets:
-            self._follow(path)
+            if fault := find_link_fault(path, self._targets):
+                raise ArchiveRefused(entry=path, what=fault)
 
     def stream_limit(self, overhead_bytes: int, per_entry_bytes: int) -> int:
         """Return how many bytes the tar around the tree may have at most."""
@@ -85,50 +82,18 @@ class TreeRules:
 
     def _check_target(self, path: str, entry: Entry) -> None:
         if entry.kind is Kind.LINK:
-            if not entry.target or entry.target.startswith("/") or len(entry.target.encode()) > MAX_PATH_BYTES:
+            if not is_plain_target(entry.target):
                 raise ArchiveRefused(entry=path, what=f"a link to {entry.target[:200]!r}")
             self._targets[path] = entry.target
         elif entry.kind is Kind.HARD_LINK and self._kinds.get(entry.target) is not Kind.FILE:
             raise ArchiveRefused(entry=path, what=f"a hard link to {entry.target[:200]!r}, which is no file before it")
 
-    def _follow(self, link: str) -> None:
-        """Walk to where a link leads, as the kernel would, and never above the root."""
-        at = link.split("/")[:-1]
-        waiting = self._targets[link].split("/")[::-1]
-        hops = 1
-        while waiting:
-            part = waiting.pop()
-            if part in {"", "."}:
-                continue
-            if part == "..":
-                if not at:
-                    raise ArchiveRefused(entry=link, what="a link that leads out of the tree")
-                at.pop()
-                continue
-            further = self._targets.get("/".join((*at, part)))
-            if further is None:
-                at.append(part)
-                continue
-            hops += 1
-            if hops > MAX_HOPS:
-                raise ArchiveRefused(entry=link, what=f"a link through more than {MAX_HOPS} links")
-            waiting += further.split("/")[::-1]
-
 
 def _check_name(entry: Entry) -> str:
-    name = entry.name
-    path = name.removesuffix("/") if entry.kind is Kind.FOLDER else name
-    if name.startswith("/"):
-        raise ArchiveRefused(entry=name, what="absolute")
-    for part in path.split("/"):
-        if part in {"", ".", ".."}:
-            raise ArchiveRefused(entry=name, what=f"named with {part!r} in it")
-        if len(part.encode()) > MAX_NAME_BYTES:
-            raise ArchiveRefused(entry=name, what=f"named with more than {MAX_NAME_BYTES} bytes")
-    if len(path.encode()) > MAX_PATH_BYTES:
-        raise ArchiveRefused(entry=name, what=f"named with more than {MAX_PATH_BYTES} bytes")
-    if any(character < " " or "\x7f" <= character <= "\x9f" for character in name + entry.target):
-        raise ArchiveRefused(entry=name, what="named with control characters")
-    if path.startswith(OWN_PREFIX):
-        raise ArchiveRefused(entry=name, what=f"named with {OWN_PREFIX}, which is ours")
+    path = entry.name.removesuffix("/") if entry.kind is Kind.FOLDER else entry.name
+    fault = find_name_fault(path or entry.name)
+    if fault is None and has_control_characters(entry.target):
+        fault = "named with control characters"
+    if fault is not None:
+        raise ArchiveRefused(entry=entry.name, what=fault)
     return path
