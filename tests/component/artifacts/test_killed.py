@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from component.artifacts.conftest import Workshop, served
-from zlh_api.artifacts.keys import ROLES
+from zlh_api.artifacts.model import ROLES
 from zlh_api.artifacts.promote import Publisher
 from zlh_api.artifacts.prune import prune_tree
 from zlh_api.artifacts.publish import read_catalog, refresh_timestamp, verify_tree

@@ -24,7 +24,6 @@ from zlh_api.artifacts.errors import ArtifactsNotInitialised, KeysUnusable
 from zlh_api.artifacts.keys import (
     NEXT,
     RETIRED,
-    ROLES,
     KeyFolders,
     RootShape,
     ensure_signers,
@@ -35,7 +34,7 @@ from zlh_api.artifacts.keys import (
     shape_of,
     sign_root,
 )
-from zlh_api.artifacts.model import Rotated
+from zlh_api.artifacts.model import ROLES, Rotated
 from zlh_api.artifacts.rules import ROOT_LIFE
 from zlh_api.artifacts.signing import Current, Signing
 from zlh_api.artifacts.tree import PUBLIC, Tree
