@@ -8,8 +8,8 @@ import pytest
 
 from component.artifacts.conftest import Workshop
 from zlh_api.artifacts.errors import ArtifactDamaged, DefaultNotStable, KeysUnusable, LastStableVersion, OfferUnknown
-from zlh_api.artifacts.promote import Publisher
-from zlh_api.artifacts.publish import read_catalog, verify_tree
+from zlh_api.artifacts.signing.promote import Publisher
+from zlh_api.artifacts.signing.publish import read_catalog, verify_tree
 
 
 @pytest.fixture

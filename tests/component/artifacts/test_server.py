@@ -16,10 +16,11 @@ import pytest
 
 from component.artifacts.conftest import Workshop
 from zlh_api.artifacts.errors import ArtifactsNotInitialised, KeysUnusable
-from zlh_api.artifacts.keys import read_trusted_root
-from zlh_api.artifacts.publish import publish_catalog, refresh_timestamp
-from zlh_api.artifacts.renewal import ResignFailed
-from zlh_api.artifacts.server import ArtifactServer, ServerSettings
+from zlh_api.artifacts.serving import tree_files
+from zlh_api.artifacts.serving.server import ArtifactServer, ServerSettings
+from zlh_api.artifacts.signing.keys import read_trusted_root
+from zlh_api.artifacts.signing.publish import publish_catalog, refresh_timestamp
+from zlh_api.artifacts.signing.renewal import ResignFailed
 from zlh_api.listening import AddressUnusable, PortInUse
 from zlh_common.clock import SystemClock
 from zlh_common.signed_catalog import CatalogExpired, CatalogUntrusted, fetch_catalog
@@ -239,6 +240,32 @@ async def test_client_that_goes_away_leaves_nothing_open(server: ArtifactServer,
             await asyncio.sleep(0.05)
 
 
+async def test_clients_that_do_not_read_are_hung_up_on(
+    server: ArtifactServer, published: Workshop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each holds a connection and a file; one that reads slowly gets all of it, however long that takes."""
+    monkeypatch.setattr(tree_files, "PIECE_S", 0.5)
+    big = published.tree / "archives/tiny/big.tar.zst"
+    big.write_bytes(bytes(24_000_000))
+    request = b"GET /archives/tiny/big.tar.zst HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    slow, writer = await asyncio.open_connection("127.0.0.1", server.port)
+    writer.write(request)
+    stalled = [await asyncio.open_connection("127.0.0.1", server.port, limit=1) for _ in range(20)]
+    before = count_descriptors()
+    for _, one in stalled:
+        one.write(request)
+    received = 0
+    while block := await slow.read(1_000_000):
+        received += len(block)
+        await asyncio.sleep(0.04)
+    assert received > 24_000_000
+    async with asyncio.timeout(10):
+        while count_descriptors() > before - len(stalled):
+            await asyncio.sleep(0.05)
+    for _, one in [(slow, writer), *stalled]:
+        one.close()
+
+
 async def test_port_in_use_is_named_with_its_setting(server: ArtifactServer, published: Workshop) -> None:
     """The message has address, port and what changes it."""
     settings = ServerSettings(published.tree, published.keys, port=server.port, port_setting="ZLH_ARTIFACTS_PORT")
@@ -294,7 +321,7 @@ async def test_running_server_renews_when_a_day_has_passed(
     published: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The wall clock decides, so that a laptop that slept is back in time."""
-    monkeypatch.setattr("zlh_api.artifacts.renewal.LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr("zlh_api.artifacts.signing.renewal.LOOK_EVERY_S", 0.05)
     clock = _Tomorrow()
     settings = ServerSettings(published.tree, published.keys, port=0)
     async with ArtifactServer(settings, clock=clock):

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from fakes.installed_tree import lay_out
-from zlh_agent.runtimes.comparison import Findings, compare_tree
+from zlh_agent.runtimes.checking.comparison import Findings, compare_tree
 from zlh_agent.runtimes.current import point_current
 from zlh_agent.runtimes.errors import RuntimeIsCurrent
 from zlh_agent.runtimes.model import RemoveOrder

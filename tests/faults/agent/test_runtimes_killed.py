@@ -14,7 +14,7 @@ import structlog
 
 from component.agent.harness import AgentProcess
 from fakes.runtime_shop import RuntimeShop
-from zlh_agent.runtimes.comparison import Findings, compare_tree
+from zlh_agent.runtimes.checking.comparison import Findings, compare_tree
 from zlh_agent.runtimes.store import RuntimeStore
 from zlh_common.schema.spec import WantedRuntime
 

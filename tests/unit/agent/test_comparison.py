@@ -10,10 +10,10 @@ import msgspec
 import pytest
 
 from fakes.installed_tree import lay_out, list_tree, write_list
-from zlh_agent.runtimes import comparison
-from zlh_agent.runtimes.comparison import Findings, compare_tree
+from zlh_agent.runtimes.checking import comparison
+from zlh_agent.runtimes.checking.comparison import Findings, compare_tree
+from zlh_agent.runtimes.checking.verify_child import verify
 from zlh_agent.runtimes.model import FILES_NAME, RECORD_NAME, VerifyOrder
-from zlh_agent.runtimes.verify_child import verify
 from zlh_common.schema.runtime import MAX_NAMED_FILES
 from zlh_common.trees import delete_tree
 

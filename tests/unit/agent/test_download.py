@@ -13,8 +13,9 @@ import pytest
 
 from fakes.artifact_origin import ArtifactOrigin, Fault
 from fakes.runtime_shop import noise
-from zlh_agent.runtimes import download as downloading
-from zlh_agent.runtimes.download import (
+from zlh_agent.runtimes.errors import ArtifactHashMismatch, ArtifactSizeMismatch, ArtifactUnavailable
+from zlh_agent.runtimes.installing import download as downloading
+from zlh_agent.runtimes.installing.download import (
     KEEP_PART_S,
     MARKED_S,
     ROUNDS,
@@ -24,7 +25,6 @@ from zlh_agent.runtimes.download import (
     partial_path,
     sweep_partials,
 )
-from zlh_agent.runtimes.errors import ArtifactHashMismatch, ArtifactSizeMismatch, ArtifactUnavailable
 from zlh_common.schema.catalog import Artifact
 
 CONTENT = noise(300_000)
@@ -50,7 +50,7 @@ async def origin(tmp_path: Path) -> AsyncIterator[ArtifactOrigin]:
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Pass over the waits between tries, and return how long they would have been."""
     waited: list[float] = []
-    monkeypatch.setattr("zlh_agent.runtimes.download.time.sleep", waited.append)
+    monkeypatch.setattr("zlh_agent.runtimes.installing.download.time.sleep", waited.append)
     return waited
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from zlh_agent.runtimes.checks import CheckStore
+from zlh_agent.runtimes.checking.checks import CheckStore
 from zlh_agent.runtimes.rules import Check, choose_check, is_check_due, name_switch
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

@@ -18,10 +18,10 @@ import pytest
 import zstandard
 
 from fakes.runtime_shop import Member, member, noise, pack
-from zlh_agent.runtimes import unpack as unpacking
 from zlh_agent.runtimes.errors import ArchiveRefused, InstallInterrupted, UnpackFailed
+from zlh_agent.runtimes.installing import unpack as unpacking
+from zlh_agent.runtimes.installing.unpack import Unpacked, check_tree, unpack
 from zlh_agent.runtimes.model import FILES_NAME
-from zlh_agent.runtimes.unpack import Unpacked, check_tree, unpack
 
 
 class Bench:
@@ -172,6 +172,9 @@ REFUSED: dict[str, list[Member]] = {
     "case clash": [member("Readme", b"1"), member("README", b"2")],
     "case clash of folders": [member("a/x", b"1"), member("A/y", b"2")],
     "case clash beyond ASCII": [member("straße", b"1"), member("STRASSE", b"2")],
+    "clash of composed letters": [member("caf\u00e9", b"1"), member("cafe\u0301", b"2")],
+    "clash of composed letters and case": [member("CAF\u00c9/x", b"1"), member("cafe\u0301/y", b"2")],
+    "clash of letters that fold together once apart": [member("\u1fb4", b"1"), member("\u03b1\u0301\u03b9", b"2")],
     "line break": [member("line\nbreak", b"x")],
     "escape": [member("\x1b[2J", b"x")],
     "delete": [member("a\x7f", b"x")],

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from zlh_api.artifacts.file_answers import FileFacts, decide_answer, parse_range, parse_served_path
+from zlh_api.artifacts.serving.file_answers import FileFacts, decide_answer, parse_range, parse_served_path
 
 ARCHIVE = FileFacts("archives/node/node-1.tar.zst", 100, 1_700_000_000_500_000_000)
 HASH = "0" * 64
+TIMED = ("If-Modified-Since", "If-Unmodified-Since", "If-Range")
+IMPOSSIBLE = (
+    "Mon, 01 Jan 99999999999999999999 00:00:00 GMT",
+    "Mon, 99999999999999999999 Jan 2026 00:00:00 GMT",
+    "Mon, 01 Jan 2026 00:00:00 +99999999999999",
+)
 
 
 @pytest.mark.parametrize(
@@ -57,6 +63,24 @@ def test_range_means_bytes_of_this_file_or_nothing(asked: str, meant: tuple[int,
     assert parse_range(asked, 100) == meant
 
 
+@pytest.mark.parametrize(
+    "asked",
+    ["lines=0-1", "bytes=0-1,5-6", "bytes=20-10", "bytes=-", "bytes= 0-1", "bytes=1-9" + "9" * 30, "0-1", "bytes", "",
+     "bytes=\u0661-\u0662", "bytes=0-,"],
+)  # fmt: skip
+def test_answer_to_what_is_not_one_range_of_bytes_is_the_whole_file(asked: str) -> None:
+    """A unit that is unknown must be passed over (RFC 9110, 14.2), and so may several ranges and nonsense."""
+    answer = decide_answer("GET", {"Range": asked}, ARCHIVE)
+    assert (answer.status, answer.start, answer.count) == (200, 0, 100)
+
+
+@pytest.mark.parametrize("asked", ["bytes=100-", "bytes=-0", "bytes=100-200", "BYTES=999999999999999999-"])
+def test_answer_to_a_range_beyond_the_file_says_its_size(asked: str) -> None:
+    """The client learns that it has all of it, or too much."""
+    answer = decide_answer("GET", {"Range": asked}, ARCHIVE)
+    assert (answer.status, answer.headers["Content-Range"], answer.count) == (416, "bytes */100", 0)
+
+
 def test_answer_to_a_range_says_which_bytes_follow() -> None:
     """206 with Content-Range and the length of the part."""
     answer = decide_answer("GET", {"Range": "bytes=40-"}, ARCHIVE)
@@ -89,6 +113,12 @@ def test_answer_to_a_range_of_the_same_file_is_the_part(held: str) -> None:
         ({"If-Modified-Since": "yesterday"}, 200),
         ({"If-Match": '"x"'}, 412),
         ({"If-Match": ARCHIVE.etag}, 200),
+        ({"If-Match": f"W/{ARCHIVE.etag}"}, 412),
+        ({"If-Match": f'"x", {ARCHIVE.etag}', "If-Unmodified-Since": "Tue, 14 Nov 2023 22:13:19 GMT"}, 200),
+        ({"If-Unmodified-Since": "Tue, 14 Nov 2023 22:13:19 GMT"}, 412),
+        ({"If-Unmodified-Since": "Tue, 14 Nov 2023 22:13:20 GMT"}, 200),
+        ({"If-Unmodified-Since": "yesterday"}, 200),
+        *(({name: time}, 200) for name in TIMED for time in IMPOSSIBLE),
     ],
 )
 def test_answer_to_a_condition_follows_the_validators(headers: dict[str, str], status: int) -> None:

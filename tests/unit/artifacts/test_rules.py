@@ -162,8 +162,9 @@ def test_tree_refuses_unsafe_names(name: str) -> None:
 @pytest.mark.parametrize(
     ("entries", "said"),
     [
-        ([("lib/Queue", None), ("lib/queue", None)], "case alone"),
-        ([("Lib/a", None), ("lib/b", None)], "case alone"),
+        ([("lib/Queue", None), ("lib/queue", None)], "told apart by case"),
+        ([("Lib/a", None), ("lib/b", None)], "told apart by case"),
+        ([("caf\u00e9", None), ("cafe\u0301", None)], "composed letters"),
         ([("x" * 256, None)], "more than 255 bytes"),
         ([("ä" * 128, None)], "more than 255 bytes"),
         ([(".zlh-record.json", None)], "which is ours"),

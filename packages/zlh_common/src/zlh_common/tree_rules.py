@@ -5,6 +5,7 @@ The publisher asks before it packs, and agents before they unpack, so nothing is
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Mapping
 
 # Names that an install puts into the tree itself begin so.
@@ -35,11 +36,21 @@ def has_control_characters(text: str) -> bool:
     return any(character < " " or "\x7f" <= character <= "\x9f" for character in text)
 
 
+def fold_name(path: str) -> str:
+    """Return what all names have in common that some file system takes for one (Unicode, 3.13, D145).
+
+    One that knows no case does, or one that composes letters, as ZFS can.
+    """
+    if path.isascii():
+        return path.lower()
+    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", path).casefold())
+
+
 def find_namesakes(paths: Iterable[str]) -> tuple[str, str] | None:
-    """Return two paths that a file system which knows no case would take for one, or None."""
+    """Return two paths that some file system would take for one, or None."""
     folded: dict[str, str] = {}
     for path in paths:
-        namesake = folded.setdefault(path.casefold(), path)
+        namesake = folded.setdefault(fold_name(path), path)
         if namesake != path:
             return namesake, path
     return None

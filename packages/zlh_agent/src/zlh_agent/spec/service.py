@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from zlh_agent.runtimes.errors import RuntimeChildFailed, RuntimeUseUnknown
-from zlh_agent.runtimes.installer import InstallFailed, Progress
+from zlh_agent.runtimes.installing.installer import InstallFailed, Progress
 from zlh_agent.runtimes.plan import Action, Blocked, Remove, Version, find_unwanted, plan, still_wants
 from zlh_agent.runtimes.service import RuntimeService
 from zlh_agent.spec.rules import (

@@ -214,12 +214,12 @@ class FileUnknown(ZlhError):
 
 
 class RangeUnsatisfiable(ZlhError):
-    """The range that was asked for lies outside the file, or is not one range of bytes."""
+    """The range that was asked for lies outside the file."""
 
     code, status = "range_unsatisfiable", 416
 
     def __init__(self, *, size: int) -> None:
-        super().__init__(f"The file has {size} bytes and can be asked for one range of them at a time.", size=size)
+        super().__init__(f"The file has {size} bytes, and the range that was asked for lies outside it.", size=size)
 
 
 class MethodNotOffered(ZlhError):

@@ -58,7 +58,7 @@ def add_root_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_promote(args: argparse.Namespace) -> list[str]:
     """Carry out promote, demote or default; return what to say."""
-    from zlh_api.artifacts.promote import Publisher  # noqa: PLC0415 - see above
+    from zlh_api.artifacts.signing.promote import Publisher  # noqa: PLC0415 - see above
 
     publisher = Publisher(args.dir, args.keys, now=SystemClock().now(), offline=args.offline_keys)
     match args.artifacts_command:
@@ -85,7 +85,7 @@ def _describe_decided(done: Decided) -> list[str]:
 
 def run_prune(args: argparse.Namespace) -> list[str]:
     """Carry out prune; return what to say."""
-    from zlh_api.artifacts.prune import prune_tree  # noqa: PLC0415 - see above
+    from zlh_api.artifacts.signing.prune import prune_tree  # noqa: PLC0415 - see above
 
     done = prune_tree(
         args.dir,
@@ -112,7 +112,7 @@ def _describe_pruned(done: Pruned, *, is_dry: bool) -> list[str]:
 
 def run_rotate(args: argparse.Namespace) -> list[str]:
     """Carry out rotate-keys; return what to say."""
-    from zlh_api.artifacts.rotate import rotate_keys  # noqa: PLC0415 - see above
+    from zlh_api.artifacts.signing.rotate import rotate_keys  # noqa: PLC0415 - see above
 
     shape = root_shape(args)
     roles = _chosen_roles(args.roles) if args.roles or shape is None else ("root",)
@@ -132,7 +132,7 @@ def _chosen_roles(asked: list[str]) -> tuple[str, ...]:
 
 def root_shape(args: argparse.Namespace) -> Any:
     """Return how many root keys were asked for, or None where nothing was said of it."""
-    from zlh_api.artifacts.keys import RootShape  # noqa: PLC0415 - see above
+    from zlh_api.artifacts.signing.keys import RootShape  # noqa: PLC0415 - see above
 
     if args.root_keys is None and args.root_threshold is None:
         return None
@@ -145,7 +145,7 @@ def root_shape(args: argparse.Namespace) -> Any:
 
 def run_list(args: argparse.Namespace) -> list[str]:
     """Carry out list; return what to say."""
-    from zlh_api.artifacts.decisions import render_listing  # noqa: PLC0415 - see above
+    from zlh_api.artifacts.signing.decisions import render_listing  # noqa: PLC0415 - see above
 
     tree = Tree(args.dir)
     if not tree.archives.is_dir():
@@ -157,7 +157,7 @@ def run_list(args: argparse.Namespace) -> list[str]:
 
 
 def _read_published(folder: Path) -> Catalog | None:
-    from zlh_api.artifacts.publish import read_catalog  # noqa: PLC0415 - see above
+    from zlh_api.artifacts.signing.publish import read_catalog  # noqa: PLC0415 - see above
 
     try:
         return read_catalog(folder, now=SystemClock().now())

@@ -258,7 +258,9 @@ def arrange(entries: Iterable[TreeEntry]) -> list[TreeEntry]:
         if path in folders:
             raise LayoutWrong(f"{path} is a file and a folder")
     if namesakes := find_namesakes([*sorted(folders), *planned]):
-        raise LayoutWrong(f"{' and '.join(namesakes)} are told apart by their case alone, which no agent takes")
+        raise LayoutWrong(
+            f"{' and '.join(namesakes)} are told apart by case or composed letters alone, which no agent takes"
+        )
     _check_links(planned, folders)
     return sorted(
         [*(TreeEntry(path, "folder") for path in folders), *planned.values()], key=lambda entry: entry.path.split("/")

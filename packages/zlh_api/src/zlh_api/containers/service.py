@@ -217,6 +217,7 @@ class ContainerService:
         if key is not None and not (0 < len(key) <= IDEMPOTENCY_KEY_CHARS and key.isprintable()):
             raise IdempotencyKeyInvalid
         _check_name(wish.name)
+        await self._catalog.catch_up()
         runtimes = self._choose(wish)
         customer_id = _customer_of(caller)
         digest = hashlib.sha256(encode(wish)).digest()
