@@ -21,7 +21,7 @@ from zlh_api.containers.service import ContainerService, Hosting
 from zlh_api.customers.model import Caller
 from zlh_api.web.server import MAX_BODY_BYTES, SECURITY_HEADERS
 from zlh_common.names import Vmid
-from zlh_common.schema.catalog import CatalogAddon
+from zlh_common.schema.catalog import CatalogAddon, CatalogTemplate
 
 Client = TestClient[Request, Application]
 CONTAINERS = "/api/containers"
@@ -154,14 +154,20 @@ async def test_what_cannot_be_had_is_refused_with_its_reason(
     assert await world.fetch("select 1 from containers") == []
 
 
-async def test_an_addon_that_no_agent_installs_is_refused(world: World, client: Client) -> None:
+async def test_what_no_agent_installs_yet_is_refused(world: World, client: Client) -> None:
     """A catalog that has it makes no promise: a wish that is taken and not carried out would be a lie."""
-    node = world.catalog.current()
-    addon = CatalogAddon(name="code-server", title="code-server", versions=node.runtimes[0].versions)
-    world.catalog._catalog = msgspec.structs.replace(node, addons=(addon,))
+    catalog = world.catalog.current()
+    versions = catalog.runtimes[0].versions
+    addon = CatalogAddon(name="code-server", title="code-server", versions=versions)
+    template = CatalogTemplate(name="minecraft", title="Minecraft", versions=versions)
+    world.catalog._catalog = msgspec.structs.replace(catalog, addons=(addon,), templates=(template,))
     for spelling in ("enableCodeServer", "enable_code_server"):
         answer = await client.post(CONTAINERS, json={**NODE, spelling: True}, headers=OWNER)
         assert (await problem(answer, 422, "addon_not_supported"))["addon"] == "code-server"
+    answer = await client.post(CONTAINERS, json={"kind": "game", "template": "minecraft"}, headers=OWNER)
+    assert (await problem(answer, 422, "template_not_supported"))["template"] == "minecraft"
+    answer = await client.post(CONTAINERS, json={"kind": "game", "template": "other"}, headers=OWNER)
+    await problem(answer, 422, "template_not_offered")
     assert await world.fetch("select 1 from containers") == []
 
 

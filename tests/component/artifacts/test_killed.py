@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 from component.artifacts.conftest import Workshop, served
-from zlh_api.artifacts.signing.keys import ROLES
+from zlh_api.artifacts.model import ROLES
 from zlh_api.artifacts.signing.promote import Publisher
 from zlh_api.artifacts.signing.prune import prune_tree
 from zlh_api.artifacts.signing.publish import read_catalog, refresh_timestamp, verify_tree

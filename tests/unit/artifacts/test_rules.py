@@ -11,6 +11,8 @@ from zlh_api.artifacts.model import BuildRecord, Layout
 from zlh_api.artifacts.rules import (
     LayoutWrong,
     SourceEntry,
+    TreeEntry,
+    arrange,
     is_refresh_due,
     is_same_offer,
     plan_tree,
@@ -155,3 +157,23 @@ def test_tree_refuses_unsafe_names(name: str) -> None:
     """No entry can leave the tree, whatever the wheel says."""
     with pytest.raises(LayoutWrong, match="unsafe"):
         plan_tree([SourceEntry(name, 1, executable=False)], Layout(root="pkg"))
+
+
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        ([("lib/Queue", None), ("lib/queue", None)], "told apart by case"),
+        ([("Lib/a", None), ("lib/b", None)], "told apart by case"),
+        ([("caf\u00e9", None), ("cafe\u0301", None)], "composed letters"),
+        ([("x" * 256, None)], "more than 255 bytes"),
+        ([("ä" * 128, None)], "more than 255 bytes"),
+        ([(".zlh-record.json", None)], "which is ours"),
+        ([("a/b/file", None), ("a/b/up", ".."), ("out", "a/b/up/../..")], "leads out"),
+        ([("to-0", None), *((f"to-{number}", f"to-{number - 1}") for number in range(1, 42))], "more than 40 links"),
+    ],
+)
+def test_tree_refuses_what_no_agent_takes(entries: list[tuple[str, str | None]], said: str) -> None:
+    """It would be signed, fetched by everybody, and installed by nobody."""
+    planned = [TreeEntry(path, "link" if target else "file", target or "") for path, target in entries]
+    with pytest.raises(LayoutWrong, match=said):
+        arrange(planned)

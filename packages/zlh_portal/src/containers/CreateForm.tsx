@@ -85,7 +85,7 @@ export function CreateForm({ runtimes, addons, templates }: Props) {
               checked={false} disabled readOnly error={refused?.fields["enableCodeServer"]}
             />
           )}
-          {!isDev && <Select label="Template" allowDeselect={false} data={[...templates]} value={template} error={refused?.fields["template"]} onChange={(next) => change(() => setTemplate(next))} />}
+          {!isDev && <Select label="Template" description="The catalog has these; game servers cannot be created yet." allowDeselect={false} data={[...templates]} value={template} error={refused?.fields["template"]} onChange={(next) => change(() => setTemplate(next))} />}
           <SpecPreview wish={wish} />
           <Group justify="flex-end">
             <Button variant="default" component={Link} to="/">Cancel</Button>

@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
 from zlh_api.artifacts.errors import ArtifactDamaged, ArtifactsNotInitialised
-from zlh_api.artifacts.model import Decided, Listing, Pruned
+from zlh_api.artifacts.model import ROLES, Decided, Listing, Pruned
 from zlh_api.artifacts.tree import Tree
 from zlh_common.clock import SystemClock
-from zlh_common.schema.catalog import Catalog
+from zlh_common.schema.catalog import Catalog, OfferKind
 
-KINDS = ("runtime", "addon", "template")
-ROLES = ("root", "targets", "snapshot", "timestamp")
+KINDS = get_args(OfferKind)
 DEFAULT_KEEP = 3
 MAX_KEYS = 9
 

@@ -208,6 +208,10 @@ class CatalogService:
         """Return the names of the addons that are offered."""
         return tuple(offer.name for offer in self.addon_offers().items)
 
+    def templates(self) -> tuple[str, ...]:
+        """Return the names of the game templates that are offered."""
+        return tuple(offer.name for offer in self.template_offers().items)
+
     def offers(self) -> RuntimeOffers:
         """Return what the runtime drop-downs show."""
         return RuntimeOffers(

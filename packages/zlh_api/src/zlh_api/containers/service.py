@@ -80,6 +80,17 @@ class TemplateNotOffered(ZlhError):
         super().__init__(f"The catalog of this installation has {wanted}.", template=template)
 
 
+class TemplateNotSupported(ZlhError):
+    """The catalog has the game template, and no agent installs game servers yet."""
+
+    code, status = "template_not_supported", 422
+
+    def __init__(self, template: str) -> None:
+        super().__init__(
+            f"Game servers cannot be created yet, though the catalog has the template {template}.", template=template
+        )
+
+
 class NameTaken(ZlhError):
     """The customer already has a container of this name."""
 
@@ -234,7 +245,8 @@ class ContainerService:
 
     def _choose(self, wish: CreateContainer) -> tuple[WantedRuntime, ...]:
         if wish.kind == "game":
-            raise TemplateNotOffered(wish.template)
+            is_offered = wish.template is not None and wish.template in self._catalog.templates()
+            raise TemplateNotSupported(wish.template or "") if is_offered else TemplateNotOffered(wish.template)
         if wish.enable_code_server:
             is_offered = "code-server" in self._catalog.addons()
             raise AddonNotSupported("code-server") if is_offered else AddonNotOffered("code-server")

@@ -10,16 +10,10 @@ there are no more entries and bytes than the signed catalog announces
 
 from __future__ import annotations
 
-import unicodedata
-
 from zlh_agent.runtimes.errors import ArchiveRefused
 from zlh_agent.runtimes.installing.tar_wire import Entry, Kind
+from zlh_common.tree_rules import find_link_fault, find_name_fault, fold_name, has_control_characters, is_plain_target
 
-# Names that an install puts into the tree itself begin so.
-OWN_PREFIX = ".zlh-"
-MAX_PATH_BYTES, MAX_NAME_BYTES = 1024, 255
-# As the kernel's own limit, so that no link is taken that it would refuse to follow.
-MAX_HOPS = 40
 _SPECIAL_BITS = 0o7000
 
 
@@ -56,7 +50,8 @@ class TreeRules:
     def check_links(self) -> None:
         """Raise ArchiveRefused for a link that leads out of the tree; to be asked once all is there."""
         for path in self._targets:
-            self._follow(path)
+            if fault := find_link_fault(path, self._targets):
+                raise ArchiveRefused(entry=path, what=fault)
 
     def stream_limit(self, overhead_bytes: int, per_entry_bytes: int) -> int:
         """Return how many bytes the tar around the tree may have at most."""
@@ -81,7 +76,7 @@ class TreeRules:
     def _add(self, path: str, kind: Kind) -> None:
         if path in self._kinds:
             raise ArchiveRefused(entry=path, what="there twice")
-        namesake = self._folded.setdefault(_fold(path), path)
+        namesake = self._folded.setdefault(fold_name(path), path)
         if namesake != path:
             raise ArchiveRefused(entry=path, what=f"told from {namesake} by its case or composed letters alone")
         self._kinds[path] = kind
@@ -90,57 +85,18 @@ class TreeRules:
 
     def _check_target(self, path: str, entry: Entry) -> None:
         if entry.kind is Kind.LINK:
-            if not entry.target or entry.target.startswith("/") or len(entry.target.encode()) > MAX_PATH_BYTES:
+            if not is_plain_target(entry.target):
                 raise ArchiveRefused(entry=path, what=f"a link to {entry.target[:200]!r}")
             self._targets[path] = entry.target
         elif entry.kind is Kind.HARD_LINK and self._kinds.get(entry.target) is not Kind.FILE:
             raise ArchiveRefused(entry=path, what=f"a hard link to {entry.target[:200]!r}, which is no file before it")
 
-    def _follow(self, link: str) -> None:
-        """Walk to where a link leads, as the kernel would, and never above the root."""
-        at = link.split("/")[:-1]
-        waiting = self._targets[link].split("/")[::-1]
-        hops = 1
-        while waiting:
-            part = waiting.pop()
-            if part in {"", "."}:
-                continue
-            if part == "..":
-                if not at:
-                    raise ArchiveRefused(entry=link, what="a link that leads out of the tree")
-                at.pop()
-                continue
-            further = self._targets.get("/".join((*at, part)))
-            if further is None:
-                at.append(part)
-                continue
-            hops += 1
-            if hops > MAX_HOPS:
-                raise ArchiveRefused(entry=link, what=f"a link through more than {MAX_HOPS} links")
-            waiting += further.split("/")[::-1]
-
-
-def _fold(path: str) -> str:
-    """Return what all names have in common that some file system takes for one (Unicode, 3.13, D145)."""
-    if path.isascii():
-        return path.lower()
-    return unicodedata.normalize("NFD", unicodedata.normalize("NFD", path).casefold())
-
 
 def _check_name(entry: Entry) -> str:
-    name = entry.name
-    path = name.removesuffix("/") if entry.kind is Kind.FOLDER else name
-    if name.startswith("/"):
-        raise ArchiveRefused(entry=name, what="absolute")
-    for part in path.split("/"):
-        if part in {"", ".", ".."}:
-            raise ArchiveRefused(entry=name, what=f"named with {part!r} in it")
-        if len(part.encode()) > MAX_NAME_BYTES:
-            raise ArchiveRefused(entry=name, what=f"named with more than {MAX_NAME_BYTES} bytes")
-    if len(path.encode()) > MAX_PATH_BYTES:
-        raise ArchiveRefused(entry=name, what=f"named with more than {MAX_PATH_BYTES} bytes")
-    if any(character < " " or "\x7f" <= character <= "\x9f" for character in name + entry.target):
-        raise ArchiveRefused(entry=name, what="named with control characters")
-    if path.startswith(OWN_PREFIX):
-        raise ArchiveRefused(entry=name, what=f"named with {OWN_PREFIX}, which is ours")
+    path = entry.name.removesuffix("/") if entry.kind is Kind.FOLDER else entry.name
+    fault = find_name_fault(path or entry.name)
+    if fault is None and has_control_characters(entry.target):
+        fault = "named with control characters"
+    if fault is not None:
+        raise ArchiveRefused(entry=entry.name, what=fault)
     return path

@@ -12,6 +12,7 @@ import structlog
 
 from zlh_agent.runtimes.errors import InstallInterrupted
 from zlh_agent.runtimes.model import ChildLine, FailedLine, InstalledLine, InstallOrder, ProgressLine
+from zlh_agent.runtimes.short_child import read_last_words
 from zlh_common.errors import ZlhError
 from zlh_common.schema.status import Transfer
 
@@ -85,7 +86,7 @@ async def run_install(order: InstallOrder, *, on_progress: Callable[[Progress], 
         limit=MAX_LINE_BYTES,
         start_new_session=True,
     )
-    complaints = asyncio.create_task(_read_tail(child.stderr))
+    complaints = asyncio.create_task(read_last_words(child.stderr))
     outcome: InstalledLine | FailedLine | None = None
     try:
         async with asyncio.timeout(INSTALL_TIMEOUT_S):
@@ -132,12 +133,3 @@ async def _follow(
             case line:
                 outcome = line
     return outcome
-
-
-async def _read_tail(stream: asyncio.StreamReader | None) -> str:
-    """Return the last 4 KiB of what a child complains of, reading all of it so that it never blocks."""
-    assert stream is not None
-    tail = b""
-    while block := await stream.read(4096):
-        tail = (tail + block)[-4096:]
-    return tail.decode("utf-8", "replace")

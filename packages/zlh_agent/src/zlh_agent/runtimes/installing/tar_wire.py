@@ -1,7 +1,8 @@
 """Reads a tar stream: fed with bytes cut anywhere, it gives entries and the contents of files.
 
 It knows the part of the formats that runtimes need: ustar, GNU long names, PAX names. Everything else is refused by
-its name instead of being passed over, so nothing in an archive can mean one thing here and another elsewhere.
+its name instead of being passed over, so nothing in an archive can mean one thing here and another elsewhere. The
+publisher reads the tars of others, in whatever dialect, with another reader (`zlh_api.artifacts.building.tar_reader`).
 """
 
 from __future__ import annotations

@@ -3,6 +3,9 @@
 Nothing is unpacked under a name that an archive chose: each file's bytes go into a numbered file of the blob folder,
 and names, links and modes are only remembered. What is no plain file, folder or link is refused, as is a set-uid bit,
 and whatever would make more files or bytes than `Bounds` allows.
+
+Others write tars in every dialect, so the standard library's reader is used, which knows all of them. Agents have a
+reader of their own (`zlh_agent.runtimes.installing.tar_wire`): it takes what `repack` writes, and no other dialect.
 """
 
 from __future__ import annotations

@@ -25,11 +25,11 @@ from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, Root  # type: ignore[attr-defined] # no __all__ there
 
 from zlh_api.artifacts.errors import KeysUnusable
+from zlh_api.artifacts.model import ROLES
 from zlh_api.artifacts.rules import ROOT_LIFE
 from zlh_api.artifacts.tree import PUBLIC, remove_leftovers
 from zlh_common.durable_files import write_durably
 
-ROLES = ("root", "targets", "snapshot", "timestamp")
 # Of these no server needs the keys.
 OFFLINE_ROLES = ("root", "targets")
 TRUSTED_ROOT = "root.json"

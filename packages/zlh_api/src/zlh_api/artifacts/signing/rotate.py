@@ -21,12 +21,11 @@ from tuf.api.exceptions import RepositoryError
 from tuf.api.metadata import Metadata, Root  # type: ignore[attr-defined] # no __all__ there
 
 from zlh_api.artifacts.errors import ArtifactsNotInitialised, KeysUnusable
-from zlh_api.artifacts.model import Rotated
+from zlh_api.artifacts.model import ROLES, Rotated
 from zlh_api.artifacts.rules import ROOT_LIFE
 from zlh_api.artifacts.signing.keys import (
     NEXT,
     RETIRED,
-    ROLES,
     KeyFolders,
     RootShape,
     ensure_signers,
