@@ -415,12 +415,22 @@ async def test_a_liar_does_not_spoil_what_comes_in_pieces(
 @pytest.mark.parametrize("odd", ["link", "folder", "pipe"])
 async def test_what_is_no_file_gives_way_to_the_part(odd: str, folder: Path, tmp_path: Path, fetch: Fetch) -> None:
     """A pipe would hold the install for ever, and a link is not followed to what it leads to."""
-    path, outside = partial_path(folder, ARTIFACT.sha256), tmp_path / "outside"
-    folder.mkdir()
-    outside.write_text("as it was")
-    {"link": lambda: path.symlink_to(outside), "folder": path.mkdir, "pipe": lambda: os.mkfifo(path)}[odd]()
+    outside = tmp_path / "outside"
+    put_in_the_way(odd, partial_path(folder, ARTIFACT.sha256), outside)
     assert await fetch() == CONTENT
     assert outside.read_text() == "as it was"
+
+
+def put_in_the_way(odd: str, path: Path, outside: Path) -> None:
+    """Make something that is no file of the name that a part has."""
+    path.parent.mkdir()
+    outside.write_text("as it was")
+    if odd == "link":
+        path.symlink_to(outside)
+    elif odd == "folder":
+        path.mkdir()
+    else:
+        os.mkfifo(path)
 
 
 async def test_all_servers_are_told_of(
