@@ -7,18 +7,9 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 import pytest
 
+from zlh_api.artifacts.building.layout_rules import LayoutWrong, SourceEntry, TreeEntry, arrange, plan_tree
 from zlh_api.artifacts.model import BuildRecord, Layout
-from zlh_api.artifacts.rules import (
-    LayoutWrong,
-    SourceEntry,
-    TreeEntry,
-    arrange,
-    is_refresh_due,
-    is_same_offer,
-    plan_tree,
-    render_catalog,
-    versions_to_drop,
-)
+from zlh_api.artifacts.rules import is_refresh_due, is_same_offer, render_catalog, versions_to_drop
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 

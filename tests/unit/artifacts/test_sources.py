@@ -13,6 +13,14 @@ import msgspec
 import pytest
 
 from zlh_api.artifacts.building.elf import ElfDamaged, read_elf
+from zlh_api.artifacts.building.layout_rules import (
+    LayoutWrong,
+    SourceEntry,
+    TreeEntry,
+    arrange,
+    plan_tree,
+    relative_folder,
+)
 from zlh_api.artifacts.building.sources.apt_rules import (
     DebFile,
     choose_sources,
@@ -24,7 +32,7 @@ from zlh_api.artifacts.building.sources.npm_rules import LockUnusable, check_loc
 from zlh_api.artifacts.building.sources.vendor_rules import ReleasesUnusable, find_newest
 from zlh_api.artifacts.building.trust_store import parse_pem, render_trust_store
 from zlh_api.artifacts.model import Layout
-from zlh_api.artifacts.rules import LayoutWrong, SourceEntry, TreeEntry, arrange, is_of_line, plan_tree, relative_folder
+from zlh_api.artifacts.rules import is_of_line
 from zlh_common.runtime_choice import this_platform
 
 SHA256 = "ab" * 32

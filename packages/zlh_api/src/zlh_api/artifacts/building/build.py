@@ -25,6 +25,7 @@ from pathlib import Path
 import msgspec
 
 from zlh_api.artifacts.building.finish import Finisher
+from zlh_api.artifacts.building.layout_rules import LayoutWrong, plan_tree
 from zlh_api.artifacts.building.recipes import RecipeBook
 from zlh_api.artifacts.building.repack import MTIME, Packed, pack_tree
 from zlh_api.artifacts.building.sources.choice import Sources, check_platform, layout_for
@@ -45,7 +46,7 @@ from zlh_api.artifacts.errors import (
     SourceVersionUnexpected,
 )
 from zlh_api.artifacts.model import BuildRecord, Built, Missing, Progress, Recipe, render_stem
-from zlh_api.artifacts.rules import LayoutWrong, is_of_line, plan_tree, sort_newest_first
+from zlh_api.artifacts.rules import is_of_line, sort_newest_first
 from zlh_api.artifacts.tree import (
     ARCHIVE_SUFFIX,
     PUBLIC,

@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import IO
 
 from zlh_api.artifacts.building.elf import Elf, ElfDamaged, read_elf
+from zlh_api.artifacts.building.layout_rules import BASE_LIBRARIES, LayoutWrong, TreeEntry, arrange, relative_folder
 from zlh_api.artifacts.building.sources.port import Material
 from zlh_api.artifacts.building.sources.wheel import list_wheel
 from zlh_api.artifacts.building.tar_reader import Blobs
 from zlh_api.artifacts.building.trust_store import parse_pem, render_trust_store
 from zlh_api.artifacts.model import Layout
-from zlh_api.artifacts.rules import BASE_LIBRARIES, LayoutWrong, TreeEntry, arrange, relative_folder
 
 # Sets the folders in which a program looks for libraries.
 Patcher = Callable[[Path, str], None]

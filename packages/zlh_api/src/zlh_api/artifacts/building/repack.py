@@ -17,7 +17,7 @@ from typing import IO, cast
 
 import zstandard
 
-from zlh_api.artifacts.rules import TreeEntry
+from zlh_api.artifacts.building.layout_rules import TreeEntry
 
 # Measured on two cores with node 24.19.0 and go 1.27.3 together: level 3 makes 112 MB in 6.5 s, 9 makes 96 MB in 6.9 s,
 # 12 makes 95 MB in 13.5 s. Eight MiB of window is what a decoder has to hold.

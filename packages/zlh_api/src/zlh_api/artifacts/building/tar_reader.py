@@ -22,7 +22,7 @@ from typing import IO, cast
 
 import zstandard
 
-from zlh_api.artifacts.rules import SourceEntry, is_safe_name, resolve_link
+from zlh_api.artifacts.building.layout_rules import SourceEntry, is_safe_name, resolve_link
 
 _CHUNK = 1 << 20
 _AR_MAGIC = b"!<arch>\n"

@@ -17,13 +17,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
+from zlh_api.artifacts.building.layout_rules import SourceEntry
 from zlh_api.artifacts.building.sources.npm_rules import LockUnusable, check_lock, integrity_hex
 from zlh_api.artifacts.building.sources.port import Material, Pin
 from zlh_api.artifacts.building.sources.workbench import Workbench, network_environment
 from zlh_api.artifacts.building.tar_reader import ArchiveUnsafe, Blobs, materialise, open_compressed
 from zlh_api.artifacts.errors import ArtifactFetchFailed, ArtifactPartsMissing, SourceHashMismatch, SourceUnsafe
 from zlh_api.artifacts.model import NpmSource, Recipe
-from zlh_api.artifacts.rules import SourceEntry
 from zlh_api.artifacts.tree import hash_file
 
 FETCH_TIMEOUT_S = 300

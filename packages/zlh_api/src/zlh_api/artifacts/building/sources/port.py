@@ -12,8 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Protocol
 
+from zlh_api.artifacts.building.layout_rules import SourceEntry
 from zlh_api.artifacts.model import SourcePackage
-from zlh_api.artifacts.rules import SourceEntry
 
 
 @dataclass(frozen=True, slots=True)

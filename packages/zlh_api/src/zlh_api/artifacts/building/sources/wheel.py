@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from zlh_api.artifacts.building.layout_rules import SourceEntry, is_safe_name
 from zlh_api.artifacts.building.sources.port import Material, Pin
 from zlh_api.artifacts.building.sources.workbench import Workbench, check_sha256
 from zlh_api.artifacts.building.tar_reader import DEFAULT_BOUNDS, Bounds
 from zlh_api.artifacts.errors import ArtifactFetchFailed, SourceUnsafe
 from zlh_api.artifacts.model import Recipe, WheelFile, WheelSource
-from zlh_api.artifacts.rules import SourceEntry, is_safe_name
 
 FETCH_TIMEOUT_S = 600
 _SPECIAL_BITS = 0o7000
