@@ -135,7 +135,7 @@ def _collect(artifact: Artifact, mirrors: Sequence[_Mirror], part: _Part) -> Non
         return
     givers = [mirror for mirror in mirrors if mirror.has_given and not mirror.is_refused]
     if len(givers) > 1:
-        # One that adds a wrong byte and stops, or begins anew and stops, spoils what an honest one gives piece by piece.
+        # One that adds a wrong byte and stops, or begins anew and stops, spoils what another gives piece by piece.
         for mirror in givers:
             part.discard()
             if _is_given_by_any(artifact, [mirror], part):
