@@ -21,9 +21,9 @@ import zstandard
 
 from bench.measure import Run
 from bench.programs import free_port, running, wait_port
-from zlh_api.artifacts.keys import TRUSTED_ROOT
 from zlh_api.artifacts.model import BuildRecord
-from zlh_api.artifacts.publish import initialise, publish_catalog
+from zlh_api.artifacts.signing.keys import TRUSTED_ROOT
+from zlh_api.artifacts.signing.publish import initialise, publish_catalog
 from zlh_common.runtime_choice import this_platform
 
 NAME, VERSION = "bench", "1.0.0"

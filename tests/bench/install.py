@@ -25,7 +25,7 @@ from bench.archives import (
 from bench.measure import MB, Case, Row, Run, Samples, Stopwatch, at_most, ratio_at_most, read_peak_rss, read_rss
 from bench.programs import our_environment
 from fakes.artifact_origin import ArtifactOrigin, Fault
-from zlh_agent.runtimes.installer import run_install
+from zlh_agent.runtimes.installing.installer import run_install
 from zlh_agent.runtimes.model import InstallOrder
 from zlh_common.runtime_choice import this_platform
 
@@ -175,7 +175,7 @@ async def _tick(lags: list[float]) -> None:
 def _watch_child(order: InstallOrder) -> float:
     """Run the child as the agent does; return the most memory that it was seen to have held."""
     child = subprocess.Popen(
-        [sys.executable, "-m", "zlh_agent.runtimes.install_child"],
+        [sys.executable, "-m", "zlh_agent.runtimes.installing.install_child"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=our_environment(),

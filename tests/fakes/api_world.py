@@ -20,8 +20,8 @@ from fakes.edge import FakeProxy, FakeRoutes
 from fakes.faults import Faults
 from zlh_api.agents import routes as agent_routes
 from zlh_api.agents.authority import Authority
-from zlh_api.artifacts import routes as artifact_routes
-from zlh_api.artifacts.served_tree import ServedTree
+from zlh_api.artifacts.serving import routes as artifact_routes
+from zlh_api.artifacts.serving.served_tree import ServedTree
 from zlh_api.catalog import routes as catalog_routes
 from zlh_api.catalog.service import CatalogService, CatalogSource
 from zlh_api.console.service import ConsoleService

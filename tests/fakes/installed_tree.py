@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from zlh_agent.runtimes.comparison import render_file
+from zlh_agent.runtimes.checking.comparison import render_file
 from zlh_agent.runtimes.model import FILES_NAME, RECORD_FORMAT, RECORD_NAME, InstallRecord
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

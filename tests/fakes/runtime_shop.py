@@ -13,9 +13,9 @@ from pathlib import Path, PurePosixPath
 import msgspec
 import zstandard
 
-from zlh_api.artifacts.keys import TRUSTED_ROOT
 from zlh_api.artifacts.model import BuildRecord
-from zlh_api.artifacts.publish import initialise, publish_catalog
+from zlh_api.artifacts.signing.keys import TRUSTED_ROOT
+from zlh_api.artifacts.signing.publish import initialise, publish_catalog
 from zlh_common.runtime_choice import this_platform
 from zlh_common.schema.catalog import Channel
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from fakes.clock import FakeClock
 from zlh_agent.paths import ContainerPaths
 from zlh_agent.runtimes.errors import RuntimeChildFailed, RuntimeUseUnknown
-from zlh_agent.runtimes.installer import InstallFailed, Progress
+from zlh_agent.runtimes.installing.installer import InstallFailed, Progress
 from zlh_agent.runtimes.model import FailedLine
 from zlh_agent.runtimes.plan import Held, Version
 from zlh_agent.runtimes.service import InstallSource, RuntimeService

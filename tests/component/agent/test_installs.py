@@ -48,6 +48,28 @@ async def test_changing_the_version_removes_the_old_tree(agent: AgentProcess) ->
     assert agent.names("tiny") == ["2.0", "current"]
 
 
+async def test_a_changed_version_is_not_gone_back_to(agent: AgentProcess) -> None:
+    """The step names the file; what is in use stays, and having it unpacked anew helps."""
+    old = WantedRuntime(name="tiny", version="1.0", default=False, previous=True)
+    await agent.want(("tiny", "1.0"))
+    await agent.settled()
+    await agent.put_spec(2, WantedRuntime(name="tiny", version="2.0"), old)
+    agent.generation = 2
+    await agent.settled()
+    await asyncio.to_thread((agent.runtimes / "tiny/1.0/share/data").write_bytes, b"changed")
+    new = WantedRuntime(name="tiny", version="2.0", default=False, previous=True)
+    await agent.put_spec(3, WantedRuntime(name="tiny", version="1.0"), new)
+    agent.generation = 3
+    status = await agent.settled()
+    assert (step(status).state, step(status).code) == (StepState.FAILED, "runtime_changed")
+    assert "share/data" in (step(status).message or "")
+    assert agent.current() == "2.0"
+    await agent.put_spec(4, WantedRuntime(name="tiny", version="1.0", attempt=1), new)
+    agent.generation = 4
+    assert step(await agent.settled()).state is StepState.DONE
+    assert (agent.current(), agent.leftovers()) == ("1.0", [])
+
+
 async def test_what_is_wanted_no_more_goes(agent: AgentProcess) -> None:
     """An empty spec leaves nothing: no tree, no folder, no entry of PATH."""
     await agent.want(("tiny", "1.0"))

@@ -237,6 +237,19 @@ async def test_a_version_that_was_changed_is_not_gone_back_to(agent: AgentProces
     assert (found(status, "1.0").verified, await say(agent)) == (True, "tiny 1.0")
 
 
+async def test_a_version_that_was_added_to_is_gone_back_to(agent: AgentProcess) -> None:
+    """Whoever uses a runtime adds to it (`npm install -g`): a check names that, and it keeps nobody from going back."""
+    await agent.want_versions(want("1.0"))
+    await agent.settled()
+    await agent.want_versions(want("2.0"), former("1.0"))
+    await agent.settled()
+    await asyncio.to_thread(add, agent.runtimes / "tiny/1.0")
+    await agent.want_versions(want("1.0"), former("2.0"))
+    status = await agent.settled()
+    assert roles(status) == {"1.0": "default", "2.0": "previous"}
+    assert (await say(agent), (await verify(agent, "1.0")).added) == ("tiny 1.0", ("share/more-\\xff",))
+
+
 async def test_a_repair_is_done_once_for_its_attempt(
     agent: AgentProcess, origin: ArtifactOrigin, shop: RuntimeShop
 ) -> None:

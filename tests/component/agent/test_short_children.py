@@ -22,7 +22,7 @@ from zlh_agent.runtimes.short_child import run_short_child
 
 NOBODY = (65534, 65534)
 RIGHT = VerifiedLine(faults=0, changed=(), missing=(), added=())
-VERIFY, REMOVE = "zlh_agent.runtimes.verify_child", "zlh_agent.runtimes.remove_child"
+VERIFY, REMOVE = "zlh_agent.runtimes.checking.verify_child", "zlh_agent.runtimes.remove_child"
 
 
 @pytest.fixture
@@ -127,7 +127,7 @@ async def test_a_child_that_is_called_off_is_gone(folder: Path) -> None:
 
 GIVE_WAY = """
 import os
-from zlh_agent.runtimes import verify_child
+from zlh_agent.runtimes.checking import verify_child
 verify_child._give_way()
 print(os.nice(0))
 """

@@ -10,11 +10,11 @@ import pytest
 
 from fakes.clock import FakeClock
 from fakes.installed_tree import NOW, lay_out
-from zlh_agent.runtimes import verifier
+from zlh_agent.runtimes.checking import verifier
+from zlh_agent.runtimes.checking.verifier import Verifier
 from zlh_agent.runtimes.errors import RuntimeBusy, RuntimeChildFailed, RuntimeNotInstalled
 from zlh_agent.runtimes.plan import Version
 from zlh_agent.runtimes.store import Installed, RuntimeStore
-from zlh_agent.runtimes.verifier import Verifier
 
 DAY_S = 86_400.0
 ONE: Version = ("a", "1")

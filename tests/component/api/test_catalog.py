@@ -16,8 +16,8 @@ from aiohttp.web import Application, Request
 from fakes.api_world import World
 from fakes.artifact_origin import ArtifactOrigin
 from fakes.runtime_shop import RuntimeShop, make_shop
-from zlh_api.artifacts.promote import Publisher
-from zlh_api.catalog.service import CatalogService, CatalogSource
+from zlh_api.artifacts.signing.promote import Publisher
+from zlh_api.catalog.service import CATCH_UP_S, CatalogService, CatalogSource
 from zlh_common.clock import Clock, SystemClock
 
 Client = TestClient[Request, Application]
@@ -119,6 +119,35 @@ async def test_a_promotion_is_seen_at_once(shop: RuntimeShop, origin: ArtifactOr
             await asyncio.to_thread(publisher.set_channel, "tiny", "2.0", channel)  # type: ignore[arg-type]
             await until(lambda expected=seen: versions(made) == expected)
     assert len(told) == 2
+
+
+async def test_who_asks_is_told_what_is_signed_by_then(
+    shop: RuntimeShop, origin: ArtifactOrigin, tmp_path: Path
+) -> None:
+    """Nobody has to wait for the next look of the service, and a hundred who ask share a few looks."""
+    async with service(shop, tmp_path, origin.url) as made, running(made):
+        await made.catch_up()
+        for count, channel in enumerate(("candidate", "stable", "candidate")):
+            publisher = Publisher(shop.tree, shop.keys, now=datetime.now(UTC) + timedelta(seconds=5 + count))
+            await asyncio.to_thread(publisher.set_channel, "tiny", "2.0", channel)  # type: ignore[arg-type]
+            await made.catch_up()
+            assert ("2.0" in versions(made)) is (channel == "stable")
+        origin.asked.clear()
+        await asyncio.gather(*(made.catch_up() for _ in range(100)))
+        assert 1 <= len(origin.asked) <= 5
+
+
+async def test_who_asks_never_waits_for_a_server_that_is_gone(
+    shop: RuntimeShop, origin: ArtifactOrigin, tmp_path: Path
+) -> None:
+    """What is known is the answer then, after one look that has failed."""
+    async with service(shop, tmp_path, origin.url) as made, running(made):
+        await origin.stop()
+        await made.catch_up()
+        async with asyncio.timeout(CATCH_UP_S * 5):
+            for _ in range(1000):
+                await made.catch_up()
+        assert versions(made) == ["2.0", "1.0"]
 
 
 def versions(made: CatalogService) -> list[str]:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient
@@ -20,6 +21,7 @@ from zlh_api.containers.service import ContainerService, Hosting
 from zlh_api.customers.model import Caller
 from zlh_api.web.server import MAX_BODY_BYTES, SECURITY_HEADERS
 from zlh_common.names import Vmid
+from zlh_common.schema.catalog import CatalogAddon, CatalogTemplate
 
 Client = TestClient[Request, Application]
 CONTAINERS = "/api/containers"
@@ -149,6 +151,23 @@ async def test_what_cannot_be_had_is_refused_with_its_reason(
 ) -> None:
     """Nothing is written for a wish that cannot come true."""
     await problem(await client.post(CONTAINERS, json=wish, headers=OWNER), 422, code)
+    assert await world.fetch("select 1 from containers") == []
+
+
+async def test_what_no_agent_installs_yet_is_refused(world: World, client: Client) -> None:
+    """A catalog that has it makes no promise: a wish that is taken and not carried out would be a lie."""
+    catalog = world.catalog.current()
+    versions = catalog.runtimes[0].versions
+    addon = CatalogAddon(name="code-server", title="code-server", versions=versions)
+    template = CatalogTemplate(name="minecraft", title="Minecraft", versions=versions)
+    world.catalog._catalog = msgspec.structs.replace(catalog, addons=(addon,), templates=(template,))
+    for spelling in ("enableCodeServer", "enable_code_server"):
+        answer = await client.post(CONTAINERS, json={**NODE, spelling: True}, headers=OWNER)
+        assert (await problem(answer, 422, "addon_not_supported"))["addon"] == "code-server"
+    answer = await client.post(CONTAINERS, json={"kind": "game", "template": "minecraft"}, headers=OWNER)
+    assert (await problem(answer, 422, "template_not_supported"))["template"] == "minecraft"
+    answer = await client.post(CONTAINERS, json={"kind": "game", "template": "other"}, headers=OWNER)
+    await problem(answer, 422, "template_not_offered")
     assert await world.fetch("select 1 from containers") == []
 
 

@@ -16,11 +16,11 @@ from pathlib import Path
 
 import pytest
 
-from zlh_api.artifacts.build import build_artifacts
+from zlh_api.artifacts.building.build import build_artifacts
+from zlh_api.artifacts.building.recipes import RecipeBook
+from zlh_api.artifacts.building.sources.workbench import Means
 from zlh_api.artifacts.model import Built, Published, Recipe, WheelFile
-from zlh_api.artifacts.publish import initialise, publish_catalog
-from zlh_api.artifacts.recipes import RecipeBook
-from zlh_api.artifacts.sources.workbench import Means
+from zlh_api.artifacts.signing.publish import initialise, publish_catalog
 
 PLATFORM = "linux-x86_64"
 RECIPE = """

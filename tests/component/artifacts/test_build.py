@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from component.artifacts.conftest import PLATFORM, Workshop
-from zlh_api.artifacts.build import build_artifacts
+from zlh_api.artifacts.building.build import build_artifacts
+from zlh_api.artifacts.building.recipes import RecipeBook
+from zlh_api.artifacts.building.sources.workbench import Means
 from zlh_api.artifacts.errors import (
     ArtifactAlreadyPublished,
     ArtifactFetchFailed,
@@ -26,8 +28,6 @@ from zlh_api.artifacts.errors import (
     SourceUnsafe,
 )
 from zlh_api.artifacts.model import Progress, Recipe, WheelFile
-from zlh_api.artifacts.recipes import RecipeBook
-from zlh_api.artifacts.sources.workbench import Means
 from zlh_api.artifacts.tree import Tree
 
 

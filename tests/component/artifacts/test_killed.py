@@ -17,11 +17,11 @@ from typing import Any
 import pytest
 
 from component.artifacts.conftest import Workshop, served
-from zlh_api.artifacts.keys import ROLES
-from zlh_api.artifacts.promote import Publisher
-from zlh_api.artifacts.prune import prune_tree
-from zlh_api.artifacts.publish import read_catalog, refresh_timestamp, verify_tree
-from zlh_api.artifacts.rotate import rotate_keys
+from zlh_api.artifacts.model import ROLES
+from zlh_api.artifacts.signing.promote import Publisher
+from zlh_api.artifacts.signing.prune import prune_tree
+from zlh_api.artifacts.signing.publish import read_catalog, refresh_timestamp, verify_tree
+from zlh_api.artifacts.signing.rotate import rotate_keys
 from zlh_common.signed_catalog import fetch_catalog
 
 _EVENTS = {"open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "shutil.rmtree"}

@@ -9,9 +9,9 @@ import pytest
 from component.artifacts.conftest import PLATFORM, Workshop
 from component.artifacts.test_killed import run_and_kill_at
 from fakes.vendor import VENDOR_RECIPE, running_vendor, vendor_tarball
-from zlh_api.artifacts.build import build_artifacts
-from zlh_api.artifacts.recipes import RecipeBook
-from zlh_api.artifacts.sources.workbench import Means
+from zlh_api.artifacts.building.build import build_artifacts
+from zlh_api.artifacts.building.recipes import RecipeBook
+from zlh_api.artifacts.building.sources.workbench import Means
 from zlh_api.artifacts.tree import Tree, hash_file
 
 

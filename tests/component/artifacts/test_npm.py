@@ -18,14 +18,14 @@ import msgspec
 import pytest
 
 from fakes.debs import tar_of
+from zlh_api.artifacts.building.finish import Finisher
+from zlh_api.artifacts.building.repack import MTIME, Packed, pack_tree
+from zlh_api.artifacts.building.sources.npm import FromNpm
+from zlh_api.artifacts.building.sources.workbench import Workbench
+from zlh_api.artifacts.building.tar_reader import Blobs
 from zlh_api.artifacts.errors import ArtifactFetchFailed, ArtifactPartsMissing, SourceHashMismatch, SourceUnsafe
-from zlh_api.artifacts.finish import Finisher
 from zlh_api.artifacts.model import Recipe
-from zlh_api.artifacts.repack import MTIME, Packed, pack_tree
 from zlh_api.artifacts.rules import plan_tree
-from zlh_api.artifacts.sources.npm import FromNpm
-from zlh_api.artifacts.sources.workbench import Workbench
-from zlh_api.artifacts.tar_reader import Blobs
 from zlh_common.errors import ZlhError
 from zlh_common.runtime_choice import this_platform
 

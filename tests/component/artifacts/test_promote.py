@@ -19,10 +19,10 @@ from zlh_api.artifacts.errors import (
     LastStableVersion,
     OfferUnknown,
 )
-from zlh_api.artifacts.promote import Publisher
-from zlh_api.artifacts.prune import prune_tree
-from zlh_api.artifacts.publish import read_catalog, refresh_timestamp, verify_tree
-from zlh_api.artifacts.rotate import rotate_keys
+from zlh_api.artifacts.signing.promote import Publisher
+from zlh_api.artifacts.signing.prune import prune_tree
+from zlh_api.artifacts.signing.publish import read_catalog, refresh_timestamp, verify_tree
+from zlh_api.artifacts.signing.rotate import rotate_keys
 
 
 @pytest.fixture

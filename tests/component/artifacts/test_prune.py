@@ -8,12 +8,12 @@ from datetime import timedelta
 import pytest
 
 from component.artifacts.conftest import Workshop
-from zlh_api.artifacts.decisions import GRACE
 from zlh_api.artifacts.errors import ArtifactAlreadyPublished, ArtifactDamaged
 from zlh_api.artifacts.model import Pruned
-from zlh_api.artifacts.promote import Publisher
-from zlh_api.artifacts.prune import prune_tree
-from zlh_api.artifacts.publish import read_catalog, refresh_timestamp, verify_tree
+from zlh_api.artifacts.signing.decisions import GRACE
+from zlh_api.artifacts.signing.promote import Publisher
+from zlh_api.artifacts.signing.prune import prune_tree
+from zlh_api.artifacts.signing.publish import read_catalog, refresh_timestamp, verify_tree
 
 
 @pytest.fixture

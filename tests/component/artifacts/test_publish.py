@@ -10,7 +10,13 @@ import pytest
 
 from component.artifacts.conftest import Workshop
 from zlh_api.artifacts.errors import ArtifactDamaged, ArtifactsNotInitialised, KeysUnusable, NothingToPublish
-from zlh_api.artifacts.publish import initialise, publish_catalog, read_catalog, refresh_timestamp, verify_tree
+from zlh_api.artifacts.signing.publish import (
+    initialise,
+    publish_catalog,
+    read_catalog,
+    refresh_timestamp,
+    verify_tree,
+)
 from zlh_common.runtime_choice import Choice, choose_runtime
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 
 from component.artifacts.conftest import Workshop
-from zlh_api.artifacts.build import build_artifacts
+from zlh_api.artifacts.building.build import build_artifacts
+from zlh_api.artifacts.building.recipes import RecipeBook
 from zlh_api.artifacts.model import BuildRecord
-from zlh_api.artifacts.publish import initialise, publish_catalog, read_catalog, verify_tree
-from zlh_api.artifacts.recipes import RecipeBook
+from zlh_api.artifacts.signing.publish import initialise, publish_catalog, read_catalog, verify_tree
 from zlh_common.runtime_choice import this_platform
 
 WHEELS = ["deno", "go-1.27.3", "java-25.0.2", "node-20.18.0", "node-24.19.0"]

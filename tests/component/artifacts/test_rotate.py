@@ -11,9 +11,10 @@ from tuf.api.metadata import Metadata, Root  # type: ignore[attr-defined] # no _
 
 from component.artifacts.conftest import Workshop, served
 from zlh_api.artifacts.errors import KeysUnusable
-from zlh_api.artifacts.keys import ROLES, KeyFolders, RootShape, ensure_keys
-from zlh_api.artifacts.publish import initialise, publish_catalog, refresh_timestamp, verify_tree
-from zlh_api.artifacts.rotate import rotate_keys
+from zlh_api.artifacts.model import ROLES
+from zlh_api.artifacts.signing.keys import KeyFolders, RootShape, ensure_keys
+from zlh_api.artifacts.signing.publish import initialise, publish_catalog, refresh_timestamp, verify_tree
+from zlh_api.artifacts.signing.rotate import rotate_keys
 from zlh_common.signed_catalog import CatalogUntrusted, fetch_catalog
 
 

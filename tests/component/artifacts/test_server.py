@@ -15,12 +15,12 @@ import aiohttp
 import pytest
 
 from component.artifacts.conftest import Workshop
-from zlh_api.artifacts import tree_files
 from zlh_api.artifacts.errors import ArtifactsNotInitialised, KeysUnusable
-from zlh_api.artifacts.keys import read_trusted_root
-from zlh_api.artifacts.publish import publish_catalog, refresh_timestamp
-from zlh_api.artifacts.renewal import ResignFailed
-from zlh_api.artifacts.server import ArtifactServer, ServerSettings
+from zlh_api.artifacts.serving import tree_files
+from zlh_api.artifacts.serving.server import ArtifactServer, ServerSettings
+from zlh_api.artifacts.signing.keys import read_trusted_root
+from zlh_api.artifacts.signing.publish import publish_catalog, refresh_timestamp
+from zlh_api.artifacts.signing.renewal import ResignFailed
 from zlh_api.listening import AddressUnusable, PortInUse
 from zlh_common.clock import SystemClock
 from zlh_common.signed_catalog import CatalogExpired, CatalogUntrusted, fetch_catalog
@@ -321,7 +321,7 @@ async def test_running_server_renews_when_a_day_has_passed(
     published: Workshop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The wall clock decides, so that a laptop that slept is back in time."""
-    monkeypatch.setattr("zlh_api.artifacts.renewal.LOOK_EVERY_S", 0.05)
+    monkeypatch.setattr("zlh_api.artifacts.signing.renewal.LOOK_EVERY_S", 0.05)
     clock = _Tomorrow()
     settings = ServerSettings(published.tree, published.keys, port=0)
     async with ArtifactServer(settings, clock=clock):

@@ -14,11 +14,11 @@ import pytest
 from component.artifacts.conftest import PLATFORM, Workshop
 from fakes.debs import tar_of
 from fakes.vendor import VENDOR_RECIPE, Vendor, running_vendor, vendor_tarball
-from zlh_api.artifacts.build import build_artifacts
+from zlh_api.artifacts.building.build import build_artifacts
+from zlh_api.artifacts.building.recipes import RecipeBook
+from zlh_api.artifacts.building.sources.workbench import Means
 from zlh_api.artifacts.errors import ArtifactFetchFailed, RecipeInvalid, SourceHashMismatch, SourceUnsafe
 from zlh_api.artifacts.model import Built, Missing
-from zlh_api.artifacts.recipes import RecipeBook
-from zlh_api.artifacts.sources.workbench import Means
 from zlh_common.errors import ZlhError
 
 

@@ -13,8 +13,8 @@ import pytest
 from component.agent.harness import AgentProcess, end, eventually, step
 from fakes.artifact_origin import ArtifactOrigin, Fault
 from fakes.runtime_shop import RuntimeShop, member, noise, program
-from zlh_agent.runtimes import disk_room
-from zlh_agent.runtimes.disk_room import RESERVE_BYTES
+from zlh_agent.runtimes.installing import disk_room
+from zlh_agent.runtimes.installing.disk_room import RESERVE_BYTES
 from zlh_common.schema.status import StepState
 
 pytestmark = [pytest.mark.real("mounts"), pytest.mark.timeout(120)]

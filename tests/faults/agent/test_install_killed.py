@@ -26,9 +26,10 @@ import pytest
 
 from fakes.runtime_shop import RuntimeShop, make_shop
 from zlh_agent.paths import ContainerPaths
-from zlh_agent.runtimes.install_child import install
+from zlh_agent.runtimes.checking.comparison import compare_tree
+from zlh_agent.runtimes.installing.install_child import install
 from zlh_agent.runtimes.model import InstallOrder
-from zlh_agent.runtimes.store import RuntimeStore, find_changed
+from zlh_agent.runtimes.store import RuntimeStore
 from zlh_common.runtime_choice import this_platform
 
 _EVENTS = {
@@ -85,7 +86,7 @@ class Bench:
         store.sweep()
         installed = store.load().installed
         for entry in installed:
-            assert set(find_changed(entry.folder)) <= self.may_be_changed
+            assert set(compare_tree(entry.folder).names()) <= self.may_be_changed
         return next((entry.record.version for entry in installed if entry.is_current), None)
 
     def says(self) -> str:
@@ -188,7 +189,7 @@ def test_a_tree_that_is_replaced_is_there_at_every_step(
     changed = bench.paths.runtimes / "tiny/1.0/share/data"
     changed.write_bytes(b"changed")
     if not can_exchange:
-        monkeypatch.setattr("zlh_agent.runtimes.exchange.renameat2", refuse_to_exchange)
+        monkeypatch.setattr("zlh_agent.runtimes.installing.exchange.renameat2", refuse_to_exchange)
     bench.may_be_changed = {"share/data"}
     assert kill_at_every_step(bench, "1.0", {"1.0"}, replace=True) == {"1.0"}
     bench.may_be_changed = set()

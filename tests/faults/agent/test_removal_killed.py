@@ -15,11 +15,12 @@ from typing import Any
 import pytest
 
 from fakes.installed_tree import lay_out
+from zlh_agent.runtimes.checking.comparison import Findings, compare_tree
 from zlh_agent.runtimes.current import point_current
 from zlh_agent.runtimes.errors import RuntimeIsCurrent
 from zlh_agent.runtimes.model import RemoveOrder
 from zlh_agent.runtimes.remove_child import remove
-from zlh_agent.runtimes.store import RuntimeStore, find_changed
+from zlh_agent.runtimes.store import RuntimeStore
 
 _EVENTS = {
     "open", "os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.symlink", "subprocess.Popen", "os.listdir",
@@ -71,7 +72,7 @@ def look(root: Path) -> tuple[list[str], str | None]:
     store.sweep()
     found = store.load()
     assert (found.broken, found.foreign, found.unreadable) == ((), (), ())
-    assert [find_changed(entry.folder) for entry in found.installed] == [[]] * len(found.installed)
+    assert [compare_tree(entry.folder) for entry in found.installed] == [Findings()] * len(found.installed)
     assert list((root / "runtimes").rglob(".staging-*")) == []
     current = next((entry.record.version for entry in found.installed if entry.is_current), None)
     return [entry.record.version for entry in found.installed], current

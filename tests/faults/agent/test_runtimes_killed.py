@@ -14,7 +14,8 @@ import structlog
 
 from component.agent.harness import AgentProcess
 from fakes.runtime_shop import RuntimeShop
-from zlh_agent.runtimes.store import RuntimeStore, find_changed
+from zlh_agent.runtimes.checking.comparison import Findings, compare_tree
+from zlh_agent.runtimes.store import RuntimeStore
 from zlh_common.schema.spec import WantedRuntime
 
 log = structlog.get_logger()
@@ -71,7 +72,7 @@ async def check_reached(agent: AgentProcess, spec: Sequence[WantedRuntime]) -> N
     assert agent.leftovers() == []
     assert agent.names() == sorted([*found, "current"])
     installed = (await asyncio.to_thread(RuntimeStore(agent.runtimes).load)).installed
-    assert [await asyncio.to_thread(find_changed, entry.folder) for entry in installed] == [[]] * len(installed)
+    assert [await asyncio.to_thread(compare_tree, entry.folder) for entry in installed] == [Findings()] * len(installed)
 
 
 async def verify(agent: AgentProcess, version: str) -> None:

@@ -10,11 +10,10 @@ import msgspec
 import pytest
 
 from fakes.installed_tree import lay_out, list_tree, write_list
-from zlh_agent.runtimes import comparison
-from zlh_agent.runtimes.comparison import Findings, compare_tree
+from zlh_agent.runtimes.checking import comparison
+from zlh_agent.runtimes.checking.comparison import Findings, compare_tree
+from zlh_agent.runtimes.checking.verify_child import verify
 from zlh_agent.runtimes.model import FILES_NAME, RECORD_NAME, VerifyOrder
-from zlh_agent.runtimes.store import find_changed
-from zlh_agent.runtimes.verify_child import verify
 from zlh_common.schema.runtime import MAX_NAMED_FILES
 from zlh_common.trees import delete_tree
 
@@ -82,7 +81,7 @@ def test_each_difference_is_named(how: str, tree: Path) -> None:
     spoil, findings = SPOILT[how]
     spoil(tree)
     assert compare_tree(tree) == findings
-    assert find_changed(tree) == findings.names()
+    assert bool(compare_tree(tree).changed_or_missing()) == (not findings.added)
 
 
 def test_a_folder_that_became_a_link_is_not_entered(tree: Path, tmp_path: Path) -> None:
@@ -129,7 +128,20 @@ def test_more_than_there_can_be_is_not_looked_at(tree: Path, monkeypatch: pytest
     for number in range(200):
         (tree / f"folder-{number}").mkdir()
     findings = compare_tree(tree)
-    assert (len(findings.names()), findings.missing) == (1, [])
+    assert findings == Findings(changed=["."])
+
+
+def test_what_was_added_hides_nothing_that_was_changed(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than is looked at, in a folder of its own: all that is listed is compared all the same."""
+    monkeypatch.setattr(comparison, "MAX_FURTHER", 50)
+    (tree / "added").mkdir()
+    for number in range(200):
+        (tree / f"added/{number}").touch()
+    assert compare_tree(tree).changed_or_missing() == []
+    (tree / "bin/also").unlink()
+    (tree / "share/data").write_text("y" * 1000)
+    found = compare_tree(tree)
+    assert (found.changed, found.missing, len(found.added) > 40) == (["share/data"], ["bin/also"], True)
 
 
 def test_no_more_is_read_than_there_was(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:

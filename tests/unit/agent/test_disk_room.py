@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from zlh_agent.runtimes import disk_room
-from zlh_agent.runtimes.disk_room import (
+from zlh_agent.runtimes.errors import DiskFull
+from zlh_agent.runtimes.installing import disk_room
+from zlh_agent.runtimes.installing.disk_room import (
     RESERVE_BYTES,
     RESERVE_FILES,
     Need,
@@ -20,7 +21,6 @@ from zlh_agent.runtimes.disk_room import (
     told_when_full,
     tree_need,
 )
-from zlh_agent.runtimes.errors import DiskFull
 
 ROOM = Room(RESERVE_BYTES + 10_000, RESERVE_FILES + 10)
 

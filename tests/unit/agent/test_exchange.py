@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from zlh_agent.runtimes import exchange
-from zlh_agent.runtimes.exchange import put_in_place
+from zlh_agent.runtimes.installing import exchange
+from zlh_agent.runtimes.installing.exchange import put_in_place
 from zlh_agent.runtimes.store import undo_half_exchange
 
 

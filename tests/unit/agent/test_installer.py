@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from zlh_agent.runtimes import installer
-from zlh_agent.runtimes.installer import InstallFailed, Progress, run_install
+from zlh_agent.runtimes.installing import installer
+from zlh_agent.runtimes.installing.installer import InstallFailed, Progress, run_install
 from zlh_agent.runtimes.model import InstallOrder
 from zlh_common.schema.status import Transfer
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from random import Random
 
 import pytest
 
-from zlh_agent.runtimes.checks import CheckStore
-from zlh_agent.runtimes.rules import Check, choose_check, is_check_due, name_switch, version_key
+from zlh_agent.runtimes.checking.checks import CheckStore
+from zlh_agent.runtimes.rules import Check, choose_check, is_check_due, name_switch
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 CHECK = Check(name="a", version="1", installed_at=NOW, checked_at=NOW, faults=3)
@@ -79,9 +78,3 @@ def test_who_has_waited_longest_is_next() -> None:
 def test_a_change_of_the_default_has_its_name(before: str, after: str, keeps_former: bool, kind: str) -> None:
     """Up or back where the former one is kept to go back to, else a choice among several."""
     assert name_switch(before, after, keeps_former=keeps_former) == kind
-
-
-def test_versions_have_an_order() -> None:
-    """Numbers as numbers, and what is not yet a version before it."""
-    ordered = ["1.0-rc1", "1.0-rc2", "1.0", "1.0.1", "1.9", "1.10", "21.0.5+11", "21.0.6+1"]
-    assert sorted(Random(7).sample(ordered, len(ordered)), key=version_key) == ordered

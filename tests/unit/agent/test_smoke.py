@@ -13,9 +13,9 @@ import pytest
 
 from fakes.forked import in_child
 from guards.leaks import is_gone
-from zlh_agent.runtimes import smoke
 from zlh_agent.runtimes.errors import SmokeTestFailed
-from zlh_agent.runtimes.smoke import smoke_test
+from zlh_agent.runtimes.installing import smoke
+from zlh_agent.runtimes.installing.smoke import smoke_test
 from zlh_common.schema.catalog import CatalogVersion
 
 needs_landlock = pytest.mark.real("landlock")

@@ -9,14 +9,13 @@ from zlh_agent.spec.rules import (
     NOTHING,
     Verdict,
     decide_spec,
-    removal_name,
     retry_delay_s,
     step_key,
-    step_name,
     tell_users,
 )
 from zlh_common.schema.runtime import RuntimeUser
 from zlh_common.schema.spec import AgentSpec, WantedRuntime
+from zlh_common.step_names import name_install, name_removal
 
 
 def spec(generation: int, *runtimes: tuple[str, str]) -> AgentSpec:
@@ -53,16 +52,16 @@ def test_retries_slow_down_to_a_minute() -> None:
 
 def test_steps_are_named_after_what_they_bring() -> None:
     """A script can find the step by what it has asked for; that of a default stays when its version changes."""
-    assert step_name(WantedRuntime(name="node", version="24.19.0")) == "install-node"
-    assert step_name(WantedRuntime(name="node", version="20.1.0", default=False)) == "install-node-20.1.0"
-    assert removal_name("node", "20.1.0") == "remove-node-20.1.0"
+    assert name_install(WantedRuntime(name="node", version="24.19.0")) == "install-node"
+    assert name_install(WantedRuntime(name="node", version="20.1.0", default=False)) == "install-node-20.1.0"
+    assert name_removal("node", "20.1.0") == "remove-node-20.1.0"
 
 
 def test_steps_of_one_name_are_two_things() -> None:
     """`node-24` may be a runtime, or a version of `node`: what tells them apart is not the name that is shown."""
     one = Install(WantedRuntime(name="node-24", version="1"))
     other = Install(WantedRuntime(name="node", version="24", default=False))
-    assert step_name(one.runtime) == step_name(other.runtime)
+    assert name_install(one.runtime) == name_install(other.runtime)
     assert step_key(one) != step_key(other)
     assert step_key(Remove("node", "24")) == step_key(Blocked("node", "24")) != step_key(other)
 

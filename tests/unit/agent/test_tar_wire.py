@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fakes.runtime_shop import member, noise
 from zlh_agent.runtimes.errors import ArchiveRefused, UnpackFailed
-from zlh_agent.runtimes.tar_wire import Entry, TarReader
+from zlh_agent.runtimes.installing.tar_wire import Entry, TarReader
 
 ENTRIES = [
     member("a", b"x"), member("folder", kind=tarfile.DIRTYPE), member("n" * 150, noise(1500)), member("none"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zlh_agent.runtimes.transfer_rate import LEAST_S, WINDOW_S, TransferRate, advance
+from zlh_agent.runtimes.installing.transfer_rate import LEAST_S, WINDOW_S, TransferRate, advance
 
 
 def seen(*moments: tuple[float, int]) -> TransferRate:

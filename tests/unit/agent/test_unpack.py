@@ -18,10 +18,10 @@ import pytest
 import zstandard
 
 from fakes.runtime_shop import Member, member, noise, pack
-from zlh_agent.runtimes import unpack as unpacking
 from zlh_agent.runtimes.errors import ArchiveRefused, InstallInterrupted, UnpackFailed
+from zlh_agent.runtimes.installing import unpack as unpacking
+from zlh_agent.runtimes.installing.unpack import Unpacked, check_tree, unpack
 from zlh_agent.runtimes.model import FILES_NAME
-from zlh_agent.runtimes.unpack import Unpacked, check_tree, unpack
 
 
 class Bench:

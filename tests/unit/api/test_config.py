@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 from zlh_api.config import is_loopback, load_config
+from zlh_api.containers.service import Hosting
 from zlh_common.errors import ConfigInvalid
+from zlh_common.names import HostName, Vmid
 
 GOOD = {
     "": {
@@ -159,9 +161,8 @@ def test_a_file_that_is_missing_or_no_toml_is_refused(tmp_path: Path) -> None:
             load_config(broken)
 
 
-def test_container_urls_leave_the_usual_port_out(tmp_path: Path) -> None:
+def test_container_urls_leave_the_usual_port_out() -> None:
     """A port is shown only where a browser needs it."""
-    usual = load_config(write(tmp_path))
-    other = load_config(write(tmp_path, ("", "container_port", "8443")))
-    assert usual.container_url("dev-101.localhost") == "https://dev-101.localhost"
-    assert other.container_url("dev-101.localhost") == "https://dev-101.localhost:8443"
+    host = HostName("dev", Vmid(101))
+    assert Hosting("example.org", "https", 443).url(host) == "https://dev-101.example.org/"
+    assert Hosting("example.org", "https", 8443).url(host) == "https://dev-101.example.org:8443/"

@@ -90,6 +90,7 @@ NEW = replace(
     provisioned_at=None,
 )
 INSTALLING = Step(name="install-go-1.27.3", state=StepState.RUNNING)
+WAITING = Step(name="remove-node-22.0.0", state=StepState.PENDING, code="runtime_in_use", message="web runs from it")
 BROKEN = Step(name="install-go-1.27.3", state=StepState.FAILED, code="smoke_test_failed", message="It does not run.")
 # Its guest was made anew: nothing of what it had is there.
 EMPTIED = replace(RUNNING, runtimes=(RuntimeWish(name="node", version="24.0.0"),))
@@ -135,6 +136,9 @@ def report(container: Container) -> ContainerStatus:
             replace(NEW, connection=Connection.ONLINE, agent=agent(steps=(BROKEN,))),
             Lifecycle.ERROR,
         ),
+        (replace(NEW, connection=Connection.ONLINE, agent=agent(steps=(WAITING,))), Lifecycle.PROVISIONING),
+        (replace(NEW, connection=Connection.ONLINE, agent=agent(steps=(WAITING, INSTALLING))), Lifecycle.INSTALLING),
+        (replace(EMPTIED, agent=agent(steps=(WAITING,))), Lifecycle.RUNNING),
         (replace(RUNNING, agent=agent(steps=(INSTALLING,))), Lifecycle.RUNNING),
         (replace(RUNNING, agent=agent(steps=(BROKEN,))), Lifecycle.RUNNING),
         (replace(EMPTIED, agent=agent(steps=(INSTALLING,))), Lifecycle.INSTALLING),
@@ -274,10 +278,7 @@ def test_what_fails_the_first_time_is_an_error_of_the_provisioning() -> None:
 
 def test_a_version_that_is_in_use_is_no_failure() -> None:
     """It goes when its users have gone; until then its step says so."""
-    waiting = Step(
-        name="remove-node-22.0.0", state=StepState.PENDING, code="runtime_in_use", message="web runs from it"
-    )
-    assert report(replace(RUNNING, agent=agent(steps=(waiting,)))).degraded == ()
+    assert report(replace(RUNNING, agent=agent(steps=(WAITING,)))).degraded == ()
 
 
 FIGURES = st.none() | st.floats(allow_nan=False)

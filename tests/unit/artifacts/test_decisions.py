@@ -10,7 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from unit.artifacts.test_rules import NOW, make_record
-from zlh_api.artifacts.decisions import (
+from zlh_api.artifacts.errors import DefaultNotStable, LastStableVersion, OfferAmbiguous
+from zlh_api.artifacts.model import BuildRecord, Decisions
+from zlh_api.artifacts.rules import is_same_offer, offers_of, render_catalog
+from zlh_api.artifacts.signing.decisions import (
     GRACE,
     decide_channel,
     decide_default,
@@ -20,9 +23,6 @@ from zlh_api.artifacts.decisions import (
     plan_withdrawals,
     render_listing,
 )
-from zlh_api.artifacts.errors import DefaultNotStable, LastStableVersion, OfferAmbiguous
-from zlh_api.artifacts.model import BuildRecord, Decisions
-from zlh_api.artifacts.rules import is_same_offer, offers_of, render_catalog
 from zlh_common.schema.catalog import Catalog, Channel
 
 NUMBERS = st.integers(min_value=1, max_value=9)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from zlh_api.artifacts.building.recipes import SHIPPED, RecipeBook
 from zlh_api.artifacts.errors import RecipeInvalid, RecipeUnknown
-from zlh_api.artifacts.recipes import SHIPPED, RecipeBook
 
 
 def test_shipped_recipes_are_whole() -> None:
@@ -80,7 +80,7 @@ def test_digest_changes_with_a_licence_text(tmp_path: Path) -> None:
 def test_serving_and_embedding_import_neither_tuf_nor_zstandard() -> None:
     """A daemon that serves artifacts or runs a database stays small; only short-lived commands load the rest."""
     code = (
-        "import sys, zlh_api.artifacts.commands, zlh_api.artifacts.server, zlh_api.dev.traefik;"
+        "import sys, zlh_api.artifacts.commands, zlh_api.artifacts.serving.server, zlh_api.dev.traefik;"
         "import zlh_api.database.embedded.server;"
         "heavy = {'tuf', 'zstandard', 'securesystemslib'} & set(sys.modules); sys.exit(str(heavy) if heavy else 0)"
     )

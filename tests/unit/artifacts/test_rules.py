@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from random import Random
 
 import msgspec
 import pytest
@@ -12,11 +11,12 @@ from zlh_api.artifacts.model import BuildRecord, Layout
 from zlh_api.artifacts.rules import (
     LayoutWrong,
     SourceEntry,
+    TreeEntry,
+    arrange,
     is_refresh_due,
     is_same_offer,
     plan_tree,
     render_catalog,
-    version_order,
     versions_to_drop,
 )
 
@@ -52,13 +52,6 @@ def make_record(
         source_sha256="b" * 64,
         recipe_sha256="c" * 64,
     )
-
-
-def test_version_order_ranks_releases_above_pre_releases() -> None:
-    """Numbers count as numbers, a pre-release comes before its release, and a longer version after a shorter one."""
-    ordered = ["1.9", "1.10-rc1", "1.10", "1.10.1", "2.0-beta2", "2.0", "22.20.0", "24.9.0", "24.19.0"]
-    shuffled = Random(7).sample(ordered, len(ordered))
-    assert sorted(shuffled, key=version_order) == ordered
 
 
 def test_catalog_lists_versions_newest_first_with_one_default() -> None:
@@ -164,3 +157,23 @@ def test_tree_refuses_unsafe_names(name: str) -> None:
     """No entry can leave the tree, whatever the wheel says."""
     with pytest.raises(LayoutWrong, match="unsafe"):
         plan_tree([SourceEntry(name, 1, executable=False)], Layout(root="pkg"))
+
+
+@pytest.mark.parametrize(
+    ("entries", "said"),
+    [
+        ([("lib/Queue", None), ("lib/queue", None)], "told apart by case"),
+        ([("Lib/a", None), ("lib/b", None)], "told apart by case"),
+        ([("caf\u00e9", None), ("cafe\u0301", None)], "composed letters"),
+        ([("x" * 256, None)], "more than 255 bytes"),
+        ([("ä" * 128, None)], "more than 255 bytes"),
+        ([(".zlh-record.json", None)], "which is ours"),
+        ([("a/b/file", None), ("a/b/up", ".."), ("out", "a/b/up/../..")], "leads out"),
+        ([("to-0", None), *((f"to-{number}", f"to-{number - 1}") for number in range(1, 42))], "more than 40 links"),
+    ],
+)
+def test_tree_refuses_what_no_agent_takes(entries: list[tuple[str, str | None]], said: str) -> None:
+    """It would be signed, fetched by everybody, and installed by nobody."""
+    planned = [TreeEntry(path, "link" if target else "file", target or "") for path, target in entries]
+    with pytest.raises(LayoutWrong, match=said):
+        arrange(planned)

@@ -12,19 +12,19 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from zlh_api.artifacts.elf import ElfDamaged, read_elf
-from zlh_api.artifacts.model import Layout
-from zlh_api.artifacts.rules import LayoutWrong, SourceEntry, TreeEntry, arrange, is_of_line, plan_tree, relative_folder
-from zlh_api.artifacts.sources.apt_rules import (
+from zlh_api.artifacts.building.elf import ElfDamaged, read_elf
+from zlh_api.artifacts.building.sources.apt_rules import (
     DebFile,
     choose_sources,
     parse_uris,
     render_apt_config,
     upstream_version,
 )
-from zlh_api.artifacts.sources.npm_rules import LockUnusable, check_lock
-from zlh_api.artifacts.sources.vendor_rules import ReleasesUnusable, find_newest
-from zlh_api.artifacts.trust_store import parse_pem, render_trust_store
+from zlh_api.artifacts.building.sources.npm_rules import LockUnusable, check_lock
+from zlh_api.artifacts.building.sources.vendor_rules import ReleasesUnusable, find_newest
+from zlh_api.artifacts.building.trust_store import parse_pem, render_trust_store
+from zlh_api.artifacts.model import Layout
+from zlh_api.artifacts.rules import LayoutWrong, SourceEntry, TreeEntry, arrange, is_of_line, plan_tree, relative_folder
 from zlh_common.runtime_choice import this_platform
 
 SHA256 = "ab" * 32
@@ -270,7 +270,7 @@ def test_trust_store_depends_on_the_certificates_alone() -> None:
 def test_publisher_alone_loads_the_sources() -> None:
     """Reading recipes, as a server does, loads neither archives nor compressors."""
     code = (
-        "import sys, zlh_api.artifacts.recipes;"
+        "import sys, zlh_api.artifacts.building.recipes;"
         "heavy = {'tarfile', 'zstandard'} & set(sys.modules); sys.exit(str(heavy) if heavy else 0)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

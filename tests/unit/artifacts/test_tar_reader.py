@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from fakes.debs import ar_archive, make_deb
-from zlh_api.artifacts.tar_reader import (
+from zlh_api.artifacts.building.tar_reader import (
     ArchiveUnsafe,
     Blobs,
     Bounds,

@@ -6,12 +6,21 @@ from datetime import UTC, datetime
 
 import pytest
 
-from zlh_common.runtime_choice import Choice, choose_runtime, validate_runtime
-from zlh_common.schema.catalog import Artifact, Catalog, CatalogProblem, CatalogRuntime, CatalogVersion, Channel
+from zlh_common.runtime_choice import Choice, choose_runtime, validate_wish
+from zlh_common.schema.catalog import (
+    Artifact,
+    Catalog,
+    CatalogProblem,
+    CatalogRuntime,
+    CatalogVersion,
+    Channel,
+    ValidateRuntime,
+)
 
 X86, ARM = "linux-x86_64", "linux-aarch64"
 STABLE: frozenset[Channel] = frozenset({"stable"})
 BOTH: frozenset[Channel] = frozenset({"stable", "candidate"})
+NODE_24 = ValidateRuntime(runtime="node", version="24")
 
 
 def version(text: str, *platforms: str, channel: Channel = "stable", default: bool = False) -> CatalogVersion:
@@ -116,12 +125,12 @@ def test_what_is_not_offered_comes_with_the_nearest_that_is(
 def test_empty_catalog_offers_nothing() -> None:
     """A catalog without entries is answered, not tripped over."""
     empty = Catalog(format=1, published_at=datetime(2026, 1, 1, tzinfo=UTC))
-    answer = validate_runtime(empty, name="node", version="24", platform=X86, channels=STABLE)
+    answer = validate_wish(empty, NODE_24, platform=X86, channels=STABLE)
     assert not answer.ok
     assert answer.problems[0].message == "node is not offered; the catalog has nothing."
 
 
 def test_validation_names_the_exact_version() -> None:
     """Who asks for 24 learns which one an install would take."""
-    answer = validate_runtime(CATALOG, name="node", version="24", platform=X86, channels=STABLE)
+    answer = validate_wish(CATALOG, NODE_24, platform=X86, channels=STABLE)
     assert (answer.ok, answer.version, answer.problems) == (True, "24.19.0", ())

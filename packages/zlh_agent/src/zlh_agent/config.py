@@ -6,7 +6,6 @@ import ipaddress
 import os
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import msgspec
@@ -17,7 +16,7 @@ from zlh_common.errors import ConfigInvalid
 from zlh_common.names import OwnerMark
 from zlh_common.schema.catalog import MAX_MIRRORS, Channel
 from zlh_common.schema.structs import FrozenMeta
-from zlh_common.toml_config import convert_document, read_document
+from zlh_common.toml_config import convert_document, is_http_url, read_document
 
 DEFAULT_CONFIG = Path("/etc/zlh/agent.toml")
 
@@ -97,9 +96,9 @@ def find_problems(config: AgentConfig) -> list[str]:
         ipaddress.ip_address(config.bind_address)
     except ValueError:
         problems.append(f"bind_address {config.bind_address!r} is no IP address")
-    if not _is_http_url(config.artifacts_url):
+    if not is_http_url(config.artifacts_url):
         problems.append(f"artifacts_url {config.artifacts_url!r} is no http or https URL")
-    strange = [url for url in config.artifacts_mirrors if not _is_http_url(url)]
+    strange = [url for url in config.artifacts_mirrors if not is_http_url(url)]
     problems += [f"artifacts_mirrors {url!r} is no http or https URL" for url in strange]
     if not config.root.is_absolute():
         problems.append(f"root {config.root} is not absolute")
@@ -112,14 +111,6 @@ def find_problems(config: AgentConfig) -> list[str]:
     problems += [f"{key} {file} cannot be read" for key, file in files.items() if not os.access(file, os.R_OK)]
     problems += [f"{key} {file} is no file" for key, file in files.items() if file.exists() and not file.is_file()]
     return problems
-
-
-def _is_http_url(text: str) -> bool:
-    try:
-        url = urlsplit(text)
-    except ValueError:
-        return False
-    return url.scheme in {"http", "https"} and bool(url.hostname)
 
 
 def render_config(config: AgentConfig) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from zlh_api.agents import routes as agent_routes
 from zlh_api.agents.authority import Authority
 from zlh_api.agents.client import AgentClient
 from zlh_api.agents.links import AgentLinks
-from zlh_api.artifacts import routes as artifact_routes
-from zlh_api.artifacts.served_tree import ServedTree
+from zlh_api.artifacts.serving import routes as artifact_routes
+from zlh_api.artifacts.serving.served_tree import ServedTree
 from zlh_api.catalog import routes as catalog_routes
 from zlh_api.catalog.service import CatalogService, CatalogSource
 from zlh_api.config import ApiConfig

@@ -14,7 +14,7 @@ from zlh_common.errors import ConfigInvalid
 from zlh_common.names import is_domain, is_label
 from zlh_common.schema.catalog import MAX_MIRRORS
 from zlh_common.schema.structs import FrozenMeta
-from zlh_common.toml_config import convert_document, read_document
+from zlh_common.toml_config import convert_document, is_http_url, read_document
 
 ListenPort = Annotated[int, Meta(ge=1, le=65535)]
 
@@ -99,12 +99,6 @@ class ApiConfig(_Section, kw_only=True):
         """Where programs on this machine reach the API."""
         return f"http://{self.listen_host}:{self.listen_port}"
 
-    def container_url(self, host: str) -> str:
-        """Return where a container host opens in a browser."""
-        usual = {"http": 80, "https": 443}[self.container_scheme]
-        port = "" if self.container_port == usual else f":{self.container_port}"
-        return f"{self.container_scheme}://{host}{port}"
-
 
 def load_config(path: Path) -> ApiConfig:
     """Return the configuration in `path`; raise ConfigInvalid with every problem that was found."""
@@ -127,7 +121,7 @@ def find_problems(config: ApiConfig) -> list[str]:
         ("traefik.api_url", config.traefik.api_url),
         ("traefik.web_url", config.traefik.web_url),
     ):
-        if not _is_http_url(url):
+        if not is_http_url(url):
             problems.append(f"{name} {url!r} is no http or https URL")
     portal_host = urlsplit(config.portal_url).hostname or ""
     label, _, domain = portal_host.partition(".")
@@ -153,14 +147,6 @@ def _find_artifact_problems(artifacts: ArtifactsSection) -> list[str]:
     if any(artifacts.keys.is_relative_to(folder) for folder in served):
         return [f"artifacts.keys {artifacts.keys} lies within what is served"]
     return []
-
-
-def _is_http_url(text: str) -> bool:
-    try:
-        url = urlsplit(text)
-    except ValueError:
-        return False
-    return url.scheme in {"http", "https"} and bool(url.hostname)
 
 
 def is_loopback(host: str) -> bool:

@@ -89,13 +89,6 @@ def choose_offer(
     return _unknown_platform(name, matching, platform)
 
 
-def validate_runtime(
-    catalog: Catalog, *, name: str, version: str | None, platform: str, channels: frozenset[Channel]
-) -> Validation:
-    """Return whether this can be installed, and which version that would be."""
-    return validate_wish(catalog, ValidateRuntime(runtime=name, version=version), platform=platform, channels=channels)
-
-
 def validate_wish(
     catalog: Catalog, wish: ValidateRuntime, *, platform: str, channels: frozenset[Channel]
 ) -> Validation:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tomllib
 from pathlib import Path
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import msgspec
 
@@ -27,6 +28,15 @@ def convert_document(document: dict[str, Any], kind: type[T], *, source: Path) -
         return msgspec.convert(document, kind, dec_hook=_decode_path)
     except msgspec.ValidationError as exc:
         raise ConfigInvalid(source=str(source), problems=[str(exc)]) from exc
+
+
+def is_http_url(text: str) -> bool:
+    """Tell whether it is the address of a server, as configurations name those that are called."""
+    try:
+        url = urlsplit(text)
+    except ValueError:
+        return False
+    return url.scheme in {"http", "https"} and bool(url.hostname)
 
 
 def _decode_path(kind: type, value: object) -> object:

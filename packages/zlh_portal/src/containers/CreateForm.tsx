@@ -31,7 +31,6 @@ export function CreateForm({ runtimes, addons, templates }: Props) {
   const [name, setName] = useState("");
   const [choice, setChoice] = useState<RuntimeChoice>(() => firstChoice(runtimes, parameters.get("runtime")));
   const [template, setTemplate] = useState<string | null>(templates[0] ?? null);
-  const [enableCodeServer, setCodeServer] = useState(false);
 
   const isDev = kind === "dev";
   const wish: CreateContainer = {
@@ -39,7 +38,7 @@ export function CreateForm({ runtimes, addons, templates }: Props) {
     name: name.trim() || null,
     runtime: isDev ? choice.runtime : null,
     version: isDev ? choice.version : null,
-    enableCodeServer: isDev && enableCodeServer,
+    enableCodeServer: false,
     template: isDev ? null : template,
   };
   const validation = useValidation(wish.runtime, wish.version);
@@ -81,9 +80,12 @@ export function CreateForm({ runtimes, addons, templates }: Props) {
             />
           )}
           {isDev && addons.includes(CODE_SERVER) && (
-            <Checkbox label="Editor in the browser (code-server)" checked={enableCodeServer} error={refused?.fields["enableCodeServer"]} onChange={(event) => change(() => setCodeServer(event.target.checked))} />
+            <Checkbox
+              label="Editor in the browser (code-server)" description="The catalog has it; it cannot be installed into containers yet."
+              checked={false} disabled readOnly error={refused?.fields["enableCodeServer"]}
+            />
           )}
-          {!isDev && <Select label="Template" allowDeselect={false} data={[...templates]} value={template} error={refused?.fields["template"]} onChange={(next) => change(() => setTemplate(next))} />}
+          {!isDev && <Select label="Template" description="The catalog has these; game servers cannot be created yet." allowDeselect={false} data={[...templates]} value={template} error={refused?.fields["template"]} onChange={(next) => change(() => setTemplate(next))} />}
           <SpecPreview wish={wish} />
           <Group justify="flex-end">
             <Button variant="default" component={Link} to="/">Cancel</Button>

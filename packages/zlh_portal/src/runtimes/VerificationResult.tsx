@@ -23,7 +23,7 @@ export function VerificationResult({ found }: { found: RuntimeVerification }) {
         </div>
       ))}
       {named < found.faults && <Text size="xs" c="dimmed" mt={4}>{found.faults - named} more are not named.</Text>}
-      <Text size="sm" mt={6}>Repair unpacks this version anew from its signed archive.</Text>
+      <Text size="sm" mt={6}>Repair unpacks this version anew from its signed archive; what was added to it goes.</Text>
     </Alert>
   );
 }

@@ -15,6 +15,11 @@ export function adviseOnRuntime(code: string | null, canRollBack: boolean): stri
       return `The catalog cannot be believed now, so nothing new is installed; what is installed goes on. Only an operator can mend this.${back}`;
     case "smoke_test_failed":
       return `It was unpacked and does not run, so it was not put into use; what was there before is still the default. Another try seldom helps: choose another version.${back}`;
+    case "runtime_changed":
+      return "Files of this version were changed or are missing, so it is not used again; what was there before is still the default. Retry unpacks it anew, and what was added to it goes.";
+    case "archive_refused":
+    case "unpack_failed":
+      return `The archive itself is wrong, and nothing of it was kept. Another try does not help: tell your operator, and choose another version.${back}`;
     case "disk_full":
       return `Free some space in the container, then retry.${back}`;
     case "not_in_catalog":

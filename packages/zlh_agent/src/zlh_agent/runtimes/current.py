@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+from zlh_agent.runtimes.model import STAGING
 from zlh_common.durable_files import sync_folder
 
 CURRENT = "current"
@@ -15,7 +16,7 @@ def point_current(home: Path, version: str) -> None:
     link = home / CURRENT
     if link.is_symlink() and str(link.readlink()) == version:
         return
-    with tempfile.TemporaryDirectory(prefix=".staging-", dir=home) as folder:
+    with tempfile.TemporaryDirectory(prefix=STAGING, dir=home) as folder:
         fresh = Path(folder) / CURRENT
         fresh.symlink_to(version)
         if link.is_dir() and not link.is_symlink():

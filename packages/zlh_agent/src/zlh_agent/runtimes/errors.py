@@ -45,12 +45,12 @@ class DiskFull(ZlhError):
 
 
 class DiskFailed(ZlhError):
-    """The disk refuses what an install does."""
+    """The disk refuses what a child does."""
 
     code, status, retryable = "disk_error", 500, True
 
     def __init__(self, *, reason: str) -> None:
-        super().__init__(f"The install failed on the disk: {reason}.")
+        super().__init__(f"The disk refuses: {reason}.")
 
 
 class UnpackFailed(ZlhError):

@@ -12,6 +12,8 @@ Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 RECORD_FORMAT = 1
 RECORD_NAME = ".zlh-record.json"
 FILES_NAME = ".zlh-files.json"
+# In the folder of a runtime: what has no name yet or none any more, and is swept.
+STAGING = ".staging-"
 
 
 class InstallRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

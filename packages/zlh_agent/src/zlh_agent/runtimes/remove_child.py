@@ -14,10 +14,10 @@ from zlh_agent.runtimes.confined import confine_removal
 from zlh_agent.runtimes.current import CURRENT, read_current
 from zlh_agent.runtimes.errors import RuntimeIsCurrent
 from zlh_agent.runtimes.lock import only_one
-from zlh_agent.runtimes.model import RemovedLine, RemoveOrder
+from zlh_agent.runtimes.model import STAGING, RemovedLine, RemoveOrder
 from zlh_agent.runtimes.order_taker import serve_order
 from zlh_agent.runtimes.ownership import ensure_folders
-from zlh_agent.runtimes.store import STAGING, tidy_home, undo_half_exchange
+from zlh_agent.runtimes.store import tidy_home, undo_half_exchange
 from zlh_common.durable_files import sync_folder
 from zlh_common.trees import delete_tree
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
 
 from zlh_agent.runtimes.model import Moment
+from zlh_common.version_order import version_order
 
 CHECK_EVERY = timedelta(days=1)
-_PART = re.compile(r"[0-9]+|[A-Za-z]+")
 
 
 class Check(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -29,13 +28,7 @@ def name_switch(before: str, after: str, *, keeps_former: bool) -> str:
     """Return the kind of happening that a change of the default is; `keeps_former` is how one can go back."""
     if not keeps_former:
         return "runtime.default_changed"
-    return "runtime.upgraded" if version_key(before) < version_key(after) else "runtime.rolled_back"
-
-
-def version_key(version: str) -> tuple[tuple[int, int, str], ...]:
-    """Return what versions are ordered by: numbers as numbers, and words (`1.0-rc1`) before the lack of any."""
-    parts = [(1, int(part), "") if part.isdigit() else (-1, 0, part) for part in _PART.findall(version)]
-    return (*parts, (0, 0, ""))
+    return "runtime.upgraded" if version_order(before) < version_order(after) else "runtime.rolled_back"
 
 
 def is_check_due(last: datetime, now: datetime, *, jitter: timedelta) -> bool:

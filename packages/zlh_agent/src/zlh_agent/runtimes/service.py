@@ -16,9 +16,10 @@ import structlog
 from zlh_agent.journal.model import Occurrence
 from zlh_agent.metrics.model import Target
 from zlh_agent.paths import ContainerPaths
+from zlh_agent.runtimes.checking.verifier import Verifier
 from zlh_agent.runtimes.current import CURRENT
 from zlh_agent.runtimes.errors import InstallInterrupted, RuntimeChanged, RuntimeChildFailed, RuntimeUseUnknown
-from zlh_agent.runtimes.installer import InstallFailed, Progress, run_install
+from zlh_agent.runtimes.installing.installer import InstallFailed, Progress, run_install
 from zlh_agent.runtimes.model import FailedLine, InstallOrder, RemoveOrder
 from zlh_agent.runtimes.ownership import InstallUserUnknown, ensure_folders, find_user
 from zlh_agent.runtimes.plan import Held, Version, is_brought
@@ -26,7 +27,6 @@ from zlh_agent.runtimes.rules import name_switch
 from zlh_agent.runtimes.short_child import run_short_child
 from zlh_agent.runtimes.store import Inventory, RuntimeStore
 from zlh_agent.runtimes.users import find_users
-from zlh_agent.runtimes.verifier import Verifier
 from zlh_common.clock import Clock
 from zlh_common.errors import ZlhError
 from zlh_common.runtime_choice import this_platform

@@ -1,4 +1,7 @@
-"""Children that check or remove one version: an order on standard input, one line as the answer, and an end."""
+"""Children that check or remove one version: an order on standard input, one line as the answer, and an end.
+
+An install is followed line by line and ended gently instead (`installer.py`), since it has programs of its own to end.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ async def run_short_child(module: str, order: msgspec.Struct, *, limit_s: float)
     except OSError as error:
         detail = f"The child cannot be started: {error}."
         raise RuntimeChildFailed(reason_code=RuntimeChildFailed.code, message=detail) from error
-    complaints = asyncio.create_task(_read_tail(child.stderr))
+    complaints = asyncio.create_task(read_last_words(child.stderr))
     said = b""
     try:
         async with asyncio.timeout(limit_s):
@@ -64,7 +67,8 @@ async def _ask(child: asyncio.subprocess.Process, order: bytes) -> bytes:
     return said
 
 
-async def _read_tail(stream: asyncio.StreamReader | None) -> str:
+async def read_last_words(stream: asyncio.StreamReader | None) -> str:
+    """Return the end of what a child complains of, 4 KiB; all of it is read, so that the child never blocks."""
     assert stream is not None
     tail = b""
     while block := await stream.read(COMPLAINT_BYTES):

@@ -13,14 +13,12 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from zlh_agent.runtimes.comparison import compare_tree
 from zlh_agent.runtimes.current import CURRENT, read_current
-from zlh_agent.runtimes.model import FILES_NAME, RECORD_FORMAT, RECORD_NAME, InstallRecord
+from zlh_agent.runtimes.model import FILES_NAME, RECORD_FORMAT, RECORD_NAME, STAGING, InstallRecord
 from zlh_common.durable_files import rename_durably
 from zlh_common.trees import delete_tree
 
 log = structlog.get_logger()
-STAGING = ".staging-"
 # What an exchange in two steps puts aside, where the file system has none in one (`exchange.py`).
 REPLACED_PREFIX = ".replaced-"
 # A child that was killed this moment may have a program that still writes.
@@ -151,11 +149,6 @@ def tidy_home(home: Path) -> list[Path]:
             home.rmdir()
             deleted.append(home)
     return deleted
-
-
-def find_changed(tree: Path) -> list[str]:
-    """Return the files of an install that are not what its list says, in whatever way; sorted. Reads all of it."""
-    return compare_tree(tree).names()
 
 
 def _is_deleted(leftover: Path) -> bool:

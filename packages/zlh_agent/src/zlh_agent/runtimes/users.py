@@ -16,10 +16,10 @@ from itertools import islice
 from pathlib import Path
 
 from zlh_agent.runtimes.errors import RuntimeUseUnknown
+from zlh_agent.runtimes.plan import Version
 from zlh_common.processes import ProcessRow, parse_stat
 from zlh_common.schema.runtime import RuntimeUser
 
-Version = tuple[str, str]
 MAX_PROCESSES = 10_000
 # Of one process: files it has open, and bytes of the list of what it has mapped.
 MAX_OPEN_FILES, MAX_MAPS_BYTES = 100_000, 16 * 1024 * 1024

@@ -9,7 +9,6 @@ from zlh_agent.sandbox.syscalls import prctl
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
-    from collections.abc import Callable
 else:
     import _signal
 
@@ -25,9 +24,3 @@ def die_with(parent: int) -> None:
     # The parent may have died before the call above took hold.
     if os.getppid() != parent:
         os.kill(os.getpid(), _signal.SIGKILL)
-
-
-def tied_to_us() -> Callable[[], None]:
-    """Return what a child of ours runs between fork and exec. For programs without threads alone."""
-    ours = os.getpid()
-    return lambda: die_with(ours)

@@ -1,4 +1,4 @@
-"""When a spec is accepted, how steps are called, and when a failure is tried again: pure decisions."""
+"""When a spec is accepted, which step an action is, and when a failure is tried again: pure decisions."""
 
 from __future__ import annotations
 
@@ -40,16 +40,6 @@ def step_key(action: Action) -> StepKey:
             return "remove", name, version
         case _:
             return "install", action.runtime.name, action.runtime.version
-
-
-def step_name(runtime: WantedRuntime) -> str:
-    """Return the name of the step that brings `runtime`; that of a default stays when its version changes."""
-    return f"install-{runtime.name}" if runtime.default else f"install-{runtime.name}-{runtime.version}"
-
-
-def removal_name(name: str, version: str) -> str:
-    """Return the name of the step that removes a version."""
-    return f"remove-{name}-{version}"
 
 
 def steps_ahead(wanted: Sequence[WantedRuntime], held: Sequence[Held]) -> list[WantedRuntime]:

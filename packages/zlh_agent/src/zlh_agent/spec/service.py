@@ -16,7 +16,7 @@ import msgspec
 import structlog
 
 from zlh_agent.runtimes.errors import RuntimeChildFailed, RuntimeUseUnknown
-from zlh_agent.runtimes.installer import InstallFailed, Progress
+from zlh_agent.runtimes.installing.installer import InstallFailed, Progress
 from zlh_agent.runtimes.plan import Action, Blocked, Remove, Version, find_unwanted, plan, still_wants
 from zlh_agent.runtimes.service import RuntimeService
 from zlh_agent.spec.rules import (
@@ -26,10 +26,8 @@ from zlh_agent.spec.rules import (
     Verdict,
     decide_spec,
     find_current,
-    removal_name,
     retry_delay_s,
     step_key,
-    step_name,
     steps_ahead,
     tell_users,
 )
@@ -41,6 +39,7 @@ from zlh_common.request_ids import current_request_id, following
 from zlh_common.schema.runtime import RuntimeInUse, RuntimeUser
 from zlh_common.schema.spec import AgentSpec, WantedRuntime
 from zlh_common.schema.status import Step, StepState
+from zlh_common.step_names import name_install, name_removal
 
 log = structlog.get_logger()
 # How often it is looked whether a version that waits for its users is free, and how soon after a process has changed.
@@ -200,7 +199,7 @@ class SpecService:
         for runtime in steps_ahead(spec.runtimes, held):
             self._steps.setdefault(("install", runtime.name, runtime.version), self._first_step(runtime))
         for version in find_unwanted(spec.runtimes, held):
-            step = Step(name=removal_name(*version), state=StepState.PENDING)
+            step = Step(name=name_removal(*version), state=StepState.PENDING)
             self._steps.setdefault(("remove", *version), step)
         self._changed.set()
 
@@ -208,8 +207,8 @@ class SpecService:
         installed = self._runtimes.find(runtime.name, runtime.version)
         planned = plan([runtime], self._runtimes.held(), ())
         if installed is None or any(step_key(action)[0] == "install" for action in planned):
-            return Step(name=step_name(runtime), state=StepState.PENDING)
-        return Step(name=step_name(runtime), state=StepState.DONE, finished_at=installed.installed_at, progress=1.0)
+            return Step(name=name_install(runtime), state=StepState.PENDING)
+        return Step(name=name_install(runtime), state=StepState.DONE, finished_at=installed.installed_at, progress=1.0)
 
     async def _reconcile(self, spec: AgentSpec) -> None:
         """Do what is planned, one after the other, each once; what has failed is left for its time."""
@@ -261,7 +260,7 @@ class SpecService:
         current = find_current(self._runtimes.held())
         for one in blocked:
             version = (one.name, one.version)
-            step = Step(name=removal_name(*version), state=StepState.PENDING, code=RuntimeInUse.code)
+            step = Step(name=name_removal(*version), state=StepState.PENDING, code=RuntimeInUse.code)
             if users[version]:
                 default = current.get(one.name)
                 message = tell_users(version, users[version], None if default == one.version else default)
@@ -289,7 +288,7 @@ class SpecService:
 
     async def _do(self, action: Action) -> None:
         key = step_key(action)
-        name = removal_name(*key[1:]) if isinstance(action, Remove | Blocked) else step_name(action.runtime)
+        name = name_removal(*key[1:]) if isinstance(action, Remove | Blocked) else name_install(action.runtime)
         running = Step(name=name, state=StepState.RUNNING, started_at=self._clock.now(), progress=0.0)
         self._failed.pop(key, None)
         # What a change before it has left unwanted has no step yet.

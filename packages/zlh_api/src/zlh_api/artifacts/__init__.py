@@ -1,6 +1,6 @@
 """The artifact publisher and server: recipes become hashed archives, a signed catalog says which of them to believe.
 
-    recipe + wheel ── build ──► archives/<name>/<name>-<version>-<platform>.tar.zst (+ .json record, SHA256SUMS)
+    recipe + source ─ build ──► archives/<name>/<name>-<version>-<platform>.tar.zst (+ .json record, SHA256SUMS)
     records ───────── publish ► targets/<sha256>.catalog.json, metadata/*.json (TUF, consistent snapshots)
     the whole tree ── serve ──► HTTP; any other web server can serve it as well
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from zlh_api.artifacts.building.recipes import SHIPPED, RecipeBook
 from zlh_api.artifacts.errors import RecipeInvalid
 from zlh_api.artifacts.model import Built, Missing, Progress
 from zlh_api.artifacts.publisher_commands import (
@@ -25,8 +26,7 @@ from zlh_api.artifacts.publisher_commands import (
     run_rotate,
     tree_arguments,
 )
-from zlh_api.artifacts.recipes import SHIPPED, RecipeBook
-from zlh_api.artifacts.server import ServerSettings, serve
+from zlh_api.artifacts.serving.server import ServerSettings, serve
 from zlh_common.clock import SystemClock
 from zlh_common.runtime_choice import this_platform
 
@@ -92,7 +92,7 @@ _PUBLISHER: dict[str, Callable[[argparse.Namespace], list[str]]] = {
 
 
 def _init(args: argparse.Namespace) -> int:
-    from zlh_api.artifacts.publish import initialise  # noqa: PLC0415 - see above
+    from zlh_api.artifacts.signing.publish import initialise  # noqa: PLC0415 - see above
 
     initialise(args.dir, args.keys, now=SystemClock().now(), offline=args.offline_keys, shape=root_shape(args))
     _say(f"{args.dir} is ready; the root that clients trust is {args.keys / 'root.json'}")
@@ -100,8 +100,8 @@ def _init(args: argparse.Namespace) -> int:
 
 
 def _build(args: argparse.Namespace) -> int:
-    from zlh_api.artifacts.build import build_artifacts  # noqa: PLC0415 - see above
-    from zlh_api.artifacts.sources.workbench import Means  # noqa: PLC0415 - see above
+    from zlh_api.artifacts.building.build import build_artifacts  # noqa: PLC0415 - see above
+    from zlh_api.artifacts.building.sources.workbench import Means  # noqa: PLC0415 - see above
 
     if not args.recipes.is_dir():
         raise RecipeInvalid(recipe=str(args.recipes), reason="there is no such folder")
@@ -131,7 +131,7 @@ def _build(args: argparse.Namespace) -> int:
 
 
 def _publish(args: argparse.Namespace) -> int:
-    from zlh_api.artifacts.publish import publish_catalog  # noqa: PLC0415 - see above
+    from zlh_api.artifacts.signing.publish import publish_catalog  # noqa: PLC0415 - see above
 
     done = publish_catalog(args.dir, args.keys, now=SystemClock().now(), offline=args.offline_keys)
     verb = "published" if done.changed else "unchanged, signed again"
@@ -140,7 +140,7 @@ def _publish(args: argparse.Namespace) -> int:
 
 
 def _verify(args: argparse.Namespace) -> int:
-    from zlh_api.artifacts.publish import verify_tree  # noqa: PLC0415 - see above
+    from zlh_api.artifacts.signing.publish import verify_tree  # noqa: PLC0415 - see above
 
     found = verify_tree(args.dir, args.keys, now=SystemClock().now())
     for fault in found.faults:

@@ -13,6 +13,8 @@ from zlh_common.errors import ZlhError
 from zlh_common.schema.catalog import Channel, OfferKind, Sha256
 from zlh_common.schema.spec import RuntimeName, RuntimeVersion
 
+# Who signs what of a tree; see `signing`.
+ROLES = ("root", "targets", "snapshot", "timestamp")
 # A path below a tree: relative, no empty, hidden-by-dots or parent part.
 TreePath = Annotated[str, Meta(min_length=1, max_length=1024, pattern=r"^(?!.*(^|/)\.{0,2}(/|$))[^\\\x00]+$")]
 Platform = Annotated[str, Meta(pattern=r"^linux-[a-z0-9_]{1,32}$(?!\n)")]

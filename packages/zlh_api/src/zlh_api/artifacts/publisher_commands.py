@@ -7,18 +7,17 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
 from zlh_api.artifacts.errors import ArtifactDamaged, ArtifactsNotInitialised
-from zlh_api.artifacts.model import Decided, Listing, Pruned
+from zlh_api.artifacts.model import ROLES, Decided, Listing, Pruned
 from zlh_api.artifacts.tree import Tree
 from zlh_common.clock import SystemClock
-from zlh_common.schema.catalog import Catalog
+from zlh_common.schema.catalog import Catalog, OfferKind
 
-KINDS = ("runtime", "addon", "template")
-ROLES = ("root", "targets", "snapshot", "timestamp")
+KINDS = get_args(OfferKind)
 DEFAULT_KEEP = 3
 MAX_KEYS = 9
 
@@ -59,7 +58,7 @@ def add_root_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run_promote(args: argparse.Namespace) -> list[str]:
     """Carry out promote, demote or default; return what to say."""
-    from zlh_api.artifacts.promote import Publisher  # noqa: PLC0415 - see above
+    from zlh_api.artifacts.signing.promote import Publisher  # noqa: PLC0415 - see above
 
     publisher = Publisher(args.dir, args.keys, now=SystemClock().now(), offline=args.offline_keys)
     match args.artifacts_command:
@@ -86,7 +85,7 @@ def _describe_decided(done: Decided) -> list[str]:
 
 def run_prune(args: argparse.Namespace) -> list[str]:
     """Carry out prune; return what to say."""
-    from zlh_api.artifacts.prune import prune_tree  # noqa: PLC0415 - see above
+    from zlh_api.artifacts.signing.prune import prune_tree  # noqa: PLC0415 - see above
 
     done = prune_tree(
         args.dir,
@@ -113,7 +112,7 @@ def _describe_pruned(done: Pruned, *, is_dry: bool) -> list[str]:
 
 def run_rotate(args: argparse.Namespace) -> list[str]:
     """Carry out rotate-keys; return what to say."""
-    from zlh_api.artifacts.rotate import rotate_keys  # noqa: PLC0415 - see above
+    from zlh_api.artifacts.signing.rotate import rotate_keys  # noqa: PLC0415 - see above
 
     shape = root_shape(args)
     roles = _chosen_roles(args.roles) if args.roles or shape is None else ("root",)
@@ -133,7 +132,7 @@ def _chosen_roles(asked: list[str]) -> tuple[str, ...]:
 
 def root_shape(args: argparse.Namespace) -> Any:
     """Return how many root keys were asked for, or None where nothing was said of it."""
-    from zlh_api.artifacts.keys import RootShape  # noqa: PLC0415 - see above
+    from zlh_api.artifacts.signing.keys import RootShape  # noqa: PLC0415 - see above
 
     if args.root_keys is None and args.root_threshold is None:
         return None
@@ -146,7 +145,7 @@ def root_shape(args: argparse.Namespace) -> Any:
 
 def run_list(args: argparse.Namespace) -> list[str]:
     """Carry out list; return what to say."""
-    from zlh_api.artifacts.decisions import render_listing  # noqa: PLC0415 - see above
+    from zlh_api.artifacts.signing.decisions import render_listing  # noqa: PLC0415 - see above
 
     tree = Tree(args.dir)
     if not tree.archives.is_dir():
@@ -158,7 +157,7 @@ def run_list(args: argparse.Namespace) -> list[str]:
 
 
 def _read_published(folder: Path) -> Catalog | None:
-    from zlh_api.artifacts.publish import read_catalog  # noqa: PLC0415 - see above
+    from zlh_api.artifacts.signing.publish import read_catalog  # noqa: PLC0415 - see above
 
     try:
         return read_catalog(folder, now=SystemClock().now())

@@ -1,9 +1,9 @@
-"""Pure decisions of the publisher: the order of versions, the catalog from the records, the tree, what is due."""
+"""Pure decisions of the publisher: the catalog from the records, the tree, what is due."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
@@ -24,6 +24,8 @@ from zlh_common.schema.catalog import (
     Channel,
     OfferKind,
 )
+from zlh_common.tree_rules import find_link_fault, find_name_fault, find_namesakes, is_plain_target
+from zlh_common.version_order import version_order
 
 ROOT_LIFE = timedelta(days=3650)
 TARGETS_LIFE = timedelta(days=365)
@@ -35,14 +37,6 @@ TARGETS_RENEWAL = timedelta(days=60)
 
 O = TypeVar("O", CatalogRuntime, CatalogAddon, CatalogTemplate)  # noqa: E741
 CatalogOffer = CatalogRuntime | CatalogAddon | CatalogTemplate
-_PART = re.compile(r"\d+|[a-z]+")
-
-
-def version_order(version: str) -> tuple[tuple[int, int, str], ...]:
-    """Return a sort key under which 24.19.0 > 24.9.0 > 24.9.0-rc1."""
-    key = tuple((1, int(part), "") if part.isdigit() else (-1, 0, part) for part in _PART.findall(version.lower()))
-    # The end of a version ranks above a pre-release word and below a further number.
-    return (*key, (0, 0, ""))
 
 
 def render_catalog(
@@ -111,8 +105,13 @@ def latest_revisions(records: Iterable[BuildRecord]) -> list[BuildRecord]:
     return list(chosen.values())
 
 
+def sort_newest_first(records: Iterable[BuildRecord]) -> list[BuildRecord]:
+    """Return the records by version and revision, the newest first."""
+    return sorted(records, key=lambda record: (version_order(record.version), record.revision), reverse=True)
+
+
 def _render_offer(records: list[BuildRecord], decided: str | None) -> dict[str, Any]:
-    newest_first = sorted(records, key=lambda record: (version_order(record.version), record.revision), reverse=True)
+    newest_first = sort_newest_first(records)
     by_version: dict[str, list[BuildRecord]] = {}
     for record in newest_first:
         by_version.setdefault(record.version, []).append(record)
@@ -254,15 +253,28 @@ def arrange(entries: Iterable[TreeEntry]) -> list[TreeEntry]:
     for path in planned:
         if not is_safe_name(path):
             raise LayoutWrong(f"the unsafe name {path!r} would be in the tree")
+        if fault := find_name_fault(path):
+            raise LayoutWrong(f"{path!r} would be {fault}, which no agent takes")
         if path in folders:
             raise LayoutWrong(f"{path} is a file and a folder")
-    inside = {*planned, *folders}
-    for path, entry in planned.items():
-        if entry.kind == "link" and (entry.origin.startswith("/") or resolve_link(path, entry.origin) not in inside):
-            raise LayoutWrong(f"the link {path} leads to {entry.origin}, which is not in the tree")
+    if namesakes := find_namesakes([*sorted(folders), *planned]):
+        raise LayoutWrong(
+            f"{' and '.join(namesakes)} are told apart by case or composed letters alone, which no agent takes"
+        )
+    _check_links(planned, folders)
     return sorted(
         [*(TreeEntry(path, "folder") for path in folders), *planned.values()], key=lambda entry: entry.path.split("/")
     )
+
+
+def _check_links(planned: Mapping[str, TreeEntry], folders: set[str]) -> None:
+    targets = {path: entry.origin for path, entry in planned.items() if entry.kind == "link"}
+    inside = {*planned, *folders}
+    for path, target in targets.items():
+        if not is_plain_target(target) or resolve_link(path, target) not in inside:
+            raise LayoutWrong(f"the link {path} leads to {target}, which is not in the tree")
+        if fault := find_link_fault(path, targets):
+            raise LayoutWrong(f"{path} would be {fault}, which no agent takes")
 
 
 def _kept(by_name: dict[str, SourceEntry], layout: Layout) -> Iterable[tuple[str, str]]:

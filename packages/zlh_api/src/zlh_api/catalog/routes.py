@@ -11,18 +11,23 @@ def endpoints(service: CatalogService) -> list[Endpoint]:
     """Return the endpoints of this slice; the catalog is the same for everybody who is signed in."""
 
     async def summary(call: Call) -> CatalogSummary:
+        await service.catch_up()
         return service.summary(is_operator=call.caller.is_operator)
 
     async def runtimes(_call: Call) -> RuntimeOffers:
+        await service.catch_up()
         return service.offers()
 
     async def addons(_call: Call) -> NamedOffers:
+        await service.catch_up()
         return service.addon_offers()
 
     async def templates(_call: Call) -> NamedOffers:
+        await service.catch_up()
         return service.template_offers()
 
     async def validate(call: Call) -> Validation:
+        await service.catch_up()
         return service.validate_wish(call.body)
 
     who = Policy.SIGNED_IN

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -36,6 +37,8 @@ log = structlog.get_logger()
 REFRESH_S = 60
 RETRY_S = 2
 FETCH_TIMEOUT_S = 60
+# How long somebody waits for what has just been signed, and how close together looks for his sake may be.
+CATCH_UP_S, SHORTEST_PAUSE_S = 2.0, 0.02
 # A catalog is signed anew every day for two weeks; one with less left is one that nobody renews.
 RUNS_OUT = timedelta(days=7)
 
@@ -117,6 +120,9 @@ class CatalogService:
         self._fetched: FetchedCatalog | None = None
         self._read_at: datetime | None = None
         self._trouble: str | None = "it has not been read."
+        self._is_watching = False
+        # Set to have a look taken now; set when the look that begins next has been taken.
+        self._asked, self._looked = asyncio.Event(), asyncio.Event()
 
     @property
     def trouble(self) -> str | None:
@@ -133,11 +139,38 @@ class CatalogService:
         """Read the catalog whenever it is signed anew, and now and then in any case, for ever."""
         failures = 0 if self._trouble is None else 1
         read_again = self._clock.monotonic() + _pause(failures)
-        while True:
-            await asyncio.sleep(min(self._watch.pause_s, max(0.0, read_again - self._clock.monotonic())))
-            if await self._watch.has_changed() or self._clock.monotonic() >= read_again:
-                failures = 0 if await self.refresh() else failures + 1
-                read_again = self._clock.monotonic() + _pause(failures)
+        self._is_watching = True
+        try:
+            while True:
+                await self._wait_for_look(min(self._watch.pause_s, max(0.0, read_again - self._clock.monotonic())))
+                self._asked.clear()
+                # Who asks from here on is answered by the next look.
+                looked, self._looked = self._looked, asyncio.Event()
+                if await self._watch.has_changed() or self._clock.monotonic() >= read_again:
+                    failures = 0 if await self.refresh() else failures + 1
+                    read_again = self._clock.monotonic() + _pause(failures)
+                looked.set()
+        finally:
+            self._is_watching = False
+
+    async def _wait_for_look(self, pause_s: float) -> None:
+        await asyncio.sleep(min(SHORTEST_PAUSE_S, pause_s))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0.0, pause_s - SHORTEST_PAUSE_S)):
+                await self._asked.wait()
+
+    async def catch_up(self) -> None:
+        """Take up what has been signed by now; what is known counts where that takes too long or no server answers.
+
+        However many ask at once, one look is taken for all of them.
+        """
+        if not self._is_watching or self._watch.is_failing:
+            return
+        looked = self._looked
+        self._asked.set()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CATCH_UP_S):
+                await looked.wait()
 
     async def close(self) -> None:
         """Hang up."""
@@ -174,6 +207,10 @@ class CatalogService:
     def addons(self) -> tuple[str, ...]:
         """Return the names of the addons that are offered."""
         return tuple(offer.name for offer in self.addon_offers().items)
+
+    def templates(self) -> tuple[str, ...]:
+        """Return the names of the game templates that are offered."""
+        return tuple(offer.name for offer in self.template_offers().items)
 
     def offers(self) -> RuntimeOffers:
         """Return what the runtime drop-downs show."""

@@ -27,6 +27,11 @@ class TimestampWatch:
         self._failures = 0
 
     @property
+    def is_failing(self) -> bool:
+        """Whether the last look got no answer."""
+        return self._failures > 0
+
+    @property
     def pause_s(self) -> float:
         """How long to wait before the next look; spread, so that many processes do not look at once."""
         longest = min(LONGEST_LOOK_S, LOOK_S * 2.0**self._failures)

@@ -58,6 +58,18 @@ class AddonNotOffered(ZlhError):
         super().__init__(f"The catalog has no {addon} here; create the container without it.", addon=addon)
 
 
+class AddonNotSupported(ZlhError):
+    """The catalog has the addon, and no agent installs addons yet."""
+
+    code, status = "addon_not_supported", 422
+
+    def __init__(self, addon: str) -> None:
+        super().__init__(
+            f"{addon} cannot be installed into containers yet, though the catalog has it; create it without.",
+            addon=addon,
+        )
+
+
 class TemplateNotOffered(ZlhError):
     """The catalog does not have this game template."""
 
@@ -66,6 +78,17 @@ class TemplateNotOffered(ZlhError):
     def __init__(self, template: str | None) -> None:
         wanted = f"no template {template}" if template else "no game templates"
         super().__init__(f"The catalog of this installation has {wanted}.", template=template)
+
+
+class TemplateNotSupported(ZlhError):
+    """The catalog has the game template, and no agent installs game servers yet."""
+
+    code, status = "template_not_supported", 422
+
+    def __init__(self, template: str) -> None:
+        super().__init__(
+            f"Game servers cannot be created yet, though the catalog has the template {template}.", template=template
+        )
 
 
 class NameTaken(ZlhError):
@@ -194,6 +217,7 @@ class ContainerService:
         if key is not None and not (0 < len(key) <= IDEMPOTENCY_KEY_CHARS and key.isprintable()):
             raise IdempotencyKeyInvalid
         _check_name(wish.name)
+        await self._catalog.catch_up()
         runtimes = self._choose(wish)
         customer_id = _customer_of(caller)
         digest = hashlib.sha256(encode(wish)).digest()
@@ -221,9 +245,11 @@ class ContainerService:
 
     def _choose(self, wish: CreateContainer) -> tuple[WantedRuntime, ...]:
         if wish.kind == "game":
-            raise TemplateNotOffered(wish.template)
-        if wish.enable_code_server and "code-server" not in self._catalog.addons():
-            raise AddonNotOffered("code-server")
+            is_offered = wish.template is not None and wish.template in self._catalog.templates()
+            raise TemplateNotSupported(wish.template or "") if is_offered else TemplateNotOffered(wish.template)
+        if wish.enable_code_server:
+            is_offered = "code-server" in self._catalog.addons()
+            raise AddonNotSupported("code-server") if is_offered else AddonNotOffered("code-server")
         if wish.runtime is None:
             raise RuntimeMissing
         answer = self._catalog.validate(wish.runtime, wish.version)

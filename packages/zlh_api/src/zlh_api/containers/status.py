@@ -23,6 +23,7 @@ from zlh_common.schema.status import (
     StepState,
     Transfer,
 )
+from zlh_common.step_names import is_removal
 
 # A step that has failed this often is called an error; it is still tried again, ever more slowly.
 ATTEMPTS_BEFORE_ERROR = 3
@@ -102,10 +103,11 @@ def is_established(container: Container) -> bool:
 def find_error(container: Container) -> ProvisioningError | None:
     """Return what the first troubled step failed of; while it is tried again, that is why it was not done before.
 
-    What the agent of an established container cannot install is no fault of its provisioning.
+    What the agent of an established container cannot install is no fault of its provisioning, and what the agent of
+    any cannot remove is none.
     """
     steps = container.steps if is_established(container) else merge_steps(container)
-    failed = next((step for step in steps if is_troubled(step)), None)
+    failed = next((step for step in steps if is_troubled(step) and not is_removal(step.name)), None)
     if failed is None:
         return None
     return ProvisioningError(code=failed.code or "failed", message=failed.message or "It failed.", step=failed.name)
@@ -170,8 +172,9 @@ def is_failure(step: Step) -> bool:
 
 
 def is_installing(agent: AgentStatus | None) -> bool:
-    """Tell whether the agent is at work on its spec."""
-    return agent is not None and any(step.state in {StepState.RUNNING, StepState.PENDING} for step in agent.steps)
+    """Tell whether the agent brings what its spec wants; what must go may wait for its users for days."""
+    steps = agent.steps if agent is not None else ()
+    return any(step.state in {StepState.RUNNING, StepState.PENDING} and not is_removal(step.name) for step in steps)
 
 
 def is_agents_step(container: Container, name: str) -> bool:

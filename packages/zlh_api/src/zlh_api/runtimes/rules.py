@@ -13,7 +13,6 @@ from difflib import get_close_matches
 
 import msgspec
 
-from zlh_api.artifacts.rules import version_order
 from zlh_api.containers.model import Container, RuntimeWish
 from zlh_api.containers.status import agents_runtimes, agents_steps
 from zlh_common.errors import ZlhError
@@ -21,6 +20,8 @@ from zlh_common.schema.catalog import CatalogVersion
 from zlh_common.schema.runtime import PendingRuntime, RuntimeRef, Runtimes
 from zlh_common.schema.spec import MAX_RUNTIMES
 from zlh_common.schema.status import InstalledRuntime, Step, StepState
+from zlh_common.step_names import name_install, name_removal
+from zlh_common.version_order import version_order
 
 Wishes = tuple[RuntimeWish, ...]
 # Name and version.
@@ -341,13 +342,13 @@ def render_runtimes(wishes: Sequence[RuntimeWish], seen: Seen, upgrades: Sequenc
 
 def find_step(steps: Sequence[Step], wish: RuntimeWish) -> Step | None:
     """Return the agent's step that installs a version, or None; that of a default has the name of its runtime alone."""
-    names = [f"install-{wish.name}-{wish.version}", *([f"install-{wish.name}"] if wish.default else [])]
-    return next((step for name in reversed(names) for step in steps if step.name == name), None)
+    names = [name_install(wish), name_install(msgspec.structs.replace(wish, default=False))]
+    return next((step for name in names for step in steps if step.name == name), None)
 
 
 def find_removal(steps: Sequence[Step], name: str, version: str) -> Step | None:
     """Return the agent's step that removes a version, or None."""
-    return next((step for step in steps if step.name == f"remove-{name}-{version}"), None)
+    return next((step for step in steps if step.name == name_removal(name, version)), None)
 
 
 def _is_pending(wish: RuntimeWish, seen: Seen) -> bool:

@@ -58,6 +58,7 @@ class RuntimeService:
 
     async def install(self, container: Container, wish: InstallRuntime) -> Runtimes:
         """Want one more version, or another default; raise CannotInstall or RuntimeLimit."""
+        await self._catalog.catch_up()
 
         def change(current: Container) -> Wishes:
             version = self._resolve(current.runtimes, wish.name, wish.version)
@@ -70,6 +71,7 @@ class RuntimeService:
 
     async def upgrade(self, container: Container, name: str, version: str | None) -> Runtimes:
         """Want a newer default, and keep the former one to go back to."""
+        await self._catalog.catch_up()
 
         def change(current: Container) -> Wishes:
             rules.find_default(current.runtimes, name)

@@ -1,0 +1,1 @@
+"""What clients believe: keys, the signed catalog, and the decisions that change what is offered."""

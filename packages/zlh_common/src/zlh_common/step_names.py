@@ -1,0 +1,22 @@
+"""What the steps of an agent are called, which the agent writes and the API reads: pure."""
+
+from __future__ import annotations
+
+from zlh_common.schema.spec import WantedRuntime
+
+_INSTALL, _REMOVAL = "install-", "remove-"
+
+
+def name_install(runtime: WantedRuntime) -> str:
+    """Return the name of the step that brings `runtime`; that of a default stays when its version changes."""
+    return f"{_INSTALL}{runtime.name}" if runtime.default else f"{_INSTALL}{runtime.name}-{runtime.version}"
+
+
+def name_removal(name: str, version: str) -> str:
+    """Return the name of the step that removes a version."""
+    return f"{_REMOVAL}{name}-{version}"
+
+
+def is_removal(step_name: str) -> bool:
+    """Tell whether a step takes something away, so that nobody waits for it to use the rest."""
+    return step_name.startswith(_REMOVAL)
