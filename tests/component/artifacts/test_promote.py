@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
+from collections.abc import Callable
+from typing import Any
 
 import pytest
 
 from component.artifacts.conftest import Workshop
-from zlh_api.artifacts.errors import ArtifactDamaged, DefaultNotStable, KeysUnusable, LastStableVersion, OfferUnknown
+from zlh_api.artifacts.errors import (
+    ArtifactDamaged,
+    ArtifactsNotWritable,
+    DefaultNotStable,
+    KeysUnusable,
+    LastStableVersion,
+    OfferUnknown,
+)
 from zlh_api.artifacts.signing.promote import Publisher
-from zlh_api.artifacts.signing.publish import read_catalog, verify_tree
+from zlh_api.artifacts.signing.prune import prune_tree
+from zlh_api.artifacts.signing.publish import read_catalog, refresh_timestamp, verify_tree
+from zlh_api.artifacts.signing.rotate import rotate_keys
 
 
 @pytest.fixture
@@ -135,3 +148,40 @@ def test_damaged_decisions_are_not_taken_for_none(shop: Workshop) -> None:
         shop.publish()
     faults = verify_tree(shop.tree, shop.keys, now=shop.now).faults
     assert [fault.file for fault in faults] == [".decisions.json"]
+
+
+CHANGES: dict[str, Callable[[Workshop], Any]] = {
+    "publish": lambda shop: shop.publish(),
+    "refresh": lambda shop: refresh_timestamp(shop.tree, shop.keys, now=shop.now),
+    "demote": lambda shop: publisher(shop).set_channel("tiny", "2.0", "candidate"),
+    "withdraw": lambda shop: prune_tree(shop.tree, shop.keys, now=shop.now, keep=1, withdraw=True),
+    "rotate": lambda shop: rotate_keys(shop.tree, shop.keys, roles=["timestamp"], now=shop.now),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_full_disk_is_named_and_leaves_the_offer(
+    shop: Workshop, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However far it came: a named error, the old offer, whole, and the same again goes through once there is room."""
+
+    def refuse(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", refuse)
+    with pytest.raises(ArtifactsNotWritable, match="No space left on device"):
+        CHANGES[change](shop)
+    monkeypatch.undo()
+    assert offered(shop) == {"2.0": "stable*", "1.0": "stable"}
+    CHANGES[change](shop)
+    assert verify_tree(shop.tree, shop.keys, now=shop.now).ok
+
+
+@pytest.mark.parametrize("name", ["timestamp.json", "1.targets.json", "1.snapshot.json"])
+def test_metadata_that_is_a_folder_is_named(shop: Workshop, name: str) -> None:
+    """By verify as a fault of that file, and never by a traceback."""
+    path = max(shop.tree.glob(f"metadata/*{name.removeprefix('1')}"), key=lambda each: each.stat().st_mtime_ns)
+    path.unlink()
+    path.mkdir()
+    faults = verify_tree(shop.tree, shop.keys, now=shop.now).faults
+    assert f"metadata/{path.name}" in {fault.file for fault in faults}

@@ -136,6 +136,19 @@ class Tree:
         finally:
             os.close(descriptor)
 
+    @contextmanager
+    def changing(self) -> Iterator[None]:
+        """Hold the tree for a change of what is offered; what the disk or a mode refuses is ArtifactsNotWritable.
+
+        Each line of such a change leaves the old offer or the new one, so there is nothing to undo.
+        """
+        with self.locked():
+            try:
+                yield
+            except OSError as exc:
+                file = exc.filename if isinstance(exc.filename, str) else self.folder
+                raise ArtifactsNotWritable(folder=Path(file), reason=exc.strerror or str(exc)) from exc
+
     def _wait_for_lock(self, descriptor: int, wait_s: float) -> None:
         deadline = time.monotonic() + wait_s
         while True:

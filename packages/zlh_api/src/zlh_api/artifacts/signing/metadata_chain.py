@@ -212,6 +212,8 @@ class Signing:
             if path.name in {"timestamp.json", "1.root.json"}:
                 raise ArtifactsNotInitialised(folder=self._tree.folder, missing=str(relative)) from exc
             raise ArtifactDamaged(file=str(relative), reason="it is missing") from exc
+        except OSError as exc:
+            raise ArtifactDamaged(file=str(path.relative_to(self._tree.folder)), reason=exc.strerror or "?") from exc
 
 
 def follow_roots(tree: Tree, trusted: Metadata[Root]) -> Metadata[Root]:

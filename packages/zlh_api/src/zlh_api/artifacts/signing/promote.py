@@ -54,7 +54,7 @@ class Publisher:
         return self._decide(name, version, kind, lambda decisions, _offered, meant: decide_default(decisions, meant))
 
     def _decide(self, name: str, version: str, kind: OfferKind | None, decide: _Decide) -> Decided:
-        with self._tree.locked():
+        with self._tree.changing():
             signing = Signing(self._tree, self._folders, self._now)
             held = signing.read_current()
             decisions = self._tree.read_decisions()

@@ -38,7 +38,7 @@ def prune_tree(
     With `withdraw`, published versions beyond the newest `keep`, defaults aside, are offered no more from now on.
     """
     tree = Tree(folder)
-    with tree.locked():
+    with tree.changing():
         return _Pruning(tree, KeyFolders(keys, offline), now, keep).run(withdraw=withdraw, dry_run=dry_run)
 
 

@@ -29,7 +29,7 @@ def initialise(
 ) -> bytes:
     """Make keys, root and an empty tree where they are missing; return the trusted root. Harmless to repeat."""
     tree, folders = Tree(folder), KeyFolders(keys, offline)
-    with tree.locked():
+    with tree.changing():
         raw = ensure_keys(folders, now=now, published=_read_newest_root(tree), shape=shape)
         root = parse_root(raw, folders.trusted_root)
         published = tree.metadata / f"{root.signed.version}.root.json"
@@ -57,7 +57,7 @@ def publish_catalog(folder: Path, keys: Path, *, now: datetime, offline: Path | 
     Where the same is on offer already, the catalog stays byte for byte and only the signatures are renewed.
     """
     tree = Tree(folder)
-    with tree.locked():
+    with tree.changing():
         signing = Signing(tree, KeyFolders(keys, offline), now)
         try:
             held = signing.read_current()
@@ -96,7 +96,7 @@ def sign_offer(
 def refresh_timestamp(folder: Path, keys: Path, *, now: datetime, offline: Path | None = None) -> Published:
     """Renew the short-lived signatures, and the yearly one where it runs out soon and its key is here."""
     tree, folders = Tree(folder), KeyFolders(keys, offline)
-    with tree.locked():
+    with tree.changing():
         signing = Signing(tree, folders, now)
         held = signing.read_current()
         if signing.is_due_soon(held.targets.signed) and signing.can_sign("targets"):

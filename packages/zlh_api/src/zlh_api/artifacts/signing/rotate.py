@@ -56,7 +56,7 @@ def rotate_keys(
     """
     tree, folders = Tree(folder), KeyFolders(keys, offline)
     wanted = tuple(role for role in ROLES if role in roles)
-    with tree.locked():
+    with tree.changing():
         rotation = _Rotation(tree, folders, now)
         begun = rotation.complete()
         if begun is not None and begun.roles == wanted:
