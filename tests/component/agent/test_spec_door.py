@@ -35,6 +35,7 @@ BAD_BODIES: dict[str, tuple[bytes, str]] = {
     "path for a name": (b'{"generation":1,"runtimes":[{"name":"../x","version":"1"}]}', "$.runtimes[0].name"),
     "path for a version": (b'{"generation":1,"runtimes":[{"name":"x","version":"../1"}]}', "$.runtimes[0].version"),
     "hidden version": (b'{"generation":1,"runtimes":[{"name":"x","version":".1"}]}', "$.runtimes[0].version"),
+    "link for a version": (b'{"generation":1,"runtimes":[{"name":"x","version":"current"}]}', "$.runtimes[0].version"),
     "line in a version": (b'{"generation":1,"runtimes":[{"name":"x","version":"1\\n"}]}', "$.runtimes[0].version"),
     "empty name": (b'{"generation":1,"runtimes":[{"name":"","version":"1"}]}', "$.runtimes[0].name"),
     "deep": (b'{"generation":1,"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}", ""),

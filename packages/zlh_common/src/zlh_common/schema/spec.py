@@ -13,7 +13,10 @@ from zlh_common.schema.structs import Report, Request
 # `$` alone would let a line break follow, and `\Z` is unknown to the readers of our JSON Schema.
 ContainerName = Annotated[str, Meta(min_length=1, max_length=63, pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$(?!\n)")]
 RuntimeName = Annotated[str, Meta(min_length=1, max_length=32, pattern=r"^[a-z][a-z0-9-]*$(?!\n)")]
-RuntimeVersion = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[0-9A-Za-z][0-9A-Za-z.+_-]*$(?!\n)")]
+# A version is a folder beside the link `current`, whose name is taken.
+RuntimeVersion = Annotated[
+    str, Meta(min_length=1, max_length=64, pattern=r"^(?!current$)[0-9A-Za-z][0-9A-Za-z.+_-]*$(?!\n)")
+]
 
 # Versions of all runtimes together that one container may have.
 MAX_RUNTIMES = 32
