@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from zlh_api.containers.model import Container, Guest, Power, RuntimeWish
 from zlh_api.containers.status import (
     ATTEMPTS_BEFORE_ERROR,
+    MAX_ADDONS,
     MAX_AGENT_STEPS,
     MAX_LEFT_S,
     find_degradations,
@@ -25,6 +26,7 @@ from zlh_api.containers.status import (
 )
 from zlh_common.names import OwnerMark, Vmid
 from zlh_common.schema.status import (
+    AddonStatus,
     AgentStatus,
     Connection,
     ContainerStatus,
@@ -313,6 +315,15 @@ def test_what_a_stranger_has_installed_can_be_shown() -> None:
     runtimes = report(replace(RUNNING, agent=agent(runtimes=(told,) * 5000))).runtimes
     assert len(runtimes) == 128
     assert (runtimes[0].size, runtimes[0].faults, len(runtimes[0].source)) == (0, 2**53 - 1, 1000)
+
+
+def test_an_addon_of_a_stranger_opens_nowhere() -> None:
+    """Where an addon opens is for the platform to say, and no name is a book."""
+    told = AddonStatus(name="x" * 10_000, state="y" * 10_000, version="z" * 10_000, url="https://evil.example")
+    addons = report(replace(RUNNING, agent=agent(addons=(told,) * 5000))).addons
+    assert len(addons) == MAX_ADDONS
+    assert max(len(addons[0].name), len(addons[0].state), len(addons[0].version or "")) <= 128
+    assert addons[0].url is None
 
 
 def test_a_crowd_of_steps_is_cut() -> None:

@@ -13,6 +13,7 @@ from zlh_api.containers.model import Container, Guest, Power
 from zlh_common.names import render_host
 from zlh_common.schema.runtime import RuntimeInUse
 from zlh_common.schema.status import (
+    AddonStatus,
     AgentStatus,
     Connection,
     ContainerStatus,
@@ -29,6 +30,7 @@ from zlh_common.step_names import is_removal
 ATTEMPTS_BEFORE_ERROR = 3
 # Of an agent's report: as many steps as a spec can bring about, twice, and as much text as a person reads.
 MAX_AGENT_STEPS, MAX_AGENT_RUNTIMES = 128, 128
+MAX_ADDONS = 16
 NAME_CHARS, STAGE_CHARS, MESSAGE_CHARS, OUTPUT_CHARS = 128, 32, 1000, 4096
 # What every reader of JSON holds exactly.
 MAX_BYTES = 2**53 - 1
@@ -58,7 +60,7 @@ def render_status(container: Container, *, domain: str, url: str) -> ContainerSt
         steps=merge_steps(container),
         processes=agent.processes if agent and container.connection is Connection.ONLINE else (),
         terminals=agent.terminals if agent and container.connection is Connection.ONLINE else (),
-        addons=agent.addons if agent else (),
+        addons=tuple(bound_addon(addon) for addon in agent.addons[:MAX_ADDONS]) if agent else (),
         runtimes=agents_runtimes(container),
         hostname=render_host(container.host, domain),
         url=url if container.route_confirmed and not container.is_deleting else None,
@@ -206,6 +208,12 @@ def bound_runtime(runtime: InstalledRuntime) -> InstalledRuntime:
         size=int(_bounded(runtime.size, MAX_BYTES)),
         faults=int(_bounded(runtime.faults, MAX_BYTES)),
     )
+
+
+def bound_addon(addon: AddonStatus) -> AddonStatus:
+    """Return a stranger's addon with texts that can be shown; where it opens is ours to say."""
+    version = addon.version[:NAME_CHARS] if addon.version else None
+    return AddonStatus(name=addon.name[:NAME_CHARS], state=addon.state[:NAME_CHARS], version=version, url=None)
 
 
 def bound_transfer(transfer: Transfer) -> Transfer:

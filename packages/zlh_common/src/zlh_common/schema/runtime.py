@@ -14,6 +14,10 @@ from zlh_common.schema.structs import Report, Request
 
 # Names of files that one answer holds at most, of each kind.
 MAX_NAMED_FILES = 100
+# The longest path that a kernel takes, and names of processes with what they belong to.
+FileName = Annotated[str, Meta(max_length=4096)]
+ShortName = Annotated[str, Meta(max_length=256)]
+Count = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 
 
 class InstallRuntime(Request):
@@ -46,19 +50,19 @@ class RuntimeVerification(Report):
     verified: bool
     checked_at: datetime
     # Of all kinds together, named or not.
-    faults: int
-    changed: Annotated[tuple[str, ...], Meta(max_length=MAX_NAMED_FILES)] = ()
-    missing: Annotated[tuple[str, ...], Meta(max_length=MAX_NAMED_FILES)] = ()
-    added: Annotated[tuple[str, ...], Meta(max_length=MAX_NAMED_FILES)] = ()
+    faults: Count
+    changed: Annotated[tuple[FileName, ...], Meta(max_length=MAX_NAMED_FILES)] = ()
+    missing: Annotated[tuple[FileName, ...], Meta(max_length=MAX_NAMED_FILES)] = ()
+    added: Annotated[tuple[FileName, ...], Meta(max_length=MAX_NAMED_FILES)] = ()
 
 
 class RuntimeUser(Report):
     """A process that runs from an installed tree, or has a file of it open."""
 
-    pid: int
-    name: str
+    pid: Count
+    name: ShortName
     # The supervised process or terminal that it belongs to, where it belongs to one: "process web", "terminal main".
-    owner: str | None = None
+    owner: ShortName | None = None
     # Another version is the default by now; what was started through `current` has that one after a restart.
     outdated: bool = False
 
