@@ -247,6 +247,8 @@ async def test_a_hundred_restarts_at_once_and_in_disorder_never_run_two(keeper: 
     assert b"TWO" not in text
     assert status.restarts == 0
     await service.apply([shell(command, power="off")])
+    # Between two lives of a program the socket is gone as well.
+    await wait_state(service, "stopped")
     await wait_gone(keeper.folder / "run/web.sock")
 
 
