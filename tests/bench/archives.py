@@ -49,7 +49,7 @@ class Published:
 def ensure_published(run: Run) -> Published:
     """Return the tree, made on the first run and found again by the next."""
     files = run.choose(FILES, QUICK_FILES)
-    folder = run.cache / f"artifacts-{files}"
+    folder = run.cache / f"signed-tree-{files}"
     if not (folder / "ready").exists():
         shutil.rmtree(folder, ignore_errors=True)
         run.show(f"packing {files} files once, below {folder}")
@@ -95,7 +95,7 @@ def _write_archive(folder: Path, files: int) -> None:
         source_sha256="0" * 64,
         recipe_sha256="0" * 64,
     )
-    (tree / path).with_name("bench.json").write_bytes(msgspec.json.encode(record))
+    (tree / path.replace(".tar.zst", ".json")).write_bytes(msgspec.json.encode(record))
 
 
 def _pack(path: Path, files: int) -> int:
