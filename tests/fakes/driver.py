@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 
 from fakes.faults import Faults
 from zlh_api.containers.model import Guest
-from zlh_api.drivers.port import GuestFailed, GuestForeign, GuestPlan, Identity
+from zlh_api.drivers.port import (
+    FoundGuest,
+    GuestFailed,
+    GuestForeign,
+    GuestPlan,
+    GuestSeen,
+    Identity,
+    NetworkOpen,
+    Warrant,
+)
 from zlh_common.names import OwnerMark, Vmid
+from zlh_common.schema.resources import Resources
 
 
 class FakeGuest:
     """One guest: whose it is, whether it runs, and what was put in."""
 
-    def __init__(self, owner: OwnerMark, address: str) -> None:
+    def __init__(self, owner: OwnerMark, address: str | None, resources: Resources | None = None) -> None:
         self.owner = owner
         self.address = address
+        self.resources = resources or Resources()
         self.is_running = False
+        # The address that its network is pinned to; None is open.
+        self.closed_for: str | None = None
         self.identity: Identity | None = None
 
 
@@ -30,75 +44,114 @@ class FakeDriver:
         self.on_started: Callable[[OwnerMark], Awaitable[None]] | None = None
         self.on_stopped: Callable[[OwnerMark], Awaitable[None]] | None = None
 
-    async def observe(self, owner: OwnerMark, vmid: Vmid) -> Guest:
+    async def prepare(self) -> None:
+        """Need nothing."""
+
+    async def observe(self, plan: GuestPlan) -> GuestSeen:
         """Return what stands at this VMID."""
         waiting = self.faults.orders.get("observe")
         if waiting and (order := waiting.pop(0)) is not None:
             raise order
-        guest = self.guests.get(vmid)
+        guest = self.guests.get(plan.vmid)
         if guest is None:
-            return Guest.ABSENT
-        if guest.owner != owner:
-            return Guest.FOREIGN
-        return Guest.RUNNING if guest.is_running else Guest.STOPPED
+            return GuestSeen(Guest.ABSENT)
+        if guest.owner != plan.owner:
+            return GuestSeen(Guest.FOREIGN)
+        return GuestSeen(
+            Guest.RUNNING if guest.is_running else Guest.STOPPED,
+            is_closed=guest.closed_for is not None and guest.closed_for == plan.address,
+            is_sized=guest.resources == plan.resources,
+        )
+
+    async def survey(self) -> list[FoundGuest]:
+        """Return all guests."""
+        async with self.faults.call("survey"):
+            return [
+                FoundGuest(
+                    vmid,
+                    guest.owner,
+                    Guest.RUNNING if guest.is_running else Guest.STOPPED,
+                    where=f"guest {vmid}",
+                    addresses=(guest.address,) if guest.address else (),
+                )
+                for vmid, guest in self.guests.items()
+            ]
 
     async def is_address_free(self, address: str) -> bool:
         """Tell whether nobody answers at an address."""
         async with self.faults.call("is_address_free"):
-            return address not in self.taken_addresses
+            held = {guest.address for guest in self.guests.values()}
+            return address not in self.taken_addresses | held
 
-    async def ensure_created(self, plan: GuestPlan) -> None:
+    async def ensure_created(self, plan: GuestPlan, warrant: Warrant) -> None:
         """Make the guest, stopped and marked."""
-        async with self.faults.call("ensure_created"):
-            self._refuse_foreign(plan.owner, plan.vmid)
-            self.guests.setdefault(plan.vmid, FakeGuest(plan.owner, plan.address))
+        async with self._effect("ensure_created", warrant):
+            self._refuse_foreign(plan)
+            self.guests.setdefault(plan.vmid, FakeGuest(plan.owner, plan.address, plan.resources))
 
-    async def ensure_identity(self, plan: GuestPlan, identity: Identity) -> None:
+    async def ensure_closed(self, plan: GuestPlan, warrant: Warrant) -> None:
+        """Pin the guest to its address."""
+        async with self._effect("ensure_closed", warrant):
+            self._own(plan).closed_for = plan.address
+
+    async def ensure_sized(self, plan: GuestPlan, warrant: Warrant) -> None:
+        """Give the guest its limits."""
+        async with self._effect("ensure_sized", warrant):
+            self._own(plan).resources = plan.resources
+
+    async def ensure_identity(self, plan: GuestPlan, identity: Identity, warrant: Warrant) -> None:
         """Put keys into the guest."""
-        async with self.faults.call("ensure_identity"):
-            self._own(plan.owner, plan.vmid).identity = identity
+        async with self._effect("ensure_identity", warrant):
+            self._own(plan).identity = identity
 
-    async def ensure_started(self, plan: GuestPlan) -> None:
+    async def ensure_started(self, plan: GuestPlan, warrant: Warrant) -> None:
         """Start the guest; without keys its agent ends at once."""
-        async with self.faults.call("ensure_started"):
-            guest = self._own(plan.owner, plan.vmid)
+        async with self._effect("ensure_started", warrant):
+            guest = self._own(plan)
+            if guest.closed_for is None or guest.closed_for != plan.address:
+                raise NetworkOpen(vmid=plan.vmid, reason="it has no rule")
             if guest.identity is None:
                 raise GuestFailed(what="Starting the agent", reason="it has no keys")
             guest.is_running = True
             if self.on_started:
                 await self.on_started(plan.owner)
 
-    async def ensure_stopped(self, owner: OwnerMark, vmid: Vmid, *, at_once: bool = False) -> None:
+    async def ensure_stopped(self, plan: GuestPlan, warrant: Warrant, *, at_once: bool = False) -> None:
         """Stop the guest."""
-        async with self.faults.call("ensure_stopped"):
-            await self._stop(owner, vmid)
+        async with self._effect("ensure_stopped", warrant):
+            self._refuse_foreign(plan)
+            await self._stop(plan.vmid)
 
-    async def ensure_destroyed(self, owner: OwnerMark, vmid: Vmid) -> None:
+    async def ensure_destroyed(self, plan: GuestPlan, warrant: Warrant) -> None:
         """Stop the guest and delete it."""
-        async with self.faults.call("ensure_destroyed"):
-            await self._stop(owner, vmid)
-            self.guests.pop(vmid, None)
+        async with self._effect("ensure_destroyed", warrant):
+            self._refuse_foreign(plan)
+            await self._stop(plan.vmid)
+            self.guests.pop(plan.vmid, None)
 
     async def ensure_all_stopped(self) -> None:
         """Stop every guest."""
-        for vmid, guest in self.guests.items():
-            await self._stop(guest.owner, vmid)
+        for vmid in self.guests:
+            await self._stop(vmid)
 
-    async def _stop(self, owner: OwnerMark, vmid: Vmid) -> None:
-        self._refuse_foreign(owner, vmid)
+    def _effect(self, name: str, warrant: Warrant) -> AbstractAsyncContextManager[None]:
+        warrant.check()
+        return self.faults.call(name)
+
+    async def _stop(self, vmid: Vmid) -> None:
         guest = self.guests.get(vmid)
         if guest is not None and guest.is_running:
             guest.is_running = False
             if self.on_stopped:
-                await self.on_stopped(owner)
+                await self.on_stopped(guest.owner)
 
-    def _own(self, owner: OwnerMark, vmid: Vmid) -> FakeGuest:
-        self._refuse_foreign(owner, vmid)
-        if vmid not in self.guests:
+    def _own(self, plan: GuestPlan) -> FakeGuest:
+        self._refuse_foreign(plan)
+        if plan.vmid not in self.guests:
             raise GuestFailed(what="The call", reason="there is no such guest")
-        return self.guests[vmid]
+        return self.guests[plan.vmid]
 
-    def _refuse_foreign(self, owner: OwnerMark, vmid: Vmid) -> None:
-        guest = self.guests.get(vmid)
-        if guest is not None and guest.owner != owner:
-            raise GuestForeign(vmid=vmid, where=f"guest {vmid}")
+    def _refuse_foreign(self, plan: GuestPlan) -> None:
+        guest = self.guests.get(plan.vmid)
+        if guest is not None and guest.owner != plan.owner:
+            raise GuestForeign(vmid=plan.vmid, where=f"guest {plan.vmid}")

@@ -10,9 +10,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from uuid import uuid4
 
+from fakes.warrant import FakeWarrant
 from zlh_api.drivers.agent_config import AgentSettings
+from zlh_api.drivers.port import GuestPlan
 from zlh_api.drivers.process import ProcessDriver
 from zlh_common.names import CONTAINER_MARK, OwnerMark, Vmid
+from zlh_common.schema.resources import Resources
 
 # A shim whose program takes its time.
 _PATIENT = "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('up', flush=True); time.sleep(60)"
@@ -44,7 +47,10 @@ async def test_guests_that_take_their_time_to_stop_keep_no_thread(tmp_path: Path
     async with AsyncExitStack() as scope:
         await asyncio.gather(*(scope.enter_async_context(_shim(owner)) for owner in owners))
         stops = [
-            asyncio.create_task(driver.ensure_stopped(owner, Vmid(100 + number))) for number, owner in enumerate(owners)
+            asyncio.create_task(driver.ensure_stopped(plan, FakeWarrant(plan)))
+            for plan in (
+                GuestPlan(owner, Vmid(100 + number), "dev", None, Resources()) for number, owner in enumerate(owners)
+            )
         ]
         await asyncio.sleep(1)
         async with asyncio.timeout(10):

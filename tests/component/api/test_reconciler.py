@@ -13,7 +13,7 @@ from fakes.api_world import WAIT_S, World
 from fakes.driver import FakeGuest
 from zlh_api.containers import store as containers
 from zlh_api.containers.model import Power
-from zlh_api.drivers.port import GuestFailed, GuestPlan
+from zlh_api.drivers.port import GuestFailed, GuestPlan, Warrant
 from zlh_api.edge.port import RouteNotLoaded
 from zlh_api.reconcile.plan import DELETION_STEPS, first_steps
 from zlh_api.reconcile.service import TAKES_BEFORE_DOUBT
@@ -23,6 +23,7 @@ from zlh_common.schema.spec import WantedRuntime
 CREATION = [
     "is_address_free",
     "ensure_created",
+    "ensure_closed",
     "ensure_identity",
     "ensure_started",
     "put_spec",
@@ -226,7 +227,7 @@ async def test_a_failed_step_is_shown_with_its_reason(world: World) -> None:
 async def test_a_step_whose_effect_does_not_last_is_named(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A step that succeeds over and over without effect becomes a failure that is tried ever more slowly."""
 
-    async def pretend(_plan: GuestPlan) -> None:
+    async def pretend(_plan: GuestPlan, _warrant: Warrant) -> None:
         world.faults.calls.append("pretend")
 
     monkeypatch.setattr(world.driver, "ensure_started", pretend)
@@ -307,7 +308,7 @@ async def test_a_guest_that_vanished_is_made_again_with_new_keys(world: World) -
         async with asyncio.timeout(WAIT_S):
             while not any(guest.is_running for guest in world.driver.guests.values()):
                 await asyncio.sleep(0.01)
-    assert world.faults.calls == ["ensure_created", "ensure_identity", "ensure_started"]
+    assert world.faults.calls == ["ensure_created", "ensure_closed", "ensure_identity", "ensure_started"]
 
 
 @pytest.mark.parametrize("failures", [1, 2])

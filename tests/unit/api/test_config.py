@@ -48,7 +48,7 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
     """What is named is taken, what is not has its default, and paths are paths."""
     config = load_config(write(tmp_path, ("", "listen_port", "8500")))
     assert config.api_url == "http://127.0.0.1:8500"
-    assert config.process.address_block == "127.77.0.0/16"
+    assert config.driver_section.address_block == "127.77.0.0/16"
     assert config.artifacts.trusted_root == Path("/tmp/root.json")
 
 

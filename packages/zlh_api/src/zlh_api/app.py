@@ -31,6 +31,7 @@ from zlh_api.customers.service import CustomerService
 from zlh_api.database.migrate import migrate
 from zlh_api.database.pool import Database, DatabaseUnavailable
 from zlh_api.drivers.agent_config import AgentSettings
+from zlh_api.drivers.port import ContainerDriver
 from zlh_api.drivers.process import ProcessDriver
 from zlh_api.edge import routes as edge_routes
 from zlh_api.edge.local_directory import LocalRouteDirectory
@@ -61,7 +62,7 @@ class Parts:
     """What an API process consists of."""
 
     database: Database
-    driver: ProcessDriver
+    driver: ContainerDriver
     customers: CustomerService
     catalog: CatalogService
     artifacts: ServedTree
@@ -76,7 +77,7 @@ class Parts:
     gate: Gate
 
 
-def make_driver(config: ApiConfig) -> ProcessDriver:
+def make_driver(config: ApiConfig) -> ContainerDriver:
     """Return the driver that the configuration names."""
     settings = AgentSettings(
         artifacts_url=config.artifacts.url,
@@ -85,7 +86,7 @@ def make_driver(config: ApiConfig) -> ProcessDriver:
         log_level=config.log_level,
         artifacts_mirrors=config.artifacts.mirrors,
     )
-    return ProcessDriver(root=config.process.root, settings=settings)
+    return ProcessDriver(root=config.driver_section.root, settings=settings)
 
 
 @asynccontextmanager
@@ -163,8 +164,8 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
 
 def _make_settings(config: ApiConfig, proxy: ProxySetting) -> Settings:
     return Settings(
-        address_block=config.process.address_block,
-        installation=str(config.process.root),
+        address_block=config.driver_section.address_block,
+        installation=config.driver_section.installation,
         agent_port=config.agent_port,
         trusted_root=config.artifacts.trusted_root,
         proxy=proxy,
@@ -179,7 +180,7 @@ def _keeping(config: ApiConfig) -> Keeping:
 async def serve(config: ApiConfig, *, stop: asyncio.Event, ready: Callable[[], None]) -> None:
     """Run one API process until `stop`; `ready` is called once it answers."""
     async with open_parts(config) as parts:
-        await parts.driver.sweep()
+        await parts.driver.prepare()
         async with parts.database.connection() as connection:
             await migrate(connection)
         await parts.artifacts.start()

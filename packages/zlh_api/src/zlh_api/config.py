@@ -54,6 +54,11 @@ class ProcessDriverSection(_Section):
     # Addresses are taken from this block.
     address_block: str = "127.77.0.0/16"
 
+    @property
+    def installation(self) -> str:
+        """What tells this installation's guests from another's on the same machine."""
+        return str(self.root)
+
 
 class TraefikSection(_Section):
     """The proxy: the directory that only we write, its private API, and where its public side answers."""
@@ -84,20 +89,27 @@ class ApiConfig(_Section, kw_only=True):
     # The two private CAs and the API's own client key; 0700.
     keys_dir: Path
     state_dir: Path
-    driver: Literal["process"] = "process"
+    driver: Literal["process", "lxc", "proxmox"] = "process"
     agent_port: ListenPort = 7443
     channels: tuple[Literal["stable", "candidate"], ...] = ("stable",)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     history: HistorySection = HistorySection()
     database: DatabaseSection
     artifacts: ArtifactsSection
-    process: ProcessDriverSection
+    process: ProcessDriverSection | None = None
     traefik: TraefikSection
 
     @property
     def api_url(self) -> str:
         """Where programs on this machine reach the API."""
         return f"http://{self.listen_host}:{self.listen_port}"
+
+    @property
+    def driver_section(self) -> ProcessDriverSection:
+        """The table of the driver that is used; `find_problems` has seen that it is there."""
+        section = self.process
+        assert section is not None
+        return section
 
 
 def load_config(path: Path) -> ApiConfig:
@@ -133,9 +145,16 @@ def find_problems(config: ApiConfig) -> list[str]:
             f"listen_host {config.listen_host} is beyond loopback, and the process driver isolates nothing: "
             "its containers run as your own user; listen on 127.0.0.1 or use another driver"
         )
-    if config.driver == "process" and not _is_loopback_block(config.process.address_block):
-        problems.append(f"process.address_block {config.process.address_block!r} is no block within 127.0.0.0/8")
-    return problems
+    return problems + _find_driver_problems(config)
+
+
+def _find_driver_problems(config: ApiConfig) -> list[str]:
+    if getattr(config, config.driver, None) is None:
+        return [f'the table [{config.driver}] is missing, which driver = "{config.driver}" needs']
+    process = config.process
+    if config.driver == "process" and process is not None and not _is_loopback_block(process.address_block):
+        return [f"process.address_block {process.address_block!r} is no block within 127.0.0.0/8"]
+    return []
 
 
 def _find_artifact_problems(artifacts: ArtifactsSection) -> list[str]:

@@ -26,12 +26,26 @@ def find_marked(name: str, value: str) -> list[ProcessIdentity]:
     return identities([rows[pid] for pid in sorted(found)])
 
 
+def find_marks(name: str) -> dict[str, list[int]]:
+    """Return the pids of processes that were started with this variable, by its value, out of one look at all."""
+    prefix, found = f"{name}=".encode(), dict[str, list[int]]()
+    for row in read_rows():
+        for entry in _read_environment(row.pid):
+            if entry.startswith(prefix):
+                found.setdefault(entry[len(prefix) :].decode("utf-8", "replace"), []).append(row.pid)
+    return found
+
+
 def is_marked(pid: int, name: str, value: str) -> bool:
     """Tell whether a process was started with this environment variable; False for one that we may not look into."""
+    return f"{name}={value}".encode() in _read_environment(pid)
+
+
+def _read_environment(pid: int) -> list[bytes]:
     try:
-        return f"{name}={value}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+        return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
     except OSError:
-        return False
+        return []
 
 
 def identities(rows: list[ProcessRow]) -> list[ProcessIdentity]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from uuid import UUID
 
 from zlh_common.names import HostName, Kind, OwnerMark, Vmid
 from zlh_common.schema.process import WantedProcess
+from zlh_common.schema.resources import Resources
 from zlh_common.schema.spec import WantedRuntime
 from zlh_common.schema.status import AgentStatus, Connection, Step
 
@@ -17,6 +19,8 @@ class Guest(StrEnum):
     """What the driver last saw of the guest."""
 
     ABSENT = "absent"
+    # Ours by its mark, and its making has not been finished.
+    HALF_MADE = "half-made"
     STOPPED = "stopped"
     RUNNING = "running"
     # Something stands in its place that does not carry our mark.
@@ -90,6 +94,9 @@ class Container:
     spec_protocol: int = 0
     # On whose behalf the work on it is done; None where nothing is wished that is not reached.
     request_id: str | None = None
+    resources: Resources = field(default_factory=Resources)
+    # What its driver must not forget, kept under the fence.
+    driver_notes: Mapping[str, str] = field(default_factory=dict)
 
     steps: tuple[Step, ...] = ()
     exposures: tuple[Published, ...] = ()

@@ -15,6 +15,7 @@ from zlh_common.errors import InvalidBody
 from zlh_common.names import OwnerMark, Vmid
 from zlh_common.request_ids import current_request_id
 from zlh_common.schema.process import WantedProcess
+from zlh_common.schema.resources import Resources
 from zlh_common.schema.spec import WantedRuntime
 from zlh_common.schema.status import AgentStatus, Step, StepState
 from zlh_common.schema.status import Connection as AgentConnection
@@ -70,7 +71,7 @@ async def insert_container(
 ) -> Vmid:
     """Write the wish for a new container; without a name it is called by its label. Returns its VMID."""
     vmid: int = await connection.fetchval(
-        "with number as (select nextval('vmids')::integer as vmid) "
+        "with number as (select next_vmid() as vmid) "
         "insert into containers (owner, vmid, customer_id, kind, name, spec, request_id) "
         "select $1, vmid, $2, $3, coalesce($4, $3 || '-' || vmid), $5, $6 from number returning vmid",
         UUID(owner),
@@ -239,6 +240,8 @@ def to_container(row: Any) -> Container:
         attempts=row["attempts"],
         spec_protocol=row["spec_protocol"],
         request_id=row["request_id"],
+        resources=convert(row["resources"], Resources),
+        driver_notes=row["driver_notes"],
         steps=convert(row["steps"], tuple[Step, ...]),
         exposures=tuple(Published(UUID(entry["id"]), entry["port"], entry["visibility"]) for entry in row["exposures"]),
     )

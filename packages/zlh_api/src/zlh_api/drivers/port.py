@@ -1,13 +1,21 @@
-"""What the reconciler asks of a driver. Every call is idempotent, and none touches a guest without our owner mark."""
+"""What the reconciler asks of a driver.
+
+Every call is idempotent: it will be made again after a crash at any line of it. None touches a guest without our owner
+mark. Whoever calls holds a warrant, which a driver asks before each effect, so that a worker that was frozen and has
+lost its right does nothing when it wakes.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from zlh_api.containers.model import Guest
 from zlh_common.errors import ZlhError
 from zlh_common.names import Kind, OwnerMark, Vmid
+from zlh_common.schema.resources import Resources
 
 
 class GuestForeign(ZlhError):
@@ -27,18 +35,79 @@ class GuestFailed(ZlhError):
 
     code, status, retryable = "guest_failed", 502, True
 
-    def __init__(self, *, what: str, reason: str) -> None:
-        super().__init__(f"{what} failed: {reason}.")
+    def __init__(self, *, what: str, reason: str, output: str | None = None) -> None:
+        data = {"output": output} if output else {}
+        super().__init__(f"{what} failed: {reason}.", **data)
+
+
+class NetworkOpen(ZlhError):
+    """The guest's network rule is not in force, so it must not run."""
+
+    code, status, retryable = "network_open", 502, True
+
+    def __init__(self, *, vmid: Vmid, reason: str) -> None:
+        super().__init__(
+            f"The network of container {vmid} is not closed as it must be ({reason}), so it is not started.", vmid=vmid
+        )
+
+
+class SlotBusy(ZlhError):
+    """What only one may use at a time is in use; nothing has failed, and the container's turn comes."""
+
+    code, status, retryable = "slot_busy", 503, True
+
+    def __init__(self, slot: str) -> None:
+        super().__init__(f"Waiting for its turn: {slot} works on another container.", slot=slot)
+        self.slot = slot
+
+
+class SystemAway(ZlhError):
+    """A system that we depend on does not answer, and is not asked again before its time."""
+
+    code, status, retryable = "system_away", 503, True
+
+    def __init__(self, *, system: str, reason: str, retry_in_s: float) -> None:
+        super().__init__(f"{system} is away ({reason}); it is asked again by itself.", system=system)
+        self.system = system
+        self.retry_in_s = retry_in_s
 
 
 @dataclass(frozen=True, slots=True)
 class GuestPlan:
-    """Which guest is meant, and at which address it listens."""
+    """Which guest is meant, and how it should be."""
 
     owner: OwnerMark
     vmid: Vmid
     kind: Kind
-    address: str
+    # None before it has one, and again once it was released.
+    address: str | None
+    resources: Resources
+    # What the driver has noted about it under a warrant.
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class GuestSeen:
+    """What was found when looking just now."""
+
+    state: Guest
+    # Whether the network rule was read back as the plan wants it.
+    is_closed: bool = True
+    # Whether the limits are those of the plan, as far as this driver can set them.
+    is_sized: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class FoundGuest:
+    """One guest of a survey; without an owner it carries no mark of ours, and is none of our business."""
+
+    # None for what stands in our place and has no number of ours (half-made folders and the like).
+    vmid: Vmid | None
+    owner: OwnerMark | None
+    state: Guest
+    # Where it is, for people: a node, a folder.
+    where: str
+    addresses: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,37 +123,69 @@ class Identity:
         return "Identity(***)"
 
 
+class Warrant(Protocol):
+    """The right to act on one guest, as long as it lasts."""
+
+    def check(self) -> None:
+        """Raise LeaseLost where another may act by now; called before each effect."""
+        ...
+
+    async def note(self, key: str, value: str | None) -> None:
+        """Keep a note in the guest's row, before the effect that it is about; None forgets it. Raises LeaseLost."""
+        ...
+
+    def slot(self, name: str) -> AbstractAsyncContextManager[None]:
+        """Hold alone, over all API processes, what only one may use at a time; raise SlotBusy, LeaseLost."""
+        ...
+
+
 class ContainerDriver(Protocol):
     """A way of making guests."""
 
-    async def observe(self, owner: OwnerMark, vmid: Vmid) -> Guest:
-        """Return what stands at this VMID."""
+    async def prepare(self) -> None:
+        """Make this host ready, once at the start: what all guests share, and no leftovers of a crash."""
+        ...
+
+    async def observe(self, plan: GuestPlan) -> GuestSeen:
+        """Return what stands in the guest's place; raise GuestFailed or SystemAway where that cannot be told."""
+        ...
+
+    async def survey(self) -> list[FoundGuest]:
+        """Return everything that stands where guests of ours could, strangers included, in few calls for all."""
         ...
 
     async def is_address_free(self, address: str) -> bool:
-        """Tell whether nobody answers at an address that our books call free."""
+        """Tell whether nobody has an address that our books call free."""
         ...
 
-    async def ensure_created(self, plan: GuestPlan) -> None:
-        """Make the guest, stopped and marked; raise GuestForeign, GuestFailed."""
+    async def ensure_created(self, plan: GuestPlan, warrant: Warrant) -> None:
+        """Make the guest, stopped and marked; raise GuestForeign, GuestFailed, SlotBusy."""
         ...
 
-    async def ensure_identity(self, plan: GuestPlan, identity: Identity) -> None:
+    async def ensure_closed(self, plan: GuestPlan, warrant: Warrant) -> None:
+        """Set the guest's network rule and read it back; a running guest for which that fails is stopped."""
+        ...
+
+    async def ensure_sized(self, plan: GuestPlan, warrant: Warrant) -> None:
+        """Give the guest, running or not, the limits of the plan."""
+        ...
+
+    async def ensure_identity(self, plan: GuestPlan, identity: Identity, warrant: Warrant) -> None:
         """Put the agent's configuration and keys into the stopped guest."""
         ...
 
-    async def ensure_started(self, plan: GuestPlan) -> None:
-        """Start the guest; its agent comes up by itself."""
+    async def ensure_started(self, plan: GuestPlan, warrant: Warrant) -> None:
+        """Start the guest, whose agent comes up by itself; raise NetworkOpen where its rule is not in force."""
         ...
 
-    async def ensure_stopped(self, owner: OwnerMark, vmid: Vmid, *, at_once: bool = False) -> None:
+    async def ensure_stopped(self, plan: GuestPlan, warrant: Warrant, *, at_once: bool = False) -> None:
         """Stop the guest and every process in it, each in its own order and time unless it shall be `at_once`."""
         ...
 
-    async def ensure_destroyed(self, owner: OwnerMark, vmid: Vmid) -> None:
-        """Stop the guest and delete all that it had."""
+    async def ensure_destroyed(self, plan: GuestPlan, warrant: Warrant) -> None:
+        """Stop the guest and delete all that it had, half-made or whole."""
         ...
 
     async def ensure_all_stopped(self) -> None:
-        """Stop every guest of ours, as a host that shuts down does."""
+        """Stop every guest of ours on this host, as a host that shuts down does."""
         ...

@@ -25,8 +25,8 @@ import structlog
 
 from zlh_api.containers.model import Guest
 from zlh_api.drivers.agent_config import AgentPlace, AgentSettings, render_agent_config
-from zlh_api.drivers.port import GuestFailed, GuestForeign, GuestPlan, Identity
-from zlh_api.marked_processes import ask_all, end_all, find_alive, find_marked
+from zlh_api.drivers.port import FoundGuest, GuestFailed, GuestForeign, GuestPlan, GuestSeen, Identity, Warrant
+from zlh_api.marked_processes import ask_all, end_all, find_alive, find_marked, find_marks
 from zlh_common.durable_files import write_durably
 from zlh_common.names import CONTAINER_MARK, OwnerMark, Vmid
 from zlh_common.processes import ProcessIdentity
@@ -72,31 +72,49 @@ class ProcessDriver:
         self._root = root
         self._settings = settings
 
-    async def observe(self, owner: OwnerMark, vmid: Vmid) -> Guest:
-        """Return what stands at this VMID."""
-        return await asyncio.to_thread(self._observe, owner, vmid)
+    async def prepare(self) -> None:
+        """Delete what a crash has left of half-made and half-deleted folders."""
+        await asyncio.to_thread(self._sweep)
+
+    async def observe(self, plan: GuestPlan) -> GuestSeen:
+        """Return what stands at this VMID; there is no network to close and no limit to set, and the portal says so."""
+        return GuestSeen(await asyncio.to_thread(self._observe, plan.owner, plan.vmid))
+
+    async def survey(self) -> list[FoundGuest]:
+        """Return every folder at a number."""
+        return await asyncio.to_thread(self._survey)
 
     async def is_address_free(self, address: str) -> bool:
         """Tell whether nobody listens at the agent's port of this address."""
         return await asyncio.to_thread(_may_bind, address, self._settings.port)
 
-    async def ensure_created(self, plan: GuestPlan) -> None:
+    async def ensure_created(self, plan: GuestPlan, warrant: Warrant) -> None:
         """Make the folder, marked from its first moment on."""
+        warrant.check()
         await asyncio.to_thread(self._create, plan)
 
-    async def ensure_identity(self, plan: GuestPlan, identity: Identity) -> None:
+    async def ensure_closed(self, plan: GuestPlan, warrant: Warrant) -> None:
+        """Do nothing: a guest of this driver is a process of ours, and has our network (ADR 5)."""
+
+    async def ensure_sized(self, plan: GuestPlan, warrant: Warrant) -> None:
+        """Do nothing: an ordinary user cannot limit what his processes use together."""
+
+    async def ensure_identity(self, plan: GuestPlan, identity: Identity, warrant: Warrant) -> None:
         """Write the agent's configuration and keys, readable for its user alone."""
+        warrant.check()
         await asyncio.to_thread(self._put_identity, plan, identity)
 
-    async def ensure_started(self, plan: GuestPlan) -> None:
+    async def ensure_started(self, plan: GuestPlan, warrant: Warrant) -> None:
         """Start the agent, detached from us, and return when it listens; raise GuestFailed where it ends first."""
-        if await self.observe(plan.owner, plan.vmid) is Guest.RUNNING:
+        if (await self.observe(plan)).state is Guest.RUNNING:
             return
+        assert plan.address is not None
+        warrant.check()
         await asyncio.to_thread(self._spawn, plan)
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 while not await asyncio.to_thread(_listens, plan.address, self._settings.port):
-                    if await self.observe(plan.owner, plan.vmid) is not Guest.RUNNING:
+                    if (await self.observe(plan)).state is not Guest.RUNNING:
                         raise GuestFailed(what="Starting the agent", reason=f"it ended: {self._log_tail(plan.vmid)}")
                     await asyncio.sleep(START_POLL_S)
         except TimeoutError as exc:
@@ -104,8 +122,12 @@ class ProcessDriver:
                 what="Starting the agent", reason=f"it does not listen after {START_TIMEOUT_S:.0f} s"
             ) from exc
 
-    async def ensure_stopped(self, owner: OwnerMark, vmid: Vmid, *, at_once: bool = False) -> None:
+    async def ensure_stopped(self, plan: GuestPlan, warrant: Warrant, *, at_once: bool = False) -> None:
         """End the agent, its shims, its terminals and what was started in them."""
+        warrant.check()
+        await self._stop(plan.owner, plan.vmid, at_once=at_once)
+
+    async def _stop(self, owner: OwnerMark, vmid: Vmid, *, at_once: bool) -> None:
         await asyncio.to_thread(self._refuse_foreign, owner, vmid)
         if not at_once:
             await _end_in_order(owner)
@@ -114,21 +136,18 @@ class ProcessDriver:
             raise GuestFailed(what="Stopping the guest", reason=f"processes {left} do not end")
         await asyncio.to_thread(_empty, self._folders(vmid).runtime)
 
-    async def ensure_destroyed(self, owner: OwnerMark, vmid: Vmid) -> None:
+    async def ensure_destroyed(self, plan: GuestPlan, warrant: Warrant) -> None:
         """Stop the guest and delete its folder."""
-        await self.ensure_stopped(owner, vmid, at_once=True)
-        await asyncio.to_thread(self._delete, vmid)
-
-    async def sweep(self) -> None:
-        """Delete what a crash has left of half-made and half-deleted folders."""
-        await asyncio.to_thread(self._sweep)
+        await self.ensure_stopped(plan, warrant, at_once=True)
+        warrant.check()
+        await asyncio.to_thread(self._delete, plan.vmid)
 
     async def ensure_all_stopped(self) -> None:
         """Stop every guest that is marked as ours."""
         marks = await asyncio.to_thread(self._all_marks)
         async with asyncio.TaskGroup() as group:
             for owner, vmid in marks:
-                group.create_task(self.ensure_stopped(owner, vmid))
+                group.create_task(self._stop(owner, vmid, at_once=False))
 
     def _folders(self, vmid: Vmid) -> _Folders:
         return _Folders(self._root / str(vmid))
@@ -174,13 +193,14 @@ class ProcessDriver:
 
     def _put_identity(self, plan: GuestPlan, identity: Identity) -> None:
         self._refuse_foreign(plan.owner, plan.vmid)
-        folders = self._folders(plan.vmid)
+        folders, address = self._folders(plan.vmid), plan.address
+        assert address is not None
         place = AgentPlace(
             vmid=plan.vmid,
             owner=plan.owner,
             root=folders.root,
-            bind_address=plan.address,
-            terminal_environment={"HOST": plan.address, CONTAINER_MARK: plan.owner},
+            bind_address=address,
+            terminal_environment={"HOST": address, CONTAINER_MARK: plan.owner},
         )
         # The configuration comes last: an agent that finds it finds the rest.
         files = {
@@ -194,6 +214,7 @@ class ProcessDriver:
             write_durably(folders.config / name, content)
 
     def _spawn(self, plan: GuestPlan) -> None:
+        self._refuse_foreign(plan.owner, plan.vmid)
         folders = self._folders(plan.vmid)
         agent = [sys.executable, "-m", "zlh_agent", "--config", str(folders.config / "agent.toml")]
         environment = {key: os.environ[key] for key in ("PATH", "LANG", "LC_ALL") if key in os.environ}
@@ -236,10 +257,21 @@ class ProcessDriver:
                     log.warning("guest.leftover_stays", reason=str(exc))
 
     def _all_marks(self) -> list[tuple[OwnerMark, Vmid]]:
+        return [(mark, vmid) for vmid in self._all_vmids() if (mark := self._read_mark(vmid)) is not None]
+
+    def _all_vmids(self) -> list[Vmid]:
         if not self._root.is_dir():
             return []
-        vmids = [Vmid(int(entry.name)) for entry in self._root.iterdir() if entry.name.isdigit()]
-        return [(mark, vmid) for vmid in vmids if (mark := self._read_mark(vmid)) is not None]
+        return [Vmid(int(entry.name)) for entry in self._root.iterdir() if entry.name.isdecimal()]
+
+    def _survey(self) -> list[FoundGuest]:
+        running = {mark for mark, processes in find_marks(CONTAINER_MARK).items() if any(map(_is_agent, processes))}
+        found = []
+        for vmid in self._all_vmids():
+            owner = self._read_mark(vmid)
+            state = Guest.FOREIGN if owner is None else Guest.RUNNING if owner in running else Guest.STOPPED
+            found.append(FoundGuest(vmid, owner, state, where=str(self._folders(vmid).base)))
+        return found
 
 
 def _is_agent(pid: int) -> bool:

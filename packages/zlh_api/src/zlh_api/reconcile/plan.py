@@ -1,13 +1,15 @@
 """What is the next step? A pure comparison of what is wanted with what was seen.
 
-    on       reserve-address → create-guest → put-identity → start-guest → connect-agent → send-spec
+    on       reserve-address → create-guest → close-network → put-identity → start-guest → connect-agent → send-spec
              → (the agent's own steps) → publish-route → confirm-route → answer-dns → check-ready
+    any time resize-guest, close-network where limits or the network rule are not as they must be
     later    what is added to the spec of a container that was ready once is waited for behind its route
     off      stop-guest
     deleting withdraw-route → stop-guest → destroy-guest → release-address → forget
 
-Invariants: nothing is done to a guest that does not carry our mark; the route goes before the guest, and the guest
-before the address; a step is named here only while its effect is missing, so taking it twice is as good as once.
+Invariants: nothing is done to a guest that does not carry our mark; no guest starts before its network was seen to be
+closed; the route goes before the guest, and the guest before the address; a step is named here only while its effect is
+missing, so taking it twice is as good as once.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ class Do(StrEnum):
 
     RESERVE_ADDRESS = "reserve-address"
     CREATE_GUEST = "create-guest"
+    CLOSE_NETWORK = "close-network"
+    RESIZE_GUEST = "resize-guest"
     PUT_IDENTITY = "put-identity"
     START_GUEST = "start-guest"
     SEND_SPEC = "send-spec"
@@ -56,6 +60,7 @@ ANSWER_DNS = "answer-dns"
 PROVISIONING_STEPS: tuple[str, ...] = (
     Do.RESERVE_ADDRESS,
     Do.CREATE_GUEST,
+    Do.CLOSE_NETWORK,
     Do.PUT_IDENTITY,
     Do.START_GUEST,
     Await.CONNECT_AGENT,
@@ -106,6 +111,8 @@ class Seen:
 
     has_address: bool
     guest: Guest
+    is_closed: bool
+    is_sized: bool
     has_identity: bool
     is_agent_online: bool
     accepted_generation: int
@@ -119,7 +126,7 @@ def decide_next(wanted: Wanted, seen: Seen) -> Next:
     if wanted.is_deleting:
         return _next_of_deletion(seen)
     if wanted.power is Power.OFF:
-        return Do.STOP_GUEST if seen.guest is Guest.RUNNING else SETTLED
+        return _next_of_off(seen)
     return (
         _next_of_guest(wanted, seen)
         or _next_of_agent(wanted, seen)
@@ -130,12 +137,18 @@ def decide_next(wanted: Wanted, seen: Seen) -> Next:
     )
 
 
+def _next_of_off(seen: Seen) -> Next:
+    if seen.guest is Guest.RUNNING:
+        return Do.STOP_GUEST
+    return Do.RESIZE_GUEST if seen.guest is Guest.STOPPED and not seen.is_sized else SETTLED
+
+
 def _next_of_deletion(seen: Seen) -> Next:
     if seen.route is not Route.ABSENT:
         return Do.WITHDRAW_ROUTE
     if seen.guest is Guest.RUNNING:
         return Do.STOP_GUEST
-    if seen.guest is Guest.STOPPED:
+    if seen.guest in {Guest.STOPPED, Guest.HALF_MADE}:
         return Do.DESTROY_GUEST
     # A foreign guest stands where ours was: ours is gone, and the stranger is none of our business.
     return Do.RELEASE_ADDRESS if seen.has_address else Do.FORGET
@@ -145,8 +158,12 @@ def _next_of_guest(wanted: Wanted, seen: Seen) -> Next | None:
     if not seen.has_address:
         return Do.RESERVE_ADDRESS
     # On a foreign guest the step refuses, which is how its name reaches people.
-    if seen.guest in {Guest.ABSENT, Guest.FOREIGN}:
+    if seen.guest in {Guest.ABSENT, Guest.HALF_MADE, Guest.FOREIGN}:
         return Do.CREATE_GUEST
+    if not seen.is_closed:
+        return Do.CLOSE_NETWORK
+    if not seen.is_sized:
+        return Do.RESIZE_GUEST
     if seen.guest is Guest.RUNNING:
         return Do.STOP_GUEST if wanted.is_restart_due else None
     return Do.START_GUEST if seen.has_identity else Do.PUT_IDENTITY

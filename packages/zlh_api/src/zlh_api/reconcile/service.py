@@ -34,7 +34,8 @@ from zlh_api.reconcile.plan import (
     retry_delay_s,
 )
 from zlh_api.reconcile.spec import accepted_generation
-from zlh_api.reconcile.steps import Steps
+from zlh_api.reconcile.steps import Steps, plan_guest
+from zlh_api.reconcile.warrant import ClaimWarrant, boottime
 from zlh_common.errors import ZlhError
 from zlh_common.request_ids import following
 from zlh_common.schema.status import Connection
@@ -45,6 +46,8 @@ DRIFT_S = 30.0
 POLL_S = 1.0
 RENEW_S = store.LEASE_S / 3
 STEP_TIMEOUT_S = 120.0
+# Templates of some gigabytes are unpacked, and volumes wiped, while others wait for the same disks.
+SLOW_STEPS_S = {Do.CREATE_GUEST: 900.0, Do.DESTROY_GUEST: 600.0, Do.RESIZE_GUEST: 300.0, Do.STOP_GUEST: 180.0}
 # How long the agent of a started guest may stay silent before that is an error to show.
 CONNECT_TIMEOUT = timedelta(seconds=20)
 WORKERS = 16
@@ -69,8 +72,8 @@ class StepTimedOut(ZlhError):
 
     code, status, retryable = "step_timed_out", 504, True
 
-    def __init__(self) -> None:
-        super().__init__(f"The step took longer than {STEP_TIMEOUT_S:.0f} s and was given up; it is tried again.")
+    def __init__(self, limit_s: float) -> None:
+        super().__init__(f"The step took longer than {limit_s:.0f} s and was given up; it is tried again.")
 
 
 class StepBroke(ZlhError):
@@ -121,33 +124,35 @@ class Reconciler:
         async with asyncio.TaskGroup() as group:
             while True:
                 self._due.clear()
-                for claim in await self._claim():
+                for warrant in await self._claim():
                     self._working += 1
-                    group.create_task(self._work(claim))
+                    group.create_task(self._work(warrant))
                 try:
                     async with asyncio.timeout(POLL_S):
                         await self._due.wait()
                 except TimeoutError:
                     continue
 
-    async def _claim(self) -> list[Claim]:
+    async def _claim(self) -> list[ClaimWarrant]:
         # Claiming more than can be worked on would only hold leases.
         if self._working >= WORKERS:
             return []
+        asked_at = boottime()
         try:
             async with self._database.connection() as connection:
-                return await store.claim_due(connection, holder=self._holder, limit=WORKERS - self._working)
+                claims = await store.claim_due(connection, holder=self._holder, limit=WORKERS - self._working)
         except DatabaseUnavailable:
             log.warning("reconcile.database_away")
             return []
+        return [ClaimWarrant(self._database, claim, asked_at=asked_at) for claim in claims]
 
-    async def _work(self, claim: Claim) -> None:
+    async def _work(self, warrant: ClaimWarrant) -> None:
         """Work on one claim until it waits or is settled, then give it back."""
-        pause = Pause(0.0)
+        pause, claim = Pause(0.0), warrant.claim
         try:
             async with asyncio.TaskGroup() as group:
-                renewal = group.create_task(self._renew_for_ever(claim))
-                pause = await self._reconcile(claim)
+                renewal = group.create_task(_renew_for_ever(warrant))
+                pause = await self._reconcile(warrant)
                 renewal.cancel()
         except* (LeaseLost, DatabaseUnavailable) as errors:
             pause = Pause(RETRY_AFTER_DROP_S)
@@ -170,27 +175,22 @@ class Reconciler:
             # Forgotten, lost, or left to run out: all of them are somebody else's from here on.
             return
 
-    async def _renew_for_ever(self, claim: Claim) -> None:
-        while True:
-            await asyncio.sleep(RENEW_S)
-            async with self._database.connection() as connection:
-                await store.renew(connection, claim)
-
-    async def _reconcile(self, claim: Claim) -> Pause:
+    async def _reconcile(self, warrant: ClaimWarrant) -> Pause:
         """Take steps until there is none to take; return when to look again."""
         taken: Counter[Do] = Counter()
         while True:
             async with self._database.connection() as connection:
-                container = await containers.find_by_owner(connection, claim.owner)
+                container = await containers.find_by_owner(connection, warrant.claim.owner)
             if container is None:
                 return Pause(DRIFT_S)
             with following(container.request_id):
-                pause = await self._advance(claim, container, taken)
+                pause = await self._advance(warrant, container, taken)
             if pause is not None:
                 return pause
 
-    async def _advance(self, claim: Claim, container: Container, taken: Counter[Do]) -> Pause | None:
+    async def _advance(self, warrant: ClaimWarrant, container: Container, taken: Counter[Do]) -> Pause | None:
         """Look and do what follows; return None where there may be more to do at once."""
+        claim = warrant.claim
         try:
             seen = await self._observe(claim, container)
         except ZlhError as error:
@@ -206,17 +206,19 @@ class Reconciler:
                 return await self._fail(claim, container, step, StepWithoutEffect())
             case Do():
                 taken[step] += 1
-                return await self._take(claim, container, step)
+                return await self._take(warrant, container, step)
 
     async def _observe(self, claim: Claim, container: Container) -> Seen:
-        guest = await self._driver.observe(container.owner, container.vmid)
-        if guest is not container.guest:
+        guest = await self._driver.observe(plan_guest(container))
+        if guest.state is not container.guest:
             async with self._database.connection() as connection:
-                await store.save_guest(connection, claim, guest)
+                await store.save_guest(connection, claim, guest.state)
         agent = container.agent
         return Seen(
             has_address=container.address is not None,
-            guest=guest,
+            guest=guest.state,
+            is_closed=guest.is_closed,
+            is_sized=guest.is_sized,
             has_identity=self._steps.is_identity_good(container),
             is_agent_online=container.connection is Connection.ONLINE,
             accepted_generation=accepted_generation(container),
@@ -225,20 +227,21 @@ class Reconciler:
             is_proved=container.provisioned_at is not None,
         )
 
-    async def _take(self, claim: Claim, container: Container, step: Do) -> Pause | None:
+    async def _take(self, warrant: ClaimWarrant, container: Container, step: Do) -> Pause | None:
         """Take one step and write down how it went; return the pause that follows, None for none."""
+        claim, limit_s = warrant.claim, SLOW_STEPS_S.get(step, STEP_TIMEOUT_S)
         async with self._database.transaction() as connection:
             await store.journal_start(connection, claim, step, follows=_is_listed(container, step))
         began = time.monotonic()
         try:
-            async with asyncio.timeout(STEP_TIMEOUT_S):
-                await self._steps.take(step, claim, container)
+            async with asyncio.timeout(limit_s):
+                await self._steps.take(step, warrant, container)
         except LeaseLost:
             raise
         except ZlhError as error:
             return await self._fail(claim, container, step, error)
         except TimeoutError:
-            return await self._fail(claim, container, step, StepTimedOut())
+            return await self._fail(claim, container, step, StepTimedOut(limit_s))
         except Exception as error:
             log.exception("step.broke", vmid=container.vmid, step=step)
             return await self._fail(claim, container, step, StepBroke(type(error).__name__))
@@ -286,6 +289,12 @@ class Reconciler:
             await store.journal_settled(connection, claim, request_id=container.request_id)
             if container.attempts:
                 await store.forget_failures(connection, claim)
+
+
+async def _renew_for_ever(warrant: ClaimWarrant) -> None:
+    while True:
+        await asyncio.sleep(RENEW_S)
+        await warrant.renew()
 
 
 def _wanted(container: Container) -> Wanted:

@@ -20,9 +20,9 @@ from zlh_api.edge.port import Proxy, RouteDirectory
 from zlh_api.edge.traefik_file import ProxySetting, RouteFile, RouteWish, file_name, parse_mark, render_route_file
 from zlh_api.reconcile import store
 from zlh_api.reconcile.addresses import candidate_addresses
-from zlh_api.reconcile.model import Claim
 from zlh_api.reconcile.plan import Do, Route
 from zlh_api.reconcile.spec import known_protocol, render_spec
+from zlh_api.reconcile.warrant import ClaimWarrant
 from zlh_common.clock import Clock
 from zlh_common.errors import ZlhError
 from zlh_common.names import render_host
@@ -77,9 +77,11 @@ class Steps:
     def __init__(self, ports: Ports, settings: Settings) -> None:
         self._ports = ports
         self._settings = settings
-        self._taken_by: dict[Do, Callable[[Claim, Container], Awaitable[None]]] = {
+        self._taken_by: dict[Do, Callable[[ClaimWarrant, Container], Awaitable[None]]] = {
             Do.RESERVE_ADDRESS: self._reserve_address,
             Do.CREATE_GUEST: self._create_guest,
+            Do.CLOSE_NETWORK: self._close_network,
+            Do.RESIZE_GUEST: self._resize_guest,
             Do.PUT_IDENTITY: self._put_identity,
             Do.START_GUEST: self._start_guest,
             Do.SEND_SPEC: self._send_spec,
@@ -93,9 +95,10 @@ class Steps:
             Do.FORGET: self._forget,
         }
 
-    async def take(self, step: Do, claim: Claim, container: Container) -> None:
+    async def take(self, step: Do, warrant: ClaimWarrant, container: Container) -> None:
         """Take the step; raise a ZlhError that says why not."""
-        await self._taken_by[step](claim, container)
+        warrant.check()
+        await self._taken_by[step](warrant, container)
 
     def route_file(self, container: Container) -> RouteFile:
         """Return the file that the proxy should have for a container with an address."""
@@ -127,11 +130,11 @@ class Steps:
         expires_at = container.identity_expires_at
         return expires_at is not None and expires_at - self._ports.clock.now() > IDENTITY_MARGIN
 
-    async def _reserve_address(self, claim: Claim, container: Container) -> None:
+    async def _reserve_address(self, warrant: ClaimWarrant, container: Container) -> None:
         settings = self._settings
         async with self._ports.database.connection() as connection:
             unusable = await store.fetch_unusable_addresses(connection)
-        start = int.from_bytes(hashlib.sha256(settings.installation.encode()).digest()[:4], "big") + claim.vmid
+        start = int.from_bytes(hashlib.sha256(settings.installation.encode()).digest()[:4], "big") + container.vmid
         # After a failure, past those that were tried: strangers may hold any number of them.
         start += container.attempts * CANDIDATES
         for address in candidate_addresses(settings.address_block, start=start, unusable=unusable, limit=CANDIDATES):
@@ -139,20 +142,26 @@ class Steps:
                 continue
             try:
                 async with self._ports.database.transaction() as connection:
-                    await store.save_address(connection, claim, address)
+                    await store.save_address(connection, warrant.claim, address)
             except asyncpg.UniqueViolationError:
                 # Another worker was faster; the next address is as good.
                 continue
             return
         raise NoAddressFree(settings.address_block)
 
-    async def _create_guest(self, claim: Claim, container: Container) -> None:
+    async def _create_guest(self, warrant: ClaimWarrant, container: Container) -> None:
         # A new guest holds no keys, whatever an earlier one of this container held.
         async with self._ports.database.connection() as connection:
-            await store.save_identity(connection, claim, None)
-        await self._ports.driver.ensure_created(_plan(container))
+            await store.save_identity(connection, warrant.claim, None)
+        await self._ports.driver.ensure_created(plan_guest(container), warrant)
 
-    async def _put_identity(self, claim: Claim, container: Container) -> None:
+    async def _close_network(self, warrant: ClaimWarrant, container: Container) -> None:
+        await self._ports.driver.ensure_closed(plan_guest(container), warrant)
+
+    async def _resize_guest(self, warrant: ClaimWarrant, container: Container) -> None:
+        await self._ports.driver.ensure_sized(plan_guest(container), warrant)
+
+    async def _put_identity(self, warrant: ClaimWarrant, container: Container) -> None:
         ports = self._ports
         issued = ports.authority.issue_agent(container.owner)
         trusted_root = await asyncio.to_thread(self._settings.trusted_root.read_bytes)
@@ -162,17 +171,17 @@ class Steps:
             client_ca=ports.authority.api_ca,
             trusted_root=trusted_root,
         )
-        await ports.driver.ensure_identity(_plan(container), identity)
+        await ports.driver.ensure_identity(plan_guest(container), identity, warrant)
         async with ports.database.connection() as connection:
-            await store.save_identity(connection, claim, issued.expires_at)
+            await store.save_identity(connection, warrant.claim, issued.expires_at)
 
-    async def _start_guest(self, claim: Claim, container: Container) -> None:
+    async def _start_guest(self, warrant: ClaimWarrant, container: Container) -> None:
         # Written before the start: a crash in between costs no second restart.
         async with self._ports.database.connection() as connection:
-            await store.save_restart_done(connection, claim, container.restart_wanted)
-        await self._ports.driver.ensure_started(_plan(container))
+            await store.save_restart_done(connection, warrant.claim, container.restart_wanted)
+        await self._ports.driver.ensure_started(plan_guest(container), warrant)
 
-    async def _send_spec(self, claim: Claim, container: Container) -> None:
+    async def _send_spec(self, warrant: ClaimWarrant, container: Container) -> None:
         assert container.address is not None
         agent = AgentAddress(container.owner, container.address, self._settings.agent_port)
         protocol = known_protocol(container)
@@ -185,52 +194,59 @@ class Steps:
         # Kept at once: the link may bring it later, and until then the spec would be sent over and over.
         try:
             async with self._ports.database.connection() as connection:
-                await store.save_report(connection, claim, report, protocol=protocol)
+                await store.save_report(connection, warrant.claim, report, protocol=protocol)
         except asyncpg.DataError as exc:
             raise AgentNonsense("its report holds what no text may hold") from exc
 
-    async def _publish_route(self, _claim: Claim, container: Container) -> None:
+    async def _publish_route(self, _warrant: ClaimWarrant, container: Container) -> None:
         await self._ports.routes.publish(self.route_file(container))
 
-    async def _confirm_route(self, claim: Claim, container: Container) -> None:
+    async def _confirm_route(self, warrant: ClaimWarrant, container: Container) -> None:
         file = self.route_file(container)
         await self._ports.proxy.wait_loaded(file)
         async with self._ports.database.connection() as connection:
-            await store.save_route(connection, claim, file.digest)
+            await store.save_route(connection, warrant.claim, file.digest)
 
-    async def _check_ready(self, claim: Claim, container: Container) -> None:
+    async def _check_ready(self, warrant: ClaimWarrant, container: Container) -> None:
         host = render_host(container.host, self._settings.proxy.domain)
         await self._ports.proxy.check_ready(host, container.vmid)
         async with self._ports.database.connection() as connection:
-            await store.save_proved(connection, claim)
+            await store.save_proved(connection, warrant.claim)
 
-    async def _stop_guest(self, _claim: Claim, container: Container) -> None:
+    async def _stop_guest(self, warrant: ClaimWarrant, container: Container) -> None:
         # What is about to be deleted has nothing to save.
-        await self._ports.driver.ensure_stopped(container.owner, container.vmid, at_once=container.is_deleting)
+        await self._ports.driver.ensure_stopped(plan_guest(container), warrant, at_once=container.is_deleting)
 
-    async def _destroy_guest(self, _claim: Claim, container: Container) -> None:
-        await self._ports.driver.ensure_destroyed(container.owner, container.vmid)
+    async def _destroy_guest(self, warrant: ClaimWarrant, container: Container) -> None:
+        await self._ports.driver.ensure_destroyed(plan_guest(container), warrant)
 
-    async def _withdraw_route(self, claim: Claim, container: Container) -> None:
+    async def _withdraw_route(self, warrant: ClaimWarrant, container: Container) -> None:
         ports = self._ports
         async with ports.database.connection() as connection:
-            await store.save_route(connection, claim, WITHDRAWING)
+            await store.save_route(connection, warrant.claim, WITHDRAWING)
         await ports.routes.withdraw(file_name(container.host), container.owner)
         label = container.host.label
         exposed = tuple(f"{exposure.port}-{label}" for exposure in container.exposures)
         await ports.proxy.wait_unloaded((label, f"{label}-platform", *exposed))
         async with ports.database.connection() as connection:
-            await store.save_route(connection, claim, None)
+            await store.save_route(connection, warrant.claim, None)
 
-    async def _release_address(self, claim: Claim, _container: Container) -> None:
+    async def _release_address(self, warrant: ClaimWarrant, _container: Container) -> None:
         async with self._ports.database.transaction() as connection:
-            await store.rest_address(connection, claim, rest_s=REST_S)
+            await store.rest_address(connection, warrant.claim, rest_s=REST_S)
 
-    async def _forget(self, claim: Claim, _container: Container) -> None:
+    async def _forget(self, warrant: ClaimWarrant, _container: Container) -> None:
         async with self._ports.database.transaction() as connection:
-            await store.delete_container(connection, claim)
+            await store.delete_container(connection, warrant.claim)
 
 
-def _plan(container: Container) -> GuestPlan:
-    assert container.address is not None
-    return GuestPlan(container.owner, container.vmid, container.kind, container.address)
+def plan_guest(container: Container) -> GuestPlan:
+    """Return how the container's guest should be."""
+    return GuestPlan(
+        owner=container.owner,
+        vmid=container.vmid,
+        kind=container.kind,
+        address=container.address,
+        resources=container.resources,
+        notes=container.driver_notes,
+    )

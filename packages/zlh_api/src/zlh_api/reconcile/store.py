@@ -89,6 +89,54 @@ async def save_guest(connection: Connection, claim: Claim, guest: Guest) -> None
     await _fenced(connection, claim, "guest = $3", guest.value)
 
 
+async def save_note(connection: Connection, claim: Claim, key: str, value: str | None) -> None:
+    """Keep a note of the driver, or forget it."""
+    await _fenced(
+        connection,
+        claim,
+        "driver_notes = case when $4::text is null then driver_notes - $3::text "
+        "else driver_notes || jsonb_build_object($3::text, $4::text) end",
+        key,
+        value,
+    )
+
+
+async def take_slot(connection: Connection, claim: Claim, name: str) -> bool:
+    """Take what only one may use at a time; False where a claim that is still good holds it. Raises LeaseLost.
+
+    Whoever asks in vain is written down as waiting, and is woken when it is let go of.
+    """
+    taken = await connection.execute(
+        "insert into driver_slots as s (name, owner, fence) values ($1, $2, $3) "
+        "on conflict (name) do update set owner = excluded.owner, fence = excluded.fence "
+        "where s.owner = excluded.owner or not exists (select from containers c "
+        "where c.owner = s.owner and c.fence = s.fence and c.lease_until > now())",
+        name,
+        UUID(claim.owner),
+        claim.fence,
+    )
+    is_ours: bool = taken == "INSERT 0 1"
+    if is_ours:
+        await _fenced(connection, claim, "waiting_for = null, waiting_since = null")
+    else:
+        await _fenced(connection, claim, "waiting_for = $3, waiting_since = coalesce(waiting_since, now())", name)
+    return is_ours
+
+
+async def leave_slot(connection: Connection, claim: Claim, name: str) -> None:
+    """Let go of it, and wake the container that has waited longest; harmless where it was lost."""
+    left = await connection.execute(
+        "delete from driver_slots where name = $1 and owner = $2 and fence = $3", name, UUID(claim.owner), claim.fence
+    )
+    if left == "DELETE 1":
+        await connection.execute(
+            "update containers set wake_at = now(), held_until = least(held_until, now()) where owner = "
+            "(select owner from containers where waiting_for = $1 order by waiting_since limit 1 "
+            "for update skip locked)",
+            name,
+        )
+
+
 async def save_identity(connection: Connection, claim: Claim, expires_at: datetime | None) -> None:
     """Write until when the identity that was put in is good."""
     await _fenced(connection, claim, "identity_expires_at = $3", expires_at)
@@ -131,7 +179,13 @@ async def forget_failures(connection: Connection, claim: Claim) -> None:
 
 
 async def delete_container(connection: Connection, claim: Claim) -> None:
-    """Delete the row, and with it all that refers to it; raise LeaseLost."""
+    """Delete the row, and with it all that refers to it, and keep that it was ours; raise LeaseLost."""
+    await connection.execute(
+        "insert into departed (owner, vmid, kind) select owner, vmid, kind from containers "
+        "where owner = $1 and fence = $2 on conflict do nothing",
+        UUID(claim.owner),
+        claim.fence,
+    )
     done = await connection.execute(
         "delete from containers where owner = $1 and fence = $2", UUID(claim.owner), claim.fence
     )
