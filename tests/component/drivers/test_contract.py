@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +12,9 @@ import pytest
 
 from component.drivers.memory_rig import MemoryRig
 from component.drivers.process_rig import ProcessRig
+from component.drivers.proxmox_rig import ProxmoxRig
 from component.drivers.rig import Rig
+from fakes.proxmox.world import TEMPLATE, open_world
 from fakes.warrant import FakeWarrant
 from zlh_api.agents.authority import Authority
 from zlh_api.containers.model import Guest
@@ -35,16 +37,31 @@ ACTS: dict[str, Act] = {
 BRING_UP = ("create", "close", "size", "identity", "start")
 
 
-NETWORKED = ("memory",)
+NETWORKED = ("memory", "proxmox", "proxmox-clone")
 ALL = (*NETWORKED, "process")
 
 
 @asynccontextmanager
 async def open_rig(name: str, folder: Path) -> AsyncIterator[Rig]:
     """Lend a driver by its name; its guests are gone when the block ends."""
-    rig: Rig = MemoryRig() if name == "memory" else ProcessRig(folder / "guests")
-    await rig.driver.prepare()
-    yield rig
+    async with AsyncExitStack() as stack:
+        rig: Rig
+        match name:
+            case "memory":
+                rig = MemoryRig()
+            case "process":
+                rig = ProcessRig(folder / "guests")
+            case _:
+                template = {"template": TEMPLATE} if name == "proxmox-clone" else {}
+                proxmox = ProxmoxRig(await stack.enter_async_context(open_world(**template)))
+                stack.push_async_callback(proxmox.driver.close)
+                rig = proxmox
+        await rig.driver.prepare()
+        yield rig
+        await _take_down(rig)
+
+
+async def _take_down(rig: Rig) -> None:
     for found in await rig.driver.survey():
         if found.owner is not None and found.vmid is not None:
             plan = replace(rig.plan(), owner=found.owner, vmid=found.vmid)

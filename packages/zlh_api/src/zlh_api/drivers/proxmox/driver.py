@@ -273,7 +273,7 @@ class ProxmoxDriver:
         return await self._whereabouts.look(found.node, plan.vmid) or found
 
     async def _end_making(self, plan: GuestPlan, found: Found, warrant: Warrant) -> Found | None:
-        """Wait for a making that is under way; take away what one that was broken off has left, and return None then."""
+        """Wait for a making that is under way; take away what a broken one has left, and return None then."""
         is_ours = found.owner == plan.owner or await self._making.is_begun_by_us(plan, found)
         if not is_ours and not self._is_beginning(plan, found):
             raise GuestForeign(vmid=plan.vmid, where=found.where)

@@ -20,6 +20,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import unquote
 
 import asyncssh
@@ -197,7 +198,9 @@ async def _pct(connection: asyncssh.SSHClientConnection, node: str, verb: str, v
 
 async def _run(connection: asyncssh.SSHClientConnection, node: str, what: str, command: str, stdin: bytes) -> str:
     try:
-        done = await connection.run(command, input=stdin, encoding=None, check=False, timeout=COMMAND_TIMEOUT_S)
+        # Without any input the other side would wait for its end for ever.
+        source: dict[str, Any] = {"input": stdin} if stdin else {"stdin": asyncssh.DEVNULL}
+        done = await connection.run(command, **source, encoding=None, check=False, timeout=COMMAND_TIMEOUT_S)
     except (asyncssh.Error, OSError, TimeoutError) as exc:
         raise SystemAway(
             system=f"SSH of Proxmox node {node}", reason=f"{what}: {str(exc) or type(exc).__name__}", retry_in_s=RETRY_S
