@@ -207,6 +207,8 @@ class ProxmoxDriver:
         found = await self._whereabouts.find(plan)
         if found is not None and (found.lock == "create" or found.is_unmarked_beginning):
             found = await self._end_making(plan, found, warrant)
+        if found is not None and self._refuse_foreign(plan, found).lock == "destroyed":
+            found = await self._end_destroying(plan, found, warrant)
         if found is not None:
             found = await self._heal(plan, self._refuse_foreign(plan, found), warrant)
             if await self._is_running(found):
@@ -277,7 +279,7 @@ class ProxmoxDriver:
         is_ours = found.owner == plan.owner or await self._making.is_begun_by_us(plan, found)
         if not is_ours and not self._is_beginning(plan, found):
             raise GuestForeign(vmid=plan.vmid, where=found.where)
-        left = await self._making.wait_made(plan, found, warrant)
+        left = await self._making.wait_unlocked(plan, found, warrant)
         if left is None or left.lock != "create":
             return left
         if left.owner != plan.owner and not await self._making.is_begun_by_us(plan, left):
@@ -286,6 +288,14 @@ class ProxmoxDriver:
         await self._shell.unlock(plan, left.node, warrant)
         await self._delete(left, warrant)
         return None
+
+    async def _end_destroying(self, plan: GuestPlan, found: Found, warrant: Warrant) -> Found | None:
+        """Wait for a deletion that is under way; free what a broken one has left, to be deleted again."""
+        left = await self._making.wait_unlocked(plan, found, warrant)
+        if left is not None and left.lock == "destroyed" and left.owner == plan.owner:
+            await self._shell.unlock(plan, left.node, warrant)
+            left = await self._whereabouts.look(left.node, plan.vmid)
+        return left
 
     async def _finish(self, plan: GuestPlan, found: Found, warrant: Warrant) -> None:
         """Give a guest what the call that made it could not, and note that it is whole."""

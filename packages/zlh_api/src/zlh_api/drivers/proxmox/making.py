@@ -84,14 +84,14 @@ class Making:
         assert busy is not None
         raise busy
 
-    async def wait_made(self, plan: GuestPlan, found: Found, warrant: Warrant) -> Found | None:
-        """Wait for a making that somebody has begun; return what it left, which may be as half-made as before."""
+    async def wait_unlocked(self, plan: GuestPlan, found: Found, warrant: Warrant) -> Found | None:
+        """Wait for a making or an end that somebody has begun; return what it left, which may be as locked as before."""
         deadline = time.monotonic() + self._pace.settle_s
         while True:
             now = await self._whereabouts.look(found.node, plan.vmid)
-            if now is None or now.lock != "create":
+            if now is None or now.lock != found.lock:
                 return now
-            if tasks := await self._fetch_makers(now, plan):
+            if tasks := await self._fetch_workers(now, plan):
                 # What a failed one leaves is looked at in the next turn.
                 with suppress(TaskFailed):
                     await wait_ended(self._client, tasks[0], warrant, self._pace)
@@ -249,7 +249,7 @@ class Making:
             warrant.check()
         if found.owner not in {plan.owner, None} or (found.owner is None and not found.is_unmarked_beginning):
             raise GuestForeign(vmid=plan.vmid, where=found.where)
-        await self.wait_made(plan, found, warrant)
+        await self.wait_unlocked(plan, found, warrant)
         return await self._find_whole(plan, found.node, warrant)
 
     async def _find_whole(self, plan: GuestPlan, node: str, warrant: Warrant) -> Found:
@@ -260,15 +260,17 @@ class Making:
             found.owner == plan.owner and found.lock == "create"
         ):
             # A task whose end was not told may still run.
-            found = await self.wait_made(plan, found, warrant) or found
+            found = await self.wait_unlocked(plan, found, warrant) or found
         if found.owner != plan.owner:
             raise GuestForeign(vmid=plan.vmid, where=found.where)
         if found.lock == "create":
             raise GuestFailed(what="Making the guest", reason="it was broken off in the middle")
         return found
 
-    async def _fetch_makers(self, found: Found, plan: GuestPlan) -> list[Upid]:
-        """Return tasks that may be making this guest now: its own, and clones of the template, which name that."""
+    async def _fetch_workers(self, found: Found, plan: GuestPlan) -> list[Upid]:
+        """Return tasks that may be at work on this guest: its own, and clones of the template, which name that."""
+        if found.lock != "create":
+            return await fetch_active(self._client, found.node, plan.vmid)
         node = _parse_intent(plan.notes[MAKING])[1] if MAKING in plan.notes else found.node
         active = await fetch_active(self._client, node, self._subject(plan))
         return [upid for upid in active if upid.kind in MAKING_KINDS]
