@@ -85,7 +85,7 @@ class Making:
         raise busy
 
     async def wait_unlocked(self, plan: GuestPlan, found: Found, warrant: Warrant) -> Found | None:
-        """Wait for a making or an end that somebody has begun; return what it left, which may be as locked as before."""
+        """Wait for a making or an end that somebody has begun; return what it left, locked as before or not."""
         deadline = time.monotonic() + self._pace.settle_s
         while True:
             now = await self._whereabouts.look(found.node, plan.vmid)
