@@ -93,7 +93,7 @@ def decide_given_up(state: CircuitState, *, number: int, now: float) -> CircuitS
 
 def wait_after(failures: int, *, chance: float) -> float:
     """Return for how many seconds nothing is sent after the n-th failure in a row (from 1): 1 at least, 30 at most."""
-    longest = min(MOST_WAIT_S, FIRST_WAIT_S * 2 ** min(max(failures - 1, 0), 10))
+    longest = min(MOST_WAIT_S, FIRST_WAIT_S * 2.0 ** min(max(failures - 1, 0), 10))
     return longest * (1 - JITTER * chance)
 
 
