@@ -26,7 +26,8 @@ select c.*,
        host(c.address) as address_text,
        (select coalesce(jsonb_agg(jsonb_build_object(
             'name', s.name, 'state', s.state, 'startedAt', s.started_at, 'finishedAt', s.finished_at,
-            'code', s.code, 'message', s.message, 'output', s.output) order by s.position), '[]')
+            'code', s.code, 'message', s.message, 'output', s.output, 'attempts', s.attempts,
+            'nextTryAt', s.next_try_at) order by s.position), '[]')
         from steps s where s.owner = c.owner) as steps,
        (select coalesce(jsonb_agg(jsonb_build_object('id', e.id, 'port', e.port, 'visibility', e.visibility)
             order by e.created_at, e.id), '[]')
@@ -238,6 +239,7 @@ def to_container(row: Any) -> Container:
         route_confirmed=row["route_confirmed"],
         provisioned_at=row["provisioned_at"],
         attempts=row["attempts"],
+        waiting_for=row["waiting_for"],
         spec_protocol=row["spec_protocol"],
         request_id=row["request_id"],
         resources=convert(row["resources"], Resources),
