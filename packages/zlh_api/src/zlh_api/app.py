@@ -20,6 +20,7 @@ from zlh_api.artifacts.serving import routes as artifact_routes
 from zlh_api.artifacts.serving.served_tree import ServedTree
 from zlh_api.catalog import routes as catalog_routes
 from zlh_api.catalog.service import CatalogService, CatalogSource
+from zlh_api.circuit import Circuit
 from zlh_api.config import ApiConfig
 from zlh_api.console.service import ConsoleService
 from zlh_api.console.sockets import ConsoleProxy
@@ -33,6 +34,11 @@ from zlh_api.database.pool import Database, DatabaseUnavailable
 from zlh_api.drivers.agent_config import AgentSettings
 from zlh_api.drivers.port import ContainerDriver
 from zlh_api.drivers.process import ProcessDriver
+from zlh_api.drivers.proxmox.client import Access
+from zlh_api.drivers.proxmox.driver import ProxmoxDriver, ProxmoxSettings
+from zlh_api.drivers.proxmox.guest_files import ShellAccess
+from zlh_api.drivers.proxmox.making import Recipe
+from zlh_api.drivers.proxmox.network_rule import Surroundings
 from zlh_api.edge import routes as edge_routes
 from zlh_api.edge.local_directory import LocalRouteDirectory
 from zlh_api.edge.portal_route import PortalRoute, render_portal_file
@@ -86,7 +92,42 @@ def make_driver(config: ApiConfig) -> ContainerDriver:
         log_level=config.log_level,
         artifacts_mirrors=config.artifacts.mirrors,
     )
-    return ProcessDriver(root=config.driver_section.root, settings=settings)
+    if config.driver == "proxmox":
+        return make_proxmox_driver(config, settings)
+    assert config.process is not None
+    return ProcessDriver(root=config.process.root, settings=settings)
+
+
+def make_proxmox_driver(config: ApiConfig, agents: AgentSettings) -> ProxmoxDriver:
+    """Return the driver of a Proxmox VE cluster."""
+    section = config.proxmox
+    assert section is not None
+    shell, url = section.ssh, urlsplit(config.artifacts.url)
+    settings = ProxmoxSettings(
+        access=Access(
+            section.url, section.token_id, section.token_file, ca=section.ca, fingerprint=section.fingerprint
+        ),
+        shell=ShellAccess(shell.user, shell.key, shell.known_hosts, shell.port, shell.hosts),
+        recipe=Recipe(section.template, section.storage, section.nodes, section.pool, section.tags),
+        surroundings=Surroundings(
+            bridge=section.bridge,
+            prefix=section.prefix or int(section.address_block.rpartition("/")[2]),
+            gateway=section.gateway,
+            allowed_from=section.allowed_from,
+            artifact_servers=section.artifact_servers,
+            artifact_port=url.port or (443 if url.scheme == "https" else 80),
+            name_servers=section.name_servers,
+            egress=section.egress,
+            vlan=section.vlan,
+        ),
+    )
+    return ProxmoxDriver(settings, agents, Circuit("Proxmox", clock=SystemClock()))
+
+
+async def close_driver(driver: ContainerDriver) -> None:
+    """Close what a driver keeps open, if it does."""
+    if isinstance(driver, ProxmoxDriver):
+        await driver.close()
 
 
 @asynccontextmanager
@@ -103,6 +144,7 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             Traefik(api_url=config.traefik.api_url, web_url=config.traefik.web_url)
         )
         driver = make_driver(config)
+        stack.push_async_callback(close_driver, driver)
         customers = CustomerService(database, clock)
         source = CatalogSource(config.artifacts.urls, config.artifacts.trusted_root, config.state_dir / "catalog")
         catalog = CatalogService(source, config.channels, clock)

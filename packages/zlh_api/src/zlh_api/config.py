@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -16,6 +17,7 @@ from zlh_common.schema.catalog import MAX_MIRRORS
 from zlh_common.schema.structs import FrozenMeta
 from zlh_common.toml_config import convert_document, is_http_url, read_document
 
+_FINGERPRINT = re.compile(r"(?:[0-9a-fA-F]{2}:?){31}[0-9a-fA-F]{2}")
 ListenPort = Annotated[int, Meta(ge=1, le=65535)]
 
 
@@ -60,6 +62,52 @@ class ProcessDriverSection(_Section):
         return str(self.root)
 
 
+class ProxmoxShellSection(_Section, kw_only=True):
+    """The shells of Proxmox's nodes: as whom we come, and by what they are known."""
+
+    user: str = "root"
+    key: Path
+    known_hosts: Path
+    port: ListenPort = 22
+    # Where a node is reached under another name than its own.
+    hosts: dict[str, str] = {}
+
+
+class ProxmoxDriverSection(_Section, kw_only=True):
+    """The `proxmox` driver: each container is one of a Proxmox VE cluster."""
+
+    url: str
+    # USER@REALM!NAME; its secret stands in a file of its own.
+    token_id: str
+    token_file: Path
+    # By what its certificate is known: a CA, or the certificate's own SHA-256; neither is the machine's CAs.
+    ca: Path | None = None
+    fingerprint: str | None = None
+    # The number of a template to clone, or the volume of an archive to unpack.
+    template: int | str
+    storage: str
+    bridge: str
+    vlan: Annotated[int, Meta(ge=1, le=4094)] | None = None
+    address_block: str
+    gateway: str
+    # Of the network, where that is larger than the block.
+    prefix: Annotated[int, Meta(ge=8, le=30)] | None = None
+    # From where guests are reached: the addresses of all API processes and of the proxy.
+    allowed_from: Annotated[tuple[str, ...], Meta(min_length=1, max_length=32)]
+    artifact_servers: Annotated[tuple[str, ...], Meta(min_length=1, max_length=32)]
+    name_servers: Annotated[tuple[str, ...], Meta(max_length=3)] = ()
+    egress: Literal["internet", "none"] = "internet"
+    nodes: tuple[str, ...] = ()
+    pool: str | None = None
+    tags: tuple[str, ...] = ()
+    ssh: ProxmoxShellSection
+
+    @property
+    def installation(self) -> str:
+        """What tells this installation's guests from another's in the same cluster."""
+        return f"{self.url} {self.token_id}"
+
+
 class TraefikSection(_Section):
     """The proxy: the directory that only we write, its private API, and where its public side answers."""
 
@@ -97,6 +145,7 @@ class ApiConfig(_Section, kw_only=True):
     database: DatabaseSection
     artifacts: ArtifactsSection
     process: ProcessDriverSection | None = None
+    proxmox: ProxmoxDriverSection | None = None
     traefik: TraefikSection
 
     @property
@@ -105,9 +154,9 @@ class ApiConfig(_Section, kw_only=True):
         return f"http://{self.listen_host}:{self.listen_port}"
 
     @property
-    def driver_section(self) -> ProcessDriverSection:
+    def driver_section(self) -> ProcessDriverSection | ProxmoxDriverSection:
         """The table of the driver that is used; `find_problems` has seen that it is there."""
-        section = self.process
+        section: ProcessDriverSection | ProxmoxDriverSection | None = getattr(self, self.driver)
         assert section is not None
         return section
 
@@ -154,7 +203,60 @@ def _find_driver_problems(config: ApiConfig) -> list[str]:
     process = config.process
     if config.driver == "process" and process is not None and not _is_loopback_block(process.address_block):
         return [f"process.address_block {process.address_block!r} is no block within 127.0.0.0/8"]
+    if config.driver == "proxmox" and config.proxmox is not None:
+        return _find_proxmox_problems(config.proxmox)
     return []
+
+
+def _find_proxmox_problems(section: ProxmoxDriverSection) -> list[str]:
+    problems = []
+    if not section.url.startswith("https://") or not is_http_url(section.url):
+        problems.append(f"proxmox.url {section.url!r} is no https URL")
+    if not re.fullmatch(r"[^\s:/!@]+@[A-Za-z][\w.-]*![A-Za-z][\w.-]*", section.token_id):
+        problems.append(f"proxmox.token_id {section.token_id!r} is not USER@REALM!NAME")
+    if section.ca is not None and section.fingerprint is not None:
+        problems.append("proxmox.ca and proxmox.fingerprint are both given; one of them says whom to believe")
+    if section.fingerprint is not None and not _FINGERPRINT.fullmatch(section.fingerprint):
+        problems.append("proxmox.fingerprint is no SHA-256 in hexadecimal digits")
+    if isinstance(section.template, str) and not re.fullmatch(r"[\w.-]+:vztmpl/\S+", section.template):
+        problems.append(f"proxmox.template {section.template!r} is neither a number nor STORAGE:vztmpl/FILE")
+    problems += [
+        f"proxmox.tags {tag!r} is no tag: lower case, digits and _-+. alone"
+        for tag in section.tags
+        if not re.fullmatch(r"[a-z0-9_][a-z0-9_\-+.]*", tag) or tag.startswith("zlh")
+    ]
+    return problems + _find_proxmox_network_problems(section)
+
+
+def _find_proxmox_network_problems(section: ProxmoxDriverSection) -> list[str]:
+    addresses = {
+        "gateway": (section.gateway,),
+        "allowed_from": section.allowed_from,
+        "artifact_servers": section.artifact_servers,
+        "name_servers": section.name_servers,
+    }
+    problems = [
+        f"proxmox.{name} {address!r} is no IPv4 address"
+        for name, given in addresses.items()
+        for address in given
+        if not _is_ipv4(address)
+    ]
+    try:
+        block = ipaddress.IPv4Network(section.address_block)
+    except ValueError:
+        return [*problems, f"proxmox.address_block {section.address_block!r} is no block of IPv4 addresses"]
+    network = block if section.prefix is None else block.supernet(new_prefix=min(section.prefix, block.prefixlen))
+    if _is_ipv4(section.gateway) and ipaddress.IPv4Address(section.gateway) not in network:
+        problems.append(f"proxmox.gateway {section.gateway} is not within {network}, where guests look for it")
+    return problems
+
+
+def _is_ipv4(text: str) -> bool:
+    try:
+        ipaddress.IPv4Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _find_artifact_problems(artifacts: ArtifactsSection) -> list[str]:
