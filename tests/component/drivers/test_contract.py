@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from component.drivers.lxc_rig import lxc_rig
 from component.drivers.memory_rig import MemoryRig
 from component.drivers.process_rig import ProcessRig
 from component.drivers.rig import Rig
@@ -35,20 +36,32 @@ ACTS: dict[str, Act] = {
 BRING_UP = ("create", "close", "size", "identity", "start")
 
 
-NETWORKED = ("memory",)
+NETWORKED = ("memory", pytest.param("lxc", marks=pytest.mark.real("lxc")))
 ALL = (*NETWORKED, "process")
 
 
 @asynccontextmanager
 async def open_rig(name: str, folder: Path) -> AsyncIterator[Rig]:
     """Lend a driver by its name; its guests are gone when the block ends."""
-    rig: Rig = MemoryRig() if name == "memory" else ProcessRig(folder / "guests")
-    await rig.driver.prepare()
-    yield rig
-    for found in await rig.driver.survey():
-        if found.owner is not None and found.vmid is not None:
-            plan = replace(rig.plan(), owner=found.owner, vmid=found.vmid)
-            await rig.driver.ensure_destroyed(plan, FakeWarrant(plan))
+    async with _made_rig(name, folder) as rig:
+        await rig.driver.prepare()
+        yield rig
+        for found in await rig.driver.survey():
+            if found.owner is not None and found.vmid is not None:
+                plan = replace(rig.plan(), owner=found.owner, vmid=found.vmid)
+                await rig.driver.ensure_destroyed(plan, FakeWarrant(plan))
+
+
+@asynccontextmanager
+async def _made_rig(name: str, folder: Path) -> AsyncIterator[Rig]:
+    match name:
+        case "memory":
+            yield MemoryRig()
+        case "process":
+            yield ProcessRig(folder / "guests")
+        case _:
+            async with lxc_rig() as rig:
+                yield rig
 
 
 @pytest.fixture(params=ALL)

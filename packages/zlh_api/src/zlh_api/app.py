@@ -102,7 +102,7 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
         traefik = await stack.enter_async_context(
             Traefik(api_url=config.traefik.api_url, web_url=config.traefik.web_url)
         )
-        driver = make_driver(config)
+        driver = await asyncio.to_thread(make_driver, config)
         customers = CustomerService(database, clock)
         source = CatalogSource(config.artifacts.urls, config.artifacts.trusted_root, config.state_dir / "catalog")
         catalog = CatalogService(source, config.channels, clock)
