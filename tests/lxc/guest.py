@@ -63,12 +63,10 @@ def ensure_template() -> Path:
         builder = [sys.executable, str(ROOT / "deploy/container/build_template.py")]
         if not (folder / "ready").exists():
             shutil.rmtree(root, ignore_errors=True)
-            subprocess.run([*builder, str(root)], check=True, capture_output=True)
-            shift(root)
+            subprocess.run([*builder, str(root), "--shift", str(SHIFT)], check=True, capture_output=True)
             (folder / "ready").touch()
-        subprocess.run([*builder, str(root), "--agent-alone"], check=True, capture_output=True)
-        shift(root / "opt/zlh")
-        shift(root / "etc/systemd/system")
+        renew = [*builder, str(root), "--agent-alone", "--shift", str(SHIFT)]
+        subprocess.run(renew, check=True, capture_output=True)
     return root
 
 

@@ -20,7 +20,7 @@ from zlh_api.artifacts.serving import routes as artifact_routes
 from zlh_api.artifacts.serving.served_tree import ServedTree
 from zlh_api.catalog import routes as catalog_routes
 from zlh_api.catalog.service import CatalogService, CatalogSource
-from zlh_api.config import ApiConfig
+from zlh_api.config import ApiConfig, LxcDriverSection, ProcessDriverSection
 from zlh_api.console.service import ConsoleService
 from zlh_api.console.sockets import ConsoleProxy
 from zlh_api.containers import routes as container_routes
@@ -31,6 +31,8 @@ from zlh_api.customers.service import CustomerService
 from zlh_api.database.migrate import migrate
 from zlh_api.database.pool import Database, DatabaseUnavailable
 from zlh_api.drivers.agent_config import AgentSettings
+from zlh_api.drivers.lxc.driver import LxcDriver
+from zlh_api.drivers.lxc.model import LxcSettings
 from zlh_api.drivers.port import ContainerDriver
 from zlh_api.drivers.process import ProcessDriver
 from zlh_api.edge import routes as edge_routes
@@ -86,7 +88,30 @@ def make_driver(config: ApiConfig) -> ContainerDriver:
         log_level=config.log_level,
         artifacts_mirrors=config.artifacts.mirrors,
     )
-    return ProcessDriver(root=config.driver_section.root, settings=settings)
+    section = config.driver_section
+    match section:
+        case ProcessDriverSection():
+            return ProcessDriver(root=section.root, settings=settings)
+        case LxcDriverSection():
+            return LxcDriver(_lxc_settings(section, config.artifacts.url), settings)
+
+
+def _lxc_settings(section: LxcDriverSection, artifacts_url: str) -> LxcSettings:
+    artifacts = urlsplit(artifacts_url)
+    port = artifacts.port or (443 if artifacts.scheme == "https" else 80)
+    return LxcSettings(
+        root=section.root,
+        template=section.template,
+        bridge=section.bridge,
+        block=section.block,
+        storage=section.storage,
+        disk=section.disk,
+        egress=section.egress,
+        nameservers=section.nameservers,
+        artifacts_port=port if artifacts.hostname == section.gateway else None,
+        apparmor=section.apparmor,
+        first_id=section.first_id,
+    )
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -16,6 +17,8 @@ from zlh_common.schema.catalog import MAX_MIRRORS
 from zlh_common.schema.structs import FrozenMeta
 from zlh_common.toml_config import convert_document, is_http_url, read_document
 
+# What mount and LXC read as it stands, without any quoting.
+_PLAIN_PATH = re.compile(r"/[A-Za-z0-9_./-]+")
 ListenPort = Annotated[int, Meta(ge=1, le=65535)]
 
 
@@ -60,6 +63,40 @@ class ProcessDriverSection(_Section):
         return str(self.root)
 
 
+class LxcDriverSection(_Section):
+    """The `lxc` driver: each container is an unprivileged LXC container of this host (docs/operations.md)."""
+
+    root: Path
+    # A root file system that belongs to root of the containers.
+    template: Path
+    # Interfaces of guests are `<bridge>v<vmid>`, and a name has 15 characters at most.
+    bridge: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9]{0,4}$")] = "zlh0"
+    # Addresses are taken from this block; the first is this host's.
+    address_block: str = "10.81.0.0/16"
+    storage: Literal["overlay", "copy"] = "overlay"
+    disk: Literal["image", "none"] = "image"
+    egress: Literal["none", "internet"] = "none"
+    nameservers: tuple[str, ...] = ()
+    apparmor: Literal["generated", "unconfined"] | None = None
+    # The first of the 65,536 users and groups of containers, as in /etc/subuid.
+    first_id: Annotated[int, Meta(ge=65_536, le=2**31)] = 100_000
+
+    @property
+    def installation(self) -> str:
+        """What tells this installation's guests from another's on the same machine."""
+        return str(self.root)
+
+    @property
+    def block(self) -> ipaddress.IPv4Network:
+        """The block, which `find_problems` has seen to be one."""
+        return ipaddress.IPv4Network(self.address_block)
+
+    @property
+    def gateway(self) -> str:
+        """This host's address on the bridge."""
+        return str(self.block.network_address + 1)
+
+
 class TraefikSection(_Section):
     """The proxy: the directory that only we write, its private API, and where its public side answers."""
 
@@ -97,6 +134,7 @@ class ApiConfig(_Section, kw_only=True):
     database: DatabaseSection
     artifacts: ArtifactsSection
     process: ProcessDriverSection | None = None
+    lxc: LxcDriverSection | None = None
     traefik: TraefikSection
 
     @property
@@ -105,9 +143,9 @@ class ApiConfig(_Section, kw_only=True):
         return f"http://{self.listen_host}:{self.listen_port}"
 
     @property
-    def driver_section(self) -> ProcessDriverSection:
+    def driver_section(self) -> ProcessDriverSection | LxcDriverSection:
         """The table of the driver that is used; `find_problems` has seen that it is there."""
-        section = self.process
+        section: ProcessDriverSection | LxcDriverSection | None = getattr(self, self.driver)
         assert section is not None
         return section
 
@@ -154,7 +192,29 @@ def _find_driver_problems(config: ApiConfig) -> list[str]:
     process = config.process
     if config.driver == "process" and process is not None and not _is_loopback_block(process.address_block):
         return [f"process.address_block {process.address_block!r} is no block within 127.0.0.0/8"]
+    if config.driver == "lxc" and config.lxc is not None:
+        return _find_lxc_problems(config.lxc, config.artifacts)
     return []
+
+
+def _find_lxc_problems(lxc: LxcDriverSection, artifacts: ArtifactsSection) -> list[str]:
+    problems = []
+    for name, path in (("root", lxc.root), ("template", lxc.template)):
+        if not path.is_absolute() or not _PLAIN_PATH.fullmatch(str(path)):
+            problems.append(f"lxc.{name} {str(path)!r} is no absolute path of letters, digits and _ . / -")
+    nonsense = [address for address in lxc.nameservers if not _is_address(address)]
+    problems += [f"lxc.nameservers has {address!r}, which is no IPv4 address" for address in nonsense]
+    if not _is_block(lxc.address_block):
+        return [*problems, f"lxc.address_block {lxc.address_block!r} is no private IPv4 network from /8 to /29"]
+    if lxc.egress == "none" and lxc.nameservers:
+        problems.append('lxc.nameservers are given, and lxc.egress = "none" lets nobody reach them')
+    hosts = [urlsplit(url).hostname for url in artifacts.urls]
+    if lxc.egress == "none" and (strangers := [host for host in hosts if host != lxc.gateway]):
+        problems.append(
+            f"artifacts.url and mirrors name {strangers}, and containers without egress reach {lxc.gateway} alone: "
+            f"have the artifact server listen there (zlh-api artifacts serve --host {lxc.gateway})"
+        )
+    return problems
 
 
 def _find_artifact_problems(artifacts: ArtifactsSection) -> list[str]:
@@ -174,6 +234,22 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.IPv4Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_block(text: str) -> bool:
+    try:
+        network = ipaddress.IPv4Network(text)
+    except ValueError:
+        return False
+    return network.is_private and not network.is_loopback and 8 <= network.prefixlen <= 29
 
 
 def _is_loopback_block(block: str) -> bool:

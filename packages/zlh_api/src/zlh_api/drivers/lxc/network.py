@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -45,8 +46,7 @@ class Network:
         if await asyncio.to_thread(_has_ipv6, bridge):
             # It has none, and hears none.
             await self._host.act(right, "Closing IPv6 of the bridge", _switch_ipv6_off, bridge)
-        shown = await self._host.ask("ip", "-o", "-4", "address", "show", "dev", bridge)
-        if address not in shown.out.decode().split():
+        if address not in await self._find_addresses():
             await self._run(right, "ip", "address", "replace", address, "dev", bridge)
         if not await asyncio.to_thread(_is_up, bridge):
             await self._run(right, "ip", "link", "set", bridge, "up")
@@ -55,6 +55,20 @@ class Network:
                 'lxc.egress = "internet" needs net.ipv4.ip_forward = 1 (sysctl), which makes a router of this host: '
                 "see that its other networks have their own rules"
             )
+
+    async def _find_addresses(self) -> list[str]:
+        """Return the bridge's own addresses; raise HostUnready where another network of this host meets the block."""
+        shown = await self._host.ask("ip", "-j", "-4", "address", "show")
+        own = []
+        for interface in json.loads(shown.out):
+            for entry in interface.get("addr_info", ()):
+                address = f"{entry['local']}/{entry['prefixlen']}"
+                if interface["ifname"] == self._settings.bridge:
+                    own.append(address)
+                elif ipaddress.IPv4Interface(address).network.overlaps(self._settings.block):
+                    where = f"{interface['ifname']} with {address}"
+                    raise HostUnready(f"lxc.address_block {self._settings.block} meets {where}; choose another block")
+        return own
 
     async def ensure_tables(self, right: Right, pins: Iterable[Pin]) -> None:
         """Have the tables as they must be; where they are not, all of them are made anew with these pins."""
