@@ -21,7 +21,7 @@ from zlh_api.artifacts.serving.served_tree import ServedTree
 from zlh_api.catalog import routes as catalog_routes
 from zlh_api.catalog.service import CatalogService, CatalogSource
 from zlh_api.circuit import Circuit
-from zlh_api.config import ApiConfig
+from zlh_api.config import ApiConfig, LxcDriverSection, ProcessDriverSection, ProxmoxDriverSection
 from zlh_api.console.service import ConsoleService
 from zlh_api.console.sockets import ConsoleProxy
 from zlh_api.containers import routes as container_routes
@@ -32,6 +32,8 @@ from zlh_api.customers.service import CustomerService
 from zlh_api.database.migrate import migrate
 from zlh_api.database.pool import Database, DatabaseUnavailable
 from zlh_api.drivers.agent_config import AgentSettings
+from zlh_api.drivers.lxc.driver import LxcDriver
+from zlh_api.drivers.lxc.model import LxcSettings
 from zlh_api.drivers.port import ContainerDriver
 from zlh_api.drivers.process import ProcessDriver
 from zlh_api.drivers.proxmox.client import Access
@@ -92,17 +94,18 @@ def make_driver(config: ApiConfig) -> ContainerDriver:
         log_level=config.log_level,
         artifacts_mirrors=config.artifacts.mirrors,
     )
-    if config.driver == "proxmox":
-        return make_proxmox_driver(config, settings)
-    assert config.process is not None
-    return ProcessDriver(root=config.process.root, settings=settings)
+    section = config.driver_section
+    match section:
+        case ProcessDriverSection():
+            return ProcessDriver(root=section.root, settings=settings)
+        case LxcDriverSection():
+            return LxcDriver(_lxc_settings(section, config.artifacts.url), settings)
+        case ProxmoxDriverSection():
+            return _make_proxmox_driver(section, config.artifacts.url, settings)
 
 
-def make_proxmox_driver(config: ApiConfig, agents: AgentSettings) -> ProxmoxDriver:
-    """Return the driver of a Proxmox VE cluster."""
-    section = config.proxmox
-    assert section is not None
-    shell, url = section.ssh, urlsplit(config.artifacts.url)
+def _make_proxmox_driver(section: ProxmoxDriverSection, artifacts_url: str, agents: AgentSettings) -> ProxmoxDriver:
+    shell, url = section.ssh, urlsplit(artifacts_url)
     settings = ProxmoxSettings(
         access=Access(
             section.url, section.token_id, section.token_file, ca=section.ca, fingerprint=section.fingerprint
@@ -130,6 +133,24 @@ async def close_driver(driver: ContainerDriver) -> None:
         await driver.close()
 
 
+def _lxc_settings(section: LxcDriverSection, artifacts_url: str) -> LxcSettings:
+    artifacts = urlsplit(artifacts_url)
+    port = artifacts.port or (443 if artifacts.scheme == "https" else 80)
+    return LxcSettings(
+        root=section.root,
+        template=section.template,
+        bridge=section.bridge,
+        block=section.block,
+        storage=section.storage,
+        disk=section.disk,
+        egress=section.egress,
+        nameservers=section.nameservers,
+        artifacts_port=port if artifacts.hostname == section.gateway else None,
+        apparmor=section.apparmor,
+        first_id=section.first_id,
+    )
+
+
 @asynccontextmanager
 async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncIterator[Parts]:
     """Make every part, and close them in the reverse order."""
@@ -143,7 +164,7 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
         traefik = await stack.enter_async_context(
             Traefik(api_url=config.traefik.api_url, web_url=config.traefik.web_url)
         )
-        driver = make_driver(config)
+        driver = await asyncio.to_thread(make_driver, config)
         stack.push_async_callback(close_driver, driver)
         customers = CustomerService(database, clock)
         source = CatalogSource(config.artifacts.urls, config.artifacts.trusted_root, config.state_dir / "catalog")

@@ -18,6 +18,8 @@ from zlh_common.schema.structs import FrozenMeta
 from zlh_common.toml_config import convert_document, is_http_url, read_document
 
 _FINGERPRINT = re.compile(r"(?:[0-9a-fA-F]{2}:?){31}[0-9a-fA-F]{2}")
+# What mount and LXC read as it stands, without any quoting.
+_PLAIN_PATH = re.compile(r"/[A-Za-z0-9_./-]+")
 ListenPort = Annotated[int, Meta(ge=1, le=65535)]
 
 
@@ -108,6 +110,43 @@ class ProxmoxDriverSection(_Section, kw_only=True):
         return f"{self.url} {self.token_id}"
 
 
+class LxcDriverSection(_Section):
+    """The `lxc` driver: each container is an unprivileged LXC container of this host (docs/operations.md)."""
+
+    root: Path
+    # A root file system that belongs to root of the containers.
+    template: Path
+    # Interfaces of guests are `<bridge>v<vmid>`, and a name has 15 characters at most.
+    bridge: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9]{0,4}$")] = "zlh0"
+    # Addresses are taken from this block; the first is this host's.
+    address_block: str = "10.81.0.0/16"
+    storage: Literal["overlay", "copy"] = "overlay"
+    disk: Literal["image", "none"] = "image"
+    egress: Literal["none", "internet"] = "none"
+    nameservers: tuple[str, ...] = ()
+    apparmor: Literal["generated", "unconfined"] | None = None
+    # The first of the 65,536 users and groups of containers, as in /etc/subuid.
+    first_id: Annotated[int, Meta(ge=65_536, le=2**31)] = 100_000
+
+    @property
+    def installation(self) -> str:
+        """What tells this installation's guests from another's on the same machine."""
+        return str(self.root)
+
+    @property
+    def block(self) -> ipaddress.IPv4Network:
+        """The block, which `find_problems` has seen to be one."""
+        return ipaddress.IPv4Network(self.address_block)
+
+    @property
+    def gateway(self) -> str:
+        """This host's address on the bridge."""
+        return str(self.block.network_address + 1)
+
+
+DriverSection = ProcessDriverSection | LxcDriverSection | ProxmoxDriverSection
+
+
 class TraefikSection(_Section):
     """The proxy: the directory that only we write, its private API, and where its public side answers."""
 
@@ -146,6 +185,7 @@ class ApiConfig(_Section, kw_only=True):
     artifacts: ArtifactsSection
     process: ProcessDriverSection | None = None
     proxmox: ProxmoxDriverSection | None = None
+    lxc: LxcDriverSection | None = None
     traefik: TraefikSection
 
     @property
@@ -154,9 +194,9 @@ class ApiConfig(_Section, kw_only=True):
         return f"http://{self.listen_host}:{self.listen_port}"
 
     @property
-    def driver_section(self) -> ProcessDriverSection | ProxmoxDriverSection:
+    def driver_section(self) -> DriverSection:
         """The table of the driver that is used; `find_problems` has seen that it is there."""
-        section: ProcessDriverSection | ProxmoxDriverSection | None = getattr(self, self.driver)
+        section: DriverSection | None = getattr(self, self.driver)
         assert section is not None
         return section
 
@@ -205,6 +245,8 @@ def _find_driver_problems(config: ApiConfig) -> list[str]:
         return [f"process.address_block {process.address_block!r} is no block within 127.0.0.0/8"]
     if config.driver == "proxmox" and config.proxmox is not None:
         return _find_proxmox_problems(config.proxmox)
+    if config.driver == "lxc" and config.lxc is not None:
+        return _find_lxc_problems(config.lxc, config.artifacts)
     return []
 
 
@@ -259,6 +301,26 @@ def _is_ipv4(text: str) -> bool:
     return True
 
 
+def _find_lxc_problems(lxc: LxcDriverSection, artifacts: ArtifactsSection) -> list[str]:
+    problems = []
+    for name, path in (("root", lxc.root), ("template", lxc.template)):
+        if not path.is_absolute() or not _PLAIN_PATH.fullmatch(str(path)):
+            problems.append(f"lxc.{name} {str(path)!r} is no absolute path of letters, digits and _ . / -")
+    nonsense = [address for address in lxc.nameservers if not _is_address(address)]
+    problems += [f"lxc.nameservers has {address!r}, which is no IPv4 address" for address in nonsense]
+    if not _is_block(lxc.address_block):
+        return [*problems, f"lxc.address_block {lxc.address_block!r} is no private IPv4 network from /8 to /29"]
+    if lxc.egress == "none" and lxc.nameservers:
+        problems.append('lxc.nameservers are given, and lxc.egress = "none" lets nobody reach them')
+    hosts = [urlsplit(url).hostname for url in artifacts.urls]
+    if lxc.egress == "none" and (strangers := [host for host in hosts if host != lxc.gateway]):
+        problems.append(
+            f"artifacts.url and mirrors name {strangers}, and containers without egress reach {lxc.gateway} alone: "
+            f"have the artifact server listen there (zlh-api artifacts serve --host {lxc.gateway})"
+        )
+    return problems
+
+
 def _find_artifact_problems(artifacts: ArtifactsSection) -> list[str]:
     if artifacts.keys is None:
         return []
@@ -276,6 +338,22 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.IPv4Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_block(text: str) -> bool:
+    try:
+        network = ipaddress.IPv4Network(text)
+    except ValueError:
+        return False
+    return network.is_private and not network.is_loopback and 8 <= network.prefixlen <= 29
 
 
 def _is_loopback_block(block: str) -> bool:
