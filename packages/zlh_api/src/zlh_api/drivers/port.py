@@ -142,6 +142,11 @@ class Warrant(Protocol):
 class ContainerDriver(Protocol):
     """A way of making guests."""
 
+    @property
+    def enforced_limits(self) -> frozenset[str]:
+        """Name the fields of Resources that guests are held to; the others are books alone, and people are told so."""
+        ...
+
     async def prepare(self) -> None:
         """Make this host ready, once at the start: what all guests share, and no leftovers of a crash."""
         ...

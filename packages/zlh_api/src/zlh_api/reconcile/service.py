@@ -17,8 +17,9 @@ import structlog
 
 from zlh_api.containers import store as containers
 from zlh_api.containers.model import Container
+from zlh_api.containers.rules import find_in_force
 from zlh_api.database.pool import Database, DatabaseUnavailable
-from zlh_api.drivers.port import ContainerDriver
+from zlh_api.drivers.port import ContainerDriver, GuestSeen
 from zlh_api.reconcile import store
 from zlh_api.reconcile.model import Claim, LeaseLost
 from zlh_api.reconcile.plan import (
@@ -210,9 +211,7 @@ class Reconciler:
 
     async def _observe(self, claim: Claim, container: Container) -> Seen:
         guest = await self._driver.observe(plan_guest(container))
-        if guest.state is not container.guest:
-            async with self._database.connection() as connection:
-                await store.save_guest(connection, claim, guest.state)
+        await self._keep_seen(claim, container, guest)
         agent = container.agent
         return Seen(
             has_address=container.address is not None,
@@ -226,6 +225,15 @@ class Reconciler:
             route=await self._steps.observe_route(container),
             is_proved=container.provisioned_at is not None,
         )
+
+    async def _keep_seen(self, claim: Claim, container: Container, guest: GuestSeen) -> None:
+        """Write what was seen of the guest, where that is new."""
+        in_force = find_in_force(container, guest.state, is_sized=guest.is_sized)
+        if guest.state is container.guest and in_force == container.resources_in_force:
+            return
+        async with self._database.transaction() as connection:
+            await store.save_guest(connection, claim, guest.state)
+            await store.save_in_force(connection, claim, in_force)
 
     async def _take(self, warrant: ClaimWarrant, container: Container, step: Do) -> Pause | None:
         """Take one step and write down how it went; return the pause that follows, None for none."""

@@ -10,9 +10,11 @@ from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
+import structlog
 
 from zlh_api.agents.authority import Authority
 from zlh_api.agents.client import AgentAddress, AgentClient, AgentNonsense
+from zlh_api.containers import store as containers
 from zlh_api.containers.model import Container
 from zlh_api.database.pool import Database
 from zlh_api.drivers.port import ContainerDriver, GuestPlan, Identity
@@ -25,7 +27,9 @@ from zlh_api.reconcile.spec import known_protocol, render_spec
 from zlh_api.reconcile.warrant import ClaimWarrant
 from zlh_common.clock import Clock
 from zlh_common.errors import ZlhError
-from zlh_common.names import render_host
+from zlh_common.names import OwnerMark, render_host
+
+log = structlog.get_logger()
 
 # How long an address rests before another container may have it.
 REST_S = 60.0
@@ -33,6 +37,8 @@ REST_S = 60.0
 CANDIDATES = 64
 # An identity is replaced when it has less than this left.
 IDENTITY_MARGIN = timedelta(days=30)
+# How soon a stop in order, which may take minutes, gives way to one at once.
+IMPATIENCE_POLL_S = 0.5
 # Stands in the place of a digest from the intent to withdraw a route until the proxy has let go of it.
 WITHDRAWING = "withdrawing"
 
@@ -214,8 +220,31 @@ class Steps:
             await store.save_proved(connection, warrant.claim)
 
     async def _stop_guest(self, warrant: ClaimWarrant, container: Container) -> None:
-        # What is about to be deleted has nothing to save.
-        await self._ports.driver.ensure_stopped(plan_guest(container), warrant, at_once=container.is_deleting)
+        """Stop the guest in order, until somebody wants it at once: what is about to be deleted has nothing to save."""
+        driver, plan = self._ports.driver, plan_guest(container)
+        if not (container.is_deleting or container.is_stopped_at_once):
+            if await self._stop_in_order(warrant, plan):
+                return
+            log.info("guest.stop_cut_short", vmid=container.vmid)
+        await driver.ensure_stopped(plan, warrant, at_once=True)
+
+    async def _stop_in_order(self, warrant: ClaimWarrant, plan: GuestPlan) -> bool:
+        """Stop the guest in order; give that up and return False once nobody waits for it any more."""
+        stopping = asyncio.create_task(self._ports.driver.ensure_stopped(plan, warrant))
+        try:
+            while not stopping.done():
+                await asyncio.wait({stopping}, timeout=IMPATIENCE_POLL_S)
+                if not stopping.done() and await self._is_impatient(plan.owner):
+                    return False
+            await stopping
+        finally:
+            stopping.cancel()
+            await asyncio.wait({stopping})
+        return True
+
+    async def _is_impatient(self, owner: OwnerMark) -> bool:
+        async with self._ports.database.connection() as connection:
+            return await containers.must_stop_at_once(connection, owner)
 
     async def _destroy_guest(self, warrant: ClaimWarrant, container: Container) -> None:
         await self._ports.driver.ensure_destroyed(plan_guest(container), warrant)
