@@ -265,7 +265,7 @@ async def test_a_change_of_several_things_is_made_whole_or_not_at_all(client: Cl
     vmid = (await create(client, name="mine"))["vmid"]
     before = await status_of(client, vmid)
     good: dict[str, Any] = {"name": "other", "power": "off", "resources": {"cpu": 1}}
-    bad = (
+    bad: tuple[tuple[dict[str, Any], int, str], ...] = (
         ({"name": "taken"}, 409, "name_taken"),
         ({"name": "dev-100"}, 422, "name_reserved"),
         ({"resources": {"cpu": 1, "memoryMib": 999_999}}, 422, "resources_too_large"),

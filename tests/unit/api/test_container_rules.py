@@ -70,12 +70,10 @@ def test_all_that_is_too_much_is_told_at_once() -> None:
 
 def test_a_wish_for_nothing_is_refused() -> None:
     """It says neither what it wants nor that it wants nothing."""
-    for ask in (
-        lambda: decide_first_resources(ResourceWish(), LIMITS),
-        lambda: decide_resources(ResourceWish(), RUNNING, LIMITS),
-    ):
-        with pytest.raises(ResourcesEmpty):
-            ask()
+    with pytest.raises(ResourcesEmpty):
+        decide_first_resources(ResourceWish(), LIMITS)
+    with pytest.raises(ResourcesEmpty):
+        decide_resources(ResourceWish(), RUNNING, LIMITS)
 
 
 @pytest.mark.parametrize(

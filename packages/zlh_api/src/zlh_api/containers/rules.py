@@ -12,12 +12,13 @@ from collections.abc import Iterator
 import msgspec
 
 from zlh_api.containers.model import Container, Guest
+from zlh_api.reconcile.plan import Do
 from zlh_common.errors import ZlhError
 from zlh_common.schema.resources import Limits, Resources, ResourceWish
 from zlh_common.schema.status import StepState
 
 # The steps that give a guest its disk.
-SIZING_STEPS = frozenset({"create-guest", "resize-guest"})
+SIZING_STEPS = frozenset({str(Do.CREATE_GUEST), str(Do.RESIZE_GUEST)})
 UNITS = {"cpu": "cores", "memory_mib": "MiB of memory", "disk_mib": "MiB of disk", "pids": "processes and threads"}
 
 

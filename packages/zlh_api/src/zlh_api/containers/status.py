@@ -12,6 +12,7 @@ import msgspec
 
 from zlh_api.containers.model import Container, Guest, Power
 from zlh_api.containers.rules import is_resize_pending
+from zlh_api.reconcile.plan import Do
 from zlh_common.names import render_host
 from zlh_common.schema.runtime import RuntimeInUse
 from zlh_common.schema.status import (
@@ -37,10 +38,8 @@ NAME_CHARS, STAGE_CHARS, MESSAGE_CHARS, OUTPUT_CHARS = 128, 32, 1000, 4096
 # What every reader of JSON holds exactly.
 MAX_BYTES = 2**53 - 1
 MAX_LEFT_S = 7 * 86400.0
-# What keeps nothing from a container that runs.
-RESIZE = "resize-guest"
 # The agent's own steps are shown behind this one, since they are what comes next.
-AGENT_STEPS_AFTER = "send-spec"
+AGENT_STEPS_AFTER = str(Do.SEND_SPEC)
 
 
 def render_status(container: Container, *, domain: str, url: str) -> ContainerStatus:
@@ -115,7 +114,7 @@ def find_error(container: Container) -> ProvisioningError | None:
     host refuses; and what the agent of any cannot remove is none.
     """
     steps = container.steps if is_established(container) else merge_steps(container)
-    told_elsewhere = RESIZE if is_established(container) else None
+    told_elsewhere = Do.RESIZE_GUEST if is_established(container) else None
     failed = next(
         (step for step in steps if is_troubled(step) and not is_removal(step.name) and step.name != told_elsewhere),
         None,
