@@ -4,7 +4,12 @@ import type { components } from "./schema";
 type Schemas = components["schemas"];
 
 export type ContainerStatus = Schemas["ContainerStatus"];
-export type Step = Schemas["Step"];
+// An API of before these fields were told leaves them out.
+export type Step = Schemas["Step"] & { attempts?: number; nextTryAt?: string | null };
+export type Resources = Schemas["Resources"];
+export type ResourceWish = Schemas["ResourceWish"];
+export type PatchContainer = Schemas["PatchContainer"];
+export type Limits = Schemas["Limits"];
 export type Lifecycle = Schemas["Lifecycle"];
 export type Connection = Schemas["Connection"];
 export type Me = Schemas["Me"];
