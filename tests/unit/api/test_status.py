@@ -363,7 +363,7 @@ def test_limits_that_hold_are_not_pending() -> None:
 
 
 def test_limits_that_a_new_container_cannot_get_are_an_error() -> None:
-    """It was never ready, so there is nothing that goes on."""
-    new = replace(LARGER, provisioned_at=None)
+    """None hold before them, so there is nothing that goes on."""
+    new = replace(LARGER, provisioned_at=None, resources_in_force=None)
     assert (error := find_error(new)) is not None
     assert error.step == "resize-guest"

@@ -4,8 +4,7 @@ import type { components } from "./schema";
 type Schemas = components["schemas"];
 
 export type ContainerStatus = Schemas["ContainerStatus"];
-// An API of before these fields were told leaves them out.
-export type Step = Schemas["Step"] & { attempts?: number; nextTryAt?: string | null };
+export type Step = Schemas["Step"];
 export type Resources = Schemas["Resources"];
 export type ResourceWish = Schemas["ResourceWish"];
 export type PatchContainer = Schemas["PatchContainer"];

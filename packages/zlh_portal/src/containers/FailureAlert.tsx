@@ -9,7 +9,7 @@ import { adviseOn } from "./advice";
 import { usePower } from "./queries";
 import { describeDegradation, findTroubles } from "./states";
 import { isOfRuntime, titleOf } from "./stepNames";
-import { isWaiting, tellTries } from "./timeline";
+import { tellTries } from "./timeline";
 
 export function FailureAlert({ status }: { status: ContainerStatus }) {
   const { provisioningError: failure, suspended } = status;
@@ -31,10 +31,8 @@ export function FailureAlert({ status }: { status: ContainerStatus }) {
 function Failure({ status, failure }: { status: ContainerStatus; failure: NonNullable<ContainerStatus["provisioningError"]> }) {
   const at = status.steps.findIndex(({ name }) => name === failure.step);
   const step = status.steps[at];
-  const waits = step !== undefined && isWaiting(step);
-  const title = titleOf(failure.step);
   return (
-    <Alert color={waits ? "gray" : "red"} title={waits ? `“${title}” waits for its turn` : `“${title}” has failed`} role="alert" data-testid="failure">
+    <Alert color="red" title={`“${titleOf(failure.step)}” has failed`} role="alert" data-testid="failure">
       {step && <Text size="xs" c="dimmed" mb={4}>Step {at + 1} of {status.steps.length}</Text>}
       <Text size="sm" style={{ overflowWrap: "anywhere" }}>{failure.message}</Text>
       <Text size="sm" mt={6}>{adviseOn(failure.code, failure.step, status.lifecycle)}</Text>

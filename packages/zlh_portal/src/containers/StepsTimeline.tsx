@@ -30,7 +30,7 @@ function sayProgress({ steps, lifecycle }: ContainerStatus): string {
   const { settled, total, took, hasFailed, isWaiting } = summarize(steps);
   if (total === 0) return "No step has been planned yet.";
   if (took && lifecycle !== "deleting") return `All ${total} steps done in ${took}`;
-  return `${settled} of ${total} steps done${hasFailed ? ", one has failed" : isWaiting ? ", waiting for its turn" : ""}`;
+  return `${settled} of ${total} steps done${hasFailed ? ", one has failed" : isWaiting ? ", one is waiting" : ""}`;
 }
 
 function StepRow({ row }: { row: Row }) {

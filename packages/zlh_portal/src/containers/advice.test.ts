@@ -7,5 +7,4 @@ describe("adviseOn", () => {
   it("calms while it is still tried", () => expect(adviseOn("new_code", "start-guest", "provisioning")).toContain("tried again"));
   it("has a way out of a creation that is stuck", () => expect(adviseOn("guest_failed", "create-guest", "error")).toContain("smaller size"));
   it("asks nothing of who deletes", () => expect(adviseOn("guest_failed", "destroy-guest", "deleting")).toContain("by itself"));
-  it("calls no turn a failure", () => expect(adviseOn("slot_busy", "create-guest", "provisioning")).toContain("Nothing has failed"));
 });

@@ -22,10 +22,6 @@ export function adviseOn(code: string, step: string, lifecycle: ContainerStatus[
       return "This version has left the catalog. Choose one that is offered under Runtimes.";
     case "no_address_free":
       return "Every address of this installation is in use. It goes on by itself as soon as one is free; an operator can make room.";
-    case "slot_busy":
-      return "Nothing has failed: others are served first, and its turn comes by itself.";
-    case "system_away":
-      return "A system that the platform depends on does not answer. It goes on by itself once that is back; you need not do anything.";
     case "network_open":
       return "It is not started before its network is seen to be closed to its neighbours. If it stays so, tell your operator.";
     case "agent_silent":

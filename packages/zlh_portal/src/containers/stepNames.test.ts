@@ -6,7 +6,7 @@ describe("titleOf", () => {
   it.each([
     ["create-guest", "Create the container"],
     ["close-network", "Close its network"],
-    ["resize-guest", "Give it its size"],
+    ["resize-guest", "Set its limits"],
     ["install-node", "Install node"],
     ["install-node-24.19.0", "Install node 24.19.0"],
     ["remove-code-server-4.1", "Remove code-server 4.1"],

@@ -2,11 +2,11 @@
 import type { Step } from "../api/types";
 
 const TITLES: Readonly<Record<string, string>> = {
-  observe: "Look how it is",
+  observe: "Look at the container",
   "reserve-address": "Reserve an address",
   "create-guest": "Create the container",
   "close-network": "Close its network",
-  "resize-guest": "Give it its size",
+  "resize-guest": "Set its limits",
   "put-identity": "Put in its identity",
   "renew-identity": "Renew its identity",
   "start-guest": "Start the container",

@@ -80,7 +80,7 @@ describe("a step that failed", () => {
 });
 
 describe("a step that waits for its turn", () => {
-  const waiting = step("create-guest", "failed", { code: "slot_busy", attempts: 1, nextTryAt: at(5), message: "Waiting for its turn." });
+  const waiting = step("create-guest", "pending", { code: "slot_busy", nextTryAt: at(5), message: "Waiting for its turn." });
   it("has not failed", () => {
     expect(renderRows([waiting], T0)[0]).toMatchObject({ isWaiting: true, tries: "" });
     expect(summarize([waiting])).toMatchObject({ hasFailed: false, isWaiting: true });

@@ -15,7 +15,7 @@ export interface Row {
   code: string | null;
   exitCode: number | null;
   output: string | null;
-  /** It has not failed: what it needs is in use by another container, and its turn comes. */
+  /** It has not failed: what it needs is in use by another container or away, and it goes on by itself. */
   isWaiting: boolean;
   /** "failed 3 times, tried again in 12 s"; empty where it has not failed. */
   tries: string;
@@ -59,14 +59,16 @@ export function renderRows(steps: readonly Step[], nowMs: number): Row[] {
   }));
 }
 
-/** Tell whether a step waits for its turn. */
+const WAITS = new Set(["slot_busy", "system_away"]);
+
+/** Tell whether a step waits for its turn, or for a system that is away: nothing of it has failed. */
 export function isWaiting({ code, state }: Step): boolean {
-  return code === "slot_busy" && state !== "done";
+  return state === "pending" && code !== null && WAITS.has(code);
 }
 
 /** Return how often a step has failed in a row and when it is tried again; empty where there is nothing to tell. */
 export function tellTries(step: Step, nowMs: number): string {
-  const { attempts = 0, state } = step;
+  const { attempts, state } = step;
   if (state === "done" || state === "skipped" || isWaiting(step)) return "";
   if (state === "running") return attempts > 0 ? `try ${attempts + 1}` : "";
   return [attempts > 1 ? `failed ${attempts} times` : "", tellNextTry(step, nowMs)].filter(Boolean).join(", ");
@@ -74,7 +76,7 @@ export function tellTries(step: Step, nowMs: number): string {
 
 /** "tried again in 12 s"; empty where that is not known. */
 export function tellNextTry({ nextTryAt, state }: Step, nowMs: number): string {
-  const at = parse(nextTryAt ?? null);
+  const at = parse(nextTryAt);
   if (at === null || state !== "failed") return "";
   const left = Math.ceil((at - nowMs) / 1000);
   return left > 0 ? `tried again in ${formatDuration(left * 1000)}` : "tried again now";
@@ -82,7 +84,7 @@ export function tellNextTry({ nextTryAt, state }: Step, nowMs: number): string {
 
 /** Tell whether something of the list changes with time alone. */
 export function isTicking(steps: readonly Step[]): boolean {
-  return steps.some((step) => step.state === "running" || (step.state === "failed" && Boolean(step.nextTryAt)));
+  return steps.some((step) => step.state === "running" || (step.state === "failed" && step.nextTryAt !== null));
 }
 
 /** Return how far the whole list is. A running step counts by its progress. */

@@ -8,6 +8,7 @@ counted yet; it would come in here, as narrower `limits`.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
 import msgspec
 
@@ -113,6 +114,19 @@ def find_in_force(container: Container, guest: Guest, *, is_sized: bool) -> Reso
 def is_resize_pending(container: Container) -> bool:
     """Tell whether the guest is not yet held to the limits that are wanted."""
     return has_guest(container) and container.resources_in_force != container.resources
+
+
+def is_refused_harmlessly(container: Container, step_name: str) -> bool:
+    """Tell whether a step that failed keeps nothing from a container: limits were refused, and those before hold."""
+    return step_name == Do.RESIZE_GUEST and container.resources_in_force is not None
+
+
+def seconds_to_resize(container: Container, *, now: datetime) -> float:
+    """Return how long refused limits are left alone, so that other steps go first; 0 where they are due."""
+    for step in container.steps:
+        if is_refused_harmlessly(container, step.name) and step.state is StepState.FAILED and step.next_try_at:
+            return max(0.0, (step.next_try_at - now).total_seconds())
+    return 0.0
 
 
 def find_excess(asked: Resources, maximum: Resources) -> Iterator[str]:

@@ -29,7 +29,8 @@ select c.*,
        host(c.address) as address_text,
        (select coalesce(jsonb_agg(jsonb_build_object(
             'name', s.name, 'state', s.state, 'startedAt', s.started_at, 'finishedAt', s.finished_at,
-            'code', s.code, 'message', s.message, 'output', s.output) order by s.position), '[]')
+            'code', s.code, 'message', s.message, 'output', s.output, 'attempts', s.attempts,
+            'nextTryAt', s.next_try_at) order by s.position), '[]')
         from steps s where s.owner = c.owner) as steps,
        (select coalesce(jsonb_agg(jsonb_build_object('id', e.id, 'port', e.port, 'visibility', e.visibility)
             order by e.created_at, e.id), '[]')
@@ -211,6 +212,10 @@ async def _wish(connection: Connection, owner: OwnerMark, assignment: str = "", 
     await connection.execute(
         f"update containers set {', '.join(wished)} where owner = $1", UUID(owner), current_request_id(), *values
     )
+    await connection.execute(
+        "update steps set next_try_at = null where owner = $1 and state = 'failed' and next_try_at is not null",
+        UUID(owner),
+    )
 
 
 async def find_idempotent(connection: Connection, user_id: UUID, key: str) -> Any:
@@ -261,6 +266,7 @@ def to_container(row: Any) -> Container:
         route_confirmed=row["route_confirmed"],
         provisioned_at=row["provisioned_at"],
         attempts=row["attempts"],
+        waiting_for=row["waiting_for"],
         spec_protocol=row["spec_protocol"],
         request_id=row["request_id"],
         resources=convert(row["resources"], Resources),
