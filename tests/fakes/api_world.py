@@ -49,10 +49,18 @@ from zlh_api.web.session_cookie import SessionCookie
 from zlh_common.clock import SystemClock
 from zlh_common.runtime_choice import this_platform
 from zlh_common.schema.catalog import Artifact, Catalog, CatalogRuntime, CatalogVersion
+from zlh_common.schema.resources import Limits, Resources
 
 PORTAL = "http://portal.localhost:8400"
 PASSWORD = "correct horse battery"
 WAIT_S = 10
+# What a container may have here: by default two cores, 2 GiB of memory and 10 GiB of disk, at most twice that.
+LIMITS = Limits(
+    default=Resources(),
+    maximum=Resources(cpu=4.0, memory_mib=4096, disk_mib=20_480, pids=4096),
+    enforced=("cpu", "memoryMib", "diskMib", "pids"),
+    driver="fake",
+)
 NODE = {"kind": "dev", "runtime": "node", "version": "24"}
 
 
@@ -103,7 +111,9 @@ class World:
         self.customers = CustomerService(database, self.clock)
         self.catalog = CatalogService(CatalogSource(("http://127.0.0.1:1",), folder / "root.json", folder), ("stable",))
         self.catalog._catalog, self.catalog._trouble = catalog(), None
-        self.containers = ContainerService(database, self.catalog, Hosting("localhost", "http", 80), self.clock)
+        self.containers = ContainerService(
+            database, self.catalog, Hosting("localhost", "http", 80), self.clock, limits=LIMITS
+        )
         self.history = HistoryService(database, self.clock, Keeping(entries=10))
         self.live = LiveContainers(self.containers, self.history)
         self._opened: list[Database] = []

@@ -230,6 +230,11 @@ async def test_limits_follow_the_plan(bench: Bench, is_running: bool) -> None:
     assert (await bench.seen()).state is (Guest.RUNNING if is_running else Guest.STOPPED)
 
 
+async def test_what_is_enforced_is_what_is_set(bench: Bench) -> None:
+    """People are told of those limits alone that a look from outside finds."""
+    assert bench.driver.enforced_limits == bench.rig.limits <= set(Resources.__struct_fields__)
+
+
 async def test_a_survey_finds_ours_and_strangers(bench: Bench) -> None:
     """In one look, without knowing what to look for."""
     await bench.act(*BRING_UP)

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from zlh_api.config import is_loopback, load_config
+from zlh_api.containers.rules import find_excess
 from zlh_api.containers.service import Hosting
 from zlh_common.errors import ConfigInvalid
 from zlh_common.names import HostName, Vmid
+from zlh_common.schema.resources import Resources
 
 GOOD = {
     "": {
@@ -102,6 +104,35 @@ def test_every_problem_is_reported_at_once(tmp_path: Path) -> None:
     assert len(caught.value.problems) == len(names)
     for name in names:
         assert sum(problem.startswith(name) for problem in caught.value.problems) == 1
+
+
+def test_limits_have_defaults_that_fit_each_other(tmp_path: Path) -> None:
+    """A file that says nothing of them is good, and cores are kept in hundredths."""
+    sizes = load_config(write(tmp_path)).resources
+    assert sizes.default.limits == Resources()
+    assert not list(find_excess(sizes.default.limits, sizes.maximum.limits))
+    sizes = load_config(write(tmp_path, ("resources.default", "cpu", "0.333"))).resources
+    assert sizes.default.limits == Resources(cpu=0.33)
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "value", "told"),
+    [
+        ("resources.default", "memory_mib", "16385", "resources.default.memory_mib 16385 is above"),
+        ("resources.maximum", "cpu", "1.5", "resources.default.cpu 2.0 is above resources.maximum.cpu 1.5"),
+        ("resources.maximum", "cpu", "nan", "$.resources.maximum.cpu"),
+        ("resources.maximum", "cpu", "inf", "$.resources.maximum.cpu"),
+        ("resources.maximum", "pids", "9223372036854775808", "$.resources.maximum.pids"),
+        ("resources.maximum", "disk_mib", "-1", "$.resources.maximum.disk_mib"),
+        ("resources.default", "memory_mib", '"2 GiB"', "$.resources.default.memory_mib"),
+        ("resources.default", "memoryMib", "2048", "memoryMib"),
+    ],
+)
+def test_limits_that_cannot_be_are_refused(tmp_path: Path, table: str, key: str, value: str, told: str) -> None:
+    """The message names the key, and both figures where they contradict each other."""
+    with pytest.raises(ConfigInvalid) as caught:
+        load_config(write(tmp_path, (table, key, value)))
+    assert told in caught.value.detail
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org", ""])

@@ -26,6 +26,7 @@ from zlh_api.console.service import ConsoleService
 from zlh_api.console.sockets import ConsoleProxy
 from zlh_api.containers import routes as container_routes
 from zlh_api.containers.live import LiveContainers
+from zlh_api.containers.rules import spell
 from zlh_api.containers.service import ContainerService, Hosting
 from zlh_api.customers import routes as customer_routes
 from zlh_api.customers.service import CustomerService
@@ -60,6 +61,7 @@ from zlh_api.web.gate import Gate
 from zlh_api.web.server import build_application
 from zlh_api.web.session_cookie import SessionCookie
 from zlh_common.clock import Clock, SystemClock
+from zlh_common.schema.resources import Limits, Resources
 
 log = structlog.get_logger()
 ENTRY_POINT = "web"
@@ -172,7 +174,7 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
         stack.push_async_callback(catalog.close)
         artifacts = ServedTree(config.artifacts.folder, config.artifacts.keys, clock)
         hosting = Hosting(config.container_domain, config.container_scheme, config.container_port)
-        containers = ContainerService(database, catalog, hosting, clock)
+        containers = ContainerService(database, catalog, hosting, clock, limits=_state_limits(config, driver))
         history = HistoryService(database, clock, _keeping(config))
         live = LiveContainers(containers, history)
         catalog.on_change = live.note_catalog
@@ -223,6 +225,12 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             ],
             gate=Gate(customers, containers, cookie, frozenset({config.portal_url.rstrip("/"), config.api_url})),
         )
+
+
+def _state_limits(config: ApiConfig, driver: ContainerDriver) -> Limits:
+    sizes = config.resources
+    enforced = tuple(spell(name) for name in Resources.__struct_fields__ if name in driver.enforced_limits)
+    return Limits(default=sizes.default.limits, maximum=sizes.maximum.limits, enforced=enforced, driver=config.driver)
 
 
 def _make_settings(config: ApiConfig, proxy: ProxySetting) -> Settings:

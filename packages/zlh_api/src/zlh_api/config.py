@@ -11,9 +11,11 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from zlh_api.containers.rules import find_excess, round_cpu
 from zlh_common.errors import ConfigInvalid
 from zlh_common.names import is_domain, is_label
 from zlh_common.schema.catalog import MAX_MIRRORS
+from zlh_common.schema.resources import Cpu, DiskMib, MemoryMib, Pids, Resources
 from zlh_common.schema.structs import FrozenMeta
 from zlh_common.toml_config import convert_document, is_http_url, read_document
 
@@ -162,6 +164,27 @@ class HistorySection(_Section):
     samples_h: Annotated[int, Meta(ge=1, le=24 * 90)] = 24
 
 
+class SizeSection(_Section):
+    """How much one container uses of its host."""
+
+    cpu: Cpu = Resources().cpu
+    memory_mib: MemoryMib = Resources().memory_mib
+    disk_mib: DiskMib = Resources().disk_mib
+    pids: Pids = Resources().pids
+
+    @property
+    def limits(self) -> Resources:
+        """The same in the words of the platform."""
+        return Resources(cpu=round_cpu(self.cpu), memory_mib=self.memory_mib, disk_mib=self.disk_mib, pids=self.pids)
+
+
+class ResourcesSection(_Section):
+    """What a container gets that asks for nothing, and the most that one may ask for."""
+
+    default: SizeSection = SizeSection()
+    maximum: SizeSection = SizeSection(cpu=8.0, memory_mib=16_384, disk_mib=102_400, pids=8192)
+
+
 class ApiConfig(_Section, kw_only=True):
     """Everything the API must know before it starts."""
 
@@ -181,6 +204,7 @@ class ApiConfig(_Section, kw_only=True):
     channels: tuple[Literal["stable", "candidate"], ...] = ("stable",)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     history: HistorySection = HistorySection()
+    resources: ResourcesSection = ResourcesSection()
     database: DatabaseSection
     artifacts: ArtifactsSection
     process: ProcessDriverSection | None = None
@@ -229,6 +253,7 @@ def find_problems(config: ApiConfig) -> list[str]:
     if domain == config.container_domain and is_label(label):
         problems.append(f"portal_url {config.portal_url!r} has the name of a container; choose another")
     problems += _find_artifact_problems(config.artifacts)
+    problems += _find_resource_problems(config.resources)
     if config.driver == "process" and not is_loopback(config.listen_host):
         problems.append(
             f"listen_host {config.listen_host} is beyond loopback, and the process driver isolates nothing: "
@@ -319,6 +344,14 @@ def _find_lxc_problems(lxc: LxcDriverSection, artifacts: ArtifactsSection) -> li
             f"have the artifact server listen there (zlh-api artifacts serve --host {lxc.gateway})"
         )
     return problems
+
+
+def _find_resource_problems(sizes: ResourcesSection) -> list[str]:
+    default, maximum = sizes.default.limits, sizes.maximum.limits
+    return [
+        f"resources.default.{name} {getattr(default, name)} is above resources.maximum.{name} {getattr(maximum, name)}"
+        for name in find_excess(default, maximum)
+    ]
 
 
 def _find_artifact_problems(artifacts: ArtifactsSection) -> list[str]:

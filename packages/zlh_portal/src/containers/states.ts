@@ -1,6 +1,7 @@
 /** The two axes of a container in words that people understand; pure. */
 import type { Connection, ContainerStatus, Lifecycle } from "../api/types";
 import type { Words } from "../layout/tone";
+import { findResize, parseRuntimeStep } from "./stepNames";
 
 const LIFECYCLE: Readonly<Record<Lifecycle, Words>> = {
   provisioning: { label: "Setting up", tone: "busy", meaning: "The container is being made." },
@@ -25,6 +26,7 @@ const DEGRADED: Readonly<Record<string, string>> = {
     "The container runs, but its agent does not answer. Your programs go on; terminals and changes wait until it is back.",
   runtime_unverified: "Files of an installed runtime are not what was installed. Verify and repair it under Runtimes.",
   step_failed: "Something that was asked for later could not be done; what was there before goes on. The tab Runtimes says why, and what can be done.",
+  resize_pending: "The host has not accepted the size that was asked for; the one before still holds, and everything goes on. Settings says why.",
 };
 
 /** Return the lifecycle in words. A running container whose chain is not proved says so. */
@@ -55,6 +57,11 @@ export function describeDegradation(reason: string): string {
   return DEGRADED[reason] ?? reason.replaceAll("_", " ");
 }
 
+/** Return what people have to know of; a resize that is under way and has not failed is no trouble. */
+export function findTroubles({ degraded, steps }: Pick<ContainerStatus, "degraded" | "steps">): string[] {
+  return degraded.filter((reason) => reason !== "resize_pending" || Boolean(findResize(steps)?.code));
+}
+
 /** Tell whether something is under way that a watcher wants to see soon. */
 export function isMoving(status: ContainerStatus): boolean {
   return status.lifecycle !== "running" && status.lifecycle !== "stopped" ? true : status.connection === "connecting";
@@ -64,13 +71,14 @@ export interface PowerOffers {
   start: boolean;
   stop: boolean;
   restart: boolean;
+  kill: boolean;
 }
 
 /** Return which power buttons make sense now. */
 export function offerPower(status: ContainerStatus): PowerOffers {
-  if (status.lifecycle === "deleting") return { start: false, stop: false, restart: false };
+  if (status.lifecycle === "deleting") return { start: false, stop: false, restart: false, kill: false };
   const isOn = status.power === "on";
-  return { start: !isOn, stop: isOn, restart: isOn && status.lifecycle !== "provisioning" };
+  return { start: !isOn, stop: isOn, restart: isOn && status.lifecycle !== "provisioning", kill: isOn || status.lifecycle === "stopping" };
 }
 
 /** What runs in there, in short: "node 24.19.0, go 1.27.3 and 2 more". */
@@ -80,6 +88,9 @@ export function describeRuntimes(status: ContainerStatus): string {
   const others = runtimes.length - defaults.length;
   const named = defaults.map((entry) => `${entry.name} ${entry.version}`).join(", ");
   if (named) return others > 0 ? `${named} and ${others} more` : named;
-  const pending = status.steps.flatMap((step) => (step.name.startsWith("install-") ? [step.name.slice("install-".length)] : []));
+  const pending = status.steps.flatMap(({ name }) => {
+    const step = parseRuntimeStep(name);
+    return step?.kind === "install" ? [[step.runtime, step.version].filter(Boolean).join(" ")] : [];
+  });
   return pending.join(", ");
 }

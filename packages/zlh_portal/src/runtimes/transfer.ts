@@ -1,5 +1,6 @@
 /** How far something is that moves bytes, in words; pure. The figures are an agent's: they may be anything. */
 import type { Step, Transfer } from "../api/types";
+import { isRemoval } from "../containers/stepNames";
 import { formatBytes, formatDuration } from "../layout/words";
 
 const STAGES: Readonly<Record<string, string>> = {
@@ -25,7 +26,7 @@ export interface Told {
 /** Return how far a step is. */
 export function tellTransfer(step: Pick<Step, "name" | "state" | "progress" | "transfer">): Told {
   const { transfer } = step;
-  const waiting = step.state === "pending" ? "Waiting for its turn" : step.name.startsWith("remove-") ? "Removing" : "Installing";
+  const waiting = step.state === "pending" ? "Waiting for its turn" : isRemoval(step.name) ? "Removing" : "Installing";
   if (!transfer) return { stage: waiting, percent: percentOf(step.progress), bytes: "", rate: null, left: null };
   return {
     stage: nameStage(transfer.stage),

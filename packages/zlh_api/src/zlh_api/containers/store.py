@@ -21,6 +21,9 @@ from zlh_common.schema.status import AgentStatus, Step, StepState
 from zlh_common.schema.status import Connection as AgentConnection
 from zlh_common.schema.structs import convert, encode
 
+# Of a container of which nobody has said anything else.
+RESOURCES = Resources()
+
 _SELECT = """
 select c.*,
        host(c.address) as address_text,
@@ -69,18 +72,20 @@ async def insert_container(
     kind: str,
     name: str | None,
     runtimes: Sequence[WantedRuntime],
+    resources: Resources = RESOURCES,
 ) -> Vmid:
     """Write the wish for a new container; without a name it is called by its label. Returns its VMID."""
     vmid: int = await connection.fetchval(
         "with number as (select next_vmid() as vmid) "
-        "insert into containers (owner, vmid, customer_id, kind, name, spec, request_id) "
-        "select $1, vmid, $2, $3, coalesce($4, $3 || '-' || vmid), $5, $6 from number returning vmid",
+        "insert into containers (owner, vmid, customer_id, kind, name, spec, request_id, resources) "
+        "select $1, vmid, $2, $3, coalesce($4, $3 || '-' || vmid), $5, $6, $7 from number returning vmid",
         UUID(owner),
         customer_id,
         kind,
         name,
         {"runtimes": [{"name": runtime.name, "version": runtime.version} for runtime in runtimes]},
         current_request_id(),
+        msgspec.to_builtins(resources),
     )
     return Vmid(vmid)
 
@@ -130,14 +135,32 @@ async def update_runtimes(
     )
 
 
+async def update_resources(connection: Connection, owner: OwnerMark, resources: Resources) -> None:
+    """Write how much of its host a container may use."""
+    await _wish(connection, owner, "resources = $3", msgspec.to_builtins(resources))
+
+
 async def update_power(connection: Connection, owner: OwnerMark, power: Power) -> None:
-    """Write whether the guest should run, and wake whoever makes it so."""
-    await _wish(connection, owner, "power = $3", power.value)
+    """Write whether the guest should run, and wake whoever makes it so; to ask in order takes back no kill."""
+    await _wish(connection, owner, "power = $3, stop_at_once = stop_at_once and $3 = 'off'", power.value)
 
 
 async def ask_restart(connection: Connection, owner: OwnerMark) -> None:
     """Write that the guest should be stopped and started once more."""
-    await _wish(connection, owner, "restart_wanted = restart_wanted + 1, power = 'on'")
+    await _wish(connection, owner, "restart_wanted = restart_wanted + 1, power = 'on', stop_at_once = false")
+
+
+async def ask_kill(connection: Connection, owner: OwnerMark) -> None:
+    """Write that the guest should be off now, whatever runs in it."""
+    await _wish(connection, owner, "power = 'off', stop_at_once = true")
+
+
+async def must_stop_at_once(connection: Connection, owner: OwnerMark) -> bool:
+    """Tell whether nobody waits any more for a guest to stop in order: it was killed, or is being deleted."""
+    is_meant: bool | None = await connection.fetchval(
+        "select stop_at_once or deleting_at is not null from containers where owner = $1", UUID(owner)
+    )
+    return bool(is_meant)
 
 
 async def mark_deleting(connection: Connection, owner: OwnerMark) -> bool:
@@ -188,6 +211,10 @@ async def _wish(connection: Connection, owner: OwnerMark, assignment: str = "", 
     wished += ["attempts = 0", "held_until = '-infinity'", "wake_at = now()", "request_id = $2"]
     await connection.execute(
         f"update containers set {', '.join(wished)} where owner = $1", UUID(owner), current_request_id(), *values
+    )
+    await connection.execute(
+        "update steps set next_try_at = null where owner = $1 and state = 'failed' and next_try_at is not null",
+        UUID(owner),
     )
 
 
@@ -243,6 +270,8 @@ def to_container(row: Any) -> Container:
         spec_protocol=row["spec_protocol"],
         request_id=row["request_id"],
         resources=convert(row["resources"], Resources),
+        resources_in_force=convert(row["resources_in_force"], Resources) if row["resources_in_force"] else None,
+        is_stopped_at_once=row["stop_at_once"],
         driver_notes=row["driver_notes"],
         steps=convert(row["steps"], tuple[Step, ...]),
         exposures=tuple(Published(UUID(entry["id"]), entry["port"], entry["visibility"]) for entry in row["exposures"]),

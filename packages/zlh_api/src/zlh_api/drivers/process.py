@@ -74,6 +74,11 @@ class ProcessDriver:
         self._root = root
         self._settings = settings
 
+    @property
+    def enforced_limits(self) -> frozenset[str]:
+        """None: an ordinary user cannot limit what his processes use together."""
+        return frozenset()
+
     async def prepare(self) -> None:
         """Delete what a crash has left of half-made and half-deleted folders."""
         await asyncio.to_thread(self._sweep)

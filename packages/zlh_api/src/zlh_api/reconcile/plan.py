@@ -122,6 +122,13 @@ class Seen:
     is_proved: bool
     # Whether the last try to close its network did not come to its end.
     has_closing_failed: bool = False
+    # Whether the host has refused the limits not long ago, and those before hold: the rest need not wait for them.
+    is_resize_put_off: bool = False
+
+    @property
+    def is_resize_due(self) -> bool:
+        """Whether limits must be set now."""
+        return not self.is_sized and not self.is_resize_put_off
 
 
 def decide_next(wanted: Wanted, seen: Seen) -> Next:
@@ -151,7 +158,7 @@ def _next_of_violator(wanted: Wanted, seen: Seen) -> Next:
 def _next_of_off(seen: Seen) -> Next:
     if seen.guest is Guest.RUNNING:
         return Do.STOP_GUEST
-    return Do.RESIZE_GUEST if seen.guest is Guest.STOPPED and not seen.is_sized else SETTLED
+    return Do.RESIZE_GUEST if seen.guest is Guest.STOPPED and seen.is_resize_due else SETTLED
 
 
 def _next_of_deletion(seen: Seen) -> Next:
@@ -173,7 +180,7 @@ def _next_of_guest(wanted: Wanted, seen: Seen) -> Next | None:
         return Do.CREATE_GUEST
     if not seen.is_closed:
         return Do.CLOSE_NETWORK
-    if not seen.is_sized:
+    if seen.is_resize_due:
         return Do.RESIZE_GUEST
     if seen.guest is Guest.RUNNING:
         return Do.STOP_GUEST if wanted.is_restart_due else None

@@ -14,6 +14,7 @@ from zlh_api.database.pool import Connection
 from zlh_api.reconcile.model import Claim, LeaseLost
 from zlh_api.reconcile.pace import LEASE_S
 from zlh_common.names import OwnerMark, Vmid
+from zlh_common.schema.resources import Resources
 from zlh_common.schema.status import AgentStatus
 from zlh_common.schema.structs import encode
 
@@ -101,6 +102,12 @@ async def fetch_unusable_addresses(connection: Connection) -> set[str]:
 async def save_guest(connection: Connection, claim: Claim, guest: Guest) -> None:
     """Write what was seen of the guest."""
     await fenced(connection, claim, "guest = $3", guest.value)
+
+
+async def save_in_force(connection: Connection, claim: Claim, resources: Resources | None) -> None:
+    """Write to which limits the guest was seen to be held."""
+    document = None if resources is None else msgspec.to_builtins(resources)
+    await fenced(connection, claim, "resources_in_force = $3", document)
 
 
 async def save_note(connection: Connection, claim: Claim, key: str, value: str | None) -> None:
