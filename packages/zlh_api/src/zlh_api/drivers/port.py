@@ -108,6 +108,11 @@ class FoundGuest:
     # Where it is, for people: a node, a folder.
     where: str
     addresses: tuple[str, ...] = ()
+    # The host name that it has, where this driver gives names; ours are labels of containers.
+    name: str | None = None
+    # Whether its network rule is in force, and its limits; None where a survey does not tell.
+    is_closed: bool | None = None
+    resources: Resources | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +146,14 @@ class Warrant(Protocol):
 
 class ContainerDriver(Protocol):
     """A way of making guests."""
+
+    @property
+    def survey_tells_drift(self) -> bool:
+        """Whether a survey shows all that can change behind our back: state, network rule and limits.
+
+        Where it does, guests that are settled are hardly ever looked at one by one.
+        """
+        ...
 
     async def prepare(self) -> None:
         """Make this host ready, once at the start: what all guests share, and no leftovers of a crash."""

@@ -43,6 +43,8 @@ from zlh_common.schema.status import Connection
 log = structlog.get_logger()
 # Each container is looked at this often even if nobody says that anything has changed.
 DRIFT_S = 30.0
+# And this often where the patrol sees every change that such a look could see.
+PATROLLED_DRIFT_S = 300.0
 POLL_S = 1.0
 RENEW_S = store.LEASE_S / 3
 STEP_TIMEOUT_S = 120.0
@@ -114,6 +116,7 @@ class Reconciler:
         self._holder = uuid4()
         self._due = asyncio.Event()
         self._working = 0
+        self._drift_s = PATROLLED_DRIFT_S if driver.survey_tells_drift else DRIFT_S
 
     def wake(self, _payload: str = "") -> None:
         """Look for due containers now."""
@@ -199,7 +202,7 @@ class Reconciler:
         match step:
             case Settled():
                 await self._settle(claim, container)
-                return Pause(DRIFT_S)
+                return Pause(self._drift_s)
             case Await():
                 return await self._await(claim, container, step)
             case Do() if taken[step] == TAKES_BEFORE_DOUBT:
