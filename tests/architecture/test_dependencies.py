@@ -12,8 +12,8 @@ PURE = {
 }  # fmt: skip
 # What a decision may lean on: values, text, and nothing that asks the world.
 PURE_MAY_IMPORT = {
-    "__future__", "collections", "dataclasses", "datetime", "difflib", "enum", "fnmatch", "functools", "itertools",
-    "math", "msgspec", "platform", "re", "struct", "typing", "unicodedata", "uuid", "zlh_agent", "zlh_api",
+    "__future__", "collections", "dataclasses", "datetime", "difflib", "enum", "fnmatch", "functools", "ipaddress",
+    "itertools", "math", "msgspec", "platform", "re", "struct", "typing", "unicodedata", "uuid", "zlh_agent", "zlh_api",
     "zlh_common",
 }  # fmt: skip
 # Where parts are joined: these may know every room.

@@ -52,6 +52,8 @@ class Patrol:
         self._held = asyncio.Event()
         self._before: AbstractSet[Key] = frozenset()
         self._removing: set[OwnerMark] = set()
+        # Since the look that is under way began: it may still show what was there then.
+        self._removed: set[OwnerMark] = set()
 
     def look_now(self, _payload: str = "") -> None:
         """Look at once instead of at the next tick."""
@@ -105,6 +107,7 @@ class Patrol:
 
     async def _look(self, group: asyncio.TaskGroup) -> float:
         """Look and act; return after how long to look again."""
+        self._removed.clear()
         try:
             look = await self._auditor.look()
             if not await self._note(look):
@@ -137,7 +140,7 @@ class Patrol:
         return True
 
     def _remove(self, look: Look, group: asyncio.TaskGroup) -> None:
-        for owner in sorted(find_removable(look.differences) - self._removing):
+        for owner in sorted(find_removable(look.differences) - self._removing - self._removed):
             if len(self._removing) == MAX_REMOVALS:
                 return
             self._removing.add(owner)
@@ -155,6 +158,7 @@ class Patrol:
             log.exception("audit.removal_broke", owner=remains.owner)
         finally:
             self._removing.discard(remains.owner)
+            self._removed.add(remains.owner)
 
 
 def _remains(look: Look, owner: OwnerMark) -> Remains:
