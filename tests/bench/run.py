@@ -31,6 +31,7 @@ from bench import (  # noqa: E402 - after the path
     console_crowd,
     container,
     files,
+    idle_containers,
     install,
     stack,
     supervision,
@@ -49,6 +50,7 @@ CASES: tuple[Case, ...] = (
     *supervision.CASES,
     *container.CASES,
     *api.CASES,
+    *idle_containers.CASES,
     *artifacts.CASES,
     *stack.CASES,
 )
