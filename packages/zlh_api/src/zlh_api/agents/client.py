@@ -168,9 +168,18 @@ class AgentClient:
 
     @asynccontextmanager
     async def open_socket(
-        self, agent: AgentAddress, path: str, *, query: dict[str, str] | None = None, subprotocol: str | None = None
+        self,
+        agent: AgentAddress,
+        path: str,
+        *,
+        query: dict[str, str] | None = None,
+        subprotocol: str | None = None,
+        has_heartbeat: bool = False,
     ) -> AsyncIterator[ClientConnection]:
-        """Open a WebSocket; raise AgentUnreachable or AgentRefused where the agent does not take it."""
+        """Open a WebSocket; raise AgentUnreachable or AgentRefused where the agent does not take it.
+
+        One that `has_heartbeat` says something by itself so often that it need not be asked whether it is there.
+        """
         url = f"wss://{agent.host}:{agent.port}{path}{'?' + urlencode(query) if query else ''}"
         try:
             socket = await _ConnectDirectly(
@@ -182,7 +191,7 @@ class AgentClient:
                 compression=None,
                 open_timeout=OPEN_TIMEOUT_S,
                 close_timeout=2,
-                ping_interval=20,
+                ping_interval=None if has_heartbeat else 20,
                 ping_timeout=20,
                 max_size=MAX_FRAME_BYTES,
                 max_queue=(8, 2),
