@@ -43,7 +43,7 @@ from containers c cross join unnest($1::text[]) with ordinality as s(name, posit
 """
 
 
-def render_report(owner: str) -> str:
+def make_report(owner: str) -> AgentStatus:
     """Return what the agent of a container says in which a runtime was installed and two processes run."""
     then = datetime(2026, 1, 1, 12, 0, 0, 123456, UTC)
     processes = tuple(
@@ -61,7 +61,7 @@ def render_report(owner: str) -> str:
         checked_at=then,
     )
     installed = Step(name="install-node-24.19.0", state=StepState.DONE, started_at=then, finished_at=then, progress=1.0)
-    report = AgentStatus(
+    return AgentStatus(
         protocol_version=2,
         agent_version="0.1.0",
         owner=owner,
@@ -74,9 +74,6 @@ def render_report(owner: str) -> str:
         processes=processes,
         runtimes=(node,),
     )
-    return encode(report).decode()
-
-
 @dataclass
 class RealApi:
     """One API process; `open()` runs its database and the process."""
@@ -131,7 +128,7 @@ class RealApi:
     async def fill(self, connection: asyncpg.Connection, count: int) -> None:
         """Add containers until there are `count`."""
         have = await connection.fetchval("select count(*) from containers")
-        report = render_report(str(uuid4()))
+        report = encode(make_report(str(uuid4()))).decode()
         await connection.execute(_INSERT, self.customer, str(have), report, count - have)
         await connection.execute(_STEPS, PROVISIONING_STEPS)
         await connection.execute("analyze containers, steps")

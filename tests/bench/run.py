@@ -30,6 +30,7 @@ from bench import (  # noqa: E402 - after the path
     console,
     console_crowd,
     container,
+    fan_in,
     files,
     install,
     stack,
@@ -49,6 +50,7 @@ CASES: tuple[Case, ...] = (
     *supervision.CASES,
     *container.CASES,
     *api.CASES,
+    *fan_in.CASES,
     *artifacts.CASES,
     *stack.CASES,
 )
