@@ -58,6 +58,7 @@ class Crowd:
         context.verify_mode = ssl.CERT_REQUIRED
         context.load_verify_locations(self.client_ca)
         context.load_cert_chain(self.certificate, self.key)
+        context.num_tickets = 0
         return context
 
 
