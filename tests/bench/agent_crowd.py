@@ -130,7 +130,7 @@ class Agent(asyncio.Protocol):
 
     def _next_report(self) -> Any:
         processes = self._report.processes
-        if random.random() < NEW_SHARE:  # noqa: S311 - no secret
+        if random.random() < NEW_SHARE:
             first = msgspec.structs.replace(processes[0], restarts=processes[0].restarts + 1)
             processes = (first, *processes[1:])
         self._report = msgspec.structs.replace(self._report, observed_at=datetime.now(UTC), processes=processes)
@@ -150,7 +150,7 @@ async def tell_for_ever(streams: set[Agent]) -> None:
         await asyncio.sleep(TICK_S)
         now = clock()
         for agent in list(streams):
-            at = due.setdefault(agent, now + random.random() * PERIOD_S)  # noqa: S311 - no secret
+            at = due.setdefault(agent, now + random.random() * PERIOD_S)
             if at <= now:
                 due[agent] = at + PERIOD_S
                 agent.tell()
@@ -164,7 +164,7 @@ def listen(port: int) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, b"lo\0")
-    listener.bind(("0.0.0.0", port))  # noqa: S104 - bound to the device
+    listener.bind(("0.0.0.0", port))
     listener.listen(1024)
     return listener
 

@@ -103,7 +103,9 @@ async def fan_in(run: Run) -> list[Row]:
         least = min(shares)
         middle, most = sorted(shares)[-2:]
         growth = Samples({"ours": [shares[most] / shares[middle]]})
-        rows.append(growth.alone("api.fan-in.growth", "x", note=f"cost per agent, {most} against {middle}, not {least}"))
+        rows.append(
+            growth.alone("api.fan-in.growth", "x", note=f"cost per agent, {most} against {middle}, not {least}")
+        )
     return rows
 
 

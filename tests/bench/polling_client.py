@@ -21,7 +21,7 @@ PERIOD_S = 10.0
 
 async def poll(session: aiohttp.ClientSession, url: str, name: str) -> None:
     """Ask one agent for ever."""
-    await asyncio.sleep(random.random() * PERIOD_S)  # noqa: S311 - no secret
+    await asyncio.sleep(random.random() * PERIOD_S)
     while True:
         async with session.get(url, server_hostname=name) as response:
             decode(await response.read(), AgentStatus)

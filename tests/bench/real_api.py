@@ -74,6 +74,8 @@ def make_report(owner: str) -> AgentStatus:
         processes=processes,
         runtimes=(node,),
     )
+
+
 @dataclass
 class RealApi:
     """One API process; `open()` runs its database and the process."""

@@ -37,6 +37,7 @@ from zlh_api.edge.traefik_file import ProxySetting
 from zlh_api.history import routes as history_routes
 from zlh_api.history.service import HistoryService, Keeping
 from zlh_api.processes import routes as process_routes
+from zlh_api.reconcile.pace import Pace
 from zlh_api.reconcile.service import Reconciler
 from zlh_api.reconcile.steps import Ports, Settings, Steps
 from zlh_api.runtimes import routes as runtime_routes
@@ -128,10 +129,12 @@ class World:
         return Steps(ports, settings)
 
     @asynccontextmanager
-    async def reconciler(self, database: Database | None = None) -> AsyncIterator[asyncio.Task[None]]:
+    async def reconciler(
+        self, database: Database | None = None, pace: Pace | None = None
+    ) -> AsyncIterator[asyncio.Task[None]]:
         """Run one reconciler, woken by the database, for the length of the block; yields its task."""
         database = database or self.database
-        made = Reconciler(database, self.driver, self.steps(database))
+        made = Reconciler(database, self.driver, self.steps(database), pace)
         tasks = [
             asyncio.create_task(made.run()),
             asyncio.create_task(database.listen({"container_due": made.wake}, on_connect=made.wake)),

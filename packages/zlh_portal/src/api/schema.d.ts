@@ -1515,6 +1515,8 @@ export interface components {
          * @description One named step of provisioning, installing or deleting; `output` is the last 4 KiB of what it printed.
          */
         Step: {
+            /** @default 0 */
+            attempts: number;
             /** @default null */
             code: string | null;
             /** @default null */
@@ -1524,6 +1526,8 @@ export interface components {
             /** @default null */
             message: string | null;
             name: string;
+            /** @default null */
+            nextTryAt: string | null;
             /** @default null */
             output: string | null;
             /** @default null */

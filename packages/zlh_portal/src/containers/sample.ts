@@ -2,7 +2,7 @@
 import type { ContainerStatus, Step } from "../api/types";
 
 export function sampleStep(name: string, state: Step["state"], more: Partial<Step> = {}): Step {
-  return { name, state, startedAt: null, finishedAt: null, progress: null, code: null, message: null, exitCode: null, output: null, transfer: null, ...more };
+  return { name, state, startedAt: null, finishedAt: null, progress: null, code: null, message: null, exitCode: null, output: null, transfer: null, attempts: 0, nextTryAt: null, ...more };
 }
 
 export function sampleStatus(more: Partial<ContainerStatus> = {}): ContainerStatus {

@@ -5,6 +5,8 @@ import { formatBytes, formatDuration } from "../layout/words";
 const TITLES: Readonly<Record<string, string>> = {
   "reserve-address": "Reserve an address",
   "create-guest": "Create the container",
+  "close-network": "Close its network",
+  "resize-guest": "Set its limits",
   "put-identity": "Put in its identity",
   "start-guest": "Start the container",
   "connect-agent": "Connect to its agent",
@@ -18,6 +20,7 @@ const TITLES: Readonly<Record<string, string>> = {
   "destroy-guest": "Destroy the container",
   "release-address": "Release the address",
   forget: "Forget it",
+  observe: "Look at the container",
 };
 
 export interface Row {

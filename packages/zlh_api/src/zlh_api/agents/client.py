@@ -291,10 +291,10 @@ def _make_small(socket: ClientConnection) -> None:
     asyncio keeps 256 KiB for each TLS connection to read into, all of it in memory from the first moment on, and has no
     setting for that. The buffer is only looked at while the loop reads, which it does not do now.
     """
-    tls = socket.transport._ssl_protocol  # type: ignore[attr-defined] # see above
+    tls = socket.transport._ssl_protocol  # type: ignore[attr-defined] # noqa: SLF001 - see above
+    buffer = tls._ssl_buffer = bytearray(STREAM_BUFFER_BYTES)  # noqa: SLF001 - see above
+    tls._ssl_buffer_view = memoryview(buffer)  # noqa: SLF001 - see above
     tls.max_size = STREAM_BUFFER_BYTES
-    tls._ssl_buffer = bytearray(STREAM_BUFFER_BYTES)
-    tls._ssl_buffer_view = memoryview(tls._ssl_buffer)
     # What was said to open it.
     for said in (socket.request, socket.response):
         assert said is not None

@@ -90,6 +90,8 @@ class Container:
     route_confirmed: str | None
     provisioned_at: datetime | None
     attempts: int
+    # A slot or a system whose turn or return it waits for; nothing has failed.
+    waiting_for: str | None = None
     # What the agent that took the spec last was known to understand.
     spec_protocol: int = 0
     # On whose behalf the work on it is done; None where nothing is wished that is not reached.

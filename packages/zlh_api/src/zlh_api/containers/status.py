@@ -10,6 +10,7 @@ from __future__ import annotations
 import msgspec
 
 from zlh_api.containers.model import Container, Guest, Power
+from zlh_api.drivers.port import SlotBusy, SystemAway
 from zlh_common.names import render_host
 from zlh_common.schema.runtime import RuntimeInUse
 from zlh_common.schema.status import (
@@ -35,6 +36,8 @@ NAME_CHARS, STAGE_CHARS, MESSAGE_CHARS, OUTPUT_CHARS = 128, 32, 1000, 4096
 # What every reader of JSON holds exactly.
 MAX_BYTES = 2**53 - 1
 MAX_LEFT_S = 7 * 86400.0
+# Why a step waits without having failed.
+WAITS = frozenset({SlotBusy.code, SystemAway.code})
 # The agent's own steps are shown behind this one, since they are what comes next.
 AGENT_STEPS_AFTER = "send-spec"
 
@@ -117,7 +120,12 @@ def find_error(container: Container) -> ProvisioningError | None:
 
 def is_troubled(step: Step) -> bool:
     """Tell whether a step has failed, or is tried again after it has."""
-    return step.state is StepState.FAILED or bool(step.code)
+    return step.state is StepState.FAILED or (bool(step.code) and not is_waiting(step))
+
+
+def is_waiting(step: Step) -> bool:
+    """Tell whether a step waits for its turn, or for a system that is away; nothing of it has failed."""
+    return step.state is StepState.PENDING and step.code in WAITS
 
 
 def decide_lifecycle(container: Container, error: ProvisioningError | None) -> Lifecycle:
@@ -194,6 +202,9 @@ def bound_step(step: Step) -> Step:
         message=step.message[:MESSAGE_CHARS] if step.message else None,
         output=step.output[-OUTPUT_CHARS:] if step.output else None,
         transfer=bound_transfer(step.transfer) if step.transfer else None,
+        # These two are ours to tell: nobody but us tries an agent's step again.
+        attempts=0,
+        next_try_at=None,
     )
 
 

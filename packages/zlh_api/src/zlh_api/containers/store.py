@@ -25,10 +25,12 @@ _SELECT = """
 select c.owner, c.vmid, c.customer_id, c.kind, c.name, c.created_at, c.spec::text as spec, c.spec_generation, c.power,
        c.restart_wanted, c.deleting_at, host(c.address) as address, c.guest, c.identity_expires_at, c.connection,
        c.agent_status::text as agent_status, c.observed_at, c.restart_done, c.route_confirmed, c.provisioned_at,
-       c.attempts, c.spec_protocol, c.request_id, c.resources::text as resources, c.driver_notes, c.version,
+       c.attempts, c.waiting_for, c.spec_protocol, c.request_id, c.resources::text as resources, c.driver_notes,
+       c.version,
        (select json_agg(json_build_object(
             'name', s.name, 'state', s.state, 'startedAt', s.started_at, 'finishedAt', s.finished_at,
-            'code', s.code, 'message', s.message, 'output', s.output) order by s.position)
+            'code', s.code, 'message', s.message, 'output', s.output, 'attempts', s.attempts,
+            'nextTryAt', s.next_try_at) order by s.position)
         from steps s where s.owner = c.owner)::text as steps,
        (select json_agg(json_build_object('id', e.id, 'port', e.port, 'visibility', e.visibility)
             order by e.created_at, e.id)
@@ -269,6 +271,7 @@ def to_container(row: Any) -> Container:
         route_confirmed=row["route_confirmed"],
         provisioned_at=row["provisioned_at"],
         attempts=row["attempts"],
+        waiting_for=row["waiting_for"],
         spec_protocol=row["spec_protocol"],
         request_id=row["request_id"],
         resources=_read_resources(row["resources"]),

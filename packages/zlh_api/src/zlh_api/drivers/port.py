@@ -69,6 +69,7 @@ class SystemAway(ZlhError):
     def __init__(self, *, system: str, reason: str, retry_in_s: float) -> None:
         super().__init__(f"{system} is away ({reason}); it is asked again by itself.", system=system)
         self.system = system
+        self.reason = reason
         self.retry_in_s = retry_in_s
 
 

@@ -71,6 +71,9 @@ class Step(Report):
     exit_code: int | None = None
     output: str | None = None
     transfer: Transfer | None = None
+    # Failures in a row, and when it is tried again, after one or while it waits: of the API's own steps alone.
+    attempts: int = 0
+    next_try_at: datetime | None = None
 
 
 class ProcessStatus(Report):

@@ -62,7 +62,7 @@ create trigger altered after update on exposures referencing new table as change
 create trigger removed after delete on exposures referencing old table as changed
     for each statement execute function note_parts();
 
--- What is due is found by when it is due, what has lost its worker by when its lease is over.
-drop index containers_wake;
-create index containers_wake on containers (wake_at) where lease_until is null;
-create index containers_lease on containers (lease_until) where lease_until is not null;
+-- Whether anybody must be woken is seen without a call.
+drop trigger announce_wake on containers;
+create trigger announce_wake after insert or update of wake_at on containers
+    for each row when (new.wake_at <= now()) execute function announce_wake();
