@@ -36,9 +36,9 @@ SAMPLE = 500
 PATIENCE_S = 120
 _INSERT = """
 insert into containers (owner, customer_id, kind, name, spec, guest, connection, agent_status, observed_at,
-    provisioned_at, wake_at, link_until, address, identity_expires_at)
+    provisioned_at, wake_at, address, identity_expires_at)
 select gen_random_uuid(), $1, 'dev', 'idle-' || number, '{"runtimes": []}', 'running', 'online', $3, now(), now(),
-    now() + interval '10 years', now() + interval '10 years', '127.64.0.1'::inet + number,
+    now() + interval '10 years', '127.64.0.1'::inet + number,
     now() + interval '1 year'
 from generate_series(1, $2::integer) as number
 """
