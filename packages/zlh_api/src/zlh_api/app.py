@@ -20,7 +20,7 @@ from zlh_api.artifacts.serving import routes as artifact_routes
 from zlh_api.artifacts.serving.served_tree import ServedTree
 from zlh_api.catalog import routes as catalog_routes
 from zlh_api.catalog.service import CatalogService, CatalogSource
-from zlh_api.config import ApiConfig
+from zlh_api.config import ApiConfig, ReconcilerSection
 from zlh_api.console.service import ConsoleService
 from zlh_api.console.sockets import ConsoleProxy
 from zlh_api.containers import routes as container_routes
@@ -42,6 +42,7 @@ from zlh_api.history import routes as history_routes
 from zlh_api.history.service import HistoryService, Keeping
 from zlh_api.listening import listen_error
 from zlh_api.processes import routes as process_routes
+from zlh_api.reconcile.pace import SEATS_PER_WORKER, Pace
 from zlh_api.reconcile.service import Reconciler
 from zlh_api.reconcile.steps import Ports, Settings, Steps
 from zlh_api.runtimes import routes as runtime_routes
@@ -115,7 +116,7 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
         catalog.on_change = live.note_catalog
         links = AgentLinks(database, agents, history, agent_port=config.agent_port)
         directory = LocalRouteDirectory(config.traefik.directory)
-        proxy_setting = ProxySetting(config.container_domain, ENTRY_POINT, config.api_url)
+        proxy_setting = ProxySetting(config.container_domain, ENTRY_POINT, config.traefik.backend_url or config.api_url)
         ports = Ports(
             database=database,
             driver=driver,
@@ -147,7 +148,9 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             live=live,
             history=history,
             links=links,
-            reconciler=Reconciler(database, driver, Steps(ports, _make_settings(config, proxy_setting))),
+            reconciler=Reconciler(
+                database, driver, Steps(ports, _make_settings(config, proxy_setting)), _make_pace(config.reconciler)
+            ),
             proxy=traefik,
             portal_route=PortalRoute(directory, render_portal_file(config.portal_url, proxy_setting)),
             endpoints=[
@@ -169,6 +172,16 @@ def _make_settings(config: ApiConfig, proxy: ProxySetting) -> Settings:
         agent_port=config.agent_port,
         trusted_root=config.artifacts.trusted_root,
         proxy=proxy,
+    )
+
+
+def _make_pace(section: ReconcilerSection) -> Pace:
+    return Pace(
+        workers=section.workers,
+        most_workers=section.workers * SEATS_PER_WORKER,
+        drift_s=section.drift_s,
+        lease_s=section.lease_s,
+        margin_s=section.lease_s / 10,
     )
 
 
