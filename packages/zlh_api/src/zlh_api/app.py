@@ -25,7 +25,13 @@ from zlh_api.audit.service import Auditor, AuditSetting
 from zlh_api.catalog import routes as catalog_routes
 from zlh_api.catalog.service import CatalogService, CatalogSource
 from zlh_api.circuit import Circuit
-from zlh_api.config import ApiConfig, LxcDriverSection, ProcessDriverSection, ProxmoxDriverSection
+from zlh_api.config import (
+    ApiConfig,
+    LxcDriverSection,
+    ProcessDriverSection,
+    ProxmoxDriverSection,
+    ReconcilerSection,
+)
 from zlh_api.console.service import ConsoleService
 from zlh_api.console.sockets import ConsoleProxy
 from zlh_api.containers import routes as container_routes
@@ -55,6 +61,7 @@ from zlh_api.history import routes as history_routes
 from zlh_api.history.service import HistoryService, Keeping
 from zlh_api.listening import listen_error
 from zlh_api.processes import routes as process_routes
+from zlh_api.reconcile.pace import SEATS_PER_WORKER, Pace
 from zlh_api.reconcile.service import Reconciler
 from zlh_api.reconcile.steps import Ports, Settings, Steps
 from zlh_api.runtimes import routes as runtime_routes
@@ -220,8 +227,10 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             live=live,
             history=history,
             links=links,
-            reconciler=Reconciler(database, driver, Steps(ports, _make_settings(config, proxy_setting))),
             patrol=Patrol(auditor, Remover(database, driver, directory)),
+            reconciler=Reconciler(
+                database, driver, Steps(ports, _make_settings(config, proxy_setting)), _make_pace(config.reconciler)
+            ),
             proxy=traefik,
             portal_route=PortalRoute(directory, render_portal_file(config.portal_url, proxy_setting)),
             endpoints=[
@@ -256,7 +265,7 @@ async def open_audit(config: ApiConfig) -> AsyncIterator[tuple[Auditor, Remover]
 
 
 def _proxy_setting(config: ApiConfig) -> ProxySetting:
-    return ProxySetting(config.container_domain, ENTRY_POINT, config.api_url)
+    return ProxySetting(config.container_domain, ENTRY_POINT, config.traefik.backend_url or config.api_url)
 
 
 def _audit_setting(config: ApiConfig) -> AuditSetting:
@@ -275,6 +284,16 @@ def _make_settings(config: ApiConfig, proxy: ProxySetting) -> Settings:
         agent_port=config.agent_port,
         trusted_root=config.artifacts.trusted_root,
         proxy=proxy,
+    )
+
+
+def _make_pace(section: ReconcilerSection) -> Pace:
+    return Pace(
+        workers=section.workers,
+        most_workers=section.workers * SEATS_PER_WORKER,
+        drift_s=section.drift_s,
+        lease_s=section.lease_s,
+        margin_s=section.lease_s / 10,
     )
 
 

@@ -26,6 +26,8 @@ SLOW_STEPS_S: Mapping[Do, float] = {
     Do.RESIZE_GUEST: 300.0,
     Do.STOP_GUEST: 180.0,
 }
+# Containers whose step merely takes its time (a guest that stops in order) cost little, so many more may be at it.
+SEATS_PER_WORKER = 8
 # Chance takes up to this share off a time, so that what began together does not come back together.
 JITTER = 0.25
 
