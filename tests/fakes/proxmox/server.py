@@ -87,6 +87,7 @@ class FakeProxmox:
         self.certificate = certificate
         self._key = key
         self._late: set[asyncio.Task[None]] = set()
+        self._closing = asyncio.Event()
 
     @property
     def fingerprint(self) -> str:
@@ -115,6 +116,7 @@ class FakeProxmox:
         try:
             yield
         finally:
+            self._closing.set()
             for task in self._late:
                 task.cancel()
             await asyncio.gather(*self._late, return_exceptions=True)
@@ -223,7 +225,7 @@ class FakeProxmox:
             case Way.SLOW:
                 await asyncio.sleep(self.orders.slow_s)
             case Way.SILENT_AFTER:
-                await asyncio.sleep(3600)
+                await self._closing.wait()
             case Way.NONSENSE:
                 return web.Response(text="<html>", content_type="text/html")
             case _:
