@@ -13,7 +13,7 @@ from zlh_api.containers.model import Guest
 from zlh_api.drivers.port import Identity
 from zlh_common.errors import ZlhError
 
-IDENTITY = Identity(b"certificate", b"key", b"ca", b"{}")
+IDENTITY = Identity(b"certificate", b"the-private-key-of-the-agent", b"ca", b"{}")
 TRIES = 60
 
 
