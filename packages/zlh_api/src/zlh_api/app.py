@@ -21,7 +21,7 @@ from zlh_api.artifacts.serving.served_tree import ServedTree
 from zlh_api.catalog import routes as catalog_routes
 from zlh_api.catalog.service import CatalogService, CatalogSource
 from zlh_api.circuit import Circuit
-from zlh_api.config import ApiConfig
+from zlh_api.config import ApiConfig, ProcessDriverSection, ProxmoxDriverSection
 from zlh_api.console.service import ConsoleService
 from zlh_api.console.sockets import ConsoleProxy
 from zlh_api.containers import routes as container_routes
@@ -92,18 +92,18 @@ def make_driver(config: ApiConfig) -> ContainerDriver:
         log_level=config.log_level,
         artifacts_mirrors=config.artifacts.mirrors,
     )
-    if config.driver == "proxmox":
-        return make_proxmox_driver(config, settings)
-    assert config.process is not None
-    return ProcessDriver(root=config.process.root, settings=settings)
+    section = config.driver_section
+    match section:
+        case ProcessDriverSection():
+            return ProcessDriver(root=section.root, settings=settings)
+        case ProxmoxDriverSection():
+            circuit = Circuit("Proxmox", clock=SystemClock())
+            return ProxmoxDriver(_proxmox_settings(section, config.artifacts.url), settings, circuit)
 
 
-def make_proxmox_driver(config: ApiConfig, agents: AgentSettings) -> ProxmoxDriver:
-    """Return the driver of a Proxmox VE cluster."""
-    section = config.proxmox
-    assert section is not None
-    shell, url = section.ssh, urlsplit(config.artifacts.url)
-    settings = ProxmoxSettings(
+def _proxmox_settings(section: ProxmoxDriverSection, artifacts_url: str) -> ProxmoxSettings:
+    shell, url = section.ssh, urlsplit(artifacts_url)
+    return ProxmoxSettings(
         access=Access(
             section.url, section.token_id, section.token_file, ca=section.ca, fingerprint=section.fingerprint
         ),
@@ -121,7 +121,6 @@ def make_proxmox_driver(config: ApiConfig, agents: AgentSettings) -> ProxmoxDriv
             vlan=section.vlan,
         ),
     )
-    return ProxmoxDriver(settings, agents, Circuit("Proxmox", clock=SystemClock()))
 
 
 async def close_driver(driver: ContainerDriver) -> None:
