@@ -116,12 +116,13 @@ def make_driver(config: ApiConfig) -> ContainerDriver:
         case LxcDriverSection():
             return LxcDriver(_lxc_settings(section, config.artifacts.url), settings)
         case ProxmoxDriverSection():
-            return _make_proxmox_driver(section, config.artifacts.url, settings)
+            circuit = Circuit("Proxmox", clock=SystemClock())
+            return ProxmoxDriver(_proxmox_settings(section, config.artifacts.url), settings, circuit)
 
 
-def _make_proxmox_driver(section: ProxmoxDriverSection, artifacts_url: str, agents: AgentSettings) -> ProxmoxDriver:
+def _proxmox_settings(section: ProxmoxDriverSection, artifacts_url: str) -> ProxmoxSettings:
     shell, url = section.ssh, urlsplit(artifacts_url)
-    settings = ProxmoxSettings(
+    return ProxmoxSettings(
         access=Access(
             section.url, section.token_id, section.token_file, ca=section.ca, fingerprint=section.fingerprint
         ),
@@ -139,7 +140,6 @@ def _make_proxmox_driver(section: ProxmoxDriverSection, artifacts_url: str, agen
             vlan=section.vlan,
         ),
     )
-    return ProxmoxDriver(settings, agents, Circuit("Proxmox", clock=SystemClock()))
 
 
 async def close_driver(driver: ContainerDriver) -> None:
