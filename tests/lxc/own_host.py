@@ -32,7 +32,6 @@ ROOT = Path(__file__).parents[2]
 # The first uid of the container outside of it, as in `root:100000:65536` of /etc/subuid.
 SHIFT = 100_000
 PORT = 7443
-ARTIFACTS_PORT = 18_480
 
 
 @dataclass
@@ -88,7 +87,7 @@ def own_settings(root: Path, **changes: object) -> LxcSettings:
         "template": ensure_template(),
         "bridge": f"z{pid % 9999}",
         "block": ipaddress.IPv4Network(f"10.{64 + pid // 250 % 60}.{pid % 250}.0/24"),
-        "artifacts_port": ARTIFACTS_PORT,
+        "artifacts_port": 20_000 + pid % 10_000,
     }
     return LxcSettings(**{**settings, **changes})  # type: ignore[arg-type]
 

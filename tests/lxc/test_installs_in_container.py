@@ -14,7 +14,7 @@ import pytest
 
 from fakes.runtime_shop import RuntimeShop, make_shop
 from lxc.guest import PATIENCE_S, Guest, running_guest
-from lxc.own_host import ARTIFACTS_PORT, OwnHost
+from lxc.own_host import OwnHost
 from zlh_common.schema.spec import WantedRuntime
 from zlh_common.schema.status import StepState
 
@@ -43,10 +43,10 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def served(tree: Path, address: str) -> Iterator[None]:
+def served(tree: Path, address: str, port: int | None) -> Iterator[None]:
     """Serve a folder on an address of the bridge, at the only port that containers reach there."""
     handler = partial(QuietHandler, directory=str(tree))
-    with http.server.ThreadingHTTPServer((address, ARTIFACTS_PORT), handler) as server:
+    with http.server.ThreadingHTTPServer((address, port or 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
         yield
@@ -66,7 +66,7 @@ def shop(tmp_path: Path) -> RuntimeShop:
 @pytest.fixture
 async def guest(host: OwnHost, shop: RuntimeShop) -> AsyncIterator[Guest]:
     """A container whose agent is online, and installs from the shop."""
-    with served(shop.tree, host.settings.gateway):
+    with served(shop.tree, host.settings.gateway, host.settings.artifacts_port):
         async with running_guest(host, trusted_root=shop.trusted_root) as guest:
             await guest.wait_online()
             yield guest
