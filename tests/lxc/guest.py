@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import functools
 import os
 import shutil
 import ssl
 import subprocess
 import sys
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -50,8 +52,9 @@ lxc.autodev = 1
 """
 
 
+@functools.cache
 def ensure_template() -> Path:
-    """Return the template, shifted to the container's uids, with the agent of this checkout; made once a machine."""
+    """Return the template, shifted to the container's uids, with the agent of this checkout, renewed once a run."""
     folder = Path(os.environ.get("ZLH_TEST_TEMPLATE", "/var/cache/zlh-test-template"))
     folder.mkdir(mode=0o711, parents=True, exist_ok=True)
     root = folder / "root"
@@ -60,13 +63,20 @@ def ensure_template() -> Path:
         builder = [sys.executable, str(ROOT / "deploy/container/build_template.py")]
         if not (folder / "ready").exists():
             shutil.rmtree(root, ignore_errors=True)
-            subprocess.run([*builder, str(root)], check=True, capture_output=True)
-            shift(root)
+            subprocess.run([*builder, str(root), "--shift", str(SHIFT)], check=True, capture_output=True)
             (folder / "ready").touch()
-        subprocess.run([*builder, str(root), "--agent-alone"], check=True, capture_output=True)
-        shift(root / "opt/zlh")
-        shift(root / "etc/systemd/system")
+        renew = [*builder, str(root), "--agent-alone", "--shift", str(SHIFT)]
+        subprocess.run(renew, check=True, capture_output=True)
     return root
+
+
+def passable_folder() -> Path:
+    """Make a folder that the container's users may pass, which pytest's own are not."""
+    folder = Path(tempfile.mkdtemp(prefix="zlh-lxc-"))
+    folder.chmod(0o711)
+    for above in folder.parents[:-2]:
+        above.chmod(above.stat().st_mode | 0o011)
+    return folder
 
 
 def shift(root: Path) -> None:

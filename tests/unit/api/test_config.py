@@ -197,3 +197,44 @@ def test_container_urls_leave_the_usual_port_out() -> None:
     host = HostName("dev", Vmid(101))
     assert Hosting("example.org", "https", 443).url(host) == "https://dev-101.example.org/"
     assert Hosting("example.org", "https", 8443).url(host) == "https://dev-101.example.org:8443/"
+
+
+LXC = (
+    ("", "driver", '"lxc"'),
+    ("artifacts", "url", '"http://10.81.0.1:8480"'),
+    ("lxc", "root", '"/var/lib/zlh/containers"'),
+    ("lxc", "template", '"/var/lib/zlh/template"'),
+)
+
+
+def test_the_table_of_real_containers_is_read(tmp_path: Path) -> None:
+    """With defaults for all but two folders."""
+    config = load_config(write(tmp_path, *LXC))
+    assert config.lxc is not None
+    assert config.driver_section is config.lxc
+    assert (config.lxc.gateway, config.lxc.egress, config.lxc.disk) == ("10.81.0.1", "none", "image")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("root", '"/var/lib/my containers"', "no absolute path of letters"),
+        ("template", '"template"', "no absolute path of letters"),
+        ("bridge", '"bridge-of-guests"', "bridge"),
+        ("address_block", '"10.81.0.0/33"', "no private IPv4 network"),
+        ("address_block", '"8.8.8.0/24"', "no private IPv4 network"),
+        ("address_block", '"10.82.0.0/16"', "reach 10.82.0.1 alone"),
+        ("nameservers", '["9.9.9.9"]', "lets nobody reach them"),
+        ("nameservers", '["dns.example"]', "no IPv4 address"),
+    ],
+)
+def test_what_real_containers_cannot_work_with_is_refused(tmp_path: Path, key: str, value: str, said: str) -> None:
+    """Each with the key, and what would do."""
+    with pytest.raises(ConfigInvalid, match=said):
+        load_config(write(tmp_path, *LXC, ("lxc", key, value)))
+
+
+def test_real_containers_without_their_table_are_refused(tmp_path: Path) -> None:
+    """The driver alone says nothing."""
+    with pytest.raises(ConfigInvalid, match=r"the table \[lxc\] is missing"):
+        load_config(write(tmp_path, ("", "driver", '"lxc"')))

@@ -20,7 +20,8 @@ from zlh_api.artifacts.serving import routes as artifact_routes
 from zlh_api.artifacts.serving.served_tree import ServedTree
 from zlh_api.catalog import routes as catalog_routes
 from zlh_api.catalog.service import CatalogService, CatalogSource
-from zlh_api.config import ApiConfig
+from zlh_api.circuit import Circuit
+from zlh_api.config import ApiConfig, LxcDriverSection, ProcessDriverSection, ProxmoxDriverSection
 from zlh_api.console.service import ConsoleService
 from zlh_api.console.sockets import ConsoleProxy
 from zlh_api.containers import routes as container_routes
@@ -32,8 +33,15 @@ from zlh_api.customers.service import CustomerService
 from zlh_api.database.migrate import migrate
 from zlh_api.database.pool import Database, DatabaseUnavailable
 from zlh_api.drivers.agent_config import AgentSettings
+from zlh_api.drivers.lxc.driver import LxcDriver
+from zlh_api.drivers.lxc.model import LxcSettings
 from zlh_api.drivers.port import ContainerDriver
 from zlh_api.drivers.process import ProcessDriver
+from zlh_api.drivers.proxmox.client import Access
+from zlh_api.drivers.proxmox.driver import ProxmoxDriver, ProxmoxSettings
+from zlh_api.drivers.proxmox.guest_files import ShellAccess
+from zlh_api.drivers.proxmox.making import Recipe
+from zlh_api.drivers.proxmox.network_rule import Surroundings
 from zlh_api.edge import routes as edge_routes
 from zlh_api.edge.local_directory import LocalRouteDirectory
 from zlh_api.edge.portal_route import PortalRoute, render_portal_file
@@ -88,7 +96,61 @@ def make_driver(config: ApiConfig) -> ContainerDriver:
         log_level=config.log_level,
         artifacts_mirrors=config.artifacts.mirrors,
     )
-    return ProcessDriver(root=config.driver_section.root, settings=settings)
+    section = config.driver_section
+    match section:
+        case ProcessDriverSection():
+            return ProcessDriver(root=section.root, settings=settings)
+        case LxcDriverSection():
+            return LxcDriver(_lxc_settings(section, config.artifacts.url), settings)
+        case ProxmoxDriverSection():
+            return _make_proxmox_driver(section, config.artifacts.url, settings)
+
+
+def _make_proxmox_driver(section: ProxmoxDriverSection, artifacts_url: str, agents: AgentSettings) -> ProxmoxDriver:
+    shell, url = section.ssh, urlsplit(artifacts_url)
+    settings = ProxmoxSettings(
+        access=Access(
+            section.url, section.token_id, section.token_file, ca=section.ca, fingerprint=section.fingerprint
+        ),
+        shell=ShellAccess(shell.user, shell.key, shell.known_hosts, shell.port, shell.hosts),
+        recipe=Recipe(section.template, section.storage, section.nodes, section.pool, section.tags),
+        surroundings=Surroundings(
+            bridge=section.bridge,
+            prefix=section.prefix or int(section.address_block.rpartition("/")[2]),
+            gateway=section.gateway,
+            allowed_from=section.allowed_from,
+            artifact_servers=section.artifact_servers,
+            artifact_port=url.port or (443 if url.scheme == "https" else 80),
+            name_servers=section.name_servers,
+            egress=section.egress,
+            vlan=section.vlan,
+        ),
+    )
+    return ProxmoxDriver(settings, agents, Circuit("Proxmox", clock=SystemClock()))
+
+
+async def close_driver(driver: ContainerDriver) -> None:
+    """Close what a driver keeps open, if it does."""
+    if isinstance(driver, ProxmoxDriver):
+        await driver.close()
+
+
+def _lxc_settings(section: LxcDriverSection, artifacts_url: str) -> LxcSettings:
+    artifacts = urlsplit(artifacts_url)
+    port = artifacts.port or (443 if artifacts.scheme == "https" else 80)
+    return LxcSettings(
+        root=section.root,
+        template=section.template,
+        bridge=section.bridge,
+        block=section.block,
+        storage=section.storage,
+        disk=section.disk,
+        egress=section.egress,
+        nameservers=section.nameservers,
+        artifacts_port=port if artifacts.hostname == section.gateway else None,
+        apparmor=section.apparmor,
+        first_id=section.first_id,
+    )
 
 
 @asynccontextmanager
@@ -104,7 +166,8 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
         traefik = await stack.enter_async_context(
             Traefik(api_url=config.traefik.api_url, web_url=config.traefik.web_url)
         )
-        driver = make_driver(config)
+        driver = await asyncio.to_thread(make_driver, config)
+        stack.push_async_callback(close_driver, driver)
         customers = CustomerService(database, clock)
         source = CatalogSource(config.artifacts.urls, config.artifacts.trusted_root, config.state_dir / "catalog")
         catalog = CatalogService(source, config.channels, clock)

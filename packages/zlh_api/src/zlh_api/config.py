@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
@@ -18,6 +19,9 @@ from zlh_common.schema.resources import Cpu, DiskMib, MemoryMib, Pids, Resources
 from zlh_common.schema.structs import FrozenMeta
 from zlh_common.toml_config import convert_document, is_http_url, read_document
 
+_FINGERPRINT = re.compile(r"(?:[0-9a-fA-F]{2}:?){31}[0-9a-fA-F]{2}")
+# What mount and LXC read as it stands, without any quoting.
+_PLAIN_PATH = re.compile(r"/[A-Za-z0-9_./-]+")
 ListenPort = Annotated[int, Meta(ge=1, le=65535)]
 
 
@@ -60,6 +64,89 @@ class ProcessDriverSection(_Section):
     def installation(self) -> str:
         """What tells this installation's guests from another's on the same machine."""
         return str(self.root)
+
+
+class ProxmoxShellSection(_Section, kw_only=True):
+    """The shells of Proxmox's nodes: as whom we come, and by what they are known."""
+
+    user: str = "root"
+    key: Path
+    known_hosts: Path
+    port: ListenPort = 22
+    # Where a node is reached under another name than its own.
+    hosts: dict[str, str] = {}
+
+
+class ProxmoxDriverSection(_Section, kw_only=True):
+    """The `proxmox` driver: each container is one of a Proxmox VE cluster."""
+
+    url: str
+    # USER@REALM!NAME; its secret stands in a file of its own.
+    token_id: str
+    token_file: Path
+    # By what its certificate is known: a CA, or the certificate's own SHA-256; neither is the machine's CAs.
+    ca: Path | None = None
+    fingerprint: str | None = None
+    # The number of a template to clone, or the volume of an archive to unpack.
+    template: int | str
+    storage: str
+    bridge: str
+    vlan: Annotated[int, Meta(ge=1, le=4094)] | None = None
+    address_block: str
+    gateway: str
+    # Of the network, where that is larger than the block.
+    prefix: Annotated[int, Meta(ge=8, le=30)] | None = None
+    # From where guests are reached: the addresses of all API processes and of the proxy.
+    allowed_from: Annotated[tuple[str, ...], Meta(min_length=1, max_length=32)]
+    artifact_servers: Annotated[tuple[str, ...], Meta(min_length=1, max_length=32)]
+    name_servers: Annotated[tuple[str, ...], Meta(max_length=3)] = ()
+    egress: Literal["internet", "none"] = "internet"
+    nodes: tuple[str, ...] = ()
+    pool: str | None = None
+    tags: tuple[str, ...] = ()
+    ssh: ProxmoxShellSection
+
+    @property
+    def installation(self) -> str:
+        """What tells this installation's guests from another's in the same cluster."""
+        return f"{self.url} {self.token_id}"
+
+
+class LxcDriverSection(_Section):
+    """The `lxc` driver: each container is an unprivileged LXC container of this host (docs/operations.md)."""
+
+    root: Path
+    # A root file system that belongs to root of the containers.
+    template: Path
+    # Interfaces of guests are `<bridge>v<vmid>`, and a name has 15 characters at most.
+    bridge: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9]{0,4}$")] = "zlh0"
+    # Addresses are taken from this block; the first is this host's.
+    address_block: str = "10.81.0.0/16"
+    storage: Literal["overlay", "copy"] = "overlay"
+    disk: Literal["image", "none"] = "image"
+    egress: Literal["none", "internet"] = "none"
+    nameservers: tuple[str, ...] = ()
+    apparmor: Literal["generated", "unconfined"] | None = None
+    # The first of the 65,536 users and groups of containers, as in /etc/subuid.
+    first_id: Annotated[int, Meta(ge=65_536, le=2**31)] = 100_000
+
+    @property
+    def installation(self) -> str:
+        """What tells this installation's guests from another's on the same machine."""
+        return str(self.root)
+
+    @property
+    def block(self) -> ipaddress.IPv4Network:
+        """The block, which `find_problems` has seen to be one."""
+        return ipaddress.IPv4Network(self.address_block)
+
+    @property
+    def gateway(self) -> str:
+        """This host's address on the bridge."""
+        return str(self.block.network_address + 1)
+
+
+DriverSection = ProcessDriverSection | LxcDriverSection | ProxmoxDriverSection
 
 
 class TraefikSection(_Section):
@@ -121,6 +208,8 @@ class ApiConfig(_Section, kw_only=True):
     database: DatabaseSection
     artifacts: ArtifactsSection
     process: ProcessDriverSection | None = None
+    proxmox: ProxmoxDriverSection | None = None
+    lxc: LxcDriverSection | None = None
     traefik: TraefikSection
 
     @property
@@ -129,9 +218,9 @@ class ApiConfig(_Section, kw_only=True):
         return f"http://{self.listen_host}:{self.listen_port}"
 
     @property
-    def driver_section(self) -> ProcessDriverSection:
+    def driver_section(self) -> DriverSection:
         """The table of the driver that is used; `find_problems` has seen that it is there."""
-        section = self.process
+        section: DriverSection | None = getattr(self, self.driver)
         assert section is not None
         return section
 
@@ -179,7 +268,82 @@ def _find_driver_problems(config: ApiConfig) -> list[str]:
     process = config.process
     if config.driver == "process" and process is not None and not _is_loopback_block(process.address_block):
         return [f"process.address_block {process.address_block!r} is no block within 127.0.0.0/8"]
+    if config.driver == "proxmox" and config.proxmox is not None:
+        return _find_proxmox_problems(config.proxmox)
+    if config.driver == "lxc" and config.lxc is not None:
+        return _find_lxc_problems(config.lxc, config.artifacts)
     return []
+
+
+def _find_proxmox_problems(section: ProxmoxDriverSection) -> list[str]:
+    problems = []
+    if not section.url.startswith("https://") or not is_http_url(section.url):
+        problems.append(f"proxmox.url {section.url!r} is no https URL")
+    if not re.fullmatch(r"[^\s:/!@]+@[A-Za-z][\w.-]*![A-Za-z][\w.-]*", section.token_id):
+        problems.append(f"proxmox.token_id {section.token_id!r} is not USER@REALM!NAME")
+    if section.ca is not None and section.fingerprint is not None:
+        problems.append("proxmox.ca and proxmox.fingerprint are both given; one of them says whom to believe")
+    if section.fingerprint is not None and not _FINGERPRINT.fullmatch(section.fingerprint):
+        problems.append("proxmox.fingerprint is no SHA-256 in hexadecimal digits")
+    if isinstance(section.template, str) and not re.fullmatch(r"[\w.-]+:vztmpl/\S+", section.template):
+        problems.append(f"proxmox.template {section.template!r} is neither a number nor STORAGE:vztmpl/FILE")
+    problems += [
+        f"proxmox.tags {tag!r} is no tag: lower case, digits and _-+. alone"
+        for tag in section.tags
+        if not re.fullmatch(r"[a-z0-9_][a-z0-9_\-+.]*", tag) or tag.startswith("zlh")
+    ]
+    return problems + _find_proxmox_network_problems(section)
+
+
+def _find_proxmox_network_problems(section: ProxmoxDriverSection) -> list[str]:
+    addresses = {
+        "gateway": (section.gateway,),
+        "allowed_from": section.allowed_from,
+        "artifact_servers": section.artifact_servers,
+        "name_servers": section.name_servers,
+    }
+    problems = [
+        f"proxmox.{name} {address!r} is no IPv4 address"
+        for name, given in addresses.items()
+        for address in given
+        if not _is_ipv4(address)
+    ]
+    try:
+        block = ipaddress.IPv4Network(section.address_block)
+    except ValueError:
+        return [*problems, f"proxmox.address_block {section.address_block!r} is no block of IPv4 addresses"]
+    network = block if section.prefix is None else block.supernet(new_prefix=min(section.prefix, block.prefixlen))
+    if _is_ipv4(section.gateway) and ipaddress.IPv4Address(section.gateway) not in network:
+        problems.append(f"proxmox.gateway {section.gateway} is not within {network}, where guests look for it")
+    return problems
+
+
+def _is_ipv4(text: str) -> bool:
+    try:
+        ipaddress.IPv4Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _find_lxc_problems(lxc: LxcDriverSection, artifacts: ArtifactsSection) -> list[str]:
+    problems = []
+    for name, path in (("root", lxc.root), ("template", lxc.template)):
+        if not path.is_absolute() or not _PLAIN_PATH.fullmatch(str(path)):
+            problems.append(f"lxc.{name} {str(path)!r} is no absolute path of letters, digits and _ . / -")
+    nonsense = [address for address in lxc.nameservers if not _is_address(address)]
+    problems += [f"lxc.nameservers has {address!r}, which is no IPv4 address" for address in nonsense]
+    if not _is_block(lxc.address_block):
+        return [*problems, f"lxc.address_block {lxc.address_block!r} is no private IPv4 network from /8 to /29"]
+    if lxc.egress == "none" and lxc.nameservers:
+        problems.append('lxc.nameservers are given, and lxc.egress = "none" lets nobody reach them')
+    hosts = [urlsplit(url).hostname for url in artifacts.urls]
+    if lxc.egress == "none" and (strangers := [host for host in hosts if host != lxc.gateway]):
+        problems.append(
+            f"artifacts.url and mirrors name {strangers}, and containers without egress reach {lxc.gateway} alone: "
+            f"have the artifact server listen there (zlh-api artifacts serve --host {lxc.gateway})"
+        )
+    return problems
 
 
 def _find_resource_problems(sizes: ResourcesSection) -> list[str]:
@@ -207,6 +371,22 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.IPv4Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_block(text: str) -> bool:
+    try:
+        network = ipaddress.IPv4Network(text)
+    except ValueError:
+        return False
+    return network.is_private and not network.is_loopback and 8 <= network.prefixlen <= 29
 
 
 def _is_loopback_block(block: str) -> bool:
