@@ -4,6 +4,7 @@ import { notifications } from "@mantine/notifications";
 import { asApiError } from "../api/problem";
 import type { ContainerStatus, Step } from "../api/types";
 import { useServerNow } from "../layout/clock";
+import { capitalize } from "../layout/words";
 import { useMayChange } from "../session/session";
 import { adviseOn } from "./advice";
 import { usePower } from "./queries";
@@ -33,12 +34,12 @@ function Failure({ status, failure }: { status: ContainerStatus; failure: NonNul
   const step = status.steps[at];
   return (
     <Alert color="red" title={`“${titleOf(failure.step)}” has failed`} role="alert" data-testid="failure">
-      {step && <Text size="xs" c="dimmed" mb={4}>Step {at + 1} of {status.steps.length}</Text>}
+      {step && <Text size="xs" mb={4}>Step {at + 1} of {status.steps.length}</Text>}
       <Text size="sm" style={{ overflowWrap: "anywhere" }}>{failure.message}</Text>
       <Text size="sm" mt={6}>{adviseOn(failure.code, failure.step, status.lifecycle)}</Text>
       <Group mt={6} gap="sm">
         {step && <Retry status={status} step={step} />}
-        <Text size="xs" c="dimmed">Code <Code>{failure.code}</Code></Text>
+        <Text size="xs">Code <Code>{failure.code}</Code></Text>
       </Group>
     </Alert>
   );
@@ -58,7 +59,7 @@ function Retry({ status, step }: { status: ContainerStatus; step: Step }) {
   return (
     <>
       {isOffered && <Button size="compact-sm" variant="default" loading={power.isPending} onClick={retry}>Try again now</Button>}
-      {tries && <Text size="xs" c="dimmed" className="numbers" data-testid="failure-tries">{tries.charAt(0).toUpperCase() + tries.slice(1)}</Text>}
+      {tries && <Text size="xs" className="numbers" data-testid="failure-tries">{capitalize(tries)}</Text>}
     </>
   );
 }

@@ -22,7 +22,7 @@ export function OverviewTab({ status }: { status: ContainerStatus }) {
           <Card title="State">
             <Text size="sm" mb="sm">{describeLifecycle(status).meaning}</Text>
             <dl className={classes["facts"]}>
-              <Fact name="Ready">{status.ready ? "Yes, every step on the way to it is proved" : "Not yet"}</Fact>
+              <Fact name="Ready">{status.ready ? "Yes, every step on the way to it is proved" : status.lifecycle === "deleting" ? "No, it is being deleted" : "Not yet"}</Fact>
               <Fact name="Agent"><ConnectionBadge status={status} /></Fact>
               <Fact name="Last heard of"><TimeAgo time={status.observedAt} /></Fact>
               <Fact name="Wish applied">{isUpToDate ? "Yes" : "Not yet, the agent is still at an older one"}</Fact>

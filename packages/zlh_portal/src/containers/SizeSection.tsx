@@ -4,6 +4,7 @@ import { useState } from "react";
 import { asApiError, splitByField } from "../api/problem";
 import type { ContainerStatus, Limits } from "../api/types";
 import { useServerNow } from "../layout/clock";
+import { capitalize } from "../layout/words";
 import { Problem } from "../layout/Problem";
 import { ToneBadge } from "../layout/ToneBadge";
 import { useLimits, usePatch } from "./queries";
@@ -15,14 +16,16 @@ const SIZE_FIELDS = FIELDS.map((field) => `resources.${field}`);
 
 export function SizeSection({ status }: { status: ContainerStatus }) {
   const limits = useLimits();
-  const resize = describeResize(status);
+  const resize = limits.data ? describeResize(status, limits.data.enforced) : null;
   return (
     <Stack gap="md">
-      <Group gap="xs">
-        <ToneBadge words={resize.words} testId="resize" />
-        <Text size="sm" c="dimmed">{resize.words.meaning}</Text>
-      </Group>
-      <Outcome status={status} resize={resize} />
+      {resize && (
+        <Group gap="xs">
+          <ToneBadge words={resize.words} testId="resize" />
+          <Text size="sm" c="dimmed">{resize.words.meaning}</Text>
+        </Group>
+      )}
+      {resize && <Outcome status={status} resize={resize} />}
       {limits.data ? (
         // A size that was changed elsewhere begins the form anew.
         <SizeForm key={JSON.stringify(status.resources)} status={status} limits={limits.data} />
@@ -49,7 +52,7 @@ function Outcome({ status, resize: { differences, failed } }: { status: Containe
         <Group gap="xs" mt="xs">
           <Button size="compact-sm" variant="default" loading={patch.isPending} onClick={() => patch.mutate({ resources: status.resources })}>Try again now</Button>
           {held && <Button size="compact-sm" variant="default" disabled={patch.isPending} onClick={() => patch.mutate({ resources: held })}>Keep what holds</Button>}
-          <Text size="xs" c="dimmed" className="numbers">{tellTries(failed, now)}</Text>
+          <Text size="xs" c="dimmed" className="numbers">{capitalize(tellTries(failed, now))}</Text>
         </Group>
       )}
       {patch.error && <Problem error={patch.error} title="That was refused" />}

@@ -3,6 +3,7 @@ import { Code, Group, Loader, Progress, Text, VisuallyHidden } from "@mantine/co
 import type { ContainerStatus } from "../api/types";
 import { CheckIcon, ClockIcon, CrossIcon } from "../layout/icons";
 import { useServerNow } from "../layout/clock";
+import { capitalize } from "../layout/words";
 import classes from "./containers.module.css";
 import { isTicking, type Row, renderRows, summarize } from "./timeline";
 
@@ -57,7 +58,7 @@ function StepMore({ row }: { row: Row }) {
     <div className={classes["more"]}>
       {row.percent !== null && row.state === "running" && <Progress value={row.percent} size="xs" mt={6} aria-label={`${row.title}: ${row.percent} %`} />}
       {row.message && <Text size="xs" c={hasFailed ? "red" : "dimmed"} mt={2} style={{ overflowWrap: "anywhere" }}>{row.message}</Text>}
-      {row.tries && <Text size="xs" c="dimmed" className="numbers" data-testid="tries">{row.tries.charAt(0).toUpperCase() + row.tries.slice(1)}</Text>}
+      {row.tries && <Text size="xs" c="dimmed" className="numbers" data-testid="tries">{capitalize(row.tries)}</Text>}
       {row.exitCode !== null && <Text size="xs" c="dimmed">Exit code {row.exitCode}</Text>}
       {row.output && (
         <details className={classes["output"]}>

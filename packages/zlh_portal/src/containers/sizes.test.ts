@@ -34,16 +34,17 @@ describe("tellUnenforced", () => {
 describe("describeResize", () => {
   const LARGER = { ...SIZE, memoryMib: 4096 };
   const pending = sampleStatus({ resources: LARGER, degraded: ["resize_pending"] });
-  it("says what holds", () => expect(describeResize(sampleStatus()).words.label).toBe("In force"));
-  it("claims nothing of what is not there", () => expect(describeResize(sampleStatus({ resourcesInForce: null })).words.label).toBe("Not yet"));
+  it("says what holds", () => expect(describeResize(sampleStatus(), LIMITS.enforced).words.label).toBe("In force"));
+  it("does not say so where nothing is enforced", () => expect(describeResize(sampleStatus(), []).words.label).toBe("Noted"));
+  it("claims nothing of what is not there", () => expect(describeResize(sampleStatus({ resourcesInForce: null }), LIMITS.enforced).words.label).toBe("Not yet"));
   it("names both while it is under way", () =>
-    expect(describeResize(pending)).toMatchObject({ words: { label: "Being applied" }, differences: ["Memory: 2 GiB holds, 4 GiB is wanted"], failed: null }));
+    expect(describeResize(pending, LIMITS.enforced)).toMatchObject({ words: { label: "Being applied" }, differences: ["Memory: 2 GiB in force, 4 GiB wanted"], failed: null }));
   it("says that the host refuses, also while it is asked again", () => {
     for (const state of ["failed", "running"] as const) {
       const step = sampleStep("resize-guest", state, { code: "guest_failed", message: "The disk is full." });
-      expect(describeResize({ ...pending, steps: [step] })).toMatchObject({ words: { label: "Refused by the host" }, failed: step });
+      expect(describeResize({ ...pending, steps: [step] }, LIMITS.enforced)).toMatchObject({ words: { label: "Refused by the host" }, failed: step });
     }
   });
   it("knows nothing of limits that somebody has changed", () =>
-    expect(describeResize({ ...pending, resourcesInForce: null }).differences).toEqual([]));
+    expect(describeResize({ ...pending, resourcesInForce: null }, LIMITS.enforced).differences).toEqual([]));
 });

@@ -73,17 +73,18 @@ export function tellUnenforced({ enforced, driver }: Limits): string | null {
 /** How far the limits that are wanted are, and what is still in force where that is something else. */
 export interface Resize {
   words: Words;
-  /** "Memory: 2 GiB holds, 4 GiB is wanted", one for each that differs. */
+  /** "Memory: 2 GiB in force, 4 GiB wanted", one for each that differs. */
   differences: string[];
   /** The step that has failed, else null. */
   failed: Step | null;
 }
 
 /** Return how far a container is with its size. */
-export function describeResize({ resources, resourcesInForce, degraded, steps }: ContainerStatus): Resize {
+export function describeResize({ resources, resourcesInForce, degraded, steps }: ContainerStatus, enforced: readonly string[]): Resize {
   const step = findResize(steps);
   const failed = step?.code ? step : null;
   if (!degraded.includes("resize_pending")) {
+    if (enforced.length === 0) return { words: { label: "Noted", tone: "quiet", meaning: "This installation holds no container to its size." }, differences: [], failed: null };
     return resourcesInForce === null
       ? { words: { label: "Not yet", tone: "quiet", meaning: "It holds once the container is made." }, differences: [], failed: null }
       : { words: { label: "In force", tone: "good", meaning: "The container was seen to have this size." }, differences: [], failed: null };
@@ -96,7 +97,7 @@ export function describeResize({ resources, resourcesInForce, degraded, steps }:
 }
 
 function tellDifference(field: Field, held: number, wanted: number): string[] {
-  return held === wanted ? [] : [`${LABELS[field]}: ${formatSize(field, held)} holds, ${formatSize(field, wanted)} is wanted`];
+  return held === wanted ? [] : [`${LABELS[field]}: ${formatSize(field, held)} in force, ${formatSize(field, wanted)} wanted`];
 }
 
 function gib(...values: number[]): number[] {

@@ -6,10 +6,10 @@ import { describeConnection, describeLifecycle, describeRuntimes, offerPower, fi
 
 describe("the two axes", () => {
   it("does not call a stopped container unreachable", () => {
-    expect(describeConnection({ lifecycle: "stopped", connection: "offline" }).tone).toBe("quiet");
+    expect(describeConnection({ lifecycle: "stopped", connection: "offline", observedAt: null }).tone).toBe("quiet");
   });
   it("calls a running container unreachable when its agent is silent", () => {
-    expect(describeConnection({ lifecycle: "running", connection: "offline" })).toMatchObject({ label: "Not reachable", tone: "bad" });
+    expect(describeConnection({ lifecycle: "running", connection: "offline", observedAt: null })).toMatchObject({ label: "Not reachable", tone: "bad" });
   });
   it("is only green when the whole chain is proved", () => {
     expect(describeLifecycle({ lifecycle: "running", ready: false }).tone).toBe("warn");
@@ -27,6 +27,11 @@ describe("offerPower", () => {
   it("offers nothing while it is being deleted", () => {
     expect(offerPower(sampleStatus({ lifecycle: "deleting" }))).toEqual({ start: false, stop: false, restart: false, kill: false });
   });
+});
+
+it("calls no agent that was never there connecting", () => {
+  expect(describeConnection({ lifecycle: "error", connection: "connecting", observedAt: null }).label).toBe("Not yet");
+  expect(describeConnection({ lifecycle: "error", connection: "connecting", observedAt: "2026-01-01T00:00:00Z" }).label).toBe("Connecting");
 });
 
 describe("findTroubles", () => {

@@ -21,6 +21,8 @@ const CONNECTION: Readonly<Record<Connection, Words>> = {
   offline: { label: "Not reachable", tone: "bad", meaning: "The agent inside the container does not answer." },
 };
 
+const NOT_YET: Words = { label: "Not yet", tone: "quiet", meaning: "The agent is called once the container has started." };
+
 const DEGRADED: Readonly<Record<string, string>> = {
   agent_offline:
     "The container runs, but its agent does not answer. Your programs go on; terminals and changes wait until it is back.",
@@ -38,7 +40,7 @@ export function describeLifecycle(status: Pick<ContainerStatus, "lifecycle" | "r
 }
 
 /** Return the connection in words. Silence of something that is off is nothing bad. */
-export function describeConnection(status: Pick<ContainerStatus, "lifecycle" | "connection">): Words {
+export function describeConnection(status: Pick<ContainerStatus, "lifecycle" | "connection" | "observedAt">): Words {
   if (status.connection === "online") return CONNECTION.online;
   switch (status.lifecycle) {
     case "stopped":
@@ -46,9 +48,9 @@ export function describeConnection(status: Pick<ContainerStatus, "lifecycle" | "
     case "deleting":
       return { label: "Off", tone: "quiet", meaning: "There is nothing to connect to while the container is off." };
     case "provisioning":
-      return { label: "Not yet", tone: "quiet", meaning: "The agent is called once the container has started." };
+      return NOT_YET;
     default:
-      return CONNECTION[status.connection];
+      return status.connection === "connecting" && status.observedAt === null ? NOT_YET : CONNECTION[status.connection];
   }
 }
 

@@ -1,5 +1,6 @@
 /** The one place that knows what steps are called: their titles, and what their names tell; pure. */
 import type { Step } from "../api/types";
+import { capitalize } from "../layout/words";
 
 const TITLES: Readonly<Record<string, string>> = {
   observe: "Look at the container",
@@ -45,7 +46,7 @@ export function titleOf(name: string): string {
   const runtime = parseRuntimeStep(name);
   if (runtime) return [runtime.kind === "install" ? "Install" : "Remove", runtime.runtime, runtime.version].filter(Boolean).join(" ");
   const words = name.replaceAll(/[-_]+/g, " ").trim();
-  return words ? words.charAt(0).toUpperCase() + words.slice(1) : "Unnamed step";
+  return words ? capitalize(words) : "Unnamed step";
 }
 
 /** Tell whether a step installs something. */
@@ -63,9 +64,14 @@ export function isOfRuntime(name: string): boolean {
   return parseRuntimeStep(name) !== null;
 }
 
+/** Tell whether a step gives a container its limits. */
+export function isResize(name: string): boolean {
+  return name === "resize-guest";
+}
+
 /** Return the step that gives a container its limits, where one was needed. */
 export function findResize(steps: readonly Step[]): Step | null {
-  return steps.find(({ name }) => name === "resize-guest") ?? null;
+  return steps.find(({ name }) => isResize(name)) ?? null;
 }
 
 /** Tell whether a failure is that of making the container itself. */

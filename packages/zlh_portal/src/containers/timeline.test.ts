@@ -56,9 +56,9 @@ describe("summarize", () => {
 });
 
 describe("splitSteps", () => {
-  const steps = [step("send-spec", "done"), step("install-node", "done"), step("install-go", "failed"), step("check-ready", "done")];
+  const steps = [step("send-spec", "done"), step("install-node", "done"), step("install-go", "failed"), step("check-ready", "done"), step("resize-guest", "failed")];
   it("tells what came later from what made a container", () =>
-    expect(splitSteps({ steps, provisioningComplete: true })).toEqual({ first: [steps[0], steps[1], steps[3]], later: [steps[2]] }));
+    expect(splitSteps({ steps, provisioningComplete: true })).toEqual({ first: [steps[0], steps[1], steps[3]], later: [steps[2], steps[4]] }));
   it("knows nothing later before there was a first", () => expect(splitSteps({ steps, provisioningComplete: false }).later).toEqual([]));
 });
 

@@ -1,7 +1,7 @@
 /** The steps of provisioning as rows that can be shown; pure. */
 import type { ContainerStatus, Step } from "../api/types";
 import { formatBytes, formatDuration } from "../layout/words";
-import { isOfRuntime, titleOf } from "./stepNames";
+import { isOfRuntime, isResize, titleOf } from "./stepNames";
 
 export interface Row {
   name: string;
@@ -38,7 +38,7 @@ export interface Summary {
 
 /** Return the steps that made the container, and those that are under way since, which take nothing from it. */
 export function splitSteps({ steps, provisioningComplete }: Pick<ContainerStatus, "steps" | "provisioningComplete">): { first: Step[]; later: Step[] } {
-  const isLater = ({ name, state }: Step) => provisioningComplete && isOfRuntime(name) && state !== "done";
+  const isLater = ({ name, state }: Step) => provisioningComplete && (isOfRuntime(name) || isResize(name)) && state !== "done";
   return { first: steps.filter((step) => !isLater(step)), later: steps.filter(isLater) };
 }
 

@@ -1,7 +1,7 @@
 /** How far something is that moves bytes, in words; pure. The figures are an agent's: they may be anything. */
 import type { Step, Transfer } from "../api/types";
 import { isRemoval } from "../containers/stepNames";
-import { formatBytes, formatDuration } from "../layout/words";
+import { capitalize, formatBytes, formatDuration } from "../layout/words";
 
 const STAGES: Readonly<Record<string, string>> = {
   catalog: "Reading the catalog",
@@ -50,5 +50,5 @@ export function nameStage(stage: string): string {
   const known = Object.hasOwn(STAGES, stage) ? STAGES[stage] : undefined;
   if (known) return known;
   const words = stage.replaceAll(/[-_]+/g, " ").trim();
-  return words ? words.charAt(0).toUpperCase() + words.slice(1) : "Working";
+  return words ? capitalize(words) : "Working";
 }
