@@ -174,7 +174,8 @@ class Neighbours:
 
     async def strangers(self, guest: Guest) -> set[str]:
         """Return the hardware addresses of others that a container has heard of; its own cable's end is none."""
-        port = Path("/sys/class/net", self.host.settings.veth(guest.plan.vmid), "address").read_text().strip()
+        file = Path("/sys/class/net", self.host.settings.veth(guest.plan.vmid), "address")
+        port = (await asyncio.to_thread(file.read_text)).strip()
         return set((await guest.inside("cat", "/run/strangers", check=False)).split()) - {port}
 
 
