@@ -71,8 +71,8 @@ async def test_clean_is_said_and_exits_with_0(world: World, capsys: pytest.Captu
     await settled(world)
     assert await run(world) == 0
     told = capsys.readouterr().out
-    assert "1 containers, 1 guests, 1 routes" in told
-    assert "Not looked at: records. No DNS provider is configured." in told
+    assert "1 containers, 1 guests, 1 route files" in told
+    assert "Not looked at: DNS records. No DNS provider is configured." in told
     assert "All of what was looked at is as it should be." in told
 
 

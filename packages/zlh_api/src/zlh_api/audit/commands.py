@@ -23,7 +23,7 @@ from rich.text import Text
 from zlh_api.audit import tombstones
 from zlh_api.audit.removal import Remains, Remover, collect
 from zlh_api.audit.rules import Key, confirm, keys_of, needs_second_look
-from zlh_api.audit.service import Auditor, Look
+from zlh_api.audit.service import GUESTS, RECORDS, ROUTES, Auditor, Look
 from zlh_common.errors import ZlhError
 from zlh_common.names import Kind, OwnerMark, Vmid
 from zlh_common.schema.audit import AuditReport, AuditStatus, Finding, FindingKind, Severity, WorkItem
@@ -35,6 +35,7 @@ CLEAN, FOUND, UNKNOWN = 0, 1, 2
 BETWEEN_LOOKS_S = 3.0
 MAX_LOOKS = 3
 _STYLE = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
+_CALLED = {GUESTS: "guests", ROUTES: "route files", RECORDS: "DNS records"}
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 Opener = Callable[[], AbstractAsyncContextManager[tuple[Auditor, Remover]]]
 
@@ -147,11 +148,12 @@ def print_report(
     console: Console, report: AuditReport, findings: Sequence[Finding], status: AuditStatus, *, is_whole: bool
 ) -> None:
     """Print what was looked at, what was found, and what is under way."""
-    counts = ", ".join(f"{part.count} {part.name}" for part in report.parts if part.count is not None)
-    console.print(f"Looked at {report.containers} containers, {counts} in {report.took_ms} ms.", highlight=False)
+    counts = [f"{report.containers} containers"]
+    counts += [f"{part.count} {_CALLED[part.name]}" for part in report.parts if part.count is not None]
+    console.print(f"Looked at {', '.join(counts)} in {report.took_ms} ms.", highlight=False)
     for part in report.parts:
         if part.trouble is not None:
-            console.print(Text(f"Not looked at: {part.name}. {_printable(part.trouble)}", style="yellow"))
+            console.print(Text(f"Not looked at: {_CALLED[part.name]}. {_printable(part.trouble)}", style="yellow"))
     if findings:
         console.print(_findings_table(findings))
     else:
@@ -166,8 +168,8 @@ def print_report(
 def _findings_table(findings: Sequence[Finding]) -> Table:
     table = Table("what", "which", "about it", title="Findings", title_justify="left", show_lines=True)
     for finding in findings:
-        which = finding.name or finding.where or finding.owner or ""
-        label = f"{finding.vmid} {which}" if finding.vmid is not None else which
+        number = str(finding.vmid) if finding.vmid is not None else ""
+        label = f"{number} {finding.name or ''}".strip() or finding.where or finding.owner or ""
         table.add_row(
             Text(finding.kind, style=_STYLE[finding.severity]),
             Text(_printable(label), overflow="fold"),

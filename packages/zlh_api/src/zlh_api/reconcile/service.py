@@ -44,7 +44,7 @@ log = structlog.get_logger()
 # Each container is looked at this often even if nobody says that anything has changed.
 DRIFT_S = 30.0
 # And this often where the patrol sees every change that such a look could see.
-PATROLLED_DRIFT_S = 300.0
+PATROLLED_DRIFT_S = 900.0
 POLL_S = 1.0
 RENEW_S = store.LEASE_S / 3
 STEP_TIMEOUT_S = 120.0
