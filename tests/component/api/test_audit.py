@@ -159,6 +159,21 @@ async def test_the_route_of_a_container_that_is_off_is_kept_too(world: World) ->
         await wait_mended(world, lambda: world.routes.files[NAME] == text)
 
 
+async def test_a_published_port_whose_time_is_over_leaves_the_route(world: World) -> None:
+    """Nobody wishes that at the moment it happens; the patrol sees a file that is not what it should be by now."""
+    owner = await settled(world)
+    before = world.routes.files[NAME]
+    async with world.database.transaction() as connection:
+        await containers.insert_exposure(
+            connection, exposure_id=uuid4(), owner=owner, port=3000, visibility="public", expires_at=None
+        )
+    async with both(world):
+        await wait_mended(world, lambda: world.routes.files[NAME] != before)
+        await world.wait_settled(owner)
+        await world.fetch("update exposures set expires_at = now() - interval '1 s' returning 1")
+        await wait_mended(world, lambda: world.routes.files[NAME] == before)
+
+
 async def test_a_foreign_route_file_is_told_and_left_alone(world: World) -> None:
     """Here and in the container's own status; once it is moved away, ours is written."""
     owner = await settled(world)
