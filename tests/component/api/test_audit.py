@@ -255,6 +255,14 @@ async def test_a_system_that_is_away_is_told_and_nothing_is_made_of_it(world: Wo
     )
 
 
+async def test_a_name_that_is_no_text_does_not_end_the_reports(world: World) -> None:
+    """Whoever can put a file there could otherwise blind everybody."""
+    world.routes.files["\udcff\0.yml"] = "x"
+    async with world.patrol():
+        report = await wait_report(world, FindingKind.STRANGER)
+    assert report.findings[0].name == "\N{REPLACEMENT CHARACTER}" * 2 + ".yml"
+
+
 async def test_two_patrols_act_as_one(world: World) -> None:
     """One looks, the other waits; and it goes on where the first has stopped."""
     await late_guest(world)

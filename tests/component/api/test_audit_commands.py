@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -218,6 +219,7 @@ async def test_the_command_needs_no_api_and_changes_nothing(
     assert not (tmp_path / "home").exists()
     (tmp_path / "home/guests/strange").mkdir(parents=True)
     (tmp_path / "home/guests/0101").mkdir()
+    Path(os.fsdecode(os.fsencode(tmp_path / "home/guests") + b"/no\xfftext")).mkdir()
     (tmp_path / "home/routes").mkdir()
     (tmp_path / "home/routes/.dev-101.yml.new").write_text("half")
     (tmp_path / "home/routes/folder.yml").mkdir()
@@ -225,6 +227,7 @@ async def test_the_command_needs_no_api_and_changes_nothing(
     told = json.loads(capsys.readouterr().out.splitlines()[-1])["report"]["findings"]
     assert sorted((finding["thing"], Path(finding["where"] or finding["name"]).name) for finding in told) == [
         ("guest", "0101"),
+        ("guest", "no\N{REPLACEMENT CHARACTER}text"),
         ("guest", "strange"),
         ("route", "folder.yml"),
     ]
