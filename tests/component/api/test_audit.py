@@ -23,7 +23,7 @@ from zlh_api.containers.model import Power
 from zlh_api.database.pool import Database
 from zlh_api.drivers.port import GuestFailed, SystemAway
 from zlh_api.reconcile.model import LeaseLost
-from zlh_api.reconcile.service import PATROLLED_DRIFT_S
+from zlh_api.reconcile.service import DRIFT_S, PATROLLED_DRIFT_S
 from zlh_common.names import OwnerMark, Vmid
 from zlh_common.schema.audit import AuditReport, FindingKind
 from zlh_common.schema.resources import Resources
@@ -140,11 +140,27 @@ def _state(world: World) -> object:
     return guests, dict(world.routes.files)
 
 
-async def test_a_container_that_is_settled_is_left_to_the_patrol(world: World) -> None:
-    """A look at each by itself costs queries for every container; the survey tells the same of all at once."""
+@pytest.mark.parametrize(("tells", "pause_s"), [(True, PATROLLED_DRIFT_S), (False, DRIFT_S)])
+async def test_a_container_that_is_settled_is_left_to_the_patrol(world: World, tells: bool, pause_s: float) -> None:
+    """A look at each by itself costs queries for every container; but only a survey that tells the same may replace it."""
+    world.driver.survey_tells_drift = tells
     await settled(world)
     (row,) = await world.fetch("select extract(epoch from wake_at - now())::float as pause from containers")
-    assert PATROLLED_DRIFT_S - 10 < row["pause"] <= PATROLLED_DRIFT_S
+    assert pause_s - 10 < row["pause"] <= pause_s
+
+
+async def test_the_patrol_lets_those_be_that_wait_or_are_held_back(world: World) -> None:
+    """Else a thousand containers that wait for one node would ask for it at every look."""
+    await settled(world)
+    destroy_guest(world)
+    for change in ("held_until = now() + interval '50 s'", "waiting_for = 'node1', held_until = '-infinity'"):
+        await world.fetch(f"update containers set wake_at = now() + interval '50 s', {change} returning 1")
+        async with world.patrol():
+            await wait_looks(world, 2)
+        assert await world.fetch("select 1 from containers where wake_at > now() + interval '20 s'")
+    await world.fetch("update containers set waiting_for = null returning 1")
+    async with world.patrol():
+        await world.wait_until("select wake_at <= now() from containers")
 
 
 async def test_the_route_of_a_container_that_is_off_is_kept_too(world: World) -> None:

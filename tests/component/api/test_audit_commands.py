@@ -19,6 +19,7 @@ from fakes.api_world import World
 from fakes.driver import FakeGuest
 from zlh_api.app import open_audit
 from zlh_api.audit import commands
+from zlh_api.audit.command_line import add_parser
 from zlh_api.audit.commands import AuditIncomplete, MarkInUse, MarkUnseen
 from zlh_api.audit.removal import Remover
 from zlh_api.audit.service import Auditor
@@ -44,7 +45,7 @@ async def parsed(*arguments: str) -> argparse.Namespace:
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    commands.add_parser(parser.add_subparsers())
+    add_parser(parser.add_subparsers())
     return parser.parse_args(["audit", *arguments])
 
 
@@ -219,7 +220,7 @@ async def test_the_command_needs_no_api_and_changes_nothing(
     assert not (tmp_path / "home").exists()
     (tmp_path / "home/guests/strange").mkdir(parents=True)
     (tmp_path / "home/guests/0101").mkdir()
-    Path(os.fsdecode(os.fsencode(tmp_path / "home/guests") + b"/no\xfftext")).mkdir()
+    (tmp_path / "home/guests" / os.fsdecode(b"no\xfftext")).mkdir()
     (tmp_path / "home/routes").mkdir()
     (tmp_path / "home/routes/.dev-101.yml.new").write_text("half")
     (tmp_path / "home/routes/folder.yml").mkdir()
