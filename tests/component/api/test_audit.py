@@ -142,7 +142,7 @@ def _state(world: World) -> object:
 
 @pytest.mark.parametrize(("tells", "pause_s"), [(True, PATROLLED_DRIFT_S), (False, DRIFT_S)])
 async def test_a_container_that_is_settled_is_left_to_the_patrol(world: World, tells: bool, pause_s: float) -> None:
-    """A look at each by itself costs queries for every container; but only a survey that tells the same may replace it."""
+    """A look at each costs queries for every container; only a survey that tells the same may replace it."""
     world.driver.survey_tells_drift = tells
     await settled(world)
     (row,) = await world.fetch("select extract(epoch from wake_at - now())::float as pause from containers")
