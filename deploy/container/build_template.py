@@ -1,6 +1,7 @@
 """Builds the template of our containers: Debian 12 with systemd, its users, and the agent, as a root file system.
 
-    build_template.py <folder>      makes <folder>, a root file system that belongs to root
+    build_template.py <folder>                  makes <folder>, a root file system that belongs to root
+    build_template.py <folder> --shift 100000   makes one for the lxc driver, which belongs to root of its containers
 
 Needs root and Debian's mmdebstrap. The agent is there and enabled, and starts once its driver has put
 `/etc/zlh/agent.toml` and its keys in.
@@ -31,6 +32,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="the root file system to make; must not be there yet")
     parser.add_argument("--suite", default="bookworm")
     parser.add_argument("--agent-alone", action="store_true", help="renew the agent in a template that is there")
+    parser.add_argument("--shift", type=int, default=0, metavar="ID", help="give it to the users of containers from ID")
     arguments = parser.parse_args()
     if os.geteuid() != 0:
         raise SystemExit("A root file system can only be made by root.")
@@ -38,6 +40,10 @@ def main() -> None:
         add_agent(arguments.folder)
     else:
         build(arguments.folder, suite=arguments.suite)
+    if arguments.shift:
+        parts = ("opt/zlh", "etc/systemd/system", "etc/zlh") if arguments.agent_alone else (".",)
+        for part in parts:
+            shift(arguments.folder / part, arguments.shift)
     print(arguments.folder)
 
 
@@ -50,6 +56,18 @@ def build(folder: Path, *, suite: str = "bookworm") -> None:
     add_users(folder)
     settle_systemd(folder)
     add_agent(folder)
+
+
+def shift(root: Path, first_id: int) -> None:
+    """Give everything below that is not yet theirs to the container's own users, setuid programs as such."""
+    for folder, names, files in os.walk(root):
+        for name in (*names, *files, "."):
+            path = Path(folder, name)
+            status = path.lstat()
+            if status.st_uid < first_id:
+                os.chown(path, status.st_uid + first_id, status.st_gid + first_id, follow_symlinks=False)
+                if not path.is_symlink():
+                    path.chmod(status.st_mode & 0o7777)
 
 
 def add_users(folder: Path) -> None:

@@ -26,7 +26,7 @@ from zlh_api.audit.service import EVERY_S
 from zlh_api.database.pool import Database
 from zlh_api.edge.local_directory import LocalRouteDirectory
 from zlh_api.edge.traefik_file import RouteWish, render_route_file
-from zlh_api.reconcile.service import DRIFT_S, PATROLLED_DRIFT_S
+from zlh_api.reconcile.pace import DRIFT_S, PATROLLED_DRIFT_S
 from zlh_common.clock import SystemClock
 from zlh_common.names import HostName, OwnerMark, Vmid
 
@@ -36,9 +36,9 @@ SAMPLE = 500
 PATIENCE_S = 120
 _INSERT = """
 insert into containers (owner, customer_id, kind, name, spec, guest, connection, agent_status, observed_at,
-    provisioned_at, wake_at, link_until, address, identity_expires_at)
+    provisioned_at, wake_at, address, identity_expires_at)
 select gen_random_uuid(), $1, 'dev', 'idle-' || number, '{"runtimes": []}', 'running', 'online', $3, now(), now(),
-    now() + interval '10 years', now() + interval '10 years', '127.64.0.1'::inet + number,
+    now() + interval '10 years', '127.64.0.1'::inet + number,
     now() + interval '1 year'
 from generate_series(1, $2::integer) as number
 """

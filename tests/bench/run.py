@@ -30,6 +30,7 @@ from bench import (  # noqa: E402 - after the path
     console,
     console_crowd,
     container,
+    fan_in,
     files,
     idle_containers,
     install,
@@ -51,6 +52,7 @@ CASES: tuple[Case, ...] = (
     *container.CASES,
     *api.CASES,
     *idle_containers.CASES,
+    *fan_in.CASES,
     *artifacts.CASES,
     *stack.CASES,
 )

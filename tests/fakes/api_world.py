@@ -42,6 +42,7 @@ from zlh_api.edge.traefik_file import ProxySetting
 from zlh_api.history import routes as history_routes
 from zlh_api.history.service import HistoryService, Keeping
 from zlh_api.processes import routes as process_routes
+from zlh_api.reconcile.pace import Pace
 from zlh_api.reconcile.service import Reconciler
 from zlh_api.reconcile.steps import Ports, Settings, Steps
 from zlh_api.runtimes import routes as runtime_routes
@@ -54,12 +55,20 @@ from zlh_common.clock import SystemClock
 from zlh_common.names import OwnerMark
 from zlh_common.runtime_choice import this_platform
 from zlh_common.schema.catalog import Artifact, Catalog, CatalogRuntime, CatalogVersion
+from zlh_common.schema.resources import Limits, Resources
 
 ADDRESS_BLOCK = "127.77.0.0/24"
 PROXY = ProxySetting("localhost", "web", "http://127.0.0.1:8400")
 PORTAL = "http://portal.localhost:8400"
 PASSWORD = "correct horse battery"
 WAIT_S = 10
+# What a container may have here: by default two cores, 2 GiB of memory and 10 GiB of disk, at most twice that.
+LIMITS = Limits(
+    default=Resources(),
+    maximum=Resources(cpu=4.0, memory_mib=4096, disk_mib=20_480, pids=4096),
+    enforced=("cpu", "memoryMib", "diskMib", "pids"),
+    driver="fake",
+)
 NODE = {"kind": "dev", "runtime": "node", "version": "24"}
 
 
@@ -111,7 +120,9 @@ class World:
         self.customers = CustomerService(database, self.clock)
         self.catalog = CatalogService(CatalogSource(("http://127.0.0.1:1",), folder / "root.json", folder), ("stable",))
         self.catalog._catalog, self.catalog._trouble = catalog(), None
-        self.containers = ContainerService(database, self.catalog, Hosting("localhost", "http", 80), self.clock)
+        self.containers = ContainerService(
+            database, self.catalog, Hosting("localhost", "http", 80), self.clock, limits=LIMITS
+        )
         self.history = HistoryService(database, self.clock, Keeping(entries=10))
         self.live = LiveContainers(self.containers, self.history)
         self._opened: list[Database] = []
@@ -158,10 +169,12 @@ class World:
             await asyncio.gather(*tasks, return_exceptions=True)
 
     @asynccontextmanager
-    async def reconciler(self, database: Database | None = None) -> AsyncIterator[asyncio.Task[None]]:
+    async def reconciler(
+        self, database: Database | None = None, pace: Pace | None = None
+    ) -> AsyncIterator[asyncio.Task[None]]:
         """Run one reconciler, woken by the database, for the length of the block; yields its task."""
         database = database or self.database
-        made = Reconciler(database, self.driver, self.steps(database))
+        made = Reconciler(database, self.driver, self.steps(database), pace)
         tasks = [
             asyncio.create_task(made.run()),
             asyncio.create_task(database.listen({"container_due": made.wake}, on_connect=made.wake)),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 
@@ -44,8 +45,17 @@ class FakeDriver:
         self.faults = faults
         self.guests: dict[Vmid, FakeGuest] = {}
         self.taken_addresses: set[str] = set()
+        # So long does a guest take that is asked to stop, one after the other.
+        self.orderly_stop_s = 0.0
+        # Of each stop that took effect, whether it was at once.
+        self.stops: list[bool] = []
         self.on_started: Callable[[OwnerMark], Awaitable[None]] | None = None
         self.on_stopped: Callable[[OwnerMark], Awaitable[None]] | None = None
+
+    @property
+    def enforced_limits(self) -> frozenset[str]:
+        """All of them."""
+        return frozenset(Resources.__struct_fields__)
 
     async def prepare(self) -> None:
         """Need nothing."""
@@ -126,7 +136,10 @@ class FakeDriver:
         """Stop the guest."""
         async with self._effect("ensure_stopped", warrant):
             self._refuse_foreign(plan)
+            if not at_once:
+                await asyncio.sleep(self.orderly_stop_s)
             await self._stop(plan.vmid)
+            self.stops.append(at_once)
 
     async def ensure_destroyed(self, plan: GuestPlan, warrant: Warrant) -> None:
         """Stop the guest and delete it."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fakes.faults import Faults
-from zlh_api.edge.port import FoundRoute, NameNotAnswering, RouteFileForeign, RouteNotLoaded
+from zlh_api.edge.port import Check, FoundRoute, NameNotAnswering, RouteFileForeign, RouteNotLoaded, unconditional
 from zlh_api.edge.traefik_file import RouteFile, parse_mark, text_sha256
 
 
@@ -23,16 +23,18 @@ class FakeRoutes:
         """Return the text of a file, or None."""
         return self.files.get(name)
 
-    async def publish(self, file: RouteFile) -> None:
+    async def publish(self, file: RouteFile, *, check: Check = unconditional) -> None:
         """Put a file there."""
+        check()
         async with self.faults.call("publish"):
             present = self.files.get(file.name)
             if present is not None and parse_mark(present) != parse_mark(file.text):
                 raise RouteFileForeign(file.name)
             self.files[file.name] = file.text
 
-    async def withdraw(self, name: str, owner: str) -> None:
+    async def withdraw(self, name: str, owner: str, *, check: Check = unconditional) -> None:
         """Take a file away that carries this mark."""
+        check()
         async with self.faults.call("withdraw"):
             present = self.files.get(name)
             if present is not None and parse_mark(present) == owner:

@@ -14,11 +14,15 @@ from fakes.api_world import World
 from zlh_api.containers import store as containers
 from zlh_api.containers.model import Guest, Power, RuntimeWish
 from zlh_api.database.pool import Database
-from zlh_api.reconcile import store
+from zlh_api.drivers.port import GuestFailed, SlotBusy
+from zlh_api.reconcile import journal, store
 from zlh_api.reconcile.model import Claim, LeaseLost
 from zlh_api.reconcile.plan import first_steps
 from zlh_common.names import OwnerMark
 from zlh_common.schema.spec import WantedRuntime
+
+BUSY = SlotBusy("node:a")
+LOUD = GuestFailed(what="It", reason="y", output="z" * 5000)
 
 
 async def add(world: World, count: int = 1) -> list[OwnerMark]:
@@ -112,10 +116,14 @@ async def test_every_write_of_a_worker_that_lost_its_lease_is_refused(world: Wor
             lambda: store.count_failure(connection, old),
             lambda: store.forget_failures(connection, old),
             lambda: store.delete_container(connection, old),
-            lambda: store.journal_start(connection, old, "create-guest", follows=True),
-            lambda: store.journal_done(connection, old, "create-guest"),
-            lambda: store.journal_failed(connection, old, "create-guest", code="x", message="x", output=None),
-            lambda: store.journal_settled(connection, old, request_id=None),
+            lambda: store.save_note(connection, old, "node", "a"),
+            lambda: store.save_wait(connection, old, "node:a"),
+            lambda: store.end_wait(connection, old),
+            lambda: journal.journal_start(connection, old, "create-guest", follows=True),
+            lambda: journal.journal_done(connection, old, "create-guest"),
+            lambda: journal.journal_failed(connection, old, "create-guest", BUSY, next_try_in_s=1),
+            lambda: journal.journal_waiting(connection, old, "create-guest", BUSY, next_try_in_s=1),
+            lambda: journal.journal_settled(connection, old, request_id=None),
         ]
         for write in writes:
             with pytest.raises(LeaseLost):
@@ -215,20 +223,21 @@ async def test_the_journal_tells_what_is_done(world: World) -> None:
     (owner,) = await add(world)
     (held,) = await claim(world.database)
     async with world.database.connection() as connection:
-        await store.journal_start(connection, held, "create-guest", follows=True)
-        await store.journal_failed(connection, held, "create-guest", code="x", message="y", output="z" * 5000)
+        await journal.journal_start(connection, held, "create-guest", follows=True)
+        await journal.journal_failed(connection, held, "create-guest", LOUD, next_try_in_s=30)
         found = await containers.find_by_owner(connection, owner)
         assert found is not None
         states = {step.name: step for step in found.steps}
         assert states["reserve-address"].state == "done"
-        assert (states["create-guest"].state, states["create-guest"].code) == ("failed", "x")
-        assert states["create-guest"].output == "z" * store.OUTPUT_CHARS
-        await store.journal_done(connection, held, "create-guest")
-        await store.journal_settled(connection, held, request_id=None)
+        assert (states["create-guest"].state, states["create-guest"].code) == ("failed", LOUD.code)
+        assert states["create-guest"].output == "z" * journal.OUTPUT_CHARS
+        assert (states["create-guest"].attempts, states["create-guest"].next_try_at is not None) == (1, True)
+        await journal.journal_done(connection, held, "create-guest")
+        await journal.journal_settled(connection, held, request_id=None)
         found = await containers.find_by_owner(connection, owner)
     assert found is not None
     assert {step.state for step in found.steps} <= {"done", "skipped"}
-    assert {step.code for step in found.steps} == {None}
+    assert {(step.code, step.attempts, step.next_try_at) for step in found.steps} == {(None, 0, None)}
 
 
 async def test_a_step_that_runs_keeps_its_start(world: World) -> None:
@@ -236,11 +245,11 @@ async def test_a_step_that_runs_keeps_its_start(world: World) -> None:
     await add(world)
     (held,) = await claim(world.database)
     async with world.database.connection() as connection:
-        assert not await store.journal_start(connection, held, "connect-agent", follows=True)
+        assert not await journal.journal_start(connection, held, "connect-agent", follows=True)
         await asyncio.sleep(0.01)
-        assert await store.journal_start(connection, held, "connect-agent", follows=True) >= timedelta(seconds=0.01)
-        await store.journal_failed(connection, held, "connect-agent", code="x", message="y", output=None)
-        assert not await store.journal_start(connection, held, "connect-agent", follows=True)
+        assert await journal.journal_start(connection, held, "connect-agent", follows=True) >= timedelta(seconds=0.01)
+        await journal.journal_failed(connection, held, "connect-agent", LOUD, next_try_in_s=30)
+        assert not await journal.journal_start(connection, held, "connect-agent", follows=True)
 
 
 async def test_a_row_comes_back_as_it_was_written(world: World) -> None:

@@ -16,7 +16,7 @@ from zlh_api.containers.model import Power
 from zlh_api.drivers.port import GuestFailed, GuestPlan, Warrant
 from zlh_api.edge.port import RouteNotLoaded
 from zlh_api.reconcile.plan import DELETION_STEPS, first_steps
-from zlh_api.reconcile.service import TAKES_BEFORE_DOUBT
+from zlh_api.reconcile.worker import TAKES_BEFORE_DOUBT
 from zlh_common.names import OwnerMark, Vmid
 from zlh_common.schema.spec import WantedRuntime
 

@@ -10,13 +10,25 @@ from pathlib import Path
 
 import pytest
 
+from component.drivers.lxc_rig import lxc_rig
 from component.drivers.memory_rig import MemoryRig
 from component.drivers.process_rig import ProcessRig
+from component.drivers.proxmox_rig import ProxmoxRig
 from component.drivers.rig import Rig
+from fakes.proxmox.world import TEMPLATE, open_world
 from fakes.warrant import FakeWarrant
 from zlh_api.agents.authority import Authority
 from zlh_api.containers.model import Guest
-from zlh_api.drivers.port import ContainerDriver, FoundGuest, GuestForeign, GuestPlan, GuestSeen, Identity, NetworkOpen
+from zlh_api.drivers.port import (
+    ContainerDriver,
+    FoundGuest,
+    GuestForeign,
+    GuestPlan,
+    GuestSeen,
+    Identity,
+    NetworkOpen,
+    SlotBusy,
+)
 from zlh_api.reconcile.model import LeaseLost
 from zlh_common.clock import SystemClock
 from zlh_common.names import OwnerMark
@@ -32,23 +44,49 @@ ACTS: dict[str, Act] = {
     "stop": lambda driver, plan, _identity, warrant: driver.ensure_stopped(plan, warrant, at_once=True),
     "destroy": lambda driver, plan, _identity, warrant: driver.ensure_destroyed(plan, warrant),
 }
+TURN_POLL_S = 0.02
 BRING_UP = ("create", "close", "size", "identity", "start")
 
 
-NETWORKED = ("memory",)
+NETWORKED = ("memory", "proxmox", "proxmox-clone", pytest.param("lxc", marks=pytest.mark.real("lxc")))
 ALL = (*NETWORKED, "process")
 
 
 @asynccontextmanager
 async def open_rig(name: str, folder: Path) -> AsyncIterator[Rig]:
     """Lend a driver by its name; its guests are gone when the block ends."""
-    rig: Rig = MemoryRig() if name == "memory" else ProcessRig(folder / "guests")
-    await rig.driver.prepare()
-    yield rig
-    for found in await rig.driver.survey():
-        if found.owner is not None and found.vmid is not None:
-            plan = replace(rig.plan(), owner=found.owner, vmid=found.vmid)
-            await rig.driver.ensure_destroyed(plan, FakeWarrant(plan))
+    async with _made_rig(name, folder) as rig:
+        await rig.driver.prepare()
+        yield rig
+        for found in await rig.driver.survey():
+            if found.owner is not None and found.vmid is not None:
+                plan = replace(rig.plan(), owner=found.owner, vmid=found.vmid)
+                await rig.driver.ensure_destroyed(plan, FakeWarrant(plan))
+
+
+@asynccontextmanager
+async def _made_rig(name: str, folder: Path) -> AsyncIterator[Rig]:
+    match name:
+        case "memory":
+            yield MemoryRig()
+        case "process":
+            yield ProcessRig(folder / "guests")
+        case "lxc":
+            async with lxc_rig() as rig:
+                yield rig
+        case _:
+            template = {"template": TEMPLATE} if name == "proxmox-clone" else {}
+            async with open_world(**template) as world, _closing(ProxmoxRig(world)) as rig:
+                yield rig
+
+
+@asynccontextmanager
+async def _closing(rig: ProxmoxRig) -> AsyncIterator[ProxmoxRig]:
+    """Close what the driver keeps open."""
+    try:
+        yield rig
+    finally:
+        await rig.driver.close()
 
 
 @pytest.fixture(params=ALL)
@@ -74,10 +112,10 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 class Bench:
     """One guest of a rig, and what is done to it."""
 
-    def __init__(self, rig: Rig, authority: Authority) -> None:
+    def __init__(self, rig: Rig, authority: Authority, slots: dict[str, FakeWarrant] | None = None) -> None:
         self.rig = rig
         self.driver = rig.driver
-        self.warrant = FakeWarrant(rig.plan())
+        self.warrant = FakeWarrant(rig.plan(), slots)
         self._authority = authority
 
     @property
@@ -86,9 +124,15 @@ class Bench:
         return self.warrant.plan
 
     async def act(self, *names: str) -> None:
-        """Do these one after the other."""
+        """Do these one after the other, each when its turn has come."""
         for name in names:
-            await ACTS[name](self.driver, self.plan, self.identity(self.plan.owner), self.warrant)
+            while True:
+                try:
+                    await ACTS[name](self.driver, self.plan, self.identity(self.plan.owner), self.warrant)
+                except SlotBusy:
+                    await asyncio.sleep(TURN_POLL_S)
+                    continue
+                break
 
     def identity(self, owner: OwnerMark) -> Identity:
         """Return keys for a guest."""
@@ -199,6 +243,11 @@ async def test_limits_follow_the_plan(bench: Bench, is_running: bool) -> None:
     assert (await bench.seen()).state is (Guest.RUNNING if is_running else Guest.STOPPED)
 
 
+async def test_what_is_enforced_is_what_is_set(bench: Bench) -> None:
+    """People are told of those limits alone that a look from outside finds."""
+    assert bench.driver.enforced_limits == bench.rig.limits <= set(Resources.__struct_fields__)
+
+
 async def test_a_survey_finds_ours_and_strangers(bench: Bench) -> None:
     """In one look, without knowing what to look for."""
     await bench.act(*BRING_UP)
@@ -269,7 +318,8 @@ async def test_an_act_that_is_cut_at_any_effect_is_finished_by_the_next_try(benc
 
 async def test_two_guests_at_once_do_not_mind_each_other(rig: Rig, authority: Authority) -> None:
     """Made, started and taken away beside each other."""
-    benches = [Bench(rig, authority) for _ in range(3)]
+    slots: dict[str, FakeWarrant] = {}
+    benches = [Bench(rig, authority, slots) for _ in range(3)]
     await asyncio.gather(*(bench.act(*BRING_UP) for bench in benches))
     await benches[0].act("destroy")
     states = [(await bench.seen()).state for bench in benches]

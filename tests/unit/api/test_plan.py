@@ -22,7 +22,6 @@ from zlh_api.reconcile.plan import (
     Wanted,
     decide_next,
     first_steps,
-    retry_delay_s,
 )
 from zlh_common.schema.status import StepState
 
@@ -49,12 +48,18 @@ SEEN = [
         BOOLS, Guest, BOOLS, BOOLS, BOOLS, BOOLS, (1, GENERATION), (1, GENERATION), Route, BOOLS
     )
 ]
+SEEN += [
+    replace(seen, is_resize_put_off=True)
+    for seen in SEEN
+    if not seen.is_sized and seen.is_closed and seen.has_address and seen.accepted_generation == GENERATION
+]
+SEEN += [replace(seen, has_closing_failed=True) for seen in SEEN if seen.guest is Guest.RUNNING and not seen.is_closed]
 ON_THE_GUEST = {Do.CLOSE_NETWORK, Do.RESIZE_GUEST, Do.PUT_IDENTITY, Do.START_GUEST, Do.STOP_GUEST, Do.DESTROY_GUEST}
 
 EFFECTS: dict[Do | Await, dict[str, Any]] = {
     Do.RESERVE_ADDRESS: {"has_address": True},
     Do.CREATE_GUEST: {"guest": Guest.STOPPED, "has_identity": False, "is_agent_online": False, "is_closed": False},
-    Do.CLOSE_NETWORK: {"is_closed": True},
+    Do.CLOSE_NETWORK: {"is_closed": True, "has_closing_failed": False},
     Do.RESIZE_GUEST: {"is_sized": True},
     Do.PUT_IDENTITY: {"has_identity": True},
     Do.START_GUEST: {"guest": Guest.RUNNING},
@@ -172,9 +177,9 @@ def test_a_step_is_named_only_while_its_effect_is_missing() -> None:
 
 @pytest.mark.parametrize(("earlier", "later"), list(pairwise(DELETION_STEPS)))
 def test_deletion_keeps_its_order(earlier: str, later: str) -> None:
-    """Route before guest, guest before address, address before the row."""
+    """Route before guest, guest before address, address before the row; only what runs open is stopped at once."""
     for world in worlds():
-        if not world.wanted.is_deleting:
+        if not world.wanted.is_deleting or (world.seen.guest is Guest.RUNNING and not world.seen.is_closed):
             continue
         names = [str(step) for step in walk(world)[0]]
         if earlier in names and later in names:
@@ -240,6 +245,14 @@ def test_no_guest_starts_with_an_open_network() -> None:
             assert step in {Do.CLOSE_NETWORK, Do.STOP_GUEST, Do.WITHDRAW_ROUTE}
 
 
+def test_refused_limits_hold_up_nothing() -> None:
+    """While they are put off, all goes on as if they had been set."""
+    for world in worlds():
+        if world.seen.is_resize_put_off:
+            assert world.next() is not Do.RESIZE_GUEST
+            assert world.next() == World(world.wanted, replace(world.seen, is_sized=True)).next()
+
+
 def test_an_identity_is_put_in_before_the_guest_starts() -> None:
     """No guest runs without the keys by which we know it."""
     for world in worlds():
@@ -273,10 +286,12 @@ def test_a_restart_is_one_stop_and_one_start() -> None:
             assert power == [Do.STOP_GUEST, Do.START_GUEST]
 
 
-def test_retries_slow_down_up_to_a_minute() -> None:
-    """Delays start at half a second, never shrink, and never exceed a minute."""
-    delays = [retry_delay_s(attempts) for attempts in range(1, 2000)]
-    assert delays[0] == 0.5
-    assert delays == sorted(delays)
-    assert delays[-1] == 60.0
-    assert retry_delay_s(0) == 0.5
+def test_an_open_guest_does_not_run_on() -> None:
+    """Whatever is wanted and whatever else is missing: it is closed at once, or stopped where that failed."""
+    for world in worlds():
+        if world.seen.guest is not Guest.RUNNING or world.seen.is_closed:
+            continue
+        step = world.next()
+        assert step in {Do.CLOSE_NETWORK, Do.STOP_GUEST}
+        if world.seen.has_closing_failed or world.wanted.is_deleting or not world.seen.has_address:
+            assert step is Do.STOP_GUEST

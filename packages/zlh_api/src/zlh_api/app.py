@@ -24,19 +24,34 @@ from zlh_api.audit.removal import Remover
 from zlh_api.audit.service import Auditor, AuditSetting
 from zlh_api.catalog import routes as catalog_routes
 from zlh_api.catalog.service import CatalogService, CatalogSource
-from zlh_api.config import ApiConfig
+from zlh_api.circuit import Circuit
+from zlh_api.config import (
+    ApiConfig,
+    LxcDriverSection,
+    ProcessDriverSection,
+    ProxmoxDriverSection,
+    ReconcilerSection,
+)
 from zlh_api.console.service import ConsoleService
 from zlh_api.console.sockets import ConsoleProxy
 from zlh_api.containers import routes as container_routes
 from zlh_api.containers.live import LiveContainers
+from zlh_api.containers.rules import spell
 from zlh_api.containers.service import ContainerService, Hosting
 from zlh_api.customers import routes as customer_routes
 from zlh_api.customers.service import CustomerService
 from zlh_api.database.migrate import check_schema, migrate
 from zlh_api.database.pool import Database, DatabaseUnavailable
 from zlh_api.drivers.agent_config import AgentSettings
+from zlh_api.drivers.lxc.driver import LxcDriver
+from zlh_api.drivers.lxc.model import LxcSettings
 from zlh_api.drivers.port import ContainerDriver
 from zlh_api.drivers.process import ProcessDriver
+from zlh_api.drivers.proxmox.client import Access
+from zlh_api.drivers.proxmox.driver import ProxmoxDriver, ProxmoxSettings
+from zlh_api.drivers.proxmox.guest_files import ShellAccess
+from zlh_api.drivers.proxmox.making import Recipe
+from zlh_api.drivers.proxmox.network_rule import Surroundings
 from zlh_api.edge import routes as edge_routes
 from zlh_api.edge.local_directory import LocalRouteDirectory
 from zlh_api.edge.portal_route import FILE_NAME, PLATFORM_OWNER, PortalRoute, render_portal_file
@@ -46,6 +61,7 @@ from zlh_api.history import routes as history_routes
 from zlh_api.history.service import HistoryService, Keeping
 from zlh_api.listening import listen_error
 from zlh_api.processes import routes as process_routes
+from zlh_api.reconcile.pace import SEATS_PER_WORKER, Pace
 from zlh_api.reconcile.service import Reconciler
 from zlh_api.reconcile.steps import Ports, Settings, Steps
 from zlh_api.runtimes import routes as runtime_routes
@@ -57,6 +73,7 @@ from zlh_api.web.server import build_application
 from zlh_api.web.session_cookie import SessionCookie
 from zlh_common.clock import Clock, SystemClock
 from zlh_common.names import OwnerMark
+from zlh_common.schema.resources import Limits, Resources
 
 log = structlog.get_logger()
 ENTRY_POINT = "web"
@@ -92,7 +109,61 @@ def make_driver(config: ApiConfig) -> ContainerDriver:
         log_level=config.log_level,
         artifacts_mirrors=config.artifacts.mirrors,
     )
-    return ProcessDriver(root=config.driver_section.root, settings=settings)
+    section = config.driver_section
+    match section:
+        case ProcessDriverSection():
+            return ProcessDriver(root=section.root, settings=settings)
+        case LxcDriverSection():
+            return LxcDriver(_lxc_settings(section, config.artifacts.url), settings)
+        case ProxmoxDriverSection():
+            circuit = Circuit("Proxmox", clock=SystemClock())
+            return ProxmoxDriver(_proxmox_settings(section, config.artifacts.url), settings, circuit)
+
+
+def _proxmox_settings(section: ProxmoxDriverSection, artifacts_url: str) -> ProxmoxSettings:
+    shell, url = section.ssh, urlsplit(artifacts_url)
+    return ProxmoxSettings(
+        access=Access(
+            section.url, section.token_id, section.token_file, ca=section.ca, fingerprint=section.fingerprint
+        ),
+        shell=ShellAccess(shell.user, shell.key, shell.known_hosts, shell.port, shell.hosts),
+        recipe=Recipe(section.template, section.storage, section.nodes, section.pool, section.tags),
+        surroundings=Surroundings(
+            bridge=section.bridge,
+            prefix=section.prefix or int(section.address_block.rpartition("/")[2]),
+            gateway=section.gateway,
+            allowed_from=section.allowed_from,
+            artifact_servers=section.artifact_servers,
+            artifact_port=url.port or (443 if url.scheme == "https" else 80),
+            name_servers=section.name_servers,
+            egress=section.egress,
+            vlan=section.vlan,
+        ),
+    )
+
+
+async def close_driver(driver: ContainerDriver) -> None:
+    """Close what a driver keeps open, if it does."""
+    if isinstance(driver, ProxmoxDriver):
+        await driver.close()
+
+
+def _lxc_settings(section: LxcDriverSection, artifacts_url: str) -> LxcSettings:
+    artifacts = urlsplit(artifacts_url)
+    port = artifacts.port or (443 if artifacts.scheme == "https" else 80)
+    return LxcSettings(
+        root=section.root,
+        template=section.template,
+        bridge=section.bridge,
+        block=section.block,
+        storage=section.storage,
+        disk=section.disk,
+        egress=section.egress,
+        nameservers=section.nameservers,
+        artifacts_port=port if artifacts.hostname == section.gateway else None,
+        apparmor=section.apparmor,
+        first_id=section.first_id,
+    )
 
 
 @asynccontextmanager
@@ -108,14 +179,15 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
         traefik = await stack.enter_async_context(
             Traefik(api_url=config.traefik.api_url, web_url=config.traefik.web_url)
         )
-        driver = make_driver(config)
+        driver = await asyncio.to_thread(make_driver, config)
+        stack.push_async_callback(close_driver, driver)
         customers = CustomerService(database, clock)
         source = CatalogSource(config.artifacts.urls, config.artifacts.trusted_root, config.state_dir / "catalog")
         catalog = CatalogService(source, config.channels, clock)
         stack.push_async_callback(catalog.close)
         artifacts = ServedTree(config.artifacts.folder, config.artifacts.keys, clock)
         hosting = Hosting(config.container_domain, config.container_scheme, config.container_port)
-        containers = ContainerService(database, catalog, hosting, clock)
+        containers = ContainerService(database, catalog, hosting, clock, limits=_state_limits(config, driver))
         history = HistoryService(database, clock, _keeping(config))
         live = LiveContainers(containers, history)
         catalog.on_change = live.note_catalog
@@ -155,8 +227,10 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             live=live,
             history=history,
             links=links,
-            reconciler=Reconciler(database, driver, Steps(ports, _make_settings(config, proxy_setting))),
             patrol=Patrol(auditor, Remover(database, driver, directory)),
+            reconciler=Reconciler(
+                database, driver, Steps(ports, _make_settings(config, proxy_setting)), _make_pace(config.reconciler)
+            ),
             proxy=traefik,
             portal_route=PortalRoute(directory, render_portal_file(config.portal_url, proxy_setting)),
             endpoints=[
@@ -169,6 +243,12 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             ],
             gate=Gate(customers, containers, cookie, frozenset({config.portal_url.rstrip("/"), config.api_url})),
         )
+
+
+def _state_limits(config: ApiConfig, driver: ContainerDriver) -> Limits:
+    sizes = config.resources
+    enforced = tuple(spell(name) for name in Resources.__struct_fields__ if name in driver.enforced_limits)
+    return Limits(default=sizes.default.limits, maximum=sizes.maximum.limits, enforced=enforced, driver=config.driver)
 
 
 @asynccontextmanager
@@ -185,7 +265,7 @@ async def open_audit(config: ApiConfig) -> AsyncIterator[tuple[Auditor, Remover]
 
 
 def _proxy_setting(config: ApiConfig) -> ProxySetting:
-    return ProxySetting(config.container_domain, ENTRY_POINT, config.api_url)
+    return ProxySetting(config.container_domain, ENTRY_POINT, config.traefik.backend_url or config.api_url)
 
 
 def _audit_setting(config: ApiConfig) -> AuditSetting:
@@ -204,6 +284,16 @@ def _make_settings(config: ApiConfig, proxy: ProxySetting) -> Settings:
         agent_port=config.agent_port,
         trusted_root=config.artifacts.trusted_root,
         proxy=proxy,
+    )
+
+
+def _make_pace(section: ReconcilerSection) -> Pace:
+    return Pace(
+        workers=section.workers,
+        most_workers=section.workers * SEATS_PER_WORKER,
+        drift_s=section.drift_s,
+        lease_s=section.lease_s,
+        margin_s=section.lease_s / 10,
     )
 
 

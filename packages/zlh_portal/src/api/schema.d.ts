@@ -174,7 +174,7 @@ export interface paths {
         delete: operations["delete_containers_vmid"];
         options?: never;
         head?: never;
-        /** Rename a container or switch it on or off */
+        /** Rename, resize or switch */
         patch: operations["patch_containers_vmid"];
         trace?: never;
     };
@@ -259,6 +259,23 @@ export interface paths {
         post?: never;
         /** Take a published port back */
         delete: operations["delete_containers_vmid_exposures_exposure"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{vmid}/kill": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Switch a container off at once */
+        post: operations["post_containers_vmid_kill"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -779,6 +796,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/limits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How much a container may use */
+        get: operations["get_limits"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/me": {
         parameters: {
             query?: never;
@@ -989,6 +1023,8 @@ export interface components {
             provisioningComplete: boolean;
             provisioningError: components["schemas"]["ProvisioningError"] | null;
             ready: boolean;
+            resources: components["schemas"]["Resources"];
+            resourcesInForce: components["schemas"]["Resources"] | null;
             runtimes: components["schemas"]["InstalledRuntime"][];
             specGeneration: number;
             steps: components["schemas"]["Step"][];
@@ -1008,6 +1044,8 @@ export interface components {
             kind: "dev" | "game";
             /** @default null */
             name: string | null;
+            /** @default null */
+            resources: components["schemas"]["ResourceWish"] | null;
             /** @default null */
             runtime: string | null;
             /** @default null */
@@ -1197,6 +1235,16 @@ export interface components {
          */
         Lifecycle: "backoff" | "deleting" | "error" | "installing" | "provisioning" | "running" | "starting" | "stopped" | "stopping";
         /**
+         * Limits
+         * @description `GET /api/limits`: what a container gets that asks for nothing, and the most that one may ask for.
+         */
+        Limits: {
+            default: components["schemas"]["Resources"];
+            driver: string;
+            enforced: string[];
+            maximum: components["schemas"]["Resources"];
+        };
+        /**
          * LogProbe
          * @description A line of the output matches: literal text, `*` for anything; colours and control sequences are left out.
          */
@@ -1258,13 +1306,17 @@ export interface components {
         };
         /**
          * PatchContainer
-         * @description `PATCH /api/containers/{vmid}`: only what is named changes.
+         * @description `PATCH /api/containers/{vmid}`: only what is named changes, all of it or nothing.
          */
         PatchContainer: {
+            /** @default null */
+            enableCodeServer: boolean | null;
             /** @default null */
             name: string | null;
             /** @default null */
             power: ("off" | "on") | null;
+            /** @default null */
+            resources: components["schemas"]["ResourceWish"] | null;
         };
         /**
          * PatrolStatus
@@ -1505,6 +1557,34 @@ export interface components {
          */
         Remedy: "operator" | "platform";
         /**
+         * ResourceWish
+         * @description Limits as a customer asks for them: what is not named stays as it is, or is the platform's default.
+         */
+        ResourceWish: {
+            /** @default null */
+            cpu: number | null;
+            /** @default null */
+            diskMib: number | null;
+            /** @default null */
+            memoryMib: number | null;
+            /** @default null */
+            pids: number | null;
+        };
+        /**
+         * Resources
+         * @description The limits of one container: whole figures, none of them missing.
+         */
+        Resources: {
+            /** @default 2 */
+            cpu: number;
+            /** @default 10240 */
+            diskMib: number;
+            /** @default 2048 */
+            memoryMib: number;
+            /** @default 2048 */
+            pids: number;
+        };
+        /**
          * RestartPolicy
          * @description What happens after an end that nobody asked for.
          */
@@ -1628,6 +1708,8 @@ export interface components {
          * @description One named step of provisioning, installing or deleting; `output` is the last 4 KiB of what it printed.
          */
         Step: {
+            /** @default 0 */
+            attempts: number;
             /** @default null */
             code: string | null;
             /** @default null */
@@ -1637,6 +1719,8 @@ export interface components {
             /** @default null */
             message: string | null;
             name: string;
+            /** @default null */
+            nextTryAt: string | null;
             /** @default null */
             output: string | null;
             /** @default null */
@@ -2229,7 +2313,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Rename a container or switch it on or off */
+            /** @description Rename, resize or switch */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2433,6 +2517,37 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_containers_vmid_kill: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Switch a container off at once */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ContainerStatus"];
+                };
             };
             /** @description What went wrong */
             default: {
@@ -3548,6 +3663,35 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_limits: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How much a container may use */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Limits"];
+                };
             };
             /** @description What went wrong */
             default: {

@@ -5,6 +5,10 @@ type Schemas = components["schemas"];
 
 export type ContainerStatus = Schemas["ContainerStatus"];
 export type Step = Schemas["Step"];
+export type Resources = Schemas["Resources"];
+export type ResourceWish = Schemas["ResourceWish"];
+export type PatchContainer = Schemas["PatchContainer"];
+export type Limits = Schemas["Limits"];
 export type Lifecycle = Schemas["Lifecycle"];
 export type Connection = Schemas["Connection"];
 export type Me = Schemas["Me"];

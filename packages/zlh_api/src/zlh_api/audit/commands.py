@@ -183,9 +183,7 @@ async def _remove(owner: str, auditor: Auditor, remover: Remover) -> int:
     if not await remover.remove(remains):
         raise RemovalUnderWay(mark)
     for guest in remains.guests:
-        _say(
-            f"removed {guest.where}" if guest.vmid is not None else f"left alone, since it has no number: {guest.where}"
-        )
+        _say(f"removed {guest.where}")
     for file in remains.routes:
         _say(f"removed {file.name}")
     return CLEAN

@@ -27,7 +27,8 @@ from zlh_api.audit.rules import (
 from zlh_api.audit.service import EVERY_S, Auditor, Look
 from zlh_api.database.pool import DatabaseUnavailable
 from zlh_api.reconcile.model import LeaseLost
-from zlh_api.reconcile.warrant import MARGIN_S, boottime
+from zlh_api.reconcile.pace import MARGIN_S
+from zlh_api.reconcile.warrant import boottime
 from zlh_common.errors import ZlhError
 from zlh_common.names import OwnerMark
 

@@ -14,7 +14,7 @@ from zlh_api.database.pool import Database, DatabaseUnavailable
 from zlh_api.drivers.port import ContainerDriver, FoundGuest, GuestPlan
 from zlh_api.edge.port import FoundRoute, RouteDirectory
 from zlh_api.reconcile.model import LeaseLost
-from zlh_api.reconcile.store import LEASE_S
+from zlh_api.reconcile.pace import LEASE_S
 from zlh_api.reconcile.warrant import boottime
 from zlh_common.names import OwnerMark
 from zlh_common.schema.resources import Resources
@@ -88,12 +88,10 @@ class Remover:
         self, guests: Sequence[FoundGuest], tombstone: tombstones.Tombstone, warrant: DepartedWarrant
     ) -> None:
         for guest in guests:
-            # Without a number no driver can mean it; the report says so.
-            if guest.vmid is None:
-                continue
             plan = GuestPlan(
                 owner=tombstone.claim.owner,
-                vmid=guest.vmid,
+                # What is half-made has no number yet, and is known by its mark.
+                vmid=guest.vmid if guest.vmid is not None else tombstone.claim.vmid,
                 kind=tombstone.kind,
                 address=None,
                 resources=Resources(),

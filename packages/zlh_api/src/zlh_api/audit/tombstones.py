@@ -8,7 +8,7 @@ from uuid import UUID
 
 from zlh_api.database.pool import Connection
 from zlh_api.reconcile.model import Claim, LeaseLost
-from zlh_api.reconcile.store import LEASE_S
+from zlh_api.reconcile.pace import LEASE_S
 from zlh_common.names import Kind, OwnerMark, Vmid
 
 

@@ -14,7 +14,8 @@ from zlh_api.database.pool import Database
 from zlh_api.drivers.port import SlotBusy
 from zlh_api.reconcile import store as reconcile
 from zlh_api.reconcile.model import Claim, LeaseLost
-from zlh_api.reconcile.warrant import MARGIN_S, boottime
+from zlh_api.reconcile.pace import LEASE_S, MARGIN_S
+from zlh_api.reconcile.warrant import boottime
 
 
 class DepartedWarrant:
@@ -23,7 +24,7 @@ class DepartedWarrant:
     def __init__(self, database: Database, claim: Claim, *, asked_at: float) -> None:
         self.claim = claim
         self._database = database
-        self._good_until = asked_at + reconcile.LEASE_S - MARGIN_S
+        self._good_until = asked_at + LEASE_S - MARGIN_S
 
     def check(self) -> None:
         """Raise LeaseLost where another may act by now."""
@@ -35,7 +36,7 @@ class DepartedWarrant:
         asked_at = boottime()
         async with self._database.connection() as connection:
             await tombstones.renew(connection, self.claim)
-        self._good_until = asked_at + reconcile.LEASE_S - MARGIN_S
+        self._good_until = asked_at + LEASE_S - MARGIN_S
 
     async def note(self, key: str, value: str | None) -> None:
         """Keep a note of the driver with the tombstone; raise LeaseLost."""

@@ -18,8 +18,9 @@ Connection = asyncpg.Connection | PoolConnectionProxy
 ACQUIRE_TIMEOUT_S = 5
 COMMAND_TIMEOUT_S = 15
 RECONNECT_S = 0.5
-# Classes of SQLSTATE that tell about the server and not about the statement: connection, resources, operator, system.
-_AWAY_CLASSES = ("08", "53", "57", "58")
+# Beginnings of SQLSTATE that tell about the server and not about the statement: connection, a standby that only reads,
+# a transaction that lost against another, resources, operator, system.
+_AWAY = ("08", "25006", "40", "53", "57", "58")
 
 
 class DatabaseUnavailable(ZlhError):
@@ -34,7 +35,7 @@ class DatabaseUnavailable(ZlhError):
 def is_away(exc: Exception) -> bool:
     """Tell whether an exception means that the server is away, is starting, is stopping or is full."""
     if isinstance(exc, asyncpg.PostgresError):
-        return (exc.sqlstate or "")[:2] in _AWAY_CLASSES
+        return (exc.sqlstate or "").startswith(_AWAY)
     # A connection that is lost inside a transaction is also an InterfaceError or an InternalClientError ("cannot switch
     # to state 15"): whatever asyncpg does next stumbles over the wreck.
     return isinstance(exc, asyncpg.InterfaceError | asyncpg.InternalClientError | OSError | TimeoutError)

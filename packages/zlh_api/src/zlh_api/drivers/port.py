@@ -51,6 +51,20 @@ class NetworkOpen(ZlhError):
         )
 
 
+class DiskLarger(ZlhError):
+    """The guest's disk is larger than it should be, and a disk can only grow."""
+
+    code, status = "disk_larger", 409
+
+    def __init__(self, *, has_mib: int, wanted_mib: int) -> None:
+        super().__init__(
+            f"The container's disk has {has_mib} MiB and cannot be made smaller ({wanted_mib} MiB are wanted). "
+            "Wish for at least what it has, or make a new container.",
+            has_mib=has_mib,
+            wanted_mib=wanted_mib,
+        )
+
+
 class SlotBusy(ZlhError):
     """What only one may use at a time is in use; nothing has failed, and the container's turn comes."""
 
@@ -69,6 +83,7 @@ class SystemAway(ZlhError):
     def __init__(self, *, system: str, reason: str, retry_in_s: float) -> None:
         super().__init__(f"{system} is away ({reason}); it is asked again by itself.", system=system)
         self.system = system
+        self.reason = reason
         self.retry_in_s = retry_in_s
 
 
@@ -146,6 +161,11 @@ class Warrant(Protocol):
 
 class ContainerDriver(Protocol):
     """A way of making guests."""
+
+    @property
+    def enforced_limits(self) -> frozenset[str]:
+        """Name the fields of Resources that guests are held to; the others are books alone, and people are told so."""
+        ...
 
     @property
     def survey_tells_drift(self) -> bool:

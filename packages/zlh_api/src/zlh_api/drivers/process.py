@@ -33,6 +33,8 @@ from zlh_common.processes import ProcessIdentity
 from zlh_common.trees import delete_tree
 
 log = structlog.get_logger()
+# A warrant's `check`: called in the thread that acts, directly before each effect, since a thread cannot be cancelled.
+Check = Callable[[], None]
 
 STOP_GRACE_S = 5.0
 # So long may programs take that have something to save; below the time that a step of the reconciler may take.
@@ -75,6 +77,11 @@ class ProcessDriver:
         self._root = root
         self._settings = settings
 
+    @property
+    def enforced_limits(self) -> frozenset[str]:
+        """None: an ordinary user cannot limit what his processes use together."""
+        return frozenset()
+
     async def prepare(self) -> None:
         """Delete what a crash has left of half-made and half-deleted folders."""
         await asyncio.to_thread(self._sweep)
@@ -93,8 +100,7 @@ class ProcessDriver:
 
     async def ensure_created(self, plan: GuestPlan, warrant: Warrant) -> None:
         """Make the folder, marked from its first moment on."""
-        warrant.check()
-        await asyncio.to_thread(self._create, plan)
+        await asyncio.to_thread(self._create, plan, warrant.check)
 
     async def ensure_closed(self, plan: GuestPlan, warrant: Warrant) -> None:
         """Do nothing: a guest of this driver is a process of ours, and has our network (ADR 5)."""
@@ -104,21 +110,20 @@ class ProcessDriver:
 
     async def ensure_identity(self, plan: GuestPlan, identity: Identity, warrant: Warrant) -> None:
         """Write the agent's configuration and keys, readable for its user alone."""
-        warrant.check()
-        await asyncio.to_thread(self._put_identity, plan, identity)
+        await asyncio.to_thread(self._put_identity, plan, identity, warrant.check)
 
     async def ensure_started(self, plan: GuestPlan, warrant: Warrant) -> None:
         """Start the agent, detached from us, and return when it listens; raise GuestFailed where it ends first."""
         if (await self.observe(plan)).state is Guest.RUNNING:
             return
         assert plan.address is not None
-        warrant.check()
-        await asyncio.to_thread(self._spawn, plan)
+        await asyncio.to_thread(self._spawn, plan, warrant.check)
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 while not await asyncio.to_thread(_listens, plan.address, self._settings.port):
                     if (await self.observe(plan)).state is not Guest.RUNNING:
-                        raise GuestFailed(what="Starting the agent", reason=f"it ended: {self._log_tail(plan.vmid)}")
+                        told = await asyncio.to_thread(self._log_tail, plan.vmid)
+                        raise GuestFailed(what="Starting the agent", reason=f"it ended: {told}")
                     await asyncio.sleep(START_POLL_S)
         except TimeoutError as exc:
             raise GuestFailed(
@@ -127,30 +132,28 @@ class ProcessDriver:
 
     async def ensure_stopped(self, plan: GuestPlan, warrant: Warrant, *, at_once: bool = False) -> None:
         """End the agent, its shims, its terminals and what was started in them."""
-        warrant.check()
-        await self._stop(plan.owner, plan.vmid, at_once=at_once)
+        await self._stop(plan.owner, plan.vmid, at_once=at_once, check=warrant.check)
 
-    async def _stop(self, owner: OwnerMark, vmid: Vmid, *, at_once: bool) -> None:
+    async def _stop(self, owner: OwnerMark, vmid: Vmid, *, at_once: bool, check: Check) -> None:
         await asyncio.to_thread(self._refuse_foreign, owner, vmid)
         if not at_once:
-            await _end_in_order(owner)
-        left = await asyncio.to_thread(_end_marked, owner)
+            await _end_in_order(owner, check)
+        left = await asyncio.to_thread(_end_marked, owner, check)
         if left:
             raise GuestFailed(what="Stopping the guest", reason=f"processes {left} do not end")
-        await asyncio.to_thread(_empty, self._folders(vmid).runtime)
+        await asyncio.to_thread(_empty, self._folders(vmid).runtime, check)
 
     async def ensure_destroyed(self, plan: GuestPlan, warrant: Warrant) -> None:
         """Stop the guest and delete its folder."""
         await self.ensure_stopped(plan, warrant, at_once=True)
-        warrant.check()
-        await asyncio.to_thread(self._delete, plan.vmid)
+        await asyncio.to_thread(self._delete, plan.vmid, warrant.check)
 
     async def ensure_all_stopped(self) -> None:
         """Stop every guest that is marked as ours."""
         marks = await asyncio.to_thread(self._all_marks)
         async with asyncio.TaskGroup() as group:
             for owner, vmid in marks:
-                group.create_task(self._stop(owner, vmid, at_once=False))
+                group.create_task(self._stop(owner, vmid, at_once=False, check=_always))
 
     def _folders(self, vmid: Vmid) -> _Folders:
         return _Folders(self._root / str(vmid))
@@ -175,26 +178,27 @@ class ProcessDriver:
         if base.exists() and self._read_mark(vmid) != owner:
             raise GuestForeign(vmid=vmid, where=str(base))
 
-    def _create(self, plan: GuestPlan) -> None:
+    def _create(self, plan: GuestPlan, check: Check) -> None:
         self._refuse_foreign(plan.owner, plan.vmid)
         folders = self._folders(plan.vmid)
         if folders.base.exists():
             return
-        self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        # The mark is inside before the folder has its name, so no crash leaves a guest that nobody owns.
-        staging = Path(tempfile.mkdtemp(prefix=f".{plan.vmid}-", dir=self._root))
-        mark = {"owner": plan.owner, "vmid": plan.vmid, "kind": plan.kind}
-        (staging / "guest.json").write_bytes(msgspec.json.encode(mark))
-        for folder in ("etc/zlh", "var/lib/zlh", "var/log", "run/zlh", "opt/zlh/runtimes", "home/dev/workspace"):
-            (staging / "root" / folder).mkdir(parents=True, mode=0o700)
+        check()
         try:
-            staging.rename(folders.base)
+            self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
+            staging = Path(tempfile.mkdtemp(prefix=f".{plan.vmid}-", dir=self._root))
+            try:
+                _fill(staging, plan)
+                check()
+                staging.rename(folders.base)
+            except BaseException:
+                with contextlib.suppress(OSError):
+                    delete_tree(staging)
+                raise
         except OSError as exc:
-            with contextlib.suppress(OSError):
-                delete_tree(staging)
             raise GuestFailed(what="Making the guest's folder", reason=str(exc)) from exc
 
-    def _put_identity(self, plan: GuestPlan, identity: Identity) -> None:
+    def _put_identity(self, plan: GuestPlan, identity: Identity, check: Check) -> None:
         self._refuse_foreign(plan.owner, plan.vmid)
         folders, address = self._folders(plan.vmid), plan.address
         assert address is not None
@@ -214,14 +218,16 @@ class ProcessDriver:
             "agent.toml": render_agent_config(self._settings, place).encode(),
         }
         for name, content in files.items():
+            check()
             write_durably(folders.config / name, content)
 
-    def _spawn(self, plan: GuestPlan) -> None:
+    def _spawn(self, plan: GuestPlan, check: Check) -> None:
         self._refuse_foreign(plan.owner, plan.vmid)
         folders = self._folders(plan.vmid)
         agent = [sys.executable, "-m", "zlh_agent", "--config", str(folders.config / "agent.toml")]
         environment = {key: os.environ[key] for key in ("PATH", "LANG", "LC_ALL") if key in os.environ}
         with folders.log.open("ab") as output:
+            check()
             subprocess.run(
                 [sys.executable, "-I", "-S", "-c", _DETACH, *agent],
                 env={**environment, CONTAINER_MARK: plan.owner},
@@ -239,13 +245,15 @@ class ProcessDriver:
         except OSError:
             return "it has written no log"
 
-    def _delete(self, vmid: Vmid) -> None:
+    def _delete(self, vmid: Vmid, check: Check) -> None:
         base = self._folders(vmid).base
         # The name goes first: what a crash leaves of the tree is no guest any more, and the next start sweeps it.
         grave = self._root / f".{vmid}-deleted"
         try:
             if base.exists():
+                check()
                 delete_tree(grave)
+                check()
                 base.rename(grave)
             delete_tree(grave)
         except OSError as exc:
@@ -305,10 +313,22 @@ def _read_argv(pid: int) -> list[bytes]:
         return []
 
 
-async def _end_in_order(owner: OwnerMark) -> None:
+def _always() -> None:
+    """Allow every effect: who stops the whole host asks nobody."""
+
+
+def _fill(staging: Path, plan: GuestPlan) -> None:
+    """Make what a guest's folder holds; the mark is inside before the folder has its name, so none is nobody's."""
+    mark = {"owner": plan.owner, "vmid": plan.vmid, "kind": plan.kind}
+    (staging / "guest.json").write_bytes(msgspec.json.encode(mark))
+    for folder in ("etc/zlh", "var/lib/zlh", "var/log", "run/zlh", "opt/zlh/runtimes", "home/dev/workspace"):
+        (staging / "root" / folder).mkdir(parents=True, mode=0o700)
+
+
+async def _end_in_order(owner: OwnerMark, check: Check) -> None:
     """End the agent, which would start again what ends, then its shims: each takes its program down as that wants."""
     for is_meant, patience_s in ((_is_agent, STOP_GRACE_S), (_is_shim, ORDERLY_STOP_S)):
-        asked = await asyncio.to_thread(_ask_marked, owner, is_meant)
+        asked = await asyncio.to_thread(_ask_marked, owner, is_meant, check)
         # No thread waits: there are a few for all of the API, sign-ins included, and a program may take its time.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(patience_s):
@@ -316,14 +336,17 @@ async def _end_in_order(owner: OwnerMark) -> None:
                     await asyncio.sleep(STOP_POLL_S)
 
 
-def _ask_marked(owner: OwnerMark, is_meant: Callable[[int], bool]) -> list[ProcessIdentity]:
-    return ask_all([process for process in find_marked(CONTAINER_MARK, owner) if is_meant(process.pid)])
+def _ask_marked(owner: OwnerMark, is_meant: Callable[[int], bool], check: Check) -> list[ProcessIdentity]:
+    meant = [process for process in find_marked(CONTAINER_MARK, owner) if is_meant(process.pid)]
+    check()
+    return ask_all(meant)
 
 
-def _empty(folder: Path) -> None:
+def _empty(folder: Path, check: Check) -> None:
     """Empty the runtime folder, as each start of a real container does."""
     if not folder.is_dir():
         return
+    check()
     try:
         delete_tree(folder)
         folder.mkdir(mode=0o700)
@@ -331,7 +354,7 @@ def _empty(folder: Path) -> None:
         raise GuestFailed(what="Emptying the guest's runtime folder", reason=str(exc)) from exc
 
 
-def _end_marked(owner: OwnerMark) -> list[int]:
+def _end_marked(owner: OwnerMark, check: Check) -> list[int]:
     """End every process with this mark, agent first; return the pids of what is left."""
     left = []
     # What a dying process starts in its last moment is caught by looking again.
@@ -339,6 +362,7 @@ def _end_marked(owner: OwnerMark) -> list[int]:
         marked = find_marked(CONTAINER_MARK, owner)
         if not marked:
             return []
+        check()
         marked.sort(key=lambda process: not _is_agent(process.pid))
         left = end_all(marked, grace_s=STOP_GRACE_S)
     return [process.pid for process in left]

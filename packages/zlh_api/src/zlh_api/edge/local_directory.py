@@ -7,7 +7,7 @@ import os
 import time
 from pathlib import Path
 
-from zlh_api.edge.port import FoundRoute, RouteFileForeign, RoutesUnreadable, RouteWriteFailed
+from zlh_api.edge.port import Check, FoundRoute, RouteFileForeign, RoutesUnreadable, RouteWriteFailed, unconditional
 from zlh_api.edge.traefik_file import RouteFile, parse_mark, text_sha256
 from zlh_common.durable_files import sync_folder, write_durably
 
@@ -33,13 +33,13 @@ class LocalRouteDirectory:
         """Return the text of a file, or None."""
         return await asyncio.to_thread(self._read, name)
 
-    async def publish(self, file: RouteFile) -> None:
+    async def publish(self, file: RouteFile, *, check: Check = unconditional) -> None:
         """Put the file there and read it back; raise RouteFileForeign, RouteWriteFailed."""
-        await asyncio.to_thread(self._publish, file)
+        await asyncio.to_thread(self._publish, file, check)
 
-    async def withdraw(self, name: str, owner: str) -> None:
+    async def withdraw(self, name: str, owner: str, *, check: Check = unconditional) -> None:
         """Take our file away; a foreign one stays."""
-        await asyncio.to_thread(self._withdraw, name, owner)
+        await asyncio.to_thread(self._withdraw, name, owner, check)
 
     def _survey(self) -> list[FoundRoute]:
         known: dict[str, tuple[_Version, FoundRoute]] = {}
@@ -81,10 +81,11 @@ class LocalRouteDirectory:
         except (OSError, UnicodeDecodeError) as exc:
             raise RouteWriteFailed(name=name, reason=str(exc)) from exc
 
-    def _publish(self, file: RouteFile) -> None:
+    def _publish(self, file: RouteFile, check: Check) -> None:
         present = self._read(file.name)
         if present is not None and parse_mark(present) != parse_mark(file.text):
             raise RouteFileForeign(file.name)
+        check()
         try:
             # Traefik may run as another user. It reads every .yml, dot files too, but not what is still being written.
             write_durably(self._folder / file.name, file.text.encode(), mode=0o644)
@@ -93,9 +94,10 @@ class LocalRouteDirectory:
         if self._read(file.name) != file.text:
             raise RouteWriteFailed(name=file.name, reason="what was read back is not what was written")
 
-    def _withdraw(self, name: str, owner: str) -> None:
+    def _withdraw(self, name: str, owner: str, check: Check) -> None:
         present = self._read(name)
         if present is not None and parse_mark(present) == owner:
+            check()
             (self._folder / name).unlink(missing_ok=True)
             sync_folder(self._folder)
 

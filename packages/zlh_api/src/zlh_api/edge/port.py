@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -46,6 +47,14 @@ class NameNotAnswering(ZlhError):
         super().__init__(f"{url} does not answer as it should: {reason}.", url=url)
 
 
+# Raises where whoever asked may do it no more: a worker that was frozen must not write what others have taken away.
+Check = Callable[[], None]
+
+
+def unconditional() -> None:
+    """Let it be done: nobody else does the same."""
+
+
 class RoutesUnreadable(ZlhError):
     """The proxy directory cannot be listed."""
 
@@ -76,12 +85,12 @@ class RouteDirectory(Protocol):
         """Return the text of a file, or None."""
         ...
 
-    async def publish(self, file: RouteFile) -> None:
-        """Put a file there, whole or not at all, and read it back."""
+    async def publish(self, file: RouteFile, *, check: Check = unconditional) -> None:
+        """Put a file there, whole or not at all, and read it back; `check` directly before, in whatever thread."""
         ...
 
-    async def withdraw(self, name: str, owner: str) -> None:
-        """Take a file away that carries this owner mark; a file without it stays."""
+    async def withdraw(self, name: str, owner: str, *, check: Check = unconditional) -> None:
+        """Take a file away that carries this owner mark, and `check` directly before; a file without it stays."""
         ...
 
 

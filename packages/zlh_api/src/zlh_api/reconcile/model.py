@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from uuid import UUID
 
 from zlh_common.errors import ZlhError
 from zlh_common.names import OwnerMark, Vmid
@@ -15,6 +16,8 @@ class Claim:
     owner: OwnerMark
     vmid: Vmid
     fence: int
+    # By whom workers are shared out; None for what is left of a container that is gone.
+    customer_id: UUID | None = None
 
 
 class LeaseLost(ZlhError):

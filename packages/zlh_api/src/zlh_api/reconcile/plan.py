@@ -6,10 +6,11 @@
     later    what is added to the spec of a container that was ready once is waited for behind its route
     off      stop-guest → the route of what was ready once stays as it must be
     deleting withdraw-route → stop-guest → destroy-guest → release-address → forget
+    open     close-network, or stop-guest where that failed, before all else: a guest that runs with an open network
 
 Invariants: nothing is done to a guest that does not carry our mark; no guest starts before its network was seen to be
-closed; the route goes before the guest, and the guest before the address; a step is named here only while its effect is
-missing, so taking it twice is as good as once.
+closed, and none that runs is left open; the route goes before the guest, and the guest before the address; a step is
+named here only while its effect is missing, so taking it twice is as good as once.
 """
 
 from __future__ import annotations
@@ -119,10 +120,21 @@ class Seen:
     observed_generation: int
     route: Route
     is_proved: bool
+    # Whether the last try to close its network did not come to its end.
+    has_closing_failed: bool = False
+    # Whether the host has refused the limits not long ago, and those before hold: the rest need not wait for them.
+    is_resize_put_off: bool = False
+
+    @property
+    def is_resize_due(self) -> bool:
+        """Whether limits must be set now."""
+        return not self.is_sized and not self.is_resize_put_off
 
 
 def decide_next(wanted: Wanted, seen: Seen) -> Next:
     """Return the next step, or SETTLED."""
+    if seen.guest is Guest.RUNNING and not seen.is_closed:
+        return _next_of_violator(wanted, seen)
     if wanted.is_deleting:
         return _next_of_deletion(seen)
     if wanted.power is Power.OFF:
@@ -137,10 +149,16 @@ def decide_next(wanted: Wanted, seen: Seen) -> Next:
     )
 
 
+def _next_of_violator(wanted: Wanted, seen: Seen) -> Next:
+    """It must not run like this for as long as other steps may take, whatever is wanted of it."""
+    may_be_closed = seen.has_address and not wanted.is_deleting and not seen.has_closing_failed
+    return Do.CLOSE_NETWORK if may_be_closed else Do.STOP_GUEST
+
+
 def _next_of_off(seen: Seen) -> Next:
     if seen.guest is Guest.RUNNING:
         return Do.STOP_GUEST
-    if seen.guest is Guest.STOPPED and not seen.is_sized:
+    if seen.guest is Guest.STOPPED and seen.is_resize_due:
         return Do.RESIZE_GUEST
     # Its name goes on leading to the page that stands in for it, and to nobody else.
     return (_next_of_route(seen) if seen.is_proved and seen.has_address else None) or SETTLED
@@ -165,7 +183,7 @@ def _next_of_guest(wanted: Wanted, seen: Seen) -> Next | None:
         return Do.CREATE_GUEST
     if not seen.is_closed:
         return Do.CLOSE_NETWORK
-    if not seen.is_sized:
+    if seen.is_resize_due:
         return Do.RESIZE_GUEST
     if seen.guest is Guest.RUNNING:
         return Do.STOP_GUEST if wanted.is_restart_due else None
@@ -194,8 +212,3 @@ def _next_of_route(seen: Seen) -> Next | None:
             return Do.CONFIRM_ROUTE
         case Route.CONFIRMED:
             return None if seen.is_proved else Do.CHECK_READY
-
-
-def retry_delay_s(attempts: int) -> float:
-    """Return how long to wait after the n-th failure in a row (from 1): half a second, doubled up to a minute."""
-    return float(min(60.0, 0.5 * 2 ** min(max(attempts - 1, 0), 10)))

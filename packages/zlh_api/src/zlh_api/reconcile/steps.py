@@ -10,10 +10,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
+import structlog
 
 from zlh_api.agents.authority import Authority
 from zlh_api.agents.client import AgentAddress, AgentClient, AgentNonsense
+from zlh_api.containers import store as containers
 from zlh_api.containers.model import Container
+from zlh_api.containers.rules import seconds_to_resize
 from zlh_api.database.pool import Database
 from zlh_api.drivers.port import ContainerDriver, GuestPlan, Identity
 from zlh_api.edge.port import Proxy, RouteDirectory
@@ -22,10 +25,12 @@ from zlh_api.reconcile import store
 from zlh_api.reconcile.addresses import candidate_addresses
 from zlh_api.reconcile.plan import Do, Route
 from zlh_api.reconcile.spec import known_protocol, render_spec
-from zlh_api.reconcile.warrant import ClaimWarrant
+from zlh_api.reconcile.warrant import StepWarrant
 from zlh_common.clock import Clock
 from zlh_common.errors import ZlhError
-from zlh_common.names import render_host
+from zlh_common.names import OwnerMark, render_host
+
+log = structlog.get_logger()
 
 # How long an address rests before another container may have it.
 REST_S = 60.0
@@ -33,6 +38,8 @@ REST_S = 60.0
 CANDIDATES = 64
 # An identity is replaced when it has less than this left.
 IDENTITY_MARGIN = timedelta(days=30)
+# How soon a stop in order, which may take minutes, gives way to one at once.
+IMPATIENCE_POLL_S = 0.5
 # Stands in the place of a digest from the intent to withdraw a route until the proxy has let go of it.
 WITHDRAWING = "withdrawing"
 
@@ -77,7 +84,7 @@ class Steps:
     def __init__(self, ports: Ports, settings: Settings) -> None:
         self._ports = ports
         self._settings = settings
-        self._taken_by: dict[Do, Callable[[ClaimWarrant, Container], Awaitable[None]]] = {
+        self._taken_by: dict[Do, Callable[[StepWarrant, Container], Awaitable[None]]] = {
             Do.RESERVE_ADDRESS: self._reserve_address,
             Do.CREATE_GUEST: self._create_guest,
             Do.CLOSE_NETWORK: self._close_network,
@@ -95,7 +102,7 @@ class Steps:
             Do.FORGET: self._forget,
         }
 
-    async def take(self, step: Do, warrant: ClaimWarrant, container: Container) -> None:
+    async def take(self, step: Do, warrant: StepWarrant, container: Container) -> None:
         """Take the step; raise a ZlhError that says why not."""
         warrant.check()
         await self._taken_by[step](warrant, container)
@@ -125,12 +132,16 @@ class Steps:
             return Route.STALE
         return Route.CONFIRMED if container.route_confirmed == wanted.digest else Route.WRITTEN
 
+    def seconds_to_resize(self, container: Container) -> float:
+        """Return how long refused limits are left alone by now."""
+        return seconds_to_resize(container, now=self._ports.clock.now())
+
     def is_identity_good(self, container: Container) -> bool:
         """Tell whether the identity that was put in lasts."""
         expires_at = container.identity_expires_at
         return expires_at is not None and expires_at - self._ports.clock.now() > IDENTITY_MARGIN
 
-    async def _reserve_address(self, warrant: ClaimWarrant, container: Container) -> None:
+    async def _reserve_address(self, warrant: StepWarrant, container: Container) -> None:
         settings = self._settings
         async with self._ports.database.connection() as connection:
             unusable = await store.fetch_unusable_addresses(connection)
@@ -149,19 +160,19 @@ class Steps:
             return
         raise NoAddressFree(settings.address_block)
 
-    async def _create_guest(self, warrant: ClaimWarrant, container: Container) -> None:
+    async def _create_guest(self, warrant: StepWarrant, container: Container) -> None:
         # A new guest holds no keys, whatever an earlier one of this container held.
         async with self._ports.database.connection() as connection:
             await store.save_identity(connection, warrant.claim, None)
         await self._ports.driver.ensure_created(plan_guest(container), warrant)
 
-    async def _close_network(self, warrant: ClaimWarrant, container: Container) -> None:
+    async def _close_network(self, warrant: StepWarrant, container: Container) -> None:
         await self._ports.driver.ensure_closed(plan_guest(container), warrant)
 
-    async def _resize_guest(self, warrant: ClaimWarrant, container: Container) -> None:
+    async def _resize_guest(self, warrant: StepWarrant, container: Container) -> None:
         await self._ports.driver.ensure_sized(plan_guest(container), warrant)
 
-    async def _put_identity(self, warrant: ClaimWarrant, container: Container) -> None:
+    async def _put_identity(self, warrant: StepWarrant, container: Container) -> None:
         ports = self._ports
         issued = ports.authority.issue_agent(container.owner)
         trusted_root = await asyncio.to_thread(self._settings.trusted_root.read_bytes)
@@ -175,13 +186,13 @@ class Steps:
         async with ports.database.connection() as connection:
             await store.save_identity(connection, warrant.claim, issued.expires_at)
 
-    async def _start_guest(self, warrant: ClaimWarrant, container: Container) -> None:
+    async def _start_guest(self, warrant: StepWarrant, container: Container) -> None:
         # Written before the start: a crash in between costs no second restart.
         async with self._ports.database.connection() as connection:
             await store.save_restart_done(connection, warrant.claim, container.restart_wanted)
         await self._ports.driver.ensure_started(plan_guest(container), warrant)
 
-    async def _send_spec(self, warrant: ClaimWarrant, container: Container) -> None:
+    async def _send_spec(self, warrant: StepWarrant, container: Container) -> None:
         assert container.address is not None
         agent = AgentAddress(container.owner, container.address, self._settings.agent_port)
         protocol = known_protocol(container)
@@ -198,46 +209,75 @@ class Steps:
         except asyncpg.DataError as exc:
             raise AgentNonsense("its report holds what no text may hold") from exc
 
-    async def _publish_route(self, _warrant: ClaimWarrant, container: Container) -> None:
-        await self._ports.routes.publish(self.route_file(container))
+    async def _publish_route(self, warrant: StepWarrant, container: Container) -> None:
+        await self._ports.routes.publish(self.route_file(container), check=warrant.check)
 
-    async def _confirm_route(self, warrant: ClaimWarrant, container: Container) -> None:
+    async def _confirm_route(self, warrant: StepWarrant, container: Container) -> None:
         file = self.route_file(container)
         await self._ports.proxy.wait_loaded(file)
         async with self._ports.database.connection() as connection:
             await store.save_route(connection, warrant.claim, file.digest)
 
-    async def _check_ready(self, warrant: ClaimWarrant, container: Container) -> None:
+    async def _check_ready(self, warrant: StepWarrant, container: Container) -> None:
         host = render_host(container.host, self._settings.proxy.domain)
         await self._ports.proxy.check_ready(host, container.vmid)
         async with self._ports.database.connection() as connection:
             await store.save_proved(connection, warrant.claim)
 
-    async def _stop_guest(self, warrant: ClaimWarrant, container: Container) -> None:
-        # What is about to be deleted has nothing to save.
-        await self._ports.driver.ensure_stopped(plan_guest(container), warrant, at_once=container.is_deleting)
+    async def _stop_guest(self, warrant: StepWarrant, container: Container) -> None:
+        """Stop the guest in order, until somebody wants it at once."""
+        driver, plan = self._ports.driver, plan_guest(container)
+        # What is about to be deleted has nothing to save, and what is open to everybody has no time for it.
+        if not (container.is_deleting or container.is_stopped_at_once or has_closing_failed(container)):
+            if await self._stop_in_order(warrant, plan):
+                return
+            log.info("guest.stop_cut_short", vmid=container.vmid)
+        await driver.ensure_stopped(plan, warrant, at_once=True)
 
-    async def _destroy_guest(self, warrant: ClaimWarrant, container: Container) -> None:
+    async def _stop_in_order(self, warrant: StepWarrant, plan: GuestPlan) -> bool:
+        """Stop the guest in order; give that up and return False once nobody waits for it any more."""
+        stopping = asyncio.create_task(self._ports.driver.ensure_stopped(plan, warrant))
+        try:
+            while not stopping.done():
+                await asyncio.wait({stopping}, timeout=IMPATIENCE_POLL_S)
+                if not stopping.done() and await self._is_impatient(plan.owner):
+                    return False
+            await stopping
+        finally:
+            stopping.cancel()
+            await asyncio.wait({stopping})
+        return True
+
+    async def _is_impatient(self, owner: OwnerMark) -> bool:
+        async with self._ports.database.connection() as connection:
+            return await containers.must_stop_at_once(connection, owner)
+
+    async def _destroy_guest(self, warrant: StepWarrant, container: Container) -> None:
         await self._ports.driver.ensure_destroyed(plan_guest(container), warrant)
 
-    async def _withdraw_route(self, warrant: ClaimWarrant, container: Container) -> None:
+    async def _withdraw_route(self, warrant: StepWarrant, container: Container) -> None:
         ports = self._ports
         async with ports.database.connection() as connection:
             await store.save_route(connection, warrant.claim, WITHDRAWING)
-        await ports.routes.withdraw(file_name(container.host), container.owner)
+        await ports.routes.withdraw(file_name(container.host), container.owner, check=warrant.check)
         label = container.host.label
         exposed = tuple(f"{exposure.port}-{label}" for exposure in container.exposures)
         await ports.proxy.wait_unloaded((label, f"{label}-platform", *exposed))
         async with ports.database.connection() as connection:
             await store.save_route(connection, warrant.claim, None)
 
-    async def _release_address(self, warrant: ClaimWarrant, _container: Container) -> None:
+    async def _release_address(self, warrant: StepWarrant, _container: Container) -> None:
         async with self._ports.database.transaction() as connection:
             await store.rest_address(connection, warrant.claim, rest_s=REST_S)
 
-    async def _forget(self, warrant: ClaimWarrant, _container: Container) -> None:
+    async def _forget(self, warrant: StepWarrant, _container: Container) -> None:
         async with self._ports.database.transaction() as connection:
             await store.delete_container(connection, warrant.claim)
+
+
+def has_closing_failed(container: Container) -> bool:
+    """Tell whether the last try to close the guest's network has failed or had to wait."""
+    return any(step.name == Do.CLOSE_NETWORK and step.code for step in container.steps)
 
 
 def plan_guest(container: Container) -> GuestPlan:

@@ -1,8 +1,9 @@
-"""SQL of claims and of the journal. Every write of a worker holds its fence against the row."""
+"""SQL of claims and of what was seen. Every write of a worker holds its fence against the row."""
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from collections.abc import Collection
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -11,35 +12,49 @@ import msgspec
 from zlh_api.containers.model import Guest
 from zlh_api.database.pool import Connection
 from zlh_api.reconcile.model import Claim, LeaseLost
+from zlh_api.reconcile.pace import LEASE_S
 from zlh_common.names import OwnerMark, Vmid
+from zlh_common.schema.resources import Resources
 from zlh_common.schema.status import AgentStatus
 from zlh_common.schema.structs import encode
 
-LEASE_S = 10
-# Steps that belong to neither list (stopping a container that stays) stand behind the others.
-LOOSE_STEP_POSITION = 100
-OUTPUT_CHARS = 4096
+# One claim takes from so many rows that are due, so that what others are taking just now leaves it enough.
+CANDIDATES = 1000
+# How a system that is away is told from a slot among what containers wait for.
+AWAY = "away:"
 
+# Customers take turns: the first container of each comes before the second of any, the longest due first.
 _CLAIM = f"""
-update containers set lease_holder = $1, lease_until = now() + interval '{LEASE_S} seconds', fence = fence + 1,
+with due as materialized (
+    select owner, since, row_number() over (partition by customer_id order by since) as turn
+    from (
+        select owner, customer_id, wake_at as since from containers
+        where wake_at <= now() and held_until <= now() and lease_until is null
+        union all
+        select owner, customer_id, lease_until from containers where lease_until < now()) as found
+    where customer_id <> all($4)
+    order by turn, since limit {CANDIDATES})
+update containers set lease_holder = $1, lease_until = now() + make_interval(secs => $3), fence = fence + 1,
     wake_at = 'infinity', held_until = 'infinity'
 where owner in (
-    select owner from containers
-    where (wake_at <= now() and held_until <= now() and lease_until is null) or lease_until < now()
-    order by wake_at limit $2 for update skip locked)
-returning owner, vmid, fence
+    select c.owner from due join containers c using (owner)
+    where (c.wake_at <= now() and c.held_until <= now() and c.lease_until is null) or c.lease_until < now()
+    order by turn, since limit $2 for update of c skip locked)
+returning owner, vmid, fence, customer_id
 """
 
 
-async def claim_due(connection: Connection, *, holder: UUID, limit: int) -> list[Claim]:
-    """Take up to `limit` containers that are due, or whose worker has died."""
-    rows = await connection.fetch(_CLAIM, holder, limit)
-    return [Claim(OwnerMark(str(row["owner"])), Vmid(row["vmid"]), row["fence"]) for row in rows]
+async def claim_due(
+    connection: Connection, *, holder: UUID, limit: int, lease_s: float = LEASE_S, sated: Collection[UUID] = ()
+) -> list[Claim]:
+    """Take up to `limit` containers that are due, or whose worker has died, but none of customers that are `sated`."""
+    rows = await connection.fetch(_CLAIM, holder, limit, lease_s, list(sated))
+    return [Claim(OwnerMark(str(row["owner"])), Vmid(row["vmid"]), row["fence"], row["customer_id"]) for row in rows]
 
 
-async def renew(connection: Connection, claim: Claim) -> None:
+async def renew(connection: Connection, claim: Claim, *, lease_s: float = LEASE_S) -> None:
     """Make the lease last again; raise LeaseLost."""
-    await _fenced(connection, claim, f"lease_until = now() + interval '{LEASE_S} seconds'")
+    await fenced(connection, claim, "lease_until = now() + make_interval(secs => $3)", lease_s)
 
 
 async def release(connection: Connection, claim: Claim, *, wake_in_s: float, hold_s: float = 0.0) -> None:
@@ -47,7 +62,7 @@ async def release(connection: Connection, claim: Claim, *, wake_in_s: float, hol
 
     What came meanwhile is earlier, so it wins: a wake over the first, a customer's wish over both. Raise LeaseLost.
     """
-    await _fenced(
+    await fenced(
         connection,
         claim,
         "lease_holder = null, lease_until = null, wake_at = least(wake_at, now() + make_interval(secs => $3)), "
@@ -59,7 +74,7 @@ async def release(connection: Connection, claim: Claim, *, wake_in_s: float, hol
 
 async def save_address(connection: Connection, claim: Claim, address: str | None) -> None:
     """Write which address the container has; asyncpg.UniqueViolationError where another has it."""
-    await _fenced(connection, claim, "address = $3::text::inet", address)
+    await fenced(connection, claim, "address = $3::text::inet", address)
 
 
 async def rest_address(connection: Connection, claim: Claim, *, rest_s: float) -> None:
@@ -87,12 +102,18 @@ async def fetch_unusable_addresses(connection: Connection) -> set[str]:
 
 async def save_guest(connection: Connection, claim: Claim, guest: Guest) -> None:
     """Write what was seen of the guest."""
-    await _fenced(connection, claim, "guest = $3", guest.value)
+    await fenced(connection, claim, "guest = $3", guest.value)
+
+
+async def save_in_force(connection: Connection, claim: Claim, resources: Resources | None) -> None:
+    """Write to which limits the guest was seen to be held."""
+    document = None if resources is None else msgspec.to_builtins(resources)
+    await fenced(connection, claim, "resources_in_force = $3", document)
 
 
 async def save_note(connection: Connection, claim: Claim, key: str, value: str | None) -> None:
     """Keep a note of the driver, or forget it."""
-    await _fenced(
+    await fenced(
         connection,
         claim,
         "driver_notes = case when $4::text is null then driver_notes - $3::text "
@@ -109,9 +130,10 @@ async def take_slot(connection: Connection, claim: Claim, name: str) -> bool:
     """
     is_ours = await seize_slot(connection, claim, name)
     if is_ours:
-        await _fenced(connection, claim, "waiting_for = null, waiting_since = null")
+        # What else it waits for, it goes on waiting for.
+        await fenced(connection, claim, "waiting_for = nullif(waiting_for, $3)", name)
     else:
-        await _fenced(connection, claim, "waiting_for = $3, waiting_since = coalesce(waiting_since, now())", name)
+        await save_wait(connection, claim, name)
     return is_ours
 
 
@@ -136,22 +158,66 @@ async def leave_slot(connection: Connection, claim: Claim, name: str) -> None:
         "delete from driver_slots where name = $1 and owner = $2 and fence = $3", name, UUID(claim.owner), claim.fence
     )
     if left == "DELETE 1":
-        await connection.execute(
-            "update containers set wake_at = now(), held_until = least(held_until, now()) where owner = "
-            "(select owner from containers where waiting_for = $1 order by waiting_since limit 1 "
-            "for update skip locked)",
-            name,
-        )
+        await wake_next(connection, name)
+
+
+async def save_wait(connection: Connection, claim: Claim, name: str) -> None:
+    """Write what the container waits for: a slot, or AWAY and a system; whoever waits again keeps his place."""
+    await fenced(
+        connection,
+        claim,
+        "waiting_since = case when waiting_for = $3 then waiting_since else now() end, waiting_for = $3",
+        name,
+    )
+
+
+async def end_wait(connection: Connection, claim: Claim) -> str | None:
+    """Write that it waits no more, and return for what it did; raise LeaseLost.
+
+    A turn that it was given and has not used is the next one's: whoever calls wakes him, in a transaction of its own,
+    since two that end their waits would otherwise wait for each other.
+    """
+    row = await connection.fetchrow(
+        "update containers c set waiting_for = null, waiting_since = null "
+        "from (select owner, waiting_for from containers where owner = $1 for update) o "
+        "where c.owner = o.owner and c.fence = $2 returning o.waiting_for",
+        UUID(claim.owner),
+        claim.fence,
+    )
+    if row is None:
+        raise LeaseLost(claim.vmid)
+    waited_for: str | None = row["waiting_for"]
+    return waited_for
+
+
+async def wake_next(connection: Connection, slot: str) -> None:
+    """Wake the container that has waited longest for a slot."""
+    await connection.execute(
+        "update containers set wake_at = now(), held_until = least(held_until, now()) where owner = "
+        "(select owner from containers where waiting_for = $1 order by waiting_since limit 1 for update)",
+        slot,
+    )
+
+
+async def wake_all(connection: Connection, system: str, *, spread_s: float) -> None:
+    """Wake every container that waits for a system, one after the other over `spread_s`."""
+    await connection.execute(
+        "update containers c set wake_at = least(c.wake_at, w.at), held_until = least(c.held_until, w.at) "
+        "from (select owner, now() + random() * make_interval(secs => $2) as at from containers "
+        "where waiting_for = $1 for update skip locked) w where c.owner = w.owner",
+        AWAY + system,
+        spread_s,
+    )
 
 
 async def save_identity(connection: Connection, claim: Claim, expires_at: datetime | None) -> None:
     """Write until when the identity that was put in is good."""
-    await _fenced(connection, claim, "identity_expires_at = $3", expires_at)
+    await fenced(connection, claim, "identity_expires_at = $3", expires_at)
 
 
 async def save_restart_done(connection: Connection, claim: Claim, count: int) -> None:
     """Write that the restarts asked for so far are being carried out."""
-    await _fenced(connection, claim, "restart_done = $3", count)
+    await fenced(connection, claim, "restart_done = $3", count)
 
 
 async def save_report(connection: Connection, claim: Claim, report: AgentStatus, *, protocol: int) -> None:
@@ -160,29 +226,29 @@ async def save_report(connection: Connection, claim: Claim, report: AgentStatus,
     asyncpg.DataError where it holds what PostgreSQL cannot.
     """
     document = msgspec.json.decode(encode(report))
-    await _fenced(connection, claim, "agent_status = $3, observed_at = now(), spec_protocol = $4", document, protocol)
+    await fenced(connection, claim, "agent_status = $3, observed_at = now(), spec_protocol = $4", document, protocol)
 
 
 async def save_route(connection: Connection, claim: Claim, digest: str | None) -> None:
     """Write which file the proxy was seen to use."""
-    await _fenced(connection, claim, "route_confirmed = $3", digest)
+    await fenced(connection, claim, "route_confirmed = $3", digest)
 
 
 async def save_proved(connection: Connection, claim: Claim) -> None:
     """Write that the whole chain was proved."""
-    await _fenced(connection, claim, "provisioned_at = coalesce(provisioned_at, now())")
+    await fenced(connection, claim, "provisioned_at = coalesce(provisioned_at, now())")
 
 
 async def count_failure(connection: Connection, claim: Claim) -> int:
     """Write one more failure, and return how many there were since all was well or a customer wished something."""
-    await _fenced(connection, claim, "attempts = attempts + 1")
+    await fenced(connection, claim, "attempts = attempts + 1")
     attempts: int = await connection.fetchval("select attempts from containers where owner = $1", UUID(claim.owner))
     return attempts
 
 
 async def forget_failures(connection: Connection, claim: Claim) -> None:
     """Write that all is well."""
-    await _fenced(connection, claim, "attempts = 0")
+    await fenced(connection, claim, "attempts = 0")
 
 
 async def delete_container(connection: Connection, claim: Claim) -> None:
@@ -201,79 +267,8 @@ async def delete_container(connection: Connection, claim: Claim) -> None:
         raise LeaseLost(claim.vmid)
 
 
-async def journal_start(connection: Connection, claim: Claim, step: str, *, follows: bool) -> timedelta:
-    """Write that a step is under way, and where it `follows` others, that those are done; return for how long it is."""
-    await _fenced(connection, claim, "owner = owner")
-    if follows:
-        await connection.execute(
-            "update steps set state = 'done', finished_at = coalesce(finished_at, now()), code = null, message = null "
-            "where owner = $1 and state in ('pending', 'running', 'failed') "
-            "and (position < (select position from steps where owner = $1 and name = $2) or position = $3)",
-            UUID(claim.owner),
-            step,
-            LOOSE_STEP_POSITION,
-        )
-    elapsed: timedelta = await connection.fetchval(
-        "insert into steps as s (owner, position, name, state, started_at) values ($1, $3, $2, 'running', now()) "
-        "on conflict (owner, name) do update set "
-        "started_at = case when s.state = 'running' then s.started_at else now() end, state = 'running', "
-        "finished_at = null "
-        "returning now() - started_at",
-        UUID(claim.owner),
-        step,
-        LOOSE_STEP_POSITION,
-    )
-    return elapsed
-
-
-async def journal_done(connection: Connection, claim: Claim, step: str) -> None:
-    """Write that a step is done."""
-    await _journal(connection, claim, step, "done")
-
-
-async def journal_failed(
-    connection: Connection, claim: Claim, step: str, *, code: str, message: str, output: str | None
-) -> None:
-    """Write that a step failed, and why."""
-    tail = output[-OUTPUT_CHARS:] if output else None
-    await _journal(connection, claim, step, "failed", code=code, message=message, output=tail)
-
-
-async def journal_settled(connection: Connection, claim: Claim, *, request_id: str | None) -> None:
-    """Write that nothing is left to do, and that this request has what it wished; a later one stays."""
-    await _fenced(connection, claim, "request_id = nullif(request_id, $3)", request_id)
-    await connection.execute(
-        "update steps set state = 'done', finished_at = coalesce(finished_at, now()), code = null, message = null "
-        "where owner = $1 and (state in ('running', 'failed') or (state = 'pending' and "
-        "(select power = 'on' from containers where owner = $1)))",
-        UUID(claim.owner),
-    )
-
-
-async def _journal(
-    connection: Connection,
-    claim: Claim,
-    step: str,
-    state: str,
-    *,
-    code: str | None = None,
-    message: str | None = None,
-    output: str | None = None,
-) -> None:
-    await _fenced(connection, claim, "owner = owner")
-    await connection.execute(
-        "update steps set state = $3, finished_at = now(), code = $4, message = $5, output = $6 "
-        "where owner = $1 and name = $2",
-        UUID(claim.owner),
-        step,
-        state,
-        code,
-        message,
-        output,
-    )
-
-
-async def _fenced(connection: Connection, claim: Claim, assignment: str, *values: Any) -> None:
+async def fenced(connection: Connection, claim: Claim, assignment: str = "owner = owner", *values: Any) -> None:
+    """Write into the claimed row, its values from $3 on; raise LeaseLost where another has taken over."""
     done = await connection.execute(
         f"update containers set {assignment} where owner = $1 and fence = $2",
         UUID(claim.owner),

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Literal
 
 from zlh_common.schema.process import ProcessPolicy, ProcessReason, ProcessState
+from zlh_common.schema.resources import Resources
 from zlh_common.schema.structs import Report
 from zlh_common.schema.terminal import Terminal
 
@@ -71,6 +72,9 @@ class Step(Report):
     exit_code: int | None = None
     output: str | None = None
     transfer: Transfer | None = None
+    # Failures in a row, and when it is tried again, after one or while it waits: of the API's own steps alone.
+    attempts: int = 0
+    next_try_at: datetime | None = None
 
 
 class ProcessStatus(Report):
@@ -182,6 +186,10 @@ class ContainerStatus(Report):
     provisioning_complete: bool
     provisioning_error: ProvisioningError | None
     power: Literal["on", "off"]
+    # The limits that are wanted.
+    resources: Resources
+    # Those that were last seen in force, all of them; null while there is no guest, or while that cannot be told.
+    resources_in_force: Resources | None
     degraded: tuple[str, ...]
     suspended: bool
     steps: tuple[Step, ...]
