@@ -23,7 +23,7 @@ from zlh_api.containers.model import Power
 from zlh_api.database.pool import Database
 from zlh_api.drivers.port import GuestFailed, SystemAway
 from zlh_api.reconcile.model import LeaseLost
-from zlh_api.reconcile.pace import JITTER, PATROLLED_DRIFT_S
+from zlh_api.reconcile.pace import DRIFT_S, JITTER, PATROLLED_DRIFT_S
 from zlh_common.names import OwnerMark, Vmid
 from zlh_common.schema.audit import AuditReport, FindingKind
 from zlh_common.schema.resources import Resources
@@ -140,11 +140,27 @@ def _state(world: World) -> object:
     return guests, dict(world.routes.files)
 
 
-async def test_a_container_that_is_settled_is_left_to_the_patrol(world: World) -> None:
-    """A look at each by itself costs queries for every container; the survey tells the same of all at once."""
+@pytest.mark.parametrize(("tells", "pause_s"), [(True, PATROLLED_DRIFT_S), (False, DRIFT_S)])
+async def test_a_container_that_is_settled_is_left_to_the_patrol(world: World, tells: bool, pause_s: float) -> None:
+    """A look at each costs queries for every container; only a survey that tells the same may replace it."""
+    world.driver.survey_tells_drift = tells
     await settled(world)
     (row,) = await world.fetch("select extract(epoch from wake_at - now())::float as pause from containers")
-    assert PATROLLED_DRIFT_S * (1 - JITTER) - 10 < row["pause"] <= PATROLLED_DRIFT_S
+    assert pause_s * (1 - JITTER) - 10 < row["pause"] <= pause_s
+
+
+async def test_the_patrol_lets_those_be_that_wait_or_are_held_back(world: World) -> None:
+    """Else a thousand containers that wait for one node would ask for it at every look."""
+    await settled(world)
+    destroy_guest(world)
+    for change in ("held_until = now() + interval '50 s'", "waiting_for = 'node1', held_until = '-infinity'"):
+        await world.fetch(f"update containers set wake_at = now() + interval '50 s', {change} returning 1")
+        async with world.patrol():
+            await wait_looks(world, 2)
+        assert await world.fetch("select 1 from containers where wake_at > now() + interval '20 s'")
+    await world.fetch("update containers set waiting_for = null returning 1")
+    async with world.patrol():
+        await world.wait_until("select wake_at <= now() from containers")
 
 
 async def test_the_route_of_a_container_that_is_off_is_kept_too(world: World) -> None:
@@ -157,6 +173,21 @@ async def test_the_route_of_a_container_that_is_off_is_kept_too(world: World) ->
         text = world.routes.files[NAME]
         edit_route(world)
         await wait_mended(world, lambda: world.routes.files[NAME] == text)
+
+
+async def test_a_published_port_whose_time_is_over_leaves_the_route(world: World) -> None:
+    """Nobody wishes that at the moment it happens; the patrol sees a file that is not what it should be by now."""
+    owner = await settled(world)
+    before = world.routes.files[NAME]
+    async with world.database.transaction() as connection:
+        await containers.insert_exposure(
+            connection, exposure_id=uuid4(), owner=owner, port=3000, visibility="public", expires_at=None
+        )
+    async with both(world):
+        await wait_mended(world, lambda: world.routes.files[NAME] != before)
+        await world.wait_settled(owner)
+        await world.fetch("update exposures set expires_at = now() - interval '1 s' returning 1")
+        await wait_mended(world, lambda: world.routes.files[NAME] == before)
 
 
 async def test_a_foreign_route_file_is_told_and_left_alone(world: World) -> None:
@@ -238,6 +269,14 @@ async def test_a_system_that_is_away_is_told_and_nothing_is_made_of_it(world: Wo
     assert (
         len(await world.fetch("select 1 from containers where owner = $1::text::uuid and wake_at > now()", owner)) == 1
     )
+
+
+async def test_a_name_that_is_no_text_does_not_end_the_reports(world: World) -> None:
+    """Whoever can put a file there could otherwise blind everybody."""
+    world.routes.files["\udcff\0.yml"] = "x"
+    async with world.patrol():
+        report = await wait_report(world, FindingKind.STRANGER)
+    assert report.findings[0].name == "\N{REPLACEMENT CHARACTER}" * 2 + ".yml"
 
 
 async def test_two_patrols_act_as_one(world: World) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -18,6 +19,7 @@ from fakes.api_world import World
 from fakes.driver import FakeGuest
 from zlh_api.app import open_audit
 from zlh_api.audit import commands
+from zlh_api.audit.command_line import add_parser
 from zlh_api.audit.commands import AuditIncomplete, MarkInUse, MarkUnseen
 from zlh_api.audit.removal import Remover
 from zlh_api.audit.service import Auditor
@@ -43,7 +45,7 @@ async def parsed(*arguments: str) -> argparse.Namespace:
 
 def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
-    commands.add_parser(parser.add_subparsers())
+    add_parser(parser.add_subparsers())
     return parser.parse_args(["audit", *arguments])
 
 
@@ -71,8 +73,8 @@ async def test_clean_is_said_and_exits_with_0(world: World, capsys: pytest.Captu
     await settled(world)
     assert await run(world) == 0
     told = capsys.readouterr().out
-    assert "1 containers, 1 guests, 1 routes" in told
-    assert "Not looked at: records. No DNS provider is configured." in told
+    assert "1 containers, 1 guests, 1 route files" in told
+    assert "Not looked at: DNS records. No DNS provider is configured." in told
     assert "All of what was looked at is as it should be." in told
 
 
@@ -218,6 +220,7 @@ async def test_the_command_needs_no_api_and_changes_nothing(
     assert not (tmp_path / "home").exists()
     (tmp_path / "home/guests/strange").mkdir(parents=True)
     (tmp_path / "home/guests/0101").mkdir()
+    (tmp_path / "home/guests" / os.fsdecode(b"no\xfftext")).mkdir()
     (tmp_path / "home/routes").mkdir()
     (tmp_path / "home/routes/.dev-101.yml.new").write_text("half")
     (tmp_path / "home/routes/folder.yml").mkdir()
@@ -225,6 +228,7 @@ async def test_the_command_needs_no_api_and_changes_nothing(
     told = json.loads(capsys.readouterr().out.splitlines()[-1])["report"]["findings"]
     assert sorted((finding["thing"], Path(finding["where"] or finding["name"]).name) for finding in told) == [
         ("guest", "0101"),
+        ("guest", "no\N{REPLACEMENT CHARACTER}text"),
         ("guest", "strange"),
         ("route", "folder.yml"),
     ]

@@ -19,7 +19,16 @@ from fakes.proxmox.world import TEMPLATE, open_world
 from fakes.warrant import FakeWarrant
 from zlh_api.agents.authority import Authority
 from zlh_api.containers.model import Guest
-from zlh_api.drivers.port import ContainerDriver, GuestForeign, GuestPlan, GuestSeen, Identity, NetworkOpen, SlotBusy
+from zlh_api.drivers.port import (
+    ContainerDriver,
+    FoundGuest,
+    GuestForeign,
+    GuestPlan,
+    GuestSeen,
+    Identity,
+    NetworkOpen,
+    SlotBusy,
+)
 from zlh_api.reconcile.model import LeaseLost
 from zlh_common.clock import SystemClock
 from zlh_common.names import OwnerMark
@@ -129,6 +138,10 @@ class Bench:
         """Return keys for a guest."""
         issued = self._authority.issue_agent(owner)
         return Identity(issued.certificate, issued.private_key, self._authority.api_ca, b"{}")
+
+    async def found(self) -> FoundGuest:
+        """Return the guest as a survey shows it."""
+        return next(found for found in await self.driver.survey() if found.owner == self.plan.owner)
 
     async def seen(self) -> GuestSeen:
         """Look at the guest."""
@@ -244,6 +257,23 @@ async def test_a_survey_finds_ours_and_strangers(bench: Bench) -> None:
     assert found[bench.plan.vmid].owner == bench.plan.owner
     assert found[bench.plan.vmid].state is Guest.RUNNING
     assert found[stranger.vmid].owner != stranger.owner
+
+
+async def test_a_survey_that_is_said_to_tell_drift_tells_it(rig: Rig, authority: Authority) -> None:
+    """Where it does not, guests are looked at one by one, so it must not claim to."""
+    bench = Bench(rig, authority)
+    await bench.act(*BRING_UP)
+    found = await bench.found()
+    tells = rig.driver.survey_tells_drift
+    assert found.is_closed is True or not tells
+    assert found.resources == bench.plan.resources or not (tells and rig.limits)
+    assert found.addresses in {(), (bench.plan.address,)}
+    if rig.has_network:
+        await rig.open_network(bench.plan)
+        assert (await bench.found()).is_closed is False or not tells
+    bench.warrant._plan = replace(bench.warrant._plan, resources=Resources(cpu=1.5, disk_mib=12_288))
+    await bench.act("size")
+    assert (await bench.found()).resources in {None, bench.plan.resources}
 
 
 async def test_a_guest_that_was_taken_away_by_hand_can_be_made_anew(bench: Bench) -> None:

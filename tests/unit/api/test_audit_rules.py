@@ -214,6 +214,21 @@ def test_two_guests_with_one_mark_are_in_conflict() -> None:
     assert (finding.kind, finding.where) == (FindingKind.CONFLICT, "node2/900")
 
 
+def test_what_is_half_made_is_no_second_guest() -> None:
+    """While its container is in work that is the work; afterwards it is a remnant, and nobody's emergency."""
+    remnant = FoundGuest(None, MINE, Guest.HALF_MADE, where="node1/.101-x")
+    assert found(row(is_settled=False), guests(remnant)) == []
+    (finding,) = found(seen=guests(remnant))
+    assert (finding.kind, finding.severity, finding.where) == (FindingKind.ORPHAN, Severity.NOTE, "node1/.101-x")
+
+
+def test_what_is_half_made_of_a_deleted_container_is_ours_to_remove() -> None:
+    """It has no number, and is known by its mark."""
+    seen = guests(FoundGuest(None, LOST, Guest.HALF_MADE, where="node1/.120-x"))
+    assert kinds(found(DELETED, seen)) == [(FindingKind.ORPHAN, PLATFORM_MENDS)]
+    assert find_removable(find_differences(DELETED, seen)) == {LOST}
+
+
 def test_two_guests_with_one_address_are_in_conflict() -> None:
     """Whether the other one is ours or not."""
     for owner in (None, LOST, OTHER):

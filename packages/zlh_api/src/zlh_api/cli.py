@@ -59,9 +59,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    from zlh_api.audit import commands as audit
+    from zlh_api.audit.command_line import add_parser
 
-    audit.add_parser(commands).set_defaults(run=_audit)
+    add_parser(commands).set_defaults(run=_audit)
 
 
 def _audit(arguments: argparse.Namespace) -> int:

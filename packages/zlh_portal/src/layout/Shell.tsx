@@ -22,7 +22,7 @@ export function Shell() {
               <nav aria-label="Main">
                 <NavLink to="/" end className={classes["nav"] ?? ""}>Containers</NavLink>
                 <NavLink to="/catalog" className={classes["nav"] ?? ""}>Catalog</NavLink>
-                {me?.user.isOperator && <NavLink to="/platform" className={classes["nav"] ?? ""}>Platform</NavLink>}
+                {me?.user.isOperator && <NavLink to="/platform" className={`${classes["nav"]} ${classes["wide"]}`}>Platform</NavLink>}
               </nav>
             </Group>
             <Group gap="xs" wrap="nowrap">
@@ -52,6 +52,7 @@ function AccountMenu() {
       <Menu.Dropdown>
         <Menu.Label>{me?.user.email}</Menu.Label>
         <Menu.Item onClick={() => void navigate("/account")}>Account</Menu.Item>
+        {me?.user.isOperator && <Menu.Item hiddenFrom="xs" onClick={() => void navigate("/platform")}>Platform</Menu.Item>}
         <Menu.Item component="a" href="/api/docs" target="_blank" rel="noreferrer">API reference</Menu.Item>
         <Menu.Divider />
         <Menu.Item color="red" disabled={signOut.isPending} onClick={() => signOut.mutate()}>Sign out</Menu.Item>

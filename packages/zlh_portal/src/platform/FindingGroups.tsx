@@ -1,9 +1,9 @@
 /** What does not agree, by kind, the worst first; each with what to do. */
-import { Group as Row, Paper, Stack, Text, Title } from "@mantine/core";
+import { Code, Group as Row, Paper, Stack, Text, Title } from "@mantine/core";
 import type { AuditReport } from "../api/types";
 import { ToneBadge } from "../layout/ToneBadge";
 import classes from "./platform.module.css";
-import { type Group, groupFindings, nameFinding } from "./words";
+import { factsOf, type Group, groupFindings, nameFinding } from "./words";
 
 export function FindingGroups({ report }: { report: AuditReport }) {
   const groups = groupFindings(report.findings);
@@ -33,8 +33,8 @@ function FindingGroup({ group: { kind, title, meaning, tone, findings } }: { gro
                 <Text size="xs" c="dimmed" fw={400}>{finding.remedy === "platform" ? "mended by itself" : finding.severity === "note" ? "nothing to do" : "needs a person"}</Text>
               </div>
               <div className={classes["text"]}>
-                <Text size="sm">{finding.message}</Text>
-                <Text size="xs" c="dimmed" className="numbers">{[finding.where, finding.address, finding.owner].filter((fact) => fact !== null).join(" · ")}</Text>
+                <Text size="sm">{finding.message.split("`").map((part, at) => (at % 2 === 1 ? <Code key={at}>{part}</Code> : part))}</Text>
+                <Text size="xs" c="dimmed" className="numbers">{factsOf(finding).join(" · ")}</Text>
               </div>
             </li>
           ))}

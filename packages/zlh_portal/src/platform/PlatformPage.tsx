@@ -8,8 +8,9 @@ import { Problem } from "../layout/Problem";
 import { TimeAgo } from "../layout/TimeAgo";
 import { usePageTitle } from "../layout/title";
 import { FindingGroups } from "./FindingGroups";
+import classes from "./platform.module.css";
 import { useAudit, useLookNow } from "./queries";
-import { countLooked, figuresOf, judge } from "./words";
+import { countLooked, figuresOf, judge, namePart } from "./words";
 import { WorkList } from "./WorkList";
 
 const COLOURS = { good: "teal", busy: "indigo", warn: "orange", bad: "red", quiet: "gray" } as const;
@@ -58,7 +59,7 @@ function LastLook({ report }: { report: AuditReport }) {
         Last look <TimeAgo time={report.lookedAt} />, at {moment}: {countLooked(report)}, in {report.tookMs} ms.
       </Text>
       {report.parts.filter(({ trouble }) => trouble !== null).map(({ name, trouble }) => (
-        <Text key={name} size="sm" style={{ overflowWrap: "anywhere" }} data-testid={`part-${name}`}>Not looked at: {name}. {trouble}</Text>
+        <Text key={name} size="sm" style={{ overflowWrap: "anywhere" }} data-testid={`part-${name}`}>Not looked at: {namePart(name)}. {trouble}</Text>
       ))}
     </>
   );
@@ -72,7 +73,7 @@ function Queue({ queue }: { queue: QueueFigures }) {
         {figuresOf(queue).map(({ label, value, isAlarming }) => (
           <Paper key={label} p="sm">
             <Text size="xs" c="dimmed">{label}</Text>
-            <Text fw={600} className="numbers" {...(isAlarming ? { c: "var(--mantine-color-error)" } : {})} data-testid={`queue-${label.toLowerCase().replace(" ", "-")}`}>{value}</Text>
+            <Text fw={600} className={isAlarming ? `numbers ${classes["alarm"]}` : "numbers"} data-testid={`queue-${label.toLowerCase().replace(" ", "-")}`}>{value}</Text>
           </Paper>
         ))}
       </SimpleGrid>

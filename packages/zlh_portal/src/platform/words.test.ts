@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { LOOKED_AT, sampleFinding, sampleReport, sampleStatus, sampleWork } from "./sample";
-import { countDown, countLooked, describeWork, figuresOf, groupFindings, judge, nameFinding } from "./words";
+import { countDown, countLooked, describeWork, factsOf, figuresOf, groupFindings, judge, nameFinding } from "./words";
 
 const T0 = Date.parse(LOOKED_AT);
 
@@ -35,6 +35,12 @@ describe("nameFinding", () => {
     expect(nameFinding(sampleFinding())).toBe("guest 101");
     expect(nameFinding(sampleFinding({ thing: "route", name: "dev-101.yml" }))).toBe("dev-101.yml");
     expect(nameFinding(sampleFinding({ vmid: null }))).toBe("node1/101");
+  });
+});
+
+describe("factsOf", () => {
+  it("says nothing twice", () => {
+    expect(factsOf(sampleFinding({ message: "node1/101 is alone.", owner: "abc" }))).toEqual(["abc"]);
   });
 });
 

@@ -47,6 +47,11 @@ export function nameFinding({ thing, vmid, name, where }: Finding): string {
   return name ?? where ?? thing;
 }
 
+/** Where it is and whose, as far as its sentence does not say so already. */
+export function factsOf({ message, where, address, owner }: Finding): string[] {
+  return [where, address, owner].filter((fact) => fact !== null).filter((fact) => !message.includes(fact));
+}
+
 export interface Verdict {
   tone: Tone;
   title: string;
@@ -77,10 +82,15 @@ export function troublesOf({ parts }: AuditReport): AuditReport["parts"] {
   return parts.filter(({ name, trouble }) => trouble !== null && name !== "records");
 }
 
+const NOUNS: Readonly<Record<string, [string, string]>> = { guests: ["guest", "guests"], routes: ["route file", "route files"], records: ["DNS record", "DNS records"] };
+
+export function namePart(name: string): string {
+  return NOUNS[name]?.[1] ?? name;
+}
+
 /** "14 containers, 14 guests, 15 route files". */
 export function countLooked({ containers, parts }: AuditReport): string {
-  const nouns: Readonly<Record<string, [string, string]>> = { guests: ["guest", "guests"], routes: ["route file", "route files"], records: ["DNS record", "DNS records"] };
-  const counts = parts.flatMap(({ name, count }) => (count === null ? [] : [plural(count, nouns[name] ?? [name, name])]));
+  const counts = parts.flatMap(({ name, count }) => (count === null ? [] : [plural(count, NOUNS[name] ?? [name, name])]));
   return [plural(containers, ["container", "containers"]), ...counts].join(", ");
 }
 

@@ -11,8 +11,6 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
-from pathlib import Path
-from typing import Any
 
 import msgspec
 import structlog
@@ -23,7 +21,7 @@ from rich.text import Text
 from zlh_api.audit import tombstones
 from zlh_api.audit.removal import Remains, Remover, collect
 from zlh_api.audit.rules import Key, confirm, keys_of, needs_second_look
-from zlh_api.audit.service import Auditor, Look
+from zlh_api.audit.service import GUESTS, RECORDS, ROUTES, Auditor, Look
 from zlh_common.errors import ZlhError
 from zlh_common.names import Kind, OwnerMark, Vmid
 from zlh_common.schema.audit import AuditReport, AuditStatus, Finding, FindingKind, Severity, WorkItem
@@ -35,6 +33,7 @@ CLEAN, FOUND, UNKNOWN = 0, 1, 2
 BETWEEN_LOOKS_S = 3.0
 MAX_LOOKS = 3
 _STYLE = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
+_CALLED = {GUESTS: "guests", ROUTES: "route files", RECORDS: "DNS records"}
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 Opener = Callable[[], AbstractAsyncContextManager[tuple[Auditor, Remover]]]
 
@@ -75,28 +74,6 @@ class RemovalUnderWay(ZlhError):
 
     def __init__(self, owner: OwnerMark) -> None:
         super().__init__(f"What carries the mark {owner} is being removed by another process at this moment.")
-
-
-def add_parser(subparsers: Any) -> argparse.ArgumentParser:
-    """Add `audit` with its sub-commands."""
-    about = "compare the database with guests and routes; exits with 1 for findings, 2 where it could not look"
-    parser: argparse.ArgumentParser = subparsers.add_parser("audit", help=about, description=about)
-    _add_common(parser, default=None)
-    parser.set_defaults(audit_command="all", json=False)
-    commands = parser.add_subparsers(metavar="COMMAND")
-    names = commands.add_parser("names", help="only what is ours and has another name than we would give it")
-    _add_common(names, default=argparse.SUPPRESS)
-    names.set_defaults(audit_command="names")
-    remove = commands.add_parser("remove", help="take away all that carries a mark which no container has")
-    remove.add_argument("owner", metavar="OWNER", help="the mark, as `zlh-api audit` names it")
-    remove.add_argument("--config", type=Path, default=argparse.SUPPRESS, help="default: $ZLH_HOME/api.toml")
-    remove.set_defaults(audit_command="remove")
-    return parser
-
-
-def _add_common(parser: argparse.ArgumentParser, *, default: Any) -> None:
-    parser.add_argument("--config", type=Path, default=default, help="default: $ZLH_HOME/api.toml")
-    parser.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="for programs")
 
 
 async def run(args: argparse.Namespace, opened: Opener) -> int:
@@ -147,11 +124,12 @@ def print_report(
     console: Console, report: AuditReport, findings: Sequence[Finding], status: AuditStatus, *, is_whole: bool
 ) -> None:
     """Print what was looked at, what was found, and what is under way."""
-    counts = ", ".join(f"{part.count} {part.name}" for part in report.parts if part.count is not None)
-    console.print(f"Looked at {report.containers} containers, {counts} in {report.took_ms} ms.", highlight=False)
+    counts = [f"{report.containers} containers"]
+    counts += [f"{part.count} {_CALLED[part.name]}" for part in report.parts if part.count is not None]
+    console.print(f"Looked at {', '.join(counts)} in {report.took_ms} ms.", highlight=False)
     for part in report.parts:
         if part.trouble is not None:
-            console.print(Text(f"Not looked at: {part.name}. {_printable(part.trouble)}", style="yellow"))
+            console.print(Text(f"Not looked at: {_CALLED[part.name]}. {_printable(part.trouble)}", style="yellow"))
     if findings:
         console.print(_findings_table(findings))
     else:
@@ -166,8 +144,8 @@ def print_report(
 def _findings_table(findings: Sequence[Finding]) -> Table:
     table = Table("what", "which", "about it", title="Findings", title_justify="left", show_lines=True)
     for finding in findings:
-        which = finding.name or finding.where or finding.owner or ""
-        label = f"{finding.vmid} {which}" if finding.vmid is not None else which
+        number = str(finding.vmid) if finding.vmid is not None else ""
+        label = f"{number} {finding.name or ''}".strip() or finding.where or finding.owner or ""
         table.add_row(
             Text(finding.kind, style=_STYLE[finding.severity]),
             Text(_printable(label), overflow="fold"),
@@ -205,9 +183,7 @@ async def _remove(owner: str, auditor: Auditor, remover: Remover) -> int:
     if not await remover.remove(remains):
         raise RemovalUnderWay(mark)
     for guest in remains.guests:
-        _say(
-            f"removed {guest.where}" if guest.vmid is not None else f"left alone, since it has no number: {guest.where}"
-        )
+        _say(f"removed {guest.where}")
     for file in remains.routes:
         _say(f"removed {file.name}")
     return CLEAN

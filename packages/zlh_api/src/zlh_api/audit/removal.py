@@ -88,12 +88,10 @@ class Remover:
         self, guests: Sequence[FoundGuest], tombstone: tombstones.Tombstone, warrant: DepartedWarrant
     ) -> None:
         for guest in guests:
-            # Without a number no driver can mean it; the report says so.
-            if guest.vmid is None:
-                continue
             plan = GuestPlan(
                 owner=tombstone.claim.owner,
-                vmid=guest.vmid,
+                # What is half-made has no number yet, and is known by its mark.
+                vmid=guest.vmid if guest.vmid is not None else tombstone.claim.vmid,
                 kind=tombstone.kind,
                 address=None,
                 resources=Resources(),

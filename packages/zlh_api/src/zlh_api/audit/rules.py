@@ -32,6 +32,7 @@ _ORPHAN = _Verdict(FindingKind.ORPHAN, Severity.WARNING, Remedy.OPERATOR)
 _LEFTOVER = _Verdict(FindingKind.ORPHAN, Severity.WARNING, Remedy.PLATFORM)
 _NEIGHBOUR = _Verdict(FindingKind.STRANGER, Severity.NOTE, Remedy.OPERATOR)
 _INTRUDER = _Verdict(FindingKind.STRANGER, Severity.WARNING, Remedy.OPERATOR)
+_REMNANT = _Verdict(FindingKind.ORPHAN, Severity.NOTE, Remedy.OPERATOR)
 _CONFLICT = _Verdict(FindingKind.CONFLICT, Severity.ERROR, Remedy.OPERATOR)
 _MISSING = _Verdict(FindingKind.MISSING, Severity.ERROR, Remedy.PLATFORM)
 _LOST = _Verdict(FindingKind.MISSING, Severity.ERROR, Remedy.OPERATOR)
@@ -92,7 +93,7 @@ def find_removable(differences: Iterable[Difference]) -> set[OwnerMark]:
 
 def is_removable(guest: FoundGuest, departed: Departed) -> bool:
     """Tell whether a guest with a departed mark is that very one; at another number it is somebody's copy."""
-    return guest.vmid == departed.vmid
+    return guest.vmid == departed.vmid or _is_half_made_beside(guest)
 
 
 def find_occupied(books: Books, guests: Sequence[FoundGuest]) -> Occupied:
@@ -135,6 +136,8 @@ def _of_guests(ledger: _Ledger) -> Iterator[Difference]:
         row = ledger.rows.get(guest.owner) if guest.owner is not None else None
         if row is None:
             yield from _of_unknown_guest(ledger, guest)
+        elif _is_half_made_beside(guest):
+            yield _half_made(row, guest)
         elif guest.vmid != row.vmid or row.owner in own:
             yield _second_guest(row, guest)
         else:
@@ -202,6 +205,19 @@ def _is_in_our_way(ledger: _Ledger, guest: FoundGuest) -> bool:
     if guest.vmid is None or guest.vmid > ledger.books.last_number:
         return True
     return any(_is_within(address, ledger.books.address_block) for address in guest.addresses)
+
+
+def _is_half_made_beside(guest: FoundGuest) -> bool:
+    """What has no number yet is no second guest: it is being made or taken away, or that was cut short."""
+    return guest.vmid is None and guest.state is Guest.HALF_MADE
+
+
+def _half_made(row: Row, guest: FoundGuest) -> Difference:
+    text = (
+        f"{guest.where} is left of a making of container {row.vmid} that was cut short. It is taken away when the API "
+        "starts, and with the container."
+    )
+    return _own(_REMNANT, row, Thing.GUEST, text, where=guest.where)
 
 
 def _second_guest(row: Row, guest: FoundGuest) -> Difference:

@@ -201,9 +201,15 @@ def _read_strangers(found: list[Found] | None) -> tuple[Found, ...] | None:
 
 
 def _read_stranger(entry: Found) -> Found:
-    owner = entry.owner if entry.owner is not None and _UUID.fullmatch(entry.owner) else None
-    name = entry.name if entry.name is None or entry.name.isprintable() else _as_text(entry.name)
-    return entry if (owner, name) == (entry.owner, entry.name) else replace(entry, owner=owner, name=name)
+    changes: dict[str, Any] = {}
+    if entry.owner is not None and not _UUID.fullmatch(entry.owner):
+        changes["owner"] = None
+    for field_name in ("name", "where"):
+        text = getattr(entry, field_name, None)
+        # Bytes that are no text would be refused by JSON and by the database, and nothing would be reported any more.
+        if text is not None and not text.isprintable():
+            changes[field_name] = _as_text(text)
+    return replace(entry, **changes) if changes else entry
 
 
 def _as_text(name: str) -> str:

@@ -79,9 +79,13 @@ async def fetch_last_number(connection: Connection) -> int:
 
 
 async def wake(connection: Connection, owners: Iterable[OwnerMark]) -> int:
-    """Let the reconciler look at these containers now, unless it does already; return how many those were."""
+    """Let the reconciler look at these containers now; return how many those were.
+
+    Not at one that it works on, that it holds back after a failure, or that waits for its turn at a slot.
+    """
     done = await connection.execute(
-        "update containers set wake_at = now() where owner = any($1) and lease_until is null and wake_at > now()",
+        "update containers set wake_at = now() where owner = any($1) and lease_until is null and wake_at > now() "
+        "and held_until <= now() and waiting_for is null",
         [UUID(owner) for owner in owners],
     )
     return int(done.removeprefix("UPDATE "))
