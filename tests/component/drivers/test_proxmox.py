@@ -466,6 +466,20 @@ async def test_a_cluster_that_is_away_is_asked_once_a_second_at_most() -> None:
         await trial.driver.close()
 
 
+async def test_a_node_that_says_nothing_costs_the_others_nothing() -> None:
+    """Its guests cannot be told; the circuit of the cluster stays closed, so those of other nodes are."""
+    async with open_world() as world:
+        trial = Trial(world, is_patient=True, timeout_s=0.3)
+        await trial.bring("create")
+        other = FakeWarrant(trial.rig.plan())
+        await trial.driver.ensure_created(other.plan, other)
+        world.api.orders.give("GET", rf"/lxc/{trial.warrant.plan.vmid}/config", Way.SILENT_AFTER, times=3)
+        with pytest.raises(SystemAway, match=f"node {trial.warrant.notes['node']}"):
+            await trial.state()
+        assert (await trial.driver.observe(other.plan)).state is Guest.STOPPED
+        await trial.driver.close()
+
+
 async def test_a_look_costs_few_calls(trial: Trial) -> None:
     """Of one guest a handful, and of all guests one."""
     await trial.bring(*UP)

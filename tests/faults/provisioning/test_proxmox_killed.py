@@ -238,16 +238,16 @@ async def test_killed_after_any_change_of_a_guest_and_finished_by_another(
         assert len(killed) >= least, killed
 
 
-async def test_killed_with_every_third_change_until_all_is_done(site: Site) -> None:
+async def test_killed_with_every_fifth_change_until_all_is_done(site: Site) -> None:
     """One process after the other dies, and yet they come to the end, and back.
 
-    Fewer would not do: keys need a mount that is taken back, a new one, and the writing, within one life.
+    Fewer would not do: keys need a mount that is taken back, a new one, the writing, and its end, within one life.
     """
     owner = await site.add()
     for act in ("create", "resize", "stop", "start", "delete"):
         await site.wish(owner, act)
         for _process in range(40):
-            async with site.process(killed_after=3) as child:
+            async with site.process(killed_after=5) as child:
                 reached = asyncio.create_task(site.wait_reached(owner, act))
                 died = asyncio.create_task(child.wait())
                 await asyncio.wait({reached, died}, return_when=asyncio.FIRST_COMPLETED)
