@@ -131,6 +131,16 @@ async def test_a_guest_that_comes_too_late_is_found_by_a_survey(trial: Trial) ->
     await trial.finish()
 
 
+@pytest.mark.parametrize("way", [Way.CUT_AFTER, Way.NODE_AWAY_AFTER, Way.TIMEOUT_AFTER])
+async def test_a_lost_answer_is_found_out_about_at_once(trial: Trial, way: Way) -> None:
+    """The making goes on without it, in the same step; nobody is told of a failure that was none."""
+    trial.orders.give("POST", r"/lxc$", way)
+    await trial.act("create")
+    assert await trial.state() is Guest.STOPPED
+    assert len([task for task in trial.cluster.tasks.values() if task.kind == "vzcreate"]) == 1
+    await trial.finish()
+
+
 async def test_a_clone_without_its_tags_is_found_by_a_survey(cloning: Trial) -> None:
     """Cut between the call that makes it and the one that follows."""
     cloning.orders.give("PUT", r"/config$", Way.REFUSED)
