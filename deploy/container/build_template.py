@@ -2,6 +2,7 @@
 
     build_template.py <folder>                    makes <folder>, a root file system that belongs to root
     build_template.py <folder> --archive <file>   packs it besides, as a template for Proxmox VE (a name in .tar.zst)
+    build_template.py <folder> --shift 100000     makes one for the lxc driver, which belongs to root of its containers
 
 Needs root and Debian's mmdebstrap. The agent is there and enabled, and starts once its driver has put
 `/etc/zlh/agent.toml` and its keys in.
@@ -37,6 +38,7 @@ def main() -> None:
     parser.add_argument("--suite", default="bookworm")
     parser.add_argument("--agent-alone", action="store_true", help="renew the agent in a template that is there")
     parser.add_argument("--archive", type=Path, metavar="FILE", help="pack it as .tar.zst for Proxmox VE as well")
+    parser.add_argument("--shift", type=int, default=0, metavar="ID", help="give it to the users of containers from ID")
     arguments = parser.parse_args()
     if os.geteuid() != 0:
         raise SystemExit("A root file system can only be made by root.")
@@ -46,6 +48,10 @@ def main() -> None:
         build(arguments.folder, suite=arguments.suite, is_for_proxmox=arguments.archive is not None)
     if arguments.archive:
         pack(arguments.folder, arguments.archive)
+    if arguments.shift:
+        parts = ("opt/zlh", "etc/systemd/system", "etc/zlh") if arguments.agent_alone else (".",)
+        for part in parts:
+            shift(arguments.folder / part, arguments.shift)
     print(arguments.folder)
 
 
@@ -72,6 +78,18 @@ def pack(folder: Path, archive: Path) -> None:
         fresh.unlink()
         raise SystemExit(f"tar ended with {packing.returncode}, and nothing was packed.")
     fresh.rename(archive)
+
+
+def shift(root: Path, first_id: int) -> None:
+    """Give everything below that is not yet theirs to the container's own users, setuid programs as such."""
+    for folder, names, files in os.walk(root):
+        for name in (*names, *files, "."):
+            path = Path(folder, name)
+            status = path.lstat()
+            if status.st_uid < first_id:
+                os.chown(path, status.st_uid + first_id, status.st_gid + first_id, follow_symlinks=False)
+                if not path.is_symlink():
+                    path.chmod(status.st_mode & 0o7777)
 
 
 def add_users(folder: Path) -> None:

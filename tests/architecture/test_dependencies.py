@@ -7,9 +7,9 @@ import pytest
 from architecture.code import Module, modules, reachable
 
 PURE = {
-    "archive_rules", "console_wire", "crew", "decisions", "diff", "layout_rules", "machine", "mark", "names",
-    "network_rule", "pace", "placement", "plan", "rules", "runtime_choice", "sizes", "step_names", "transfer_rate",
-    "tree_rules", "vendor_rules", "version_order",
+    "archive_rules", "console_wire", "crew", "decisions", "diff", "layout_rules", "limits", "lxc_config",
+    "machine", "mark", "names", "network_rule", "network_rules", "pace", "placement", "plan", "rules",
+    "runtime_choice", "sizes", "step_names", "transfer_rate", "tree_rules", "vendor_rules", "version_order",
 }  # fmt: skip
 # What a decision may lean on: values, text, and nothing that asks the world.
 PURE_MAY_IMPORT = {
@@ -74,6 +74,7 @@ def test_drivers_are_named_where_they_are_made() -> None:
     means = {
         "zlh_api.drivers.process",
         "zlh_api.drivers.proxmox.driver",
+        "zlh_api.drivers.lxc.driver",
         "zlh_api.edge.traefik",
         "zlh_api.edge.local_directory",
     }

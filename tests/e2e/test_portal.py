@@ -57,7 +57,10 @@ async def test_the_whole_path_of_a_customer(page: Page, stack: Stack) -> None:
     await page.get_by_role("tab", name="Terminal").click()
     await expect(page.locator(".xterm-rows")).to_contain_text("started")
 
-    await page.get_by_role("tab", name="Delete").click()
+    await page.get_by_role("tab", name="Settings").click()
+    losses = page.get_by_test_id("losses")
+    await expect(losses).to_contain_text("node 24.")
+    await expect(losses).to_contain_text("Its published port: 4000")
     await page.get_by_label("Type the name to confirm").fill("from the browser")
     await page.get_by_role("button", name="Delete for good").click()
     await expect(page.get_by_text("from the browser is deleted.")).to_be_visible()
@@ -206,6 +209,67 @@ async def test_what_a_container_uses_is_drawn_and_what_happened_is_told(
     await expect(crash).to_be_visible()
 
 
+async def test_a_container_gets_its_size_another_one_and_is_killed(page: Page, stack: Stack) -> None:
+    """With the keyboard on sliders; whoever has to confirm is told what it means first."""
+    await sign_in(page, stack)
+    await page.goto(f"{stack.dev['portalUrl']}/containers/new")
+    await expect(page.get_by_test_id("unenforced")).to_contain_text("holds containers to none of these limits")
+    await page.get_by_role("slider", name="Memory").press("End")
+    await expect(page.get_by_test_id("size-memoryMib")).to_have_text("16 GiB")
+    await page.get_by_role("slider", name="Memory").press("Home")
+    await expect(page.get_by_test_id("size-memoryMib")).to_have_text("128 MiB")
+    await page.get_by_role("button", name="Create container").click()
+    await expect(page.get_by_test_id("step-check-ready")).to_have_attribute("data-state", "done")
+    found = re.search(r"/containers/(\d+)", page.url)
+    assert found is not None
+    vmid = int(found[1])
+    seen = await stack.status(vmid)
+    assert (seen["resources"]["memoryMib"], seen["resourcesInForce"]) == (128, seen["resources"])
+
+    await page.get_by_role("tab", name="Settings").click()
+    await expect(page.get_by_test_id("resize")).to_have_text("Noted")
+    await page.get_by_role("slider", name="Disk").press("Home")
+    await expect(page.get_by_test_id("size-diskMib")).to_have_text("10 GiB")
+    await page.get_by_role("slider", name="Processor").press("ArrowRight")
+    await page.get_by_role("button", name="Apply the size").click()
+    await expect(page.get_by_role("button", name="Apply the size")).to_be_disabled()
+    seen = await stack.status(vmid)
+    assert (seen["resources"]["cpu"], seen["resources"]["memoryMib"], seen["ready"]) == (3, 128, True)
+
+    await page.get_by_role("button", name="Kill").click()
+    await expect(page.get_by_role("dialog")).to_contain_text("no program in it can save its work")
+    await page.get_by_role("dialog").get_by_role("button", name="Kill now").click()
+    await expect(page.get_by_test_id("state").first).to_have_text("Stopped")
+    assert (await stack.status(vmid))["power"] == "off"
+    await stack.delete(vmid)
+
+
+async def test_a_creation_that_is_stuck_says_where_and_why(page: Page, stack: Stack, own_vmid: int) -> None:
+    """A stranger stands in the place; once it has gone, nobody has to wait for the next try."""
+    vmid = own_vmid + 1
+    stranger = stack.home / "containers" / str(vmid)
+    await sign_in(page, stack)
+    await page.goto(f"{stack.dev['portalUrl']}/containers/new")
+    create = page.get_by_role("button", name="Create container")
+    await expect(create).to_be_enabled()
+    stranger.mkdir()
+    await create.click()
+    failure, step = page.get_by_test_id("failure"), page.get_by_test_id("step-create-guest")
+    await expect(failure).to_contain_text("“Create the container” has failed")
+    await expect(failure).to_contain_text(f"Step 2 of {len((await stack.status(vmid))['steps'])}")
+    await expect(failure).to_contain_text("does not carry the mark of container")
+    await expect(failure.get_by_test_id("failure-tries")).to_have_text(
+        re.compile(r"Failed \d+ times, tried again in \d")
+    )
+    await expect(step).to_have_attribute("data-state", "failed")
+    await expect(step.get_by_test_id("tries")).to_contain_text("tried again in")
+    stranger.rmdir()
+    await page.get_by_role("button", name="Try again now").click()
+    await expect(page.get_by_test_id("step-check-ready")).to_have_attribute("data-state", "done")
+    await expect(failure).to_be_hidden()
+    await stack.delete(vmid)
+
+
 @pytest.mark.parametrize("width", [360, 1280])
 async def test_no_tab_of_a_container_is_wider_than_its_window(page: Page, stack: Stack, vmid: int, width: int) -> None:
     """Words without a gap, which anybody may choose, break no page; as HTML they are text."""
@@ -226,7 +290,7 @@ async def test_no_tab_of_a_container_is_wider_than_its_window(page: Page, stack:
         "history",
         "ports",
         "runtimes",
-        "delete",
+        "settings",
     ):
         await page.goto(f"{stack.dev['portalUrl']}/containers/{vmid}/{path}")
         await expect(page.get_by_role("tabpanel")).to_be_visible()

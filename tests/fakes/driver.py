@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 
@@ -24,11 +25,12 @@ from zlh_common.schema.resources import Resources
 class FakeGuest:
     """One guest: whose it is, whether it runs, and what was put in."""
 
-    def __init__(self, owner: OwnerMark, address: str | None, resources: Resources | None = None) -> None:
+    def __init__(self, owner: OwnerMark | None, address: str | None, resources: Resources | None = None) -> None:
         self.owner = owner
         self.address = address
         self.resources = resources or Resources()
         self.is_running = False
+        self.name: str | None = None
         # The address that its network is pinned to; None is open.
         self.closed_for: str | None = None
         self.identity: Identity | None = None
@@ -37,12 +39,23 @@ class FakeGuest:
 class FakeDriver:
     """Keeps the contract of a driver: idempotent, and nothing is done to a guest without the mark."""
 
+    survey_tells_drift = True
+
     def __init__(self, faults: Faults) -> None:
         self.faults = faults
         self.guests: dict[Vmid, FakeGuest] = {}
         self.taken_addresses: set[str] = set()
+        # So long does a guest take that is asked to stop, one after the other.
+        self.orderly_stop_s = 0.0
+        # Of each stop that took effect, whether it was at once.
+        self.stops: list[bool] = []
         self.on_started: Callable[[OwnerMark], Awaitable[None]] | None = None
         self.on_stopped: Callable[[OwnerMark], Awaitable[None]] | None = None
+
+    @property
+    def enforced_limits(self) -> frozenset[str]:
+        """All of them."""
+        return frozenset(Resources.__struct_fields__)
 
     async def prepare(self) -> None:
         """Need nothing."""
@@ -70,9 +83,12 @@ class FakeDriver:
                 FoundGuest(
                     vmid,
                     guest.owner,
-                    Guest.RUNNING if guest.is_running else Guest.STOPPED,
+                    Guest.FOREIGN if guest.owner is None else Guest.RUNNING if guest.is_running else Guest.STOPPED,
                     where=f"guest {vmid}",
                     addresses=(guest.address,) if guest.address else (),
+                    name=guest.name,
+                    is_closed=guest.closed_for is not None and guest.closed_for == guest.address,
+                    resources=guest.resources,
                 )
                 for vmid, guest in self.guests.items()
             ]
@@ -120,7 +136,10 @@ class FakeDriver:
         """Stop the guest."""
         async with self._effect("ensure_stopped", warrant):
             self._refuse_foreign(plan)
+            if not at_once:
+                await asyncio.sleep(self.orderly_stop_s)
             await self._stop(plan.vmid)
+            self.stops.append(at_once)
 
     async def ensure_destroyed(self, plan: GuestPlan, warrant: Warrant) -> None:
         """Stop the guest and delete it."""
@@ -142,7 +161,7 @@ class FakeDriver:
         guest = self.guests.get(vmid)
         if guest is not None and guest.is_running:
             guest.is_running = False
-            if self.on_stopped:
+            if self.on_stopped and guest.owner is not None:
                 await self.on_stopped(guest.owner)
 
     def _own(self, plan: GuestPlan) -> FakeGuest:

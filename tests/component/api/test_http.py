@@ -14,7 +14,7 @@ from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient
 from aiohttp.web import Application, Request
 
-from fakes.api_world import NODE, PORTAL, WAIT_S, World
+from fakes.api_world import LIMITS, NODE, PORTAL, WAIT_S, World
 from zlh_api.containers.live import LiveContainers
 from zlh_api.containers.model import Container
 from zlh_api.containers.service import ContainerService, Hosting
@@ -22,6 +22,7 @@ from zlh_api.customers.model import Caller
 from zlh_api.web.server import MAX_BODY_BYTES, SECURITY_HEADERS
 from zlh_common.names import Vmid
 from zlh_common.schema.catalog import CatalogAddon, CatalogTemplate
+from zlh_common.schema.structs import encode
 
 Client = TestClient[Request, Application]
 CONTAINERS = "/api/containers"
@@ -107,9 +108,9 @@ async def test_a_process_that_is_switched_off_takes_no_command(world: World, cli
 
 
 async def test_power_is_written_as_a_wish(client: Client) -> None:
-    """Stop, start, restart and PATCH write what is wanted and answer with the report."""
+    """Stop, start, kill, restart and PATCH write what is wanted and answer with the report."""
     one = f"{CONTAINERS}/{(await create(client))['vmid']}"
-    for call, power in (("stop", "off"), ("start", "on"), ("stop", "off"), ("restart", "on")):
+    for call, power in (("stop", "off"), ("start", "on"), ("kill", "off"), ("restart", "on")):
         response = await client.post(f"{one}/{call}", headers=OWNER)
         assert (response.status, (await response.json())["power"]) == (202, power)
     response = await client.patch(one, json={"power": "off", "name": "renamed"}, headers=OWNER)
@@ -212,6 +213,95 @@ async def test_foreign_and_missing_are_the_same(client: Client) -> None:
     assert (await status_of(client, vmid))["lifecycle"] == "provisioning"
 
 
+async def test_the_limits_are_told(client: Client) -> None:
+    """What one gets, the most that one may ask for, and which of it is held."""
+    body = await (await client.get("/api/limits", headers=VIEWER)).json()
+    assert body == json.loads(encode(LIMITS))
+    assert set(body) == {"default", "maximum", "enforced", "driver"}
+    await problem(await client.get("/api/limits"), 401, "not_signed_in")
+
+
+async def test_a_container_gets_what_is_asked_for(client: Client) -> None:
+    """What is not named is the default; nothing is in force before there is a guest."""
+    made = await create(client, resources={"cpu": 0.501, "diskMib": 20480})
+    assert made["resources"] == {"cpu": 0.5, "memoryMib": 2048, "diskMib": 20480, "pids": 2048}
+    assert (made["resourcesInForce"], made["degraded"]) == (None, [])
+    assert (await create(client))["resources"] == json.loads(encode(LIMITS.default))
+
+
+@pytest.mark.parametrize(
+    ("resources", "status", "code"),
+    [
+        ('{"memoryMib":4097}', 422, "resources_too_large"),
+        ("{}", 422, "resources_empty"),
+        ('{"cpu":null}', 422, "resources_empty"),
+        ('{"cpu":NaN}', 400, "invalid_body"),
+        ('{"cpu":1e308}', 400, "invalid_body"),
+        ('{"pids":9223372036854775808}', 400, "invalid_body"),
+        ('{"diskMib":-1}', 400, "invalid_body"),
+        ('{"memoryMib":"2 GiB"}', 400, "invalid_body"),
+        ('{"memory":2048}', 400, "invalid_body"),
+        ("[]", 400, "invalid_body"),
+        ('"large"', 400, "invalid_body"),
+    ],
+)
+async def test_limits_that_cannot_be_had_are_refused(
+    world: World, client: Client, resources: str, status: int, code: str
+) -> None:
+    """At birth and later, with the same reason; nothing is made and nothing changed."""
+    vmid = (await create(client))["vmid"]
+    json_type = {**OWNER, "Content-Type": "application/json"}
+    wish = f'{{"kind":"dev","runtime":"node","version":"24","resources":{resources}}}'
+    await problem(await client.post(CONTAINERS, data=wish, headers=json_type), status, code)
+    changed = await client.patch(f"{CONTAINERS}/{vmid}", data=f'{{"resources":{resources}}}', headers=json_type)
+    await problem(changed, status, code)
+    rows = await world.fetch("select resources from containers")
+    assert [row["resources"] for row in rows] == [json.loads(encode(LIMITS.default))]
+
+
+async def test_a_change_of_several_things_is_made_whole_or_not_at_all(client: Client) -> None:
+    """Whichever of them cannot be, none of the others is."""
+    await create(client, name="taken")
+    vmid = (await create(client, name="mine"))["vmid"]
+    before = await status_of(client, vmid)
+    good: dict[str, Any] = {"name": "other", "power": "off", "resources": {"cpu": 1}}
+    bad: tuple[tuple[dict[str, Any], int, str], ...] = (
+        ({"name": "taken"}, 409, "name_taken"),
+        ({"name": "dev-100"}, 422, "name_reserved"),
+        ({"resources": {"cpu": 1, "memoryMib": 999_999}}, 422, "resources_too_large"),
+        ({"resources": {}}, 422, "resources_empty"),
+        ({"enableCodeServer": True}, 422, "addon_not_offered"),
+        ({"enable_code_server": True}, 422, "addon_not_offered"),
+        ({"power": "sideways"}, 400, "invalid_body"),
+        ({"memoryMib": 1024}, 400, "invalid_body"),
+    )
+    for part, status, code in bad:
+        answer = await client.patch(f"{CONTAINERS}/{vmid}", json={**good, **part}, headers=OWNER)
+        await problem(answer, status, code)
+        assert await status_of(client, vmid) == before
+    answer = await client.patch(f"{CONTAINERS}/{vmid}", json={**good, "enableCodeServer": False}, headers=OWNER)
+    after = await answer.json()
+    assert answer.status == 200
+    assert (after["name"], after["power"], after["resources"]["cpu"]) == ("other", "off", 1)
+    assert after["resources"]["memoryMib"] == before["resources"]["memoryMib"]
+
+
+async def test_a_disk_grows_and_does_not_shrink(world: World, client: Client) -> None:
+    """Once there is one; a wish that nobody has begun can be taken back."""
+    vmid = (await create(client, resources={"diskMib": 4096}))["vmid"]
+    path = f"{CONTAINERS}/{vmid}"
+    assert (await client.patch(path, json={"resources": {"diskMib": 2048}}, headers=OWNER)).status == 200
+    async with world.reconciler():
+        await world.wait_settled((await world.fetch("select owner::text from containers"))[0]["owner"])
+    smaller = await client.patch(path, json={"resources": {"diskMib": 2047}}, headers=OWNER)
+    (refused,) = (await problem(smaller, 422, "disk_cannot_shrink"))["problems"]
+    assert (refused["field"], refused["asked"], refused["allowed"]) == ("resources.diskMib", 2047, 2048)
+    larger = await client.patch(path, json={"resources": {"diskMib": 8192}}, headers=OWNER)
+    told = await larger.json()
+    assert (told["resources"]["diskMib"], told["resourcesInForce"]["diskMib"]) == (8192, 2048)
+    assert told["degraded"] == ["resize_pending"]
+
+
 async def test_a_viewer_looks_and_changes_nothing(client: Client) -> None:
     """Looking is all that a viewer may do."""
     one = f"{CONTAINERS}/{(await create(client))['vmid']}"
@@ -284,8 +374,9 @@ async def test_the_same_key_with_another_body_is_refused(client: Client) -> None
     """A key stands for one request."""
     headers = {**OWNER, "Idempotency-Key": "k1"}
     assert (await client.post(CONTAINERS, json=NODE, headers=headers)).status == 202
-    other = {**NODE, "name": "other"}
-    await problem(await client.post(CONTAINERS, json=other, headers=headers), 422, "idempotency_key_reused")
+    for more in ({"name": "other"}, {"resources": {"cpu": 1}}):
+        other = await client.post(CONTAINERS, json={**NODE, **more}, headers=headers)
+        await problem(other, 422, "idempotency_key_reused")
 
 
 async def test_a_key_belongs_to_its_user(client: Client) -> None:
@@ -475,7 +566,7 @@ class _Looked(ContainerService):
 
 async def test_a_container_that_changes_without_end_costs_the_streams_of_others_one_look(world: World) -> None:
     """A hostile agent reports something else twenty times a second, to whoever watches."""
-    looked = _Looked(world.database, world.catalog, Hosting("localhost", "http", 80), world.clock)
+    looked = _Looked(world.database, world.catalog, Hosting("localhost", "http", 80), world.clock, limits=LIMITS)
     world.live = LiveContainers(looked, world.history)
     async with asyncio.timeout(WAIT_S), world.client() as client:
         vmid = str((await create(client))["vmid"])

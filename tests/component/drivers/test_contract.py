@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from component.drivers.lxc_rig import lxc_rig
 from component.drivers.memory_rig import MemoryRig
 from component.drivers.process_rig import ProcessRig
 from component.drivers.proxmox_rig import ProxmoxRig
@@ -38,35 +39,45 @@ TURN_POLL_S = 0.02
 BRING_UP = ("create", "close", "size", "identity", "start")
 
 
-NETWORKED = ("memory", "proxmox", "proxmox-clone")
+NETWORKED = ("memory", "proxmox", "proxmox-clone", pytest.param("lxc", marks=pytest.mark.real("lxc")))
 ALL = (*NETWORKED, "process")
 
 
 @asynccontextmanager
 async def open_rig(name: str, folder: Path) -> AsyncIterator[Rig]:
     """Lend a driver by its name; its guests are gone when the block ends."""
-    async with AsyncExitStack() as stack:
-        rig: Rig
-        match name:
-            case "memory":
-                rig = MemoryRig()
-            case "process":
-                rig = ProcessRig(folder / "guests")
-            case _:
-                template = {"template": TEMPLATE} if name == "proxmox-clone" else {}
-                proxmox = ProxmoxRig(await stack.enter_async_context(open_world(**template)))
-                stack.push_async_callback(proxmox.driver.close)
-                rig = proxmox
+    async with _made_rig(name, folder) as rig:
         await rig.driver.prepare()
         yield rig
-        await _take_down(rig)
+        for found in await rig.driver.survey():
+            if found.owner is not None and found.vmid is not None:
+                plan = replace(rig.plan(), owner=found.owner, vmid=found.vmid)
+                await rig.driver.ensure_destroyed(plan, FakeWarrant(plan))
 
 
-async def _take_down(rig: Rig) -> None:
-    for found in await rig.driver.survey():
-        if found.owner is not None and found.vmid is not None:
-            plan = replace(rig.plan(), owner=found.owner, vmid=found.vmid)
-            await rig.driver.ensure_destroyed(plan, FakeWarrant(plan))
+@asynccontextmanager
+async def _made_rig(name: str, folder: Path) -> AsyncIterator[Rig]:
+    match name:
+        case "memory":
+            yield MemoryRig()
+        case "process":
+            yield ProcessRig(folder / "guests")
+        case "lxc":
+            async with lxc_rig() as rig:
+                yield rig
+        case _:
+            template = {"template": TEMPLATE} if name == "proxmox-clone" else {}
+            async with open_world(**template) as world, _closing(ProxmoxRig(world)) as rig:
+                yield rig
+
+
+@asynccontextmanager
+async def _closing(rig: ProxmoxRig) -> AsyncIterator[ProxmoxRig]:
+    """Close what the driver keeps open."""
+    try:
+        yield rig
+    finally:
+        await rig.driver.close()
 
 
 @pytest.fixture(params=ALL)
@@ -217,6 +228,11 @@ async def test_limits_follow_the_plan(bench: Bench, is_running: bool) -> None:
         await bench.act("size")
         assert (await bench.seen()).is_sized
     assert (await bench.seen()).state is (Guest.RUNNING if is_running else Guest.STOPPED)
+
+
+async def test_what_is_enforced_is_what_is_set(bench: Bench) -> None:
+    """People are told of those limits alone that a look from outside finds."""
+    assert bench.driver.enforced_limits == bench.rig.limits <= set(Resources.__struct_fields__)
 
 
 async def test_a_survey_finds_ours_and_strangers(bench: Bench) -> None:

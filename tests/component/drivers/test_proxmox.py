@@ -19,6 +19,7 @@ from fakes.warrant import FakeWarrant
 from zlh_api.containers.model import Guest
 from zlh_api.drivers.port import (
     ContainerDriver,
+    DiskLarger,
     GuestFailed,
     GuestForeign,
     NetworkOpen,
@@ -28,7 +29,6 @@ from zlh_api.drivers.port import (
 from zlh_api.drivers.proxmox.guest_files import NodeShellFailed
 from zlh_api.drivers.proxmox.placement import NoNodeFits
 from zlh_api.drivers.proxmox.refusals import GuestLocked, ProxmoxDenied, ProxmoxUnsure
-from zlh_api.drivers.proxmox.sizes import DiskCannotShrink
 from zlh_common.errors import ConfigInvalid
 from zlh_common.names import Vmid
 from zlh_common.schema.resources import Resources
@@ -368,7 +368,7 @@ async def test_a_disk_does_not_shrink(trial: Trial) -> None:
     """It is refused with both figures, and the other limits follow."""
     await trial.bring("create")
     trial.warrant._plan = replace(trial.warrant._plan, resources=Resources(memory_mib=1024, disk_mib=5120))
-    with pytest.raises(DiskCannotShrink) as refused:
+    with pytest.raises(DiskLarger) as refused:
         await trial.act("size")
     assert refused.value.data == {"has_mib": 10_240, "wanted_mib": 5120}
     assert trial.cluster.guests[trial.warrant.plan.vmid].config["memory"] == 1024

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID, uuid4
 
 import asyncpg
+import msgspec
 import pytest
 import structlog
 
@@ -29,7 +30,7 @@ from zlh_api.agents.authority import Authority
 from zlh_api.containers import store as containers
 from zlh_api.containers.model import Container, Guest, Power
 from zlh_api.database import pool
-from zlh_api.database.pool import Database
+from zlh_api.database.pool import Connection, Database
 from zlh_api.edge.traefik_file import file_name
 from zlh_api.reconcile.plan import DELETION_STEPS, first_steps
 from zlh_api.reconcile.steps import plan_guest
@@ -257,7 +258,7 @@ async def create(run: Run) -> None:
     run.created.add(owner)
 
 
-async def _change(run: Run, change: Callable[[asyncpg.Connection, OwnerMark], Awaitable[object]]) -> None:
+async def _change(run: Run, change: Callable[[Connection, OwnerMark], Awaitable[object]]) -> None:
     if run.owners:
         async with run.world.database.transaction() as connection:
             await change(connection, run.chance.choice(run.owners))
@@ -276,9 +277,7 @@ async def restart(run: Run) -> None:
 
 async def resize(run: Run) -> None:
     """A customer wants more or less of it."""
-    memory = run.chance.choice([1024, 2048, 4096])
-    wanted = {"cpu": 2.0, "memoryMib": memory, "diskMib": 10240, "pids": 2048}
-    assert Resources(memory_mib=memory)
+    wanted = msgspec.to_builtins(Resources(memory_mib=run.chance.choice([1024, 2048, 4096])))
     await _change(
         run,
         lambda connection, owner: connection.execute(

@@ -8,10 +8,12 @@ import pytest
 
 from zlh_api.app import make_driver
 from zlh_api.config import is_loopback, load_config
+from zlh_api.containers.rules import find_excess
 from zlh_api.containers.service import Hosting
 from zlh_api.drivers.proxmox.driver import ProxmoxDriver
 from zlh_common.errors import ConfigInvalid
 from zlh_common.names import HostName, Vmid
+from zlh_common.schema.resources import Resources
 
 GOOD = {
     "": {
@@ -105,6 +107,35 @@ def test_every_problem_is_reported_at_once(tmp_path: Path) -> None:
     assert len(caught.value.problems) == len(names)
     for name in names:
         assert sum(problem.startswith(name) for problem in caught.value.problems) == 1
+
+
+def test_limits_have_defaults_that_fit_each_other(tmp_path: Path) -> None:
+    """A file that says nothing of them is good, and cores are kept in hundredths."""
+    sizes = load_config(write(tmp_path)).resources
+    assert sizes.default.limits == Resources()
+    assert not list(find_excess(sizes.default.limits, sizes.maximum.limits))
+    sizes = load_config(write(tmp_path, ("resources.default", "cpu", "0.333"))).resources
+    assert sizes.default.limits == Resources(cpu=0.33)
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "value", "told"),
+    [
+        ("resources.default", "memory_mib", "16385", "resources.default.memory_mib 16385 is above"),
+        ("resources.maximum", "cpu", "1.5", "resources.default.cpu 2.0 is above resources.maximum.cpu 1.5"),
+        ("resources.maximum", "cpu", "nan", "$.resources.maximum.cpu"),
+        ("resources.maximum", "cpu", "inf", "$.resources.maximum.cpu"),
+        ("resources.maximum", "pids", "9223372036854775808", "$.resources.maximum.pids"),
+        ("resources.maximum", "disk_mib", "-1", "$.resources.maximum.disk_mib"),
+        ("resources.default", "memory_mib", '"2 GiB"', "$.resources.default.memory_mib"),
+        ("resources.default", "memoryMib", "2048", "memoryMib"),
+    ],
+)
+def test_limits_that_cannot_be_are_refused(tmp_path: Path, table: str, key: str, value: str, told: str) -> None:
+    """The message names the key, and both figures where they contradict each other."""
+    with pytest.raises(ConfigInvalid) as caught:
+        load_config(write(tmp_path, (table, key, value)))
+    assert told in caught.value.detail
 
 
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "example.org", ""])
@@ -233,3 +264,44 @@ def test_a_driver_without_its_table_is_refused(tmp_path: Path) -> None:
     """With the name of what is missing."""
     with pytest.raises(ConfigInvalid, match=r"\[proxmox\] is missing"):
         load_config(write(tmp_path, ("", "driver", '"proxmox"')))
+
+
+LXC = (
+    ("", "driver", '"lxc"'),
+    ("artifacts", "url", '"http://10.81.0.1:8480"'),
+    ("lxc", "root", '"/var/lib/zlh/containers"'),
+    ("lxc", "template", '"/var/lib/zlh/template"'),
+)
+
+
+def test_the_table_of_real_containers_is_read(tmp_path: Path) -> None:
+    """With defaults for all but two folders."""
+    config = load_config(write(tmp_path, *LXC))
+    assert config.lxc is not None
+    assert config.driver_section is config.lxc
+    assert (config.lxc.gateway, config.lxc.egress, config.lxc.disk) == ("10.81.0.1", "none", "image")
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "said"),
+    [
+        ("root", '"/var/lib/my containers"', "no absolute path of letters"),
+        ("template", '"template"', "no absolute path of letters"),
+        ("bridge", '"bridge-of-guests"', "bridge"),
+        ("address_block", '"10.81.0.0/33"', "no private IPv4 network"),
+        ("address_block", '"8.8.8.0/24"', "no private IPv4 network"),
+        ("address_block", '"10.82.0.0/16"', "reach 10.82.0.1 alone"),
+        ("nameservers", '["9.9.9.9"]', "lets nobody reach them"),
+        ("nameservers", '["dns.example"]', "no IPv4 address"),
+    ],
+)
+def test_what_real_containers_cannot_work_with_is_refused(tmp_path: Path, key: str, value: str, said: str) -> None:
+    """Each with the key, and what would do."""
+    with pytest.raises(ConfigInvalid, match=said):
+        load_config(write(tmp_path, *LXC, ("lxc", key, value)))
+
+
+def test_real_containers_without_their_table_are_refused(tmp_path: Path) -> None:
+    """The driver alone says nothing."""
+    with pytest.raises(ConfigInvalid, match=r"the table \[lxc\] is missing"):
+        load_config(write(tmp_path, ("", "driver", '"lxc"')))

@@ -48,6 +48,11 @@ SEEN = [
         BOOLS, Guest, BOOLS, BOOLS, BOOLS, BOOLS, (1, GENERATION), (1, GENERATION), Route, BOOLS
     )
 ]
+SEEN += [
+    replace(seen, is_resize_put_off=True)
+    for seen in SEEN
+    if not seen.is_sized and seen.is_closed and seen.has_address and seen.accepted_generation == GENERATION
+]
 SEEN += [replace(seen, has_closing_failed=True) for seen in SEEN if seen.guest is Guest.RUNNING and not seen.is_closed]
 ON_THE_GUEST = {Do.CLOSE_NETWORK, Do.RESIZE_GUEST, Do.PUT_IDENTITY, Do.START_GUEST, Do.STOP_GUEST, Do.DESTROY_GUEST}
 
@@ -236,6 +241,14 @@ def test_no_guest_starts_with_an_open_network() -> None:
             assert world.seen.is_closed
         if world.seen.guest is Guest.RUNNING and not world.seen.is_closed and world.seen.has_address:
             assert step in {Do.CLOSE_NETWORK, Do.STOP_GUEST, Do.WITHDRAW_ROUTE}
+
+
+def test_refused_limits_hold_up_nothing() -> None:
+    """While they are put off, all goes on as if they had been set."""
+    for world in worlds():
+        if world.seen.is_resize_put_off:
+            assert world.next() is not Do.RESIZE_GUEST
+            assert world.next() == World(world.wanted, replace(world.seen, is_sized=True)).next()
 
 
 def test_an_identity_is_put_in_before_the_guest_starts() -> None:

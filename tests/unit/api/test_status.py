@@ -25,6 +25,7 @@ from zlh_api.containers.status import (
     render_status,
 )
 from zlh_common.names import OwnerMark, Vmid
+from zlh_common.schema.resources import Resources
 from zlh_common.schema.status import (
     AddonStatus,
     AgentStatus,
@@ -81,11 +82,13 @@ RUNNING = Container(
     route_confirmed="digest",
     provisioned_at=NOW,
     attempts=0,
+    resources_in_force=Resources(),
     steps=(Step(name="send-spec", state=StepState.DONE), Step(name="check-ready", state=StepState.DONE)),
 )
 NEW = replace(
     RUNNING,
     guest=Guest.ABSENT,
+    resources_in_force=None,
     connection=Connection.CONNECTING,
     agent=None,
     route_confirmed=None,
@@ -126,6 +129,9 @@ def report(container: Container) -> ContainerStatus:
         (replace(RUNNING, power=Power.OFF), Lifecycle.STOPPING),
         (replace(RUNNING, power=Power.OFF, guest=Guest.STOPPED), Lifecycle.STOPPED),
         (replace(RUNNING, power=Power.OFF, guest=Guest.ABSENT), Lifecycle.STOPPED),
+        (replace(NEW, power=Power.OFF, guest=Guest.HALF_MADE), Lifecycle.STOPPED),
+        (replace(NEW, guest=Guest.HALF_MADE), Lifecycle.PROVISIONING),
+        (replace(RUNNING, guest=Guest.HALF_MADE, connection=Connection.OFFLINE), Lifecycle.STARTING),
         (replace(RUNNING, deleting_at=NOW), Lifecycle.DELETING),
         (replace(NEW, deleting_at=NOW, steps=(FAILED,), attempts=9), Lifecycle.DELETING),
         (replace(NEW, steps=(FAILED,), attempts=ATTEMPTS_BEFORE_ERROR - 1), Lifecycle.PROVISIONING),
@@ -166,6 +172,7 @@ def test_a_container_is_ready_only_when_the_whole_chain_holds() -> None:
         {"power": Power.OFF},
         {"deleting_at": NOW},
         {"guest": Guest.STOPPED},
+        {"guest": Guest.HALF_MADE},
         {"connection": Connection.OFFLINE},
         {"route_confirmed": None},
         {"provisioned_at": None},
@@ -334,3 +341,29 @@ def test_a_crowd_of_steps_is_cut() -> None:
 
 def _steps(names: tuple[str, ...]) -> tuple[Step, ...]:
     return tuple(Step(name=name, state=StepState.DONE) for name in names)
+
+
+REFUSED = Step(name="resize-guest", state=StepState.FAILED, code="guest_failed", message="The disk is full.")
+LARGER = replace(RUNNING, resources=Resources(memory_mib=4096), steps=(*RUNNING.steps, REFUSED), attempts=9)
+
+
+def test_limits_that_the_host_refuses_take_nothing_from_a_container() -> None:
+    """Both are shown, the reason stands in its step, and what runs goes on."""
+    told = report(LARGER)
+    assert (told.resources.memory_mib, told.resources_in_force) == (4096, Resources())
+    assert (told.degraded, told.ready, told.provisioning_error) == (("resize_pending",), True, None)
+    assert (told.lifecycle, told.steps[-1].message) == (Lifecycle.RUNNING, "The disk is full.")
+
+
+def test_limits_that_hold_are_not_pending() -> None:
+    """Nothing is said of a container that has what it shall have, nor of one that is not there or about to go."""
+    assert find_degradations(replace(LARGER, resources_in_force=LARGER.resources)) == ()
+    assert find_degradations(replace(LARGER, guest=Guest.ABSENT, resources_in_force=None)) == ()
+    assert find_degradations(replace(LARGER, deleting_at=NOW)) == ()
+
+
+def test_limits_that_a_new_container_cannot_get_are_an_error() -> None:
+    """None hold before them, so there is nothing that goes on."""
+    new = replace(LARGER, provisioned_at=None, resources_in_force=None)
+    assert (error := find_error(new)) is not None
+    assert error.step == "resize-guest"

@@ -11,13 +11,18 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta
 
+from zlh_api.containers.rules import find_excess, round_cpu
+from zlh_api.reconcile.pace import DRIFT_S, LEASE_S
 from zlh_common.errors import ConfigInvalid
 from zlh_common.names import is_domain, is_label
 from zlh_common.schema.catalog import MAX_MIRRORS
+from zlh_common.schema.resources import Cpu, DiskMib, MemoryMib, Pids, Resources
 from zlh_common.schema.structs import FrozenMeta
 from zlh_common.toml_config import convert_document, is_http_url, read_document
 
 _FINGERPRINT = re.compile(r"(?:[0-9a-fA-F]{2}:?){31}[0-9a-fA-F]{2}")
+# What mount and LXC read as it stands, without any quoting.
+_PLAIN_PATH = re.compile(r"/[A-Za-z0-9_./-]+")
 ListenPort = Annotated[int, Meta(ge=1, le=65535)]
 
 
@@ -108,12 +113,62 @@ class ProxmoxDriverSection(_Section, kw_only=True):
         return f"{self.url} {self.token_id}"
 
 
+class LxcDriverSection(_Section):
+    """The `lxc` driver: each container is an unprivileged LXC container of this host (docs/operations.md)."""
+
+    root: Path
+    # A root file system that belongs to root of the containers.
+    template: Path
+    # Interfaces of guests are `<bridge>v<vmid>`, and a name has 15 characters at most.
+    bridge: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9]{0,4}$")] = "zlh0"
+    # Addresses are taken from this block; the first is this host's.
+    address_block: str = "10.81.0.0/16"
+    storage: Literal["overlay", "copy"] = "overlay"
+    disk: Literal["image", "none"] = "image"
+    egress: Literal["none", "internet"] = "none"
+    nameservers: tuple[str, ...] = ()
+    apparmor: Literal["generated", "unconfined"] | None = None
+    # The first of the 65,536 users and groups of containers, as in /etc/subuid.
+    first_id: Annotated[int, Meta(ge=65_536, le=2**31)] = 100_000
+
+    @property
+    def installation(self) -> str:
+        """What tells this installation's guests from another's on the same machine."""
+        return str(self.root)
+
+    @property
+    def block(self) -> ipaddress.IPv4Network:
+        """The block, which `find_problems` has seen to be one."""
+        return ipaddress.IPv4Network(self.address_block)
+
+    @property
+    def gateway(self) -> str:
+        """This host's address on the bridge."""
+        return str(self.block.network_address + 1)
+
+
+DriverSection = ProcessDriverSection | LxcDriverSection | ProxmoxDriverSection
+
+
 class TraefikSection(_Section):
     """The proxy: the directory that only we write, its private API, and where its public side answers."""
 
     directory: Path
     api_url: str
     web_url: str
+    # Where the proxy reaches the API, if that is not where this process listens; all processes must name the same.
+    backend_url: str | None = None
+
+
+class ReconcilerSection(_Section):
+    """How one process works on containers."""
+
+    # At a time, not counting those whose step merely takes its time; of these there are up to seven times as many.
+    workers: Annotated[int, Meta(ge=1, le=256)] = 16
+    # How often a container is looked at of which nobody says that anything has changed.
+    drift_s: Annotated[float, Meta(ge=1, le=3600)] = DRIFT_S
+    # How long the containers of a process that died rest before another takes them over.
+    lease_s: Annotated[float, Meta(ge=1, le=120)] = LEASE_S
 
 
 class HistorySection(_Section):
@@ -121,6 +176,27 @@ class HistorySection(_Section):
 
     entries: Annotated[int, Meta(ge=10, le=100_000)] = 1000
     samples_h: Annotated[int, Meta(ge=1, le=24 * 90)] = 24
+
+
+class SizeSection(_Section):
+    """How much one container uses of its host."""
+
+    cpu: Cpu = Resources().cpu
+    memory_mib: MemoryMib = Resources().memory_mib
+    disk_mib: DiskMib = Resources().disk_mib
+    pids: Pids = Resources().pids
+
+    @property
+    def limits(self) -> Resources:
+        """The same in the words of the platform."""
+        return Resources(cpu=round_cpu(self.cpu), memory_mib=self.memory_mib, disk_mib=self.disk_mib, pids=self.pids)
+
+
+class ResourcesSection(_Section):
+    """What a container gets that asks for nothing, and the most that one may ask for."""
+
+    default: SizeSection = SizeSection()
+    maximum: SizeSection = SizeSection(cpu=8.0, memory_mib=16_384, disk_mib=102_400, pids=8192)
 
 
 class ApiConfig(_Section, kw_only=True):
@@ -142,10 +218,13 @@ class ApiConfig(_Section, kw_only=True):
     channels: tuple[Literal["stable", "candidate"], ...] = ("stable",)
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     history: HistorySection = HistorySection()
+    resources: ResourcesSection = ResourcesSection()
+    reconciler: ReconcilerSection = ReconcilerSection()
     database: DatabaseSection
     artifacts: ArtifactsSection
     process: ProcessDriverSection | None = None
     proxmox: ProxmoxDriverSection | None = None
+    lxc: LxcDriverSection | None = None
     traefik: TraefikSection
 
     @property
@@ -154,9 +233,9 @@ class ApiConfig(_Section, kw_only=True):
         return f"http://{self.listen_host}:{self.listen_port}"
 
     @property
-    def driver_section(self) -> ProcessDriverSection | ProxmoxDriverSection:
+    def driver_section(self) -> DriverSection:
         """The table of the driver that is used; `find_problems` has seen that it is there."""
-        section: ProcessDriverSection | ProxmoxDriverSection | None = getattr(self, self.driver)
+        section: DriverSection | None = getattr(self, self.driver)
         assert section is not None
         return section
 
@@ -181,6 +260,7 @@ def find_problems(config: ApiConfig) -> list[str]:
         *(("artifacts.mirrors", url) for url in config.artifacts.mirrors),
         ("traefik.api_url", config.traefik.api_url),
         ("traefik.web_url", config.traefik.web_url),
+        ("traefik.backend_url", config.traefik.backend_url or config.api_url),
     ):
         if not is_http_url(url):
             problems.append(f"{name} {url!r} is no http or https URL")
@@ -189,6 +269,7 @@ def find_problems(config: ApiConfig) -> list[str]:
     if domain == config.container_domain and is_label(label):
         problems.append(f"portal_url {config.portal_url!r} has the name of a container; choose another")
     problems += _find_artifact_problems(config.artifacts)
+    problems += _find_resource_problems(config.resources)
     if config.driver == "process" and not is_loopback(config.listen_host):
         problems.append(
             f"listen_host {config.listen_host} is beyond loopback, and the process driver isolates nothing: "
@@ -205,6 +286,8 @@ def _find_driver_problems(config: ApiConfig) -> list[str]:
         return [f"process.address_block {process.address_block!r} is no block within 127.0.0.0/8"]
     if config.driver == "proxmox" and config.proxmox is not None:
         return _find_proxmox_problems(config.proxmox)
+    if config.driver == "lxc" and config.lxc is not None:
+        return _find_lxc_problems(config.lxc, config.artifacts)
     return []
 
 
@@ -259,6 +342,34 @@ def _is_ipv4(text: str) -> bool:
     return True
 
 
+def _find_lxc_problems(lxc: LxcDriverSection, artifacts: ArtifactsSection) -> list[str]:
+    problems = []
+    for name, path in (("root", lxc.root), ("template", lxc.template)):
+        if not path.is_absolute() or not _PLAIN_PATH.fullmatch(str(path)):
+            problems.append(f"lxc.{name} {str(path)!r} is no absolute path of letters, digits and _ . / -")
+    nonsense = [address for address in lxc.nameservers if not _is_address(address)]
+    problems += [f"lxc.nameservers has {address!r}, which is no IPv4 address" for address in nonsense]
+    if not _is_block(lxc.address_block):
+        return [*problems, f"lxc.address_block {lxc.address_block!r} is no private IPv4 network from /8 to /29"]
+    if lxc.egress == "none" and lxc.nameservers:
+        problems.append('lxc.nameservers are given, and lxc.egress = "none" lets nobody reach them')
+    hosts = [urlsplit(url).hostname for url in artifacts.urls]
+    if lxc.egress == "none" and (strangers := [host for host in hosts if host != lxc.gateway]):
+        problems.append(
+            f"artifacts.url and mirrors name {strangers}, and containers without egress reach {lxc.gateway} alone: "
+            f"have the artifact server listen there (zlh-api artifacts serve --host {lxc.gateway})"
+        )
+    return problems
+
+
+def _find_resource_problems(sizes: ResourcesSection) -> list[str]:
+    default, maximum = sizes.default.limits, sizes.maximum.limits
+    return [
+        f"resources.default.{name} {getattr(default, name)} is above resources.maximum.{name} {getattr(maximum, name)}"
+        for name in find_excess(default, maximum)
+    ]
+
+
 def _find_artifact_problems(artifacts: ArtifactsSection) -> list[str]:
     if artifacts.keys is None:
         return []
@@ -276,6 +387,22 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.IPv4Address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _is_block(text: str) -> bool:
+    try:
+        network = ipaddress.IPv4Network(text)
+    except ValueError:
+        return False
+    return network.is_private and not network.is_loopback and 8 <= network.prefixlen <= 29
 
 
 def _is_loopback_block(block: str) -> bool:

@@ -4,6 +4,24 @@
  */
 
 export interface paths {
+    "/api/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What the last look at everything found */
+        get: operations["get_audit"];
+        put?: never;
+        /** Look at everything now */
+        post: operations["post_audit"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/auth/login": {
         parameters: {
             query?: never;
@@ -156,7 +174,7 @@ export interface paths {
         delete: operations["delete_containers_vmid"];
         options?: never;
         head?: never;
-        /** Rename a container or switch it on or off */
+        /** Rename, resize or switch */
         patch: operations["patch_containers_vmid"];
         trace?: never;
     };
@@ -241,6 +259,23 @@ export interface paths {
         post?: never;
         /** Take a published port back */
         delete: operations["delete_containers_vmid_exposures_exposure"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{vmid}/kill": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Switch a container off at once */
+        post: operations["post_containers_vmid_kill"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -761,6 +796,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/limits": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How much a container may use */
+        get: operations["get_limits"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/me": {
         parameters: {
             query?: never;
@@ -845,6 +897,40 @@ export interface components {
             url: string | null;
             /** @default null */
             version: string | null;
+        };
+        /**
+         * AuditPart
+         * @description One system that was asked; where `trouble` is told, nothing is known of it, and `count` is null.
+         */
+        AuditPart: {
+            count: number | null;
+            name: string;
+            /** @default null */
+            trouble: string | null;
+        };
+        /**
+         * AuditReport
+         * @description One look at everything.
+         */
+        AuditReport: {
+            containers: number;
+            findings: components["schemas"]["Finding"][];
+            /** @default 0 */
+            leftOut: number;
+            lookedAt: string;
+            parts: components["schemas"]["AuditPart"][];
+            tookMs: number;
+        };
+        /**
+         * AuditStatus
+         * @description `GET /api/audit`.
+         */
+        AuditStatus: {
+            patrol: components["schemas"]["PatrolStatus"];
+            queue: components["schemas"]["QueueFigures"];
+            report: components["schemas"]["AuditReport"] | null;
+            work: components["schemas"]["WorkItem"][];
+            workLeftOut: number;
         };
         /**
          * CatalogProblem
@@ -937,6 +1023,8 @@ export interface components {
             provisioningComplete: boolean;
             provisioningError: components["schemas"]["ProvisioningError"] | null;
             ready: boolean;
+            resources: components["schemas"]["Resources"];
+            resourcesInForce: components["schemas"]["Resources"] | null;
             runtimes: components["schemas"]["InstalledRuntime"][];
             specGeneration: number;
             steps: components["schemas"]["Step"][];
@@ -956,6 +1044,8 @@ export interface components {
             kind: "dev" | "game";
             /** @default null */
             name: string | null;
+            /** @default null */
+            resources: components["schemas"]["ResourceWish"] | null;
             /** @default null */
             runtime: string | null;
             /** @default null */
@@ -994,6 +1084,33 @@ export interface components {
             url: string;
             visibility: string;
         };
+        /**
+         * Finding
+         * @description One difference between our books and the world; `message` says what is wrong and what to do.
+         */
+        Finding: {
+            /** @default null */
+            address: string | null;
+            kind: components["schemas"]["FindingKind"];
+            message: string;
+            /** @default null */
+            name: string | null;
+            /** @default null */
+            owner: string | null;
+            remedy: components["schemas"]["Remedy"];
+            severity: components["schemas"]["Severity"];
+            thing: components["schemas"]["Thing"];
+            /** @default null */
+            vmid: number | null;
+            /** @default null */
+            where: string | null;
+        };
+        /**
+         * FindingKind
+         * @description What is wrong, in a word that programs can rely on.
+         * @enum {unknown}
+         */
+        FindingKind: "conflict" | "drifted" | "missing" | "nonconforming-name" | "orphan" | "stranger";
         /**
          * HangPolicy
          * @description What a process that was ready and no longer answers its probe means. A log probe cannot tell this.
@@ -1118,6 +1235,16 @@ export interface components {
          */
         Lifecycle: "backoff" | "deleting" | "error" | "installing" | "provisioning" | "running" | "starting" | "stopped" | "stopping";
         /**
+         * Limits
+         * @description `GET /api/limits`: what a container gets that asks for nothing, and the most that one may ask for.
+         */
+        Limits: {
+            default: components["schemas"]["Resources"];
+            driver: string;
+            enforced: string[];
+            maximum: components["schemas"]["Resources"];
+        };
+        /**
          * LogProbe
          * @description A line of the output matches: literal text, `*` for anything; colours and control sequences are left out.
          */
@@ -1179,13 +1306,25 @@ export interface components {
         };
         /**
          * PatchContainer
-         * @description `PATCH /api/containers/{vmid}`: only what is named changes.
+         * @description `PATCH /api/containers/{vmid}`: only what is named changes, all of it or nothing.
          */
         PatchContainer: {
+            /** @default null */
+            enableCodeServer: boolean | null;
             /** @default null */
             name: string | null;
             /** @default null */
             power: ("off" | "on") | null;
+            /** @default null */
+            resources: components["schemas"]["ResourceWish"] | null;
+        };
+        /**
+         * PatrolStatus
+         * @description Who looks, and how often.
+         */
+        PatrolStatus: {
+            everyS: number;
+            isAlive: boolean;
         };
         /**
          * PendingRuntime
@@ -1383,6 +1522,20 @@ export interface components {
             power: ("off" | "on") | null;
         };
         /**
+         * QueueFigures
+         * @description How many containers are where on their way; one that is settled is in none of the others.
+         */
+        QueueFigures: {
+            awaiting: number;
+            due: number;
+            failing: number;
+            held: number;
+            oldestDueS: number | null;
+            settled: number;
+            waiting: number;
+            working: number;
+        };
+        /**
          * ReadyPolicy
          * @description When a process counts as ready. Without a probe it is ready as soon as it runs.
          */
@@ -1396,6 +1549,40 @@ export interface components {
             onSlow: "report" | "restart";
             /** @default null */
             probe: (components["schemas"]["TcpProbe"] | components["schemas"]["HttpProbe"] | components["schemas"]["LogProbe"] | components["schemas"]["PingProbe"]) | null;
+        };
+        /**
+         * Remedy
+         * @description Who puts it right.
+         * @enum {unknown}
+         */
+        Remedy: "operator" | "platform";
+        /**
+         * ResourceWish
+         * @description Limits as a customer asks for them: what is not named stays as it is, or is the platform's default.
+         */
+        ResourceWish: {
+            /** @default null */
+            cpu: number | null;
+            /** @default null */
+            diskMib: number | null;
+            /** @default null */
+            memoryMib: number | null;
+            /** @default null */
+            pids: number | null;
+        };
+        /**
+         * Resources
+         * @description The limits of one container: whole figures, none of them missing.
+         */
+        Resources: {
+            /** @default 2 */
+            cpu: number;
+            /** @default 10240 */
+            diskMib: number;
+            /** @default 2048 */
+            memoryMib: number;
+            /** @default 2048 */
+            pids: number;
         };
         /**
          * RestartPolicy
@@ -1511,6 +1698,12 @@ export interface components {
             upgrades: components["schemas"]["RuntimeRef"][];
         };
         /**
+         * Severity
+         * @description How much it matters.
+         * @enum {unknown}
+         */
+        Severity: "error" | "note" | "warning";
+        /**
          * Step
          * @description One named step of provisioning, installing or deleting; `output` is the last 4 KiB of what it printed.
          */
@@ -1592,6 +1785,12 @@ export interface components {
         TerminalOpened: {
             id: string;
         };
+        /**
+         * Thing
+         * @description What a finding is about.
+         * @enum {unknown}
+         */
+        Thing: "container" | "guest" | "record" | "route";
         /**
          * Ticket
          * @description `POST …/tickets`: offer `zlh.ticket.<ticket>` beside the WebSocket's own subprotocol, or `?ticket=`.
@@ -1677,6 +1876,25 @@ export interface components {
             /** @default null */
             version: string | null;
         };
+        /**
+         * WorkItem
+         * @description A container that is not as it is wanted yet: what is done about it, or what hinders.
+         */
+        WorkItem: {
+            attempts: number;
+            code: string | null;
+            /** @default false */
+            isDeleting: boolean;
+            message: string | null;
+            name: string;
+            nextTryAt: string | null;
+            owner: string;
+            state: string;
+            step: string | null;
+            vmid: number;
+            /** @default null */
+            waitingFor: string | null;
+        };
     };
     responses: never;
     parameters: never;
@@ -1686,6 +1904,64 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    get_audit: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What the last look at everything found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditStatus"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_audit: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Look at everything now */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditStatus"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     post_auth_login: {
         parameters: {
             query?: never;
@@ -2037,7 +2313,7 @@ export interface operations {
             };
         };
         responses: {
-            /** @description Rename a container or switch it on or off */
+            /** @description Rename, resize or switch */
             200: {
                 headers: {
                     [name: string]: unknown;
@@ -2241,6 +2517,37 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_containers_vmid_kill: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Switch a container off at once */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ContainerStatus"];
+                };
             };
             /** @description What went wrong */
             default: {
@@ -3356,6 +3663,35 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_limits: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How much a container may use */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Limits"];
+                };
             };
             /** @description What went wrong */
             default: {

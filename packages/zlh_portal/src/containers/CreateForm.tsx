@@ -3,7 +3,7 @@ import { Alert, Button, Checkbox, Group, Input, Paper, SegmentedControl, Select,
 import { type SyntheticEvent, useState } from "react";
 import { Link, useNavigate, useSearchParams } from "react-router";
 import { asApiError, splitByField } from "../api/problem";
-import type { CreateContainer, RuntimeOffer } from "../api/types";
+import type { CreateContainer, Limits, RuntimeOffer } from "../api/types";
 import { preferredVersion } from "../catalog/choice";
 import { useValidation } from "../catalog/queries";
 import { type RuntimeChoice, RuntimePicker } from "../catalog/RuntimePicker";
@@ -11,17 +11,21 @@ import { Problem } from "../layout/Problem";
 import { KeyRing } from "./idempotency";
 import { complainAboutName } from "./name";
 import { useContainers, useCreateContainer } from "./queries";
+import { ResourceFields } from "./ResourceFields";
+import { FIELDS, wishBetween } from "./sizes";
 import { SpecPreview } from "./SpecPreview";
 
 const CODE_SERVER = "code-server";
+const SIZE_FIELDS = FIELDS.map((field) => `resources.${field}`);
 
 interface Props {
   runtimes: readonly RuntimeOffer[];
   addons: readonly string[];
   templates: readonly string[];
+  limits: Limits;
 }
 
-export function CreateForm({ runtimes, addons, templates }: Props) {
+export function CreateForm({ runtimes, addons, templates, limits }: Props) {
   const navigate = useNavigate();
   const [parameters] = useSearchParams();
   const create = useCreateContainer();
@@ -30,6 +34,7 @@ export function CreateForm({ runtimes, addons, templates }: Props) {
   const [kind, setKind] = useState<CreateContainer["kind"]>("dev");
   const [name, setName] = useState("");
   const [choice, setChoice] = useState<RuntimeChoice>(() => firstChoice(runtimes, parameters.get("runtime")));
+  const [size, setSize] = useState(limits.default);
   const [template, setTemplate] = useState<string | null>(templates[0] ?? null);
 
   const isDev = kind === "dev";
@@ -40,10 +45,11 @@ export function CreateForm({ runtimes, addons, templates }: Props) {
     version: isDev ? choice.version : null,
     enableCodeServer: false,
     template: isDev ? null : template,
+    resources: wishBetween(limits.default, size),
   };
   const validation = useValidation(wish.runtime, wish.version);
   const complaint = complainAboutName(name, others?.map((item) => item.name) ?? []);
-  const refused = create.error ? splitByField(asApiError(create.error), ["name", "runtime", "version", "template", "enableCodeServer"]) : null;
+  const refused = create.error ? splitByField(asApiError(create.error), ["name", "runtime", "version", "template", "enableCodeServer", ...SIZE_FIELDS]) : null;
   const unfit = Object.fromEntries(validation.data?.problems.map((problem) => [problem.field, problem.message]) ?? []);
   // A refusal is about what was sent; it goes as soon as that is changed.
   const change = (act: () => void) => {
@@ -86,6 +92,9 @@ export function CreateForm({ runtimes, addons, templates }: Props) {
             />
           )}
           {!isDev && <Select label="Template" description="The catalog has these; game servers cannot be created yet." allowDeselect={false} data={[...templates]} value={template} error={refused?.fields["template"]} onChange={(next) => change(() => setTemplate(next))} />}
+          <Input.Wrapper label="Size" labelElement="div" description="It can be changed later; the disk can only grow.">
+            <div style={{ marginTop: 10 }}><ResourceFields value={size} limits={limits} errors={refused?.fields ?? {}} onChange={(next) => change(() => setSize(next))} /></div>
+          </Input.Wrapper>
           <SpecPreview wish={wish} />
           <Group justify="flex-end">
             <Button variant="default" component={Link} to="/">Cancel</Button>

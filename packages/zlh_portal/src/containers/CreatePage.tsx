@@ -4,16 +4,18 @@ import { Problem } from "../layout/Problem";
 import { BackToList } from "../layout/Shell";
 import { usePageTitle } from "../layout/title";
 import { CreateForm } from "./CreateForm";
+import { useLimits } from "./queries";
 
 export function CreatePage() {
   usePageTitle("Create container");
   const runtimes = useRuntimeOffers();
   const addons = useAddonOffers();
   const templates = useTemplateOffers();
-  const error = runtimes.error ?? addons.error ?? templates.error;
-  const isLoaded = runtimes.data && addons.data && templates.data;
+  const limits = useLimits();
+  const error = runtimes.error ?? addons.error ?? templates.error ?? limits.error;
+  const isLoaded = runtimes.data && addons.data && templates.data && limits.data;
   const retry = () => {
-    for (const query of [runtimes, addons, templates]) if (query.isError) void query.refetch();
+    for (const query of [runtimes, addons, templates, limits]) if (query.isError) void query.refetch();
   };
   return (
     <Stack maw={640} gap="md">
@@ -23,9 +25,9 @@ export function CreatePage() {
         <Text c="dimmed" size="sm">It is ready in seconds to a minute; you watch every step.</Text>
       </div>
       {isLoaded ? (
-        <CreateForm runtimes={runtimes.data} addons={addons.data} templates={templates.data} />
+        <CreateForm runtimes={runtimes.data} addons={addons.data} templates={templates.data} limits={limits.data} />
       ) : error ? (
-        <Problem error={error} title="The catalog cannot be read, so nothing can be chosen" onRetry={retry} />
+        <Problem error={error} title="What there is to choose from cannot be read" onRetry={retry} />
       ) : (
         <Paper><Stack>{[60, 60, 60, 36].map((height, row) => <Skeleton key={row} h={height} />)}</Stack></Paper>
       )}

@@ -15,11 +15,11 @@ import { ConnectionBanner } from "../live/ConnectionBanner";
 import { ProcessesTab } from "../processes/ProcessesTab";
 import { useCrashToasts } from "../processes/useCrashToasts";
 import classes from "./containers.module.css";
-import { DeleteTab } from "./DeleteTab";
 import { DetailHeader } from "./DetailHeader";
 import { FailureAlert } from "./FailureAlert";
 import { OverviewTab } from "./OverviewTab";
 import { useContainer } from "./queries";
+import { SettingsTab } from "./SettingsTab";
 
 // xterm.js is large, and most visits do not open a terminal.
 const TerminalsTab = lazy(async () => ({ default: (await import("../console/TerminalsTab")).TerminalsTab }));
@@ -34,7 +34,7 @@ const TABS = {
   history: { label: "History", show: (status: ContainerStatus) => <HistoryTab status={status} /> },
   ports: { label: "Ports", show: (status: ContainerStatus) => <PortsTab status={status} /> },
   runtimes: { label: "Runtimes", show: (status: ContainerStatus) => <RuntimesTab status={status} /> },
-  delete: { label: "Delete", show: (status: ContainerStatus) => <DeleteTab status={status} /> },
+  settings: { label: "Settings", show: (status: ContainerStatus) => <SettingsTab status={status} /> },
 } as const;
 
 type Tab = keyof typeof TABS;
@@ -78,7 +78,7 @@ function Detail({ vmid, tab }: { vmid: number; tab: Tab }) {
       <Tabs value={tab} keepMounted={false} onChange={(next) => void navigate(`/containers/${vmid}/${next ?? "overview"}`, { replace: true })}>
         <Tabs.List ref={tabs} className={classes["tabs"] ?? ""} aria-label="About this container">
           {Object.entries(TABS).map(([key, { label }]) => (
-            <Tabs.Tab key={key} value={key} {...(key === "delete" ? { color: "red", c: "red", ml: "auto" } : {})}>{label}</Tabs.Tab>
+            <Tabs.Tab key={key} value={key} {...(key === "settings" ? { ml: "auto" } : {})}>{label}</Tabs.Tab>
           ))}
         </Tabs.List>
         <Tabs.Panel value={tab} pt="md"><Suspense fallback={<Skeleton h={420} />}>{TABS[tab].show(status)}</Suspense></Tabs.Panel>

@@ -1,27 +1,65 @@
 /** Why a container is not well, and what can be done about it. */
-import { Alert, Code, Stack, Text } from "@mantine/core";
-import type { ContainerStatus } from "../api/types";
-import { describeDegradation } from "./states";
-import { adviseOn, titleOf } from "./timeline";
+import { Alert, Button, Code, Group, Stack, Text } from "@mantine/core";
+import { notifications } from "@mantine/notifications";
+import { asApiError } from "../api/problem";
+import type { ContainerStatus, Step } from "../api/types";
+import { useServerNow } from "../layout/clock";
+import { capitalize } from "../layout/words";
+import { useMayChange } from "../session/session";
+import { adviseOn } from "./advice";
+import { usePower } from "./queries";
+import { describeDegradation, findTroubles } from "./states";
+import { isOfRuntime, titleOf } from "./stepNames";
+import { tellTries } from "./timeline";
 
 export function FailureAlert({ status }: { status: ContainerStatus }) {
-  const { provisioningError: failure, degraded, suspended } = status;
-  if (!failure && degraded.length === 0 && !suspended) return null;
+  const { provisioningError: failure, suspended } = status;
+  const troubles = findTroubles(status);
+  if (!failure && troubles.length === 0 && !suspended) return null;
   return (
     <Stack gap="sm">
-      {failure && (
-        <Alert color="red" title={`“${titleOf(failure.step)}” has failed`} role="alert" data-testid="failure">
-          <Text size="sm">{failure.message}</Text>
-          <Text size="sm" mt={6}>{adviseOn(failure.code, failure.step, status.lifecycle)}</Text>
-          <Text size="xs" c="dimmed" mt={6}>Code <Code>{failure.code}</Code></Text>
-        </Alert>
-      )}
-      {degraded.length > 0 && (
+      {failure && <Failure status={status} failure={failure} />}
+      {troubles.length > 0 && (
         <Alert color="orange" title="Not everything works" data-testid="degraded">
-          {degraded.map((reason) => <Text key={reason} size="sm">{describeDegradation(reason)}</Text>)}
+          {troubles.map((reason) => <Text key={reason} size="sm">{describeDegradation(reason)}</Text>)}
         </Alert>
       )}
       {suspended && <Alert color="orange" title="Suspended">Your operator has suspended this container. Its files are kept.</Alert>}
     </Stack>
+  );
+}
+
+function Failure({ status, failure }: { status: ContainerStatus; failure: NonNullable<ContainerStatus["provisioningError"]> }) {
+  const at = status.steps.findIndex(({ name }) => name === failure.step);
+  const step = status.steps[at];
+  return (
+    <Alert color="red" title={`“${titleOf(failure.step)}” has failed`} role="alert" data-testid="failure">
+      {step && <Text size="xs" mb={4}>Step {at + 1} of {status.steps.length}</Text>}
+      <Text size="sm" style={{ overflowWrap: "anywhere" }}>{failure.message}</Text>
+      <Text size="sm" mt={6}>{adviseOn(failure.code, failure.step, status.lifecycle)}</Text>
+      <Group mt={6} gap="sm">
+        {step && <Retry status={status} step={step} />}
+        <Text size="xs">Code <Code>{failure.code}</Code></Text>
+      </Group>
+    </Alert>
+  );
+}
+
+/** When it is tried again, and a way not to wait for that: any wish is worked on at once, the one for what is wanted too. */
+function Retry({ status, step }: { status: ContainerStatus; step: Step }) {
+  const power = usePower(status.vmid);
+  const mayChange = useMayChange(status);
+  const now = useServerNow(Boolean(step.nextTryAt), 250);
+  const tries = tellTries(step, now);
+  const isOffered = mayChange && step.state === "failed" && !isOfRuntime(step.name) && status.lifecycle !== "deleting";
+  const retry = () =>
+    power.mutate(status.power === "on" ? "start" : "stop", {
+      onError: (error) => notifications.show({ color: "red", title: "It was not tried again", message: asApiError(error).detail }),
+    });
+  return (
+    <>
+      {isOffered && <Button size="compact-sm" variant="default" loading={power.isPending} onClick={retry}>Try again now</Button>}
+      {tries && <Text size="xs" className="numbers" data-testid="failure-tries">{capitalize(tries)}</Text>}
+    </>
   );
 }

@@ -7,6 +7,7 @@ import { TimeAgo } from "../layout/TimeAgo";
 import { ProcessList } from "../processes/ProcessList";
 import classes from "./containers.module.css";
 import { ConnectionBadge } from "./StateBadge";
+import { describeSize } from "./sizes";
 import { describeLifecycle, describeRuntimes } from "./states";
 import { StepsTimeline } from "./StepsTimeline";
 import { splitSteps } from "./timeline";
@@ -21,7 +22,7 @@ export function OverviewTab({ status }: { status: ContainerStatus }) {
           <Card title="State">
             <Text size="sm" mb="sm">{describeLifecycle(status).meaning}</Text>
             <dl className={classes["facts"]}>
-              <Fact name="Ready">{status.ready ? "Yes, every step on the way to it is proved" : "Not yet"}</Fact>
+              <Fact name="Ready">{status.ready ? "Yes, every step on the way to it is proved" : status.lifecycle === "deleting" ? "No, it is being deleted" : "Not yet"}</Fact>
               <Fact name="Agent"><ConnectionBadge status={status} /></Fact>
               <Fact name="Last heard of"><TimeAgo time={status.observedAt} /></Fact>
               <Fact name="Wish applied">{isUpToDate ? "Yes" : "Not yet, the agent is still at an older one"}</Fact>
@@ -31,6 +32,7 @@ export function OverviewTab({ status }: { status: ContainerStatus }) {
           <Card title="What is in it">
             <dl className={classes["facts"]}>
               <Fact name="Runtimes">{describeRuntimes(status) || "None yet"}</Fact>
+              <Fact name="Size">{describeSize(status.resourcesInForce ?? status.resources)}</Fact>
               {status.addons.map((addon) => (
                 <Fact key={addon.name} name={addon.name}>{addon.state}{addon.url && <AddressLink address={addon.url} />}</Fact>
               ))}

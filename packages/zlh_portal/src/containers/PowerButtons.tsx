@@ -1,18 +1,22 @@
-/** Start, stop and restart; only what makes sense now can be pressed. */
+/** Start, stop and restart; only what makes sense now can be pressed. Kill, which loses work, asks once more first. */
 import { Button, Group } from "@mantine/core";
+import { useDisclosure } from "@mantine/hooks";
 import { notifications } from "@mantine/notifications";
 import { asApiError } from "../api/problem";
 import type { ContainerStatus } from "../api/types";
+import { ConfirmModal } from "../layout/ConfirmModal";
 import { type Power, usePower } from "./queries";
 import { offerPower } from "./states";
 
 const LABELS: readonly [Power, string][] = [["start", "Start"], ["restart", "Restart"], ["stop", "Stop"]];
 
-export function PowerButtons({ status }: { status: ContainerStatus }) {
+export function PowerButtons({ status, withKill = false }: { status: ContainerStatus; withKill?: boolean }) {
+  const [isAsking, { open, close }] = useDisclosure(false);
   const power = usePower(status.vmid);
   const offers = offerPower(status);
   const act = (wish: Power) =>
     power.mutate(wish, {
+      onSuccess: close,
       onError: (error) => notifications.show({ color: "red", title: `It did not ${wish}`, message: asApiError(error).detail }),
     });
   return (
@@ -25,6 +29,13 @@ export function PowerButtons({ status }: { status: ContainerStatus }) {
           {label}
         </Button>
       ))}
+      {withKill && offers.kill && <Button variant="light" color="red" onClick={open}>Kill</Button>}
+      {isAsking && (
+        <ConfirmModal
+          title={`Kill ${status.name}?`} action="Kill now" isPending={power.isPending} onConfirm={() => act("kill")} onClose={close}
+          meaning="It is off at once: no program in it can save its work first. Its files stay as they are at that moment, and it stays off until somebody starts it."
+        />
+      )}
     </Group>
   );
 }

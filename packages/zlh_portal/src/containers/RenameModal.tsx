@@ -3,10 +3,10 @@ import { type SyntheticEvent, useState } from "react";
 import { asApiError, splitByField } from "../api/problem";
 import type { ContainerStatus } from "../api/types";
 import { complainAboutName } from "./name";
-import { useContainers, useRename } from "./queries";
+import { useContainers, usePatch } from "./queries";
 
 export function RenameModal({ status, onClose }: { status: ContainerStatus; onClose: () => void }) {
-  const rename = useRename(status.vmid);
+  const rename = usePatch(status.vmid);
   const { data: others } = useContainers();
   const [name, setName] = useState(status.name);
   const taken = others?.flatMap((item) => (item.vmid === status.vmid ? [] : item.name)) ?? [];
@@ -15,7 +15,7 @@ export function RenameModal({ status, onClose }: { status: ContainerStatus; onCl
   const isSendable = name.trim() !== "" && name.trim() !== status.name && complaint === null;
   const submit = (event: SyntheticEvent) => {
     event.preventDefault();
-    if (isSendable) rename.mutate(name.trim(), { onSuccess: onClose });
+    if (isSendable) rename.mutate({ name: name.trim() }, { onSuccess: onClose });
   };
   return (
     <Modal opened onClose={onClose} title="Rename the container" centered>

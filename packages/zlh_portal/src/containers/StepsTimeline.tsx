@@ -1,15 +1,16 @@
 /** The steps of making (or removing) a container as they go on. */
 import { Code, Group, Loader, Progress, Text, VisuallyHidden } from "@mantine/core";
 import type { ContainerStatus } from "../api/types";
-import { CheckIcon, CrossIcon } from "../layout/icons";
+import { CheckIcon, ClockIcon, CrossIcon } from "../layout/icons";
 import { useServerNow } from "../layout/clock";
+import { capitalize } from "../layout/words";
 import classes from "./containers.module.css";
-import { type Row, renderRows, summarize } from "./timeline";
+import { isTicking, type Row, renderRows, summarize } from "./timeline";
 
 export function StepsTimeline({ status }: { status: ContainerStatus }) {
   const { steps } = status;
   const summary = summarize(steps);
-  const now = useServerNow(summary.current !== null, 250);
+  const now = useServerNow(isTicking(steps), 250);
   return (
     <div data-testid="steps">
       <Group justify="space-between" mb={6} gap="xs">
@@ -27,34 +28,44 @@ export function StepsTimeline({ status }: { status: ContainerStatus }) {
 }
 
 function sayProgress({ steps, lifecycle }: ContainerStatus): string {
-  const { settled, total, took, hasFailed } = summarize(steps);
+  const { settled, total, took, hasFailed, isWaiting } = summarize(steps);
   if (total === 0) return "No step has been planned yet.";
   if (took && lifecycle !== "deleting") return `All ${total} steps done in ${took}`;
-  return `${settled} of ${total} steps done${hasFailed ? ", one has failed" : ""}`;
+  return `${settled} of ${total} steps done${hasFailed ? ", one has failed" : isWaiting ? ", one is waiting" : ""}`;
 }
 
 function StepRow({ row }: { row: Row }) {
+  const state = row.isWaiting ? "waiting" : row.state;
+  const hasMore = row.message !== null || row.percent !== null || row.output !== null || row.tries !== "";
   return (
-    <li className={classes["step"]} data-state={row.state} data-testid={`step-${row.name}`}>
+    <li className={classes["step"]} data-state={row.state} data-waiting={row.isWaiting || undefined} data-testid={`step-${row.name}`}>
       <span className={classes["bullet"]} aria-hidden="true">
-        {row.state === "done" && <CheckIcon />}
-        {row.state === "failed" && <CrossIcon />}
-        {row.state === "running" && <Loader size={18} />}
+        {row.isWaiting && <ClockIcon />}
+        {state === "done" && <CheckIcon />}
+        {state === "failed" && <CrossIcon />}
+        {state === "running" && <Loader size={18} />}
       </span>
-      <span>{row.title}<VisuallyHidden>, {row.state}</VisuallyHidden></span>
-      <Text span size="xs" c="dimmed" lh="20px" className="numbers">{row.state === "skipped" ? "not needed" : row.duration}</Text>
-      {(row.message !== null || row.percent !== null || row.output !== null) && row.state !== "done" && <StepMore row={row} />}
+      <span>{row.title}<VisuallyHidden>, {state}</VisuallyHidden></span>
+      <Text span size="xs" c="dimmed" lh="20px" className="numbers">{row.isWaiting ? "waiting" : row.state === "skipped" ? "not needed" : row.duration}</Text>
+      {hasMore && row.state !== "done" && <StepMore row={row} />}
     </li>
   );
 }
 
 function StepMore({ row }: { row: Row }) {
+  const hasFailed = row.state === "failed" && !row.isWaiting;
   return (
     <div className={classes["more"]}>
       {row.percent !== null && row.state === "running" && <Progress value={row.percent} size="xs" mt={6} aria-label={`${row.title}: ${row.percent} %`} />}
-      {row.message && <Text size="xs" c={row.state === "failed" ? "red" : "dimmed"} mt={2}>{row.message}</Text>}
+      {row.message && <Text size="xs" c={hasFailed ? "red" : "dimmed"} mt={2} style={{ overflowWrap: "anywhere" }}>{row.message}</Text>}
+      {row.tries && <Text size="xs" c="dimmed" className="numbers" data-testid="tries">{capitalize(row.tries)}</Text>}
       {row.exitCode !== null && <Text size="xs" c="dimmed">Exit code {row.exitCode}</Text>}
-      {row.output && <Code block mt={6} mah={180}>{row.output}</Code>}
+      {row.output && (
+        <details className={classes["output"]}>
+          <summary>What it printed last</summary>
+          <Code block mt={6} mah={180}>{row.output}</Code>
+        </details>
+      )}
     </div>
   );
 }

@@ -1,7 +1,7 @@
 /** Which containers a list shows; pure. */
 import type { ContainerStatus } from "../api/types";
 import { findTroubled } from "../processes/states";
-import { describeLifecycle, describeRuntimes } from "./states";
+import { describeLifecycle, describeRuntimes, findTroubles } from "./states";
 
 export type Group = "all" | "running" | "busy" | "attention" | "stopped";
 
@@ -12,7 +12,7 @@ export function groupOf(status: ContainerStatus): Exclude<Group, "all"> {
     case "backoff":
       return "attention";
     case "running":
-      return status.degraded.length > 0 || status.provisioningError || findTroubled(status.processes).length > 0 ? "attention" : "running";
+      return findTroubles(status).length > 0 || status.provisioningError || findTroubled(status.processes).length > 0 ? "attention" : "running";
     case "stopped":
       return "stopped";
     default:

@@ -2,7 +2,7 @@
 import { type QueryClient, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { client, take } from "../api/client";
 import { asApiError } from "../api/problem";
-import type { ContainerStatus, CreateContainer } from "../api/types";
+import type { ContainerStatus, CreateContainer, PatchContainer } from "../api/types";
 import { useIsLive } from "../live/liveness";
 import { isMoving } from "./states";
 
@@ -73,7 +73,12 @@ export function useCreateContainer() {
   });
 }
 
-export type Power = "start" | "stop" | "restart";
+/** How much a container may use here; changes with the configuration alone. */
+export function useLimits() {
+  return useQuery({ queryKey: ["limits"], staleTime: 5 * 60_000, queryFn: ({ signal }) => take(client.GET("/api/limits", { signal })) });
+}
+
+export type Power = "start" | "stop" | "restart" | "kill";
 
 export function usePower(vmid: number) {
   const queries = useQueryClient();
@@ -87,17 +92,20 @@ export function usePower(vmid: number) {
           return take(client.POST("/api/containers/{vmid}/stop", params));
         case "restart":
           return take(client.POST("/api/containers/{vmid}/restart", params));
+        case "kill":
+          return take(client.POST("/api/containers/{vmid}/kill", params));
       }
     },
     onSuccess: (status) => noteContainer(queries, status),
   });
 }
 
-export function useRename(vmid: number) {
+/** Change what is named; all of it, or nothing where any of it cannot be. */
+export function usePatch(vmid: number) {
   const queries = useQueryClient();
   return useMutation({
-    mutationFn: (name: string) =>
-      take(client.PATCH("/api/containers/{vmid}", { params: { path: { vmid } }, body: { name, power: null } })),
+    mutationFn: (wish: Partial<PatchContainer>) =>
+      take(client.PATCH("/api/containers/{vmid}", { params: { path: { vmid } }, body: { name: null, power: null, resources: null, enableCodeServer: null, ...wish } })),
     onSuccess: (status) => noteContainer(queries, status),
   });
 }

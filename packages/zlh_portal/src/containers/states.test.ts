@@ -2,14 +2,14 @@ import { describe, expect, it } from "vitest";
 import { sampleStatus as sampleProcess } from "../processes/sample";
 import { countGroups, filterContainers } from "./filter";
 import { sampleStatus, sampleStep } from "./sample";
-import { describeConnection, describeLifecycle, describeRuntimes, offerPower } from "./states";
+import { describeConnection, describeLifecycle, describeRuntimes, offerPower, findTroubles } from "./states";
 
 describe("the two axes", () => {
   it("does not call a stopped container unreachable", () => {
-    expect(describeConnection({ lifecycle: "stopped", connection: "offline" }).tone).toBe("quiet");
+    expect(describeConnection({ lifecycle: "stopped", connection: "offline", observedAt: null }).tone).toBe("quiet");
   });
   it("calls a running container unreachable when its agent is silent", () => {
-    expect(describeConnection({ lifecycle: "running", connection: "offline" })).toMatchObject({ label: "Not reachable", tone: "bad" });
+    expect(describeConnection({ lifecycle: "running", connection: "offline", observedAt: null })).toMatchObject({ label: "Not reachable", tone: "bad" });
   });
   it("is only green when the whole chain is proved", () => {
     expect(describeLifecycle({ lifecycle: "running", ready: false }).tone).toBe("warn");
@@ -19,12 +19,25 @@ describe("the two axes", () => {
 
 describe("offerPower", () => {
   it("offers the opposite of what is wanted", () => {
-    expect(offerPower(sampleStatus({ power: "on" }))).toEqual({ start: false, stop: true, restart: true });
-    expect(offerPower(sampleStatus({ power: "off", lifecycle: "stopped" }))).toEqual({ start: true, stop: false, restart: false });
+    expect(offerPower(sampleStatus({ power: "on" }))).toEqual({ start: false, stop: true, restart: true, kill: true });
+    expect(offerPower(sampleStatus({ power: "off", lifecycle: "stopped" }))).toEqual({ start: true, stop: false, restart: false, kill: false });
   });
+  it("can kill what takes its time to stop", () =>
+    expect(offerPower(sampleStatus({ power: "off", lifecycle: "stopping" }))).toMatchObject({ start: true, kill: true }));
   it("offers nothing while it is being deleted", () => {
-    expect(offerPower(sampleStatus({ lifecycle: "deleting" }))).toEqual({ start: false, stop: false, restart: false });
+    expect(offerPower(sampleStatus({ lifecycle: "deleting" }))).toEqual({ start: false, stop: false, restart: false, kill: false });
   });
+});
+
+it("calls no agent that was never there connecting", () => {
+  expect(describeConnection({ lifecycle: "error", connection: "connecting", observedAt: null }).label).toBe("Not yet");
+  expect(describeConnection({ lifecycle: "error", connection: "connecting", observedAt: "2026-01-01T00:00:00Z" }).label).toBe("Connecting");
+});
+
+describe("findTroubles", () => {
+  const resizing = (state: "running" | "failed", code: string | null) => ({ degraded: ["agent_offline", "resize_pending"], steps: [sampleStep("resize-guest", state, { code })] });
+  it("counts no resize that is under way", () => expect(findTroubles(resizing("running", null))).toEqual(["agent_offline"]));
+  it("counts one that the host refuses", () => expect(findTroubles(resizing("failed", "guest_failed"))).toContain("resize_pending"));
 });
 
 describe("filterContainers", () => {

@@ -1,6 +1,7 @@
 /** The two axes of a container in words that people understand; pure. */
 import type { Connection, ContainerStatus, Lifecycle } from "../api/types";
 import type { Words } from "../layout/tone";
+import { findResize, parseRuntimeStep } from "./stepNames";
 
 const LIFECYCLE: Readonly<Record<Lifecycle, Words>> = {
   provisioning: { label: "Setting up", tone: "busy", meaning: "The container is being made." },
@@ -20,11 +21,14 @@ const CONNECTION: Readonly<Record<Connection, Words>> = {
   offline: { label: "Not reachable", tone: "bad", meaning: "The agent inside the container does not answer." },
 };
 
+const NOT_YET: Words = { label: "Not yet", tone: "quiet", meaning: "The agent is called once the container has started." };
+
 const DEGRADED: Readonly<Record<string, string>> = {
   agent_offline:
     "The container runs, but its agent does not answer. Your programs go on; terminals and changes wait until it is back.",
   runtime_unverified: "Files of an installed runtime are not what was installed. Verify and repair it under Runtimes.",
   step_failed: "Something that was asked for later could not be done; what was there before goes on. The tab Runtimes says why, and what can be done.",
+  resize_pending: "The host has not accepted the size that was asked for; the one before still holds, and everything goes on. Settings says why.",
 };
 
 /** Return the lifecycle in words. A running container whose chain is not proved says so. */
@@ -36,7 +40,7 @@ export function describeLifecycle(status: Pick<ContainerStatus, "lifecycle" | "r
 }
 
 /** Return the connection in words. Silence of something that is off is nothing bad. */
-export function describeConnection(status: Pick<ContainerStatus, "lifecycle" | "connection">): Words {
+export function describeConnection(status: Pick<ContainerStatus, "lifecycle" | "connection" | "observedAt">): Words {
   if (status.connection === "online") return CONNECTION.online;
   switch (status.lifecycle) {
     case "stopped":
@@ -44,15 +48,20 @@ export function describeConnection(status: Pick<ContainerStatus, "lifecycle" | "
     case "deleting":
       return { label: "Off", tone: "quiet", meaning: "There is nothing to connect to while the container is off." };
     case "provisioning":
-      return { label: "Not yet", tone: "quiet", meaning: "The agent is called once the container has started." };
+      return NOT_YET;
     default:
-      return CONNECTION[status.connection];
+      return status.connection === "connecting" && status.observedAt === null ? NOT_YET : CONNECTION[status.connection];
   }
 }
 
 /** Return a sentence for a reason of `degraded`. */
 export function describeDegradation(reason: string): string {
   return DEGRADED[reason] ?? reason.replaceAll("_", " ");
+}
+
+/** Return what people have to know of; a resize that is under way and has not failed is no trouble. */
+export function findTroubles({ degraded, steps }: Pick<ContainerStatus, "degraded" | "steps">): string[] {
+  return degraded.filter((reason) => reason !== "resize_pending" || Boolean(findResize(steps)?.code));
 }
 
 /** Tell whether something is under way that a watcher wants to see soon. */
@@ -64,13 +73,14 @@ export interface PowerOffers {
   start: boolean;
   stop: boolean;
   restart: boolean;
+  kill: boolean;
 }
 
 /** Return which power buttons make sense now. */
 export function offerPower(status: ContainerStatus): PowerOffers {
-  if (status.lifecycle === "deleting") return { start: false, stop: false, restart: false };
+  if (status.lifecycle === "deleting") return { start: false, stop: false, restart: false, kill: false };
   const isOn = status.power === "on";
-  return { start: !isOn, stop: isOn, restart: isOn && status.lifecycle !== "provisioning" };
+  return { start: !isOn, stop: isOn, restart: isOn && status.lifecycle !== "provisioning", kill: isOn || status.lifecycle === "stopping" };
 }
 
 /** What runs in there, in short: "node 24.19.0, go 1.27.3 and 2 more". */
@@ -80,6 +90,9 @@ export function describeRuntimes(status: ContainerStatus): string {
   const others = runtimes.length - defaults.length;
   const named = defaults.map((entry) => `${entry.name} ${entry.version}`).join(", ");
   if (named) return others > 0 ? `${named} and ${others} more` : named;
-  const pending = status.steps.flatMap((step) => (step.name.startsWith("install-") ? [step.name.slice("install-".length)] : []));
+  const pending = status.steps.flatMap(({ name }) => {
+    const step = parseRuntimeStep(name);
+    return step?.kind === "install" ? [[step.runtime, step.version].filter(Boolean).join(" ")] : [];
+  });
   return pending.join(", ");
 }

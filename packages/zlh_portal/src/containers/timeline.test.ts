@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import { sampleStep as step } from "./sample";
-import { adviseOn, renderRows, splitSteps, summarize, titleOf } from "./timeline";
+import { isTicking, renderRows, splitSteps, summarize } from "./timeline";
 
 const T0 = Date.parse("2026-01-01T00:00:00Z");
 const at = (s: number) => new Date(T0 + s * 1000).toISOString();
@@ -34,11 +34,6 @@ describe("renderRows", () => {
 it("shows counted bytes in units", () =>
   expect(renderRows([step("a", "running", { message: "unpacking: 1048576 of 189774683 bytes" })], T0)[0]?.message).toBe("unpacking: 1 MiB of 181 MiB"));
 
-describe("titleOf", () => {
-  it.each([["install-node", "Install node"], ["some-new_step", "Some new step"], ["", "Unnamed step"]])("%s", (name, title) =>
-    expect(titleOf(name)).toBe(title));
-});
-
 describe("summarize", () => {
   it("counts the running step by its progress", () => {
     const steps = [step("a", "done"), step("b", "running", { progress: 0.5 }), step("c", "pending"), step("d", "skipped")];
@@ -61,16 +56,34 @@ describe("summarize", () => {
 });
 
 describe("splitSteps", () => {
-  const steps = [step("send-spec", "done"), step("install-node", "done"), step("install-go", "failed"), step("check-ready", "done")];
+  const steps = [step("send-spec", "done"), step("install-node", "done"), step("install-go", "failed"), step("check-ready", "done"), step("resize-guest", "failed")];
   it("tells what came later from what made a container", () =>
-    expect(splitSteps({ steps, provisioningComplete: true })).toEqual({ first: [steps[0], steps[1], steps[3]], later: [steps[2]] }));
+    expect(splitSteps({ steps, provisioningComplete: true })).toEqual({ first: [steps[0], steps[1], steps[3]], later: [steps[2], steps[4]] }));
   it("knows nothing later before there was a first", () => expect(splitSteps({ steps, provisioningComplete: false }).later).toEqual([]));
 });
-it.each([["install-node", "Install node"], ["install-node-24.19.0", "Install node 24.19.0"], ["remove-code-server-4.1", "Remove code-server 4.1"]])("titles %j", (name, title) =>
-  expect(titleOf(name)).toBe(title));
 
-describe("adviseOn", () => {
-  it("knows the failures of downloads", () => expect(adviseOn("artifact_hash_mismatch", "install-node", "error")).toContain("operator"));
-  it("has a way out of any failed install", () => expect(adviseOn("new_code", "install-go", "error")).toContain("Retry"));
-  it("calms while it is still tried", () => expect(adviseOn("new_code", "create-guest", "provisioning")).toContain("tried again"));
+describe("a step that failed", () => {
+  const failed = step("create-guest", "failed", { code: "guest_failed", attempts: 3, nextTryAt: at(30) });
+  const tell = (s: number, more = {}) => renderRows([{ ...failed, ...more }], T0 + s * 1000)[0]?.tries;
+  it("counts down to the next try", () => {
+    expect(tell(18)).toBe("failed 3 times, tried again in 12 s");
+    expect(tell(18.4)).toBe("failed 3 times, tried again in 12 s");
+    expect(tell(31)).toBe("failed 3 times, tried again now");
+  });
+  it("says which try is under way", () => expect(tell(0, { state: "running" })).toBe("try 4"));
+  it("says nothing once it is done", () => expect(tell(0, { state: "done" })).toBe(""));
+  it("survives a moment that is none", () => expect(tell(0, { nextTryAt: "soon" })).toBe("failed 3 times"));
+  it("ticks", () => {
+    expect(isTicking([failed])).toBe(true);
+    expect(isTicking([{ ...failed, nextTryAt: null }, step("a", "done")])).toBe(false);
+  });
+});
+
+describe("a step that waits for its turn", () => {
+  const waiting = step("create-guest", "pending", { code: "slot_busy", nextTryAt: at(5), message: "Waiting for its turn." });
+  it("has not failed", () => {
+    expect(renderRows([waiting], T0)[0]).toMatchObject({ isWaiting: true, tries: "" });
+    expect(summarize([waiting])).toMatchObject({ hasFailed: false, isWaiting: true });
+  });
+  it("waits no more once it is done", () => expect(summarize([{ ...waiting, state: "done" }]).isWaiting).toBe(false));
 });

@@ -1,27 +1,7 @@
 /** The steps of provisioning as rows that can be shown; pure. */
 import type { ContainerStatus, Step } from "../api/types";
 import { formatBytes, formatDuration } from "../layout/words";
-
-const TITLES: Readonly<Record<string, string>> = {
-  "reserve-address": "Reserve an address",
-  "create-guest": "Create the container",
-  "close-network": "Close its network",
-  "resize-guest": "Set its limits",
-  "put-identity": "Put in its identity",
-  "start-guest": "Start the container",
-  "connect-agent": "Connect to its agent",
-  "send-spec": "Tell it what to install",
-  "publish-route": "Publish the route",
-  "confirm-route": "See the proxy use the route",
-  "answer-dns": "See the name in DNS",
-  "check-ready": "Open it from outside",
-  "withdraw-route": "Withdraw the route",
-  "stop-guest": "Stop the container",
-  "destroy-guest": "Destroy the container",
-  "release-address": "Release the address",
-  forget: "Forget it",
-  observe: "Look at the container",
-};
+import { isOfRuntime, isResize, titleOf } from "./stepNames";
 
 export interface Row {
   name: string;
@@ -35,6 +15,10 @@ export interface Row {
   code: string | null;
   exitCode: number | null;
   output: string | null;
+  /** It has not failed: what it needs is in use by another container or away, and it goes on by itself. */
+  isWaiting: boolean;
+  /** "failed 3 times, tried again in 12 s"; empty where it has not failed. */
+  tries: string;
 }
 
 export interface Summary {
@@ -43,6 +27,7 @@ export interface Summary {
   percent: number;
   current: string | null;
   hasFailed: boolean;
+  isWaiting: boolean;
   isDone: boolean;
   /**
    * How long at least one step was under way. Not from the first start to the last end: a step that was done once more
@@ -51,19 +36,9 @@ export interface Summary {
   took: string | null;
 }
 
-/** Return the title of a step, also of one that this version has never heard of. */
-export function titleOf(name: string): string {
-  const known = TITLES[name];
-  if (known) return known;
-  const runtime = /^(install|remove)-(.+?)(?:-(\d[^-].*|\d))?$/.exec(name);
-  if (runtime) return `${runtime[1] === "install" ? "Install" : "Remove"} ${[runtime[2], runtime[3]].filter(Boolean).join(" ")}`;
-  const words = name.replaceAll(/[-_]+/g, " ").trim();
-  return words ? words.charAt(0).toUpperCase() + words.slice(1) : "Unnamed step";
-}
-
 /** Return the steps that made the container, and those that are under way since, which take nothing from it. */
 export function splitSteps({ steps, provisioningComplete }: Pick<ContainerStatus, "steps" | "provisioningComplete">): { first: Step[]; later: Step[] } {
-  const isLater = ({ name, state }: Step) => provisioningComplete && /^(install|remove)-/.test(name) && state !== "done";
+  const isLater = ({ name, state }: Step) => provisioningComplete && (isOfRuntime(name) || isResize(name)) && state !== "done";
   return { first: steps.filter((step) => !isLater(step)), later: steps.filter(isLater) };
 }
 
@@ -79,7 +54,37 @@ export function renderRows(steps: readonly Step[], nowMs: number): Row[] {
     code: step.code,
     exitCode: step.exitCode,
     output: step.output,
+    isWaiting: isWaiting(step),
+    tries: tellTries(step, nowMs),
   }));
+}
+
+const WAITS = new Set(["slot_busy", "system_away"]);
+
+/** Tell whether a step waits for its turn, or for a system that is away: nothing of it has failed. */
+export function isWaiting({ code, state }: Step): boolean {
+  return state === "pending" && code !== null && WAITS.has(code);
+}
+
+/** Return how often a step has failed in a row and when it is tried again; empty where there is nothing to tell. */
+export function tellTries(step: Step, nowMs: number): string {
+  const { attempts, state } = step;
+  if (state === "done" || state === "skipped" || isWaiting(step)) return "";
+  if (state === "running") return attempts > 0 ? `try ${attempts + 1}` : "";
+  return [attempts > 1 ? `failed ${attempts} times` : "", tellNextTry(step, nowMs)].filter(Boolean).join(", ");
+}
+
+/** "tried again in 12 s"; empty where that is not known. */
+export function tellNextTry({ nextTryAt, state }: Step, nowMs: number): string {
+  const at = parse(nextTryAt);
+  if (at === null || state !== "failed") return "";
+  const left = Math.ceil((at - nowMs) / 1000);
+  return left > 0 ? `tried again in ${formatDuration(left * 1000)}` : "tried again now";
+}
+
+/** Tell whether something of the list changes with time alone. */
+export function isTicking(steps: readonly Step[]): boolean {
+  return steps.some((step) => step.state === "running" || (step.state === "failed" && step.nextTryAt !== null));
 }
 
 /** Return how far the whole list is. A running step counts by its progress. */
@@ -94,39 +99,11 @@ export function summarize(steps: readonly Step[]): Summary {
     total: steps.length,
     percent: steps.length === 0 ? 0 : Math.round(((settled + Math.min(1, Math.max(0, share))) / steps.length) * 100),
     current: running ? titleOf(running.name) : null,
-    hasFailed: steps.some((step) => step.state === "failed"),
+    hasFailed: steps.some((step) => step.state === "failed" && !isWaiting(step)),
+    isWaiting: steps.some(isWaiting),
     isDone,
     took: isDone ? wholeDuration(steps) : null,
   };
-}
-
-/** Return what the reader can do about a failure. */
-export function adviseOn(code: string, step: string, lifecycle: ContainerStatus["lifecycle"]): string {
-  switch (code) {
-    case "artifact_hash_mismatch":
-    case "artifact_size_mismatch":
-      return "The downloaded archive is not the one that was signed, so nothing of it was used. Tell your operator: the artifact server holds a wrong file.";
-    case "artifact_unavailable":
-    case "catalog_unavailable":
-      return "The artifact server does not answer. The container tries again by itself; if it stays so, tell your operator.";
-    case "catalog_expired":
-    case "catalog_untrusted":
-      return "The catalog's signatures are not valid, so nothing new is installed. Only an operator can mend this.";
-    case "smoke_test_failed":
-      return "The runtime was unpacked but did not run, so it was not put into use. Choose another version under Runtimes.";
-    case "guest_foreign":
-      return "Something that is not ours stands in this container's place, and it is left untouched. Only an operator can clear it.";
-    case "not_in_catalog":
-      return "This version has left the catalog. Choose one that is offered under Runtimes.";
-    default:
-      break;
-  }
-  if (step.startsWith("install-")) {
-    return "Retry it under Runtimes, or choose another version there.";
-  }
-  return lifecycle === "error"
-    ? "It is still tried again, with ever longer pauses. If it stays so, give your operator the code and the time."
-    : "It is tried again in a moment; you need not do anything yet.";
 }
 
 /** The agent counts in bytes: "unpacking: 11796480 of 189774683 bytes". */

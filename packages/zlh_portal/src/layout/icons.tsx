@@ -17,6 +17,7 @@ export const PlusIcon = () => <Icon size={16}><path d="M12 5v14M5 12h14" /></Ico
 export const CopyIcon = () => <Icon size={14}><rect x="8" y="8" width="12" height="12" rx="2" /><path d="M16 8V6a2 2 0 0 0-2-2H6a2 2 0 0 0-2 2v8a2 2 0 0 0 2 2h2" /></Icon>;
 export const CheckIcon = () => <Icon size={14}><path d="M5 12l5 5 9-10" /></Icon>;
 export const CrossIcon = () => <Icon size={14}><path d="M6 6l12 12M18 6L6 18" /></Icon>;
+export const ClockIcon = () => <Icon size={14}><path d="M12 6v6l4 2" /></Icon>;
 export const WarnIcon = () => <Icon size={14}><path d="M12 5v9M12 18.5v.5" /></Icon>;
 export const DotIcon = () => <Icon size={14}><circle cx="12" cy="12" r="3" fill="currentColor" /></Icon>;
 export const PencilIcon = () => <Icon size={14}><path d="M4 20h4L19 9l-4-4L4 16v4z" /></Icon>;

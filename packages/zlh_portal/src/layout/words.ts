@@ -33,6 +33,11 @@ export function formatBytes(bytes: number): string {
   return `${unit === 0 || value >= 100 ? Math.round(value) : Number(value.toFixed(1))} ${units[unit] ?? ""}`;
 }
 
+/** Return a sentence that begins with a capital. */
+export function capitalize(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
 function pad(value: number): string {
   return String(value).padStart(2, "0");
 }

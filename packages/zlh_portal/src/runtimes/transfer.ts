@@ -1,6 +1,7 @@
 /** How far something is that moves bytes, in words; pure. The figures are an agent's: they may be anything. */
 import type { Step, Transfer } from "../api/types";
-import { formatBytes, formatDuration } from "../layout/words";
+import { isRemoval } from "../containers/stepNames";
+import { capitalize, formatBytes, formatDuration } from "../layout/words";
 
 const STAGES: Readonly<Record<string, string>> = {
   catalog: "Reading the catalog",
@@ -25,7 +26,7 @@ export interface Told {
 /** Return how far a step is. */
 export function tellTransfer(step: Pick<Step, "name" | "state" | "progress" | "transfer">): Told {
   const { transfer } = step;
-  const waiting = step.state === "pending" ? "Waiting for its turn" : step.name.startsWith("remove-") ? "Removing" : "Installing";
+  const waiting = step.state === "pending" ? "Waiting for its turn" : isRemoval(step.name) ? "Removing" : "Installing";
   if (!transfer) return { stage: waiting, percent: percentOf(step.progress), bytes: "", rate: null, left: null };
   return {
     stage: nameStage(transfer.stage),
@@ -49,5 +50,5 @@ export function nameStage(stage: string): string {
   const known = Object.hasOwn(STAGES, stage) ? STAGES[stage] : undefined;
   if (known) return known;
   const words = stage.replaceAll(/[-_]+/g, " ").trim();
-  return words ? words.charAt(0).toUpperCase() + words.slice(1) : "Working";
+  return words ? capitalize(words) : "Working";
 }

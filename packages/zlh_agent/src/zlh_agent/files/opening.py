@@ -6,28 +6,22 @@ and a use. A path that would leave the folder, by `..`, by an absolute link or b
 
 from __future__ import annotations
 
-import ctypes
 import errno
 import os
 
 from zlh_agent.files.refusals import PATH_BUSY, PATH_OUTSIDE, Refused
 from zlh_agent.files.rules import cut_into_steps
-from zlh_agent.sandbox.syscalls import OPENAT2, syscall
+from zlh_common.openat2 import NO_XDEV, openat2
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-NO_XDEV, _NO_MAGICLINKS, NO_SYMLINKS, _BENEATH = 0x01, 0x02, 0x04, 0x08
 O_PATH = os.O_PATH | os.O_CLOEXEC
 # `..` is answered with EAGAIN while anything on the machine is being renamed or mounted, a lease of another program
 # with EWOULDBLOCK; somebody who renames for ever may make a call fail, and not make it wait for ever.
 _MAX_TRIES = 200
 _FOLDER_STEP = O_PATH | os.O_DIRECTORY
-
-
-class _OpenHow(ctypes.Structure):
-    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
 
 class Held:
@@ -74,10 +68,9 @@ def has_openat2(folder: int) -> bool:
 
 
 def _openat2(folder: int, path: bytes, flags: int, mode: int, resolve: int) -> int:
-    how = _OpenHow(flags | os.O_CLOEXEC, mode, resolve | _BENEATH | _NO_MAGICLINKS)
     for _ in range(_MAX_TRIES):
         try:
-            return syscall(OPENAT2, folder, path, how, ctypes.sizeof(how))
+            return openat2(folder, path, flags, mode=mode, resolve=resolve)
         except OSError as exc:
             if exc.errno == errno.EXDEV and not resolve & NO_XDEV:
                 raise Refused(PATH_OUTSIDE) from exc

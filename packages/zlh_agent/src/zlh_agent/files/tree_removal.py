@@ -14,9 +14,10 @@ import errno
 import os
 import stat
 
-from zlh_agent.files.opening import NO_SYMLINKS, NO_XDEV, O_PATH, open_below
+from zlh_agent.files.opening import O_PATH, open_below
 from zlh_agent.files.refusals import FOLDER_NOT_EMPTY, OTHER_FILE_SYSTEM, Refused
 from zlh_agent.files.rights import change_mode
+from zlh_common.openat2 import NO_SYMLINKS, NO_XDEV
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

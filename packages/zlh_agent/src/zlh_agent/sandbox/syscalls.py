@@ -9,7 +9,7 @@ import ctypes
 import os
 
 LANDLOCK_CREATE_RULESET, LANDLOCK_ADD_RULE, LANDLOCK_RESTRICT_SELF = 444, 445, 446
-OPENAT2, FCHMODAT2 = 437, 452
+FCHMODAT2 = 452
 
 _libc = ctypes.CDLL(None, use_errno=True)
 _libc.syscall.restype = ctypes.c_long

@@ -97,8 +97,14 @@ class Container:
     # On whose behalf the work on it is done; None where nothing is wished that is not reached.
     request_id: str | None = None
     resources: Resources = field(default_factory=Resources)
+    # What the guest was last seen to have, as a whole; None where there is none, or where that cannot be told.
+    resources_in_force: Resources | None = None
+    # Whether it goes down without what runs in it being asked to end.
+    is_stopped_at_once: bool = False
     # What its driver must not forget, kept under the fence.
     driver_notes: Mapping[str, str] = field(default_factory=dict)
+    # Grows with every change that a person could see.
+    version: int = 0
 
     steps: tuple[Step, ...] = ()
     exposures: tuple[Published, ...] = ()

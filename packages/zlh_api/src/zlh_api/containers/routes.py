@@ -14,6 +14,7 @@ from zlh_api.containers.service import PAGE_LIMIT, ContainerService
 from zlh_api.web.endpoint import Answer, Call, Endpoint, Policy
 from zlh_api.web.query import whole_number
 from zlh_common.schema.lists import Items
+from zlh_common.schema.resources import Limits
 from zlh_common.schema.spec import CreateContainer, CreateExposure, Exposure, PatchContainer
 from zlh_common.schema.status import ContainerStatus
 from zlh_common.schema.structs import encode
@@ -21,6 +22,7 @@ from zlh_common.schema.structs import encode
 _ALIASES = {"enable_code_server": "enableCodeServer"}
 ALL = "/api/containers"
 ONE = f"{ALL}/{{vmid}}"
+LIMITS = "/api/limits"
 DEFAULT_PAGE = 100
 
 
@@ -30,16 +32,20 @@ def endpoints(service: ContainerService, live: LiveContainers) -> list[Endpoint]
     async def events(call: Call) -> web.StreamResponse:
         return await live.stream(call)
 
+    async def limits(_call: Call) -> Limits:
+        return service.limits
+
     return [
         *_container_endpoints(service),
         *_power_endpoints(service),
         *_exposure_endpoints(service),
+        Endpoint("GET", LIMITS, Policy.SIGNED_IN, limits, "How much a container may use", response=Limits),
         Endpoint("GET", "/api/events", Policy.SIGNED_IN, events, "Changes of containers as they happen (SSE)"),
     ]
 
 
 def _container_endpoints(service: ContainerService) -> list[Endpoint]:
-    async def index(call: Call) -> Items[ContainerStatus]:
+    async def index(call: Call) -> Items[msgspec.Raw]:
         after = whole_number(call.request, "after", low=0, high=2**31 - 1) or 0
         limit = whole_number(call.request, "limit", low=1, high=PAGE_LIMIT) or DEFAULT_PAGE
         items, following = await service.fetch_page(call.caller, after=after, limit=limit)
@@ -64,7 +70,7 @@ def _container_endpoints(service: ContainerService) -> list[Endpoint]:
         Endpoint("GET", ALL, signed_in, index, "List containers", response=page, query=asked),
         Endpoint("POST", ALL, signed_in, create, "Create a container", CreateContainer, status, 202, _ALIASES),
         Endpoint("GET", ONE, view, show, "One container", response=status),
-        Endpoint("PATCH", ONE, change, patch, "Rename a container or switch it on or off", PatchContainer, status),
+        Endpoint("PATCH", ONE, change, patch, "Rename, resize or switch", PatchContainer, status, aliases=_ALIASES),
         Endpoint("DELETE", ONE, change, delete, "Delete a container and all it has", response=status, status=202),
         Endpoint("GET", f"{ONE}/status", view, show, "The whole report of one container", response=status),
     ]
@@ -77,6 +83,9 @@ def _power_endpoints(service: ContainerService) -> list[Endpoint]:
     async def stop(call: Call) -> ContainerStatus:
         return await service.set_power(call.container, Power.OFF)
 
+    async def kill(call: Call) -> ContainerStatus:
+        return await service.kill(call.container)
+
     async def restart(call: Call) -> ContainerStatus:
         return await service.restart(call.container)
 
@@ -84,6 +93,7 @@ def _power_endpoints(service: ContainerService) -> list[Endpoint]:
     return [
         Endpoint("POST", f"{ONE}/start", change, start, "Switch a container on", response=status, status=202),
         Endpoint("POST", f"{ONE}/stop", change, stop, "Switch a container off", response=status, status=202),
+        Endpoint("POST", f"{ONE}/kill", change, kill, "Switch a container off at once", response=status, status=202),
         Endpoint("POST", f"{ONE}/restart", change, restart, "Stop and start a container", response=status, status=202),
     ]
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID, uuid4
 
 import asyncpg
+import msgspec
 
 from zlh_api.catalog.service import CatalogService
 from zlh_api.containers import store
 from zlh_api.containers.model import Container, Power, Published, RuntimeWish
+from zlh_api.containers.rendered import RenderedReports
+from zlh_api.containers.rules import decide_first_resources, decide_resources
 from zlh_api.containers.status import render_status
 from zlh_api.customers.model import Caller, Role
 from zlh_api.database.pool import Connection, Database
@@ -23,6 +26,7 @@ from zlh_common.errors import NotFound, ZlhError
 from zlh_common.names import HostName, OwnerMark, Vmid, is_label, render_host
 from zlh_common.schema.catalog import CatalogProblem
 from zlh_common.schema.process import WantedProcess
+from zlh_common.schema.resources import Limits
 from zlh_common.schema.spec import CreateContainer, CreateExposure, Exposure, PatchContainer, WantedRuntime
 from zlh_common.schema.status import ContainerStatus, StepState
 from zlh_common.schema.structs import encode
@@ -177,11 +181,15 @@ class Hosting:
 class ContainerService:
     """Reads and writes wishes about containers."""
 
-    def __init__(self, database: Database, catalog: CatalogService, hosting: Hosting, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, catalog: CatalogService, hosting: Hosting, clock: Clock, *, limits: Limits
+    ) -> None:
         self._database = database
         self._catalog = catalog
         self._hosting = hosting
         self._clock = clock
+        self.limits = limits
+        self._rendered = RenderedReports()
 
     async def find_visible(self, caller: Caller, vmid: Vmid) -> Container:
         """Return a container that the caller may know of; raise NotFound for a foreign one as for a missing one."""
@@ -199,14 +207,24 @@ class ContainerService:
             raise NotFound("container")
         return container
 
-    async def fetch_page(self, caller: Caller, *, after: int, limit: int) -> tuple[list[ContainerStatus], str | None]:
-        """Return one page of what the caller may see, and what to ask for the next."""
+    async def fetch_page(self, caller: Caller, *, after: int, limit: int) -> tuple[list[msgspec.Raw], str | None]:
+        """Return one page of reports that the caller may see, as JSON, and what to ask for the next."""
         limit = max(1, min(limit, PAGE_LIMIT))
         customers = None if caller.is_operator else [entry.customer_id for entry in caller.memberships]
         async with self._database.connection() as connection:
             rows = await store.fetch_page(connection, customers=customers, after=after, limit=limit + 1)
-        more = str(rows[limit - 1].vmid) if len(rows) > limit else None
-        return [self.report(row) for row in rows[:limit]], more
+            reports = await self._fetch_reports(connection, [(owner, version) for owner, _, version in rows[:limit]])
+        more = str(rows[limit - 1][1]) if len(rows) > limit else None
+        return [msgspec.Raw(report) for report in reports], more
+
+    async def _fetch_reports(self, connection: Connection, wanted: Sequence[tuple[OwnerMark, int]]) -> list[bytes]:
+        """Return reports in this order as JSON, of these versions or later ones; those that are gone are left out."""
+        found = {owner: self._rendered.find(owner, version) for owner, version in wanted}
+        if missing := [owner for owner, report in found.items() if report is None]:
+            for container in await store.find_by_owners(connection, missing):
+                report = found[container.owner] = encode(self.report(container))
+                self._rendered.keep(container.owner, container.version, report)
+        return [report for report in found.values() if report is not None]
 
     def report(self, container: Container) -> ContainerStatus:
         """Return the report of a container."""
@@ -218,7 +236,7 @@ class ContainerService:
             raise IdempotencyKeyInvalid
         _check_name(wish.name)
         await self._catalog.catch_up()
-        runtimes = self._choose(wish)
+        runtimes, resources = self._choose(wish), decide_first_resources(wish.resources, self.limits)
         customer_id = _customer_of(caller)
         digest = hashlib.sha256(encode(wish)).digest()
         async with self._database.transaction() as connection:
@@ -232,7 +250,13 @@ class ContainerService:
             owner = OwnerMark(str(uuid4()))
             try:
                 vmid = await store.insert_container(
-                    connection, owner=owner, customer_id=customer_id, kind=wish.kind, name=wish.name, runtimes=runtimes
+                    connection,
+                    owner=owner,
+                    customer_id=customer_id,
+                    kind=wish.kind,
+                    name=wish.name,
+                    runtimes=runtimes,
+                    resources=resources,
                 )
             except asyncpg.UniqueViolationError as exc:
                 raise NameTaken(wish.name or "") from exc
@@ -247,9 +271,7 @@ class ContainerService:
         if wish.kind == "game":
             is_offered = wish.template is not None and wish.template in self._catalog.templates()
             raise TemplateNotSupported(wish.template or "") if is_offered else TemplateNotOffered(wish.template)
-        if wish.enable_code_server:
-            is_offered = "code-server" in self._catalog.addons()
-            raise AddonNotSupported("code-server") if is_offered else AddonNotOffered("code-server")
+        self._refuse_addon(is_wanted=wish.enable_code_server)
         if wish.runtime is None:
             raise RuntimeMissing
         answer = self._catalog.validate(wish.runtime, wish.version)
@@ -257,18 +279,32 @@ class ContainerService:
             raise CannotInstall(answer.problems)
         return (WantedRuntime(name=wish.runtime, version=answer.version),)
 
+    def _refuse_addon(self, *, is_wanted: bool) -> None:
+        if is_wanted:
+            is_offered = "code-server" in self._catalog.addons()
+            raise AddonNotSupported("code-server") if is_offered else AddonNotOffered("code-server")
+
     async def patch(self, container: Container, wish: PatchContainer) -> ContainerStatus:
-        """Write what is named in `wish`."""
+        """Write what is named in `wish`: all of it, or nothing where any of it cannot be."""
+        _check_name(wish.name)
+        if wish.enable_code_server:
+            await self._catalog.catch_up()
+            self._refuse_addon(is_wanted=True)
         async with self._changing(container) as connection:
+            current = await store.find_by_owner(connection, container.owner)
+            if current is None:
+                raise NotFound("container")
+            if wish.resources is not None:
+                resources = decide_resources(wish.resources, current, self.limits)
+                await store.update_resources(connection, current.owner, resources)
+            if wish.power is not None and wish.power != current.power.value:
+                await store.update_power(connection, current.owner, Power(wish.power))
             if wish.name is not None:
-                _check_name(wish.name)
                 try:
-                    await store.update_name(connection, container.owner, wish.name)
+                    await store.update_name(connection, current.owner, wish.name)
                 except asyncpg.UniqueViolationError as exc:
                     raise NameTaken(wish.name) from exc
-            if wish.power is not None and wish.power != container.power.value:
-                await store.update_power(connection, container.owner, Power(wish.power))
-            return await self._read(connection, container)
+            return await self._read(connection, current)
 
     async def set_power(self, container: Container, power: Power) -> ContainerStatus:
         """Write whether the guest should run."""
@@ -280,6 +316,12 @@ class ContainerService:
         """Write that the guest should go down and come up once."""
         async with self._changing(container) as connection:
             await store.ask_restart(connection, container.owner)
+            return await self._read(connection, container)
+
+    async def kill(self, container: Container) -> ContainerStatus:
+        """Write that the guest should be off now, whatever runs in it."""
+        async with self._changing(container) as connection:
+            await store.ask_kill(connection, container.owner)
             return await self._read(connection, container)
 
     async def change_processes(

@@ -2,7 +2,8 @@
 
 What an agent installs is a link of the chain the first time. Once a container has been ready it stays so while more is
 installed, or fails to be: its address, its terminals and what it had go on as before. Such a failure is told by its
-step, and as `step_failed` among what is degraded. Only a guest that has lost all of its runtimes is made anew.
+step, and as `step_failed` among what is degraded. Only a guest that has lost all of its runtimes is made anew. Limits
+that the host refuses are told likewise, as `resize_pending`: those before them hold, and the container goes on.
 """
 
 from __future__ import annotations
@@ -10,7 +11,9 @@ from __future__ import annotations
 import msgspec
 
 from zlh_api.containers.model import Container, Guest, Power
+from zlh_api.containers.rules import is_refused_harmlessly, is_resize_pending
 from zlh_api.drivers.port import SlotBusy, SystemAway
+from zlh_api.reconcile.plan import Do
 from zlh_common.names import render_host
 from zlh_common.schema.runtime import RuntimeInUse
 from zlh_common.schema.status import (
@@ -39,7 +42,7 @@ MAX_LEFT_S = 7 * 86400.0
 # Why a step waits without having failed.
 WAITS = frozenset({SlotBusy.code, SystemAway.code})
 # The agent's own steps are shown behind this one, since they are what comes next.
-AGENT_STEPS_AFTER = "send-spec"
+AGENT_STEPS_AFTER = str(Do.SEND_SPEC)
 
 
 def render_status(container: Container, *, domain: str, url: str) -> ContainerStatus:
@@ -58,6 +61,8 @@ def render_status(container: Container, *, domain: str, url: str) -> ContainerSt
         provisioning_complete=complete,
         provisioning_error=error,
         power=container.power.value,
+        resources=container.resources,
+        resources_in_force=container.resources_in_force,
         degraded=find_degradations(container),
         suspended=False,
         steps=merge_steps(container),
@@ -108,14 +113,19 @@ def is_established(container: Container) -> bool:
 def find_error(container: Container) -> ProvisioningError | None:
     """Return what the first troubled step failed of; while it is tried again, that is why it was not done before.
 
-    What the agent of an established container cannot install is no fault of its provisioning, and what the agent of
-    any cannot remove is none.
+    What the agent of an established container cannot install is no fault of its provisioning, and neither are what the
+    agent of any cannot remove, and limits that its host refuses while those before hold.
     """
     steps = container.steps if is_established(container) else merge_steps(container)
-    failed = next((step for step in steps if is_troubled(step) and not is_removal(step.name)), None)
+    failed = next((step for step in steps if is_troubled(step) and not _is_harmless(container, step)), None)
     if failed is None:
         return None
     return ProvisioningError(code=failed.code or "failed", message=failed.message or "It failed.", step=failed.name)
+
+
+def _is_harmless(container: Container, step: Step) -> bool:
+    """Tell whether nobody waits for a step to use the rest, so that its failure is told elsewhere."""
+    return is_removal(step.name) or is_refused_harmlessly(container, step.name)
 
 
 def is_troubled(step: Step) -> bool:
@@ -173,6 +183,8 @@ def find_degradations(container: Container) -> tuple[str, ...]:
         reasons.append("runtime_unverified")
     if is_established(container) and any(is_failure(step) for step in agents_steps(container)):
         reasons.append("step_failed")
+    if not container.is_deleting and is_resize_pending(container):
+        reasons.append("resize_pending")
     return tuple(reasons)
 
 

@@ -36,6 +36,13 @@ from zlh_api.dev.child import ChildProcess, ChildSpec, end_leftovers
 from zlh_api.dev.portal_build import PortalBuildFailed, build_portal, find_sources, is_built
 from zlh_api.dev.ports import DevPorts, check_ports_free, environment_ports
 from zlh_api.dev.progress import Progress
+from zlh_api.dev.real_containers import (
+    DevDriver,
+    RealContainers,
+    choose_driver,
+    ensure_template,
+    place_containers,
+)
 from zlh_api.dev.traefik import TraefikProcess, TraefikSettings
 from zlh_common.durable_files import write_durably
 from zlh_common.errors import ZlhError
@@ -121,6 +128,7 @@ async def run_stack(home_path: Path) -> int:
     began = time.monotonic()
     _prepare_home(home)
     with _only_one(home):
+        driver = choose_driver(os.environ, home.path)
         check_ports_free(ports)
         configure_logs(stream=(home.path / "logs" / "dev.log").open("a", buffering=1))
         stop = asyncio.Event()
@@ -129,7 +137,7 @@ async def run_stack(home_path: Path) -> int:
         console = Console()
         async with AsyncExitStack() as stack:
             with Progress(console) as progress:
-                starting = asyncio.create_task(_start(home, ports, stack, progress))
+                starting = asyncio.create_task(_start(home, ports, driver, stack, progress))
                 if not await _finish_unless(stop, starting):
                     return 130
             parts = starting.result()
@@ -157,7 +165,9 @@ async def _finish_unless(stop: asyncio.Event, work: asyncio.Task[list[Part]]) ->
     return False
 
 
-async def _start(home: Home, ports: DevPorts, stack: AsyncExitStack, progress: Progress) -> list[Part]:
+async def _start(
+    home: Home, ports: DevPorts, driver: DevDriver, stack: AsyncExitStack, progress: Progress
+) -> list[Part]:
     """Bring every part up in order; each pushes its own end onto `stack`."""
     await asyncio.to_thread(end_leftovers, home.children)
     postgres = EmbeddedPostgres(home.path / "postgres")
@@ -166,13 +176,18 @@ async def _start(home: Home, ports: DevPorts, stack: AsyncExitStack, progress: P
         address = group.create_task(progress.step("PostgreSQL", postgres.ensure_started()))
         group.create_task(progress.step("Artifacts: runtimes, hashed and signed", _publish_artifacts(home, progress)))
         group.create_task(_build_portal(home, progress))
-    config = _write_config(home, ports, address.result().dsn)
-    artifacts = _artifact_server(home, ports)
+        real = group.create_task(_prepare_containers(home, driver, progress))
+    config = _write_config(home, ports, address.result().dsn, real.result())
+    guests = await asyncio.to_thread(make_driver, config)
+    if real.result():
+        # The artifact server listens on the bridge.
+        await progress.step("Network of containers", guests.prepare())
+    artifacts = _artifact_server(home, ports, real.result())
     traefik = _traefik(home, ports)
     for name, part in (("Artifact server", artifacts), ("Traefik", traefik)):
         stack.push_async_callback(part.stop)
         await progress.step(name, part.start())
-    stack.push_async_callback(make_driver(config).ensure_all_stopped)
+    stack.push_async_callback(guests.ensure_all_stopped)
     api = _api(home, ports)
     stack.push_async_callback(api.stop)
     await progress.step("API", api.start())
@@ -180,6 +195,14 @@ async def _start(home: Home, ports: DevPorts, stack: AsyncExitStack, progress: P
     stack.callback(home.dev_file.unlink, missing_ok=True)
     keeper = PostgresKeeper(postgres)
     return [artifacts, traefik, api, keeper]
+
+
+async def _prepare_containers(home: Home, driver: DevDriver, progress: Progress) -> RealContainers | None:
+    """Return where real containers lie and what they are made of, or None where they are processes."""
+    if driver == "process":
+        return None
+    template = await progress.step("Template of containers", asyncio.to_thread(ensure_template, os.environ))
+    return place_containers(os.environ, home.path, template)
 
 
 async def _publish_artifacts(home: Home, progress: Progress) -> None:
@@ -297,9 +320,11 @@ class PostgresKeeper:
                 log.warning("postgres.restart_failed", code=error.code, error=error.detail)
 
 
-def _artifact_server(home: Home, ports: DevPorts) -> Service:
-    place = ("--dir", str(home.artifacts), "--keys", str(home.artifact_keys), "--port", str(ports.artifacts))
-    url = f"http://127.0.0.1:{ports.artifacts}/healthz"
+def _artifact_server(home: Home, ports: DevPorts, real: RealContainers | None) -> Service:
+    host = real.gateway if real else "127.0.0.1"
+    listen = ("--host", host, "--port", str(ports.artifacts))
+    place = ("--dir", str(home.artifacts), "--keys", str(home.artifact_keys), *listen)
+    url = f"http://{host}:{ports.artifacts}/healthz"
     return Service(home, "artifacts", ("artifacts", "serve", *place), url=url)
 
 
@@ -327,20 +352,23 @@ def _answers(url: str) -> Callable[[], Awaitable[bool]]:
     return is_ready
 
 
-def _write_config(home: Home, ports: DevPorts, dsn: str) -> ApiConfig:
+def _write_config(home: Home, ports: DevPorts, dsn: str, real: RealContainers | None) -> ApiConfig:
     """Write the API's configuration, and read it back as the API will."""
+    containers = real.render() if real else f"[process]\nroot = {json.dumps(str(home.path / 'containers'))}\n"
+    artifacts_host = real.gateway if real else "127.0.0.1"
     text = (
         "# Written by `make dev` at every start; changes are lost.\n"
+        f'driver = "{"lxc" if real else "process"}"\n'
         f"listen_port = {ports.api}\n"
         f'portal_url = "http://portal.{DOMAIN}:{ports.web}"\n'
         f'container_domain = "{DOMAIN}"\ncontainer_scheme = "http"\ncontainer_port = {ports.web}\n'
         f"keys_dir = {json.dumps(str(home.path / 'keys' / 'agents'))}\n"
         f"state_dir = {json.dumps(str(home.path / 'state'))}\n"
         f"[database]\ndsn = {json.dumps(dsn)}\n"
-        f'[artifacts]\nurl = "http://127.0.0.1:{ports.artifacts}"\n'
+        f'[artifacts]\nurl = "http://{artifacts_host}:{ports.artifacts}"\n'
         f"trusted_root = {json.dumps(str(home.artifact_keys / 'root.json'))}\n"
         f"folder = {json.dumps(str(home.artifacts))}\nkeys = {json.dumps(str(home.artifact_keys))}\n"
-        f"[process]\nroot = {json.dumps(str(home.path / 'containers'))}\n"
+        f"{containers}"
         f"[traefik]\ndirectory = {json.dumps(str(home.routes))}\n"
         f'api_url = "http://127.0.0.1:{ports.traefik_api}"\nweb_url = "http://127.0.0.1:{ports.web}"\n'
     )

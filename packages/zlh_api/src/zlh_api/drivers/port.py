@@ -51,6 +51,20 @@ class NetworkOpen(ZlhError):
         )
 
 
+class DiskLarger(ZlhError):
+    """The guest's disk is larger than it should be, and a disk can only grow."""
+
+    code, status = "disk_larger", 409
+
+    def __init__(self, *, has_mib: int, wanted_mib: int) -> None:
+        super().__init__(
+            f"The container's disk has {has_mib} MiB and cannot be made smaller ({wanted_mib} MiB are wanted). "
+            "Wish for at least what it has, or make a new container.",
+            has_mib=has_mib,
+            wanted_mib=wanted_mib,
+        )
+
+
 class SlotBusy(ZlhError):
     """What only one may use at a time is in use; nothing has failed, and the container's turn comes."""
 
@@ -109,6 +123,11 @@ class FoundGuest:
     # Where it is, for people: a node, a folder.
     where: str
     addresses: tuple[str, ...] = ()
+    # The host name that it has, where this driver gives names; ours are labels of containers.
+    name: str | None = None
+    # Whether its network rule is in force, and its limits; None where a survey does not tell.
+    is_closed: bool | None = None
+    resources: Resources | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,6 +161,19 @@ class Warrant(Protocol):
 
 class ContainerDriver(Protocol):
     """A way of making guests."""
+
+    @property
+    def enforced_limits(self) -> frozenset[str]:
+        """Name the fields of Resources that guests are held to; the others are books alone, and people are told so."""
+        ...
+
+    @property
+    def survey_tells_drift(self) -> bool:
+        """Whether a survey shows all that can change behind our back: state, network rule and limits.
+
+        Where it does, guests that are settled are hardly ever looked at one by one.
+        """
+        ...
 
     async def prepare(self) -> None:
         """Make this host ready, once at the start: what all guests share, and no leftovers of a crash."""

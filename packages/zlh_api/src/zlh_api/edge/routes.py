@@ -64,7 +64,15 @@ def _host_of(request: web.Request, domain: str) -> HostName:
 
 
 def _state(container: Container) -> str:
-    return "The container runs." if container.guest is Guest.RUNNING else "The container is switched off."
+    match container.guest:
+        case Guest.RUNNING:
+            return "The container runs."
+        case Guest.STOPPED:
+            return "The container is switched off."
+        case Guest.ABSENT | Guest.HALF_MADE:
+            return "The container is being made."
+        case Guest.FOREIGN:
+            return "The container cannot run."
 
 
 def _page(title: str, body: str) -> web.Response:

@@ -4,7 +4,7 @@
              → (the agent's own steps) → publish-route → confirm-route → answer-dns → check-ready
     any time resize-guest, close-network where limits or the network rule are not as they must be
     later    what is added to the spec of a container that was ready once is waited for behind its route
-    off      stop-guest
+    off      stop-guest → the route of what was ready once stays as it must be
     deleting withdraw-route → stop-guest → destroy-guest → release-address → forget
     open     close-network, or stop-guest where that failed, before all else: a guest that runs with an open network
 
@@ -122,6 +122,13 @@ class Seen:
     is_proved: bool
     # Whether the last try to close its network did not come to its end.
     has_closing_failed: bool = False
+    # Whether the host has refused the limits not long ago, and those before hold: the rest need not wait for them.
+    is_resize_put_off: bool = False
+
+    @property
+    def is_resize_due(self) -> bool:
+        """Whether limits must be set now."""
+        return not self.is_sized and not self.is_resize_put_off
 
 
 def decide_next(wanted: Wanted, seen: Seen) -> Next:
@@ -151,7 +158,10 @@ def _next_of_violator(wanted: Wanted, seen: Seen) -> Next:
 def _next_of_off(seen: Seen) -> Next:
     if seen.guest is Guest.RUNNING:
         return Do.STOP_GUEST
-    return Do.RESIZE_GUEST if seen.guest is Guest.STOPPED and not seen.is_sized else SETTLED
+    if seen.guest is Guest.STOPPED and seen.is_resize_due:
+        return Do.RESIZE_GUEST
+    # Its name goes on leading to the page that stands in for it, and to nobody else.
+    return (_next_of_route(seen) if seen.is_proved and seen.has_address else None) or SETTLED
 
 
 def _next_of_deletion(seen: Seen) -> Next:
@@ -173,7 +183,7 @@ def _next_of_guest(wanted: Wanted, seen: Seen) -> Next | None:
         return Do.CREATE_GUEST
     if not seen.is_closed:
         return Do.CLOSE_NETWORK
-    if not seen.is_sized:
+    if seen.is_resize_due:
         return Do.RESIZE_GUEST
     if seen.guest is Guest.RUNNING:
         return Do.STOP_GUEST if wanted.is_restart_due else None

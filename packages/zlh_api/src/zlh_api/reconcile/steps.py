@@ -10,10 +10,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import asyncpg
+import structlog
 
 from zlh_api.agents.authority import Authority
 from zlh_api.agents.client import AgentAddress, AgentClient, AgentNonsense
+from zlh_api.containers import store as containers
 from zlh_api.containers.model import Container
+from zlh_api.containers.rules import seconds_to_resize
 from zlh_api.database.pool import Database
 from zlh_api.drivers.port import ContainerDriver, GuestPlan, Identity
 from zlh_api.edge.port import Proxy, RouteDirectory
@@ -25,7 +28,9 @@ from zlh_api.reconcile.spec import known_protocol, render_spec
 from zlh_api.reconcile.warrant import StepWarrant
 from zlh_common.clock import Clock
 from zlh_common.errors import ZlhError
-from zlh_common.names import render_host
+from zlh_common.names import OwnerMark, render_host
+
+log = structlog.get_logger()
 
 # How long an address rests before another container may have it.
 REST_S = 60.0
@@ -33,6 +38,8 @@ REST_S = 60.0
 CANDIDATES = 64
 # An identity is replaced when it has less than this left.
 IDENTITY_MARGIN = timedelta(days=30)
+# How soon a stop in order, which may take minutes, gives way to one at once.
+IMPATIENCE_POLL_S = 0.5
 # Stands in the place of a digest from the intent to withdraw a route until the proxy has let go of it.
 WITHDRAWING = "withdrawing"
 
@@ -125,6 +132,10 @@ class Steps:
             return Route.STALE
         return Route.CONFIRMED if container.route_confirmed == wanted.digest else Route.WRITTEN
 
+    def seconds_to_resize(self, container: Container) -> float:
+        """Return how long refused limits are left alone by now."""
+        return seconds_to_resize(container, now=self._ports.clock.now())
+
     def is_identity_good(self, container: Container) -> bool:
         """Tell whether the identity that was put in lasts."""
         expires_at = container.identity_expires_at
@@ -214,9 +225,32 @@ class Steps:
             await store.save_proved(connection, warrant.claim)
 
     async def _stop_guest(self, warrant: StepWarrant, container: Container) -> None:
+        """Stop the guest in order, until somebody wants it at once."""
+        driver, plan = self._ports.driver, plan_guest(container)
         # What is about to be deleted has nothing to save, and what is open to everybody has no time for it.
-        at_once = container.is_deleting or has_closing_failed(container)
-        await self._ports.driver.ensure_stopped(plan_guest(container), warrant, at_once=at_once)
+        if not (container.is_deleting or container.is_stopped_at_once or has_closing_failed(container)):
+            if await self._stop_in_order(warrant, plan):
+                return
+            log.info("guest.stop_cut_short", vmid=container.vmid)
+        await driver.ensure_stopped(plan, warrant, at_once=True)
+
+    async def _stop_in_order(self, warrant: StepWarrant, plan: GuestPlan) -> bool:
+        """Stop the guest in order; give that up and return False once nobody waits for it any more."""
+        stopping = asyncio.create_task(self._ports.driver.ensure_stopped(plan, warrant))
+        try:
+            while not stopping.done():
+                await asyncio.wait({stopping}, timeout=IMPATIENCE_POLL_S)
+                if not stopping.done() and await self._is_impatient(plan.owner):
+                    return False
+            await stopping
+        finally:
+            stopping.cancel()
+            await asyncio.wait({stopping})
+        return True
+
+    async def _is_impatient(self, owner: OwnerMark) -> bool:
+        async with self._ports.database.connection() as connection:
+            return await containers.must_stop_at_once(connection, owner)
 
     async def _destroy_guest(self, warrant: StepWarrant, container: Container) -> None:
         await self._ports.driver.ensure_destroyed(plan_guest(container), warrant)

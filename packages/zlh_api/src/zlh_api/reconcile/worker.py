@@ -17,8 +17,9 @@ import structlog
 
 from zlh_api.containers import store as containers
 from zlh_api.containers.model import Container, Guest
+from zlh_api.containers.rules import find_in_force, is_refused_harmlessly
 from zlh_api.database.pool import Database
-from zlh_api.drivers.port import ContainerDriver, SlotBusy, SystemAway
+from zlh_api.drivers.port import ContainerDriver, GuestSeen, SlotBusy, SystemAway
 from zlh_api.reconcile import journal, store
 from zlh_api.reconcile.model import LeaseLost
 from zlh_api.reconcile.pace import Pace
@@ -143,8 +144,7 @@ class Worker:
         step = decide_next(_wanted(container), seen)
         match step:
             case Settled():
-                await self._settle(container)
-                return self._until_drift()
+                return await self._settle(container, seen)
             case Await():
                 return await self._await(container, step)
             case Do() if self._taken[step] == TAKES_BEFORE_DOUBT:
@@ -161,9 +161,7 @@ class Worker:
                 route = await place.steps.observe_route(container)
         except TimeoutError as exc:
             raise StepTimedOut(place.pace.observe_s) from exc
-        if guest.state is not container.guest:
-            async with place.database.connection() as connection:
-                await store.save_guest(connection, self._claim, guest.state)
+        await self._keep_seen(container, guest)
         return Seen(
             has_address=container.address is not None,
             guest=guest.state,
@@ -176,7 +174,17 @@ class Worker:
             route=route,
             is_proved=container.provisioned_at is not None,
             has_closing_failed=has_closing_failed(container),
+            is_resize_put_off=place.steps.seconds_to_resize(container) > 0,
         )
+
+    async def _keep_seen(self, container: Container, guest: GuestSeen) -> None:
+        """Write what was seen of the guest, where that is new."""
+        in_force = find_in_force(container, guest.state, is_sized=guest.is_sized)
+        if guest.state is container.guest and in_force == container.resources_in_force:
+            return
+        async with self._place.database.transaction() as connection:
+            await store.save_guest(connection, self._claim, guest.state)
+            await store.save_in_force(connection, self._claim, in_force)
 
     async def _note_seen(self, container: Container) -> None:
         """Write that a look that failed or waited before has succeeded, and wake who waits for the same."""
@@ -193,7 +201,7 @@ class Worker:
         place, limit_s = self._place, self._place.pace.step_limit_s(step)
         async with place.database.transaction() as connection:
             await journal.journal_start(connection, self._claim, step, follows=_is_listed(container, step))
-        began = time.monotonic()
+        began, has_failed = time.monotonic(), True
         try:
             with self._watch_slowness(), StepWarrant(place.database, self._warrant) as warrant:
                 async with asyncio.timeout(limit_s):
@@ -201,7 +209,7 @@ class Worker:
         except LeaseLost:
             raise
         except (SlotBusy, SystemAway) as reason:
-            pause = await self._wait(container, step, reason)
+            pause, has_failed = await self._wait(container, step, reason), False
         except ZlhError as error:
             pause = await self._fail(container, step, error)
         except TimeoutError:
@@ -212,8 +220,10 @@ class Worker:
         else:
             log.info("step.done", vmid=container.vmid, step=step, seconds=round(time.monotonic() - began, 4))
             return await self._finish(container, step)
-        # A guest that runs, and whose network could not be closed, is not left running for as long as a pause.
-        return None if step is Do.CLOSE_NETWORK and seen.guest is Guest.RUNNING else pause
+        # A guest that runs, and whose network could not be closed, is not left running for as long as a pause; and what
+        # else there is to do does not wait for limits while those before hold.
+        is_open = step is Do.CLOSE_NETWORK and seen.guest is Guest.RUNNING
+        return None if is_open or (has_failed and is_refused_harmlessly(container, step)) else pause
 
     async def _finish(self, container: Container, step: Do) -> Pause | None:
         if step is Do.FORGET:
@@ -271,13 +281,18 @@ class Worker:
         )
         return Pause(delay_s, is_held=True)
 
-    async def _settle(self, container: Container) -> None:
+    async def _settle(self, container: Container, seen: Seen) -> Pause:
+        """Write that nothing is left to do, or where limits are put off, wait until they are due."""
+        if seen.is_resize_put_off and not seen.is_sized:
+            return Pause(min(self._place.steps.seconds_to_resize(container), self._place.pace.drift_s))
         async with self._place.database.transaction() as connection:
             await journal.journal_settled(connection, self._claim, request_id=container.request_id)
             if container.attempts:
                 await store.forget_failures(connection, self._claim)
         if container.waiting_for is not None:
             await self._end_wait(is_answered=False)
+        place = self._place
+        return Pause(place.pace.drift_after_s(chance=place.chance(), is_patrolled=place.driver.survey_tells_drift))
 
     async def _end_wait(self, *, is_answered: bool) -> None:
         """Wait no more; a turn that was not used is the next one's, and a system that has answered is back for all."""

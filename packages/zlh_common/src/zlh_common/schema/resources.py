@@ -1,4 +1,4 @@
-"""How much of its host a container may use."""
+"""How much of its host a container may use, and how much may be asked for."""
 
 from __future__ import annotations
 
@@ -23,6 +23,16 @@ class Resources(Report):
     memory_mib: MemoryMib = 2048
     disk_mib: DiskMib = 10_240
     pids: Pids = 2048
+
+
+class Limits(Report):
+    """`GET /api/limits`: what a container gets that asks for nothing, and the most that one may ask for."""
+
+    default: Resources
+    maximum: Resources
+    # The fields of Resources that this driver holds a container to, as they are spelled on the wire; it may be none.
+    enforced: tuple[str, ...]
+    driver: str
 
 
 class ResourceWish(Request):

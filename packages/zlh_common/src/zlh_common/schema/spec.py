@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from zlh_common.schema.process import MAX_PROCESSES, Port, WantedProcess
+from zlh_common.schema.resources import ResourceWish
 from zlh_common.schema.structs import Report, Request
 
 # The first character is a letter or digit, so that a name never reads as an option or a hidden file.
@@ -75,13 +76,17 @@ class CreateContainer(Request):
     enable_code_server: bool = False
     # game: a template of the catalog.
     template: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    # What is not named is the platform's default.
+    resources: ResourceWish | None = None
 
 
 class PatchContainer(Request):
-    """`PATCH /api/containers/{vmid}`: only what is named changes."""
+    """`PATCH /api/containers/{vmid}`: only what is named changes, all of it or nothing."""
 
     name: ContainerName | None = None
     power: Literal["on", "off"] | None = None
+    resources: ResourceWish | None = None
+    enable_code_server: bool | None = None
 
 
 class CreateExposure(Request):

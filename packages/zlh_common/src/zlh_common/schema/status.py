@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Literal
 
 from zlh_common.schema.process import ProcessPolicy, ProcessReason, ProcessState
+from zlh_common.schema.resources import Resources
 from zlh_common.schema.structs import Report
 from zlh_common.schema.terminal import Terminal
 
@@ -185,6 +186,10 @@ class ContainerStatus(Report):
     provisioning_complete: bool
     provisioning_error: ProvisioningError | None
     power: Literal["on", "off"]
+    # The limits that are wanted.
+    resources: Resources
+    # Those that were last seen in force, all of them; null while there is no guest, or while that cannot be told.
+    resources_in_force: Resources | None
     degraded: tuple[str, ...]
     suspended: bool
     steps: tuple[Step, ...]

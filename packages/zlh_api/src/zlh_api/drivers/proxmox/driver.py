@@ -14,6 +14,7 @@ import structlog
 from zlh_api.containers.model import Guest
 from zlh_api.drivers.agent_config import AgentPlace, AgentSettings, render_agent_config
 from zlh_api.drivers.port import (
+    DiskLarger,
     FoundGuest,
     GuestFailed,
     GuestForeign,
@@ -92,6 +93,11 @@ class ProxmoxDriver:
         """Which limits hold: a token cannot set that of processes."""
         return sizes.ENFORCED
 
+    @property
+    def survey_tells_drift(self) -> bool:
+        """Not yet: rules and limits are looked at guest by guest."""
+        return False
+
     async def prepare(self) -> None:
         """Read what the calls need; Proxmox itself may be away."""
         await self._client.open()
@@ -154,7 +160,7 @@ class ProxmoxDriver:
             raise
 
     async def ensure_sized(self, plan: GuestPlan, warrant: Warrant) -> None:
-        """Give the guest its limits; raise DiskCannotShrink."""
+        """Give the guest its limits; raise DiskLarger."""
         found = await self._own(plan, warrant)
         if changes := sizes.find_changes(found.config, plan.resources):
             warrant.check()
@@ -162,7 +168,7 @@ class ProxmoxDriver:
         growth_mib = sizes.find_growth_mib(found.config, plan.resources)
         if growth_mib < 0:
             has_mib = plan.resources.disk_mib - growth_mib
-            raise sizes.DiskCannotShrink(has_mib=has_mib, wanted_mib=plan.resources.disk_mib)
+            raise DiskLarger(has_mib=has_mib, wanted_mib=plan.resources.disk_mib)
         if growth_mib > 0:
             warrant.check()
             size = f"{plan.resources.disk_mib}M"

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from zlh_api.drivers.proxmox.network_rule import parse_properties
-from zlh_common.errors import ZlhError
 from zlh_common.schema.resources import Resources
 
 ENFORCED = frozenset({"cpu", "memory_mib", "disk_mib"})
@@ -16,20 +15,6 @@ ENFORCED = frozenset({"cpu", "memory_mib", "disk_mib"})
 ROUNDING_MIB = 64
 _SIZE = re.compile(r"(\d+(?:\.\d+)?)([KMGT]?)")
 _UNIT_MIB = {"": 1 / 2**20, "K": 1 / 1024, "M": 1, "G": 1024, "T": 2**20}
-
-
-class DiskCannotShrink(ZlhError):
-    """A disk of Proxmox can grow and nothing else."""
-
-    code, status = "disk_cannot_shrink", 409
-
-    def __init__(self, *, has_mib: int, wanted_mib: int) -> None:
-        super().__init__(
-            f"The container's disk has {has_mib} MiB and cannot be made smaller ({wanted_mib} MiB are wanted). "
-            "Wish for at least what it has, or make a new container.",
-            has_mib=has_mib,
-            wanted_mib=wanted_mib,
-        )
 
 
 def render_limits(resources: Resources) -> dict[str, int | float]:

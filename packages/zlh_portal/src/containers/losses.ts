@@ -1,0 +1,30 @@
+/** What goes when a container is deleted, as the portal knows it; pure. */
+import type { ContainerStatus, Exposure } from "../api/types";
+import { describeSize } from "./sizes";
+import { describeRuntimes } from "./states";
+
+// More names than these are counted.
+const NAMED = 6;
+
+/** Return a line for each kind of thing that is lost. */
+export function listLosses(status: ContainerStatus, exposures: readonly Exposure[]): string[] {
+  const runtimes = describeRuntimes(status);
+  const terminals = status.terminals.length;
+  return [
+    "All files in it",
+    ...(runtimes ? [`What is installed: ${runtimes}`] : []),
+    ...(status.processes.length > 0 ? [`Its ${count(status.processes.length, "process", "processes")}: ${nameSome(status.processes.map(({ name }) => name))}`] : []),
+    ...(terminals > 0 ? [`Its ${count(terminals, "terminal", "terminals")} and what runs in ${terminals === 1 ? "it" : "them"}`] : []),
+    ...(exposures.length > 0 ? [`Its published ${count(exposures.length, "port", "ports")}: ${nameSome(exposures.map(({ port }) => String(port)))}`] : []),
+    `Its address ${status.hostname}, its history, and its place on the host (${describeSize(status.resourcesInForce ?? status.resources)})`,
+  ];
+}
+
+function count(number: number, one: string, many: string): string {
+  return number === 1 ? one : `${number} ${many}`;
+}
+
+function nameSome(names: readonly string[]): string {
+  const rest = names.length - NAMED;
+  return rest > 0 ? `${names.slice(0, NAMED).join(", ")} and ${rest} more` : names.join(", ");
+}

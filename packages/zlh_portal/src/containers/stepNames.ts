@@ -1,0 +1,80 @@
+/** The one place that knows what steps are called: their titles, and what their names tell; pure. */
+import type { Step } from "../api/types";
+import { capitalize } from "../layout/words";
+
+const TITLES: Readonly<Record<string, string>> = {
+  observe: "Look at the container",
+  "reserve-address": "Reserve an address",
+  "create-guest": "Create the container",
+  "close-network": "Close its network",
+  "resize-guest": "Set its limits",
+  "put-identity": "Put in its identity",
+  "renew-identity": "Renew its identity",
+  "start-guest": "Start the container",
+  "connect-agent": "Connect to its agent",
+  "send-spec": "Tell it what to install",
+  "publish-route": "Publish the route",
+  "confirm-route": "See the proxy use the route",
+  "answer-dns": "See the name in DNS",
+  "check-ready": "Open it from outside",
+  "withdraw-route": "Withdraw the route",
+  "stop-guest": "Stop the container",
+  "destroy-guest": "Destroy the container",
+  "release-address": "Release the address",
+  forget: "Forget it",
+};
+
+/** What an agent does for one runtime, as the name of its step tells. */
+export interface RuntimeStep {
+  kind: "install" | "remove";
+  runtime: string;
+  /** Null where the step is that of the default, whichever version it is. */
+  version: string | null;
+}
+
+/** Return which runtime a step is about, or null where it is about none. */
+export function parseRuntimeStep(name: string): RuntimeStep | null {
+  const found = /^(install|remove)-(.+?)(?:-(\d[^-].*|\d))?$/.exec(name);
+  if (!found?.[2]) return null;
+  return { kind: found[1] === "install" ? "install" : "remove", runtime: found[2], version: found[3] ?? null };
+}
+
+/** Return the title of a step, also of one that this version has never heard of. */
+export function titleOf(name: string): string {
+  const known = Object.hasOwn(TITLES, name) ? TITLES[name] : undefined;
+  if (known) return known;
+  const runtime = parseRuntimeStep(name);
+  if (runtime) return [runtime.kind === "install" ? "Install" : "Remove", runtime.runtime, runtime.version].filter(Boolean).join(" ");
+  const words = name.replaceAll(/[-_]+/g, " ").trim();
+  return words ? capitalize(words) : "Unnamed step";
+}
+
+/** Tell whether a step installs something. */
+export function isInstall(name: string): boolean {
+  return parseRuntimeStep(name)?.kind === "install";
+}
+
+/** Tell whether a step takes a version away. */
+export function isRemoval(name: string): boolean {
+  return parseRuntimeStep(name)?.kind === "remove";
+}
+
+/** Tell whether a step belongs to an agent's runtimes. */
+export function isOfRuntime(name: string): boolean {
+  return parseRuntimeStep(name) !== null;
+}
+
+/** Tell whether a step gives a container its limits. */
+export function isResize(name: string): boolean {
+  return name === "resize-guest";
+}
+
+/** Return the step that gives a container its limits, where one was needed. */
+export function findResize(steps: readonly Step[]): Step | null {
+  return steps.find(({ name }) => isResize(name)) ?? null;
+}
+
+/** Tell whether a failure is that of making the container itself. */
+export function isCreation(name: string): boolean {
+  return name === "create-guest";
+}
