@@ -6,18 +6,17 @@ The other rows run it from a checkout, whose environment has more to import than
 from __future__ import annotations
 
 import asyncio
-import functools
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from pathlib import Path
 
 import aiohttp
 
 from bench.measure import MB, Case, Row, Run, Samples, Spread, at_most
 from bench.supervision import LIFE_S, MORTAL, read_gap_lines
 from guards.parts import why_missing
-from lxc.guest import Guest, ensure_template, made_bridge, running_guest
+from lxc.guest import Guest, running_guest
+from lxc.own_host import OwnHost, own_host
 from zlh_common.names import agent_name
 from zlh_common.schema.process import ProcessPolicy, RestartPolicy, WantedProcess
 from zlh_common.schema.status import AgentStatus
@@ -30,7 +29,7 @@ PATIENCE_S = 60.0
 async def start(run: Run) -> list[Row]:
     """From exec to READY beside twenty processes that go on, and the memory of everybody."""
     samples = Samples()
-    async with _guest(run, "start") as guest:
+    async with _guest() as guest:
         sleepers = [WantedProcess(name=f"p{number}", argv=("/bin/sleep", "1000000")) for number in range(PROCESSES)]
         await guest.want(processes=tuple(sleepers))
         await _wait(guest, _all_run)
@@ -57,7 +56,7 @@ async def restart(run: Run) -> list[Row]:
     """From the death of a process to the first line of its next life, the delay set to 0."""
     policy = ProcessPolicy(restart=RestartPolicy(when="always", delays_s=(0.0,) * 16))
     script = MORTAL.format(log="/home/dev/workspace/log", life_s=LIFE_S)
-    async with _guest(run, "restart") as guest:
+    async with _guest() as guest:
         await guest.want(processes=(WantedProcess(name="mortal", argv=("/bin/bash", "-c", script), policy=policy),))
         await asyncio.sleep((run.repeat + 2) * (LIFE_S + 0.1) + 3)
         lines = (await guest.inside("cat", "/home/dev/workspace/log")).splitlines()
@@ -70,7 +69,7 @@ async def restart(run: Run) -> list[Row]:
 async def idle(run: Run) -> list[Row]:
     """Processor time of the agent of one process at rest, with the link of an API that takes all that it says."""
     samples = Samples()
-    async with _guest(run, "idle") as guest, _link(guest):
+    async with _guest() as guest, _link(guest):
         await guest.want(processes=(WantedProcess(name="p", argv=("/bin/sleep", "1000000")),))
         await asyncio.sleep(5)
         pids = {"agent": await _agent_pid(guest), "shim": await guest.inside("pgrep", "-f", "zlh-shim:p")}
@@ -87,35 +86,44 @@ async def idle(run: Run) -> list[Row]:
     ]
 
 
-async def boot(run: Run) -> list[Row]:
-    """From the wish for a clone to the first answer of its agent."""
+async def life(run: Run) -> list[Row]:
+    """What the driver takes for its calls, and from the wish for a container to the first answer of its agent."""
     samples = Samples()
-    await asyncio.to_thread(_template)
-    for turn in range(run.repeat):
-        began = time.perf_counter()
-        async with _guest(run, f"boot-{turn}"):
-            samples.add("boot", time.perf_counter() - began)
-    return [samples.alone("container.boot", "s to online", side="boot", budget=at_most(3))]
-
-
-@functools.cache
-def _template() -> Path:
-    """Return the template, renewed once a run."""
-    return ensure_template()
+    async with _host() as host:
+        for turn in range(run.repeat):
+            began = time.perf_counter()
+            async with running_guest(host) as guest:
+                samples.add("running", time.perf_counter() - began)
+                await guest.wait_online()
+                samples.add("online", time.perf_counter() - began)
+                began = time.perf_counter()
+                await host.driver.ensure_stopped(guest.plan, guest.warrant)
+                samples.add("stop", time.perf_counter() - began)
+                began = time.perf_counter()
+            samples.add("destroy", time.perf_counter() - began)
+            run.show(f"container.life {turn + 1}: {samples.figures}")
+    return [
+        samples.alone("container.create", "s to running", side="running", note="disk, network and keys included"),
+        samples.alone("container.boot", "s to online", side="online", budget=at_most(3)),
+        samples.alone("container.stop", "s", side="stop", note="in order: systemd stops all units"),
+        samples.alone("container.destroy", "s", side="destroy"),
+    ]
 
 
 @asynccontextmanager
-async def _guest(run: Run, name: str) -> AsyncIterator[Guest]:
+async def _guest() -> AsyncIterator[Guest]:
     """Lend a container whose agent is online; raise where no container can be had."""
+    async with _host() as host, running_guest(host) as guest:
+        await guest.wait_online()
+        yield guest
+
+
+@asynccontextmanager
+async def _host() -> AsyncIterator[OwnHost]:
     if reason := why_missing("lxc"):
         raise RuntimeError(reason)
-    template = await asyncio.to_thread(_template)
-    folder = run.fresh_folder(name)
-    folder.chmod(0o711)
-    with made_bridge() as bridge:
-        async with running_guest(template, folder, bridge) as guest:
-            await guest.wait_online()
-            yield guest
+    async with own_host() as host:
+        yield host
 
 
 @asynccontextmanager
@@ -172,6 +180,6 @@ async def _read_cpu_s(guest: Guest, pid: str) -> float:
 CASES = (
     Case("container.start", "the agent in a real container: start beside 20 processes, memory", start, is_slow=True),
     Case("container.restart", "from a death to the next life, in a unit of its own", restart, is_slow=True),
-    Case("container.boot", "from a template to an agent that answers", boot, is_slow=True),
+    Case("container.life", "the lxc driver: create, agent online, stop, destroy", life, is_slow=True),
     Case("container.idle", "processor time at rest, with the link of an API", idle, is_slow=True),
 )

@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID, uuid4
 
@@ -21,31 +22,58 @@ from bench.sockets import Address
 from zlh_api.customers.service import token_digest
 from zlh_api.database.embedded.server import EmbeddedPostgres
 from zlh_api.database.migrate import migrate
+from zlh_api.reconcile.plan import PROVISIONING_STEPS
+from zlh_common.schema.status import AgentStatus, InstalledRuntime, ProcessStatus, Step, StepState
+from zlh_common.schema.structs import encode
 
 TOKEN = "bench-token"
-# Rows that are not due, and whose links somebody else seems to hold: neither reconciler nor links touch them.
+# Rows that are not due and have no address, so neither reconciler nor links touch them.
 _INSERT = """
 insert into containers (owner, customer_id, kind, name, spec, guest, connection, agent_status, observed_at,
-    provisioned_at, wake_at, link_until, address)
+    provisioned_at, wake_at, address)
 select gen_random_uuid(), $1, 'dev', 'bench-' || $2::text || '-' || number,
     '{"runtimes": [{"name": "node", "version": "24.19.0"}]}', 'running', 'online', $3::jsonb, now(), now(),
-    now() + interval '10 years', now() + interval '10 years', null
+    now() + interval '10 years', null
 from generate_series(1, $4::integer) as number
 """
 _STEPS = """
 insert into steps (owner, position, name, state, started_at, finished_at)
-select c.owner, position, 'step-' || position, 'done', now(), now()
-from containers c cross join generate_series(1, 6) as position on conflict do nothing
+select c.owner, s.position, s.name, 'done', now(), now()
+from containers c cross join unnest($1::text[]) with ordinality as s(name, position) on conflict do nothing
 """
-_REPORT = {
-    "protocolVersion": 1,
-    "agentVersion": "0.1.0",
-    "bootId": "6ee0d3f4-7c1e-4a7a-9a43-6d1d9be1c6c1",
-    "startedAt": "2026-01-01T00:00:00Z",
-    "observedAt": "2026-01-01T00:00:00Z",
-    "specGeneration": 1,
-    "observedGeneration": 1,
-}
+
+
+def make_report(owner: str) -> AgentStatus:
+    """Return what the agent of a container says in which a runtime was installed and two processes run."""
+    then = datetime(2026, 1, 1, 12, 0, 0, 123456, UTC)
+    processes = tuple(
+        ProcessStatus(name=name, state="running", pid=4711, started_at=then, ready=True) for name in ("web", "worker")
+    )
+    node = InstalledRuntime(
+        name="node",
+        version="24.19.0",
+        default=True,
+        verified=True,
+        size=195_000_000,
+        sha256="a" * 64,
+        source="https://artifacts.example.org/archives/node-24.19.0.tar.zst",
+        installed_at=then,
+        checked_at=then,
+    )
+    installed = Step(name="install-node-24.19.0", state=StepState.DONE, started_at=then, finished_at=then, progress=1.0)
+    return AgentStatus(
+        protocol_version=2,
+        agent_version="0.1.0",
+        owner=owner,
+        boot_id="6ee0d3f4-7c1e-4a7a-9a43-6d1d9be1c6c1",
+        started_at=then,
+        observed_at=then,
+        spec_generation=1,
+        observed_generation=1,
+        steps=(installed,),
+        processes=processes,
+        runtimes=(node,),
+    )
 
 
 @dataclass
@@ -102,17 +130,19 @@ class RealApi:
     async def fill(self, connection: asyncpg.Connection, count: int) -> None:
         """Add containers until there are `count`."""
         have = await connection.fetchval("select count(*) from containers")
-        report = json.dumps({**_REPORT, "owner": str(uuid4())})
+        report = encode(make_report(str(uuid4()))).decode()
         await connection.execute(_INSERT, self.customer, str(have), report, count - have)
-        await connection.execute(_STEPS)
+        await connection.execute(_STEPS, PROVISIONING_STEPS)
         await connection.execute("analyze containers, steps")
 
     async def add_agent(self, connection: asyncpg.Connection, agent: RealAgent) -> int:
         """Add the row of a real agent; return its VMID."""
         vmid: int = await connection.fetchval(
+            "with held as (insert into link_holders values (gen_random_uuid(), now() + interval '10 years') "
+            "returning holder) "
             "insert into containers (owner, customer_id, kind, name, spec, guest, connection, provisioned_at, wake_at, "
-            "link_until, address) values ($1, $2, 'dev', 'real', '{}', 'running', 'online', now(), "
-            "now() + interval '10 years', now() + interval '10 years', $3::text::inet) returning vmid",
+            "address, link_holder) select $1, $2, 'dev', 'real', '{}', 'running', 'online', now(), "
+            "now() + interval '10 years', $3::text::inet, holder from held returning vmid",
             UUID(agent.owner),
             self.customer,
             agent.host,

@@ -30,7 +30,9 @@ from bench import (  # noqa: E402 - after the path
     console,
     console_crowd,
     container,
+    fan_in,
     files,
+    idle_containers,
     install,
     stack,
     supervision,
@@ -49,6 +51,8 @@ CASES: tuple[Case, ...] = (
     *supervision.CASES,
     *container.CASES,
     *api.CASES,
+    *idle_containers.CASES,
+    *fan_in.CASES,
     *artifacts.CASES,
     *stack.CASES,
 )

@@ -22,6 +22,10 @@ from zlh_api.agents import routes as agent_routes
 from zlh_api.agents.authority import Authority
 from zlh_api.artifacts.serving import routes as artifact_routes
 from zlh_api.artifacts.serving.served_tree import ServedTree
+from zlh_api.audit import routes as audit_routes
+from zlh_api.audit.patrol import Patrol
+from zlh_api.audit.removal import Remover
+from zlh_api.audit.service import Auditor, AuditSetting
 from zlh_api.catalog import routes as catalog_routes
 from zlh_api.catalog.service import CatalogService, CatalogSource
 from zlh_api.console.service import ConsoleService
@@ -33,6 +37,7 @@ from zlh_api.customers import routes as customer_routes
 from zlh_api.customers.service import CustomerService, token_digest
 from zlh_api.database.pool import Database
 from zlh_api.edge import routes as edge_routes
+from zlh_api.edge.portal_route import FILE_NAME, PLATFORM_OWNER
 from zlh_api.edge.traefik_file import ProxySetting
 from zlh_api.history import routes as history_routes
 from zlh_api.history.service import HistoryService, Keeping
@@ -47,10 +52,13 @@ from zlh_api.web.gate import Gate
 from zlh_api.web.server import build_application
 from zlh_api.web.session_cookie import SessionCookie
 from zlh_common.clock import SystemClock
+from zlh_common.names import OwnerMark
 from zlh_common.runtime_choice import this_platform
 from zlh_common.schema.catalog import Artifact, Catalog, CatalogRuntime, CatalogVersion
 from zlh_common.schema.resources import Limits, Resources
 
+ADDRESS_BLOCK = "127.77.0.0/24"
+PROXY = ProxySetting("localhost", "web", "http://127.0.0.1:8400")
 PORTAL = "http://portal.localhost:8400"
 PASSWORD = "correct horse battery"
 WAIT_S = 10
@@ -83,11 +91,12 @@ def catalog() -> Catalog:
 
 @dataclass(frozen=True)
 class People:
-    """Bearer tokens by what their holder may do; `stranger` owns another customer."""
+    """Bearer tokens by what their holder may do; `stranger` owns another customer, `operator` runs the platform."""
 
     owner: str = "owner-token"
     viewer: str = "viewer-token"
     stranger: str = "stranger-token"
+    operator: str = "operator-token"
 
 
 class World:
@@ -130,13 +139,34 @@ class World:
             clock=self.clock,
         )
         settings = Settings(
-            address_block="127.77.0.0/24",
+            address_block=ADDRESS_BLOCK,
             installation="test",
             agent_port=7443,
             trusted_root=self.folder / "root.json",
-            proxy=ProxySetting("localhost", "web", "http://127.0.0.1:8400"),
+            proxy=PROXY,
         )
         return Steps(ports, settings)
+
+    def auditor(self, database: Database | None = None) -> Auditor:
+        """Return who compares, through a pool."""
+        setting = AuditSetting(ADDRESS_BLOCK, PROXY, frozenset({FILE_NAME}), OwnerMark(PLATFORM_OWNER))
+        return Auditor(database or self.database, self.driver, self.routes, setting)
+
+    @asynccontextmanager
+    async def patrol(self, database: Database | None = None) -> AsyncIterator[asyncio.Task[None]]:
+        """Run one patrol, which looks when it is asked to, for the length of the block; yields its task."""
+        database = database or self.database
+        made = Patrol(self.auditor(database), Remover(database, self.driver, self.routes))
+        tasks = [
+            asyncio.create_task(made.run()),
+            asyncio.create_task(database.listen({"patrol_due": made.look_now}, on_connect=made.look_now)),
+        ]
+        try:
+            yield tasks[0]
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
 
     @asynccontextmanager
     async def reconciler(
@@ -177,6 +207,7 @@ class World:
             ),
             *runtime_routes.endpoints(RuntimeService(self.containers, self.catalog, self.agents, agent_port=7443)),
             *history_routes.endpoints(self.history, self.agents, self.clock, agent_port=7443),
+            *audit_routes.endpoints(self.auditor()),
         ]
         endpoints = [
             *platform_routes.endpoints({}, slices),
@@ -189,18 +220,28 @@ class World:
             yield client
 
     async def add_people(self) -> None:
-        """Write an owner and a viewer of one customer, and the owner of another."""
+        """Write an owner and a viewer of one customer, the owner of another, and an operator."""
         async with self.database.transaction() as connection:
             customers = [uuid4(), uuid4()]
             for number, customer in enumerate(customers):
                 await connection.execute("insert into customers values ($1, $2)", customer, f"customer {number}")
-            for name, customer in zip(("owner", "viewer", "stranger"), (*customers[:1] * 2, customers[1]), strict=True):
+            people: dict[str, UUID | None] = {
+                "owner": customers[0],
+                "viewer": customers[0],
+                "stranger": customers[1],
+                "operator": None,
+            }
+            for name, membership in people.items():
                 user = uuid4()
                 await connection.execute(
-                    "insert into users (id, email, password_hash) values ($1, $2, 'none')", user, f"{name}@example.org"
+                    "insert into users (id, email, password_hash, is_operator) values ($1, $2, 'none', $3)",
+                    user,
+                    f"{name}@example.org",
+                    membership is None,
                 )
                 role = "viewer" if name == "viewer" else "owner"
-                await connection.execute("insert into memberships values ($1, $2, $3)", customer, user, role)
+                if membership is not None:
+                    await connection.execute("insert into memberships values ($1, $2, $3)", membership, user, role)
                 await connection.execute(
                     "insert into api_tokens (id, token_sha256, user_id, name) values ($1, $2, $3, 't')",
                     uuid4(),

@@ -25,11 +25,12 @@ from zlh_common.schema.resources import Resources
 class FakeGuest:
     """One guest: whose it is, whether it runs, and what was put in."""
 
-    def __init__(self, owner: OwnerMark, address: str | None, resources: Resources | None = None) -> None:
+    def __init__(self, owner: OwnerMark | None, address: str | None, resources: Resources | None = None) -> None:
         self.owner = owner
         self.address = address
         self.resources = resources or Resources()
         self.is_running = False
+        self.name: str | None = None
         # The address that its network is pinned to; None is open.
         self.closed_for: str | None = None
         self.identity: Identity | None = None
@@ -37,6 +38,8 @@ class FakeGuest:
 
 class FakeDriver:
     """Keeps the contract of a driver: idempotent, and nothing is done to a guest without the mark."""
+
+    survey_tells_drift = True
 
     def __init__(self, faults: Faults) -> None:
         self.faults = faults
@@ -80,9 +83,12 @@ class FakeDriver:
                 FoundGuest(
                     vmid,
                     guest.owner,
-                    Guest.RUNNING if guest.is_running else Guest.STOPPED,
+                    Guest.FOREIGN if guest.owner is None else Guest.RUNNING if guest.is_running else Guest.STOPPED,
                     where=f"guest {vmid}",
                     addresses=(guest.address,) if guest.address else (),
+                    name=guest.name,
+                    is_closed=guest.closed_for is not None and guest.closed_for == guest.address,
+                    resources=guest.resources,
                 )
                 for vmid, guest in self.guests.items()
             ]
@@ -155,7 +161,7 @@ class FakeDriver:
         guest = self.guests.get(vmid)
         if guest is not None and guest.is_running:
             guest.is_running = False
-            if self.on_stopped:
+            if self.on_stopped and guest.owner is not None:
                 await self.on_stopped(guest.owner)
 
     def _own(self, plan: GuestPlan) -> FakeGuest:

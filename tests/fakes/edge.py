@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from fakes.faults import Faults
-from zlh_api.edge.port import Check, NameNotAnswering, RouteFileForeign, RouteNotLoaded, unconditional
-from zlh_api.edge.traefik_file import RouteFile, parse_mark
+from zlh_api.edge.port import Check, FoundRoute, NameNotAnswering, RouteFileForeign, RouteNotLoaded, unconditional
+from zlh_api.edge.traefik_file import RouteFile, parse_mark, text_sha256
 
 
 class FakeRoutes:
@@ -13,6 +13,11 @@ class FakeRoutes:
     def __init__(self, faults: Faults) -> None:
         self.faults = faults
         self.files: dict[str, str] = {}
+
+    async def survey(self) -> list[FoundRoute]:
+        """Return all files."""
+        async with self.faults.call("survey_routes"):
+            return [FoundRoute(name, parse_mark(text), text_sha256(text.encode())) for name, text in self.files.items()]
 
     async def fetch(self, name: str) -> str | None:
         """Return the text of a file, or None."""

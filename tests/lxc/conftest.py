@@ -2,44 +2,24 @@
 
 from __future__ import annotations
 
-import tempfile
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
+from collections.abc import AsyncIterator
 
 import pytest
 
-from guards import network
-from lxc.guest import Bridge, Guest, ensure_template, made_bridge, running_guest
-
-
-@pytest.fixture(scope="session")
-def template() -> Path:
-    """The template with the agent of this checkout."""
-    return ensure_template()
+from lxc.guest import Guest, running_guest
+from lxc.own_host import OwnHost, own_host
 
 
 @pytest.fixture
-def place() -> Iterator[Path]:
-    """A folder that the container's users may pass, which pytest's own are not."""
-    with tempfile.TemporaryDirectory(prefix="zlh-lxc-") as folder:
-        Path(folder).chmod(0o711)
-        for above in Path(folder).parents[:-2]:
-            above.chmod(above.stat().st_mode | 0o011)
-        yield Path(folder)
+async def host() -> AsyncIterator[OwnHost]:
+    """A bridge and a driver that nobody else has."""
+    async with own_host() as host:
+        yield host
 
 
 @pytest.fixture
-def bridge() -> Iterator[Bridge]:
-    """A bridge that leads nowhere."""
-    with made_bridge() as made:
-        yield made
-
-
-@pytest.fixture
-async def guest(template: Path, place: Path, bridge: Bridge) -> AsyncIterator[Guest]:
+async def guest(host: OwnHost) -> AsyncIterator[Guest]:
     """A container whose agent is online."""
-    async with running_guest(template, place, bridge) as guest:
-        network.own_test_hosts.add(guest.address)
+    async with running_guest(host) as guest:
         await guest.wait_online()
         yield guest
-    network.own_test_hosts.discard(guest.address)

@@ -1,131 +1,48 @@
-"""A real container: unprivileged, with systemd, on a bridge of its own, cloned from our template by an overlay."""
+"""A real container and the API's way to its agent: made by the `lxc` driver, unprivileged, with systemd."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
-import functools
-import os
-import shutil
 import ssl
 import subprocess
-import sys
-import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import uuid4
 
 import aiohttp
 
 from fakes.certificates import Certificates
-from zlh_api.drivers.agent_config import AgentPlace, AgentSettings, render_agent_config
-from zlh_common.names import OwnerMark, Vmid, agent_name
+from fakes.warrant import FakeWarrant
+from guards import network
+from lxc.own_host import PORT, OwnHost
+from zlh_api.drivers.port import GuestPlan, Identity
+from zlh_common.names import OwnerMark, agent_name
 from zlh_common.schema.console_wire import OFFSET_BYTES, SUBPROTOCOL
+from zlh_common.schema.resources import Resources
 from zlh_common.schema.spec import AgentSpec
 from zlh_common.schema.status import AgentStatus
 from zlh_common.schema.structs import decode, encode
 
-ROOT = Path(__file__).parents[2]
-# The first uid of the container outside of it, as in `root:100000:65536` of /etc/subuid.
-SHIFT = 100_000
-PORT = 7443
 PATIENCE_S = 60.0
-CONFIG = """
-lxc.uts.name = {name}
-lxc.rootfs.path = overlay:{template}:{delta}
-lxc.include = /usr/share/lxc/config/common.conf
-lxc.include = /usr/share/lxc/config/userns.conf
-lxc.idmap = u 0 100000 65536
-lxc.idmap = g 0 100000 65536
-lxc.apparmor.profile = unconfined
-lxc.net.0.type = veth
-lxc.net.0.link = {bridge}
-lxc.net.0.flags = up
-lxc.net.0.ipv4.address = {address}/24
-lxc.cgroup.memory.limit_in_bytes = {memory}
-lxc.cgroup2.memory.max = {memory}
-lxc.signal.halt = SIGRTMIN+3
-lxc.autodev = 1
-"""
-
-
-@functools.cache
-def ensure_template() -> Path:
-    """Return the template, shifted to the container's uids, with the agent of this checkout, renewed once a run."""
-    folder = Path(os.environ.get("ZLH_TEST_TEMPLATE", "/var/cache/zlh-test-template"))
-    folder.mkdir(mode=0o711, parents=True, exist_ok=True)
-    root = folder / "root"
-    with (folder / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        builder = [sys.executable, str(ROOT / "deploy/container/build_template.py")]
-        if not (folder / "ready").exists():
-            shutil.rmtree(root, ignore_errors=True)
-            subprocess.run([*builder, str(root), "--shift", str(SHIFT)], check=True, capture_output=True)
-            (folder / "ready").touch()
-        renew = [*builder, str(root), "--agent-alone", "--shift", str(SHIFT)]
-        subprocess.run(renew, check=True, capture_output=True)
-    return root
-
-
-def passable_folder() -> Path:
-    """Make a folder that the container's users may pass, which pytest's own are not."""
-    folder = Path(tempfile.mkdtemp(prefix="zlh-lxc-"))
-    folder.chmod(0o711)
-    for above in folder.parents[:-2]:
-        above.chmod(above.stat().st_mode | 0o011)
-    return folder
-
-
-def shift(root: Path) -> None:
-    """Give everything below to the container's own users, setuid programs as such."""
-    for folder, names, files in os.walk(root):
-        for name in (*names, *files, "."):
-            path = Path(folder, name)
-            status = path.lstat()
-            if status.st_uid < SHIFT:
-                os.chown(path, status.st_uid + SHIFT, status.st_gid + SHIFT, follow_symlinks=False)
-                if not path.is_symlink():
-                    path.chmod(status.st_mode & 0o7777)
-
-
-@dataclass(frozen=True)
-class Bridge:
-    """A network of the test's own: the bridge, and the first three numbers of the addresses on it."""
-
-    name: str
-    net: str
-
-
-@contextmanager
-def made_bridge() -> Iterator[Bridge]:
-    """Make a bridge that leads nowhere."""
-    name, net = f"zlh{os.getpid() % 100_000}", "10.213.77"
-    subprocess.run(["ip", "link", "add", name, "type", "bridge"], check=True)
-    try:
-        subprocess.run(["ip", "address", "add", f"{net}.1/24", "dev", name], check=True)
-        subprocess.run(["ip", "link", "set", name, "up"], check=True)
-        yield Bridge(name, net)
-    finally:
-        subprocess.run(["ip", "link", "delete", name], check=True)
 
 
 @dataclass
 class Guest:
     """One container and the API's way to its agent."""
 
-    name: str
     folder: Path
     address: str
     owner: OwnerMark
     tls: ssl.SSLContext
+    plan: GuestPlan
+    warrant: FakeWarrant
     generation: int = 0
 
     def run(self, *argv: str, check: bool = True) -> str:
         """Run a program as root of the container; return what it prints."""
-        inside = ["lxc-attach", "-P", str(self.folder.parent), "-n", self.name, "--clear-env", "--"]
+        inside = ["lxc-attach", "-P", str(self.folder.parent), "-n", self.folder.name, "--clear-env", "--"]
         done = subprocess.run([*inside, *argv], check=False, capture_output=True, text=True, timeout=PATIENCE_S)
         if check and done.returncode:
             raise AssertionError(f"{argv}: {done.returncode} {done.stdout}{done.stderr}")
@@ -172,26 +89,44 @@ class Guest:
 
 @asynccontextmanager
 async def running_guest(
-    template: Path,
-    folder: Path,
-    bridge: Bridge,
+    host: OwnHost,
     *,
-    memory: str = "1G",
-    url: str = "http://127.0.0.1:9",
+    resources: Resources | None = None,
+    address: str | None = None,
     trusted_root: Path | None = None,
 ) -> AsyncIterator[Guest]:
-    """Clone, configure and start a container that installs from `url`; it is gone when the block ends."""
-    name = f"dev-{os.getpid()}"
-    guest = await asyncio.to_thread(_prepare, name, template, folder, bridge, memory)
-    config = guest.folder / "delta/etc/zlh"
-    await asyncio.to_thread(_write_config, config, guest, url, trusted_root)
-    start = ["lxc-start", "-P", str(folder), "-n", name, "-o", str(folder / "lxc.log"), "-l", "INFO"]
-    await asyncio.to_thread(subprocess.run, start, check=True, timeout=PATIENCE_S)
+    """Have the driver make and start a container; it is gone when the block ends."""
+    plan = host.new_plan(resources or Resources(memory_mib=1024), address=address)
+    guest = await asyncio.to_thread(_made_guest, host, plan)
+    identity = await asyncio.to_thread(_identity, host, plan, trusted_root)
+    driver = host.driver
     try:
+        await driver.ensure_created(plan, guest.warrant)
+        await driver.ensure_closed(plan, guest.warrant)
+        await driver.ensure_identity(plan, identity, guest.warrant)
+        await driver.ensure_started(plan, guest.warrant)
+        network.own_test_hosts.add(guest.address)
         yield guest
     finally:
-        stop = ["lxc-stop", "-P", str(folder), "-n", name, "--kill"]
-        await asyncio.to_thread(subprocess.run, stop, check=False, capture_output=True, timeout=PATIENCE_S)
+        await driver.ensure_destroyed(plan, guest.warrant)
+        network.own_test_hosts.discard(guest.address)
+
+
+def _certificates(host: OwnHost) -> Certificates:
+    return Certificates(host.settings.root.parent / "authority")
+
+
+def _made_guest(host: OwnHost, plan: GuestPlan) -> Guest:
+    assert plan.address is not None
+    tls = _certificates(host).api()
+    return Guest(host.settings.root / str(plan.vmid), plan.address, plan.owner, tls, plan, FakeWarrant(plan))
+
+
+def _identity(host: OwnHost, plan: GuestPlan, trusted_root: Path | None) -> Identity:
+    authority = _certificates(host).authority
+    issued = authority.issue_agent(plan.owner)
+    root = b"{}" if trusted_root is None else trusted_root.read_bytes()
+    return Identity(issued.certificate, issued.private_key, authority.api_ca, root)
 
 
 class Follower:
@@ -245,32 +180,3 @@ class Follower:
                     self._data += message.data[OFFSET_BYTES:]
                 else:
                     assert '"gap"' not in message.data
-
-
-def _prepare(name: str, template: Path, folder: Path, bridge: Bridge, memory: str) -> Guest:
-    """Write what the container is, and what its driver puts in before the first start."""
-    certificates = Certificates(folder / "authority")
-    guest = Guest(name, folder / name, f"{bridge.net}.10", OwnerMark(str(uuid4())), certificates.api())
-    delta = guest.folder / "delta"
-    config = delta / "etc/zlh"
-    certificates.write_agent(config, guest.owner)
-    (config / "agent.key").chmod(0o600)
-    shift(delta)
-    guest.folder.chmod(0o711)
-    os.chown(guest.folder, SHIFT, SHIFT)
-    (guest.folder / "config").write_text(
-        CONFIG.format(
-            name=name, template=template, delta=delta, bridge=bridge.name, address=guest.address, memory=memory
-        )
-    )
-    return guest
-
-
-def _write_config(folder: Path, guest: Guest, url: str, trusted_root: Path | None) -> None:
-    (folder / "root.json").write_bytes(b"{}" if trusted_root is None else trusted_root.read_bytes())
-    settings = AgentSettings(url, PORT, ["stable"])
-    place = AgentPlace(
-        Vmid(101), guest.owner, Path("/"), "0.0.0.0", terminal_user="dev", install_user="zlh-install", has_systemd=True
-    )
-    (folder / "agent.toml").write_text(render_agent_config(settings, place))
-    shift(folder)

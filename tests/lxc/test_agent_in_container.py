@@ -44,6 +44,21 @@ async def test_the_container_comes_up_whole(guest: Guest) -> None:
     assert await guest.inside("systemctl", "show", "-p", "ActiveState", "--value", "zlh-agent") == "active"
 
 
+async def test_the_customers_home_is_the_customers(guest: Guest) -> None:
+    """What the agent puts there for shells is written by the customer's user: no link leads root anywhere."""
+    async with asyncio.timeout(PATIENCE_S):
+        while await guest.inside("ls", "/home/dev/.zlh/environment", check=False) == "":
+            await asyncio.sleep(0.1)
+    owners = await guest.inside("find", "/home/dev", "-printf", "%u\\n")
+    assert set(owners.split()) == {"dev"}
+    assert await guest.inside("su", "dev", "-c", "cat ~/.zlh/environment", check=False) != ""
+    await guest.inside("su", "dev", "-c", "rm ~/.bashrc && ln -s /etc/of-root ~/.bashrc")
+    await guest.inside("sh", "-c", "echo precious > /etc/of-root; systemctl restart zlh-agent")
+    await guest.wait_online()
+    await asyncio.sleep(1)
+    assert await guest.inside("cat", "/etc/of-root") == "precious"
+
+
 async def test_a_process_is_a_unit_of_its_own_and_the_customers(guest: Guest) -> None:
     """The user, the folder, the control group; no right comes with it."""
     await guest.want(processes=(shell("echo $$ $(id -un) $PWD; exec sleep 1000"),))

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from lxc.guest import ROOT, Guest
+from lxc.guest import Guest
+from lxc.own_host import ROOT
 from zlh_agent.sandbox.landlock import find_abi
 
 pytestmark = [pytest.mark.real("lxc"), pytest.mark.timeout(240)]

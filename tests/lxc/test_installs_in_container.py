@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from fakes.runtime_shop import RuntimeShop, make_shop
-from guards import network
-from lxc.guest import PATIENCE_S, Bridge, Guest, running_guest
+from lxc.guest import PATIENCE_S, Guest, running_guest
+from lxc.own_host import OwnHost
 from zlh_common.schema.spec import WantedRuntime
 from zlh_common.schema.status import StepState
 
@@ -43,13 +43,13 @@ class QuietHandler(http.server.SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def served(tree: Path, address: str) -> Iterator[str]:
-    """Serve a folder on an address of the bridge; yields the URL."""
+def served(tree: Path, address: str, port: int | None) -> Iterator[None]:
+    """Serve a folder on an address of the bridge, at the only port that containers reach there."""
     handler = partial(QuietHandler, directory=str(tree))
-    with http.server.ThreadingHTTPServer((address, 0), handler) as server:
+    with http.server.ThreadingHTTPServer((address, port or 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever, args=(0.01,))
         thread.start()
-        yield f"http://{address}:{server.server_port}"
+        yield
         server.shutdown()
         thread.join()
 
@@ -64,14 +64,12 @@ def shop(tmp_path: Path) -> RuntimeShop:
 
 
 @pytest.fixture
-async def guest(template: Path, place: Path, bridge: Bridge, shop: RuntimeShop) -> AsyncIterator[Guest]:
+async def guest(host: OwnHost, shop: RuntimeShop) -> AsyncIterator[Guest]:
     """A container whose agent is online, and installs from the shop."""
-    with served(shop.tree, f"{bridge.net}.1") as url:
-        async with running_guest(template, place, bridge, url=url, trusted_root=shop.trusted_root) as guest:
-            network.own_test_hosts.add(guest.address)
+    with served(shop.tree, host.settings.gateway, host.settings.artifacts_port):
+        async with running_guest(host, trusted_root=shop.trusted_root) as guest:
             await guest.wait_online()
             yield guest
-        network.own_test_hosts.discard(guest.address)
 
 
 async def install(guest: Guest, *versions: str) -> None:

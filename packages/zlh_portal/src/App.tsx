@@ -12,6 +12,7 @@ import { BrokenPage } from "./layout/BrokenPage";
 import { NotFoundPage } from "./layout/NotFoundPage";
 import { Shell } from "./layout/Shell";
 import { theme } from "./layout/theme";
+import { PlatformPage } from "./platform/PlatformPage";
 import { AccountPage } from "./session/AccountPage";
 import { LoginPage } from "./session/LoginPage";
 import { RequireSession } from "./session/RequireSession";
@@ -33,6 +34,7 @@ const router = createBrowserRouter([
               { path: "/containers/new", element: <CreatePage /> },
               { path: "/containers/:vmid/:tab?/:item?", element: <DetailPage /> },
               { path: "/catalog", element: <CatalogPage /> },
+              { path: "/platform", element: <PlatformPage /> },
               { path: "/account", element: <AccountPage /> },
               { path: "*", element: <NotFoundPage /> },
             ],

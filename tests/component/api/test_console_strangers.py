@@ -56,7 +56,13 @@ class Strangers(AgentClient):
 
     @asynccontextmanager
     async def open_socket(
-        self, agent: AgentAddress, path: str, *, query: dict[str, str] | None = None, subprotocol: str | None = None
+        self,
+        agent: AgentAddress,
+        path: str,
+        *,
+        query: dict[str, str] | None = None,
+        subprotocol: str | None = None,
+        has_heartbeat: bool = False,
     ) -> AsyncIterator[Any]:
         """Open one."""
         self.opened.append(_Connection(self._frames))

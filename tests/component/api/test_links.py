@@ -57,7 +57,13 @@ class TalkingAgents(FakeAgents):
 
     @asynccontextmanager
     async def open_socket(
-        self, agent: AgentAddress, path: str, *, query: dict[str, str] | None = None, subprotocol: str | None = None
+        self,
+        agent: AgentAddress,
+        path: str,
+        *,
+        query: dict[str, str] | None = None,
+        subprotocol: str | None = None,
+        has_heartbeat: bool = False,
     ) -> AsyncIterator[Any]:
         """Open the next stream."""
         self.dials += 1
@@ -108,8 +114,8 @@ async def test_a_report_is_written_and_wakes_the_reconciler(world: World, agents
     async with links(world, agents):
         await world.wait_until("select connection = 'online' and wake_at <= now() from containers")
         assert (await world.fetch("select agent_status->>'owner' as owner from containers"))[0]["owner"] == owner
-    (row,) = await world.fetch("select connection, link_until from containers")
-    assert (row["connection"], row["link_until"]) == ("offline", None)
+    (row,) = await world.fetch("select connection, link_holder from containers")
+    assert (row["connection"], row["link_holder"]) == ("offline", None)
 
 
 @pytest.mark.parametrize("kind", ["nul", "other", "garbage", "binary", "shape"])
@@ -206,7 +212,7 @@ async def test_one_process_holds_a_link(world: World, agents: TalkingAgents) -> 
         await add_running(world)
     agents.say()
     async with links(world, agents), links(world, agents):
-        await world.wait_until("select count(*) = 5 from containers where link_until > now()")
+        await world.wait_until("select count(*) = 5 from containers where link_holder is not null")
         await asyncio.sleep(0.1)
     assert agents.dials == 5
 

@@ -7,7 +7,7 @@ import asyncio
 from component.api.test_reconciler import BROKEN, add, kill, settled
 from fakes.api_world import World
 from zlh_api.containers.model import Power
-from zlh_common.names import OwnerMark, Vmid
+from zlh_common.names import Vmid
 from zlh_common.schema.resources import Resources, ResourceWish
 from zlh_common.schema.spec import CreateExposure, PatchContainer
 from zlh_common.schema.status import ContainerStatus, StepState
@@ -120,7 +120,9 @@ async def test_a_container_starts_under_no_unknown_limits(world: World) -> None:
     await settled(world)
     world.driver.guests[Vmid(101)].is_running = False
     world.driver.guests[Vmid(101)].resources = Resources(cpu=64)
-    await world.agents.note_offline(OwnerMark(world.driver.guests[Vmid(101)].owner))
+    owner = world.driver.guests[Vmid(101)].owner
+    assert owner is not None
+    await world.agents.note_offline(owner)
     world.faults.fail("ensure_sized", *[BROKEN] * 99)
     async with world.reconciler():
         await world.wait_until("select attempts >= 3 from containers")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ipaddress
-import os
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,54 +10,18 @@ from itertools import count
 from pathlib import Path
 
 from component.drivers.rig import new_plan
-from lxc.guest import ensure_template, passable_folder
-from zlh_api.drivers.agent_config import AgentSettings
+from lxc.own_host import OwnHost, own_host
 from zlh_api.drivers.lxc.control_groups import find_control_groups
-from zlh_api.drivers.lxc.driver import LxcDriver
-from zlh_api.drivers.lxc.host import Host
-from zlh_api.drivers.lxc.model import LxcSettings
 from zlh_api.drivers.lxc.storage import find_mounts
 from zlh_api.drivers.port import GuestPlan
 from zlh_common.trees import delete_tree
 
-PORT = 7443
-ARTIFACTS_PORT = 18_480
-
-
-def own_settings(root: Path, **changes: object) -> LxcSettings:
-    """Return settings whose names nobody else on this machine has."""
-    pid = os.getpid()
-    block = ipaddress.IPv4Network(f"10.{64 + pid // 250 % 60}.{pid % 250}.0/24")
-    settings: dict[str, object] = {
-        "root": root,
-        "template": ensure_template(),
-        "bridge": f"z{pid % 9999}",
-        "block": block,
-        "artifacts_port": ARTIFACTS_PORT,
-    }
-    return LxcSettings(**{**settings, **changes})  # type: ignore[arg-type]
-
-
-def remove_network(settings: LxcSettings) -> None:
-    """Take the bridge and the tables away."""
-    for command in (
-        ("ip", "link", "delete", settings.bridge),
-        ("nft", "delete", "table", "bridge", settings.table),
-        ("nft", "delete", "table", "inet", settings.table),
-    ):
-        subprocess.run(command, check=False, capture_output=True)
-
 
 @asynccontextmanager
 async def lxc_rig(**changes: object) -> AsyncIterator[LxcRig]:
-    """Lend a rig in a folder that the containers' users may pass; its network is gone when the block ends."""
-    place = await asyncio.to_thread(passable_folder)
-    rig = await asyncio.to_thread(lambda: LxcRig(own_settings(place / "guests", **changes)))
-    try:
-        yield rig
-    finally:
-        await asyncio.to_thread(remove_network, rig.settings)
-        await asyncio.to_thread(delete_tree, place)
+    """Lend a rig; nothing of it is left when the block ends."""
+    async with own_host(**changes) as host:
+        yield await asyncio.to_thread(LxcRig, host)
 
 
 class LxcRig:
@@ -67,13 +29,12 @@ class LxcRig:
 
     has_network = True
 
-    def __init__(self, settings: LxcSettings, host: Host | None = None) -> None:
-        self.settings = settings
-        artifacts = f"http://{settings.gateway}:{settings.artifacts_port}"
-        self.driver = LxcDriver(settings, AgentSettings(artifacts, PORT, ("stable",)), host)
+    def __init__(self, host: OwnHost) -> None:
+        self.settings = host.settings
+        self.driver = host.driver
         self.limits = self.driver.enforced_limits
         self.groups = find_control_groups()
-        self._addresses = (str(settings.block.network_address + number) for number in count(10))
+        self._addresses = (str(self.settings.block.network_address + number) for number in count(10))
 
     def plan(self) -> GuestPlan:
         """Return a new guest."""

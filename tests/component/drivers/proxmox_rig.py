@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager, nullcontext
 from itertools import count
 
 from component.drivers.rig import new_plan
@@ -18,10 +19,19 @@ async def nobody_answers(_address: str, _port: int) -> bool:
     return False
 
 
-def make_driver(settings: ProxmoxSettings) -> ProxmoxDriver:
-    """Return a driver as the composition root makes it."""
+class NoCircuit:
+    """Lets every call through, so that a test of what follows a failure need not wait."""
+
+    def call(self) -> AbstractAsyncContextManager[None]:
+        """Surround nothing."""
+        return nullcontext()
+
+
+def make_driver(settings: ProxmoxSettings, *, is_patient: bool = True) -> ProxmoxDriver:
+    """Return a driver as the composition root makes it, or one that asks again at once."""
     agents = AgentSettings("https://artifacts.example.org", 7443, ("stable",))
-    return ProxmoxDriver(settings, agents, Circuit("Proxmox", clock=SystemClock()), probe=nobody_answers)
+    circuit = Circuit("Proxmox", clock=SystemClock()) if is_patient else NoCircuit()
+    return ProxmoxDriver(settings, agents, circuit, probe=nobody_answers)
 
 
 class ProxmoxRig:
@@ -30,9 +40,9 @@ class ProxmoxRig:
     has_network = True
     limits = frozenset({"cpu", "memory_mib", "disk_mib"})
 
-    def __init__(self, world: ProxmoxWorld) -> None:
+    def __init__(self, world: ProxmoxWorld, *, is_patient: bool = True, timeout_s: float = 2.0) -> None:
         self.world = world
-        self.driver = make_driver(world.settings())
+        self.driver = make_driver(world.settings(timeout_s=timeout_s), is_patient=is_patient)
         self._addresses = (f"10.20.1.{number}" for number in count(10))
 
     def plan(self) -> GuestPlan:

@@ -2,9 +2,33 @@
 
 from __future__ import annotations
 
+import os
 import re
+import signal
 from dataclasses import dataclass, field
 from enum import StrEnum
+
+
+@dataclass
+class Killer:
+    """Kills a process after so many of its changes were carried out, before the last is answered."""
+
+    victim: int | None = None
+    left: int = 0
+    # After what somebody was killed.
+    killed_after: list[str] = field(default_factory=list)
+
+    def note(self, what: str) -> bool:
+        """Count a change; return True where it was the victim's last."""
+        if self.victim is None:
+            return False
+        self.left -= 1
+        if self.left:
+            return False
+        self.killed_after.append(what)
+        os.kill(self.victim, signal.SIGKILL)
+        self.victim = None
+        return True
 
 
 class Way(StrEnum):

@@ -7,8 +7,6 @@ namespace that a node puts around it.
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +16,7 @@ from urllib.parse import quote
 
 import asyncssh
 
+from fakes.proxmox.misbehaviour import Killer
 from fakes.proxmox.state import Cluster, Guest, Refusal
 
 NAMESPACE = "lxc-usernsexec -m b:0:100000:65536 -- /usr/bin/python3"
@@ -27,19 +26,22 @@ class FakeNodeShells:
     """One server that is every node, told apart by the address that is called."""
 
     def __init__(
-        self, cluster: Cluster, *, mount_root: Path, host_key: asyncssh.SSHKey, user_key: asyncssh.SSHKey
+        self,
+        cluster: Cluster,
+        killer: Killer,
+        *,
+        mount_root: Path,
+        host_key: asyncssh.SSHKey,
+        user_key: asyncssh.SSHKey,
     ) -> None:
         self.cluster = cluster
+        self.killer = killer
         self.mount_root = mount_root
         self.host_key = host_key
         self._user_key = user_key
         self.hosts = {name: f"127.0.0.{number}" for number, name in enumerate(cluster.nodes, 11)}
         self.port = 0
         self.commands: list[str] = []
-        # Whom to kill after how many commands, before they answer.
-        self.victim: int | None = None
-        self.kill_after: int | None = None
-        self.killed_after: list[str] = []
 
     @property
     def known_hosts(self) -> str:
@@ -83,7 +85,7 @@ class FakeNodeShells:
             process.exit(255)
             return
         self.commands.append(command)
-        if self._kill(command):
+        if not command.startswith("pct config") and self.killer.note(command[:40]):
             process.channel.get_connection().abort()
             return
         process.stdout.write(output)
@@ -147,17 +149,6 @@ class FakeNodeShells:
         if child.returncode:
             raise Refusal(errors.decode().strip())
         return output
-
-    def _kill(self, command: str) -> bool:
-        if self.victim is None or self.kill_after is None or command.startswith("pct config"):
-            return False
-        self.kill_after -= 1
-        if self.kill_after:
-            return False
-        self.killed_after.append(command[:40])
-        os.kill(self.victim, signal.SIGKILL)
-        self.victim = self.kill_after = None
-        return True
 
 
 def _render(config: dict[str, Any]) -> str:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-import os
 import re
-import signal
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -19,7 +17,7 @@ from aiohttp import web
 from multidict import MultiMapping
 
 from fakes.proxmox import firewall, guests
-from fakes.proxmox.misbehaviour import Orders, Way
+from fakes.proxmox.misbehaviour import Killer, Orders, Way
 from fakes.proxmox.state import Cluster, Refusal
 
 PREFIX = "/api2/json"
@@ -68,8 +66,9 @@ class _Gone(Exception):
 class FakeProxmox:
     """One cluster behind one address."""
 
-    def __init__(self, cluster: Cluster, *, certificate: Path, key: Path) -> None:
+    def __init__(self, cluster: Cluster, killer: Killer, *, certificate: Path, key: Path) -> None:
         self.cluster = cluster
+        self.killer = killer
         self.orders = Orders()
         self.token_id, self.secret = "zlh@pve!api", "11111111-2222-3333-4444-555555555555"
         self.is_token_valid = True
@@ -79,14 +78,11 @@ class FakeProxmox:
         self.has_old_bodies = False
         # Every request that was carried out, in order.
         self.requests: list[tuple[str, str]] = []
-        # Whom to kill after how many requests that change something, before the answer goes out.
-        self.victim: int | None = None
-        self.kill_after: int | None = None
-        self.killed_after: list[str] = []
         self.url = ""
         self.certificate = certificate
         self._key = key
         self._late: set[asyncio.Task[None]] = set()
+        self._closing = asyncio.Event()
 
     @property
     def fingerprint(self) -> str:
@@ -115,6 +111,7 @@ class FakeProxmox:
         try:
             yield
         finally:
+            self._closing.set()
             for task in self._late:
                 task.cancel()
             await asyncio.gather(*self._late, return_exceptions=True)
@@ -223,7 +220,7 @@ class FakeProxmox:
             case Way.SLOW:
                 await asyncio.sleep(self.orders.slow_s)
             case Way.SILENT_AFTER:
-                await asyncio.sleep(3600)
+                await self._closing.wait()
             case Way.NONSENSE:
                 return web.Response(text="<html>", content_type="text/html")
             case _:
@@ -231,13 +228,7 @@ class FakeProxmox:
         return web.json_response({"data": data})
 
     async def _kill(self, request: web.Request, path: str) -> None:
-        if request.method == "GET" or self.victim is None or self.kill_after is None:
-            return
-        self.kill_after -= 1
-        if self.kill_after == 0:
-            self.killed_after.append(f"{request.method} {path}")
-            os.kill(self.victim, signal.SIGKILL)
-            self.victim = self.kill_after = None
+        if request.method != "GET" and self.killer.note(f"{request.method} {path}"):
             await _cut(request)
 
     def _refuse(self, refusal: Refusal) -> web.Response:

@@ -16,6 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from fakes.proxmox.misbehaviour import Killer
 from fakes.proxmox.node_shell import FakeNodeShells
 from fakes.proxmox.server import FakeProxmox
 from fakes.proxmox.state import Cluster
@@ -43,8 +44,11 @@ class ProxmoxWorld:
             self.cluster.add_template(template)
         key, host_key = _make_ssh_key(), _make_ssh_key()
         _write_certificate(folder)
-        self.api = FakeProxmox(self.cluster, certificate=folder / "pve.crt", key=folder / "pve.key")
-        self.shells = FakeNodeShells(self.cluster, mount_root=folder / "mounts", host_key=host_key, user_key=key)
+        self.killer = Killer()
+        self.api = FakeProxmox(self.cluster, self.killer, certificate=folder / "pve.crt", key=folder / "pve.key")
+        self.shells = FakeNodeShells(
+            self.cluster, self.killer, mount_root=folder / "mounts", host_key=host_key, user_key=key
+        )
         (folder / "token").write_text(f"{self.api.secret}\n")
         (folder / "ssh.key").write_bytes(key.export_private_key())
         for name in ("token", "ssh.key"):

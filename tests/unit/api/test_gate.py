@@ -176,6 +176,8 @@ def expected(policy: Policy, who: str | None) -> type[ZlhError] | None:
         return NotSignedIn
     if policy is Policy.SIGNED_IN:
         return None
+    if policy is Policy.OPERATOR:
+        return None if who == "operator" else NotFound
     if who not in MAY_VIEW:
         return NotFound
     return RoleMissing if policy is Policy.CHANGE_CONTAINER and who not in MAY_CHANGE else None
@@ -208,6 +210,12 @@ async def test_a_container_in_the_path_means_a_container_policy(parts: Parts) ->
     for served in parts.endpoints:
         is_container = served.policy in {Policy.VIEW_CONTAINER, Policy.CHANGE_CONTAINER}
         assert is_container == ("{vmid}" in served.path), served.path
+
+
+async def test_what_is_told_of_all_customers_is_for_operators(parts: Parts) -> None:
+    """Whatever lies below these paths speaks of everybody's containers."""
+    for served in parts.endpoints:
+        assert (served.policy is Policy.OPERATOR) == served.path.startswith("/api/audit"), served.path
 
 
 async def test_what_changes_a_container_needs_the_right_to(parts: Parts) -> None:

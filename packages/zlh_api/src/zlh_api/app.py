@@ -18,10 +18,20 @@ from zlh_api.agents.client import AgentClient
 from zlh_api.agents.links import AgentLinks
 from zlh_api.artifacts.serving import routes as artifact_routes
 from zlh_api.artifacts.serving.served_tree import ServedTree
+from zlh_api.audit import routes as audit_routes
+from zlh_api.audit.patrol import Patrol
+from zlh_api.audit.removal import Remover
+from zlh_api.audit.service import Auditor, AuditSetting
 from zlh_api.catalog import routes as catalog_routes
 from zlh_api.catalog.service import CatalogService, CatalogSource
 from zlh_api.circuit import Circuit
-from zlh_api.config import ApiConfig, LxcDriverSection, ProcessDriverSection, ProxmoxDriverSection
+from zlh_api.config import (
+    ApiConfig,
+    LxcDriverSection,
+    ProcessDriverSection,
+    ProxmoxDriverSection,
+    ReconcilerSection,
+)
 from zlh_api.console.service import ConsoleService
 from zlh_api.console.sockets import ConsoleProxy
 from zlh_api.containers import routes as container_routes
@@ -30,7 +40,7 @@ from zlh_api.containers.rules import spell
 from zlh_api.containers.service import ContainerService, Hosting
 from zlh_api.customers import routes as customer_routes
 from zlh_api.customers.service import CustomerService
-from zlh_api.database.migrate import migrate
+from zlh_api.database.migrate import check_schema, migrate
 from zlh_api.database.pool import Database, DatabaseUnavailable
 from zlh_api.drivers.agent_config import AgentSettings
 from zlh_api.drivers.lxc.driver import LxcDriver
@@ -44,13 +54,14 @@ from zlh_api.drivers.proxmox.making import Recipe
 from zlh_api.drivers.proxmox.network_rule import Surroundings
 from zlh_api.edge import routes as edge_routes
 from zlh_api.edge.local_directory import LocalRouteDirectory
-from zlh_api.edge.portal_route import PortalRoute, render_portal_file
+from zlh_api.edge.portal_route import FILE_NAME, PLATFORM_OWNER, PortalRoute, render_portal_file
 from zlh_api.edge.traefik import Traefik
 from zlh_api.edge.traefik_file import ProxySetting
 from zlh_api.history import routes as history_routes
 from zlh_api.history.service import HistoryService, Keeping
 from zlh_api.listening import listen_error
 from zlh_api.processes import routes as process_routes
+from zlh_api.reconcile.pace import SEATS_PER_WORKER, Pace
 from zlh_api.reconcile.service import Reconciler
 from zlh_api.reconcile.steps import Ports, Settings, Steps
 from zlh_api.runtimes import routes as runtime_routes
@@ -61,6 +72,7 @@ from zlh_api.web.gate import Gate
 from zlh_api.web.server import build_application
 from zlh_api.web.session_cookie import SessionCookie
 from zlh_common.clock import Clock, SystemClock
+from zlh_common.names import OwnerMark
 from zlh_common.schema.resources import Limits, Resources
 
 log = structlog.get_logger()
@@ -81,6 +93,7 @@ class Parts:
     history: HistoryService
     links: AgentLinks
     reconciler: Reconciler
+    patrol: Patrol
     proxy: Traefik
     portal_route: PortalRoute
     endpoints: list[Endpoint]
@@ -103,12 +116,13 @@ def make_driver(config: ApiConfig) -> ContainerDriver:
         case LxcDriverSection():
             return LxcDriver(_lxc_settings(section, config.artifacts.url), settings)
         case ProxmoxDriverSection():
-            return _make_proxmox_driver(section, config.artifacts.url, settings)
+            circuit = Circuit("Proxmox", clock=SystemClock())
+            return ProxmoxDriver(_proxmox_settings(section, config.artifacts.url), settings, circuit)
 
 
-def _make_proxmox_driver(section: ProxmoxDriverSection, artifacts_url: str, agents: AgentSettings) -> ProxmoxDriver:
+def _proxmox_settings(section: ProxmoxDriverSection, artifacts_url: str) -> ProxmoxSettings:
     shell, url = section.ssh, urlsplit(artifacts_url)
-    settings = ProxmoxSettings(
+    return ProxmoxSettings(
         access=Access(
             section.url, section.token_id, section.token_file, ca=section.ca, fingerprint=section.fingerprint
         ),
@@ -126,7 +140,6 @@ def _make_proxmox_driver(section: ProxmoxDriverSection, artifacts_url: str, agen
             vlan=section.vlan,
         ),
     )
-    return ProxmoxDriver(settings, agents, Circuit("Proxmox", clock=SystemClock()))
 
 
 async def close_driver(driver: ContainerDriver) -> None:
@@ -180,7 +193,7 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
         catalog.on_change = live.note_catalog
         links = AgentLinks(database, agents, history, agent_port=config.agent_port)
         directory = LocalRouteDirectory(config.traefik.directory)
-        proxy_setting = ProxySetting(config.container_domain, ENTRY_POINT, config.api_url)
+        proxy_setting = _proxy_setting(config)
         ports = Ports(
             database=database,
             driver=driver,
@@ -190,6 +203,7 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             proxy=traefik,
             clock=clock,
         )
+        auditor = Auditor(database, driver, directory, _audit_setting(config))
         cookie = SessionCookie(has_tls=urlsplit(config.portal_url).scheme == "https")
         proxy = ConsoleProxy(await stack.enter_async_context(ConsoleService(agents)))
         slices = [
@@ -201,6 +215,7 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             *process_routes.endpoints(containers, agents, proxy, agent_port=config.agent_port),
             *runtime_routes.endpoints(RuntimeService(containers, catalog, agents, agent_port=config.agent_port)),
             *history_routes.endpoints(history, agents, clock, agent_port=config.agent_port),
+            *audit_routes.endpoints(auditor),
         ]
         yield Parts(
             database=database,
@@ -212,7 +227,10 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             live=live,
             history=history,
             links=links,
-            reconciler=Reconciler(database, driver, Steps(ports, _make_settings(config, proxy_setting))),
+            patrol=Patrol(auditor, Remover(database, driver, directory)),
+            reconciler=Reconciler(
+                database, driver, Steps(ports, _make_settings(config, proxy_setting)), _make_pace(config.reconciler)
+            ),
             proxy=traefik,
             portal_route=PortalRoute(directory, render_portal_file(config.portal_url, proxy_setting)),
             endpoints=[
@@ -233,6 +251,32 @@ def _state_limits(config: ApiConfig, driver: ContainerDriver) -> Limits:
     return Limits(default=sizes.default.limits, maximum=sizes.maximum.limits, enforced=enforced, driver=config.driver)
 
 
+@asynccontextmanager
+async def open_audit(config: ApiConfig) -> AsyncIterator[tuple[Auditor, Remover]]:
+    """Make what the audit's commands need, which run beside the API or without it."""
+    database = Database(config.database.dsn, max_connections=2)
+    driver, directory = make_driver(config), LocalRouteDirectory(config.traefik.directory)
+    try:
+        async with database.connection() as connection:
+            await check_schema(connection)
+        yield Auditor(database, driver, directory, _audit_setting(config)), Remover(database, driver, directory)
+    finally:
+        await database.close()
+
+
+def _proxy_setting(config: ApiConfig) -> ProxySetting:
+    return ProxySetting(config.container_domain, ENTRY_POINT, config.traefik.backend_url or config.api_url)
+
+
+def _audit_setting(config: ApiConfig) -> AuditSetting:
+    return AuditSetting(
+        address_block=config.driver_section.address_block,
+        proxy=_proxy_setting(config),
+        platform_files=frozenset({FILE_NAME}),
+        platform_owner=OwnerMark(PLATFORM_OWNER),
+    )
+
+
 def _make_settings(config: ApiConfig, proxy: ProxySetting) -> Settings:
     return Settings(
         address_block=config.driver_section.address_block,
@@ -240,6 +284,16 @@ def _make_settings(config: ApiConfig, proxy: ProxySetting) -> Settings:
         agent_port=config.agent_port,
         trusted_root=config.artifacts.trusted_root,
         proxy=proxy,
+    )
+
+
+def _make_pace(section: ReconcilerSection) -> Pace:
+    return Pace(
+        workers=section.workers,
+        most_workers=section.workers * SEATS_PER_WORKER,
+        drift_s=section.drift_s,
+        lease_s=section.lease_s,
+        margin_s=section.lease_s / 10,
     )
 
 
@@ -290,6 +344,7 @@ async def _run_until(stop: asyncio.Event, parts: Parts) -> None:
         "container_changed": parts.live.note_change,
         "container_happened": parts.live.note_happening,
         "link_due": parts.links.wake,
+        "patrol_due": parts.patrol.look_now,
     }
     async with asyncio.TaskGroup() as group:
         loops = [
@@ -299,6 +354,7 @@ async def _run_until(stop: asyncio.Event, parts: Parts) -> None:
             group.create_task(parts.links.run()),
             group.create_task(parts.history.run()),
             group.create_task(parts.reconciler.run()),
+            group.create_task(parts.patrol.run()),
             group.create_task(parts.portal_route.run()),
         ]
         await stop.wait()

@@ -54,7 +54,24 @@ def _parser() -> argparse.ArgumentParser:
     dev.set_defaults(run=_dev)
     commands.add_parser("portal", help="build the portal out of this checkout").set_defaults(run=_portal)
     _add_artifacts(commands)
+    _add_audit(commands)
     return parser
+
+
+def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from zlh_api.audit import commands as audit
+
+    audit.add_parser(commands).set_defaults(run=_audit)
+
+
+def _audit(arguments: argparse.Namespace) -> int:
+    from zlh_api.app import open_audit
+    from zlh_api.audit import commands as audit
+    from zlh_api.config import load_config
+
+    # What is printed is the answer; what is removed is told on standard error.
+    configure_logs(stream=sys.stderr)
+    return asyncio.run(audit.run(arguments, lambda: open_audit(load_config(arguments.config or home() / "api.toml"))))
 
 
 def _add_artifacts(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from zlh_api.containers.rules import find_excess, round_cpu
+from zlh_api.reconcile.pace import DRIFT_S, LEASE_S
 from zlh_common.errors import ConfigInvalid
 from zlh_common.names import is_domain, is_label
 from zlh_common.schema.catalog import MAX_MIRRORS
@@ -155,6 +156,19 @@ class TraefikSection(_Section):
     directory: Path
     api_url: str
     web_url: str
+    # Where the proxy reaches the API, if that is not where this process listens; all processes must name the same.
+    backend_url: str | None = None
+
+
+class ReconcilerSection(_Section):
+    """How one process works on containers."""
+
+    # At a time, not counting those whose step merely takes its time; of these there are up to seven times as many.
+    workers: Annotated[int, Meta(ge=1, le=256)] = 16
+    # How often a container is looked at of which nobody says that anything has changed.
+    drift_s: Annotated[float, Meta(ge=1, le=3600)] = DRIFT_S
+    # How long the containers of a process that died rest before another takes them over.
+    lease_s: Annotated[float, Meta(ge=1, le=120)] = LEASE_S
 
 
 class HistorySection(_Section):
@@ -205,6 +219,7 @@ class ApiConfig(_Section, kw_only=True):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     history: HistorySection = HistorySection()
     resources: ResourcesSection = ResourcesSection()
+    reconciler: ReconcilerSection = ReconcilerSection()
     database: DatabaseSection
     artifacts: ArtifactsSection
     process: ProcessDriverSection | None = None
@@ -245,6 +260,7 @@ def find_problems(config: ApiConfig) -> list[str]:
         *(("artifacts.mirrors", url) for url in config.artifacts.mirrors),
         ("traefik.api_url", config.traefik.api_url),
         ("traefik.web_url", config.traefik.web_url),
+        ("traefik.backend_url", config.traefik.backend_url or config.api_url),
     ):
         if not is_http_url(url):
             problems.append(f"{name} {url!r} is no http or https URL")

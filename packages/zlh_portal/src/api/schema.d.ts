@@ -4,6 +4,24 @@
  */
 
 export interface paths {
+    "/api/audit": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What the last look at everything found */
+        get: operations["get_audit"];
+        put?: never;
+        /** Look at everything now */
+        post: operations["post_audit"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/auth/login": {
         parameters: {
             query?: never;
@@ -881,6 +899,40 @@ export interface components {
             version: string | null;
         };
         /**
+         * AuditPart
+         * @description One system that was asked; where `trouble` is told, nothing is known of it, and `count` is null.
+         */
+        AuditPart: {
+            count: number | null;
+            name: string;
+            /** @default null */
+            trouble: string | null;
+        };
+        /**
+         * AuditReport
+         * @description One look at everything.
+         */
+        AuditReport: {
+            containers: number;
+            findings: components["schemas"]["Finding"][];
+            /** @default 0 */
+            leftOut: number;
+            lookedAt: string;
+            parts: components["schemas"]["AuditPart"][];
+            tookMs: number;
+        };
+        /**
+         * AuditStatus
+         * @description `GET /api/audit`.
+         */
+        AuditStatus: {
+            patrol: components["schemas"]["PatrolStatus"];
+            queue: components["schemas"]["QueueFigures"];
+            report: components["schemas"]["AuditReport"] | null;
+            work: components["schemas"]["WorkItem"][];
+            workLeftOut: number;
+        };
+        /**
          * CatalogProblem
          * @description One reason why something cannot be installed, and the nearest right answer.
          */
@@ -1032,6 +1084,33 @@ export interface components {
             url: string;
             visibility: string;
         };
+        /**
+         * Finding
+         * @description One difference between our books and the world; `message` says what is wrong and what to do.
+         */
+        Finding: {
+            /** @default null */
+            address: string | null;
+            kind: components["schemas"]["FindingKind"];
+            message: string;
+            /** @default null */
+            name: string | null;
+            /** @default null */
+            owner: string | null;
+            remedy: components["schemas"]["Remedy"];
+            severity: components["schemas"]["Severity"];
+            thing: components["schemas"]["Thing"];
+            /** @default null */
+            vmid: number | null;
+            /** @default null */
+            where: string | null;
+        };
+        /**
+         * FindingKind
+         * @description What is wrong, in a word that programs can rely on.
+         * @enum {unknown}
+         */
+        FindingKind: "conflict" | "drifted" | "missing" | "nonconforming-name" | "orphan" | "stranger";
         /**
          * HangPolicy
          * @description What a process that was ready and no longer answers its probe means. A log probe cannot tell this.
@@ -1240,6 +1319,14 @@ export interface components {
             resources: components["schemas"]["ResourceWish"] | null;
         };
         /**
+         * PatrolStatus
+         * @description Who looks, and how often.
+         */
+        PatrolStatus: {
+            everyS: number;
+            isAlive: boolean;
+        };
+        /**
          * PendingRuntime
          * @description A version that is wanted and not there yet, or there and not wanted any more, with the step that sees to it.
          */
@@ -1435,6 +1522,20 @@ export interface components {
             power: ("off" | "on") | null;
         };
         /**
+         * QueueFigures
+         * @description How many containers are where on their way; one that is settled is in none of the others.
+         */
+        QueueFigures: {
+            awaiting: number;
+            due: number;
+            failing: number;
+            held: number;
+            oldestDueS: number | null;
+            settled: number;
+            waiting: number;
+            working: number;
+        };
+        /**
          * ReadyPolicy
          * @description When a process counts as ready. Without a probe it is ready as soon as it runs.
          */
@@ -1449,6 +1550,12 @@ export interface components {
             /** @default null */
             probe: (components["schemas"]["TcpProbe"] | components["schemas"]["HttpProbe"] | components["schemas"]["LogProbe"] | components["schemas"]["PingProbe"]) | null;
         };
+        /**
+         * Remedy
+         * @description Who puts it right.
+         * @enum {unknown}
+         */
+        Remedy: "operator" | "platform";
         /**
          * ResourceWish
          * @description Limits as a customer asks for them: what is not named stays as it is, or is the platform's default.
@@ -1591,6 +1698,12 @@ export interface components {
             upgrades: components["schemas"]["RuntimeRef"][];
         };
         /**
+         * Severity
+         * @description How much it matters.
+         * @enum {unknown}
+         */
+        Severity: "error" | "note" | "warning";
+        /**
          * Step
          * @description One named step of provisioning, installing or deleting; `output` is the last 4 KiB of what it printed.
          */
@@ -1672,6 +1785,12 @@ export interface components {
         TerminalOpened: {
             id: string;
         };
+        /**
+         * Thing
+         * @description What a finding is about.
+         * @enum {unknown}
+         */
+        Thing: "container" | "guest" | "record" | "route";
         /**
          * Ticket
          * @description `POST …/tickets`: offer `zlh.ticket.<ticket>` beside the WebSocket's own subprotocol, or `?ticket=`.
@@ -1757,6 +1876,25 @@ export interface components {
             /** @default null */
             version: string | null;
         };
+        /**
+         * WorkItem
+         * @description A container that is not as it is wanted yet: what is done about it, or what hinders.
+         */
+        WorkItem: {
+            attempts: number;
+            code: string | null;
+            /** @default false */
+            isDeleting: boolean;
+            message: string | null;
+            name: string;
+            nextTryAt: string | null;
+            owner: string;
+            state: string;
+            step: string | null;
+            vmid: number;
+            /** @default null */
+            waitingFor: string | null;
+        };
     };
     responses: never;
     parameters: never;
@@ -1766,6 +1904,64 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    get_audit: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What the last look at everything found */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditStatus"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_audit: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Look at everything now */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditStatus"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     post_auth_login: {
         parameters: {
             query?: never;

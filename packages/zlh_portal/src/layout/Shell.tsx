@@ -8,6 +8,7 @@ import { Mark, PersonIcon } from "./icons";
 import classes from "./Shell.module.css";
 
 export function Shell() {
+  const { data: me } = useMe();
   return (
     <AppShell header={{ height: 56 }} padding={0}>
       <a href="#main" className={classes["skip"]}>Skip to the content</a>
@@ -21,6 +22,7 @@ export function Shell() {
               <nav aria-label="Main">
                 <NavLink to="/" end className={classes["nav"] ?? ""}>Containers</NavLink>
                 <NavLink to="/catalog" className={classes["nav"] ?? ""}>Catalog</NavLink>
+                {me?.user.isOperator && <NavLink to="/platform" className={classes["nav"] ?? ""}>Platform</NavLink>}
               </nav>
             </Group>
             <Group gap="xs" wrap="nowrap">

@@ -16,6 +16,8 @@ def server_context(tls: TlsSection) -> ssl.SSLContext:
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_verify_locations(tls.client_ca)
     context.load_cert_chain(tls.certificate, tls.private_key)
+    # The API resumes no session, and would hold five kilobytes for each ticket of each agent.
+    context.num_tickets = 0
     return context
 
 

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import pwd
+import subprocess
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -19,6 +22,7 @@ from zlh_common.schema.process import WantedProcess
 
 log = structlog.get_logger()
 UMASK = 0o022
+REFRESH_TIMEOUT_S = 30.0
 
 
 class TerminalUserUnknown(ZlhError):
@@ -53,7 +57,7 @@ class WorkspaceService:
         """Bring the home folder up to what is installed; a home that the customer has spoilt never stops the agent."""
         try:
             await asyncio.to_thread(self._refresh)
-        except (OSError, RuntimeError, ValueError) as error:
+        except (OSError, RuntimeError, ValueError, ZlhError, subprocess.TimeoutExpired) as error:
             # A RuntimeError is a link to itself, a ValueError a variable whose name is none.
             log.warning("workspace.not_refreshed", home=str(self._paths.home), error=str(error))
 
@@ -99,8 +103,34 @@ class WorkspaceService:
         return Account(found.pw_name, found.pw_uid, found.pw_gid, found.pw_dir, found.pw_shell)
 
     def _refresh(self) -> None:
-        self._paths.workspace.mkdir(parents=True, exist_ok=True)
-        ensure_profile(self._paths.home, self._runtime_paths(), self._runtime_variables())
+        if self._user is None:
+            self._paths.workspace.mkdir(parents=True, exist_ok=True)
+            ensure_profile(self._paths.home, self._runtime_paths(), self._runtime_variables())
+        else:
+            self._refresh_as(self._account())
+
+    def _refresh_as(self, account: Account) -> None:
+        asked = {
+            "home": account.home,
+            "workspace": str(self._paths.workspace),
+            "paths": [str(entry) for entry in self._runtime_paths()],
+            "variables": dict(self._runtime_variables()),
+        }
+        done = subprocess.run(
+            [sys.executable, "-I", "-m", "zlh_agent.workspace.profile_child"],
+            check=False,
+            input=json.dumps(asked).encode(),
+            capture_output=True,
+            timeout=REFRESH_TIMEOUT_S,
+            cwd="/",
+            env={},
+            user=account.uid,
+            group=account.gid,
+            extra_groups=os.getgrouplist(account.name, account.gid),
+            umask=UMASK,
+        )
+        if done.returncode != 0:
+            raise OSError(done.stderr.decode("utf-8", "replace").strip()[-300:])
 
 
 def _is_program(path: str) -> bool:

@@ -41,6 +41,7 @@ MAX_ANSWER_BYTES = 1024 * 1024
 # So many calls to one agent may be unanswered: each holds a descriptor and up to an answer's size for CALL_TIMEOUT_S,
 # and a viewer of a container whose agent never answers could ask without end.
 MAX_CALLS = 32
+STREAM_BUFFER_BYTES = 4096
 # A frame of a console is at most 128 KiB of output and its offset, and a report is shorter than that.
 MAX_FRAME_BYTES = 256 * 1024
 # So much may wait for an agent that does not read.
@@ -168,9 +169,18 @@ class AgentClient:
 
     @asynccontextmanager
     async def open_socket(
-        self, agent: AgentAddress, path: str, *, query: dict[str, str] | None = None, subprotocol: str | None = None
+        self,
+        agent: AgentAddress,
+        path: str,
+        *,
+        query: dict[str, str] | None = None,
+        subprotocol: str | None = None,
+        has_heartbeat: bool = False,
     ) -> AsyncIterator[ClientConnection]:
-        """Open a WebSocket; raise AgentUnreachable or AgentRefused where the agent does not take it."""
+        """Open a WebSocket; raise AgentUnreachable or AgentRefused where the agent does not take it.
+
+        One that `has_heartbeat` says something by itself so often that it need not be asked whether it is there.
+        """
         url = f"wss://{agent.host}:{agent.port}{path}{'?' + urlencode(query) if query else ''}"
         try:
             socket = await _ConnectDirectly(
@@ -182,7 +192,7 @@ class AgentClient:
                 compression=None,
                 open_timeout=OPEN_TIMEOUT_S,
                 close_timeout=2,
-                ping_interval=20,
+                ping_interval=None if has_heartbeat else 20,
                 ping_timeout=20,
                 max_size=MAX_FRAME_BYTES,
                 max_queue=(8, 2),
@@ -194,6 +204,8 @@ class AgentClient:
             raise _refusal(exc.response.status_code, bytes(exc.response.body or b"")) from exc
         except (InvalidHandshake, WebSocketException, OSError, TimeoutError) as exc:
             raise AgentUnreachable(str(exc) or type(exc).__name__) from exc
+        if has_heartbeat:
+            _make_small(socket)
         try:
             yield socket
         finally:
@@ -271,6 +283,22 @@ class _ConnectDirectly(connect):
     def process_redirect(self, exc: Exception) -> Exception | str:
         """Return the error as it is."""
         return exc
+
+
+def _make_small(socket: ClientConnection) -> None:
+    """Take from a connection what one of thousands cannot have, which brings a few kilobytes each ten seconds.
+
+    asyncio keeps 256 KiB for each TLS connection to read into, all of it in memory from the first moment on, and has no
+    setting for that. The buffer is only looked at while the loop reads, which it does not do now.
+    """
+    tls = socket.transport._ssl_protocol  # type: ignore[attr-defined] # noqa: SLF001 - see above
+    buffer = tls._ssl_buffer = bytearray(STREAM_BUFFER_BYTES)  # noqa: SLF001 - see above
+    tls._ssl_buffer_view = memoryview(buffer)  # noqa: SLF001 - see above
+    tls.max_size = STREAM_BUFFER_BYTES
+    # What was said to open it.
+    for said in (socket.request, socket.response):
+        assert said is not None
+        said.headers.clear()
 
 
 def _raise(exc: Exception) -> Exception:

@@ -14,9 +14,8 @@ from datetime import timedelta
 from functools import partial
 from uuid import UUID, uuid4
 
-import asyncpg
-import msgspec
 import structlog
+from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import WebSocketException
 
 from zlh_api.agents.client import (
@@ -25,51 +24,72 @@ from zlh_api.agents.client import (
     AgentNonsense,
     parse_stream,
 )
+from zlh_api.agents.reports import ReportWriter
 from zlh_api.agents.rules import CONNECTING_TRIES, Redial, next_redial
 from zlh_api.database.pool import Database, DatabaseUnavailable
 from zlh_api.history.intake import HistoryIntake
 from zlh_api.history.service import HistoryService
 from zlh_common.errors import ZlhError
 from zlh_common.names import OwnerMark, Vmid
-from zlh_common.pace import Allowance, Pace, take
+from zlh_common.pace import Allowance, Pace, pay, take
 from zlh_common.schema.agent_events import HappeningsEvent, MetricsEvent, StatusEvent
 from zlh_common.schema.status import AgentStatus
-from zlh_common.schema.structs import encode
 
 log = structlog.get_logger()
+# A process that has not renewed for so long holds nothing any more; one that comes back finds that out as it renews.
 LEASE_S = 15
 RENEW_S = 5
 POLL_S = 1.0
-CLAIM_LIMIT = 200
-# An agent reports each 30 s even if nothing changes; one that misses two is not there.
+# So many links may be on their way to their first stream: a handshake costs milliseconds, and has ten seconds.
+MAX_OPENING = 256
+# An agent reports each 30 s even if nothing changes; who is later than that is asked whether he is there.
+QUIET_S, ANSWER_S = 35, 20
+# One that misses two is not there, whatever else it answers.
 SILENCE_S = 75
 # How fast the reports of one agent are taken: a container that floods waits at its own end of the stream.
-MIN_PAUSE_S, MAX_BYTES_PER_S = 0.05, 256 * 1024
+MIN_PAUSE_S, MAX_BYTES_PER_S, IN_HAND_S = 0.05, 256 * 1024, 0.1
 # How often the reports of one agent may have its container looked at at once; beyond that, they do so a little later.
 WAKES_PACE, LATER = Pace(10, 1.0), timedelta(seconds=1)
+# Of reports that say nothing new, one in so many seconds is written: that old may be what people see of the time.
+HEARD_S = 25.0
 
-_CLAIM = f"""
-update containers set link_holder = $1, link_until = now() + interval '{LEASE_S} seconds', link_fence = link_fence + 1
+_HOLD = f"""
+insert into link_holders values ($1, now() + interval '{LEASE_S} seconds')
+on conflict (holder) do update set until = excluded.until
+"""
+# What a process held whose time is over is free, and what that process still writes counts no more.
+_FREE = """
+update containers set link_holder = null, link_fence = link_fence + 1
 where owner in (
     select owner from containers
-    where address is not null and guest = 'running' and (link_until is null or link_until < now())
+    where link_holder = any (array(select holder from link_holders where until < now()))
+    for update skip locked)
+"""
+_FORGET_HOLDERS = """
+delete from link_holders h
+where until < now() - interval '1 minute' and not exists (select from containers where link_holder = h.holder)
+"""
+_CLAIM = """
+update containers set link_holder = $1, link_fence = link_fence + 1
+where owner in (
+    select owner from containers
+    where link_holder is null and address is not null and guest = 'running'
     limit $2 for update skip locked)
 returning owner, vmid, host(address) as address, link_fence
 """
-_RENEW = f"""
-update containers set link_until = now() + interval '{LEASE_S} seconds'
-where link_holder = $1 and address is not null and guest = 'running' returning owner, link_fence
+_COUNT_HELD = """
+select count(*) as links, coalesce(sum(link_fence), 0)::bigint as fences from containers
+where link_holder = $1 and address is not null and guest = 'running'
 """
-_RELEASE = "update containers set link_holder = null, link_until = null where owner = $1 and link_fence = $2"
-_REPORT = """
-update containers set agent_status = $3, observed_at = now(), connection = 'online',
-    wake_at = least(wake_at, now() + $4::interval)
-where owner = $1 and link_fence = $2
+_HELD = """
+select owner, link_fence from containers where link_holder = $1 and address is not null and guest = 'running'
 """
+_RELEASE = "update containers set link_holder = null where owner = $1 and link_fence = $2"
 _OFFLINE = """
 update containers set connection = $3, wake_at = least(wake_at, now())
 where owner = $1 and link_fence = $2 and connection <> $3
 """
+_TIME_KEY = '"observedAt":"'
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,10 +119,14 @@ class AgentLinks:
         self._database = database
         self._client = client
         self._history = history
+        self._reports = ReportWriter(database)
         self._port = agent_port
         self._holder = uuid4()
         self._wake = asyncio.Event()
         self._tasks: dict[tuple[OwnerMark, int], asyncio.Task[None]] = {}
+        # What is claimed is among the tasks before anybody compares the two.
+        self._claiming = asyncio.Lock()
+        self._opening: set[tuple[OwnerMark, int]] = set()
 
     def wake(self, _payload: str = "") -> None:
         """Look for guests without a link now."""
@@ -112,6 +136,8 @@ class AgentLinks:
         """Claim, hold and renew links for ever."""
         try:
             async with asyncio.TaskGroup() as group:
+                group.create_task(self._reports.run())
+                await self._start_holding()
                 group.create_task(self._renew_for_ever())
                 while True:
                     self._wake.clear()
@@ -124,36 +150,73 @@ class AgentLinks:
         finally:
             self._tasks.clear()
 
+    async def _start_holding(self) -> None:
+        while True:
+            try:
+                async with self._database.connection() as connection:
+                    await connection.execute(_HOLD, self._holder)
+            except DatabaseUnavailable:
+                await asyncio.sleep(POLL_S)
+            else:
+                return
+
     async def _claim(self, group: asyncio.TaskGroup) -> None:
-        try:
-            async with self._database.connection() as connection:
-                rows = await connection.fetch(_CLAIM, self._holder, CLAIM_LIMIT)
-        except DatabaseUnavailable:
+        limit = MAX_OPENING - len(self._opening)
+        if limit <= 0:
             return
-        for row in rows:
-            owner = OwnerMark(str(row["owner"]))
-            agent = AgentAddress(owner, row["address"], self._port)
-            link = _Link(owner, Vmid(row["vmid"]), agent, row["link_fence"])
-            key = (owner, link.fence)
-            task = group.create_task(self._hold(link))
-            self._tasks[key] = task
-            task.add_done_callback(partial(self._forget_task, key))
+        async with self._claiming:
+            try:
+                async with self._database.connection() as connection:
+                    rows = await connection.fetch(_CLAIM, self._holder, limit)
+            except DatabaseUnavailable:
+                return
+            for row in rows:
+                owner = OwnerMark(str(row["owner"]))
+                agent = AgentAddress(owner, row["address"], self._port)
+                link = _Link(owner, Vmid(row["vmid"]), agent, row["link_fence"])
+                key = (owner, link.fence)
+                self._opening.add(key)
+                task = group.create_task(self._hold(link))
+                self._tasks[key] = task
+                task.add_done_callback(partial(self._forget_task, key))
 
     def _forget_task(self, key: tuple[OwnerMark, int], _task: asyncio.Task[None]) -> None:
         self._tasks.pop(key, None)
+        self._note_opened(key)
+
+    def _note_opened(self, key: tuple[OwnerMark, int]) -> None:
+        """Make room for another first stream."""
+        if key in self._opening:
+            self._opening.discard(key)
+            self._wake.set()
 
     async def _renew_for_ever(self) -> None:
         while True:
             await asyncio.sleep(RENEW_S)
             try:
-                async with self._database.connection() as connection:
-                    rows = await connection.fetch(_RENEW, self._holder)
+                await self._renew()
             except DatabaseUnavailable:
                 continue
-            held = {(OwnerMark(str(row["owner"])), row["link_fence"]) for row in rows}
-            for key, task in list(self._tasks.items()):
-                if key not in held:
-                    task.cancel()
+
+    async def _renew(self) -> None:
+        """Go on holding, free what others have left, and let go of what we hold no more or have lost sight of."""
+        async with self._database.connection() as connection:
+            await connection.execute(_HOLD, self._holder)
+            if await connection.execute(_FREE) != "UPDATE 0":
+                self._wake.set()
+            await connection.execute(_FORGET_HOLDERS)
+            async with self._claiming:
+                found = await connection.fetchrow(_COUNT_HELD, self._holder)
+                assert found is not None
+                if (found["links"], found["fences"]) == (len(self._tasks), sum(fence for _, fence in self._tasks)):
+                    return
+                rows = await connection.fetch(_HELD, self._holder)
+                held = {(OwnerMark(str(row["owner"])), row["link_fence"]) for row in rows}
+                for key in self._tasks.keys() - held:
+                    self._tasks[key].cancel()
+                # Claims whose answer was lost on its way, and releases that never came through.
+                for owner, fence in held - self._tasks.keys():
+                    await connection.execute(_RELEASE, UUID(owner), fence)
 
     async def _hold(self, link: _Link) -> None:
         """Keep one link open until its guest is gone; what is cancelled was lost or is over."""
@@ -167,6 +230,7 @@ class AgentLinks:
                 except DatabaseUnavailable:
                     raise
                 except Exception as error:  # noqa: BLE001 - whatever a stranger makes of us stays with his container
+                    self._note_opened((link.owner, link.fence))
                     await self._note_failure(link, error, redial.failures)
                     failed = True
                 held_s = loop.time() - began
@@ -180,39 +244,43 @@ class AgentLinks:
 
     async def _follow(self, link: _Link, intake: HistoryIntake, wakes: _Wakes) -> None:
         """Read one event stream until it ends."""
-        last: AgentStatus | None = None
-        async with self._client.open_socket(link.agent, "/events", query=await intake.resume()) as socket:
+        told, pace = _Told(), _StreamPace()
+        async with self._client.open_socket(
+            link.agent, "/events", query=await intake.resume(), has_heartbeat=True
+        ) as socket:
             log.info("agent.online", vmid=link.vmid)
+            self._note_opened((link.owner, link.fence))
             try:
                 while True:
-                    async with asyncio.timeout(SILENCE_S):
-                        raw = await socket.recv()
-                    match parse_stream(raw):
-                        case StatusEvent(status=report):
-                            await self._save(link, report, wakes.next_delay() if _moves(report, last) else None)
-                            last = report
-                        case HappeningsEvent() as event:
-                            await intake.take_happenings(event)
-                        case MetricsEvent(metrics=metrics):
-                            intake.take_sample(metrics)
-                        case None:
-                            # A newer agent says what only a newer API asks for; this one did not.
-                            pass
-                    await asyncio.sleep(max(MIN_PAUSE_S, len(raw) / MAX_BYTES_PER_S))
+                    raw = await _receive(socket)
+                    if told.is_again(raw):
+                        if told.is_worth_writing():
+                            self._reports.note_heard(link.owner, link.fence)
+                    else:
+                        await self._take(link, raw, told, intake, wakes)
+                    await pace.wait(len(raw))
             except (WebSocketException, TimeoutError, OSError) as exc:
                 log.info("agent.offline", vmid=link.vmid, error=str(exc) or type(exc).__name__)
                 await self._note_offline(link, "offline")
 
-    async def _save(self, link: _Link, report: AgentStatus, wake_in: timedelta | None) -> None:
-        """Write a report, and have its container looked at in time; None is for one that changes no step."""
-        if report.owner != link.owner:
-            raise AgentNonsense("it speaks for another container")
-        try:
-            async with self._database.connection() as connection:
-                await connection.execute(_REPORT, UUID(link.owner), link.fence, _json(report), wake_in)
-        except asyncpg.DataError as exc:
-            # JSON may hold a NUL character and jsonb may not; a stranger's report must not end all links.
-            raise AgentNonsense("its report holds what no text may hold") from exc
+    async def _take(self, link: _Link, raw: bytes | str, told: _Told, intake: HistoryIntake, wakes: _Wakes) -> None:
+        """Take one message that says something new."""
+        match parse_stream(raw):
+            case StatusEvent(status=report):
+                if report.owner != link.owner:
+                    raise AgentNonsense("it speaks for another container")
+                if told.moves(report):
+                    await self._reports.write(link.owner, link.fence, report, wake_in=wakes.next_delay())
+                else:
+                    self._reports.write_soon(link.owner, link.fence, report)
+                told.keep(raw, report)
+            case HappeningsEvent() as event:
+                await intake.take_happenings(event)
+            case MetricsEvent(metrics=metrics):
+                intake.take_sample(metrics)
+            case None:
+                # A newer agent says what only a newer API asks for; this one did not.
+                pass
 
     async def _note_failure(self, link: _Link, error: Exception, failures: int) -> None:
         await self._note_offline(link, "connecting" if failures < CONNECTING_TRIES else "offline")
@@ -246,13 +314,76 @@ class AgentLinks:
             return
 
 
-def _moves(report: AgentStatus, last: AgentStatus | None) -> bool:
-    """Tell whether a report may change the next step of its container."""
-    return last is None or (
-        (report.spec_generation, report.observed_generation) != (last.spec_generation, last.observed_generation)
-    )
+class _StreamPace:
+    """How fast the messages of one stream are taken."""
+
+    def __init__(self) -> None:
+        self._paid_until = 0.0
+
+    async def wait(self, size: int) -> None:
+        """Return when the next message may be taken after one of this size."""
+        now = _now()
+        cost_s = max(MIN_PAUSE_S, size / MAX_BYTES_PER_S)
+        self._paid_until = pay(self._paid_until, cost_s, burst_s=IN_HAND_S, now=now)
+        if self._paid_until > now:
+            await asyncio.sleep(self._paid_until - now)
 
 
-def _json(report: AgentStatus) -> object:
-    """Return the report as the jsonb codec takes it, camelCase as on the wire."""
-    return msgspec.json.decode(encode(report))
+class _Told:
+    """What a stream has reported last, as little of it as tells whether the next report is the same."""
+
+    def __init__(self) -> None:
+        self._rest: tuple[int, int] | None = None
+        self._generations: tuple[int, int] | None = None
+        self._written_at = 0.0
+
+    def is_again(self, raw: bytes | str) -> bool:
+        """Tell whether a message is the report that was kept last, but for the time that it was made."""
+        return self._rest is not None and _rest_of(raw) == self._rest
+
+    def is_worth_writing(self) -> bool:
+        """Tell whether people should be told that the agent was heard once more."""
+        now = _now()
+        if now - self._written_at < HEARD_S:
+            return False
+        self._written_at = now
+        return True
+
+    def moves(self, report: AgentStatus) -> bool:
+        """Tell whether a report may change the next step of its container."""
+        return self._generations != (report.spec_generation, report.observed_generation)
+
+    def keep(self, raw: bytes | str, report: AgentStatus) -> None:
+        """Keep what was reported."""
+        self._generations = (report.spec_generation, report.observed_generation)
+        self._rest, self._written_at = _rest_of(raw), _now()
+
+
+def _rest_of(raw: bytes | str) -> tuple[int, int] | None:
+    """Return what tells a report from others of another content, without the time that it was made; None for others.
+
+    A quote inside of a text has a backslash before it, so the key is one wherever it is found.
+    """
+    key, quote = (_TIME_KEY, '"') if isinstance(raw, str) else (_TIME_KEY.encode(), b'"')
+    at = raw.find(key)  # type: ignore[arg-type] # of the same kind as `raw`
+    if at < 0:
+        return None
+    end = raw.find(quote, at + len(key))  # type: ignore[arg-type] # of the same kind as `raw`
+    return hash(raw[:at]), hash(raw[end:])
+
+
+async def _receive(socket: ClientConnection) -> bytes | str:
+    """Return the next message; raise TimeoutError where the agent is not there."""
+    asked_at = _now()
+    while _now() - asked_at < SILENCE_S:
+        try:
+            async with asyncio.timeout(QUIET_S):
+                return await socket.recv()
+        except TimeoutError:
+            async with asyncio.timeout(ANSWER_S):
+                await (await socket.ping())
+    raise TimeoutError
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

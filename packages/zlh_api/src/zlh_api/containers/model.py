@@ -103,6 +103,8 @@ class Container:
     is_stopped_at_once: bool = False
     # What its driver must not forget, kept under the fence.
     driver_notes: Mapping[str, str] = field(default_factory=dict)
+    # Grows with every change that a person could see.
+    version: int = 0
 
     steps: tuple[Step, ...] = ()
     exposures: tuple[Published, ...] = ()

@@ -45,7 +45,7 @@ def endpoints(service: ContainerService, live: LiveContainers) -> list[Endpoint]
 
 
 def _container_endpoints(service: ContainerService) -> list[Endpoint]:
-    async def index(call: Call) -> Items[ContainerStatus]:
+    async def index(call: Call) -> Items[msgspec.Raw]:
         after = whole_number(call.request, "after", low=0, high=2**31 - 1) or 0
         limit = whole_number(call.request, "limit", low=1, high=PAGE_LIMIT) or DEFAULT_PAGE
         items, following = await service.fetch_page(call.caller, after=after, limit=limit)

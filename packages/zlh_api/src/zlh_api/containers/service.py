@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from uuid import UUID, uuid4
 
 import asyncpg
+import msgspec
 
 from zlh_api.catalog.service import CatalogService
 from zlh_api.containers import store
 from zlh_api.containers.model import Container, Power, Published, RuntimeWish
+from zlh_api.containers.rendered import RenderedReports
 from zlh_api.containers.rules import decide_first_resources, decide_resources
 from zlh_api.containers.status import render_status
 from zlh_api.customers.model import Caller, Role
@@ -187,6 +189,7 @@ class ContainerService:
         self._hosting = hosting
         self._clock = clock
         self.limits = limits
+        self._rendered = RenderedReports()
 
     async def find_visible(self, caller: Caller, vmid: Vmid) -> Container:
         """Return a container that the caller may know of; raise NotFound for a foreign one as for a missing one."""
@@ -204,14 +207,24 @@ class ContainerService:
             raise NotFound("container")
         return container
 
-    async def fetch_page(self, caller: Caller, *, after: int, limit: int) -> tuple[list[ContainerStatus], str | None]:
-        """Return one page of what the caller may see, and what to ask for the next."""
+    async def fetch_page(self, caller: Caller, *, after: int, limit: int) -> tuple[list[msgspec.Raw], str | None]:
+        """Return one page of reports that the caller may see, as JSON, and what to ask for the next."""
         limit = max(1, min(limit, PAGE_LIMIT))
         customers = None if caller.is_operator else [entry.customer_id for entry in caller.memberships]
         async with self._database.connection() as connection:
             rows = await store.fetch_page(connection, customers=customers, after=after, limit=limit + 1)
-        more = str(rows[limit - 1].vmid) if len(rows) > limit else None
-        return [self.report(row) for row in rows[:limit]], more
+            reports = await self._fetch_reports(connection, [(owner, version) for owner, _, version in rows[:limit]])
+        more = str(rows[limit - 1][1]) if len(rows) > limit else None
+        return [msgspec.Raw(report) for report in reports], more
+
+    async def _fetch_reports(self, connection: Connection, wanted: Sequence[tuple[OwnerMark, int]]) -> list[bytes]:
+        """Return reports in this order as JSON, of these versions or later ones; those that are gone are left out."""
+        found = {owner: self._rendered.find(owner, version) for owner, version in wanted}
+        if missing := [owner for owner, report in found.items() if report is None]:
+            for container in await store.find_by_owners(connection, missing):
+                report = found[container.owner] = encode(self.report(container))
+                self._rendered.keep(container.owner, container.version, report)
+        return [report for report in found.values() if report is not None]
 
     def report(self, container: Container) -> ContainerStatus:
         """Return the report of a container."""

@@ -7,7 +7,6 @@ import hashlib
 import secrets
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
 from uuid import uuid4
 
 from argon2 import PasswordHasher
@@ -133,7 +132,7 @@ class CustomerService:
                 user_id=user["id"],
                 expires_at=self._clock.now() + SESSION_LASTS,
             )
-            return await self._caller(connection, user, by_cookie=True), token
+        return store.to_caller(user, by_cookie=True), token
 
     async def sign_out(self, token: str) -> None:
         """End the session of this cookie, if there is one."""
@@ -149,9 +148,9 @@ class CustomerService:
         find = store.find_user_by_session if credential.by_cookie else store.find_user_by_api_token
         async with self._database.connection() as connection:
             user = await find(connection, credential.digest)
-            if user is None:
-                raise NotSignedIn("This token or session is unknown or over; sign in again.")
-            return await self._caller(connection, user, by_cookie=credential.by_cookie)
+        if user is None:
+            raise NotSignedIn("This token or session is unknown or over; sign in again.")
+        return store.to_caller(user, by_cookie=credential.by_cookie)
 
     async def issue_ticket(self, vmid: Vmid, *, bearer: str | None, cookie: str | None) -> tuple[Secret, datetime]:
         """Return a ticket for one WebSocket of this container, and when it is over; raise NotSignedIn."""
@@ -196,10 +195,6 @@ class CustomerService:
                 user_id=user_id,
                 name="operator",
             )
-
-    async def _caller(self, connection: Any, user: Any, *, by_cookie: bool) -> Caller:
-        memberships = await store.fetch_memberships(connection, user["id"])
-        return Caller(user["id"], user["email"], user["is_operator"], memberships, by_cookie)
 
     async def _check(self, password_hash: str, password: str) -> bool:
         if self._signing_in >= MAX_WAITING_SIGN_INS:

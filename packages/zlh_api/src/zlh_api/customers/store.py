@@ -6,20 +6,31 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from zlh_api.customers.model import Credential, Membership, Role
+import msgspec
+
+from zlh_api.customers.model import Caller, Credential, Membership
 from zlh_api.database.pool import Connection
+
+# Who somebody is comes with all that decides what they may do, since every request asks for both.
+_USER = """
+select u.id, u.email, u.password_hash, u.is_operator,
+       (select json_agg(json_build_object('customer_id', m.customer_id, 'customer_name', c.name, 'role', m.role)
+            order by c.created_at, c.id)
+        from memberships m join customers c on c.id = m.customer_id where m.user_id = u.id)::text as memberships
+from users u
+"""
+_read_memberships = msgspec.json.Decoder(tuple[Membership, ...]).decode
 
 
 async def find_user_by_email(connection: Connection, email: str) -> Any:
     """Return the row of a user, or None; the case of the address does not matter."""
-    return await connection.fetchrow("select * from users where lower(email) = lower($1)", email)
+    return await connection.fetchrow(f"{_USER} where lower(u.email) = lower($1)", email)
 
 
 async def find_user_by_session(connection: Connection, token_sha256: bytes) -> Any:
     """Return the user whose session this is, or None where it is unknown or over."""
     return await connection.fetchrow(
-        "select u.* from sessions s join users u on u.id = s.user_id "
-        "where s.token_sha256 = $1 and s.expires_at > now()",
+        f"{_USER} join sessions s on s.user_id = u.id where s.token_sha256 = $1 and s.expires_at > now()",
         token_sha256,
     )
 
@@ -27,10 +38,16 @@ async def find_user_by_session(connection: Connection, token_sha256: bytes) -> A
 async def find_user_by_api_token(connection: Connection, token_sha256: bytes) -> Any:
     """Return the user whose token this is, or None where it is unknown or over."""
     return await connection.fetchrow(
-        "select u.* from api_tokens t join users u on u.id = t.user_id "
+        f"{_USER} join api_tokens t on t.user_id = u.id "
         "where t.token_sha256 = $1 and (t.expires_at is null or t.expires_at > now())",
         token_sha256,
     )
+
+
+def to_caller(user: Any, *, by_cookie: bool) -> Caller:
+    """Return the row of a user as a caller; the customers stand oldest first."""
+    memberships = _read_memberships(user["memberships"]) if user["memberships"] else ()
+    return Caller(user["id"], user["email"], user["is_operator"], memberships, by_cookie)
 
 
 async def insert_ticket(
@@ -59,16 +76,6 @@ async def take_ticket(connection: Connection, ticket_sha256: bytes, vmid: int) -
         vmid,
     )
     return None if row is None else Credential(row["credential_sha256"], row["by_cookie"])
-
-
-async def fetch_memberships(connection: Connection, user_id: UUID) -> tuple[Membership, ...]:
-    """Return the customers of a user, oldest first."""
-    rows = await connection.fetch(
-        "select m.customer_id, c.name, m.role from memberships m join customers c on c.id = m.customer_id "
-        "where m.user_id = $1 order by c.created_at, c.id",
-        user_id,
-    )
-    return tuple(Membership(row["customer_id"], row["name"], Role(row["role"])) for row in rows)
 
 
 async def insert_session(connection: Connection, *, token_sha256: bytes, user_id: UUID, expires_at: datetime) -> None:

@@ -24,11 +24,31 @@ class SchemaTooNew(ZlhError):
         super().__init__(f"The database has schema {found}, this version knows {known}; run the newer version.")
 
 
+class SchemaTooOld(ZlhError):
+    """The database was written by an older version of the API."""
+
+    code, status = "schema_too_old", 500
+
+    def __init__(self, *, found: int, known: int) -> None:
+        super().__init__(
+            f"The database has schema {found}, this version needs {known}; start the API or run `zlh-api migrate`."
+        )
+
+
 def migrations() -> list[tuple[int, str]]:
     """Return (number, SQL) of every migration, in order."""
     folder = files("zlh_api.database.migrations")
     found = [(int(entry.name.split("_")[0]), entry) for entry in folder.iterdir() if entry.name.endswith(".sql")]
     return [(number, entry.read_text()) for number, entry in sorted(found, key=lambda pair: pair[0])]
+
+
+async def check_schema(connection: Connection) -> None:
+    """Raise SchemaTooNew or SchemaTooOld where the database is not of this version's schema."""
+    has_versions = await connection.fetchval("select to_regclass('schema_versions') is not null")
+    found = await connection.fetchval("select coalesce(max(number), 0) from schema_versions") if has_versions else 0
+    known = (await asyncio.to_thread(migrations))[-1][0]
+    if found != known:
+        raise (SchemaTooNew if found > known else SchemaTooOld)(found=found, known=known)
 
 
 async def migrate(connection: Connection) -> list[int]:

@@ -123,6 +123,11 @@ class FoundGuest:
     # Where it is, for people: a node, a folder.
     where: str
     addresses: tuple[str, ...] = ()
+    # The host name that it has, where this driver gives names; ours are labels of containers.
+    name: str | None = None
+    # Whether its network rule is in force, and its limits; None where a survey does not tell.
+    is_closed: bool | None = None
+    resources: Resources | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +165,14 @@ class ContainerDriver(Protocol):
     @property
     def enforced_limits(self) -> frozenset[str]:
         """Name the fields of Resources that guests are held to; the others are books alone, and people are told so."""
+        ...
+
+    @property
+    def survey_tells_drift(self) -> bool:
+        """Whether a survey shows all that can change behind our back: state, network rule and limits.
+
+        Where it does, guests that are settled are hardly ever looked at one by one.
+        """
         ...
 
     async def prepare(self) -> None:

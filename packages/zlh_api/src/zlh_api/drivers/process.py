@@ -70,6 +70,9 @@ class _Folders:
 class ProcessDriver:
     """Guests as folders below `root`."""
 
+    # There is no network rule and no limit that could drift.
+    survey_tells_drift = True
+
     def __init__(self, *, root: Path, settings: AgentSettings) -> None:
         self._root = root
         self._settings = settings
@@ -88,7 +91,7 @@ class ProcessDriver:
         return GuestSeen(await asyncio.to_thread(self._observe, plan.owner, plan.vmid))
 
     async def survey(self) -> list[FoundGuest]:
-        """Return every folder at a number."""
+        """Return every folder at a number, and whatever else lies among them."""
         return await asyncio.to_thread(self._survey)
 
     async def is_address_free(self, address: str) -> bool:
@@ -270,7 +273,14 @@ class ProcessDriver:
     def _all_vmids(self) -> list[Vmid]:
         if not self._root.is_dir():
             return []
-        return [Vmid(int(entry.name)) for entry in self._root.iterdir() if entry.name.isdecimal()]
+        return [Vmid(int(entry.name)) for entry in self._root.iterdir() if _is_number(entry.name)]
+
+    def _strangers(self) -> list[Path]:
+        """What lies beside the guests, but for what is half-made or half-deleted."""
+        if not self._root.is_dir():
+            return []
+        entries = (entry for entry in self._root.iterdir() if not entry.name.startswith("."))
+        return [entry for entry in entries if not _is_number(entry.name)]
 
     def _survey(self) -> list[FoundGuest]:
         running = {mark for mark, processes in find_marks(CONTAINER_MARK).items() if any(map(_is_agent, processes))}
@@ -278,8 +288,12 @@ class ProcessDriver:
         for vmid in self._all_vmids():
             owner = self._read_mark(vmid)
             state = Guest.FOREIGN if owner is None else Guest.RUNNING if owner in running else Guest.STOPPED
-            found.append(FoundGuest(vmid, owner, state, where=str(self._folders(vmid).base)))
-        return found
+            found.append(FoundGuest(vmid, owner, state, where=str(self._folders(vmid).base), is_closed=True))
+        return found + [FoundGuest(None, None, Guest.FOREIGN, where=str(path)) for path in self._strangers()]
+
+
+def _is_number(name: str) -> bool:
+    return name.isascii() and name.isdecimal() and not name.startswith("0")
 
 
 def _is_agent(pid: int) -> bool:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from zlh_api.edge.traefik_file import RouteFile
 from zlh_common.errors import ZlhError
+from zlh_common.names import OwnerMark
 
 
 class RouteFileForeign(ZlhError):
@@ -53,8 +55,31 @@ def unconditional() -> None:
     """Let it be done: nobody else does the same."""
 
 
+class RoutesUnreadable(ZlhError):
+    """The proxy directory cannot be listed."""
+
+    code, status, retryable = "routes_unreadable", 502, True
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The proxy directory cannot be listed: {reason}.")
+
+
+@dataclass(frozen=True, slots=True)
+class FoundRoute:
+    """One file of a survey; without an owner it carries no mark of ours."""
+
+    name: str
+    owner: OwnerMark | None
+    # Of its text; empty where that cannot be read.
+    sha256: str
+
+
 class RouteDirectory(Protocol):
     """The directory of route files that only we write."""
+
+    async def survey(self) -> list[FoundRoute]:
+        """Return everything that lies there, strangers included; raise RoutesUnreadable."""
+        ...
 
     async def fetch(self, name: str) -> str | None:
         """Return the text of a file, or None."""

@@ -54,6 +54,11 @@ class RouteFile:
     digest: str
     routers: tuple[tuple[str, str], ...]
 
+    @property
+    def sha256(self) -> str:
+        """Of the text, by which a file of a survey is compared with this one."""
+        return text_sha256(self.text.encode())
+
 
 def file_name(host: HostName) -> str:
     """Return the name of a container's file."""
@@ -90,6 +95,11 @@ def render_route_file(wish: RouteWish, setting: ProxySetting) -> RouteFile:
         digest=digest,
         routers=tuple((name, router["service"]) for name, router in sorted(routers.items())),
     )
+
+
+def text_sha256(text: bytes) -> str:
+    """Return what stands for the text of a file."""
+    return hashlib.sha256(text).hexdigest()
 
 
 def parse_mark(text: str) -> OwnerMark | None:

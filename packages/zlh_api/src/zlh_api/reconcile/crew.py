@@ -45,5 +45,5 @@ class Crew:
 
     def sated(self) -> list[UUID]:
         """Return the customers that have their share."""
-        held = Counter(claim.customer_id for claim in self._claims)
+        held = Counter(claim.customer_id for claim in self._claims if claim.customer_id is not None)
         return [customer for customer, count in held.items() if count >= self._pace.share]

@@ -16,7 +16,8 @@ class Claim:
     owner: OwnerMark
     vmid: Vmid
     fence: int
-    customer_id: UUID
+    # By whom workers are shared out; None for what is left of a container that is gone.
+    customer_id: UUID | None = None
 
 
 class LeaseLost(ZlhError):

@@ -11,9 +11,13 @@ from dataclasses import dataclass, field
 
 from zlh_api.reconcile.plan import Do
 
-# Each container is looked at this often even if nobody says that anything has changed.
+# Each container is looked at this often even if nobody says that anything has changed …
 DRIFT_S = 30.0
+# … and this often once it is as it should be, where the patrol sees every change that such a look could see.
+PATROLLED_DRIFT_S = 300.0
 LEASE_S = 10.0
+# Between a look at the clock and the effect that follows, a process may lose a moment.
+MARGIN_S = 1.0
 STEP_TIMEOUT_S = 120.0
 # Templates of some gigabytes are unpacked, and volumes wiped, while others wait for the same disks.
 SLOW_STEPS_S: Mapping[Do, float] = {
@@ -22,6 +26,8 @@ SLOW_STEPS_S: Mapping[Do, float] = {
     Do.RESIZE_GUEST: 300.0,
     Do.STOP_GUEST: 180.0,
 }
+# Containers whose step merely takes its time (a guest that stops in order) cost little, so many more may be at it.
+SEATS_PER_WORKER = 8
 # Chance takes up to this share off a time, so that what began together does not come back together.
 JITTER = 0.25
 
@@ -36,10 +42,10 @@ class Pace:
     slow_after_s: float = 2.0
     most_workers: int = 128
     lease_s: float = LEASE_S
-    # Between a look at the clock and the effect that follows, a process may lose a moment.
-    margin_s: float = 1.0
+    margin_s: float = MARGIN_S
     poll_s: float = 1.0
     drift_s: float = DRIFT_S
+    patrolled_drift_s: float = PATROLLED_DRIFT_S
     first_retry_s: float = 0.5
     most_retry_s: float = 30.0
     # After an error that nobody foresaw, outside of any step: rare, and nothing says when it will be over.
@@ -64,9 +70,9 @@ class Pace:
         """Return how long a step may take."""
         return self.slow_steps_s.get(step, self.step_s)
 
-    def drift_after_s(self, *, chance: float) -> float:
+    def drift_after_s(self, *, chance: float, is_patrolled: bool = False) -> float:
         """Return when to look again at a container that is as it should be; `chance` lies between 0 and 1."""
-        return self.drift_s * (1 - JITTER * chance)
+        return (self.patrolled_drift_s if is_patrolled else self.drift_s) * (1 - JITTER * chance)
 
     def retry_after_s(self, attempts: int, *, chance: float) -> float:
         """Return how long to wait after the n-th failure in a row (from 1): ever twice as long, up to the most."""

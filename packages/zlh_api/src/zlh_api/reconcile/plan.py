@@ -5,7 +5,7 @@
     any time resize-guest, close-network where limits or the network rule are not as they must be
     last     renew-identity, of a guest that runs, before its identity runs out
     later    what is added to the spec of a container that was ready once is waited for behind its route
-    off      stop-guest
+    off      stop-guest → the route of what was ready once stays as it must be
     deleting withdraw-route → stop-guest → destroy-guest → release-address → forget
     open     close-network, or stop-guest where that failed, before all else: a guest that runs with an open network
 
@@ -163,7 +163,10 @@ def _next_of_violator(wanted: Wanted, seen: Seen) -> Next:
 def _next_of_off(seen: Seen) -> Next:
     if seen.guest is Guest.RUNNING:
         return Do.STOP_GUEST
-    return Do.RESIZE_GUEST if seen.guest is Guest.STOPPED and seen.is_resize_due else SETTLED
+    if seen.guest is Guest.STOPPED and seen.is_resize_due:
+        return Do.RESIZE_GUEST
+    # Its name goes on leading to the page that stands in for it, and to nobody else.
+    return (_next_of_route(seen) if seen.is_proved and seen.has_address else None) or SETTLED
 
 
 def _next_of_deletion(seen: Seen) -> Next:

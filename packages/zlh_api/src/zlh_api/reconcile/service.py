@@ -91,24 +91,31 @@ class Reconciler:
         room = self._crew.room
         if not room:
             return 0.0
-        asked_at, began = boottime(), time.monotonic()
+        began = time.monotonic()
+        asking = asyncio.create_task(self._fetch_claims(room))
+        try:
+            warrants = await asyncio.shield(asking)
+        except asyncio.CancelledError:
+            # The process stops, and what it is being given is nobody's work yet.
+            for warrant in await asking:
+                await self._give_back(warrant, Pause(0.0))
+            raise
+        for warrant in warrants:
+            self._crew.join(warrant.claim)
+            group.create_task(self._work(warrant))
+        return REST_AFTER_CLAIM * (time.monotonic() - began) if len(warrants) == room else 0.0
+
+    async def _fetch_claims(self, limit: int) -> list[ClaimWarrant]:
+        asked_at, pace = boottime(), self._pace
         try:
             async with self._database.connection() as connection:
                 claims = await store.claim_due(
-                    connection,
-                    holder=self._holder,
-                    limit=room,
-                    lease_s=self._pace.lease_s,
-                    sated=self._crew.sated(),
+                    connection, holder=self._holder, limit=limit, lease_s=pace.lease_s, sated=self._crew.sated()
                 )
         except DatabaseUnavailable:
             log.warning("reconcile.database_away")
-            return 0.0
-        for claim in claims:
-            self._crew.join(claim)
-            warrant = ClaimWarrant(self._database, claim, asked_at=asked_at, pace=self._pace)
-            group.create_task(self._work(warrant))
-        return REST_AFTER_CLAIM * (time.monotonic() - began) if len(claims) == room else 0.0
+            return []
+        return [ClaimWarrant(self._database, claim, asked_at=asked_at, pace=pace) for claim in claims]
 
     async def _work(self, warrant: ClaimWarrant) -> None:
         """Work on one claim until it waits or is settled, then give it back."""

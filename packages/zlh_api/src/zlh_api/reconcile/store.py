@@ -90,11 +90,12 @@ async def rest_address(connection: Connection, claim: Claim, *, rest_s: float) -
 
 
 async def fetch_unusable_addresses(connection: Connection) -> set[str]:
-    """Return the addresses that are taken or resting."""
+    """Return the addresses that are taken, resting, or held by guests that no row explains."""
     await connection.execute("delete from resting_addresses where free_from < now()")
     rows = await connection.fetch(
         "select host(address) as address from containers where address is not null "
-        "union select host(address) from resting_addresses"
+        "union select host(address) from resting_addresses "
+        "union select host(address) from occupied_addresses"
     )
     return {row["address"] for row in rows}
 
@@ -127,21 +128,27 @@ async def take_slot(connection: Connection, claim: Claim, name: str) -> bool:
 
     Whoever asks in vain is written down as waiting, and is woken when it is let go of.
     """
-    taken = await connection.execute(
-        "insert into driver_slots as s (name, owner, fence) values ($1, $2, $3) "
-        "on conflict (name) do update set owner = excluded.owner, fence = excluded.fence "
-        "where s.owner = excluded.owner or not exists (select from containers c "
-        "where c.owner = s.owner and c.fence = s.fence and c.lease_until > now())",
-        name,
-        UUID(claim.owner),
-        claim.fence,
-    )
-    is_ours: bool = taken == "INSERT 0 1"
+    is_ours = await seize_slot(connection, claim, name)
     if is_ours:
         # What else it waits for, it goes on waiting for.
         await fenced(connection, claim, "waiting_for = nullif(waiting_for, $3)", name)
     else:
         await save_wait(connection, claim, name)
+    return is_ours
+
+
+async def seize_slot(connection: Connection, claim: Claim, name: str) -> bool:
+    """Take what only one may use at a time, and wait for nothing; False where a claim that is still good holds it."""
+    taken = await connection.execute(
+        "insert into driver_slots as s (name, owner, fence) values ($1, $2, $3) "
+        "on conflict (name) do update set owner = excluded.owner, fence = excluded.fence "
+        "where s.owner = excluded.owner or not exists (select from good_claims c "
+        "where c.owner = s.owner and c.fence = s.fence)",
+        name,
+        UUID(claim.owner),
+        claim.fence,
+    )
+    is_ours: bool = taken == "INSERT 0 1"
     return is_ours
 
 
@@ -247,7 +254,8 @@ async def forget_failures(connection: Connection, claim: Claim) -> None:
 async def delete_container(connection: Connection, claim: Claim) -> None:
     """Delete the row, and with it all that refers to it, and keep that it was ours; raise LeaseLost."""
     await connection.execute(
-        "insert into departed (owner, vmid, kind) select owner, vmid, kind from containers "
+        "insert into departed (owner, vmid, kind, driver_notes) "
+        "select owner, vmid, kind, driver_notes from containers "
         "where owner = $1 and fence = $2 on conflict do nothing",
         UUID(claim.owner),
         claim.fence,

@@ -292,7 +292,8 @@ class Worker:
                 await store.forget_failures(connection, self._claim)
         if container.waiting_for is not None:
             await self._end_wait(is_answered=False)
-        return self._until_drift()
+        place = self._place
+        return Pause(place.pace.drift_after_s(chance=place.chance(), is_patrolled=place.driver.survey_tells_drift))
 
     async def _end_wait(self, *, is_answered: bool) -> None:
         """Wait no more; a turn that was not used is the next one's, and a system that has answered is back for all."""

@@ -23,6 +23,8 @@ class Policy(StrEnum):
     # Anyone, signed in or not.
     PUBLIC = "public"
     SIGNED_IN = "signed-in"
+    # Who runs the platform.
+    OPERATOR = "operator"
     # Whoever has a role with the customer of the container in the path; viewers may look, members may act.
     VIEW_CONTAINER = "view-container"
     CHANGE_CONTAINER = "change-container"

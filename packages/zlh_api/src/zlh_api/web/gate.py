@@ -70,6 +70,10 @@ class Gate:
         caller = await self._identify(endpoint, request)
         if endpoint.policy is Policy.SIGNED_IN:
             return caller, None
+        if endpoint.policy is Policy.OPERATOR:
+            if not caller.is_operator:
+                raise NotFound
+            return caller, None
         container = await self.containers.find_visible(caller, parse_vmid(request.match_info["vmid"]))
         if endpoint.policy is Policy.CHANGE_CONTAINER and not caller.may_change(container.customer_id):
             raise RoleMissing

@@ -74,6 +74,11 @@ class LxcDriver:
 
     # ── the host ──
 
+    @property
+    def survey_tells_drift(self) -> bool:
+        """Not yet: rules and limits are looked at guest by guest."""
+        return False
+
     async def prepare(self) -> None:
         """Check the host, close the network, and sweep what a crash has left; raise HostUnready."""
         right = OwnRight()

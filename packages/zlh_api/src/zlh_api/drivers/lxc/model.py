@@ -125,7 +125,16 @@ class GuestFolder:
 
 def mac_of(owner: OwnerMark) -> str:
     """Return the hardware address of a guest: its own for ever, unlike its number and its address."""
-    digest = hashlib.sha256(owner.encode()).digest()
+    return _local_mac(owner)
+
+
+def bridge_mac(bridge: str) -> str:
+    """Return the hardware address of our bridge."""
+    return _local_mac(f"bridge {bridge}")
+
+
+def _local_mac(of: str) -> str:
+    digest = hashlib.sha256(of.encode()).digest()
     return ":".join(f"{byte:02x}" for byte in (0x02, *digest[:5]))
 
 

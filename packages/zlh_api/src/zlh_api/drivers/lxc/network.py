@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from zlh_api.drivers.lxc.host import Host, Right
-from zlh_api.drivers.lxc.model import HostUnready, LxcSettings
+from zlh_api.drivers.lxc.model import HostUnready, LxcSettings, bridge_mac
 from zlh_api.drivers.lxc.network_rules import (
     Listing,
     Pin,
@@ -40,7 +40,8 @@ class Network:
         place = INTERFACES / bridge
         address = f"{settings.gateway}/{settings.block.prefixlen}"
         if not await asyncio.to_thread(place.exists):
-            await self._run(right, "ip", "link", "add", bridge, "type", "bridge")
+            # An address of its own, or it would take another with each guest that comes and goes, which guests lose.
+            await self._run(right, "ip", "link", "add", bridge, "address", bridge_mac(bridge), "type", "bridge")
         elif not await asyncio.to_thread((place / "bridge").exists):
             raise HostUnready(f"{bridge} is an interface and no bridge; choose another with lxc.bridge")
         if await asyncio.to_thread(_has_ipv6, bridge):

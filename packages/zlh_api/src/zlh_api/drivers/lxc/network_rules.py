@@ -200,6 +200,8 @@ if ! nft get element bridge {settings.table} pins "{{ \\"$1\\" . $2 . $3 }}" >/d
   echo "The network of $1 is not closed, so it is not started." >&2
   exit 1
 fi
+# Our end of the cable says nothing of its own.
+echo 1 2>/dev/null > /proc/sys/net/ipv6/conf/"$1"/disable_ipv6
 # A second lock beside the rules: the bridge itself passes nothing from one guest to another.
 exec bridge link set dev "$1" isolated on learning on
 """

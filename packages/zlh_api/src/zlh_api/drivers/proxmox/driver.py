@@ -93,6 +93,11 @@ class ProxmoxDriver:
         """Which limits hold: a token cannot set that of processes."""
         return sizes.ENFORCED
 
+    @property
+    def survey_tells_drift(self) -> bool:
+        """Not yet: rules and limits are looked at guest by guest."""
+        return False
+
     async def prepare(self) -> None:
         """Read what the calls need; Proxmox itself may be away."""
         await self._client.open()

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 import shlex
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -101,6 +102,8 @@ class NodeShell:
     async def open(self) -> None:
         """Read key and known hosts; raise ConfigInvalid where they cannot be used."""
         if self._trust is None:
+            # It tells of every channel and every command.
+            asyncssh.set_log_level(logging.WARNING)
             self._trust = await asyncio.to_thread(_read_trust, self._access)
 
     async def unlock(self, plan: GuestPlan, node: str, warrant: Warrant) -> None:

@@ -1,0 +1,1 @@
+"""Books against the world: what the database says beside what driver, routes and DNS show."""

@@ -1,0 +1,231 @@
+"""`zlh-api audit …`: looks at everything beside the running API or without it, and removes what a person has judged.
+
+Exit codes: 0 all is as it should be, 1 something is not, 2 not everything could be looked at.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import re
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import structlog
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from zlh_api.audit import tombstones
+from zlh_api.audit.removal import Remains, Remover, collect
+from zlh_api.audit.rules import Key, confirm, keys_of, needs_second_look
+from zlh_api.audit.service import Auditor, Look
+from zlh_common.errors import ZlhError
+from zlh_common.names import Kind, OwnerMark, Vmid
+from zlh_common.schema.audit import AuditReport, AuditStatus, Finding, FindingKind, Severity, WorkItem
+from zlh_common.schema.structs import encode
+
+log = structlog.get_logger()
+CLEAN, FOUND, UNKNOWN = 0, 1, 2
+# What only a second look can confirm is looked at again after so long.
+BETWEEN_LOOKS_S = 3.0
+MAX_LOOKS = 3
+_STYLE = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+Opener = Callable[[], AbstractAsyncContextManager[tuple[Auditor, Remover]]]
+
+
+class MarkInUse(ZlhError):
+    """A container has this mark, so nothing of it is an orphan."""
+
+    code, status = "mark_in_use", 409
+
+    def __init__(self, owner: OwnerMark) -> None:
+        super().__init__(f"A container has the mark {owner}; delete the container instead.", owner=owner)
+
+
+class MarkUnseen(ZlhError):
+    """Nothing carries this mark."""
+
+    code, status = "mark_unseen", 404
+
+    def __init__(self, owner: str) -> None:
+        super().__init__(
+            f"Neither a guest nor a route file carries the mark {owner}; `zlh-api audit` lists those seen."
+        )
+
+
+class AuditIncomplete(ZlhError):
+    """A system could not be looked at, so nothing is removed."""
+
+    code, status, retryable = "audit_incomplete", 503, True
+
+    def __init__(self, troubles: Sequence[str]) -> None:
+        super().__init__(f"Not everything could be looked at ({'; '.join(troubles)}), so nothing is removed.")
+
+
+class RemovalUnderWay(ZlhError):
+    """Another process removes the same at this moment."""
+
+    code, status, retryable = "removal_under_way", 409, True
+
+    def __init__(self, owner: OwnerMark) -> None:
+        super().__init__(f"What carries the mark {owner} is being removed by another process at this moment.")
+
+
+def add_parser(subparsers: Any) -> argparse.ArgumentParser:
+    """Add `audit` with its sub-commands."""
+    about = "compare the database with guests and routes; exits with 1 for findings, 2 where it could not look"
+    parser: argparse.ArgumentParser = subparsers.add_parser("audit", help=about, description=about)
+    _add_common(parser, default=None)
+    parser.set_defaults(audit_command="all", json=False)
+    commands = parser.add_subparsers(metavar="COMMAND")
+    names = commands.add_parser("names", help="only what is ours and has another name than we would give it")
+    _add_common(names, default=argparse.SUPPRESS)
+    names.set_defaults(audit_command="names")
+    remove = commands.add_parser("remove", help="take away all that carries a mark which no container has")
+    remove.add_argument("owner", metavar="OWNER", help="the mark, as `zlh-api audit` names it")
+    remove.add_argument("--config", type=Path, default=argparse.SUPPRESS, help="default: $ZLH_HOME/api.toml")
+    remove.set_defaults(audit_command="remove")
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser, *, default: Any) -> None:
+    parser.add_argument("--config", type=Path, default=default, help="default: $ZLH_HOME/api.toml")
+    parser.add_argument("--json", action="store_true", default=argparse.SUPPRESS, help="for programs")
+
+
+async def run(args: argparse.Namespace, opened: Opener) -> int:
+    """Carry out one sub-command; return the exit code."""
+    try:
+        async with opened() as (auditor, remover):
+            if args.audit_command == "remove":
+                return await _remove(args.owner, auditor, remover)
+            return await _show(args, auditor)
+    except ZlhError as error:
+        if args.audit_command == "remove":
+            raise
+        sys.stderr.write(f"zlh-api: {error.detail} [{error.code}]\n")
+        return UNKNOWN
+
+
+async def look_again(auditor: Auditor) -> tuple[Look, list[Finding]]:
+    """Look until nothing is shown for the first time that only another look can confirm; return what counts.
+
+    Where something new shows in every look, that is the work of others, and the last look has to do.
+    """
+    look, before = await auditor.look(), frozenset[Key]()
+    for _more in range(MAX_LOOKS - 1):
+        if not needs_second_look(look.differences, before):
+            break
+        before = keys_of(look.differences)
+        await asyncio.sleep(BETWEEN_LOOKS_S)
+        look = await auditor.look()
+    return look, confirm(look.differences, before)
+
+
+async def _show(args: argparse.Namespace, auditor: Auditor) -> int:
+    look, findings = await look_again(auditor)
+    status = await auditor.fetch_status()
+    if args.audit_command == "names":
+        findings = [finding for finding in findings if finding.kind is FindingKind.NONCONFORMING_NAME]
+    if args.json:
+        report = msgspec.structs.replace(look.report(findings), findings=tuple(findings), left_out=0)
+        _say(encode(msgspec.structs.replace(status, report=report)).decode())
+    else:
+        print_report(Console(), look.report(findings), findings, status, is_whole=args.audit_command == "all")
+    if look.troubles:
+        return UNKNOWN
+    return FOUND if any(finding.severity is not Severity.NOTE for finding in findings) else CLEAN
+
+
+def print_report(
+    console: Console, report: AuditReport, findings: Sequence[Finding], status: AuditStatus, *, is_whole: bool
+) -> None:
+    """Print what was looked at, what was found, and what is under way."""
+    counts = ", ".join(f"{part.count} {part.name}" for part in report.parts if part.count is not None)
+    console.print(f"Looked at {report.containers} containers, {counts} in {report.took_ms} ms.", highlight=False)
+    for part in report.parts:
+        if part.trouble is not None:
+            console.print(Text(f"Not looked at: {part.name}. {_printable(part.trouble)}", style="yellow"))
+    if findings:
+        console.print(_findings_table(findings))
+    else:
+        what = "All of what was looked at" if any(part.count is None for part in report.parts) else "All"
+        console.print(f"{what} is as it should be.", style="green", highlight=False)
+    if is_whole and status.work:
+        console.print(_work_table(status.work))
+        if status.work_left_out:
+            console.print(f"… and {status.work_left_out} more.", highlight=False)
+
+
+def _findings_table(findings: Sequence[Finding]) -> Table:
+    table = Table("what", "which", "about it", title="Findings", title_justify="left", show_lines=True)
+    for finding in findings:
+        which = finding.name or finding.where or finding.owner or ""
+        label = f"{finding.vmid} {which}" if finding.vmid is not None else which
+        table.add_row(
+            Text(finding.kind, style=_STYLE[finding.severity]),
+            Text(_printable(label), overflow="fold"),
+            Text(_printable(finding.message), overflow="fold"),
+        )
+    return table
+
+
+def _work_table(work: Sequence[WorkItem]) -> Table:
+    table = Table("container", "state", "step", "why", "next try", title="In work", title_justify="left")
+    for item in work:
+        why = item.message or (f"waits for {item.waiting_for}" if item.waiting_for else "")
+        next_try = item.next_try_at.astimezone().strftime("%H:%M:%S") if item.next_try_at else ""
+        table.add_row(str(item.vmid), item.state, item.step or "", Text(_printable(why), overflow="fold"), next_try)
+    return table
+
+
+async def _remove(owner: str, auditor: Auditor, remover: Remover) -> int:
+    """Remove what carries a mark that no container has. From its first line on, the patrol would complete it."""
+    if not _UUID.fullmatch(owner):
+        raise MarkUnseen(owner)
+    mark = OwnerMark(owner)
+    look = await auditor.look()
+    if any(row.owner == mark for row in look.books.rows):
+        raise MarkInUse(mark)
+    if look.troubles:
+        raise AuditIncomplete([f"{part.name}: {part.trouble}" for part in look.troubles])
+    remains = collect(mark, look.seen.guests or (), look.seen.routes or ())
+    if not remains.guests and not remains.routes:
+        raise MarkUnseen(owner)
+    async with auditor.database.transaction() as connection:
+        if not await tombstones.judge(connection, mark, _number_of(remains), _kind_of(remains)):
+            raise MarkInUse(mark)
+    log.info("audit.judged", owner=mark, guests=[guest.where for guest in remains.guests])
+    if not await remover.remove(remains):
+        raise RemovalUnderWay(mark)
+    for guest in remains.guests:
+        _say(
+            f"removed {guest.where}" if guest.vmid is not None else f"left alone, since it has no number: {guest.where}"
+        )
+    for file in remains.routes:
+        _say(f"removed {file.name}")
+    return CLEAN
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(_printable(line) + "\n")
+
+
+def _number_of(remains: Remains) -> Vmid:
+    return next((guest.vmid for guest in remains.guests if guest.vmid is not None), Vmid(0))
+
+
+def _kind_of(remains: Remains) -> Kind:
+    names = [guest.name or "" for guest in remains.guests] + [file.name for file in remains.routes]
+    return "game" if any(name.startswith("game-") for name in names) else "dev"
+
+
+def _printable(text: str) -> str:
+    """What a stranger has called his file must not move the cursor of whoever reads it."""
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

@@ -1,0 +1,169 @@
+"""The patrol: one API process of an installation looks over everything on a timer, and sets going what must be done.
+
+It repairs nothing itself: containers that differ are woken, so that their reconciler looks. What it does take away is
+what carries the mark of a container that we have deleted. Everything that it writes names its fence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Set as AbstractSet
+from uuid import UUID, uuid4
+
+import structlog
+
+from zlh_api.audit import store
+from zlh_api.audit.removal import Remains, Remover, collect
+from zlh_api.audit.rules import (
+    Key,
+    confirm,
+    find_occupied,
+    find_owners_to_wake,
+    find_removable,
+    is_removable,
+    keys_of,
+    needs_second_look,
+)
+from zlh_api.audit.service import EVERY_S, Auditor, Look
+from zlh_api.database.pool import DatabaseUnavailable
+from zlh_api.reconcile.model import LeaseLost
+from zlh_api.reconcile.pace import MARGIN_S
+from zlh_api.reconcile.warrant import boottime
+from zlh_common.errors import ZlhError
+from zlh_common.names import OwnerMark
+
+log = structlog.get_logger()
+# What only a second look can confirm is looked at again this soon.
+CONFIRM_S = 4.0
+HOLD_S = store.PATROL_LEASE_S / 4
+MAX_REMOVALS = 4
+
+
+class Patrol:
+    """Looks while it holds the lease, and waits for it otherwise."""
+
+    def __init__(self, auditor: Auditor, remover: Remover) -> None:
+        self._auditor = auditor
+        self._remover = remover
+        self._database = auditor.database
+        self._holder: UUID = uuid4()
+        self._fence: int | None = None
+        self._good_until = 0.0
+        self._asked = asyncio.Event()
+        self._held = asyncio.Event()
+        self._before: AbstractSet[Key] = frozenset()
+        self._removing: set[OwnerMark] = set()
+        # Since the look that is under way began: it may still show what was there then.
+        self._removed: set[OwnerMark] = set()
+
+    def look_now(self, _payload: str = "") -> None:
+        """Look at once instead of at the next tick."""
+        self._asked.set()
+
+    async def run(self) -> None:
+        """Patrol for ever; another process takes over at once when this is cancelled."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._hold())
+                while True:
+                    await self._held.wait()
+                    self._asked.clear()
+                    pause_s = await self._look(group)
+                    try:
+                        async with asyncio.timeout(pause_s):
+                            await self._asked.wait()
+                    except TimeoutError:
+                        continue
+        finally:
+            await asyncio.shield(self._leave())
+
+    async def _hold(self) -> None:
+        """Hold the lease, or become the one who does."""
+        while True:
+            asked_at = boottime()
+            try:
+                async with self._database.connection() as connection:
+                    fence = await store.take_patrol(connection, self._holder)
+            except DatabaseUnavailable:
+                fence = self._fence if boottime() < self._good_until else None
+            else:
+                self._good_until = asked_at + store.PATROL_LEASE_S - MARGIN_S
+            if fence != self._fence:
+                # Whatever was seen before is another patrol's past.
+                self._before = frozenset()
+                log.info("patrol.begun" if fence is not None else "patrol.ended")
+            self._fence = fence
+            if fence is None:
+                self._held.clear()
+            else:
+                self._held.set()
+            await asyncio.sleep(HOLD_S)
+
+    async def _leave(self) -> None:
+        try:
+            async with self._database.connection() as connection:
+                await store.leave_patrol(connection, self._holder)
+        except DatabaseUnavailable:
+            return
+
+    async def _look(self, group: asyncio.TaskGroup) -> float:
+        """Look and act; return after how long to look again."""
+        self._removed.clear()
+        try:
+            look = await self._auditor.look()
+            if not await self._note(look):
+                return HOLD_S
+            self._remove(look, group)
+        except DatabaseUnavailable:
+            log.warning("patrol.database_away")
+            return CONFIRM_S
+        except Exception:
+            # Whatever it was, the next look may well succeed; a patrol that ends is missed by nobody.
+            log.exception("patrol.broke")
+            return EVERY_S
+        differences = look.differences
+        soon = needs_second_look(differences, self._before)
+        self._before = keys_of(differences)
+        return CONFIRM_S if soon else EVERY_S
+
+    async def _note(self, look: Look) -> bool:
+        """Keep the report and wake whom it names; False where another patrols by now."""
+        if self._fence is None or boottime() >= self._good_until:
+            return False
+        findings = confirm(look.differences, self._before)
+        occupied = find_occupied(look.books, look.seen.guests) if look.seen.guests is not None else None
+        async with self._database.transaction() as connection:
+            if not await store.save_report(connection, self._fence, look.report(findings), occupied):
+                return False
+            woken = await store.wake(connection, find_owners_to_wake(look.differences))
+        if woken or findings:
+            log.info("patrol.looked", findings=len(findings), woken=woken, seconds=round(look.took_s, 3))
+        return True
+
+    def _remove(self, look: Look, group: asyncio.TaskGroup) -> None:
+        for owner in sorted(find_removable(look.differences) - self._removing - self._removed):
+            if len(self._removing) == MAX_REMOVALS:
+                return
+            self._removing.add(owner)
+            group.create_task(self._remove_one(_remains(look, owner)))
+
+    async def _remove_one(self, remains: Remains) -> None:
+        try:
+            await self._remover.remove(remains)
+        except (LeaseLost, DatabaseUnavailable, TimeoutError) as error:
+            log.warning("audit.removal_dropped", owner=remains.owner, error=str(error) or type(error).__name__)
+        except ZlhError as error:
+            log.warning("audit.removal_failed", owner=remains.owner, code=error.code, error=error.detail)
+        except Exception:
+            # One guest that cannot be removed must not end the patrol.
+            log.exception("audit.removal_broke", owner=remains.owner)
+        finally:
+            self._removing.discard(remains.owner)
+            self._removed.add(remains.owner)
+
+
+def _remains(look: Look, owner: OwnerMark) -> Remains:
+    """What is ours to take away of a deleted container; a copy at another number is not."""
+    departed = look.books.departed[owner]
+    guests = [guest for guest in look.seen.guests or () if guest.owner == owner and is_removable(guest, departed)]
+    return collect(owner, guests, look.seen.routes or ())

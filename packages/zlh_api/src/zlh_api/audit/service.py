@@ -1,0 +1,215 @@
+"""One look at everything, for whoever asks: the patrol, the commands, the endpoint. Nothing is changed by it."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, TypeVar
+from uuid import UUID
+
+from zlh_api.audit import store
+from zlh_api.audit.model import Books, Difference, Row, Sightings
+from zlh_api.audit.port import FoundRecord, RecordInventory
+from zlh_api.audit.rules import find_differences
+from zlh_api.containers.model import Power
+from zlh_api.database.pool import Database
+from zlh_api.drivers.port import ContainerDriver, FoundGuest
+from zlh_api.edge.port import FoundRoute, RouteDirectory
+from zlh_api.edge.traefik_file import ProxySetting, RouteWish, render_route_file
+from zlh_common.errors import ZlhError
+from zlh_common.names import HostName, OwnerMark, Vmid
+from zlh_common.schema.audit import AuditPart, AuditReport, AuditStatus, Finding, FindingKind, PatrolStatus
+from zlh_common.schema.resources import Resources
+from zlh_common.schema.structs import convert
+
+# A system that has not told what it holds by then is one that could not be looked at.
+SURVEY_TIMEOUT_S = 60.0
+# The patrol looks this often.
+EVERY_S = 15.0
+# More than people read; whoever wants all of them runs the command.
+REPORTED_FINDINGS = 500
+REPORTED_WORK = 200
+GUESTS, ROUTES, RECORDS = "guests", "routes", "records"
+NO_PROVIDER = "No DNS provider is configured."
+_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+Found = TypeVar("Found", FoundGuest, FoundRoute, FoundRecord)
+
+
+@dataclass(frozen=True, slots=True)
+class AuditSetting:
+    """What of this installation is ours."""
+
+    address_block: str
+    proxy: ProxySetting
+    platform_files: frozenset[str]
+    platform_owner: OwnerMark
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look has shown."""
+
+    books: Books
+    seen: Sightings
+    parts: tuple[AuditPart, ...]
+    differences: list[Difference]
+    took_s: float
+
+    @property
+    def misnamed(self) -> list[Difference]:
+        """What is ours and has another name than we would give it."""
+        return [each for each in self.differences if each.finding.kind is FindingKind.NONCONFORMING_NAME]
+
+    @property
+    def troubles(self) -> tuple[AuditPart, ...]:
+        """The systems that should have been looked at and could not be."""
+        return tuple(part for part in self.parts if part.trouble is not None and part.trouble != NO_PROVIDER)
+
+    def report(self, findings: Sequence[Finding]) -> AuditReport:
+        """Return the look with those of its findings that count."""
+        return AuditReport(
+            looked_at=self.seen.began,
+            took_ms=round(self.took_s * 1000),
+            containers=len(self.books.rows),
+            parts=self.parts,
+            findings=tuple(findings[:REPORTED_FINDINGS]),
+            left_out=max(0, len(findings) - REPORTED_FINDINGS),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Auditor:
+    """Looks at books and world."""
+
+    database: Database
+    driver: ContainerDriver
+    routes: RouteDirectory
+    setting: AuditSetting
+    records: RecordInventory | None = None
+    # What was rendered before, so that a file is rendered again only where its container has changed.
+    _rendered: dict[OwnerMark, tuple[RouteWish, str]] = field(default_factory=dict)
+
+    async def look(self) -> Look:
+        """Look at everything once; raise DatabaseUnavailable."""
+        started = time.monotonic()
+        async with self.database.connection() as connection:
+            began, fences = await store.fetch_began(connection)
+        seen, parts = await self._survey(began)
+        async with self.database.connection() as connection:
+            raw = await store.fetch_rows(connection)
+            last_number = await store.fetch_last_number(connection)
+        rows = await asyncio.to_thread(self._read_rows, raw, fences)
+        unknown = _marks(seen) - {row.owner for row in rows}
+        async with self.database.connection() as connection:
+            departed = await store.fetch_departed(connection, unknown)
+        books = Books(
+            rows=rows,
+            departed=departed,
+            last_number=last_number,
+            address_block=self.setting.address_block,
+            domain=self.setting.proxy.domain,
+            platform_files=self.setting.platform_files,
+            platform_owner=self.setting.platform_owner,
+        )
+        differences = await asyncio.to_thread(find_differences, books, seen)
+        return Look(books, seen, parts, differences, time.monotonic() - started)
+
+    async def fetch_status(self) -> AuditStatus:
+        """Return the last report of the patrol, and what is being worked on now."""
+        async with self.database.connection() as connection:
+            report, is_alive = await store.fetch_report(connection)
+            queue = await store.fetch_queue(connection)
+            work = await store.fetch_work(connection, limit=REPORTED_WORK)
+        unsettled = queue.working + queue.due + queue.waiting + queue.held + queue.awaiting
+        return AuditStatus(
+            patrol=PatrolStatus(is_alive=is_alive, every_s=EVERY_S),
+            queue=queue,
+            work=work,
+            work_left_out=max(0, unsettled - len(work)),
+            report=report,
+        )
+
+    async def ask_look(self) -> None:
+        """Let the patrol look now."""
+        async with self.database.connection() as connection:
+            await store.ask_look(connection)
+
+    async def _survey(self, began: datetime) -> tuple[Sightings, tuple[AuditPart, ...]]:
+        guests, routes, records = await asyncio.gather(
+            _ask(GUESTS, self.driver.survey),
+            _ask(ROUTES, self.routes.survey),
+            _ask(RECORDS, self.records.survey) if self.records is not None else _no_provider(),
+        )
+        seen = Sightings(began, _read_strangers(guests[0]), _read_strangers(routes[0]), _read_strangers(records[0]))
+        return seen, (guests[1], routes[1], records[1])
+
+    def _read_rows(self, raw: list[Any], fences: dict[UUID, int]) -> tuple[Row, ...]:
+        rows = tuple(self._read_row(row, fences.get(row["owner"])) for row in raw)
+        for gone in self._rendered.keys() - {row.owner for row in rows}:
+            del self._rendered[gone]
+        return rows
+
+    def _read_row(self, raw: Any, fence: int | None) -> Row:
+        owner, vmid, address = OwnerMark(str(raw["owner"])), Vmid(raw["vmid"]), raw["address"]
+        wants_route = raw["is_established"] and not raw["is_deleting"] and address is not None
+        return Row(
+            owner=owner,
+            vmid=vmid,
+            kind=raw["kind"],
+            power=Power(raw["power"]),
+            address=address,
+            resources=convert(raw["resources"], Resources),
+            is_established=raw["is_established"],
+            is_settled=raw["is_settled"] and raw["fence"] == fence,
+            route_sha256=self._route_sha256(
+                RouteWish(owner, HostName(raw["kind"], vmid), address, tuple(raw["ports"] or ()))
+            )
+            if wants_route
+            else None,
+        )
+
+    def _route_sha256(self, wish: RouteWish) -> str:
+        known = self._rendered.get(wish.owner)
+        if known is None or known[0] != wish:
+            known = self._rendered[wish.owner] = (wish, render_route_file(wish, self.setting.proxy).sha256)
+        return known[1]
+
+
+async def _ask(name: str, survey: Callable[[], Awaitable[list[Found]]]) -> tuple[list[Found] | None, AuditPart]:
+    """Ask one system; one that is away costs the others nothing."""
+    try:
+        async with asyncio.timeout(SURVEY_TIMEOUT_S):
+            found = await survey()
+    except ZlhError as error:
+        return None, AuditPart(name=name, count=None, trouble=error.detail)
+    except TimeoutError:
+        return None, AuditPart(name=name, count=None, trouble=f"It did not answer within {SURVEY_TIMEOUT_S:.0f} s.")
+    return found, AuditPart(name=name, count=len(found))
+
+
+async def _no_provider() -> tuple[list[FoundRecord] | None, AuditPart]:
+    return None, AuditPart(name=RECORDS, count=None, trouble=NO_PROVIDER)
+
+
+def _read_strangers(found: list[Found] | None) -> tuple[Found, ...] | None:
+    """What claims a mark that cannot be one of ours carries none; names that are no text are made one."""
+    return None if found is None else tuple(map(_read_stranger, found))
+
+
+def _read_stranger(entry: Found) -> Found:
+    owner = entry.owner if entry.owner is not None and _UUID.fullmatch(entry.owner) else None
+    name = entry.name if entry.name is None or entry.name.isprintable() else _as_text(entry.name)
+    return entry if (owner, name) == (entry.owner, entry.name) else replace(entry, owner=owner, name=name)
+
+
+def _as_text(name: str) -> str:
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in name)
+
+
+def _marks(seen: Sightings) -> set[OwnerMark]:
+    found = (seen.guests or (), seen.routes or (), seen.records or ())
+    return {entry.owner for entries in found for entry in entries if entry.owner is not None}

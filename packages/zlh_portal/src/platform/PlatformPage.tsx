@@ -1,0 +1,81 @@
+/** How the platform stands: what books and world disagree on, what is being worked on, and who looks. For operators. */
+import { Alert, Button, Group, Paper, SimpleGrid, Skeleton, Stack, Text, Title } from "@mantine/core";
+import { asApiError } from "../api/problem";
+import type { AuditReport, AuditStatus, QueueFigures } from "../api/types";
+import { useServerNow } from "../layout/clock";
+import { NotFoundPage } from "../layout/NotFoundPage";
+import { Problem } from "../layout/Problem";
+import { TimeAgo } from "../layout/TimeAgo";
+import { usePageTitle } from "../layout/title";
+import { FindingGroups } from "./FindingGroups";
+import { useAudit, useLookNow } from "./queries";
+import { countLooked, figuresOf, judge } from "./words";
+import { WorkList } from "./WorkList";
+
+const COLOURS = { good: "teal", busy: "indigo", warn: "orange", bad: "red", quiet: "gray" } as const;
+
+export function PlatformPage() {
+  usePageTitle("Platform");
+  const query = useAudit();
+  const look = useLookNow();
+  if (query.isPending) return <Stack gap="md" role="status" aria-label="Loading the platform"><Skeleton h={40} w={220} /><Skeleton h={90} /><Skeleton h={160} /></Stack>;
+  if (query.error && asApiError(query.error).status === 404) return <NotFoundPage />;
+  return (
+    <Stack gap="lg">
+      <Group justify="space-between" align="flex-start">
+        <div>
+          <Title order={1}>Platform</Title>
+          <Text c="dimmed" size="sm">What the database says beside what is really there. It is compared by itself; what can be put right is.</Text>
+        </div>
+        <Button variant="default" loading={look.isPending} onClick={() => look.mutate()}>Look now</Button>
+      </Group>
+      {query.data && <Standing status={query.data} />}
+      {query.error && <Problem error={query.error} title={query.data ? "What is shown may be old" : "The platform cannot be read"} onRetry={() => void query.refetch()} />}
+      {look.error && <Problem error={look.error} title="Nobody could be asked to look" />}
+      {query.data?.report && <FindingGroups report={query.data.report} />}
+      {query.data && <Queue queue={query.data.queue} />}
+      {query.data && <WorkList work={query.data.work} leftOut={query.data.workLeftOut} />}
+    </Stack>
+  );
+}
+
+function Standing({ status }: { status: AuditStatus }) {
+  const now = useServerNow(true, 5_000);
+  const { tone, title, detail } = judge(status, now);
+  return (
+    <Alert color={COLOURS[tone]} title={title} data-testid="standing" data-tone={tone}>
+      {detail && <Text size="sm">{detail}</Text>}
+      {status.report && <LastLook report={status.report} />}
+    </Alert>
+  );
+}
+
+function LastLook({ report }: { report: AuditReport }) {
+  const moment = new Date(report.lookedAt).toLocaleTimeString(undefined, { timeStyle: "medium" });
+  return (
+    <>
+      <Text size="sm" component="div" className="numbers" data-testid="last-look">
+        Last look <TimeAgo time={report.lookedAt} />, at {moment}: {countLooked(report)}, in {report.tookMs} ms.
+      </Text>
+      {report.parts.filter(({ trouble }) => trouble !== null).map(({ name, trouble }) => (
+        <Text key={name} size="sm" style={{ overflowWrap: "anywhere" }} data-testid={`part-${name}`}>Not looked at: {name}. {trouble}</Text>
+      ))}
+    </>
+  );
+}
+
+function Queue({ queue }: { queue: QueueFigures }) {
+  return (
+    <section aria-labelledby="queue">
+      <Title order={2} fz="lg" mb="xs" id="queue">Containers on their way</Title>
+      <SimpleGrid cols={{ base: 2, xs: 4 }} spacing="sm" data-testid="queue">
+        {figuresOf(queue).map(({ label, value, isAlarming }) => (
+          <Paper key={label} p="sm">
+            <Text size="xs" c="dimmed">{label}</Text>
+            <Text fw={600} className="numbers" {...(isAlarming ? { c: "var(--mantine-color-error)" } : {})} data-testid={`queue-${label.toLowerCase().replace(" ", "-")}`}>{value}</Text>
+          </Paper>
+        ))}
+      </SimpleGrid>
+    </section>
+  );
+}

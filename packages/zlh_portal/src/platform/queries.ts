@@ -1,0 +1,26 @@
+/** The last look at everything, asked for as often as one watches; only operators may. */
+import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { client, take } from "../api/client";
+import { asApiError } from "../api/problem";
+import type { AuditStatus } from "../api/types";
+
+export const AUDIT = ["audit"] as const;
+const POLL_MS = 3_000;
+
+export function useAudit() {
+  return useQuery({
+    queryKey: AUDIT,
+    queryFn: ({ signal }) => take(client.GET("/api/audit", { signal })),
+    refetchInterval: ({ state }) => (state.error && asApiError(state.error).status === 404 ? false : POLL_MS),
+  });
+}
+
+/** Let the platform look now; the answer is the report from before, and the next one follows by itself. */
+export function useLookNow() {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: () => take(client.POST("/api/audit")),
+    onSuccess: (status: AuditStatus) => queries.setQueryData(AUDIT, status),
+    onSettled: () => queries.invalidateQueries({ queryKey: AUDIT }),
+  });
+}

@@ -1,0 +1,279 @@
+"""API processes are killed after every change that they make at Proxmox; the next one finishes it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import sys
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import pytest
+
+from fakes.api_world import World
+from fakes.proxmox.world import ARCHIVE, TEMPLATE, ProxmoxWorld, open_world
+from faults.provisioning.proxmox_api import open_api
+from zlh_api.containers import store as containers
+from zlh_api.reconcile.plan import DELETION_STEPS, first_steps
+from zlh_common.names import OwnerMark
+from zlh_common.schema.spec import WantedRuntime
+
+# What a crash may cost at most; a few seconds are usual.
+WITHIN_S = 60
+STRANGER = 555
+TESTS = Path(__file__).parents[2]
+LARGER = {"cpu": 3.0, "memoryMib": 4096, "diskMib": 20480, "pids": 2048}
+CREATING = 13
+pytestmark = pytest.mark.timeout(300)
+
+
+class Site:
+    """A cluster, a database, and API processes that come and go."""
+
+    def __init__(self, cluster: ProxmoxWorld, world: World) -> None:
+        self.proxmox, self.cluster, self.world = cluster, cluster.cluster, world
+        self.cluster.add_stranger(STRANGER, node="pve2")
+        self.document = {
+            "folder": str(cluster.folder),
+            "dsn": world.dsn,
+            "url": cluster.api.url,
+            "token_id": cluster.api.token_id,
+            "ssh_port": cluster.shells.port,
+            "hosts": cluster.shells.hosts,
+            "template": cluster.template,
+        }
+
+    async def prepare(self) -> None:
+        """Write what the processes read."""
+        settings = self.proxmox.folder / "api.json"
+        await asyncio.to_thread(settings.write_text, json.dumps(self.document))
+        await asyncio.to_thread((self.proxmox.folder / "root.json").write_text, "{}")
+
+    @asynccontextmanager
+    async def process(self, *, killed_after: int | None = None) -> AsyncIterator[asyncio.subprocess.Process]:
+        """Run an API process, which Proxmox kills after so many changes, before the last one is answered."""
+        child = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "faults.provisioning.proxmox_api",
+            str(self.proxmox.folder / "api.json"),
+            env={**os.environ, "PYTHONPATH": str(TESTS)},
+            stdout=asyncio.subprocess.DEVNULL,
+        )
+        if killed_after is not None:
+            killer = self.proxmox.killer
+            killer.victim, killer.left = child.pid, killed_after
+        try:
+            yield child
+        finally:
+            self.proxmox.killer.victim = None
+            if child.returncode is None:
+                child.kill()
+            await child.wait()
+            # A lease that nobody holds any more runs out by itself; here it has.
+            await self.world.fetch("update containers set lease_until = now() - interval '1 second' returning 1")
+
+    async def add(self) -> OwnerMark:
+        """Write one new container."""
+        owner = OwnerMark(str(uuid4()))
+        async with self.world.database.transaction() as connection:
+            await containers.insert_container(
+                connection,
+                owner=owner,
+                customer_id=await connection.fetchval("select id from customers order by name limit 1"),
+                kind="dev",
+                name="mine",
+                runtimes=[WantedRuntime(name="node", version="24.19.0")],
+            )
+            await containers.insert_steps(connection, owner, first_steps())
+        return owner
+
+    async def wish(self, owner: OwnerMark, act: str) -> None:
+        """Write what the customer asks for."""
+        match act:
+            case "stop" | "start":
+                power = "off" if act == "stop" else "on"
+                await self._update(owner, "power = $2, provisioned_at = provisioned_at", power)
+            case "resize":
+                await self._update(owner, "resources = $2", LARGER)
+            case "delete":
+                async with self.world.database.transaction() as connection:
+                    assert await containers.mark_deleting(connection, owner)
+                    await containers.insert_steps(
+                        connection, owner, [(name, first_steps()[0][1]) for name in DELETION_STEPS]
+                    )
+            case _:
+                return
+
+    async def _update(self, owner: OwnerMark, assignment: str, value: Any) -> None:
+        await self.world.fetch(
+            f"update containers set {assignment}, wake_at = now(), held_until = now() where owner = $1 returning 1",
+            UUID(owner),
+            value,
+        )
+
+    async def is_reached(self, owner: OwnerMark, act: str) -> bool:
+        """Tell whether the wish is fulfilled, as the database and the cluster tell it."""
+        rows = await self.world.fetch("select * from containers where owner = $1", UUID(owner))
+        if act == "delete":
+            return not rows
+        guest = self.cluster.guests.get(rows[0]["vmid"])
+        if guest is None or not self.cluster.is_quiet():
+            return False
+        is_settled = rows[0]["attempts"] == 0 and rows[0]["lease_holder"] is None
+        match act:
+            case "create" | "start":
+                return guest.is_running and rows[0]["provisioned_at"] is not None and is_settled
+            case "stop":
+                return not guest.is_running and is_settled
+            case _:
+                return guest.config["memory"] == 4096 and "size=20G" in guest.config["rootfs"] and is_settled
+
+    async def wait_reached(self, owner: OwnerMark, act: str) -> float:
+        """Wait for it and return how long it took."""
+        began = time.monotonic()
+        async with asyncio.timeout(WITHIN_S):
+            while not await self.is_reached(owner, act):
+                await asyncio.sleep(0.05)
+        return time.monotonic() - began
+
+    async def check_clean(self) -> None:
+        """See that there is a guest for each row and nothing besides, and that nobody was hurt."""
+        rows = await self.world.fetch("select vmid from containers")
+        kept = {STRANGER} | ({TEMPLATE} if isinstance(self.proxmox.template, int) else set())
+        assert set(self.cluster.guests) - kept == {row["vmid"] for row in rows}
+        assert self.cluster.is_quiet()
+        stranger = self.cluster.guests[STRANGER]
+        assert not stranger.touched
+        assert stranger.config["hostname"] == "precious"
+        assert await self.world.fetch("select 1 from driver_slots") == []
+        assert await asyncio.to_thread(lambda: list(self.proxmox.shells.mount_root.glob("*/rootfs"))) == []
+        if not rows:
+            assert await self.world.fetch("select 1 from steps") == []
+
+
+@asynccontextmanager
+async def open_site(world: World, template: int | str) -> AsyncIterator[Site]:
+    """Lend a site."""
+    async with open_world(template=template) as cluster:
+        site = Site(cluster, world)
+        await site.prepare()
+        yield site
+
+
+@pytest.fixture(params=[ARCHIVE, TEMPLATE], ids=["create", "clone"])
+async def site(request: pytest.FixtureRequest, world: World) -> AsyncIterator[Site]:
+    """One with an archive that guests are made of, one with a template."""
+    async with open_site(world, request.param) as site:
+        yield site
+
+
+async def bring_about(site: Site, owner: OwnerMark, act: str) -> None:
+    """Fulfil a wish in this process, undisturbed."""
+    await site.wish(owner, act)
+    async with open_api(site.document):
+        await site.wait_reached(owner, act)
+
+
+async def kill_after_each_change(site: Site, act: str, before: tuple[str, ...]) -> list[str]:
+    """Kill a process after the first change, another after the second, until one has none left to be killed after.
+
+    Return after what each was killed. Another process brings each to its end.
+    """
+    killer = site.proxmox.killer
+    for number in range(1, 40):
+        owner = await site.add()
+        for earlier in before:
+            await bring_about(site, owner, earlier)
+        await site.wish(owner, act)
+        async with site.process(killed_after=number) as child:
+            reached = asyncio.create_task(site.wait_reached(owner, act))
+            died = asyncio.create_task(child.wait())
+            await asyncio.wait({reached, died}, return_when=asyncio.FIRST_COMPLETED)
+            is_through = not died.done()
+            if is_through:
+                await reached
+            for task in (reached, died):
+                task.cancel()
+            await asyncio.gather(reached, died, return_exceptions=True)
+        if not is_through:
+            async with open_api(site.document):
+                await site.wait_reached(owner, act)
+        await site.check_clean()
+        if act != "delete":
+            await bring_about(site, owner, "delete")
+            await site.check_clean()
+        if is_through:
+            return killer.killed_after
+    pytest.fail("there was no end of changes")
+
+
+@pytest.mark.parametrize(
+    ("act", "before", "least"),
+    [
+        ("create", (), CREATING),
+        ("stop", ("create",), 1),
+        ("start", ("create", "stop"), 1),
+        ("resize", ("create",), 2),
+        ("delete", ("create",), 2),
+    ],
+)
+async def test_killed_after_any_change_and_finished_by_another(
+    site: Site, act: str, before: tuple[str, ...], least: int
+) -> None:
+    """Before the answer reaches it: whatever it had done is found, and nothing is done twice or left."""
+    killed = await kill_after_each_change(site, act, before)
+    assert len(killed) >= least, killed
+
+
+async def test_killed_after_every_single_change_until_all_is_done(site: Site) -> None:
+    """One process after the other dies with its first change, and yet they come to the end, and back."""
+    owner = await site.add()
+    for act in ("create", "resize", "stop", "start", "delete"):
+        await site.wish(owner, act)
+        for _process in range(40):
+            async with site.process(killed_after=1) as child:
+                reached = asyncio.create_task(site.wait_reached(owner, act))
+                died = asyncio.create_task(child.wait())
+                await asyncio.wait({reached, died}, return_when=asyncio.FIRST_COMPLETED)
+                is_done = reached.done()
+                for task in (reached, died):
+                    task.cancel()
+                await asyncio.gather(reached, died, return_exceptions=True)
+            if is_done:
+                break
+        else:
+            pytest.fail(f"{act} was not reached")
+    await site.check_clean()
+
+
+async def test_wishes_are_withdrawn_in_the_middle(site: Site) -> None:
+    """A container that is deleted while its making was cut off goes without a trace."""
+    for number in range(1, 5):
+        owner = await site.add()
+        async with site.process(killed_after=number) as child:
+            await asyncio.wait_for(child.wait(), WITHIN_S)
+        await site.wish(owner, "delete")
+        async with open_api(site.document):
+            await site.wait_reached(owner, "delete")
+        await site.check_clean()
+
+
+async def test_eight_containers_from_two_processes_one_of_which_dies(site: Site) -> None:
+    """On three nodes, or of one template: each is made once, and all go again."""
+    owners = [await site.add() for _ in range(8)]
+    async with site.process(), site.process(killed_after=20) as child:
+        for owner in owners:
+            await site.wait_reached(owner, "create")
+        for owner in owners:
+            await site.wish(owner, "delete")
+        for owner in owners:
+            await site.wait_reached(owner, "delete")
+        await asyncio.wait_for(child.wait(), WITHIN_S)
+    assert max(site.cluster.most_making.values()) == 1
+    await site.check_clean()

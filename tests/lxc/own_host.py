@@ -1,0 +1,137 @@
+"""A part of this machine that belongs to one test: a folder, a bridge with its rules, and the `lxc` driver on them."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import functools
+import ipaddress
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from itertools import count
+from pathlib import Path
+from uuid import uuid4
+
+from fakes.warrant import FakeWarrant
+from zlh_api.drivers.agent_config import AgentSettings
+from zlh_api.drivers.lxc.driver import LxcDriver
+from zlh_api.drivers.lxc.host import Host
+from zlh_api.drivers.lxc.model import LxcSettings
+from zlh_api.drivers.port import GuestPlan
+from zlh_common.names import OwnerMark, Vmid
+from zlh_common.schema.resources import Resources
+from zlh_common.trees import delete_tree
+
+ROOT = Path(__file__).parents[2]
+# The first uid of the container outside of it, as in `root:100000:65536` of /etc/subuid.
+SHIFT = 100_000
+PORT = 7443
+
+
+@dataclass
+class OwnHost:
+    """The driver, its settings, and numbers and addresses that nobody has had."""
+
+    settings: LxcSettings
+    driver: LxcDriver
+
+    def __post_init__(self) -> None:
+        """Count from the beginning."""
+        self._numbers = count(200)
+        self._addresses = (str(self.settings.block.network_address + number) for number in count(10))
+
+    def new_plan(self, resources: Resources, *, address: str | None = None) -> GuestPlan:
+        """Return a guest that nobody has made yet."""
+        owner = OwnerMark(str(uuid4()))
+        return GuestPlan(owner, Vmid(next(self._numbers)), "dev", address or next(self._addresses), resources)
+
+
+@functools.cache
+def ensure_template() -> Path:
+    """Return the template, shifted to the container's uids, with the agent of this checkout, renewed once a run."""
+    folder = Path(os.environ.get("ZLH_TEST_TEMPLATE", "/var/cache/zlh-test-template"))
+    folder.mkdir(mode=0o711, parents=True, exist_ok=True)
+    root = folder / "root"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        builder = [sys.executable, str(ROOT / "deploy/container/build_template.py")]
+        if not (folder / "ready").exists():
+            shutil.rmtree(root, ignore_errors=True)
+            subprocess.run([*builder, str(root), "--shift", str(SHIFT)], check=True, capture_output=True)
+            (folder / "ready").touch()
+        renew = [*builder, str(root), "--agent-alone", "--shift", str(SHIFT)]
+        subprocess.run(renew, check=True, capture_output=True)
+    return root
+
+
+def passable_folder() -> Path:
+    """Make a folder that the container's users may pass, which pytest's own are not."""
+    folder = Path(tempfile.mkdtemp(prefix="zlh-lxc-"))
+    folder.chmod(0o711)
+    for above in folder.parents[:-2]:
+        above.chmod(above.stat().st_mode | 0o011)
+    return folder
+
+
+def own_settings(root: Path, **changes: object) -> LxcSettings:
+    """Return settings whose names nobody else on this machine has."""
+    pid = os.getpid()
+    settings: dict[str, object] = {
+        "root": root,
+        "template": ensure_template(),
+        "bridge": f"z{pid % 9999}",
+        "block": ipaddress.IPv4Network(f"10.{64 + pid // 250 % 60}.{pid % 250}.0/24"),
+        "artifacts_port": 20_000 + pid % 10_000,
+    }
+    return LxcSettings(**{**settings, **changes})  # type: ignore[arg-type]
+
+
+def made_driver(settings: LxcSettings, host: Host | None = None) -> LxcDriver:
+    """Return the driver as the API makes it."""
+    artifacts = f"http://{settings.gateway}:{settings.artifacts_port}"
+    return LxcDriver(settings, AgentSettings(artifacts, PORT, ("stable",)), host)
+
+
+@asynccontextmanager
+async def own_host(**changes: object) -> AsyncIterator[OwnHost]:
+    """Lend one; its guests, its network and its folder are gone when the block ends."""
+    place = await asyncio.to_thread(passable_folder)
+    settings = await asyncio.to_thread(lambda: own_settings(place / "guests", **changes))
+    driver = await asyncio.to_thread(made_driver, settings)
+    try:
+        await driver.prepare()
+        yield OwnHost(settings, driver)
+    finally:
+        await destroy_all(driver)
+        await asyncio.to_thread(remove_network, settings)
+        await asyncio.to_thread(delete_tree, place)
+
+
+async def destroy_all(driver: LxcDriver) -> None:
+    """Destroy every guest of a driver."""
+    for found in await driver.survey():
+        if found.owner is not None and found.vmid is not None:
+            plan = GuestPlan(found.owner, found.vmid, "dev", None, Resources())
+            await driver.ensure_destroyed(plan, FakeWarrant(plan))
+
+
+def remove_network(settings: LxcSettings) -> None:
+    """Take the bridge and the tables away."""
+    for command in (
+        ("ip", "link", "delete", settings.bridge),
+        ("nft", "delete", "table", "bridge", settings.table),
+        ("nft", "delete", "table", "inet", settings.table),
+    ):
+        subprocess.run(command, check=False, capture_output=True)
+
+
+def resized(plan: GuestPlan, **limits: object) -> GuestPlan:
+    """Return the plan with other limits."""
+    fields = {name: getattr(plan.resources, name) for name in ("cpu", "memory_mib", "disk_mib", "pids")}
+    return replace(plan, resources=Resources(**{**fields, **limits}))
