@@ -38,6 +38,7 @@ from zlh_common.clock import SystemClock
 from zlh_common.names import OwnerMark, Vmid
 from zlh_common.schema.resources import Resources
 from zlh_common.schema.spec import WantedRuntime
+from zlh_common.schema.status import Connection as Connected
 from zlh_common.schema.status import StepState
 
 if TYPE_CHECKING:
@@ -165,7 +166,7 @@ class Run:
         until = time.monotonic() + HEAL_S
         while await self.find_faults() and time.monotonic() < until:
             assert not [process for process in self.processes if process.task.done() and not process.database.is_dead]
-            await asyncio.sleep(0.03)
+            await asyncio.sleep(0.08)
 
     async def find_faults(self) -> list[str]:
         """Hold rows, guests and routes against each other."""
@@ -211,6 +212,8 @@ class Run:
             "does not run": guest.is_running,
             "is open": guest.closed_for == container.address == guest.address,
             "has other limits": (await self.driver.observe(plan_guest(container))).is_sized,
+            "waits for its restart": container.restart_done == container.restart_wanted,
+            "is not heard": container.connection is Connected.ONLINE,
             "is not proved": container.provisioned_at is not None,
             "is not seen to run": container.guest is Guest.RUNNING,
             "has another route": self.routes.files.get(file_name(container.host))
