@@ -33,6 +33,7 @@ from bench import (  # noqa: E402 - after the path
     fan_in,
     files,
     install,
+    provisioning,
     stack,
     supervision,
 )
@@ -51,6 +52,7 @@ CASES: tuple[Case, ...] = (
     *container.CASES,
     *api.CASES,
     *fan_in.CASES,
+    *provisioning.CASES,
     *artifacts.CASES,
     *stack.CASES,
 )

@@ -88,12 +88,13 @@ async def rest_address(connection: Connection, claim: Claim, *, rest_s: float) -
     await save_address(connection, claim, None)
 
 
-async def fetch_unusable_addresses(connection: Connection) -> set[str]:
-    """Return the addresses that are taken or resting."""
+async def fetch_unusable_addresses(connection: Connection, among: Collection[str]) -> set[str]:
+    """Return which of these addresses are taken or resting."""
     await connection.execute("delete from resting_addresses where free_from < now()")
     rows = await connection.fetch(
-        "select host(address) as address from containers where address is not null "
-        "union select host(address) from resting_addresses"
+        "select host(address) as address from containers where address = any($1::text[]::inet[]) "
+        "union select host(address) from resting_addresses where address = any($1::text[]::inet[])",
+        list(among),
     )
     return {row["address"] for row in rows}
 
