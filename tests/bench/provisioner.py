@@ -15,7 +15,7 @@ from fakes.edge import FakeProxy
 from fakes.faults import Faults
 from zlh_api.agents.authority import Authority
 from zlh_api.database.pool import Database
-from zlh_api.drivers.port import GuestPlan, GuestSeen, Warrant
+from zlh_api.drivers.port import GuestPlan, GuestSeen, Identity, Warrant
 from zlh_api.edge.local_directory import LocalRouteDirectory
 from zlh_api.edge.traefik_file import RouteFile
 from zlh_api.reconcile.service import Reconciler
@@ -87,7 +87,7 @@ class SharedGuests(FakeDriver):
         guest.closed_for, guest.is_running = (None if closed_for == "-" else closed_for), is_running == "1"
 
 
-_NO_IDENTITY = object()
+_NO_IDENTITY = Identity(certificate=b"", private_key=b"", client_ca=b"", trusted_root=b"")
 
 
 class QuickProxy(FakeProxy):

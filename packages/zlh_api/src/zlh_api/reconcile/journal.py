@@ -27,8 +27,8 @@ _START = f"""
 with held as (
     update containers set owner = owner where owner = $1 and fence = $4 returning owner),
 before as (
-    update steps set {_DONE} where $5 and owner in (select owner from held) and state in ('pending', 'running', 'failed')
-    and name <> $2
+    update steps set {_DONE}
+    where $5 and owner in (select owner from held) and state in ('pending', 'running', 'failed') and name <> $2
     and (position < (select position from steps where owner = $1 and name = $2) or position = $3))
 insert into steps as s (owner, position, name, state, started_at)
 select owner, $3, $2, 'running', now() from held

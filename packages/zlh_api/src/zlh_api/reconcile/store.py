@@ -43,6 +43,12 @@ returning owner, vmid, fence, customer_id
 """
 
 
+_UNUSABLE = """
+select host(address) as address from containers where address = any($1::text[]::inet[])
+union select host(address) from resting_addresses where address = any($1::text[]::inet[])
+"""
+
+
 async def claim_due(
     connection: Connection, *, holder: UUID, limit: int, lease_s: float = LEASE_S, sated: Collection[UUID] = ()
 ) -> list[Claim]:
@@ -91,11 +97,7 @@ async def rest_address(connection: Connection, claim: Claim, *, rest_s: float) -
 async def fetch_unusable_addresses(connection: Connection, among: Collection[str]) -> set[str]:
     """Return which of these addresses are taken or resting."""
     await connection.execute("delete from resting_addresses where free_from < now()")
-    rows = await connection.fetch(
-        "select host(address) as address from containers where address = any($1::text[]::inet[]) "
-        "union select host(address) from resting_addresses where address = any($1::text[]::inet[])",
-        list(among),
-    )
+    rows = await connection.fetch(_UNUSABLE, list(among))
     return {row["address"] for row in rows}
 
 
