@@ -88,7 +88,12 @@ def _rows_of(samples: Samples, count: int) -> list[Row]:
     return [
         samples.row(f"api.look.{count}", unit, peer="each", peer_name=peer, budget=ratio_at_most(0.2)),
         samples.row(
-            f"api.look.{count}.first", unit, side="afresh", peer="each", peer_name=peer, note="none of them is known yet"
+            f"api.look.{count}.first",
+            unit,
+            side="afresh",
+            peer="each",
+            peer_name=peer,
+            note="none of them is known yet",
         ),
     ]
 

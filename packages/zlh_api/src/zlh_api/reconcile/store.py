@@ -17,8 +17,10 @@ from zlh_common.names import OwnerMark, Vmid
 from zlh_common.schema.status import AgentStatus
 from zlh_common.schema.structs import encode
 
-# One claim takes from so many rows that are due, so that what others are taking just now leaves it enough.
-CANDIDATES = 1000
+# One claim takes from so many rows that have been due longest, so that what others are taking just now leaves it enough,
+# and after a bad hour, when all are due, each claim reads no more than on a good day. One customer may have all of them:
+# once he has his share he is left out, and others come to theirs.
+CANDIDATES = 256
 # How a system that is away is told from a slot among what containers wait for.
 AWAY = "away:"
 
@@ -27,12 +29,12 @@ _CLAIM = f"""
 with due as materialized (
     select owner, since, row_number() over (partition by customer_id order by since) as turn
     from (
-        select owner, customer_id, wake_at as since from containers
-        where wake_at <= now() and held_until <= now() and lease_until is null
+        (select owner, customer_id, wake_at as since from containers
+        where wake_at <= now() and held_until <= now() and lease_until is null and customer_id <> all($4)
+        order by wake_at limit {CANDIDATES})
         union all
-        select owner, customer_id, lease_until from containers where lease_until < now()) as found
-    where customer_id <> all($4)
-    order by turn, since limit {CANDIDATES})
+        (select owner, customer_id, lease_until from containers where lease_until < now() and customer_id <> all($4)
+        order by lease_until limit {CANDIDATES})) as found)
 update containers set lease_holder = $1, lease_until = now() + make_interval(secs => $3), fence = fence + 1,
     wake_at = 'infinity', held_until = 'infinity'
 where owner in (
