@@ -34,6 +34,8 @@ from bench import (  # noqa: E402 - after the path
     files,
     idle_containers,
     install,
+    looks,
+    provisioning,
     stack,
     supervision,
 )
@@ -53,6 +55,8 @@ CASES: tuple[Case, ...] = (
     *api.CASES,
     *idle_containers.CASES,
     *fan_in.CASES,
+    *looks.CASES,
+    *provisioning.CASES,
     *artifacts.CASES,
     *stack.CASES,
 )

@@ -213,9 +213,9 @@ async def test_an_address_rests_before_it_is_given_again(world: World) -> None:
         with pytest.raises(asyncpg.UniqueViolationError):
             await store.save_address(connection, second, "127.77.0.1")
         await store.rest_address(connection, first, rest_s=60)
-        assert await store.fetch_unusable_addresses(connection) == {"127.77.0.1"}
+        assert await store.fetch_unusable_addresses(connection, ["127.77.0.1", "127.77.0.2"]) == {"127.77.0.1"}
         await connection.execute("update resting_addresses set free_from = now() - interval '1 second'")
-        assert await store.fetch_unusable_addresses(connection) == set()
+        assert await store.fetch_unusable_addresses(connection, ["127.77.0.1", "127.77.0.2"]) == set()
 
 
 async def test_the_journal_tells_what_is_done(world: World) -> None:

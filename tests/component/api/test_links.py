@@ -50,6 +50,8 @@ class TalkingAgents(FakeAgents):
     asked: dict[str, str] | None = None
     closes = False
     breaks = False
+    # Where these are given, each agent says its own.
+    streams: dict[OwnerMark, list[bytes]] | None = None
 
     def say(self, *frames: bytes) -> None:
         """Let every dial from now on hear these frames."""
@@ -70,7 +72,8 @@ class TalkingAgents(FakeAgents):
         self.asked = query
         if self.breaks:
             raise RecursionError("nobody has foreseen this")
-        self.socket = _Socket(list(self.frames), closes=self.closes)
+        frames = self.frames if self.streams is None else self.streams[agent.owner]
+        self.socket = _Socket(list(frames), closes=self.closes)
         yield self.socket
 
 
@@ -311,3 +314,82 @@ async def test_what_is_no_message_ends_the_stream(world: World, agents: TalkingA
                 assert not task.done()
                 await asyncio.sleep(0.01)
     assert await world.fetch("select 1 from happenings") == []
+
+
+async def test_links_of_a_process_that_died_are_taken_over(
+    world: World, agents: TalkingAgents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Once its time is over another holds them, and what the dead one still writes counts no more."""
+    monkeypatch.setattr("zlh_api.agents.links.RENEW_S", 0.05)
+    owner = await add_running(world)
+    dead = uuid4()
+    await world.fetch("insert into link_holders values ($1, now() - interval '2 minutes') returning 1", dead)
+    await world.fetch("update containers set link_holder = $1, link_fence = 7 returning 1", dead)
+    agents.say(encode(StatusEvent(status=agents.report(owner))))
+    async with links(world, agents):
+        await world.wait_until("select connection = 'online' from containers")
+        (row,) = await world.fetch("select link_holder, link_fence from containers")
+        assert row["link_holder"] != dead
+        assert row["link_fence"] > 7
+        await world.wait_until("select count(*) = 1 from link_holders")
+
+
+async def test_a_process_lets_go_of_what_it_no_longer_holds(
+    world: World, agents: TalkingAgents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was away for too long finds out as it renews; and a claim whose answer was lost is given back."""
+    monkeypatch.setattr("zlh_api.agents.links.RENEW_S", 0.05)
+    owner = await add_running(world)
+    agents.say(encode(StatusEvent(status=agents.report(owner))))
+    async with links(world, agents):
+        await world.wait_until("select connection = 'online' from containers")
+        (row,) = await world.fetch("select link_fence from containers")
+        await world.fetch("update containers set link_fence = link_fence + 1 returning 1")
+        await world.wait_until(
+            "select link_fence > $1 + 1 and connection = 'online' from containers", row["link_fence"]
+        )
+    assert agents.dials == 2
+
+
+async def test_a_report_that_says_nothing_new_is_not_written_each_time(
+    world: World, agents: TalkingAgents, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only the time at which the agent was heard is, and that now and then; what is new is written soon."""
+    owner = await add_running(world)
+    report = agents.report(owner)
+    later = [msgspec.structs.replace(report, observed_at=report.observed_at + timedelta(seconds=n)) for n in range(5)]
+    new = msgspec.structs.replace(report, agent_version="0.2.0")
+    agents.say(*(encode(StatusEvent(status=each)) for each in later))
+    async with links(world, agents):
+        await world.wait_until("select connection = 'online' from containers")
+        (first,) = await world.fetch("select observed_at, version from containers")
+        async with asyncio.timeout(WAIT_S):
+            while agents.socket.frames:
+                await asyncio.sleep(0.01)
+        await asyncio.sleep(0.5)
+        assert (await world.fetch("select observed_at, version from containers"))[0] == first
+    monkeypatch.setattr("zlh_api.agents.links.HEARD_S", 0.01)
+    agents.say(*(encode(StatusEvent(status=each)) for each in later), encode(StatusEvent(status=new)))
+    async with links(world, agents):
+        await world.wait_until("select agent_status->>'agentVersion' = '0.2.0' from containers")
+        (last,) = await world.fetch("select observed_at, now() as now from containers")
+        assert first["observed_at"] < last["observed_at"] <= last["now"]
+
+
+async def test_a_later_report_that_no_text_may_hold_ends_its_link_alone(world: World, agents: TalkingAgents) -> None:
+    """Reports are written together, and what is wrong with one keeps none of the others out."""
+    bad, good = await add_running(world), await add_running(world)
+    streams = {}
+    for owner, version in ((bad, "\0"), (good, "0.2.0")):
+        report = agents.report(owner)
+        new = msgspec.structs.replace(report, agent_version=version)
+        newer = msgspec.structs.replace(new, boot_id="later")
+        streams[owner] = [encode(StatusEvent(status=each)) for each in (report, new, newer, new, newer)]
+    agents.streams = streams
+    async with links(world, agents):
+        await world.wait_until(
+            "select agent_status->>'agentVersion' = '0.2.0' from containers where owner = $1", UUID(good)
+        )
+        async with asyncio.timeout(WAIT_S):
+            while agents.dials < 3:
+                await asyncio.sleep(0.01)

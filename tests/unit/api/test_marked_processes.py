@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from uuid import uuid4
 
-from zlh_api.marked_processes import end_all, find_marked
+import pytest
+
+from zlh_api import marked_processes
+from zlh_api.marked_processes import SharedLook, end_all, find_marked
 from zlh_common.processes import read_identity
 
 # Says when it is ready, so that its signal handlers stand before it is signalled.
@@ -66,3 +71,37 @@ def test_a_process_that_ignores_the_first_signal_is_ended_all_the_same() -> None
         assert end_all(who, grace_s=0.2) == []
         assert willing.wait(5) == -signal.SIGTERM
         assert stubborn.wait(5) == -signal.SIGKILL
+
+
+async def test_who_asks_at_once_shares_a_look_that_begins_after_the_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A hundred questions cost two looks, and none is answered by a look that had begun before it."""
+    began, may_end = [], threading.Event()
+
+    def find(name: str) -> dict[str, list[int]]:
+        began.append(name)
+        may_end.wait(5)
+        return {"look": [len(began)]}
+
+    monkeypatch.setattr(marked_processes, "find_marks", find)
+    look = SharedLook("ZLH_T")
+    first = asyncio.create_task(look.find_marks())
+    while not began:
+        await asyncio.sleep(0.001)
+    others = [asyncio.create_task(look.find_marks()) for _ in range(100)]
+    await asyncio.sleep(0.01)
+    may_end.set()
+    await first
+    found = await asyncio.gather(*others)
+    assert (found, len(began)) == ([{"look": [2]}] * 100, 2)
+
+
+async def test_a_look_that_nobody_waited_for_answers_no_later_question(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who asks after it was given up gets a look of his own."""
+    look = SharedLook("ZLH_T")
+    asked = asyncio.create_task(look.find_marks())
+    await asyncio.sleep(0)
+    asked.cancel()
+    await asyncio.gather(asked, return_exceptions=True)
+    mark = uuid4().hex
+    with child(ZLH_T=mark) as ours:
+        assert (await look.find_marks())[mark] == [ours.pid]

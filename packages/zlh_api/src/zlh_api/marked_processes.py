@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from zlh_common.processes import ProcessIdentity, ProcessRow, is_alive, read_boot_id, read_rows, send_signal
@@ -29,11 +31,35 @@ def find_marked(name: str, value: str) -> list[ProcessIdentity]:
 def find_marks(name: str) -> dict[str, list[int]]:
     """Return the pids of processes that were started with this variable, by its value, out of one look at all."""
     prefix, found = f"{name}=".encode(), dict[str, list[int]]()
-    for row in read_rows():
-        for entry in _read_environment(row.pid):
+    for pid in (int(entry) for entry in os.listdir("/proc") if entry.isdigit()):  # noqa: PTH208 - names alone
+        for entry in _read_environment(pid):
             if entry.startswith(prefix):
-                found.setdefault(entry[len(prefix) :].decode("utf-8", "replace"), []).append(row.pid)
+                found.setdefault(entry[len(prefix) :].decode("utf-8", "replace"), []).append(pid)
     return found
+
+
+class SharedLook:
+    """A look at the marks of all processes, shared by all who ask for one before it begins.
+
+    Whoever asks while one is under way gets the next one: what has been started before the question is in the answer.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = asyncio.Lock()
+        self._begun = 0
+        self._number, self._last = 0, dict[str, list[int]]()
+
+    async def find_marks(self) -> Mapping[str, list[int]]:
+        """Return the pids of all marked processes, by their mark."""
+        asked = self._begun
+        async with self._lock:
+            if self._number <= asked:
+                self._begun += 1
+                number = self._begun
+                self._last = await asyncio.to_thread(find_marks, self._name)
+                self._number = number
+            return self._last
 
 
 def is_marked(pid: int, name: str, value: str) -> bool:

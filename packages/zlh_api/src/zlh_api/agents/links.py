@@ -57,6 +57,7 @@ _HOLD = f"""
 insert into link_holders values ($1, now() + interval '{LEASE_S} seconds')
 on conflict (holder) do update set until = excluded.until
 """
+_IS_ONE_DEAD = "select exists (select from link_holders where until < now())"
 # What a process held whose time is over is free, and what that process still writes counts no more.
 _FREE = """
 update containers set link_holder = null, link_fence = link_fence + 1
@@ -202,9 +203,10 @@ class AgentLinks:
         """Go on holding, free what others have left, and let go of what we hold no more or have lost sight of."""
         async with self._database.connection() as connection:
             await connection.execute(_HOLD, self._holder)
-            if await connection.execute(_FREE) != "UPDATE 0":
+            if await connection.fetchval(_IS_ONE_DEAD):
+                await connection.execute(_FREE)
+                await connection.execute(_FORGET_HOLDERS)
                 self._wake.set()
-            await connection.execute(_FORGET_HOLDERS)
             async with self._claiming:
                 found = await connection.fetchrow(_COUNT_HELD, self._holder)
                 assert found is not None

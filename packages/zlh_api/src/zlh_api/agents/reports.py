@@ -8,6 +8,7 @@ fence of the link that it came through.
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -38,6 +39,9 @@ from unnest($1::uuid[], $2::bigint[], $3::text[], $4::float8[]) as r(owner, fenc
 where c.owner = r.owner and c.link_fence = r.fence
 """
 
+# JSON may hold this character and jsonb may not; what merely looks like it has another backslash before.
+_NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
+
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
@@ -56,12 +60,10 @@ class ReportWriter:
         self._waiting: dict[OwnerMark, _Waiting] = {}
         self._in_flight: Mapping[OwnerMark, _Waiting] = {}
         self._flushing = asyncio.Lock()
-        self._refused: dict[OwnerMark, int] = {}
 
     async def write(self, owner: OwnerMark, fence: int, report: AgentStatus, *, wake_in: timedelta) -> None:
         """Write a report now, and have its container looked at in time; raise AgentNonsense."""
         self._waiting.pop(owner, None)
-        self._refused.pop(owner, None)
         if owner in self._in_flight:
             # An older one is on its way, and must not come after this one.
             async with self._flushing:
@@ -74,10 +76,11 @@ class ReportWriter:
             raise _unspeakable() from exc
 
     def write_soon(self, owner: OwnerMark, fence: int, report: AgentStatus) -> None:
-        """Write a report in a moment, unless a newer one comes; raise AgentNonsense where the last one was none."""
-        if self._refused.pop(owner, None) == fence:
+        """Write a report in a moment, unless a newer one comes; raise AgentNonsense."""
+        document = encode(report).decode()
+        if _NUL.search(document):
             raise _unspeakable()
-        self._waiting[owner] = _Waiting(fence, encode(report).decode(), _now())
+        self._waiting[owner] = _Waiting(fence, document, _now())
 
     def note_heard(self, owner: OwnerMark, fence: int) -> None:
         """Write in a moment that the agent was heard, and has said nothing new."""
@@ -121,10 +124,9 @@ class ReportWriter:
                     [now - entry.heard_at for _, entry in batch],
                 )
         except asyncpg.DataError:
-            # One that no text may hold must not keep out the others.
+            # One that no rule has foreseen must not keep out the others.
             if len(batch) == 1:
-                owner, entry = batch[0]
-                self._refused[owner] = entry.fence
+                log.exception("agent.report_refused", owner=batch[0][0])
                 return
             for one in batch:
                 await self._write([one])

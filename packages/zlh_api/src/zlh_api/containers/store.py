@@ -41,6 +41,10 @@ select c.owner, c.vmid, c.customer_id, c.kind, c.name, c.created_at, c.spec::tex
         from exposures e where e.owner = c.owner and (e.expires_at is null or e.expires_at > now()))::text as exposures
 from containers c
 """
+_PAGE = """
+select owner, vmid, version from containers
+where vmid > $1 and ($2::uuid[] is null or customer_id = any($2)) order by vmid limit $3
+"""
 
 
 async def find_by_vmid(connection: Connection, vmid: Vmid) -> Container | None:
@@ -68,13 +72,7 @@ async def fetch_page(
 
     None for `customers` means all of them.
     """
-    rows = await connection.fetch(
-        "select owner, vmid, version from containers "
-        "where vmid > $1 and ($2::uuid[] is null or customer_id = any($2)) order by vmid limit $3",
-        after,
-        customers,
-        limit,
-    )
+    rows = await connection.fetch(_PAGE, after, customers, limit)
     return [(OwnerMark(str(row["owner"])), Vmid(row["vmid"]), row["version"]) for row in rows]
 
 

@@ -19,6 +19,11 @@ select u.id, u.email, u.password_hash, u.is_operator,
         from memberships m join customers c on c.id = m.customer_id where m.user_id = u.id)::text as memberships
 from users u
 """
+_BY_SESSION = f"{_USER} join sessions s on s.user_id = u.id where s.token_sha256 = $1 and s.expires_at > now()"
+_BY_API_TOKEN = (
+    f"{_USER} join api_tokens t on t.user_id = u.id "
+    "where t.token_sha256 = $1 and (t.expires_at is null or t.expires_at > now())"
+)
 _read_memberships = msgspec.json.Decoder(tuple[Membership, ...]).decode
 
 
@@ -29,19 +34,12 @@ async def find_user_by_email(connection: Connection, email: str) -> Any:
 
 async def find_user_by_session(connection: Connection, token_sha256: bytes) -> Any:
     """Return the user whose session this is, or None where it is unknown or over."""
-    return await connection.fetchrow(
-        f"{_USER} join sessions s on s.user_id = u.id where s.token_sha256 = $1 and s.expires_at > now()",
-        token_sha256,
-    )
+    return await connection.fetchrow(_BY_SESSION, token_sha256)
 
 
 async def find_user_by_api_token(connection: Connection, token_sha256: bytes) -> Any:
     """Return the user whose token this is, or None where it is unknown or over."""
-    return await connection.fetchrow(
-        f"{_USER} join api_tokens t on t.user_id = u.id "
-        "where t.token_sha256 = $1 and (t.expires_at is null or t.expires_at > now())",
-        token_sha256,
-    )
+    return await connection.fetchrow(_BY_API_TOKEN, token_sha256)
 
 
 def to_caller(user: Any, *, by_cookie: bool) -> Caller:

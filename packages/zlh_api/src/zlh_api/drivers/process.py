@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,10 @@ import structlog
 from zlh_api.containers.model import Guest
 from zlh_api.drivers.agent_config import AgentPlace, AgentSettings, render_agent_config
 from zlh_api.drivers.port import FoundGuest, GuestFailed, GuestForeign, GuestPlan, GuestSeen, Identity, Warrant
-from zlh_api.marked_processes import ask_all, end_all, find_alive, find_marked, find_marks
+from zlh_api.marked_processes import SharedLook, ask_all, end_all, find_alive, find_marked, find_marks, is_marked
 from zlh_common.durable_files import write_durably
 from zlh_common.names import CONTAINER_MARK, OwnerMark, Vmid
-from zlh_common.processes import ProcessIdentity
+from zlh_common.processes import ProcessIdentity, is_alive, read_identity
 from zlh_common.trees import delete_tree
 
 log = structlog.get_logger()
@@ -76,6 +76,9 @@ class ProcessDriver:
     def __init__(self, *, root: Path, settings: AgentSettings) -> None:
         self._root = root
         self._settings = settings
+        self._look = SharedLook(CONTAINER_MARK)
+        # The agents that were seen last, so that a look at one that runs on is a look at one process.
+        self._agents: dict[OwnerMark, ProcessIdentity] = {}
 
     @property
     def enforced_limits(self) -> frozenset[str]:
@@ -88,7 +91,11 @@ class ProcessDriver:
 
     async def observe(self, plan: GuestPlan) -> GuestSeen:
         """Return what stands at this VMID; there is no network to close and no limit to set, and the portal says so."""
-        return GuestSeen(await asyncio.to_thread(self._observe, plan.owner, plan.vmid))
+        state = await asyncio.to_thread(self._observe, plan.owner, plan.vmid)
+        if state is None:
+            marks = await self._look.find_marks()
+            state = await asyncio.to_thread(self._find_agent, plan.owner, marks)
+        return GuestSeen(state)
 
     async def survey(self) -> list[FoundGuest]:
         """Return every folder at a number, and whatever else lies among them."""
@@ -146,6 +153,7 @@ class ProcessDriver:
     async def ensure_destroyed(self, plan: GuestPlan, warrant: Warrant) -> None:
         """Stop the guest and delete its folder."""
         await self.ensure_stopped(plan, warrant, at_once=True)
+        self._agents.pop(plan.owner, None)
         await asyncio.to_thread(self._delete, plan.vmid, warrant.check)
 
     async def ensure_all_stopped(self) -> None:
@@ -165,13 +173,26 @@ class ProcessDriver:
         except (OSError, msgspec.DecodeError, KeyError, TypeError):
             return None
 
-    def _observe(self, owner: OwnerMark, vmid: Vmid) -> Guest:
+    def _observe(self, owner: OwnerMark, vmid: Vmid) -> Guest | None:
+        """Return what stands there, None where all processes must be looked at to tell."""
         if not self._folders(vmid).base.exists():
             return Guest.ABSENT
         if self._read_mark(vmid) != owner:
             return Guest.FOREIGN
-        agents = [process for process in find_marked(CONTAINER_MARK, owner) if _is_agent(process.pid)]
-        return Guest.RUNNING if agents else Guest.STOPPED
+        agent = self._agents.get(owner)
+        is_there = agent is not None and is_marked(agent.pid, CONTAINER_MARK, owner) and is_alive(agent)
+        return Guest.RUNNING if is_there else None
+
+    def _find_agent(self, owner: OwnerMark, marks: Mapping[str, list[int]]) -> Guest:
+        """Tell whether an agent is among the marked processes, and keep which one."""
+        self._agents.pop(owner, None)
+        for pid in marks.get(owner, []):
+            # What runs under this number now was perhaps started since.
+            identity = read_identity(pid)
+            if identity is not None and is_marked(pid, CONTAINER_MARK, owner) and _is_agent(pid):
+                self._agents[owner] = identity
+                return Guest.RUNNING
+        return Guest.STOPPED
 
     def _refuse_foreign(self, owner: OwnerMark, vmid: Vmid) -> None:
         base = self._folders(vmid).base

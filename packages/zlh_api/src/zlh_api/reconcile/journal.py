@@ -9,7 +9,7 @@ from datetime import timedelta
 from uuid import UUID
 
 from zlh_api.database.pool import Connection
-from zlh_api.reconcile.model import Claim
+from zlh_api.reconcile.model import Claim, LeaseLost
 from zlh_api.reconcile.store import fenced
 from zlh_common.errors import ZlhError
 
@@ -22,41 +22,49 @@ _DONE = (
 )
 
 
+# One statement, so that a step costs the database two round trips and not nine.
+_START = f"""
+with held as (
+    update containers set owner = owner where owner = $1 and fence = $4 returning owner),
+before as (
+    update steps set {_DONE}
+    where $5 and owner in (select owner from held) and state in ('pending', 'running', 'failed') and name <> $2
+    and (position < (select position from steps where owner = $1 and name = $2) or position = $3))
+insert into steps as s (owner, position, name, state, started_at)
+select owner, $3, $2, 'running', now() from held
+on conflict (owner, name) do update set
+    started_at = case when s.state = 'running' then s.started_at else now() end, state = 'running',
+    -- The reason of a failure stays while it is tried again; that of a wait is over.
+    code = case when s.state = 'pending' then null else s.code end,
+    message = case when s.state = 'pending' then null else s.message end,
+    finished_at = null, next_try_at = null
+returning now() - started_at
+"""
+_FINISH = """
+with held as (
+    update containers set owner = owner where owner = $1 and fence = $3 returning owner),
+finished as (
+    update steps set state = 'done', finished_at = now(), code = null, message = null, output = null, attempts = 0,
+        next_try_at = null
+    where owner in (select owner from held) and name = $2)
+select true from held
+"""
+
+
 async def journal_start(connection: Connection, claim: Claim, step: str, *, follows: bool) -> timedelta:
     """Write that a step is under way, and where it `follows` others, that those are done; return for how long it is."""
-    await fenced(connection, claim)
-    if follows:
-        await connection.execute(
-            f"update steps set {_DONE} where owner = $1 and state in ('pending', 'running', 'failed') "
-            "and (position < (select position from steps where owner = $1 and name = $2) or position = $3)",
-            UUID(claim.owner),
-            step,
-            LOOSE_STEP_POSITION,
-        )
-    elapsed: timedelta = await connection.fetchval(
-        "insert into steps as s (owner, position, name, state, started_at) values ($1, $3, $2, 'running', now()) "
-        "on conflict (owner, name) do update set "
-        "started_at = case when s.state = 'running' then s.started_at else now() end, state = 'running', "
-        # The reason of a failure stays while it is tried again; that of a wait is over.
-        "code = case when s.state = 'pending' then null else s.code end, "
-        "message = case when s.state = 'pending' then null else s.message end, "
-        "finished_at = null, next_try_at = null returning now() - started_at",
-        UUID(claim.owner),
-        step,
-        LOOSE_STEP_POSITION,
+    elapsed: timedelta | None = await connection.fetchval(
+        _START, UUID(claim.owner), step, LOOSE_STEP_POSITION, claim.fence, follows
     )
+    if elapsed is None:
+        raise LeaseLost(claim.vmid)
     return elapsed
 
 
 async def journal_done(connection: Connection, claim: Claim, step: str) -> None:
     """Write that a step is done."""
-    await fenced(connection, claim)
-    await connection.execute(
-        "update steps set state = 'done', finished_at = now(), code = null, message = null, output = null, "
-        "attempts = 0, next_try_at = null where owner = $1 and name = $2",
-        UUID(claim.owner),
-        step,
-    )
+    if await connection.fetchval(_FINISH, UUID(claim.owner), step, claim.fence) is None:
+        raise LeaseLost(claim.vmid)
 
 
 async def journal_failed(

@@ -7,6 +7,8 @@ import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from ipaddress import IPv4Network
+from itertools import islice
 from pathlib import Path
 
 import asyncpg
@@ -38,6 +40,8 @@ log = structlog.get_logger()
 REST_S = 60.0
 # How many addresses are tried at a time.
 CANDIDATES = 64
+# How many the database is asked of at once, where those before were taken.
+MOST_AT_ONCE = 16_384
 # An identity is replaced when it has less than this left.
 IDENTITY_MARGIN = timedelta(days=30)
 # How soon a stop in order, which may take minutes, gives way to one at once.
@@ -146,12 +150,10 @@ class Steps:
 
     async def _reserve_address(self, warrant: StepWarrant, container: Container) -> None:
         settings = self._settings
-        async with self._ports.database.connection() as connection:
-            unusable = await store.fetch_unusable_addresses(connection)
         start = int.from_bytes(hashlib.sha256(settings.installation.encode()).digest()[:4], "big") + container.vmid
         # After a failure, past those that were tried: strangers may hold any number of them.
         start += container.attempts * CANDIDATES
-        for address in candidate_addresses(settings.address_block, start=start, unusable=unusable, limit=CANDIDATES):
+        for address in await self._find_free_addresses(start):
             if not await self._ports.driver.is_address_free(address):
                 continue
             try:
@@ -162,6 +164,19 @@ class Steps:
                 continue
             return
         raise NoAddressFree(settings.address_block)
+
+    async def _find_free_addresses(self, start: int) -> list[str]:
+        """Return addresses that no container has, as many as are tried; the database is asked of few at first."""
+        block = self._settings.address_block
+        every = candidate_addresses(block, start=start, unusable=(), limit=IPv4Network(block).num_addresses)
+        free: list[str] = []
+        count = CANDIDATES
+        while len(free) < CANDIDATES and (some := list(islice(every, count))):
+            async with self._ports.database.connection() as connection:
+                unusable = await store.fetch_unusable_addresses(connection, some)
+            free += [address for address in some if address not in unusable]
+            count = min(4 * count, MOST_AT_ONCE)
+        return free[:CANDIDATES]
 
     async def _create_guest(self, warrant: StepWarrant, container: Container) -> None:
         # A new guest holds no keys, whatever an earlier one of this container held.

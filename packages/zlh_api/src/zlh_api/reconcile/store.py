@@ -46,6 +46,13 @@ returning owner, vmid, fence, customer_id
 """
 
 
+_UNUSABLE = """
+select host(address) as address from containers where address = any($1::text[]::inet[])
+union select host(address) from resting_addresses where address = any($1::text[]::inet[])
+union select host(address) from occupied_addresses where address = any($1::text[]::inet[])
+"""
+
+
 async def find_due(connection: Connection, *, limit: int = LINE, sated: Collection[UUID] = ()) -> list[UUID]:
     """Return the containers that are due, or whose worker has died, in the order of their turns; none of the `sated`.
 
@@ -99,14 +106,10 @@ async def rest_address(connection: Connection, claim: Claim, *, rest_s: float) -
     await save_address(connection, claim, None)
 
 
-async def fetch_unusable_addresses(connection: Connection) -> set[str]:
-    """Return the addresses that are taken, resting, or held by guests that no row explains."""
+async def fetch_unusable_addresses(connection: Connection, among: Collection[str]) -> set[str]:
+    """Return which of these addresses are taken, resting, or held by guests that no row explains."""
     await connection.execute("delete from resting_addresses where free_from < now()")
-    rows = await connection.fetch(
-        "select host(address) as address from containers where address is not null "
-        "union select host(address) from resting_addresses "
-        "union select host(address) from occupied_addresses"
-    )
+    rows = await connection.fetch(_UNUSABLE, list(among))
     return {row["address"] for row in rows}
 
 

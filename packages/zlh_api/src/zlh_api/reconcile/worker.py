@@ -192,7 +192,7 @@ class Worker:
         looked = next((step for step in container.steps if step.name == OBSERVE), None)
         if looked is None or looked.state is StepState.DONE:
             return
-        async with self._place.database.transaction() as connection:
+        async with self._place.database.connection() as connection:
             await journal.journal_done(connection, self._claim, OBSERVE)
         if looked.code == SystemAway.code:
             await self._end_wait(is_answered=True)
@@ -200,7 +200,7 @@ class Worker:
     async def _take(self, container: Container, step: Do, seen: Seen) -> Pause | None:
         """Take one step and write down how it went; return the pause that follows, None for none."""
         place, limit_s = self._place, self._place.pace.step_limit_s(step)
-        async with place.database.transaction() as connection:
+        async with place.database.connection() as connection:
             await journal.journal_start(connection, self._claim, step, follows=_is_listed(container, step))
         began, has_failed = time.monotonic(), True
         try:
@@ -229,7 +229,7 @@ class Worker:
     async def _finish(self, container: Container, step: Do) -> Pause | None:
         if step is Do.FORGET:
             return self._until_drift()
-        async with self._place.database.transaction() as connection:
+        async with self._place.database.connection() as connection:
             await journal.journal_done(connection, self._claim, step)
         if container.waiting_for is not None:
             has_waited = any(each.name == step and each.code == SystemAway.code for each in container.steps)
@@ -240,10 +240,10 @@ class Worker:
         """Write down what is waited for; whoever brings it wakes us."""
         if step is Await.INSTALL:
             # The agent's own steps tell how far it is.
-            async with self._place.database.transaction() as connection:
+            async with self._place.database.connection() as connection:
                 await journal.journal_done(connection, self._claim, Do.SEND_SPEC)
             return self._until_drift()
-        async with self._place.database.transaction() as connection:
+        async with self._place.database.connection() as connection:
             waited = await journal.journal_start(connection, self._claim, step, follows=_is_listed(container, step))
         waited_s, limit_s = waited.total_seconds(), self._place.pace.connect_s
         if waited_s > limit_s:

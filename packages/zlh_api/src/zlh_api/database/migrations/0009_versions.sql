@@ -10,7 +10,8 @@ create table link_holders (
 drop index containers_link;
 alter table containers drop column link_until;
 update containers set link_holder = null;
-create index containers_link on containers (link_holder) where address is not null and guest = 'running';
+create index containers_linked on containers (link_holder) where link_holder is not null;
+create index containers_unlinked on containers (vmid) where link_holder is null and address is not null and guest = 'running';
 
 -- Who works on it, and when, is nobody's business.
 create function note_version() returns trigger language plpgsql as $$
