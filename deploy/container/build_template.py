@@ -1,7 +1,8 @@
 """Builds the template of our containers: Debian 12 with systemd, its users, and the agent, as a root file system.
 
-    build_template.py <folder>                  makes <folder>, a root file system that belongs to root
-    build_template.py <folder> --shift 100000   makes one for the lxc driver, which belongs to root of its containers
+    build_template.py <folder>                    makes <folder>, a root file system that belongs to root
+    build_template.py <folder> --archive <file>   packs it besides, as a template for Proxmox VE (a name in .tar.zst)
+    build_template.py <folder> --shift 100000     makes one for the lxc driver, which belongs to root of its containers
 
 Needs root and Debian's mmdebstrap. The agent is there and enabled, and starts once its driver has put
 `/etc/zlh/agent.toml` and its keys in.
@@ -16,12 +17,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import zstandard
+
 ROOT = Path(__file__).parents[2]
 PACKAGES = (
     "systemd", "systemd-sysv", "dbus", "iproute2", "procps", "ca-certificates", "python3",
     # What a customer expects to find.
     "bash-completion", "curl", "git", "less", "nano", "zstd",
 )  # fmt: skip
+# Proxmox VE writes a Debian's address into /etc/network/interfaces, and leaves it to this to bring it up.
+PROXMOX_PACKAGES = ("ifupdown",)
 INSTALL_USER = "zlh-install"
 JOURNAL = "[Journal]\nStorage=persistent\nSystemMaxUse=64M\nRuntimeMaxUse=16M\n"
 
@@ -32,6 +37,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="the root file system to make; must not be there yet")
     parser.add_argument("--suite", default="bookworm")
     parser.add_argument("--agent-alone", action="store_true", help="renew the agent in a template that is there")
+    parser.add_argument("--archive", type=Path, metavar="FILE", help="pack it as .tar.zst for Proxmox VE as well")
     parser.add_argument("--shift", type=int, default=0, metavar="ID", help="give it to the users of containers from ID")
     arguments = parser.parse_args()
     if os.geteuid() != 0:
@@ -39,7 +45,9 @@ def main() -> None:
     if arguments.agent_alone:
         add_agent(arguments.folder)
     else:
-        build(arguments.folder, suite=arguments.suite)
+        build(arguments.folder, suite=arguments.suite, is_for_proxmox=arguments.archive is not None)
+    if arguments.archive:
+        pack(arguments.folder, arguments.archive)
     if arguments.shift:
         parts = ("opt/zlh", "etc/systemd/system", "etc/zlh") if arguments.agent_alone else (".",)
         for part in parts:
@@ -47,15 +55,29 @@ def main() -> None:
     print(arguments.folder)
 
 
-def build(folder: Path, *, suite: str = "bookworm") -> None:
+def build(folder: Path, *, suite: str = "bookworm", is_for_proxmox: bool = False) -> None:
     """Make the root file system `folder`."""
+    packages = (*PACKAGES, *PROXMOX_PACKAGES) if is_for_proxmox else PACKAGES
     subprocess.run(
-        ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(PACKAGES)}", suite, str(folder)],
+        ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}", suite, str(folder)],
         check=True,
     )
     add_users(folder)
     settle_systemd(folder)
     add_agent(folder)
+
+
+def pack(folder: Path, archive: Path) -> None:
+    """Write the root file system as an archive with its owners in numbers; it has its name once it is whole."""
+    fresh = archive.with_name(f".{archive.name}.new")
+    tar = ["tar", "--create", "--numeric-owner", "--xattrs", "--directory", str(folder), "."]
+    with subprocess.Popen(tar, stdout=subprocess.PIPE) as packing, fresh.open("wb") as target:
+        assert packing.stdout is not None
+        zstandard.ZstdCompressor(level=10).copy_stream(packing.stdout, target)
+    if packing.returncode != 0:
+        fresh.unlink()
+        raise SystemExit(f"tar ended with {packing.returncode}, and nothing was packed.")
+    fresh.rename(archive)
 
 
 def shift(root: Path, first_id: int) -> None:

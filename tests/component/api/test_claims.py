@@ -46,7 +46,7 @@ async def add(world: World, count: int = 1) -> list[OwnerMark]:
 async def claim(database: Database, limit: int = 10) -> list[Claim]:
     """Claim what is due, as a new worker."""
     async with database.connection() as connection:
-        return await store.claim_due(connection, holder=uuid4(), limit=limit)
+        return await store.claim(connection, await store.find_due(connection), holder=uuid4(), limit=limit)
 
 
 async def expire(world: World) -> None:

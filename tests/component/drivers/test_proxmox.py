@@ -131,6 +131,16 @@ async def test_a_guest_that_comes_too_late_is_found_by_a_survey(trial: Trial) ->
     await trial.finish()
 
 
+@pytest.mark.parametrize("way", [Way.CUT_AFTER, Way.NODE_AWAY_AFTER, Way.TIMEOUT_AFTER])
+async def test_a_lost_answer_is_found_out_about_at_once(trial: Trial, way: Way) -> None:
+    """The making goes on without it, in the same step; nobody is told of a failure that was none."""
+    trial.orders.give("POST", r"/lxc$", way)
+    await trial.act("create")
+    assert await trial.state() is Guest.STOPPED
+    assert len([task for task in trial.cluster.tasks.values() if task.kind == "vzcreate"]) == 1
+    await trial.finish()
+
+
 async def test_a_clone_without_its_tags_is_found_by_a_survey(cloning: Trial) -> None:
     """Cut between the call that makes it and the one that follows."""
     cloning.orders.give("PUT", r"/config$", Way.REFUSED)
@@ -463,6 +473,20 @@ async def test_a_cluster_that_is_away_is_asked_once_a_second_at_most() -> None:
         asked = 1000 - len(world.api.orders.waiting)
         assert asked <= 4
         world.api.orders.waiting.clear()
+        await trial.driver.close()
+
+
+async def test_a_node_that_says_nothing_costs_the_others_nothing() -> None:
+    """Its guests cannot be told; the circuit of the cluster stays closed, so those of other nodes are."""
+    async with open_world() as world:
+        trial = Trial(world, is_patient=True, timeout_s=0.3)
+        await trial.bring("create")
+        other = FakeWarrant(trial.rig.plan())
+        await trial.driver.ensure_created(other.plan, other)
+        world.api.orders.give("GET", rf"/lxc/{trial.warrant.plan.vmid}/config", Way.SILENT_AFTER, times=3)
+        with pytest.raises(SystemAway, match=f"node {trial.warrant.notes['node']}"):
+            await trial.state()
+        assert (await trial.driver.observe(other.plan)).state is Guest.STOPPED
         await trial.driver.close()
 
 

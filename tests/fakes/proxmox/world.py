@@ -66,7 +66,12 @@ class ProxmoxWorld:
     def access(self, *, timeout_s: float = 2.0) -> Access:
         """Return how the API is reached."""
         return Access(
-            self.api.url, self.api.token_id, self.folder / "token", ca=self.folder / "pve.crt", timeout_s=timeout_s
+            self.api.url,
+            self.api.token_id,
+            self.folder / "token",
+            ca=self.folder / "pve.crt",
+            change_timeout_s=timeout_s,
+            look_timeout_s=timeout_s,
         )
 
     def settings(self, *, timeout_s: float = 2.0) -> ProxmoxSettings:

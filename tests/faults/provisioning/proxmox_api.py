@@ -43,7 +43,14 @@ def parse_settings(document: dict[str, Any]) -> ProxmoxSettings:
     """Return the driver's settings as a test has written them down."""
     folder = Path(document["folder"])
     return ProxmoxSettings(
-        access=Access(document["url"], document["token_id"], folder / "token", ca=folder / "pve.crt", timeout_s=2.0),
+        access=Access(
+            document["url"],
+            document["token_id"],
+            folder / "token",
+            ca=folder / "pve.crt",
+            change_timeout_s=2.0,
+            look_timeout_s=2.0,
+        ),
         shell=ShellAccess(
             user="zlh",
             key=folder / "ssh.key",

@@ -78,7 +78,7 @@ class Site:
             # A lease that nobody holds any more runs out by itself; here it has.
             await self.world.fetch("update containers set lease_until = now() - interval '1 second' returning 1")
 
-    async def add(self) -> OwnerMark:
+    async def add(self, name: str = "mine") -> OwnerMark:
         """Write one new container."""
         owner = OwnerMark(str(uuid4()))
         async with self.world.database.transaction() as connection:
@@ -87,7 +87,7 @@ class Site:
                 owner=owner,
                 customer_id=await connection.fetchval("select id from customers order by name limit 1"),
                 kind="dev",
-                name="mine",
+                name=name,
                 runtimes=[WantedRuntime(name="node", version="24.19.0")],
             )
             await containers.insert_steps(connection, owner, first_steps())
@@ -151,9 +151,10 @@ class Site:
         stranger = self.cluster.guests[STRANGER]
         assert not stranger.touched
         assert stranger.config["hostname"] == "precious"
-        assert await self.world.fetch("select 1 from driver_slots") == []
         assert await asyncio.to_thread(lambda: list(self.proxmox.shells.mount_root.glob("*/rootfs"))) == []
         if not rows:
+            # A slot of a dead claim is anybody's, and goes with its container.
+            assert await self.world.fetch("select 1 from driver_slots") == []
             assert await self.world.fetch("select 1 from steps") == []
 
 
@@ -213,31 +214,40 @@ async def kill_after_each_change(site: Site, act: str, before: tuple[str, ...]) 
     pytest.fail("there was no end of changes")
 
 
+async def test_killed_after_any_change_of_a_making_and_finished_by_another(site: Site) -> None:
+    """Before the answer reaches it: whatever it had done is found, and nothing is done twice or left."""
+    killed = await kill_after_each_change(site, "create", ())
+    assert len(killed) >= CREATING, killed
+
+
 @pytest.mark.parametrize(
     ("act", "before", "least"),
     [
-        ("create", (), CREATING),
         ("stop", ("create",), 1),
         ("start", ("create", "stop"), 1),
         ("resize", ("create",), 2),
         ("delete", ("create",), 2),
     ],
 )
-async def test_killed_after_any_change_and_finished_by_another(
-    site: Site, act: str, before: tuple[str, ...], least: int
+async def test_killed_after_any_change_of_a_guest_and_finished_by_another(
+    world: World, act: str, before: tuple[str, ...], least: int
 ) -> None:
-    """Before the answer reaches it: whatever it had done is found, and nothing is done twice or left."""
-    killed = await kill_after_each_change(site, act, before)
-    assert len(killed) >= least, killed
+    """The same of what follows, which is alike for guests that were made and cloned."""
+    async with open_site(world, ARCHIVE) as site:
+        killed = await kill_after_each_change(site, act, before)
+        assert len(killed) >= least, killed
 
 
-async def test_killed_after_every_single_change_until_all_is_done(site: Site) -> None:
-    """One process after the other dies with its first change, and yet they come to the end, and back."""
+async def test_killed_with_every_fifth_change_until_all_is_done(site: Site) -> None:
+    """One process after the other dies, and yet they come to the end, and back.
+
+    Fewer would not do: keys need a mount that is taken back, a new one, the writing, and its end, within one life.
+    """
     owner = await site.add()
     for act in ("create", "resize", "stop", "start", "delete"):
         await site.wish(owner, act)
         for _process in range(40):
-            async with site.process(killed_after=1) as child:
+            async with site.process(killed_after=5) as child:
                 reached = asyncio.create_task(site.wait_reached(owner, act))
                 died = asyncio.create_task(child.wait())
                 await asyncio.wait({reached, died}, return_when=asyncio.FIRST_COMPLETED)
@@ -266,7 +276,7 @@ async def test_wishes_are_withdrawn_in_the_middle(site: Site) -> None:
 
 async def test_eight_containers_from_two_processes_one_of_which_dies(site: Site) -> None:
     """On three nodes, or of one template: each is made once, and all go again."""
-    owners = [await site.add() for _ in range(8)]
+    owners = [await site.add(f"number {number}") for number in range(8)]
     async with site.process(), site.process(killed_after=20) as child:
         for owner in owners:
             await site.wait_reached(owner, "create")

@@ -40,6 +40,7 @@ from zlh_common.names import OwnerMark, Vmid
 from zlh_common.schema.audit import FindingKind, Remedy
 from zlh_common.schema.resources import Resources
 from zlh_common.schema.spec import WantedRuntime
+from zlh_common.schema.status import Connection as Connected
 from zlh_common.schema.status import StepState
 
 if TYPE_CHECKING:
@@ -139,10 +140,10 @@ class Run:
                 act = self.chance.choices(list(ACTS), list(ACTS.values()))[0]
                 await act(self)
                 await asyncio.sleep(self.chance.uniform(0, 0.06))
-            await self._heal()
+            is_well = await self._heal()
         finally:
             await asyncio.gather(*(process.stop() for process in self.processes))
-        assert await self.find_faults() == []
+        assert await self.find_faults() == [], "and it was well" if is_well else "and it was never well"
         assert await self.find_findings() == []
         assert self.ledger.violations == []
         assert await self._late_effects() == []
@@ -158,7 +159,8 @@ class Run:
             process = Process(self.world.database, self.driver, self.world.steps, self.chance)
             self.processes.append(process)
 
-    async def _heal(self) -> None:
+    async def _heal(self) -> bool:
+        """Let nothing go wrong any more; tell whether all became as it should be."""
         self.chaos.is_on = False
         for vmid in list(self.driver.strangers):
             if self.chance.random() < 0.7:
@@ -166,9 +168,10 @@ class Run:
                 del self.driver.guests[Vmid(vmid)]
         self._keep_alive()
         until = time.monotonic() + HEAL_S
-        while (await self.find_faults() or await self.find_findings()) and time.monotonic() < until:
+        while (faults := await self.find_faults() or await self.find_findings()) and time.monotonic() < until:
             assert not [process for process in self.processes if process.task.done() and not process.database.is_dead]
-            await asyncio.sleep(0.03)
+            await asyncio.sleep(0.08)
+        return not faults
 
     async def find_findings(self) -> list[str]:
         """Return what the platform's own audit finds, but for strangers and what was lost while it was off."""
@@ -225,6 +228,8 @@ class Run:
             "does not run": guest.is_running,
             "is open": guest.closed_for == container.address == guest.address,
             "has other limits": (await self.driver.observe(plan_guest(container))).is_sized,
+            "waits for its restart": container.restart_done == container.restart_wanted,
+            "is not heard": container.connection is Connected.ONLINE,
             "is not proved": container.provisioned_at is not None,
             "is not seen to run": container.guest is Guest.RUNNING,
             "has another route": self.routes.files.get(file_name(container.host))
@@ -235,10 +240,13 @@ class Run:
             "tells of what is over": all(
                 (step.code, step.attempts, step.next_try_at) == (None, 0, None) for step in container.steps
             ),
-            "is not where it should be": {step.state for step in container.steps}
-            <= {StepState.DONE, StepState.SKIPPED},
         }
-        return [f"{vmid} {fault}" for fault, is_well in checks.items() if not is_well]
+        faults = [f"{vmid} {fault}" for fault, is_well in checks.items() if not is_well]
+        return faults + [
+            f"{vmid} is at {step.name}, {step.state}"
+            for step in container.steps
+            if step.state not in {StepState.DONE, StepState.SKIPPED}
+        ]
 
     async def _late_effects(self) -> list[str]:
         """Return the effects of workers after whose claim another had been given."""

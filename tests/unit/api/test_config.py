@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from zlh_api.app import make_driver
 from zlh_api.config import is_loopback, load_config
 from zlh_api.containers.rules import find_excess
 from zlh_api.containers.service import Hosting
+from zlh_api.drivers.proxmox.driver import ProxmoxDriver
 from zlh_common.errors import ConfigInvalid
 from zlh_common.names import HostName, Vmid
 from zlh_common.schema.resources import Resources
@@ -50,7 +52,8 @@ def test_a_good_file_is_read(tmp_path: Path) -> None:
     """What is named is taken, what is not has its default, and paths are paths."""
     config = load_config(write(tmp_path, ("", "listen_port", "8500")))
     assert config.api_url == "http://127.0.0.1:8500"
-    assert config.driver_section.address_block == "127.77.0.0/16"
+    assert config.process is not None
+    assert config.process.address_block == "127.77.0.0/16"
     assert config.artifacts.trusted_root == Path("/tmp/root.json")
 
 
@@ -197,6 +200,70 @@ def test_container_urls_leave_the_usual_port_out() -> None:
     host = HostName("dev", Vmid(101))
     assert Hosting("example.org", "https", 443).url(host) == "https://dev-101.example.org/"
     assert Hosting("example.org", "https", 8443).url(host) == "https://dev-101.example.org:8443/"
+
+
+PROXMOX = (
+    ("", "driver", '"proxmox"'),
+    ("proxmox", "url", '"https://pve1.example.org:8006"'),
+    ("proxmox", "token_id", '"zlh@pve!api"'),
+    ("proxmox", "token_file", '"/tmp/token"'),
+    ("proxmox", "template", '"local:vztmpl/zlh-1.tar.zst"'),
+    ("proxmox", "storage", '"local-lvm"'),
+    ("proxmox", "bridge", '"vmbr1"'),
+    ("proxmox", "address_block", '"10.20.1.0/24"'),
+    ("proxmox", "prefix", "16"),
+    ("proxmox", "gateway", '"10.20.0.1"'),
+    ("proxmox", "allowed_from", '["10.20.0.2"]'),
+    ("proxmox", "artifact_servers", '["10.20.0.4"]'),
+    ("proxmox.ssh", "key", '"/tmp/key"'),
+    ("proxmox.ssh", "known_hosts", '"/tmp/known"'),
+)
+
+
+def test_a_cluster_is_read_and_a_driver_made_of_it(tmp_path: Path) -> None:
+    """Without asking anybody yet; the artifact server's port comes from its address."""
+    config = load_config(write(tmp_path, *PROXMOX, ("artifacts", "url", '"https://artifacts.example.org:8443"')))
+    driver = make_driver(config)
+    assert isinstance(driver, ProxmoxDriver)
+    around = driver._settings.surroundings
+    assert (around.prefix, around.artifact_port, around.egress) == (16, 8443, "internet")
+    assert driver._settings.recipe.template == "local:vztmpl/zlh-1.tar.zst"
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "words"),
+    [
+        ("url", '"http://pve1:8006"', "is no https URL"),
+        ("token_id", '"zlh@pve"', "is not USER@REALM!NAME"),
+        ("fingerprint", '"AB:CD"', "is no SHA-256"),
+        ("template", '"zlh.tar.zst"', "neither a number nor"),
+        ("tags", '["Upper"]', "is no tag"),
+        ("tags", '["zlh-x"]', "is no tag"),
+        ("gateway", '"10.99.0.1"', "is not within 10.20.0.0/16"),
+        ("gateway", '"gateway"', "is no IPv4 address"),
+        ("address_block", '"10.20.1.1/24"', "is no block"),
+        ("allowed_from", '["proxy"]', "is no IPv4 address"),
+        ("allowed_from", "[]", "length"),
+        ("password", '"secret"', "unknown field"),
+    ],
+)
+def test_what_cannot_be_a_cluster_is_refused(tmp_path: Path, key: str, value: str, words: str) -> None:
+    """By name, before anything is asked."""
+    with pytest.raises(ConfigInvalid, match=words):
+        load_config(write(tmp_path, *PROXMOX, ("proxmox", key, value)))
+
+
+def test_a_certificate_is_believed_by_one_thing(tmp_path: Path) -> None:
+    """Two would leave open which of them counts."""
+    both = (("proxmox", "ca", '"/tmp/ca.pem"'), ("proxmox", "fingerprint", f'"{"AB" * 32}"'))
+    with pytest.raises(ConfigInvalid, match="both given"):
+        load_config(write(tmp_path, *PROXMOX, *both))
+
+
+def test_a_driver_without_its_table_is_refused(tmp_path: Path) -> None:
+    """With the name of what is missing."""
+    with pytest.raises(ConfigInvalid, match=r"\[proxmox\] is missing"):
+        load_config(write(tmp_path, ("", "driver", '"proxmox"')))
 
 
 LXC = (

@@ -53,6 +53,7 @@ SEEN += [
     for seen in SEEN
     if not seen.is_sized and seen.is_closed and seen.has_address and seen.accepted_generation == GENERATION
 ]
+SEEN += [replace(seen, may_renew_identity=True) for seen in SEEN if seen.is_agent_online and not seen.has_identity]
 SEEN += [replace(seen, has_closing_failed=True) for seen in SEEN if seen.guest is Guest.RUNNING and not seen.is_closed]
 ON_THE_GUEST = {Do.CLOSE_NETWORK, Do.RESIZE_GUEST, Do.PUT_IDENTITY, Do.START_GUEST, Do.STOP_GUEST, Do.DESTROY_GUEST}
 
@@ -62,6 +63,7 @@ EFFECTS: dict[Do | Await, dict[str, Any]] = {
     Do.CLOSE_NETWORK: {"is_closed": True, "has_closing_failed": False},
     Do.RESIZE_GUEST: {"is_sized": True},
     Do.PUT_IDENTITY: {"has_identity": True},
+    Do.RENEW_IDENTITY: {"has_identity": True},
     Do.START_GUEST: {"guest": Guest.RUNNING},
     Await.CONNECT_AGENT: {"is_agent_online": True},
     Do.SEND_SPEC: {"accepted_generation": GENERATION},

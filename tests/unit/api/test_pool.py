@@ -16,6 +16,8 @@ from zlh_api.database.pool import is_away
         asyncpg.DiskFullError("full"),
         asyncpg.AdminShutdownError("stopping"),
         asyncpg.TooManyConnectionsError("full"),
+        asyncpg.ReadOnlySQLTransactionError("a standby"),
+        asyncpg.DeadlockDetectedError("lost against another"),
         asyncpg.InterfaceError("closed"),
         asyncpg.InternalClientError("cannot switch to state 15"),
         ConnectionRefusedError("refused"),

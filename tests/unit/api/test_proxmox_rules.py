@@ -127,6 +127,15 @@ def test_a_rule_is_right_as_it_is_read_back_and_no_other() -> None:
     assert not network_rule.are_rules_right([{**rule, "pos": -int(rule["pos"])} for rule in shown], wanted)
 
 
+@pytest.mark.parametrize("there", range(7))
+@pytest.mark.parametrize("old", [[], [{"type": "in", "action": "ACCEPT", "enable": 1}]])
+def test_putting_rules_is_taken_up_where_it_was_broken_off(there: int, old: list[dict[str, Any]]) -> None:
+    """They come to the front one by one, the last first; what is there of them is not put a second time."""
+    wanted = network_rule.render_rules(AROUND)
+    present = [*wanted[len(wanted) - there :], *old]
+    assert list(network_rule.find_missing(present, wanted)) == wanted[: len(wanted) - there]
+
+
 def test_rules_let_out_what_is_named_and_then_nothing_private() -> None:
     """The exceptions stand before the refusal, and the policy decides the rest."""
     kinds = [(rule["type"], rule["action"]) for rule in network_rule.render_rules(AROUND)]

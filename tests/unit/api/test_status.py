@@ -212,6 +212,26 @@ def test_a_failed_step_without_words_still_has_some() -> None:
     assert (error.code, error.message) == ("failed", "It failed.")
 
 
+@pytest.mark.parametrize("code", ["slot_busy", "system_away"])
+def test_a_step_that_waits_has_not_failed(code: str) -> None:
+    """Whoever waits for a turn or a system is no worse than before, however often something failed earlier."""
+    waiting = Step(name="create-guest", state=StepState.PENDING, code=code, message="Waiting.", next_try_at=NOW)
+    for attempts in (0, ATTEMPTS_BEFORE_ERROR):
+        container = replace(RUNNING, steps=(*RUNNING.steps, waiting), attempts=attempts)
+        shown = report(container)
+        assert (shown.provisioning_error, shown.ready, shown.lifecycle) == (None, True, Lifecycle.RUNNING)
+        assert waiting in shown.steps
+    tried = msgspec.structs.replace(waiting, state=StepState.FAILED)
+    assert find_error(replace(RUNNING, steps=(tried,))) is not None
+
+
+def test_a_stranger_does_not_say_when_we_try_again() -> None:
+    """Nor how often we have tried."""
+    told = Step(name="install-node", state=StepState.RUNNING, attempts=7, next_try_at=NOW)
+    (shown,) = merge_steps(replace(RUNNING, agent=agent(steps=(told,)), steps=()))
+    assert (shown.attempts, shown.next_try_at) == (0, None)
+
+
 def test_a_failed_step_ends_completion() -> None:
     """A container with an error is not called complete."""
     assert report(RUNNING).provisioning_complete

@@ -15,6 +15,8 @@ from aiohttp import web
 from zlh_agent import __version__
 from zlh_agent.config import AgentConfig
 from zlh_agent.console.seats import Seats
+from zlh_agent.identity import routes as identity_routes
+from zlh_agent.identity.service import IdentityService
 from zlh_agent.journal.model import Occurrence
 from zlh_agent.journal.service import JournalService
 from zlh_agent.journal.store import JournalStore
@@ -41,7 +43,6 @@ from zlh_agent.supervision.store import ensure_boot_mark
 from zlh_agent.terminals import routes as terminal_routes
 from zlh_agent.terminals.service import TerminalLimits, TerminalService
 from zlh_agent.web.server import build_application
-from zlh_agent.web.tls import server_context
 from zlh_agent.workspace.service import WorkspaceService
 from zlh_common.clock import SystemClock
 from zlh_common.errors import ConfigInvalid, ZlhError
@@ -69,6 +70,7 @@ class Parts:
     metrics: MetricsService
     processes: ProcessService
     terminals: TerminalService
+    identity: IdentityService
     application: web.Application
 
 
@@ -120,9 +122,10 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
     await workspace.refresh()
     await spec.load()
     await terminals.recover()
-    seats = Seats()
+    seats, identity = Seats(), IdentityService(config)
     routes = [
         *status_routes.routes(status),
+        *identity_routes.routes(identity),
         *spec_routes.routes(spec, status),
         *runtime_routes.routes(runtimes),
         *process_routes.routes(processes, seats),
@@ -131,7 +134,7 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
         *stream_routes.routes(EventStream(status, journal, metrics)),
     ]
     try:
-        yield Parts(spec, runtimes, status, journal, metrics, processes, terminals, build_application(routes))
+        yield Parts(spec, runtimes, status, journal, metrics, processes, terminals, identity, build_application(routes))
     finally:
         await processes.detach()
         terminals.detach()
@@ -161,7 +164,7 @@ async def serve(config: AgentConfig, *, stop: asyncio.Event) -> None:
         runner = web.AppRunner(parts.application, access_log=None, shutdown_timeout=1, handler_cancellation=True)
         await runner.setup()
         try:
-            await _listen(runner, config)
+            await _listen(runner, config, parts.identity)
             log.info("agent.started", version=__version__, vmid=config.vmid, owner=config.owner, port=config.port)
             notify("READY=1")
             await _run_until(stop, parts)
@@ -175,9 +178,9 @@ async def serve(config: AgentConfig, *, stop: asyncio.Event) -> None:
             log.info("agent.stopped")
 
 
-async def _listen(runner: web.AppRunner, config: AgentConfig) -> None:
+async def _listen(runner: web.AppRunner, config: AgentConfig, identity: IdentityService) -> None:
     try:
-        context = await asyncio.to_thread(server_context, config.tls)
+        context = await identity.open_context()
     except (OSError, ValueError) as exc:
         # The files were there when the configuration was read; what is in them shows now. An SSLError is an OSError.
         raise ConfigInvalid(source="tls", problems=[f"certificate, private_key and client_ca: {exc}"]) from exc

@@ -2,7 +2,7 @@
 import { Paper, Text, Title } from "@mantine/core";
 import { Link } from "react-router";
 import type { WorkItem } from "../api/types";
-import { titleOf } from "../containers/timeline";
+import { titleOf } from "../containers/stepNames";
 import { useServerNow } from "../layout/clock";
 import { ToneBadge } from "../layout/ToneBadge";
 import classes from "./platform.module.css";

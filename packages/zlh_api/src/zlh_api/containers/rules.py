@@ -117,7 +117,7 @@ def is_resize_pending(container: Container) -> bool:
 
 
 def is_refused_harmlessly(container: Container, step_name: str) -> bool:
-    """Tell whether a step that failed keeps nothing from a container: limits were refused, and those before hold."""
+    """Tell whether limits were refused while those before hold, which keeps nothing from a container."""
     return step_name == Do.RESIZE_GUEST and container.resources_in_force is not None
 
 

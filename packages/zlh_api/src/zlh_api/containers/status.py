@@ -125,7 +125,8 @@ def find_error(container: Container) -> ProvisioningError | None:
 
 def _is_harmless(container: Container, step: Step) -> bool:
     """Tell whether nobody waits for a step to use the rest, so that its failure is told elsewhere."""
-    return is_removal(step.name) or is_refused_harmlessly(container, step.name)
+    is_renewal = step.name == Do.RENEW_IDENTITY
+    return is_removal(step.name) or is_renewal or is_refused_harmlessly(container, step.name)
 
 
 def is_troubled(step: Step) -> bool:
@@ -183,6 +184,8 @@ def find_degradations(container: Container) -> tuple[str, ...]:
         reasons.append("runtime_unverified")
     if is_established(container) and any(is_failure(step) for step in agents_steps(container)):
         reasons.append("step_failed")
+    if any(step.name == Do.RENEW_IDENTITY and is_troubled(step) for step in container.steps):
+        reasons.append("identity_not_renewed")
     if not container.is_deleting and is_resize_pending(container):
         reasons.append("resize_pending")
     return tuple(reasons)

@@ -3,6 +3,7 @@
     on       reserve-address → create-guest → close-network → put-identity → start-guest → connect-agent → send-spec
              → (the agent's own steps) → publish-route → confirm-route → answer-dns → check-ready
     any time resize-guest, close-network where limits or the network rule are not as they must be
+    last     renew-identity, of a guest that runs, before its identity runs out
     later    what is added to the spec of a container that was ready once is waited for behind its route
     off      stop-guest → the route of what was ready once stays as it must be
     deleting withdraw-route → stop-guest → destroy-guest → release-address → forget
@@ -32,6 +33,7 @@ class Do(StrEnum):
     PUT_IDENTITY = "put-identity"
     START_GUEST = "start-guest"
     SEND_SPEC = "send-spec"
+    RENEW_IDENTITY = "renew-identity"
     PUBLISH_ROUTE = "publish-route"
     CONFIRM_ROUTE = "confirm-route"
     CHECK_READY = "check-ready"
@@ -124,6 +126,8 @@ class Seen:
     has_closing_failed: bool = False
     # Whether the host has refused the limits not long ago, and those before hold: the rest need not wait for them.
     is_resize_put_off: bool = False
+    # Whether the agent takes another identity while it runs.
+    may_renew_identity: bool = False
 
     @property
     def is_resize_due(self) -> bool:
@@ -144,6 +148,7 @@ def decide_next(wanted: Wanted, seen: Seen) -> Next:
         or _next_of_agent(wanted, seen)
         or _next_of_install(wanted, seen, is_first=True)
         or _next_of_route(seen)
+        or _next_of_identity(seen)
         or _next_of_install(wanted, seen, is_first=False)
         or SETTLED
     )
@@ -202,6 +207,11 @@ def _next_of_install(wanted: Wanted, seen: Seen, *, is_first: bool) -> Next | No
     """What is installed later than the first time, or fails to be, keeps no route from its container."""
     is_behind = seen.observed_generation < wanted.spec_generation
     return Await.INSTALL if is_behind and is_first is not seen.is_proved else None
+
+
+def _next_of_identity(seen: Seen) -> Next | None:
+    """Whoever runs for a year would go dark; that there are weeks left lets everything else go first."""
+    return Do.RENEW_IDENTITY if seen.may_renew_identity and not seen.has_identity else None
 
 
 def _next_of_route(seen: Seen) -> Next | None:

@@ -9,24 +9,24 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import structlog
 
-from zlh_api.database.pool import Database, DatabaseUnavailable
+from zlh_api.database.pool import Connection, Database, DatabaseUnavailable
 from zlh_api.drivers.port import ContainerDriver
 from zlh_api.reconcile import store
 from zlh_api.reconcile.crew import Crew
-from zlh_api.reconcile.model import LeaseLost
+from zlh_api.reconcile.model import Claim, LeaseLost
 from zlh_api.reconcile.pace import Pace
 from zlh_api.reconcile.steps import Steps
 from zlh_api.reconcile.warrant import ClaimWarrant, boottime
 from zlh_api.reconcile.worker import Pause, Worker, Workplace
 
 log = structlog.get_logger()
-# After a claim that took all it asked for there is more, and to look for it takes the database a while: this many times
-# as long is left to others.
-REST_AFTER_CLAIM = 2.0
+# The line of those who are due is made anew after this long, or after so many times as long as making it took.
+LINE_S = 0.1
+LINE_REST = 5.0
 # How soon the database is asked again to take a container back.
 GIVE_BACK_AGAIN_S = 0.5
 
@@ -50,6 +50,9 @@ class Reconciler:
         self._holder = uuid4()
         self._due = asyncio.Event()
         self._back: set[str] = set()
+        # Who is due, in the order of turns, as it was a moment ago.
+        self._line: list[UUID] = []
+        self._line_good_until = 0.0
 
     def wake(self, _payload: str = "") -> None:
         """Look for due containers now."""
@@ -66,8 +69,7 @@ class Reconciler:
             while True:
                 self._due.clear()
                 await self._wake_waiting()
-                rest_s = await self._claim(group)
-                await asyncio.sleep(rest_s)
+                await self._claim(group)
                 try:
                     async with asyncio.timeout(self._pace.poll_s):
                         await self._due.wait()
@@ -85,13 +87,12 @@ class Reconciler:
             # It stays noted, and is tried again with the next claim.
             return
 
-    async def _claim(self, group: asyncio.TaskGroup) -> float:
-        """Claim as much as there is room for, and begin work on it; return how long to rest before the next claim."""
+    async def _claim(self, group: asyncio.TaskGroup) -> None:
+        """Claim as much as there is room for, and begin work on it."""
         # Claiming more than can be worked on would only hold leases.
         room = self._crew.room
         if not room:
-            return 0.0
-        began = time.monotonic()
+            return
         asking = asyncio.create_task(self._fetch_claims(room))
         try:
             warrants = await asyncio.shield(asking)
@@ -103,19 +104,35 @@ class Reconciler:
         for warrant in warrants:
             self._crew.join(warrant.claim)
             group.create_task(self._work(warrant))
-        return REST_AFTER_CLAIM * (time.monotonic() - began) if len(warrants) == room else 0.0
 
     async def _fetch_claims(self, limit: int) -> list[ClaimWarrant]:
-        asked_at, pace = boottime(), self._pace
+        claims: list[Claim] = []
+        asked_at = boottime()
         try:
             async with self._database.connection() as connection:
-                claims = await store.claim_due(
-                    connection, holder=self._holder, limit=limit, lease_s=pace.lease_s, sated=self._crew.sated()
-                )
+                if self._line and time.monotonic() < self._line_good_until:
+                    claims += await self._claim_out_of_line(connection, limit)
+                if len(claims) < limit:
+                    # At its end, old, or taken by others.
+                    await self._line_up(connection)
+                    claims += await self._claim_out_of_line(connection, limit - len(claims))
         except DatabaseUnavailable:
             log.warning("reconcile.database_away")
-            return []
-        return [ClaimWarrant(self._database, claim, asked_at=asked_at, pace=pace) for claim in claims]
+        return [ClaimWarrant(self._database, claim, asked_at=asked_at, pace=self._pace) for claim in claims]
+
+    async def _line_up(self, connection: Connection) -> None:
+        """Make the line anew; that is dear where thousands are due."""
+        began = time.monotonic()
+        self._line = await store.find_due(connection, sated=self._crew.sated())
+        took_s = time.monotonic() - began
+        self._line_good_until = began + took_s + max(LINE_S, LINE_REST * took_s)
+
+    async def _claim_out_of_line(self, connection: Connection, limit: int) -> list[Claim]:
+        claims = await store.claim(connection, self._line, holder=self._holder, limit=limit, lease_s=self._pace.lease_s)
+        taken = {UUID(claim.owner) for claim in claims}
+        # Where there were fewer than asked for, what is left of the line is somebody else's.
+        self._line = [owner for owner in self._line if owner not in taken] if len(claims) == limit else []
+        return claims
 
     async def _work(self, warrant: ClaimWarrant) -> None:
         """Work on one claim until it waits or is settled, then give it back."""

@@ -13,7 +13,7 @@ import asyncpg
 import structlog
 
 from zlh_api.agents.authority import Authority
-from zlh_api.agents.client import AgentAddress, AgentClient, AgentNonsense
+from zlh_api.agents.client import AgentAddress, AgentClient, AgentNonsense, decode_report
 from zlh_api.containers import store as containers
 from zlh_api.containers.model import Container
 from zlh_api.containers.rules import seconds_to_resize
@@ -29,6 +29,8 @@ from zlh_api.reconcile.warrant import StepWarrant
 from zlh_common.clock import Clock
 from zlh_common.errors import ZlhError
 from zlh_common.names import OwnerMark, render_host
+from zlh_common.schema.identity import IdentityTaken, RenewIdentity
+from zlh_common.schema.structs import encode
 
 log = structlog.get_logger()
 
@@ -92,6 +94,7 @@ class Steps:
             Do.PUT_IDENTITY: self._put_identity,
             Do.START_GUEST: self._start_guest,
             Do.SEND_SPEC: self._send_spec,
+            Do.RENEW_IDENTITY: self._renew_identity,
             Do.PUBLISH_ROUTE: self._publish_route,
             Do.CONFIRM_ROUTE: self._confirm_route,
             Do.CHECK_READY: self._check_ready,
@@ -192,9 +195,24 @@ class Steps:
             await store.save_restart_done(connection, warrant.claim, container.restart_wanted)
         await self._ports.driver.ensure_started(plan_guest(container), warrant)
 
-    async def _send_spec(self, warrant: StepWarrant, container: Container) -> None:
+    async def _renew_identity(self, warrant: StepWarrant, container: Container) -> None:
+        """Give the running agent another identity. One that was given and not written down is good all the same."""
+        ports = self._ports
+        issued = ports.authority.issue_agent(container.owner)
+        wish = RenewIdentity(certificate=issued.certificate.decode(), private_key=issued.private_key.decode())
+        warrant.check()
+        answer = await ports.agents.call(self._dial(container), "POST", "/identity", body=encode(wish))
+        if decode_report(answer, IdentityTaken).expires_at != issued.expires_at:
+            raise AgentNonsense("it shows another identity than the one that it was given")
+        async with ports.database.connection() as connection:
+            await store.save_identity(connection, warrant.claim, issued.expires_at)
+
+    def _dial(self, container: Container) -> AgentAddress:
         assert container.address is not None
-        agent = AgentAddress(container.owner, container.address, self._settings.agent_port)
+        return AgentAddress(container.owner, container.address, self._settings.agent_port)
+
+    async def _send_spec(self, warrant: StepWarrant, container: Container) -> None:
+        agent = self._dial(container)
         protocol = known_protocol(container)
         spec = render_spec(container, protocol)
         report = await self._ports.agents.put_spec(agent, spec)

@@ -18,37 +18,47 @@ from zlh_common.schema.resources import Resources
 from zlh_common.schema.status import AgentStatus
 from zlh_common.schema.structs import encode
 
-# One claim takes from so many rows that are due, so that what others are taking just now leaves it enough.
-CANDIDATES = 1000
 # How a system that is away is told from a slot among what containers wait for.
 AWAY = "away:"
+# How many containers stand in line at a time, for one process.
+LINE = 256
 
+_IS_DUE = "(c.wake_at <= now() and c.held_until <= now() and c.lease_until is null)"
 # Customers take turns: the first container of each comes before the second of any, the longest due first.
-_CLAIM = f"""
-with due as materialized (
+_FIND_DUE = f"""
+select owner from (
     select owner, since, row_number() over (partition by customer_id order by since) as turn
     from (
-        select owner, customer_id, wake_at as since from containers
-        where wake_at <= now() and held_until <= now() and lease_until is null
+        select c.owner, c.customer_id, c.wake_at as since from containers c where {_IS_DUE}
         union all
-        select owner, customer_id, lease_until from containers where lease_until < now()) as found
-    where customer_id <> all($4)
-    order by turn, since limit {CANDIDATES})
+        select c.owner, c.customer_id, c.lease_until from containers c where c.lease_until < now()) as found
+    where customer_id <> all($2)) as standing
+order by turn, since limit $1
+"""
+_CLAIM = f"""
 update containers set lease_holder = $1, lease_until = now() + make_interval(secs => $3), fence = fence + 1,
     wake_at = 'infinity', held_until = 'infinity'
 where owner in (
-    select c.owner from due join containers c using (owner)
-    where (c.wake_at <= now() and c.held_until <= now() and c.lease_until is null) or c.lease_until < now()
-    order by turn, since limit $2 for update of c skip locked)
+    select c.owner from unnest($4::uuid[]) with ordinality as line (owner, place) join containers c using (owner)
+    where {_IS_DUE} or c.lease_until < now()
+    order by place limit $2 for update of c skip locked)
 returning owner, vmid, fence, customer_id
 """
 
 
-async def claim_due(
-    connection: Connection, *, holder: UUID, limit: int, lease_s: float = LEASE_S, sated: Collection[UUID] = ()
+async def find_due(connection: Connection, *, limit: int = LINE, sated: Collection[UUID] = ()) -> list[UUID]:
+    """Return the containers that are due, or whose worker has died, in the order of their turns; none of the `sated`.
+
+    It looks at all that is due, so with thousands of those it takes tens of milliseconds; a claim out of it takes one.
+    """
+    return [row["owner"] for row in await connection.fetch(_FIND_DUE, limit, list(sated))]
+
+
+async def claim(
+    connection: Connection, line: Collection[UUID], *, holder: UUID, limit: int, lease_s: float = LEASE_S
 ) -> list[Claim]:
-    """Take up to `limit` containers that are due, or whose worker has died, but none of customers that are `sated`."""
-    rows = await connection.fetch(_CLAIM, holder, limit, lease_s, list(sated))
+    """Take up to `limit` of the containers that stand in line, as far as they are still due and nobody takes them."""
+    rows = await connection.fetch(_CLAIM, holder, limit, lease_s, list(line)) if line else []
     return [Claim(OwnerMark(str(row["owner"])), Vmid(row["vmid"]), row["fence"], row["customer_id"]) for row in rows]
 
 

@@ -34,7 +34,7 @@ from zlh_api.reconcile.plan import (
     Wanted,
     decide_next,
 )
-from zlh_api.reconcile.spec import accepted_generation
+from zlh_api.reconcile.spec import accepted_generation, may_renew_identity
 from zlh_api.reconcile.steps import Steps, has_closing_failed, plan_guest
 from zlh_api.reconcile.warrant import ClaimWarrant, StepWarrant
 from zlh_common.errors import ZlhError
@@ -174,6 +174,7 @@ class Worker:
             route=route,
             is_proved=container.provisioned_at is not None,
             has_closing_failed=has_closing_failed(container),
+            may_renew_identity=may_renew_identity(container),
             is_resize_put_off=place.steps.seconds_to_resize(container) > 0,
         )
 

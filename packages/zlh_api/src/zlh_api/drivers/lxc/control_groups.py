@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zlh_api.drivers.lxc.limits import Controllers, GroupFile
-from zlh_api.drivers.lxc.model import group_of, monitor_group_of
+from zlh_api.drivers.lxc.model import group_of, groups_of
 from zlh_common.names import OwnerMark
 
 MOUNTS = Path("/proc/self/mounts")
@@ -27,7 +27,7 @@ class ControlGroups:
 
     def is_alive(self, owner: OwnerMark) -> bool:
         """Tell whether a guest runs, starts, stops or starts again: something of it or its watcher is there."""
-        return self._is_populated(group_of(owner)) or self._is_populated(monitor_group_of(owner))
+        return any(self._is_populated(group) for group in groups_of(owner))
 
     def read(self, owner: OwnerMark, files: list[GroupFile]) -> dict[str, str | None]:
         """Return what stands in these files now; None where a file is not there."""
@@ -39,7 +39,7 @@ class ControlGroups:
 
     def kill(self, owner: OwnerMark) -> None:
         """Kill whatever is left of a guest, and then its watcher."""
-        for group in (group_of(owner), monitor_group_of(owner)):
+        for group in groups_of(owner):
             switch = self.unified / group / "cgroup.kill" if self.unified else None
             if switch is not None and switch.exists():
                 switch.write_text("1")
@@ -59,7 +59,7 @@ class ControlGroups:
 
     def _all_paths(self, owner: OwnerMark) -> list[Path]:
         mounts = {path for _, path in self.legacy} | ({self.unified} if self.unified else set())
-        return [mount / group for mount in sorted(mounts) for group in (group_of(owner), monitor_group_of(owner))]
+        return [mount / group for mount in sorted(mounts) for group in groups_of(owner)]
 
     def _path(self, owner: OwnerMark, file: GroupFile) -> Path:
         mount = self.unified if file.version == 2 else dict(self.legacy)[file.controller]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ipaddress
+import time
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -46,6 +47,7 @@ log = structlog.get_logger()
 START_TIMEOUT_S = 60.0
 # So long may programs take that have something to save; below the time that a step of the reconciler may take.
 ORDERLY_STOP_S = 100
+ASK_AGAIN_S = 2
 KILL_TIMEOUT_S = 20.0
 END_POLL_S = 0.02
 # Where LXC keeps containers that others make by hand.
@@ -245,17 +247,26 @@ class LxcDriver:
     async def _stop(self, right: Right, mark: GuestMark, *, at_once: bool) -> None:
         folder = self._folders.at(mark.vmid)
         if await asyncio.to_thread(self._groups.is_alive, mark.owner):
-            how = ("--kill",) if at_once else (f"--timeout={ORDERLY_STOP_S}",)
-            limit_s = KILL_TIMEOUT_S + (0 if at_once else ORDERLY_STOP_S)
-            log.info("guest.stopping", vmid=mark.vmid, at_once=at_once, deadline_s=0 if at_once else ORDERLY_STOP_S)
+            if not at_once:
+                await self._ask_to_stop(right, mark)
             # What it says of a container that is just ending, or that has no watcher any more, is no matter.
             with suppress(GuestFailed):
-                await self._host.run(right, "Stopping", "lxc-stop", *self._named(folder), *how, timeout_s=limit_s)
+                await self._host.run(right, "Stopping", "lxc-stop", *self._named(folder), "--kill")
             await self._end(right, mark.owner)
         async with hold(folder.path):
             if not await asyncio.to_thread(self._groups.is_alive, mark.owner):
                 await self._storage.unmount(right, folder.path)
                 await self._clear_runtime(right, mark)
+
+    async def _ask_to_stop(self, right: Right, mark: GuestMark) -> None:
+        """Ask until it has stopped or its time is up: a systemd that is not up yet hears nothing."""
+        log.info("guest.stopping", vmid=mark.vmid, deadline_s=ORDERLY_STOP_S)
+        ask = ("lxc-stop", *self._named(self._folders.at(mark.vmid)), "--nokill", f"--timeout={ASK_AGAIN_S}")
+        deadline = time.monotonic() + ORDERLY_STOP_S
+        while await asyncio.to_thread(self._groups.is_alive, mark.owner) and time.monotonic() < deadline:
+            with suppress(GuestFailed):
+                await self._host.run(right, "Stopping", *ask)
+                return
 
     async def _end(self, right: Right, owner: OwnerMark) -> None:
         """Wait until nothing of a guest is left, and see to it where something stays."""

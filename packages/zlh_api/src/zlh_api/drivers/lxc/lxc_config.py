@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from zlh_api.drivers.lxc.limits import Controllers, GroupFile, wanted_files
-from zlh_api.drivers.lxc.model import GuestFolder, GuestMark, LxcSettings, group_of, mac_of, monitor_group_of
+from zlh_api.drivers.lxc.model import GuestFolder, GuestMark, LxcSettings, groups_of, mac_of
 from zlh_common.names import container_label
 from zlh_common.schema.resources import Resources
 
@@ -22,6 +22,7 @@ def render_config(
     rootfs = folder.copy if settings.storage == "copy" else folder.merged
     ids = f"0 {settings.first_id} {settings.id_count}"
     veth = settings.veth(mark.vmid)
+    group, monitor, pivot = groups_of(mark.owner)
     lines = [
         f"# Written by ZLH before each start; changes are lost. Owner: {mark.owner}",
         f"lxc.uts.name = {container_label(mark.kind, mark.vmid)}",
@@ -32,8 +33,9 @@ def render_config(
         f"lxc.idmap = g {ids}",
         f"lxc.apparmor.profile = {apparmor}",
         # Beside whatever started it: a restart of the API ends no guest.
-        f"lxc.cgroup.dir.container = {group_of(mark.owner)}",
-        f"lxc.cgroup.dir.monitor = {monitor_group_of(mark.owner)}",
+        f"lxc.cgroup.dir.container = {group}",
+        f"lxc.cgroup.dir.monitor = {monitor}",
+        f"lxc.cgroup.dir.monitor.pivot = {pivot}",
         "lxc.net.0.type = veth",
         f"lxc.net.0.link = {settings.bridge}",
         "lxc.net.0.flags = up",

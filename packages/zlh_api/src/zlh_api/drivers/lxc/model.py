@@ -143,6 +143,6 @@ def group_of(owner: OwnerMark) -> str:
     return f"zlh-{owner}"
 
 
-def monitor_group_of(owner: OwnerMark) -> str:
-    """Return the control group of the process that watches a guest."""
-    return f"zlh-{owner}-monitor"
+def groups_of(owner: OwnerMark) -> tuple[str, str, str]:
+    """Return all control groups of a guest: its own, its watcher's, and where that stands during a restart."""
+    return group_of(owner), f"{group_of(owner)}-monitor", f"{group_of(owner)}-pivot"

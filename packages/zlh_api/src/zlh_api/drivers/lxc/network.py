@@ -39,6 +39,7 @@ class Network:
         settings, bridge = self._settings, self._settings.bridge
         place = INTERFACES / bridge
         address = f"{settings.gateway}/{settings.block.prefixlen}"
+        own = await self._find_addresses()
         if not await asyncio.to_thread(place.exists):
             # An address of its own, or it would take another with each guest that comes and goes, which guests lose.
             await self._run(right, "ip", "link", "add", bridge, "address", bridge_mac(bridge), "type", "bridge")
@@ -47,7 +48,7 @@ class Network:
         if await asyncio.to_thread(_has_ipv6, bridge):
             # It has none, and hears none.
             await self._host.act(right, "Closing IPv6 of the bridge", _switch_ipv6_off, bridge)
-        if address not in await self._find_addresses():
+        if address not in own:
             await self._run(right, "ip", "address", "replace", address, "dev", bridge)
         if not await asyncio.to_thread(_is_up, bridge):
             await self._run(right, "ip", "link", "set", bridge, "up")

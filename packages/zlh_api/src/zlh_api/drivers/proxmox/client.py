@@ -27,8 +27,10 @@ from zlh_api.drivers.proxmox.refusals import ProxmoxRefused, ProxmoxUnsure, clas
 from zlh_common.errors import ConfigInvalid, ZlhError
 
 SYSTEM = "Proxmox"
-# Within the cluster Proxmox itself waits for 30 s, and for a bad token it takes 3 s to say so.
-CALL_TIMEOUT_S = 40.0
+# Within the cluster Proxmox itself waits for 30 s, and for a bad token it takes 3 s to say so. A look takes less than
+# a look of the reconciler may.
+CHANGE_TIMEOUT_S = 40.0
+LOOK_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 5.0
 MAX_ANSWER_BYTES = 16 * 2**20
 MAX_CONNECTIONS = 16
@@ -58,7 +60,8 @@ class Access:
     ca: Path | None = None
     # SHA-256 of the certificate, as Proxmox shows it.
     fingerprint: str | None = None
-    timeout_s: float = CALL_TIMEOUT_S
+    change_timeout_s: float = CHANGE_TIMEOUT_S
+    look_timeout_s: float = LOOK_TIMEOUT_S
 
 
 class _Lost(Exception):
@@ -85,7 +88,6 @@ class ProxmoxClient:
                 trust = await asyncio.to_thread(_make_trust, self._access)
                 self._session = aiohttp.ClientSession(
                     connector=aiohttp.TCPConnector(ssl=trust, limit=MAX_CONNECTIONS),
-                    timeout=aiohttp.ClientTimeout(total=self._access.timeout_s, sock_connect=CONNECT_TIMEOUT_S),
                     cookie_jar=aiohttp.DummyCookieJar(),
                     trust_env=False,
                 )
@@ -136,6 +138,7 @@ class ProxmoxClient:
         assert self._authorization is not None
         encoded = {name: _render(value) for name, value in parameters.items()}
         in_query = method in {"GET", "DELETE"}
+        limit_s = self._access.look_timeout_s if method == "GET" else self._access.change_timeout_s
         url = URL(f"{self._access.url.rstrip('/')}/api2/json{quote(path, safe='/:@!%')}", encoded=True)
         try:
             async with self._session.request(
@@ -143,13 +146,19 @@ class ProxmoxClient:
                 url.with_query(encoded) if in_query and encoded else url,
                 data=None if in_query else encoded,
                 headers={"Authorization": self._authorization},
+                timeout=aiohttp.ClientTimeout(total=limit_s, sock_connect=CONNECT_TIMEOUT_S),
                 allow_redirects=False,
             ) as response:
                 return response.status, response.reason or "", await _read_bounded(response)
-        except (aiohttp.ClientConnectorError, aiohttp.ServerFingerprintMismatch) as exc:
+        except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError, aiohttp.ServerFingerprintMismatch) as exc:
             # It was never sent.
             raise SystemAway(system=SYSTEM, reason=_say(exc), retry_in_s=0) from exc
-        except (aiohttp.ClientError, OSError, TimeoutError) as exc:
+        except TimeoutError as exc:
+            if path.startswith("/nodes/"):
+                # Who answers for a node is that node: the others may be well.
+                return NODE_AWAY[-1], f"no answer within {limit_s:g} s", b""
+            raise SystemAway(system=SYSTEM, reason=_say(exc), retry_in_s=0) from _Lost()
+        except (aiohttp.ClientError, OSError) as exc:
             raise SystemAway(system=SYSTEM, reason=_say(exc), retry_in_s=0) from _Lost()
 
 

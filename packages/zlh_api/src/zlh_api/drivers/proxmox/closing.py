@@ -98,8 +98,8 @@ class Closing:
         present = await self._read_rules(found)
         if network_rule.are_rules_right(present, wanted):
             return
-        # Each new rule comes to the front, so the last is given first.
-        for rule in reversed(wanted):
+        # Each new rule comes to the front, so the last is given first; whoever broke off in the middle is taken up.
+        for rule in reversed(network_rule.find_missing(present, wanted)):
             warrant.check()
             await self._client.post(f"{found.path}/firewall/rules", rule)
         # Whatever somebody has put there meanwhile is taken away as well: from behind, while the first are ours.

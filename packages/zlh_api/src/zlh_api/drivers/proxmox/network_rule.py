@@ -125,6 +125,18 @@ def are_rules_right(present: Sequence[Mapping[str, Any]], wanted: Sequence[Mappi
     return [_essence(rule) for rule in ordered if _is_enabled(rule)] == [_essence(rule) for rule in wanted]
 
 
+def find_missing(
+    present: Sequence[Mapping[str, Any]], wanted: Sequence[Mapping[str, str | int]]
+) -> Sequence[Mapping[str, str | int]]:
+    """Return which of the first rules have still to be put before what is there, whose beginning may be the rest."""
+    have = [_essence(rule) if _is_enabled(rule) else () for rule in present]
+    want = [_essence(rule) for rule in wanted]
+    for count in range(min(len(have), len(want)), 0, -1):
+        if have[:count] == want[-count:]:
+            return wanted[:-count]
+    return wanted
+
+
 def is_set_right(entries: Sequence[Mapping[str, Any]], address: str) -> bool:
     """Tell whether the set holds the one address and nothing else."""
     return [(entry.get("cidr"), bool(int(entry.get("nomatch") or 0))) for entry in entries] in (

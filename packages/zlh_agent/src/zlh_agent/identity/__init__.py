@@ -1,0 +1,1 @@
+"""The agent's own identity: which certificate it shows, and how another takes its place while it runs."""
