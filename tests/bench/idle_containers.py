@@ -36,10 +36,10 @@ SAMPLE = 500
 PATIENCE_S = 120
 _INSERT = """
 insert into containers (owner, customer_id, kind, name, spec, guest, connection, agent_status, observed_at,
-    provisioned_at, wake_at, address, identity_expires_at)
+    provisioned_at, wake_at, address, identity_expires_at, spec_protocol)
 select gen_random_uuid(), $1, 'dev', 'idle-' || number, '{"runtimes": []}', 'running', 'online', $3, now(), now(),
     now() + interval '10 years', '127.64.0.1'::inet + number,
-    now() + interval '1 year'
+    now() + interval '1 year', 2
 from generate_series(1, $2::integer) as number
 """
 
@@ -64,7 +64,7 @@ async def _idle(run: Run, count: int) -> AsyncIterator[tuple[World, psutil.Proce
 
 async def _fill(connection: asyncpg.Connection, world: World, customer: UUID, count: int) -> None:
     report = (
-        f'{{"protocolVersion": 1, "agentVersion": "0.1.0", "bootId": "{uuid4()}", "owner": "{uuid4()}", '
+        f'{{"protocolVersion": 2, "agentVersion": "0.1.0", "bootId": "{uuid4()}", "owner": "{uuid4()}", '
         '"startedAt": "2026-01-01T00:00:00Z", "observedAt": "2026-01-01T00:00:00Z", "specGeneration": 1, '
         '"observedGeneration": 1}'
     )

@@ -27,6 +27,7 @@ from fakes.api_world import World
 from fakes.edge import FakeProxy
 from faults.provisioning.chaos import Chaos, ChaosDriver, ChaosRoutes, Ledger, Process, stranger
 from zlh_api.agents.authority import Authority
+from zlh_api.audit.rules import confirm, keys_of
 from zlh_api.containers import store as containers
 from zlh_api.containers.model import Container, Guest, Power
 from zlh_api.database import pool
@@ -36,6 +37,7 @@ from zlh_api.reconcile.plan import DELETION_STEPS, first_steps
 from zlh_api.reconcile.steps import plan_guest
 from zlh_common.clock import SystemClock
 from zlh_common.names import OwnerMark, Vmid
+from zlh_common.schema.audit import FindingKind, Remedy
 from zlh_common.schema.resources import Resources
 from zlh_common.schema.spec import WantedRuntime
 from zlh_common.schema.status import Connection as Connected
@@ -142,6 +144,7 @@ class Run:
         finally:
             await asyncio.gather(*(process.stop() for process in self.processes))
         assert await self.find_faults() == [], "and it was well" if is_well else "and it was never well"
+        assert await self.find_findings() == []
         assert self.ledger.violations == []
         assert await self._late_effects() == []
 
@@ -165,10 +168,21 @@ class Run:
                 del self.driver.guests[Vmid(vmid)]
         self._keep_alive()
         until = time.monotonic() + HEAL_S
-        while (faults := await self.find_faults()) and time.monotonic() < until:
+        while (faults := await self.find_faults() or await self.find_findings()) and time.monotonic() < until:
             assert not [process for process in self.processes if process.task.done() and not process.database.is_dead]
             await asyncio.sleep(0.08)
         return not faults
+
+    async def find_findings(self) -> list[str]:
+        """Return what the platform's own audit finds, but for strangers and what was lost while it was off."""
+        look = await self.world.auditor().look()
+        findings = confirm(look.differences, keys_of(look.differences))
+        return [
+            finding.message
+            for finding in findings
+            if finding.vmid not in self.driver.strangers
+            and (finding.kind, finding.remedy) != (FindingKind.MISSING, Remedy.OPERATOR)
+        ]
 
     async def find_faults(self) -> list[str]:
         """Hold rows, guests and routes against each other."""
