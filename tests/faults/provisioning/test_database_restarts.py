@@ -31,6 +31,7 @@ class Restarts:
         self._at = at
         self._call = world.faults.call
         self.back_at = 0.0
+        self.is_back = asyncio.Event()
         monkeypatch.setattr(world.faults, "call", self.call)
 
     @asynccontextmanager
@@ -40,13 +41,18 @@ class Restarts:
             yield
         self._at -= 1
         if self._at == 0:
-            await self.restart()
+            await self.kill()
 
-    async def restart(self) -> None:
-        """Let the server end without a word, and start it."""
+    async def kill(self) -> None:
+        """Let the server end without a word; it comes back a moment later, when all have noticed."""
         await asyncio.to_thread(self._postgres.kill)
+        self._return = asyncio.create_task(self._come_back())
+
+    async def _come_back(self) -> None:
+        await asyncio.sleep(0.5)
         await asyncio.to_thread(self._postgres.start)
         self.back_at = time.monotonic()
+        self.is_back.set()
 
 
 async def wait_for(world: World, sql: str) -> None:
@@ -74,6 +80,7 @@ async def test_a_restart_in_any_step_of_creation_costs_seconds(
     await add(world)
     restarts = Restarts(world, postgres, monkeypatch, number)
     async with world.reconciler() as task:
+        await restarts.is_back.wait()
         await wait_for(world, SETTLED)
         assert not task.done()
     assert time.monotonic() - restarts.back_at < GOES_ON_S
@@ -94,6 +101,7 @@ async def test_a_restart_in_any_step_of_deletion_costs_seconds(
     await ask_deletion(world, owner)
     restarts = Restarts(world, postgres, monkeypatch, number)
     async with world.reconciler() as task:
+        await restarts.is_back.wait()
         await wait_for(world, FORGOTTEN)
         assert not task.done()
     assert time.monotonic() - restarts.back_at < GOES_ON_S
@@ -108,19 +116,21 @@ async def test_a_restart_while_a_claim_is_taken_kept_or_given_back_costs_seconds
     """Right before the statement, on a connection that was good a moment ago."""
     await add(world)
     restarts, asked = Restarts(world, postgres, monkeypatch, 10**6), getattr(store, name)
+    has_been_killed: list[bool] = []
     if name == "renew":
         world.faults.delay_s = 1.0
 
     async def ask(*args: object, **kwargs: object) -> object:
-        if not restarts.back_at:
-            await restarts.restart()
+        if not has_been_killed:
+            has_been_killed.append(True)
+            await restarts.kill()
         return await asked(*args, **kwargs)
 
     monkeypatch.setattr(store, name, ask)
     async with world.reconciler() as task:
+        await restarts.is_back.wait()
         await wait_for(world, SETTLED)
         assert not task.done()
-    assert restarts.back_at
     assert len(world.driver.guests) == 1
     assert world.faults.calls.count("ensure_created") == 1
     assert (await end_state(world))["attempts"] == 0

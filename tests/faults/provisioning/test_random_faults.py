@@ -48,9 +48,9 @@ if TYPE_CHECKING:
 
 SEEDS = [int(seed) for seed in os.environ.get("ZLH_SEEDS", "").split()] or list(range(500))
 # Runs wait for leases most of the time, so several go on beside each other, each in a database of its own.
-LANES = 12
+LANES = 8
 BATCHES = 4
-HEAL_S = 20.0
+HEAL_S = 60.0
 MOST_CONTAINERS = 4
 # Who claimed what when, by the clock of the machine.
 CLAIM_LOG = """
@@ -140,11 +140,10 @@ class Run:
                 act = self.chance.choices(list(ACTS), list(ACTS.values()))[0]
                 await act(self)
                 await asyncio.sleep(self.chance.uniform(0, 0.06))
-            is_well = await self._heal()
+            faults = await self._heal()
         finally:
             await asyncio.gather(*(process.stop() for process in self.processes))
-        assert await self.find_faults() == [], "and it was well" if is_well else "and it was never well"
-        assert await self.find_findings() == []
+        assert faults == []
         assert self.ledger.violations == []
         assert await self._late_effects() == []
 
@@ -159,8 +158,8 @@ class Run:
             process = Process(self.world.database, self.driver, self.world.steps, self.chance)
             self.processes.append(process)
 
-    async def _heal(self) -> bool:
-        """Let nothing go wrong any more; tell whether all became as it should be."""
+    async def _heal(self) -> list[str]:
+        """Let nothing go wrong any more; return what does not become as it should be."""
         self.chaos.is_on = False
         for vmid in list(self.driver.strangers):
             if self.chance.random() < 0.7:
@@ -171,7 +170,7 @@ class Run:
         while (faults := await self.find_faults() or await self.find_findings()) and time.monotonic() < until:
             assert not [process for process in self.processes if process.task.done() and not process.database.is_dead]
             await asyncio.sleep(0.08)
-        return not faults
+        return faults
 
     async def find_findings(self) -> list[str]:
         """Return what the platform's own audit finds, but for strangers and what was lost while it was off."""
