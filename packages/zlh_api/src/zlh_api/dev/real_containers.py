@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import ipaddress
 import json
 import os
 import shutil
@@ -76,8 +77,12 @@ def place_containers(environment: Mapping[str, str], home: Path, template: Path)
     """Return where the containers of this installation lie, by its folder, so that no two meet."""
     digest = hashlib.sha256(str(home).encode()).digest()
     root = Path(environment.get("ZLH_LXC_ROOT") or ROOTS / f"dev-{digest[:4].hex()}")
-    net = f"10.{128 + digest[4] % 64}.{digest[5]}"
-    return RealContainers(root.absolute(), template, f"z{digest[:2].hex()}", f"{net}.0/24", f"{net}.1")
+    block = environment.get("ZLH_LXC_BLOCK") or f"10.{128 + digest[4] % 64}.{digest[5]}.0/24"
+    try:
+        gateway = str(ipaddress.IPv4Network(block).network_address + 1)
+    except ValueError as exc:
+        raise ConfigInvalid(source="the environment", problems=[f"ZLH_LXC_BLOCK: {exc}"]) from exc
+    return RealContainers(root.absolute(), template, f"z{digest[:2].hex()}", block, gateway)
 
 
 def ensure_template(environment: Mapping[str, str]) -> Path:

@@ -39,12 +39,13 @@ class Network:
         settings, bridge = self._settings, self._settings.bridge
         place = INTERFACES / bridge
         address = f"{settings.gateway}/{settings.block.prefixlen}"
+        is_there = await asyncio.to_thread(place.exists)
+        if is_there and not await asyncio.to_thread((place / "bridge").exists):
+            raise HostUnready(f"{bridge} is an interface and no bridge; choose another with lxc.bridge")
         own = await self._find_addresses()
-        if not await asyncio.to_thread(place.exists):
+        if not is_there:
             # An address of its own, or it would take another with each guest that comes and goes, which guests lose.
             await self._run(right, "ip", "link", "add", bridge, "address", bridge_mac(bridge), "type", "bridge")
-        elif not await asyncio.to_thread((place / "bridge").exists):
-            raise HostUnready(f"{bridge} is an interface and no bridge; choose another with lxc.bridge")
         if await asyncio.to_thread(_has_ipv6, bridge):
             # It has none, and hears none.
             await self._host.act(right, "Closing IPv6 of the bridge", _switch_ipv6_off, bridge)
