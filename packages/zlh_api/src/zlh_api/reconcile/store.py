@@ -17,9 +17,9 @@ from zlh_common.names import OwnerMark, Vmid
 from zlh_common.schema.status import AgentStatus
 from zlh_common.schema.structs import encode
 
-# One claim takes from so many rows that have been due longest: enough beside what others are taking just now, and no more
-# after a bad hour, when all are due, than on a good day. One customer may have all of these: once he has his share he is
-# left out, and others come to theirs.
+# One claim takes from so many rows that have been due longest: enough beside what others are taking just now, and no
+# more after a bad hour, when all are due, than on a good day. One customer may have all of these: once he has his share
+# he is left out, and others come to theirs.
 CANDIDATES = 256
 # How a system that is away is told from a slot among what containers wait for.
 AWAY = "away:"
