@@ -32,8 +32,8 @@ update containers set agent_status = $3::text::jsonb, observed_at = now(), conne
     wake_at = least(wake_at, now() + $4::interval)
 where owner = $1 and link_fence = $2
 """
-# Rows that somebody else is at are left for the next time, and returned: who waits for several rows at once may wait for
-# one who waits for him.
+# Rows that somebody else is at are left for the next time, and returned: who waits for several rows at once may wait
+# for one who waits for him.
 _REPORTS = """
 with reports as (
     select * from unnest($1::uuid[], $2::bigint[], $3::text[], $4::float8[]) as r(owner, fence, status, age_s)),
