@@ -581,3 +581,39 @@ async def test_a_container_that_changes_without_end_costs_the_streams_of_others_
                 assert b"event: container\n" in await own.content.readuntil(b"}\n\n")
             assert looked.looks - before <= 10 * 2 + 2
             assert await foreign.content.readany() == b": connected\n\n"
+
+
+async def test_a_list_shows_every_change_and_renders_what_is_new_alone(
+    world: World, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever makes a change, be it of a step, the next list has it, and nobody else's report is made anew."""
+    one, other = (await create(client))["vmid"], (await create(client))["vmid"]
+    rendered: list[int] = []
+    report = ContainerService.report
+
+    def count(service: ContainerService, container: Container) -> Any:
+        rendered.append(container.vmid)
+        return report(service, container)
+
+    monkeypatch.setattr(ContainerService, "report", count)
+
+    async def look() -> dict[int, Any]:
+        items = (await (await client.get(CONTAINERS, headers=OWNER)).json())["items"]
+        return {item["vmid"]: item for item in items}
+
+    assert list(await look()) == [one, other]
+    first = await look()
+    assert rendered == [one, other]
+    assert first[one] == await (await client.get(f"{CONTAINERS}/{one}", headers=OWNER)).json()
+    rendered.clear()
+    await world.fetch(
+        "update steps set message = 'now' where name = 'create-guest' "
+        "and owner = (select owner from containers where vmid = $1) returning 1",
+        one,
+    )
+    assert "now" in [step["message"] for step in (await look())[one]["steps"]]
+    await world.fetch("update containers set connection = 'offline' where vmid = $1 returning 1", one)
+    assert (await look())[one]["connection"] == "offline"
+    await world.fetch("update containers set lease_until = now(), link_fence = 9 where vmid = $1 returning 1", other)
+    assert (await look())[other] == first[other]
+    assert rendered == [one, one]

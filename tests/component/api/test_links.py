@@ -18,6 +18,7 @@ from fakes.api_world import WAIT_S, World
 from fakes.history import happening, sample
 from zlh_api.agents.client import AgentAddress
 from zlh_api.agents.links import AgentLinks
+from zlh_api.agents.reports import ReportWriter
 from zlh_api.containers import store as containers
 from zlh_common.names import OwnerMark
 from zlh_common.schema.agent_events import HappeningsEvent, MetricsEvent, StatusEvent
@@ -393,3 +394,20 @@ async def test_a_later_report_that_no_text_may_hold_ends_its_link_alone(world: W
         async with asyncio.timeout(WAIT_S):
             while agents.dials < 3:
                 await asyncio.sleep(0.01)
+
+
+async def test_a_row_that_somebody_is_at_holds_up_no_other_report(world: World) -> None:
+    """It waits on with what it has to say, also where the agent is only heard once more meanwhile."""
+    locked, free = await add_running(world), await add_running(world)
+    agents, writer = FakeAgents(world.faults, world.database), ReportWriter(world.database)
+    for owner in (locked, free):
+        writer.write_soon(owner, 0, msgspec.structs.replace(agents.report(owner), agent_version="0.2.0"))
+    told = "select agent_status->>'agentVersion' as version from containers where owner = $1"
+    async with world.database.transaction() as connection:
+        await connection.execute("select from containers where owner = $1 for update", UUID(locked))
+        async with asyncio.timeout(WAIT_S):
+            await writer.flush()
+        assert [(await world.fetch(told, UUID(owner)))[0]["version"] for owner in (locked, free)] == [None, "0.2.0"]
+        writer.note_heard(locked, 0)
+    await writer.flush()
+    assert (await world.fetch(told, UUID(locked)))[0]["version"] == "0.2.0"

@@ -32,13 +32,21 @@ update containers set agent_status = $3::text::jsonb, observed_at = now(), conne
     wake_at = least(wake_at, now() + $4::interval)
 where owner = $1 and link_fence = $2
 """
+# Rows that somebody else is at are left for the next time, and returned: who waits for several rows at once may wait
+# for one who waits for him.
 _REPORTS = """
-update containers c set agent_status = coalesce(r.status::jsonb, c.agent_status),
-    observed_at = greatest(c.observed_at, now() - make_interval(secs => r.age_s))
-from unnest($1::uuid[], $2::bigint[], $3::text[], $4::float8[]) as r(owner, fence, status, age_s)
-where c.owner = r.owner and c.link_fence = r.fence
+with reports as (
+    select * from unnest($1::uuid[], $2::bigint[], $3::text[], $4::float8[]) as r(owner, fence, status, age_s)),
+held as (
+    select c.owner from containers c join reports r on r.owner = c.owner and r.fence = c.link_fence
+    for no key update of c skip locked),
+written as (
+    update containers c set agent_status = coalesce(r.status::jsonb, c.agent_status),
+        observed_at = greatest(c.observed_at, now() - make_interval(secs => r.age_s))
+    from reports r where c.owner = r.owner and c.owner in (select owner from held))
+select r.owner from reports r join containers c on c.owner = r.owner and c.link_fence = r.fence
+where r.owner not in (select owner from held)
 """
-
 # JSON may hold this character and jsonb may not; what merely looks like it has another backslash before.
 _NUL = re.compile(r"(?<!\\)(?:\\\\)*\\u0000")
 
@@ -63,11 +71,11 @@ class ReportWriter:
 
     async def write(self, owner: OwnerMark, fence: int, report: AgentStatus, *, wake_in: timedelta) -> None:
         """Write a report now, and have its container looked at in time; raise AgentNonsense."""
-        self._waiting.pop(owner, None)
         if owner in self._in_flight:
             # An older one is on its way, and must not come after this one.
             async with self._flushing:
                 pass
+        self._waiting.pop(owner, None)
         try:
             async with self._database.connection() as connection:
                 await connection.execute(_REPORT, UUID(owner), fence, encode(report).decode(), wake_in)
@@ -99,24 +107,33 @@ class ReportWriter:
 
     async def flush(self) -> None:
         """Write what waits now; what cannot be written waits on."""
-        while self._waiting:
-            owners = list(self._waiting)[:FLUSH_ROWS]
-            batch = {owner: self._waiting.pop(owner) for owner in owners}
+        owners = list(self._waiting)
+        for at in range(0, len(owners), FLUSH_ROWS):
+            some = [owner for owner in owners[at : at + FLUSH_ROWS] if owner in self._waiting]
+            batch = {owner: self._waiting.pop(owner) for owner in some}
             async with self._flushing:
-                self._in_flight = batch
+                self._in_flight, left = batch, set(batch)
                 try:
-                    await self._write(list(batch.items()))
-                except DatabaseUnavailable:
-                    self._waiting = {**batch, **self._waiting}
-                    raise
+                    left = await self._write(list(batch.items()))
                 finally:
                     self._in_flight = {}
+                    for owner in left:
+                        self._put_back(owner, batch[owner])
 
-    async def _write(self, batch: Sequence[tuple[OwnerMark, _Waiting]]) -> None:
+    def _put_back(self, owner: OwnerMark, entry: _Waiting) -> None:
+        """Let what was not written wait on, behind what has come meanwhile."""
+        newer = self._waiting.get(owner)
+        if newer is None:
+            self._waiting[owner] = entry
+        elif newer.status is None and newer.fence == entry.fence:
+            self._waiting[owner] = _Waiting(entry.fence, entry.status, newer.heard_at)
+
+    async def _write(self, batch: Sequence[tuple[OwnerMark, _Waiting]]) -> set[OwnerMark]:
+        """Write a batch; return those that somebody else was at."""
         now = _now()
         try:
             async with self._database.connection() as connection:
-                await connection.execute(
+                rows = await connection.fetch(
                     _REPORTS,
                     [UUID(owner) for owner, _ in batch],
                     [entry.fence for _, entry in batch],
@@ -127,9 +144,9 @@ class ReportWriter:
             # One that no rule has foreseen must not keep out the others.
             if len(batch) == 1:
                 log.exception("agent.report_refused", owner=batch[0][0])
-                return
-            for one in batch:
-                await self._write([one])
+                return set()
+            return set().union(*[await self._write([one]) for one in batch])
+        return {OwnerMark(str(row["owner"])) for row in rows}
 
 
 def _unspeakable() -> AgentNonsense:

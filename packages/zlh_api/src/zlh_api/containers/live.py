@@ -147,10 +147,10 @@ class LiveContainers:
             self._watchers.discard(watcher)
 
     async def _write(self, response: web.StreamResponse, watcher: _Watcher, vmid: Vmid) -> None:
-        container = await self._find_visible(watcher.caller, vmid)
-        if container is not None:
+        report = await self._find_report(watcher.caller, vmid)
+        if report is not None:
             watcher.shown.add(vmid)
-            await response.write(b"event: container\ndata: " + encode(self._service.report(container)) + b"\n\n")
+            await response.write(b"event: container\ndata: " + report + b"\n\n")
         elif vmid in watcher.shown:
             watcher.shown.discard(vmid)
             await response.write(b'event: container-deleted\ndata: {"vmid":%d}\n\n' % vmid)
@@ -165,6 +165,16 @@ class LiveContainers:
             event = ContainerEvent(vmid=vmid, entry=entry)
             await response.write(b"event: container-event\ndata: " + encode(event) + b"\n\n")
         return int(entries[-1].id) if entries else start - 1
+
+    async def _find_report(self, caller: Caller, vmid: Vmid) -> bytes | None:
+        """Return a report as JSON; however many watch a container, it is made once for each of its versions."""
+        try:
+            customer, report = await self._service.fetch_report(vmid)
+        except NotFound:
+            self._customers.pop(vmid, None)
+            return None
+        self._customers[vmid] = customer
+        return report if caller.may_view(customer) else None
 
     async def _find_visible(self, caller: Caller, vmid: Vmid) -> Container | None:
         try:

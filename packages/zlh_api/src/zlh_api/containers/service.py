@@ -217,6 +217,18 @@ class ContainerService:
         more = str(rows[limit - 1][1]) if len(rows) > limit else None
         return [msgspec.Raw(report) for report in reports], more
 
+    async def fetch_report(self, vmid: Vmid) -> tuple[UUID, bytes]:
+        """Return whose a container is and its report as JSON, whoever asks; raise NotFound."""
+        async with self._database.connection() as connection:
+            found = await store.find_version(connection, vmid)
+            if found is None:
+                raise NotFound("container")
+            customer, owner, version = found
+            reports = await self._fetch_reports(connection, [(owner, version)])
+        if not reports:
+            raise NotFound("container")
+        return customer, reports[0]
+
     async def _fetch_reports(self, connection: Connection, wanted: Sequence[tuple[OwnerMark, int]]) -> list[bytes]:
         """Return reports in this order as JSON, of these versions or later ones; those that are gone are left out."""
         found = {owner: self._rendered.find(owner, version) for owner, version in wanted}

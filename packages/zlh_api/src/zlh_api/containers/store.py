@@ -59,6 +59,12 @@ async def find_by_owner(connection: Connection, owner: OwnerMark) -> Container |
     return to_container(row) if row else None
 
 
+async def find_version(connection: Connection, vmid: Vmid) -> tuple[UUID, OwnerMark, int] | None:
+    """Return customer, mark and version of a container, or None."""
+    row = await connection.fetchrow("select customer_id, owner, version from containers where vmid = $1", vmid)
+    return None if row is None else (row["customer_id"], OwnerMark(str(row["owner"])), row["version"])
+
+
 async def find_by_owners(connection: Connection, owners: Sequence[OwnerMark]) -> list[Container]:
     """Return those of the containers with these marks that are there, in any order."""
     rows = await connection.fetch(f"{_SELECT} where c.owner = any($1)", [UUID(owner) for owner in owners])
