@@ -119,9 +119,13 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
     runtimes.on_checked = status.note_change
     await journal.note(Occurrence("agent.started", None, "The agent was started.", {"version": __version__}))
     await runtimes.load()
-    await workspace.refresh()
-    await spec.load()
-    await terminals.recover()
+    # Beside the rest: it is the work of a child, and nothing here waits for what it writes.
+    refreshing = asyncio.create_task(workspace.refresh())
+    try:
+        await spec.load()
+        await terminals.recover()
+    finally:
+        await refreshing
     seats, identity = Seats(), IdentityService(config)
     routes = [
         *status_routes.routes(status),
