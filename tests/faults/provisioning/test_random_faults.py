@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 SEEDS = [int(seed) for seed in os.environ.get("ZLH_SEEDS", "").split()] or list(range(500))
 # Runs wait for leases most of the time, so several go on beside each other, each in a database of its own.
-LANES = 8
+LANES = 12
 BATCHES = 4
 HEAL_S = 60.0
 MOST_CONTAINERS = 4
