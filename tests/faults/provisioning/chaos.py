@@ -149,7 +149,7 @@ class Chaos(Faults):
 
     async def _misbehave(self, name: str) -> None:
         process = PROCESS.get()
-        match self.chance.choices(["fail", "break", "slow", "hang", "freeze", "kill"], [8, 1, 6, 1, 2, 3])[0]:
+        match self.chance.choices(["fail", "break", "slow", "hang", "freeze", "kill"], [8, 1, 6, 1, 5, 3])[0]:
             case "fail":
                 raise GuestFailed(what=name, reason="chance")
             case "break":
