@@ -21,7 +21,7 @@ from typing import Any
 
 from zlh_api import app
 from zlh_api.agents.client import AgentClient
-from zlh_api.config import load_config
+from zlh_api.config.load import load_config
 from zlh_api.drivers import process
 from zlh_api.drivers.process import ProcessDriver
 from zlh_api.edge import local_directory

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from zlh_api.app import make_driver
-from zlh_api.config import is_loopback, load_config
+from zlh_api.config.load import load_config
+from zlh_api.config.problems import is_loopback
 from zlh_api.containers.rules import find_excess
 from zlh_api.containers.service import Hosting
 from zlh_api.drivers.proxmox.driver import ProxmoxDriver

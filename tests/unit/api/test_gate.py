@@ -14,7 +14,9 @@ from aiohttp.web import Request
 
 from fakes.people import CUSTOMER, STRANGER, FakeCallers, FakeContainers
 from zlh_api.app import Parts, open_parts
-from zlh_api.config import ApiConfig, ArtifactsSection, DatabaseSection, ProcessDriverSection, TraefikSection
+from zlh_api.config.driver_tables import ProcessDriverSection
+from zlh_api.config.model import ApiConfig
+from zlh_api.config.tables import ArtifactsSection, DatabaseSection, TraefikSection
 from zlh_api.containers.model import Container, Guest, Power
 from zlh_api.customers.model import Caller, Membership, Role
 from zlh_api.customers.service import NotSignedIn, TicketInvalid

@@ -25,13 +25,9 @@ from zlh_api.audit.service import Auditor, AuditSetting
 from zlh_api.catalog import routes as catalog_routes
 from zlh_api.catalog.service import CatalogService, CatalogSource
 from zlh_api.circuit import Circuit
-from zlh_api.config import (
-    ApiConfig,
-    LxcDriverSection,
-    ProcessDriverSection,
-    ProxmoxDriverSection,
-    ReconcilerSection,
-)
+from zlh_api.config.driver_tables import LxcDriverSection, ProcessDriverSection, ProxmoxDriverSection
+from zlh_api.config.model import ApiConfig
+from zlh_api.config.tables import ReconcilerSection
 from zlh_api.console.service import ConsoleService
 from zlh_api.console.sockets import ConsoleProxy
 from zlh_api.containers import routes as container_routes

@@ -67,7 +67,7 @@ def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 def _audit(arguments: argparse.Namespace) -> int:
     from zlh_api.app import open_audit
     from zlh_api.audit import commands as audit
-    from zlh_api.config import load_config
+    from zlh_api.config.load import load_config
 
     # What is printed is the answer; what is removed is told on standard error.
     configure_logs(stream=sys.stderr)
@@ -91,7 +91,7 @@ def _artifacts(arguments: argparse.Namespace) -> int:
 
 def _serve(arguments: argparse.Namespace) -> int:
     from zlh_api.app import serve
-    from zlh_api.config import load_config
+    from zlh_api.config.load import load_config
 
     config = load_config(arguments.config or home() / "api.toml")
     configure_logs(level=config.log_level)
@@ -108,7 +108,7 @@ def _serve(arguments: argparse.Namespace) -> int:
 
 
 def _migrate(arguments: argparse.Namespace) -> int:
-    from zlh_api.config import load_config
+    from zlh_api.config.load import load_config
     from zlh_api.database.migrate import migrate
     from zlh_api.database.pool import Database
 
@@ -128,7 +128,7 @@ def _migrate(arguments: argparse.Namespace) -> int:
 
 
 def _check_config(arguments: argparse.Namespace) -> int:
-    from zlh_api.config import load_config
+    from zlh_api.config.load import load_config
 
     path = arguments.config or home() / "api.toml"
     load_config(path)

@@ -10,7 +10,9 @@ from typing import Any
 
 from zlh_api import __version__
 from zlh_api.app import open_parts
-from zlh_api.config import ApiConfig, ArtifactsSection, DatabaseSection, ProcessDriverSection, TraefikSection
+from zlh_api.config.driver_tables import ProcessDriverSection
+from zlh_api.config.model import ApiConfig
+from zlh_api.config.tables import ArtifactsSection, DatabaseSection, TraefikSection
 from zlh_api.web.openapi import render_openapi
 
 # Nothing is dialled while the parts are made, so no address in here is ever used.

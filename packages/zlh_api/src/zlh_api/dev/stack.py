@@ -29,7 +29,8 @@ import structlog
 from rich.console import Console
 
 from zlh_api.app import make_driver, open_parts
-from zlh_api.config import ApiConfig, load_config
+from zlh_api.config.load import load_config
+from zlh_api.config.model import ApiConfig
 from zlh_api.customers.service import Secret, new_api_token
 from zlh_api.database.embedded.server import EmbeddedPostgres
 from zlh_api.dev.child import ChildProcess, ChildSpec, end_leftovers

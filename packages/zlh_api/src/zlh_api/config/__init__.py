@@ -1,0 +1,1 @@
+"""The API's configuration: one frozen value, read once from one TOML file, every problem reported together."""

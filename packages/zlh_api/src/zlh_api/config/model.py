@@ -1,0 +1,58 @@
+"""The whole configuration as a value."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from zlh_api.config.driver_tables import DriverSection, LxcDriverSection, ProcessDriverSection, ProxmoxDriverSection
+from zlh_api.config.section import ListenPort, Section
+from zlh_api.config.tables import (
+    ArtifactsSection,
+    DatabaseSection,
+    HistorySection,
+    ReconcilerSection,
+    ResourcesSection,
+    TraefikSection,
+)
+
+
+class ApiConfig(Section, kw_only=True):
+    """Everything the API must know before it starts."""
+
+    listen_host: str = "127.0.0.1"
+    listen_port: ListenPort = 8400
+    # Where browsers find the portal; the exact Origin of its requests.
+    portal_url: str
+    # Container hosts are `<label>.<domain>`, reached at this scheme and port.
+    container_domain: str
+    container_scheme: Literal["http", "https"] = "https"
+    container_port: ListenPort = 443
+    # The two private CAs and the API's own client key; 0700.
+    keys_dir: Path
+    state_dir: Path
+    driver: Literal["process", "lxc", "proxmox"] = "process"
+    agent_port: ListenPort = 7443
+    channels: tuple[Literal["stable", "candidate"], ...] = ("stable",)
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    history: HistorySection = HistorySection()
+    resources: ResourcesSection = ResourcesSection()
+    reconciler: ReconcilerSection = ReconcilerSection()
+    database: DatabaseSection
+    artifacts: ArtifactsSection
+    process: ProcessDriverSection | None = None
+    proxmox: ProxmoxDriverSection | None = None
+    lxc: LxcDriverSection | None = None
+    traefik: TraefikSection
+
+    @property
+    def api_url(self) -> str:
+        """Where programs on this machine reach the API."""
+        return f"http://{self.listen_host}:{self.listen_port}"
+
+    @property
+    def driver_section(self) -> DriverSection:
+        """The table of the driver that is used; `find_problems` has seen that it is there."""
+        section: DriverSection | None = getattr(self, self.driver)
+        assert section is not None
+        return section

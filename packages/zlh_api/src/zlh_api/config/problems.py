@@ -1,0 +1,72 @@
+"""What is wrong with a configuration whose types are right: pure."""
+
+from __future__ import annotations
+
+import ipaddress
+from urllib.parse import urlsplit
+
+from zlh_api.config.driver_problems import find_driver_problems
+from zlh_api.config.model import ApiConfig
+from zlh_api.config.tables import (
+    ArtifactsSection,
+    ResourcesSection,
+)
+from zlh_api.containers.rules import find_excess
+from zlh_common.names import is_domain, is_label
+from zlh_common.toml_config import is_http_url
+
+
+def find_problems(config: ApiConfig) -> list[str]:
+    """Return what is wrong with a configuration whose types are right."""
+    problems = []
+    if not is_domain(config.container_domain):
+        problems.append(f"container_domain {config.container_domain!r} is no domain (lower case, no trailing dot)")
+    for name, url in (
+        ("portal_url", config.portal_url),
+        ("artifacts.url", config.artifacts.url),
+        *(("artifacts.mirrors", url) for url in config.artifacts.mirrors),
+        ("traefik.api_url", config.traefik.api_url),
+        ("traefik.web_url", config.traefik.web_url),
+        ("traefik.backend_url", config.traefik.backend_url or config.api_url),
+    ):
+        if not is_http_url(url):
+            problems.append(f"{name} {url!r} is no http or https URL")
+    portal_host = urlsplit(config.portal_url).hostname or ""
+    label, _, domain = portal_host.partition(".")
+    if domain == config.container_domain and is_label(label):
+        problems.append(f"portal_url {config.portal_url!r} has the name of a container; choose another")
+    problems += _find_artifact_problems(config.artifacts)
+    problems += _find_resource_problems(config.resources)
+    if config.driver == "process" and not is_loopback(config.listen_host):
+        problems.append(
+            f"listen_host {config.listen_host} is beyond loopback, and the process driver isolates nothing: "
+            "its containers run as your own user; listen on 127.0.0.1 or use another driver"
+        )
+    return problems + find_driver_problems(config)
+
+
+def _find_resource_problems(sizes: ResourcesSection) -> list[str]:
+    default, maximum = sizes.default.limits, sizes.maximum.limits
+    return [
+        f"resources.default.{name} {getattr(default, name)} is above resources.maximum.{name} {getattr(maximum, name)}"
+        for name in find_excess(default, maximum)
+    ]
+
+
+def _find_artifact_problems(artifacts: ArtifactsSection) -> list[str]:
+    if artifacts.keys is None:
+        return []
+    if artifacts.folder is None:
+        return ["artifacts.keys is given without artifacts.folder, so there is nothing to sign"]
+    served = [artifacts.folder / name for name in ("archives", "metadata", "targets")]
+    if any(artifacts.keys.is_relative_to(folder) for folder in served):
+        return [f"artifacts.keys {artifacts.keys} lies within what is served"]
+    return []
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether a listener on `host` is reachable from this machine alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,87 @@
+"""The tables of the file that every installation has."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from msgspec import Meta
+
+from zlh_api.config.section import Section
+from zlh_api.containers.rules import round_cpu
+from zlh_api.reconcile.pace import DRIFT_S, LEASE_S
+from zlh_common.schema.catalog import MAX_MIRRORS
+from zlh_common.schema.resources import Cpu, DiskMib, MemoryMib, Pids, Resources
+
+
+class DatabaseSection(Section):
+    """Where PostgreSQL is."""
+
+    dsn: str
+    max_connections: Annotated[int, Meta(ge=2, le=200)] = 16
+
+
+class ArtifactsSection(Section):
+    """Where the artifact server is, and what its catalog is believed by."""
+
+    url: str
+    trusted_root: Path
+    # Other servers of the same signed tree, asked in this order when the first gives nothing that can be believed.
+    mirrors: Annotated[tuple[str, ...], Meta(max_length=MAX_MIRRORS)] = ()
+    # The tree that this API serves below /artifacts/, and the keys with which it renews the signatures.
+    folder: Path | None = None
+    keys: Path | None = None
+
+    @property
+    def urls(self) -> tuple[str, ...]:
+        """All servers, in the order in which they are asked."""
+        return (self.url, *self.mirrors)
+
+
+class TraefikSection(Section):
+    """The proxy: the directory that only we write, its private API, and where its public side answers."""
+
+    directory: Path
+    api_url: str
+    web_url: str
+    # Where the proxy reaches the API, if that is not where this process listens; all processes must name the same.
+    backend_url: str | None = None
+
+
+class ReconcilerSection(Section):
+    """How one process works on containers."""
+
+    # At a time, not counting those whose step merely takes its time; of these there are up to seven times as many.
+    workers: Annotated[int, Meta(ge=1, le=256)] = 16
+    # How often a container is looked at of which nobody says that anything has changed.
+    drift_s: Annotated[float, Meta(ge=1, le=3600)] = DRIFT_S
+    # How long the containers of a process that died rest before another takes them over.
+    lease_s: Annotated[float, Meta(ge=1, le=120)] = LEASE_S
+
+
+class HistorySection(Section):
+    """How much is kept of what agents tell, for each container."""
+
+    entries: Annotated[int, Meta(ge=10, le=100_000)] = 1000
+    samples_h: Annotated[int, Meta(ge=1, le=24 * 90)] = 24
+
+
+class SizeSection(Section):
+    """How much one container uses of its host."""
+
+    cpu: Cpu = Resources().cpu
+    memory_mib: MemoryMib = Resources().memory_mib
+    disk_mib: DiskMib = Resources().disk_mib
+    pids: Pids = Resources().pids
+
+    @property
+    def limits(self) -> Resources:
+        """The same in the words of the platform."""
+        return Resources(cpu=round_cpu(self.cpu), memory_mib=self.memory_mib, disk_mib=self.disk_mib, pids=self.pids)
+
+
+class ResourcesSection(Section):
+    """What a container gets that asks for nothing, and the most that one may ask for."""
+
+    default: SizeSection = SizeSection()
+    maximum: SizeSection = SizeSection(cpu=8.0, memory_mib=16_384, disk_mib=102_400, pids=8192)
