@@ -200,7 +200,7 @@ class ContainerDriver(Protocol):
         ...
 
     async def ensure_sized(self, plan: GuestPlan, warrant: Warrant) -> None:
-        """Give the guest, running or not, the limits of the plan."""
+        """Give the guest, running or not, the limits of the plan; raise DiskLarger where its disk would shrink."""
         ...
 
     async def ensure_identity(self, plan: GuestPlan, identity: Identity, warrant: Warrant) -> None:
