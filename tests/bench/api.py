@@ -182,7 +182,7 @@ async def start(run: Run) -> list[Row]:
             return await run_python("-c", "import asyncio, ssl, aiohttp.web, asyncpg, msgspec, structlog, cryptography")
 
         async def imported() -> float:
-            return await run_python("-c", "import zlh_api.app")
+            return await run_python("-c", "import zlh_api.app.serve")
 
         sides = {"ours": ours, "libraries": libraries, "imported": imported}
         times = await run.side_by_side("api.start", sides)

@@ -58,6 +58,9 @@ class FakeDriver:
         """All of them."""
         return frozenset(Resources.__struct_fields__)
 
+    async def close(self) -> None:
+        """Keep nothing open."""
+
     async def prepare(self) -> None:
         """Need nothing."""
 

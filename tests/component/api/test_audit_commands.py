@@ -17,7 +17,7 @@ import pytest
 from component.api.test_reconciler import ask_deletion, settled
 from fakes.api_world import World
 from fakes.driver import FakeGuest
-from zlh_api.app import open_audit
+from zlh_api.app.audit import open_audit
 from zlh_api.audit import commands
 from zlh_api.audit.command_line import add_parser
 from zlh_api.audit.commands import AuditIncomplete, MarkInUse, MarkUnseen

@@ -19,8 +19,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from zlh_api import app
 from zlh_api.agents.client import AgentClient
+from zlh_api.app import serve as serving
 from zlh_api.config.load import load_config
 from zlh_api.drivers import process
 from zlh_api.drivers.process import ProcessDriver
@@ -97,7 +97,7 @@ async def serve(config_file: Path) -> None:
     configure_logs(level="INFO")
     stop = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    await app.serve(config, stop=stop, ready=lambda: Path(f"{config_file}.ready").touch())
+    await serving.serve(config, stop=stop, ready=lambda: Path(f"{config_file}.ready").touch())
 
 
 if __name__ == "__main__":

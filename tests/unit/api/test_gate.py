@@ -13,7 +13,7 @@ from aiohttp.test_utils import make_mocked_request
 from aiohttp.web import Request
 
 from fakes.people import CUSTOMER, STRANGER, FakeCallers, FakeContainers
-from zlh_api.app import Parts, open_parts
+from zlh_api.app.parts import make_endpoints, open_parts
 from zlh_api.config.driver_tables import ProcessDriverSection
 from zlh_api.config.model import ApiConfig
 from zlh_api.config.tables import ArtifactsSection, DatabaseSection, TraefikSection
@@ -152,8 +152,8 @@ async def outcome(endpoint: Endpoint, request: Request) -> type[ZlhError] | None
 
 
 @pytest.fixture
-async def parts() -> AsyncIterator[Parts]:
-    """Every part of an API process; nothing is dialled while they are made."""
+async def served_endpoints() -> AsyncIterator[list[Endpoint]]:
+    """All that an API process answers; nothing is dialled while its parts are made."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         config = ApiConfig(
@@ -167,7 +167,7 @@ async def parts() -> AsyncIterator[Parts]:
             traefik=TraefikSection(directory=folder / "routes", api_url=NOWHERE, web_url=NOWHERE),
         )
         async with open_parts(config) as made:
-            yield made
+            yield make_endpoints(made, config)
 
 
 def expected(policy: Policy, who: str | None) -> type[ZlhError] | None:
@@ -194,55 +194,55 @@ async def test_policy_matrix(policy: Policy, who: str | None) -> None:
 
 
 @pytest.mark.parametrize("who", [*PEOPLE, None])
-async def test_every_endpoint_refuses_as_its_policy_says(parts: Parts, who: str | None) -> None:
+async def test_every_endpoint_refuses_as_its_policy_says(served_endpoints: list[Endpoint], who: str | None) -> None:
     """The rules hold for the endpoints that are really served, generated from their own list."""
-    for served in parts.endpoints:
+    for served in served_endpoints:
         asked = request(served.method, path="/api/x", bearer=who)
         assert await outcome(served, asked) is expected(served.policy, who), (served.method, served.path)
 
 
-async def test_what_is_public_is_on_the_list(parts: Parts) -> None:
+async def test_what_is_public_is_on_the_list(served_endpoints: list[Endpoint]) -> None:
     """An endpoint becomes public only by being named here too."""
-    found = {(served.method, served.path) for served in parts.endpoints if served.policy is Policy.PUBLIC}
+    found = {(served.method, served.path) for served in served_endpoints if served.policy is Policy.PUBLIC}
     assert {(method, path.split(":")[0]) for method, path in found} == {(m, p.split(":")[0]) for m, p in PUBLIC}
 
 
-async def test_a_container_in_the_path_means_a_container_policy(parts: Parts) -> None:
+async def test_a_container_in_the_path_means_a_container_policy(served_endpoints: list[Endpoint]) -> None:
     """No endpoint with a VMID leaves it to its handler who may call."""
-    for served in parts.endpoints:
+    for served in served_endpoints:
         is_container = served.policy in {Policy.VIEW_CONTAINER, Policy.CHANGE_CONTAINER}
         assert is_container == ("{vmid}" in served.path), served.path
 
 
-async def test_what_is_told_of_all_customers_is_for_operators(parts: Parts) -> None:
+async def test_what_is_told_of_all_customers_is_for_operators(served_endpoints: list[Endpoint]) -> None:
     """Whatever lies below these paths speaks of everybody's containers."""
-    for served in parts.endpoints:
+    for served in served_endpoints:
         assert (served.policy is Policy.OPERATOR) == served.path.startswith("/api/audit"), served.path
 
 
-async def test_what_changes_a_container_needs_the_right_to(parts: Parts) -> None:
+async def test_what_changes_a_container_needs_the_right_to(served_endpoints: list[Endpoint]) -> None:
     """A viewer's calls are GETs, and not all of those."""
-    for served in parts.endpoints:
+    for served in served_endpoints:
         if served.policy is Policy.VIEW_CONTAINER:
             assert served.method == "GET"
         if served.policy is Policy.CHANGE_CONTAINER and served.method == "GET":
             assert served.path in GET_FOR_MEMBERS
 
 
-async def test_every_served_route_is_described(parts: Parts) -> None:
+async def test_every_served_route_is_described(served_endpoints: list[Endpoint]) -> None:
     """The document and the router are made of the same list."""
-    document = render_openapi(parts.endpoints, version="0")
-    for served in parts.endpoints:
+    document = render_openapi(served_endpoints, version="0")
+    for served in served_endpoints:
         if served.path.startswith("/api/"):
             operation = document["paths"][served.path][served.method.lower()]
             assert operation["x-policy"] == served.policy
     described = sum(len(methods) for methods in document["paths"].values())
-    assert described == sum(served.path.startswith(("/api/", "/artifacts/")) for served in parts.endpoints)
+    assert described == sum(served.path.startswith(("/api/", "/artifacts/")) for served in served_endpoints)
 
 
-async def test_no_two_endpoints_are_the_same(parts: Parts) -> None:
+async def test_no_two_endpoints_are_the_same(served_endpoints: list[Endpoint]) -> None:
     """The second of two would never be reached."""
-    keys = [(served.method, served.path) for served in parts.endpoints]
+    keys = [(served.method, served.path) for served in served_endpoints]
     assert len(keys) == len(set(keys))
 
 

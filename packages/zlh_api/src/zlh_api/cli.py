@@ -65,7 +65,7 @@ def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _audit(arguments: argparse.Namespace) -> int:
-    from zlh_api.app import open_audit
+    from zlh_api.app.audit import open_audit
     from zlh_api.audit import commands as audit
     from zlh_api.config.load import load_config
 
@@ -90,7 +90,7 @@ def _artifacts(arguments: argparse.Namespace) -> int:
 
 
 def _serve(arguments: argparse.Namespace) -> int:
-    from zlh_api.app import serve
+    from zlh_api.app.serve import serve
     from zlh_api.config.load import load_config
 
     config = load_config(arguments.config or home() / "api.toml")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from zlh_api import __version__
-from zlh_api.app import open_parts
+from zlh_api.app.parts import make_endpoints, open_parts
 from zlh_api.config.driver_tables import ProcessDriverSection
 from zlh_api.config.model import ApiConfig
 from zlh_api.config.tables import ArtifactsSection, DatabaseSection, TraefikSection
@@ -23,8 +23,9 @@ async def describe_api() -> dict[str, Any]:
     """Return the document of this version."""
     folder = await asyncio.to_thread(tempfile.mkdtemp, prefix="zlh-describe-")
     try:
-        async with open_parts(_placeholder(Path(folder))) as parts:
-            return render_openapi(parts.endpoints, version=__version__)
+        config = _placeholder(Path(folder))
+        async with open_parts(config) as parts:
+            return render_openapi(make_endpoints(parts, config), version=__version__)
     finally:
         await asyncio.to_thread(shutil.rmtree, folder)
 

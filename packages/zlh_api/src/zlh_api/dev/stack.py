@@ -28,7 +28,8 @@ import aiohttp
 import structlog
 from rich.console import Console
 
-from zlh_api.app import make_driver, open_parts
+from zlh_api.app.driver import make_circuit, make_driver
+from zlh_api.app.parts import open_parts
 from zlh_api.config.load import load_config
 from zlh_api.config.model import ApiConfig
 from zlh_api.customers.service import Secret, new_api_token
@@ -179,7 +180,7 @@ async def _start(
         group.create_task(_build_portal(home, progress))
         real = group.create_task(_prepare_containers(home, driver, progress))
     config = _write_config(home, ports, address.result().dsn, real.result())
-    guests = await asyncio.to_thread(make_driver, config)
+    guests = await asyncio.to_thread(make_driver, config, make_circuit())
     if real.result():
         # The artifact server listens on the bridge.
         await progress.step("Network of containers", guests.prepare())

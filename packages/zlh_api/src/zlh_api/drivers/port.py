@@ -175,6 +175,10 @@ class ContainerDriver(Protocol):
         """
         ...
 
+    async def close(self) -> None:
+        """Let go of what it keeps open; guests go on."""
+        ...
+
     async def prepare(self) -> None:
         """Make this host ready, once at the start: what all guests share, and no leftovers of a crash."""
         ...

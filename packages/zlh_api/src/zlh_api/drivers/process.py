@@ -85,6 +85,9 @@ class ProcessDriver:
         """None: an ordinary user cannot limit what his processes use together."""
         return frozenset()
 
+    async def close(self) -> None:
+        """Keep nothing open."""
+
     async def prepare(self) -> None:
         """Delete what a crash has left of half-made and half-deleted folders."""
         await asyncio.to_thread(self._sweep)

@@ -25,6 +25,8 @@ begin
     before.link_fence := new.link_fence;
     before.wake_at := new.wake_at;
     before.held_until := new.held_until;
+    before.waiting_since := new.waiting_since;
+    before.driver_notes := new.driver_notes;
     if before is distinct from new and before.version = new.version then
         new.version := old.version + 1;
     end if;

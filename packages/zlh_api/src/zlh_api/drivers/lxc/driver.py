@@ -81,6 +81,9 @@ class LxcDriver:
         """Not yet: rules and limits are looked at guest by guest."""
         return False
 
+    async def close(self) -> None:
+        """Keep nothing open."""
+
     async def prepare(self) -> None:
         """Check the host, close the network, and sweep what a crash has left; raise HostUnready."""
         right = OwnRight()

@@ -1,0 +1,1 @@
+"""The composition root of the API: makes the parts and joins them, and decides nothing."""

@@ -1,0 +1,84 @@
+"""Which driver there is, and what the configuration tells it."""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from zlh_api.circuit import Circuit
+from zlh_api.config.driver_tables import LxcDriverSection, ProcessDriverSection, ProxmoxDriverSection
+from zlh_api.config.model import ApiConfig
+from zlh_api.drivers.agent_config import AgentSettings
+from zlh_api.drivers.lxc.driver import LxcDriver
+from zlh_api.drivers.lxc.model import LxcSettings
+from zlh_api.drivers.port import ContainerDriver
+from zlh_api.drivers.process import ProcessDriver
+from zlh_api.drivers.proxmox.client import Access
+from zlh_api.drivers.proxmox.driver import ProxmoxDriver, ProxmoxSettings
+from zlh_api.drivers.proxmox.guest_files import ShellAccess
+from zlh_api.drivers.proxmox.making import Recipe
+from zlh_api.drivers.proxmox.network_rule import Surroundings
+from zlh_common.clock import Clock, SystemClock
+
+
+def make_circuit(clock: Clock | None = None) -> Circuit:
+    """Return what keeps calls from the system behind the driver while it is away; only a cluster is one."""
+    return Circuit("Proxmox", clock=clock or SystemClock())
+
+
+def make_driver(config: ApiConfig, circuit: Circuit) -> ContainerDriver:
+    """Return the driver that the configuration names."""
+    settings = AgentSettings(
+        artifacts_url=config.artifacts.url,
+        port=config.agent_port,
+        channels=config.channels,
+        log_level=config.log_level,
+        artifacts_mirrors=config.artifacts.mirrors,
+    )
+    section = config.driver_section
+    match section:
+        case ProcessDriverSection():
+            return ProcessDriver(root=section.root, settings=settings)
+        case LxcDriverSection():
+            return LxcDriver(_lxc_settings(section, config.artifacts.url), settings)
+        case ProxmoxDriverSection():
+            return ProxmoxDriver(_proxmox_settings(section, config.artifacts.url), settings, circuit)
+
+
+def _proxmox_settings(section: ProxmoxDriverSection, artifacts_url: str) -> ProxmoxSettings:
+    shell, url = section.ssh, urlsplit(artifacts_url)
+    return ProxmoxSettings(
+        access=Access(
+            section.url, section.token_id, section.token_file, ca=section.ca, fingerprint=section.fingerprint
+        ),
+        shell=ShellAccess(shell.user, shell.key, shell.known_hosts, shell.port, shell.hosts),
+        recipe=Recipe(section.template, section.storage, section.nodes, section.pool, section.tags),
+        surroundings=Surroundings(
+            bridge=section.bridge,
+            prefix=section.prefix or int(section.address_block.rpartition("/")[2]),
+            gateway=section.gateway,
+            allowed_from=section.allowed_from,
+            artifact_servers=section.artifact_servers,
+            artifact_port=url.port or (443 if url.scheme == "https" else 80),
+            name_servers=section.name_servers,
+            egress=section.egress,
+            vlan=section.vlan,
+        ),
+    )
+
+
+def _lxc_settings(section: LxcDriverSection, artifacts_url: str) -> LxcSettings:
+    artifacts = urlsplit(artifacts_url)
+    port = artifacts.port or (443 if artifacts.scheme == "https" else 80)
+    return LxcSettings(
+        root=section.root,
+        template=section.template,
+        bridge=section.bridge,
+        block=section.block,
+        storage=section.storage,
+        disk=section.disk,
+        egress=section.egress,
+        nameservers=section.nameservers,
+        artifacts_port=port if artifacts.hostname == section.gateway else None,
+        apparmor=section.apparmor,
+        first_id=section.first_id,
+    )

@@ -1,0 +1,165 @@
+"""The parts of an API process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from zlh_api.agents import routes as agent_routes
+from zlh_api.agents.authority import Authority
+from zlh_api.agents.client import AgentClient
+from zlh_api.agents.links import AgentLinks
+from zlh_api.app.checks import make_checks
+from zlh_api.app.driver import make_circuit, make_driver
+from zlh_api.app.settings import audit_setting, keeping, make_pace, proxy_setting, state_limits, step_settings
+from zlh_api.artifacts.serving import routes as artifact_routes
+from zlh_api.artifacts.serving.served_tree import ServedTree
+from zlh_api.audit import routes as audit_routes
+from zlh_api.audit.patrol import Patrol
+from zlh_api.audit.removal import Remover
+from zlh_api.audit.service import Auditor
+from zlh_api.catalog import routes as catalog_routes
+from zlh_api.catalog.service import CatalogService, CatalogSource
+from zlh_api.config.model import ApiConfig
+from zlh_api.console.service import ConsoleService
+from zlh_api.console.sockets import ConsoleProxy
+from zlh_api.containers import routes as container_routes
+from zlh_api.containers.live import LiveContainers
+from zlh_api.containers.service import ContainerService, Hosting
+from zlh_api.customers import routes as customer_routes
+from zlh_api.customers.service import CustomerService
+from zlh_api.database.pool import Database
+from zlh_api.drivers.port import ContainerDriver
+from zlh_api.edge import routes as edge_routes
+from zlh_api.edge.local_directory import LocalRouteDirectory
+from zlh_api.edge.portal_route import PortalRoute, render_portal_file
+from zlh_api.edge.traefik import Traefik
+from zlh_api.history import routes as history_routes
+from zlh_api.history.service import HistoryService
+from zlh_api.processes import routes as process_routes
+from zlh_api.reconcile.service import Reconciler
+from zlh_api.reconcile.steps import Ports, Steps
+from zlh_api.runtimes import routes as runtime_routes
+from zlh_api.runtimes.service import RuntimeService
+from zlh_api.web import platform_routes, portal
+from zlh_api.web.endpoint import Endpoint
+from zlh_api.web.gate import Gate
+from zlh_api.web.session_cookie import SessionCookie
+from zlh_common.clock import Clock, SystemClock
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What an API process consists of."""
+
+    database: Database
+    driver: ContainerDriver
+    agents: AgentClient
+    consoles: ConsoleProxy
+    customers: CustomerService
+    catalog: CatalogService
+    artifacts: ServedTree
+    containers: ContainerService
+    live: LiveContainers
+    history: HistoryService
+    links: AgentLinks
+    reconciler: Reconciler
+    auditor: Auditor
+    patrol: Patrol
+    proxy: Traefik
+    portal_route: PortalRoute
+    cookie: SessionCookie
+    clock: Clock
+
+
+@asynccontextmanager
+async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncIterator[Parts]:
+    """Make every part, and close them in the reverse order."""
+    clock = clock or SystemClock()
+    async with AsyncExitStack() as stack:
+        database = Database(config.database.dsn, max_connections=config.database.max_connections)
+        stack.push_async_callback(database.close)
+        authority = await asyncio.to_thread(Authority, config.keys_dir, clock)
+        agents = await stack.enter_async_context(AgentClient(await asyncio.to_thread(authority.client_context)))
+        traefik = await stack.enter_async_context(
+            Traefik(api_url=config.traefik.api_url, web_url=config.traefik.web_url)
+        )
+        circuit = make_circuit(clock)
+        driver = await asyncio.to_thread(make_driver, config, circuit)
+        stack.push_async_callback(driver.close)
+        source = CatalogSource(config.artifacts.urls, config.artifacts.trusted_root, config.state_dir / "catalog")
+        catalog = CatalogService(source, config.channels, clock)
+        stack.push_async_callback(catalog.close)
+        hosting = Hosting(config.container_domain, config.container_scheme, config.container_port)
+        containers = ContainerService(database, catalog, hosting, clock, limits=state_limits(config, driver))
+        history = HistoryService(database, clock, keeping(config))
+        live = LiveContainers(containers, history)
+        catalog.on_change = live.note_catalog
+        directory, proxy = LocalRouteDirectory(config.traefik.directory), proxy_setting(config)
+        ports = Ports(
+            database=database,
+            driver=driver,
+            authority=authority,
+            agents=agents,
+            routes=directory,
+            proxy=traefik,
+            clock=clock,
+        )
+        reconciler = Reconciler(
+            database, driver, Steps(ports, step_settings(config, proxy)), make_pace(config.reconciler)
+        )
+        circuit.on_closed = reconciler.note_back
+        auditor = Auditor(database, driver, directory, audit_setting(config))
+        yield Parts(
+            database=database,
+            driver=driver,
+            agents=agents,
+            consoles=ConsoleProxy(await stack.enter_async_context(ConsoleService(agents))),
+            customers=CustomerService(database, clock),
+            catalog=catalog,
+            artifacts=ServedTree(config.artifacts.folder, config.artifacts.keys, clock),
+            containers=containers,
+            live=live,
+            history=history,
+            links=AgentLinks(database, agents, history, agent_port=config.agent_port),
+            reconciler=reconciler,
+            auditor=auditor,
+            patrol=Patrol(auditor, Remover(database, driver, directory)),
+            proxy=traefik,
+            portal_route=PortalRoute(directory, render_portal_file(config.portal_url, proxy)),
+            cookie=SessionCookie(has_tls=urlsplit(config.portal_url).scheme == "https"),
+            clock=clock,
+        )
+
+
+def make_endpoints(parts: Parts, config: ApiConfig) -> list[Endpoint]:
+    """Return everything that is answered, slice by slice; the portal comes last, since it answers for the rest."""
+    port, agents, containers = config.agent_port, parts.agents, parts.containers
+    runtimes = RuntimeService(containers, parts.catalog, agents, agent_port=port)
+    slices = [
+        *customer_routes.endpoints(parts.customers, parts.cookie),
+        *catalog_routes.endpoints(parts.catalog),
+        *artifact_routes.endpoints(parts.artifacts),
+        *container_routes.endpoints(containers, parts.live),
+        *agent_routes.endpoints(agents, parts.consoles, agent_port=port),
+        *process_routes.endpoints(containers, agents, parts.consoles, agent_port=port),
+        *runtime_routes.endpoints(runtimes),
+        *history_routes.endpoints(parts.history, agents, parts.clock, agent_port=port),
+        *audit_routes.endpoints(parts.auditor),
+    ]
+    checks = make_checks(parts.database, parts.proxy, parts.catalog, parts.artifacts)
+    return [
+        *platform_routes.endpoints(checks, slices, facts={"catalog": parts.catalog.facts}),
+        *slices,
+        *edge_routes.endpoints(containers, domain=config.container_domain),
+        *portal.endpoints(portal.default_folder()),
+    ]
+
+
+def make_gate(parts: Parts, config: ApiConfig) -> Gate:
+    """Return what every request passes before its endpoint."""
+    origins = frozenset({config.portal_url.rstrip("/"), config.api_url})
+    return Gate(parts.customers, parts.containers, parts.cookie, origins)

@@ -1,0 +1,77 @@
+"""One API process from its start to its end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+from aiohttp import web
+
+from zlh_api.app.parts import Parts, make_endpoints, make_gate, open_parts
+from zlh_api.config.model import ApiConfig
+from zlh_api.database.migrate import migrate
+from zlh_api.listening import listen_error
+from zlh_api.web.server import build_application
+
+log = structlog.get_logger()
+
+
+async def serve(config: ApiConfig, *, stop: asyncio.Event, ready: Callable[[], None]) -> None:
+    """Run one API process until `stop`; `ready` is called once it answers."""
+    async with open_parts(config) as parts:
+        await parts.driver.prepare()
+        async with parts.database.connection() as connection:
+            await migrate(connection)
+        await parts.artifacts.start()
+        await parts.catalog.refresh()
+        runner = web.AppRunner(
+            build_application(make_endpoints(parts, config), make_gate(parts, config)),
+            access_log=None,
+            shutdown_timeout=2,
+            handler_cancellation=True,
+        )
+        await runner.setup()
+        try:
+            await _listen(runner, config)
+            log.info("api.started", url=config.api_url, driver=config.driver)
+            ready()
+            await _run_until(stop, parts)
+        finally:
+            await runner.cleanup()
+            log.info("api.stopped")
+
+
+async def _listen(runner: web.AppRunner, config: ApiConfig) -> None:
+    try:
+        await web.TCPSite(runner, config.listen_host, config.listen_port, backlog=1024).start()
+    except OSError as exc:
+        raise listen_error(exc, address=config.listen_host, port=config.listen_port, setting="listen_port") from exc
+
+
+async def _run_until(stop: asyncio.Event, parts: Parts) -> None:
+    def resume_all() -> None:
+        parts.reconciler.wake()
+        parts.links.wake()
+
+    channels: dict[str, Callable[[str], None]] = {
+        "container_due": parts.reconciler.wake,
+        "container_changed": parts.live.note_change,
+        "container_happened": parts.live.note_happening,
+        "link_due": parts.links.wake,
+        "patrol_due": parts.patrol.look_now,
+    }
+    async with asyncio.TaskGroup() as group:
+        loops = [
+            group.create_task(parts.database.listen(channels, on_connect=resume_all)),
+            group.create_task(parts.catalog.run()),
+            group.create_task(parts.artifacts.run()),
+            group.create_task(parts.links.run()),
+            group.create_task(parts.history.run()),
+            group.create_task(parts.reconciler.run()),
+            group.create_task(parts.patrol.run()),
+            group.create_task(parts.portal_route.run()),
+        ]
+        await stop.wait()
+        for loop in loops:
+            loop.cancel()

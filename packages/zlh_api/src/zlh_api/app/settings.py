@@ -1,0 +1,70 @@
+"""What the configuration tells the parts that are no drivers."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from zlh_api.audit.service import AuditSetting
+from zlh_api.config.model import ApiConfig
+from zlh_api.config.tables import ReconcilerSection
+from zlh_api.containers.rules import spell
+from zlh_api.drivers.port import ContainerDriver
+from zlh_api.edge.portal_route import FILE_NAME, PLATFORM_OWNER
+from zlh_api.edge.traefik_file import ProxySetting
+from zlh_api.history.service import Keeping
+from zlh_api.reconcile.pace import SEATS_PER_WORKER, Pace
+from zlh_api.reconcile.steps import Settings
+from zlh_common.names import OwnerMark
+from zlh_common.schema.resources import Limits, Resources
+
+ENTRY_POINT = "web"
+
+
+def state_limits(config: ApiConfig, driver: ContainerDriver) -> Limits:
+    """Return what sizes there are, and which of them the driver holds containers to."""
+    sizes = config.resources
+    enforced = tuple(spell(name) for name in Resources.__struct_fields__ if name in driver.enforced_limits)
+    return Limits(default=sizes.default.limits, maximum=sizes.maximum.limits, enforced=enforced, driver=config.driver)
+
+
+def proxy_setting(config: ApiConfig) -> ProxySetting:
+    """Return what route files say of the proxy and of us."""
+    return ProxySetting(config.container_domain, ENTRY_POINT, config.traefik.backend_url or config.api_url)
+
+
+def audit_setting(config: ApiConfig) -> AuditSetting:
+    """Return what the audit takes for ours."""
+    return AuditSetting(
+        address_block=config.driver_section.address_block,
+        proxy=proxy_setting(config),
+        platform_files=frozenset({FILE_NAME}),
+        platform_owner=OwnerMark(PLATFORM_OWNER),
+    )
+
+
+def step_settings(config: ApiConfig, proxy: ProxySetting) -> Settings:
+    """Return what the steps of the reconciler must know."""
+    return Settings(
+        address_block=config.driver_section.address_block,
+        installation=config.driver_section.installation,
+        agent_port=config.agent_port,
+        trusted_root=config.artifacts.trusted_root,
+        proxy=proxy,
+    )
+
+
+def make_pace(section: ReconcilerSection) -> Pace:
+    """Return how fast the reconciler goes."""
+    return Pace(
+        workers=section.workers,
+        most_workers=section.workers * SEATS_PER_WORKER,
+        drift_s=section.drift_s,
+        lease_s=section.lease_s,
+        margin_s=section.lease_s / 10,
+    )
+
+
+def keeping(config: ApiConfig) -> Keeping:
+    """Return how much history is kept."""
+    kept = config.history
+    return Keeping(kept.entries, timedelta(hours=kept.samples_h))
