@@ -17,6 +17,7 @@ from zlh_api.drivers.port import GuestFailed, GuestPlan, SystemAway, Warrant
 from zlh_api.reconcile import store
 from zlh_api.reconcile.pace import Pace
 from zlh_api.reconcile.plan import first_steps
+from zlh_api.reconcile.service import Reconciler
 from zlh_common.names import OwnerMark, Vmid
 from zlh_common.schema.spec import WantedRuntime
 from zlh_common.schema.status import Lifecycle, Step
@@ -143,16 +144,24 @@ async def away_for(world: World, *owners: OwnerMark) -> None:
 
 
 async def test_a_system_that_is_away_is_no_failure_of_the_container(world: World) -> None:
-    """The report names it and says when it is asked again."""
+    """The report names it and says when it is asked again; its return is felt at once by all that wait."""
     owners = await add(world, 3)
     world.faults.fail("ensure_created", AWAY, AWAY, AWAY)
-    async with world.reconciler(pace=Pace(poll_s=0.05, spread_s=0.1)):
+    made = Reconciler(world.database, world.driver, world.steps(world.database), Pace(poll_s=0.05, spread_s=0.1))
+    task = asyncio.create_task(made.run())
+    try:
         await away_for(world, *owners)
         step = await step_of(world, owners[0], "create-guest")
         assert (step.state, step.code, step.attempts) == ("pending", "system_away", 0)
         assert step.next_try_at is not None
         assert "the cluster" in (step.message or "")
         assert await world.fetch("select 1 from containers where attempts > 0") == []
+        made.note_back("the cluster")
+        for owner in owners:
+            await world.wait_settled(owner)
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def test_the_first_that_finds_a_system_back_wakes_the_others(world: World) -> None:

@@ -128,6 +128,22 @@ async def test_its_user_says_what_counts(clock: FakeClock) -> None:
     assert (found.reason, found.retry_in_s) == ("status 429", 25.0)
 
 
+async def test_who_has_asked_to_be_told_is_told_once_when_it_closes(clock: FakeClock) -> None:
+    """Not while it is away, and not again while it answers."""
+    circuit, told = made(clock), list[str]()
+    circuit.on_closed = told.append
+    await find_away(circuit)
+    clock.advance(FIRST_WAIT_S)
+    await find_away(circuit)
+    clock.advance(2 * FIRST_WAIT_S)
+    async with circuit.call():
+        assert told == []
+    assert told == ["the cluster"]
+    async with circuit.call():
+        pass
+    assert told == ["the cluster"]
+
+
 async def test_a_cancelled_probe_is_followed_by_another(clock: FakeClock) -> None:
     """A step whose time is up takes its call with it, and not the hope that the system is back."""
     circuit = made(clock)

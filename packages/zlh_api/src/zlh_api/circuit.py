@@ -117,6 +117,8 @@ class Circuit:
         chance: Callable[[], float] = random.random,
     ) -> None:
         self.system = system
+        # Called with the system's name whenever it is back.
+        self.on_closed: Callable[[str], None] | None = None
         self._clock = clock
         self._is_away = is_away
         self._chance = chance
@@ -154,6 +156,8 @@ class Circuit:
         before, self._state = self._state, decide_answered(self._state, number=number)
         if before.phase is not Phase.CLOSED and self.is_closed:
             log.info("system.back", system=self.system, failures=before.failures)
+            if self.on_closed is not None:
+                self.on_closed(self.system)
 
     def _note_away(self, number: int, error: Exception) -> None:
         before = self._state

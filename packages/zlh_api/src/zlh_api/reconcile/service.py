@@ -1,4 +1,4 @@
-"""The loop: claim what is due, let a worker see to it, give it back.
+"""The loop: claim what is due, let a worker see to it, give it back, and wake who waits for what is back.
 
 Any number of processes do this on one database, and share nothing else.
 """
@@ -49,6 +49,7 @@ class Reconciler:
         self._crew = Crew(self._pace)
         self._holder = uuid4()
         self._due = asyncio.Event()
+        self._back: set[str] = set()
         # Who is due, in the order of turns, as it was a moment ago.
         self._line: list[UUID] = []
         self._line_good_until = 0.0
@@ -57,17 +58,34 @@ class Reconciler:
         """Look for due containers now."""
         self._due.set()
 
+    def note_back(self, system: str) -> None:
+        """Note that a system answers again, whoever has found out; all containers that wait for it are woken."""
+        self._back.add(system)
+        self._due.set()
+
     async def run(self) -> None:
         """Work for ever; what is under way when this is cancelled is given back."""
         async with asyncio.TaskGroup() as group:
             while True:
                 self._due.clear()
+                await self._wake_waiting()
                 await self._claim(group)
                 try:
                     async with asyncio.timeout(self._pace.poll_s):
                         await self._due.wait()
                 except TimeoutError:
                     continue
+
+    async def _wake_waiting(self) -> None:
+        try:
+            while self._back:
+                system = next(iter(self._back))
+                async with self._database.connection() as connection:
+                    await store.wake_all(connection, system, spread_s=self._pace.spread_s)
+                self._back.discard(system)
+        except DatabaseUnavailable:
+            # It stays noted, and is tried again with the next claim.
+            return
 
     async def _claim(self, group: asyncio.TaskGroup) -> None:
         """Claim as much as there is room for, and begin work on it."""
