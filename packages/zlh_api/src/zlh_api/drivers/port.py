@@ -143,12 +143,16 @@ class Identity:
         return "Identity(***)"
 
 
-class Warrant(Protocol):
-    """The right to act on one guest, as long as it lasts."""
+class Right(Protocol):
+    """What is asked directly before each effect: whether it may still take place."""
 
     def check(self) -> None:
-        """Raise LeaseLost where another may act by now; called before each effect."""
+        """Raise LeaseLost where another may act by now; in whatever thread acts."""
         ...
+
+
+class Warrant(Right, Protocol):
+    """The right to act on one guest, as long as it lasts, and what its holder may keep and hold meanwhile."""
 
     async def note(self, key: str, value: str | None) -> None:
         """Keep a note in the guest's row, before the effect that it is about; None forgets it. Raises LeaseLost."""

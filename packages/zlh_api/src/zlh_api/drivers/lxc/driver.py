@@ -20,7 +20,7 @@ from zlh_api.containers.model import Guest
 from zlh_api.drivers.agent_config import AgentPlace, AgentSettings, render_agent_config
 from zlh_api.drivers.lxc.control_groups import ControlGroups, find_control_groups
 from zlh_api.drivers.lxc.guest_folders import GuestFolders, hold, hold_if_free, read_mark, write_mark
-from zlh_api.drivers.lxc.host import Host, OwnRight, Right
+from zlh_api.drivers.lxc.host import Host, OwnRight
 from zlh_api.drivers.lxc.identity import put_files
 from zlh_api.drivers.lxc.limits import order_changes, wanted_files
 from zlh_api.drivers.lxc.lxc_config import find_addresses, has_limits, render_config
@@ -37,6 +37,7 @@ from zlh_api.drivers.port import (
     GuestSeen,
     Identity,
     NetworkOpen,
+    Right,
     Warrant,
 )
 from zlh_common.durable_files import write_durably

@@ -18,10 +18,10 @@ from pathlib import Path
 from msgspec import structs
 
 from zlh_api.drivers.lxc.guest_folders import write_mark
-from zlh_api.drivers.lxc.host import Host, Right
+from zlh_api.drivers.lxc.host import Host
 from zlh_api.drivers.lxc.limits import MIB
 from zlh_api.drivers.lxc.model import GuestFolder, GuestMark, LxcSettings
-from zlh_api.drivers.port import DiskLarger
+from zlh_api.drivers.port import DiskLarger, Right
 from zlh_common.trees import delete_tree
 
 MOUNT_INFO = Path("/proc/self/mountinfo")
