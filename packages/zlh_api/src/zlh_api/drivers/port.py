@@ -17,6 +17,9 @@ from zlh_common.errors import ZlhError
 from zlh_common.names import Kind, OwnerMark, Vmid
 from zlh_common.schema.resources import Resources
 
+# So long may the programs of a guest take that have something to save; below the time that the reconciler gives a stop.
+ORDERLY_STOP_S = 100
+
 
 class GuestForeign(ZlhError):
     """Something that is not ours stands where the guest should be."""

@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import structlog
 
 from zlh_api.containers.model import Guest
-from zlh_api.drivers.agent_config import AgentPlace, AgentSettings, render_agent_config
+from zlh_api.drivers.agent_config import AgentSettings, place_in_guest, render_agent_files
 from zlh_api.drivers.port import (
+    ORDERLY_STOP_S,
     DiskLarger,
     FoundGuest,
     GuestFailed,
@@ -40,10 +40,7 @@ from zlh_common.names import Vmid, parse_host
 
 log = structlog.get_logger()
 
-# What a container's programs may take to end in order.
-ORDERLY_STOP_S = 100
 PROBE_TIMEOUT_S = 0.5
-TERMINAL_USER, INSTALL_USER = "dev", "zlh-install"
 Probe = Callable[[str, int], Awaitable[bool]]
 
 
@@ -363,23 +360,8 @@ class ProxmoxDriver:
 
     def _render_files(self, plan: GuestPlan, identity: Identity) -> list[tuple[str, str]]:
         assert plan.address is not None
-        place = AgentPlace(
-            vmid=plan.vmid,
-            owner=plan.owner,
-            root=Path("/"),
-            bind_address=plan.address,
-            terminal_user=TERMINAL_USER,
-            install_user=INSTALL_USER,
-            has_systemd=True,
-        )
-        # The configuration comes last: an agent that finds it finds the rest.
-        return [
-            ("agent.crt", identity.certificate.decode()),
-            ("agent.key", identity.private_key.decode()),
-            ("api-ca.crt", identity.client_ca.decode()),
-            ("root.json", identity.trusted_root.decode()),
-            ("agent.toml", render_agent_config(self._agents, place)),
-        ]
+        place = place_in_guest(plan.vmid, plan.owner, bind_address=plan.address)
+        return [(name, text.decode()) for name, text in render_agent_files(self._agents, place, identity).items()]
 
 
 def _state(entry: Mapping[str, Any]) -> Guest:
