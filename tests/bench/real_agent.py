@@ -21,7 +21,8 @@ from bench.measure import Run
 from bench.programs import START_S, free_port, our_environment, running
 from bench.sockets import Address
 from zlh_api.agents.authority import Authority
-from zlh_api.drivers.agent_config import AgentPlace, AgentSettings, render_agent_config
+from zlh_api.drivers.agent_config import AgentPlace, AgentSettings, render_agent_files
+from zlh_api.drivers.port import Identity
 from zlh_common.clock import SystemClock
 from zlh_common.names import OwnerMark, Vmid, agent_name
 
@@ -46,13 +47,11 @@ class RealAgent:
         self.tls = authority.client_context()
         config = self.folder / "etc/zlh"
         config.mkdir(parents=True)
-        (config / "agent.crt").write_bytes(issued.certificate)
-        (config / "agent.key").write_bytes(issued.private_key)
-        (config / "api-ca.crt").write_bytes(authority.api_ca)
-        (config / "root.json").write_text("{}")
         settings = AgentSettings("http://127.0.0.1:9", self.port, ["stable"])
         place = AgentPlace(Vmid(101), self.owner, self.folder, self.host)
-        self.config.write_text(render_agent_config(settings, place))
+        identity = Identity(issued.certificate, issued.private_key, authority.api_ca, b"{}")
+        for name, content in render_agent_files(settings, place, identity).items():
+            (config / name).write_bytes(content)
 
     @classmethod
     def make(cls, run: Run) -> RealAgent:

@@ -9,6 +9,7 @@ from contextlib import AbstractAsyncContextManager
 from fakes.faults import Faults
 from zlh_api.containers.model import Guest
 from zlh_api.drivers.port import (
+    DiskLarger,
     FoundGuest,
     GuestFailed,
     GuestForeign,
@@ -114,9 +115,12 @@ class FakeDriver:
             self._own(plan).closed_for = plan.address
 
     async def ensure_sized(self, plan: GuestPlan, warrant: Warrant) -> None:
-        """Give the guest its limits."""
+        """Give the guest its limits; its disk never shrinks."""
         async with self._effect("ensure_sized", warrant):
-            self._own(plan).resources = plan.resources
+            guest = self._own(plan)
+            if plan.resources.disk_mib < guest.resources.disk_mib:
+                raise DiskLarger(has_mib=guest.resources.disk_mib, wanted_mib=plan.resources.disk_mib)
+            guest.resources = plan.resources
 
     async def ensure_identity(self, plan: GuestPlan, identity: Identity, warrant: Warrant) -> None:
         """Put keys into the guest."""

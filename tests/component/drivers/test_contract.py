@@ -21,6 +21,7 @@ from zlh_api.agents.authority import Authority
 from zlh_api.containers.model import Guest
 from zlh_api.drivers.port import (
     ContainerDriver,
+    DiskLarger,
     FoundGuest,
     GuestForeign,
     GuestPlan,
@@ -241,6 +242,17 @@ async def test_limits_follow_the_plan(bench: Bench, is_running: bool) -> None:
         await bench.act("size")
         assert (await bench.seen()).is_sized
     assert (await bench.seen()).state is (Guest.RUNNING if is_running else Guest.STOPPED)
+
+
+async def test_a_disk_never_gets_smaller(bench: Bench) -> None:
+    """Files would be lost. Where disks are limited that is refused, with both figures."""
+    await bench.act("create", "close", "size")
+    bench.warrant._plan = replace(bench.warrant._plan, resources=Resources(disk_mib=8192))
+    if "disk_mib" in bench.rig.limits:
+        with pytest.raises(DiskLarger) as refused:
+            await bench.act("size")
+        assert refused.value.data == {"has_mib": 10_240, "wanted_mib": 8192}
+        assert not (await bench.seen()).is_sized
 
 
 async def test_what_is_enforced_is_what_is_set(bench: Bench) -> None:

@@ -25,12 +25,12 @@ from zlh_api.drivers.proxmox.driver import ProxmoxSettings
 from zlh_api.drivers.proxmox.guest_files import ShellAccess
 from zlh_api.drivers.proxmox.making import Recipe
 from zlh_api.drivers.proxmox.network_rule import Surroundings
-from zlh_api.drivers.proxmox.tasks import Pace
+from zlh_api.drivers.proxmox.tasks import Polling
 
 NODES = ("pve1", "pve2", "pve3")
 ARCHIVE = "local:vztmpl/zlh.tar.zst"
 TEMPLATE = 9000
-PACE = Pace(first_s=0.02, most_s=0.1, settle_s=0.6)
+POLLING = Polling(first_s=0.02, most_s=0.1, settle_s=0.6)
 
 
 class ProxmoxWorld:
@@ -88,7 +88,7 @@ class ProxmoxWorld:
             ),
             recipe=Recipe(self.template, self.cluster.storage, pool="zlh"),
             surroundings=surroundings(),
-            pace=PACE,
+            polling=POLLING,
             switches_good_for_s=0.0,
         )
 

@@ -25,8 +25,9 @@ from lxc.own_host import made_driver
 from zlh_api.agents.authority import Authority
 from zlh_api.agents.client import AgentClient
 from zlh_api.database.pool import Database
-from zlh_api.drivers.lxc.host import Arguments, Host, Result, Right
+from zlh_api.drivers.lxc.host import Arguments, Host, Result
 from zlh_api.drivers.lxc.model import LxcSettings
+from zlh_api.drivers.port import Right
 from zlh_api.edge.traefik_file import ProxySetting
 from zlh_api.reconcile.service import Reconciler
 from zlh_api.reconcile.steps import Ports, Settings, Steps

@@ -19,7 +19,7 @@ from component.drivers.proxmox_rig import make_driver
 from fakes.agents import FakeAgents
 from fakes.edge import FakeProxy, FakeRoutes
 from fakes.faults import Faults
-from fakes.proxmox.world import PACE, surroundings
+from fakes.proxmox.world import POLLING, surroundings
 from zlh_api.agents.authority import Authority
 from zlh_api.database.pool import Database
 from zlh_api.drivers.proxmox.client import Access
@@ -61,7 +61,7 @@ def parse_settings(document: dict[str, Any]) -> ProxmoxSettings:
         ),
         recipe=Recipe(document["template"], "local-lvm", pool="zlh"),
         surroundings=surroundings(),
-        pace=PACE,
+        polling=POLLING,
         switches_good_for_s=0.0,
     )
 

@@ -254,15 +254,6 @@ class TwoApis:
             str(process.pid) for process in find_marked(CONTAINER_MARK, owner)
         ]
 
-    async def wait_frozen(self) -> Api:
-        """Return the process that stands still, once one does."""
-        async with asyncio.timeout(FINISHED_S):
-            while True:
-                for api in self.apis:
-                    if api.is_frozen:
-                        return api
-                await asyncio.sleep(0.01)
-
 
 async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     while data := await reader.read(65536):

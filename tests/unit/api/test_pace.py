@@ -6,6 +6,7 @@ from itertools import pairwise
 
 import pytest
 
+from zlh_api.drivers.port import ORDERLY_STOP_S
 from zlh_api.reconcile.pace import DRIFT_S, JITTER, SLOW_STEPS_S, STEP_TIMEOUT_S, Pace
 from zlh_api.reconcile.plan import Do
 
@@ -50,3 +51,8 @@ def test_one_customer_never_has_all_seats() -> None:
     """However few there are, and one at least."""
     assert Pace().share < Pace().most_workers
     assert Pace(workers=1, most_workers=1).share == 1
+
+
+def test_a_stop_in_order_comes_to_its_end_within_its_step() -> None:
+    """With what is done to a guest that has not heard, or the same stop would be begun anew for ever."""
+    assert PACE.step_limit_s(Do.STOP_GUEST) > ORDERLY_STOP_S + 30

@@ -11,7 +11,6 @@ began before the circuit opened finds out changes nothing any more.
 
 from __future__ import annotations
 
-import asyncio
 import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -124,8 +123,6 @@ class Circuit:
         self._is_away = is_away
         self._chance = chance
         self._state = CircuitState()
-        self._closed = asyncio.Event()
-        self._closed.set()
 
     @property
     def is_closed(self) -> bool:
@@ -155,15 +152,10 @@ class Circuit:
             raise
         self._note_answer(number)
 
-    async def wait_closed(self) -> None:
-        """Return once the system answers again; somebody has to call it for that."""
-        await self._closed.wait()
-
     def _note_answer(self, number: int) -> None:
         before, self._state = self._state, decide_answered(self._state, number=number)
         if before.phase is not Phase.CLOSED and self.is_closed:
             log.info("system.back", system=self.system, failures=before.failures)
-            self._closed.set()
             if self.on_closed is not None:
                 self.on_closed(self.system)
 
@@ -179,7 +171,6 @@ class Circuit:
         )
         if self._state is before:
             return
-        self._closed.clear()
         log.warning(
             "system.away",
             system=self.system,

@@ -22,7 +22,7 @@ from zlh_api.edge.port import FoundRoute, RouteDirectory
 from zlh_api.edge.traefik_file import ProxySetting, RouteWish, render_route_file
 from zlh_common.errors import ZlhError
 from zlh_common.names import HostName, OwnerMark, Vmid
-from zlh_common.schema.audit import AuditPart, AuditReport, AuditStatus, Finding, FindingKind, PatrolStatus
+from zlh_common.schema.audit import AuditPart, AuditReport, AuditStatus, Finding, PatrolStatus
 from zlh_common.schema.resources import Resources
 from zlh_common.schema.structs import convert
 
@@ -58,11 +58,6 @@ class Look:
     parts: tuple[AuditPart, ...]
     differences: list[Difference]
     took_s: float
-
-    @property
-    def misnamed(self) -> list[Difference]:
-        """What is ours and has another name than we would give it."""
-        return [each for each in self.differences if each.finding.kind is FindingKind.NONCONFORMING_NAME]
 
     @property
     def troubles(self) -> tuple[AuditPart, ...]:

@@ -1,4 +1,4 @@
-"""The agent's configuration file as a driver writes it: pure text."""
+"""What a driver puts into `/etc/zlh` of a guest for its agent: the configuration, and the identity. Pure."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from zlh_api.drivers.port import Identity
 from zlh_common.names import OwnerMark, Vmid
+
+# Users that the template of real containers has.
+TERMINAL_USER, INSTALL_USER = "dev", "zlh-install"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,30 @@ class AgentPlace:
     terminal_environment: Mapping[str, str] = field(default_factory=dict)
     # Whether systemd runs there, so that each shim is a unit of its own.
     has_systemd: bool = False
+
+
+def place_in_guest(vmid: Vmid, owner: OwnerMark, *, bind_address: str) -> AgentPlace:
+    """Return the place of an agent that has a machine of its own, made of our template."""
+    return AgentPlace(
+        vmid=vmid,
+        owner=owner,
+        root=Path("/"),
+        bind_address=bind_address,
+        terminal_user=TERMINAL_USER,
+        install_user=INSTALL_USER,
+        has_systemd=True,
+    )
+
+
+def render_agent_files(settings: AgentSettings, place: AgentPlace, identity: Identity) -> dict[str, bytes]:
+    """Return the files by name, to be written in this order: an agent that finds its configuration finds the rest."""
+    return {
+        "agent.crt": identity.certificate,
+        "agent.key": identity.private_key,
+        "api-ca.crt": identity.client_ca,
+        "root.json": identity.trusted_root,
+        "agent.toml": render_agent_config(settings, place).encode(),
+    }
 
 
 def render_agent_config(settings: AgentSettings, place: AgentPlace) -> str:

@@ -17,6 +17,9 @@ from zlh_common.errors import ZlhError
 from zlh_common.names import Kind, OwnerMark, Vmid
 from zlh_common.schema.resources import Resources
 
+# So long may the programs of a guest take that have something to save; below the time that the reconciler gives a stop.
+ORDERLY_STOP_S = 100
+
 
 class GuestForeign(ZlhError):
     """Something that is not ours stands where the guest should be."""
@@ -143,12 +146,16 @@ class Identity:
         return "Identity(***)"
 
 
-class Warrant(Protocol):
-    """The right to act on one guest, as long as it lasts."""
+class Right(Protocol):
+    """What is asked directly before each effect: whether it may still take place."""
 
     def check(self) -> None:
-        """Raise LeaseLost where another may act by now; called before each effect."""
+        """Raise LeaseLost where another may act by now; in whatever thread acts."""
         ...
+
+
+class Warrant(Right, Protocol):
+    """The right to act on one guest, as long as it lasts, and what its holder may keep and hold meanwhile."""
 
     async def note(self, key: str, value: str | None) -> None:
         """Keep a note in the guest's row, before the effect that it is about; None forgets it. Raises LeaseLost."""
@@ -204,7 +211,7 @@ class ContainerDriver(Protocol):
         ...
 
     async def ensure_sized(self, plan: GuestPlan, warrant: Warrant) -> None:
-        """Give the guest, running or not, the limits of the plan."""
+        """Give the guest, running or not, the limits of the plan; raise DiskLarger where its disk would shrink."""
         ...
 
     async def ensure_identity(self, plan: GuestPlan, identity: Identity, warrant: Warrant) -> None:

@@ -24,8 +24,17 @@ import msgspec
 import structlog
 
 from zlh_api.containers.model import Guest
-from zlh_api.drivers.agent_config import AgentPlace, AgentSettings, render_agent_config
-from zlh_api.drivers.port import FoundGuest, GuestFailed, GuestForeign, GuestPlan, GuestSeen, Identity, Warrant
+from zlh_api.drivers.agent_config import AgentPlace, AgentSettings, render_agent_files
+from zlh_api.drivers.port import (
+    ORDERLY_STOP_S,
+    FoundGuest,
+    GuestFailed,
+    GuestForeign,
+    GuestPlan,
+    GuestSeen,
+    Identity,
+    Warrant,
+)
 from zlh_api.marked_processes import SharedLook, ask_all, end_all, find_alive, find_marked, find_marks, is_marked
 from zlh_common.durable_files import write_durably
 from zlh_common.names import CONTAINER_MARK, OwnerMark, Vmid
@@ -37,8 +46,6 @@ log = structlog.get_logger()
 Check = Callable[[], None]
 
 STOP_GRACE_S = 5.0
-# So long may programs take that have something to save; below the time that a step of the reconciler may take.
-ORDERLY_STOP_S = 100.0
 STOP_POLL_S = 0.05
 START_TIMEOUT_S = 15.0
 START_POLL_S = 0.02
@@ -233,15 +240,7 @@ class ProcessDriver:
             bind_address=address,
             terminal_environment={"HOST": address, CONTAINER_MARK: plan.owner},
         )
-        # The configuration comes last: an agent that finds it finds the rest.
-        files = {
-            "agent.crt": identity.certificate,
-            "agent.key": identity.private_key,
-            "api-ca.crt": identity.client_ca,
-            "root.json": identity.trusted_root,
-            "agent.toml": render_agent_config(self._settings, place).encode(),
-        }
-        for name, content in files.items():
+        for name, content in render_agent_files(self._settings, place, identity).items():
             check()
             write_durably(folders.config / name, content)
 

@@ -17,10 +17,10 @@ import structlog
 from msgspec import structs
 
 from zlh_api.containers.model import Guest
-from zlh_api.drivers.agent_config import AgentPlace, AgentSettings, render_agent_config
+from zlh_api.drivers.agent_config import AgentSettings, place_in_guest, render_agent_files
 from zlh_api.drivers.lxc.control_groups import ControlGroups, find_control_groups
 from zlh_api.drivers.lxc.guest_folders import GuestFolders, hold, hold_if_free, read_mark, write_mark
-from zlh_api.drivers.lxc.host import Host, OwnRight, Right
+from zlh_api.drivers.lxc.host import Host, OwnRight
 from zlh_api.drivers.lxc.identity import put_files
 from zlh_api.drivers.lxc.limits import order_changes, wanted_files
 from zlh_api.drivers.lxc.lxc_config import find_addresses, has_limits, render_config
@@ -30,6 +30,7 @@ from zlh_api.drivers.lxc.network_rules import Pin, render_network_up
 from zlh_api.drivers.lxc.readiness import check_host, choose_apparmor
 from zlh_api.drivers.lxc.storage import Storage
 from zlh_api.drivers.port import (
+    ORDERLY_STOP_S,
     FoundGuest,
     GuestFailed,
     GuestForeign,
@@ -37,6 +38,7 @@ from zlh_api.drivers.port import (
     GuestSeen,
     Identity,
     NetworkOpen,
+    Right,
     Warrant,
 )
 from zlh_common.durable_files import write_durably
@@ -45,14 +47,11 @@ from zlh_common.schema.resources import Resources
 
 log = structlog.get_logger()
 START_TIMEOUT_S = 60.0
-# So long may programs take that have something to save; below the time that a step of the reconciler may take.
-ORDERLY_STOP_S = 100
 ASK_AGAIN_S = 2
 KILL_TIMEOUT_S = 20.0
 END_POLL_S = 0.02
 # Where LXC keeps containers that others make by hand.
 OTHERS = Path("/var/lib/lxc")
-DEV_USER, INSTALL_USER = "dev", "zlh-install"
 
 
 class LxcDriver:
@@ -196,18 +195,8 @@ class LxcDriver:
     async def ensure_identity(self, plan: GuestPlan, identity: Identity, warrant: Warrant) -> None:
         """Put the agent's configuration and keys in, past whatever its customer has made of the place."""
         mark = await self._own(plan)
-        place = AgentPlace(
-            vmid=plan.vmid, owner=plan.owner, root=Path("/"), bind_address="0.0.0.0",  # noqa: S104 - the guest's own
-            terminal_user=DEV_USER, install_user=INSTALL_USER, has_systemd=True,
-        )  # fmt: skip
-        # The configuration comes last: an agent that finds it finds the rest.
-        files = {
-            "agent.crt": identity.certificate,
-            "agent.key": identity.private_key,
-            "api-ca.crt": identity.client_ca,
-            "root.json": identity.trusted_root,
-            "agent.toml": render_agent_config(self._agent, place).encode(),
-        }
+        place = place_in_guest(plan.vmid, plan.owner, bind_address="0.0.0.0")  # noqa: S104 - the guest's own
+        files = render_agent_files(self._agent, place, identity)
         async with hold(self._folders.at(plan.vmid).path):
             root = await self._storage.mount(warrant, self._folders.at(plan.vmid), mark)
             await self._host.act(warrant, "Putting the agent's keys in", self._put_files, root, "etc/zlh", files, 0o600)

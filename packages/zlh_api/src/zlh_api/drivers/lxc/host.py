@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Protocol, TypeVar, TypeVarTuple, Unpack
+from typing import TypeVar, TypeVarTuple, Unpack
 
-from zlh_api.drivers.port import GuestFailed
+from zlh_api.drivers.port import GuestFailed, Right
 from zlh_api.short_child import Finished, run_child
 
 Result = TypeVar("Result")
@@ -18,14 +18,6 @@ Arguments = TypeVarTuple("Arguments")
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 RUN_TIMEOUT_S = 60.0
 ASK_TIMEOUT_S = 20.0
-
-
-class Right(Protocol):
-    """What says whether an effect may take place now: a warrant, or nobody's business but ours."""
-
-    def check(self) -> None:
-        """Raise LeaseLost where it may not."""
-        ...
 
 
 class OwnRight:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from zlh_api.drivers.lxc.host import Host, Right
+from zlh_api.drivers.lxc.host import Host
 from zlh_api.drivers.lxc.model import HostUnready, LxcSettings, bridge_mac
 from zlh_api.drivers.lxc.network_rules import (
     Listing,
@@ -20,7 +20,7 @@ from zlh_api.drivers.lxc.network_rules import (
     render_tables,
     render_unpin,
 )
-from zlh_api.drivers.port import GuestFailed
+from zlh_api.drivers.port import GuestFailed, Right
 
 INTERFACES = Path("/sys/class/net")
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")

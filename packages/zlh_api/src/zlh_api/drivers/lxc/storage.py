@@ -18,10 +18,10 @@ from pathlib import Path
 from msgspec import structs
 
 from zlh_api.drivers.lxc.guest_folders import write_mark
-from zlh_api.drivers.lxc.host import Host, Right
+from zlh_api.drivers.lxc.host import Host
 from zlh_api.drivers.lxc.limits import MIB
 from zlh_api.drivers.lxc.model import GuestFolder, GuestMark, LxcSettings
-from zlh_api.drivers.port import GuestFailed
+from zlh_api.drivers.port import DiskLarger, Right
 from zlh_common.trees import delete_tree
 
 MOUNT_INFO = Path("/proc/self/mountinfo")
@@ -98,12 +98,9 @@ class Storage:
         return has_room and mark.disk_mib == disk_mib and wanted - _TAIL_BYTES < inside <= wanted
 
     async def resize(self, right: Right, folder: GuestFolder, mark: GuestMark, disk_mib: int) -> GuestMark:
-        """Make the disk larger, whether it is in use or not; raise GuestFailed where it would become smaller."""
+        """Make the disk larger, whether it is in use or not; raise DiskLarger where it would become smaller."""
         if disk_mib < mark.disk_mib:
-            raise GuestFailed(
-                what="Limiting the guest's disk",
-                reason=f"it has {mark.disk_mib} MiB and cannot be made smaller; ask for at least that",
-            )
+            raise DiskLarger(has_mib=mark.disk_mib, wanted_mib=disk_mib)
         what = "Enlarging the guest's disk"
         await self._host.act(right, what, grow_file, folder.image, disk_mib * MIB)
         await self._mount_data(right, folder)

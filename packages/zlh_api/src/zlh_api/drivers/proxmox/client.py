@@ -41,11 +41,11 @@ NODE_RETRY_S = 5.0
 Value = str | int | float | bool
 
 
-class Circuit(Protocol):
-    """What keeps calls from a system that is away."""
+class CallGuard(Protocol):
+    """What keeps calls from a system that is away: its circuit."""
 
     def call(self) -> AbstractAsyncContextManager[None]:
-        """Surround one call; SystemAway at once while the system is away."""
+        """Surround one call; raise SystemAway at once while the system is away."""
         ...
 
 
@@ -71,7 +71,7 @@ class _Lost(Exception):
 class ProxmoxClient:
     """Asks one cluster through one of its nodes."""
 
-    def __init__(self, access: Access, circuit: Circuit) -> None:
+    def __init__(self, access: Access, circuit: CallGuard) -> None:
         self._access = access
         self._circuit = circuit
         self._opening = asyncio.Lock()

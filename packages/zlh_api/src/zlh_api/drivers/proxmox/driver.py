@@ -6,14 +6,14 @@ import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import structlog
 
 from zlh_api.containers.model import Guest
-from zlh_api.drivers.agent_config import AgentPlace, AgentSettings, render_agent_config
+from zlh_api.drivers.agent_config import AgentSettings, place_in_guest, render_agent_files
 from zlh_api.drivers.port import (
+    ORDERLY_STOP_S,
     DiskLarger,
     FoundGuest,
     GuestFailed,
@@ -25,14 +25,14 @@ from zlh_api.drivers.port import (
     Warrant,
 )
 from zlh_api.drivers.proxmox import sizes
-from zlh_api.drivers.proxmox.client import Access, Circuit, ProxmoxClient
+from zlh_api.drivers.proxmox.client import Access, CallGuard, ProxmoxClient
 from zlh_api.drivers.proxmox.closing import SWITCHES_GOOD_FOR_S, Closing
 from zlh_api.drivers.proxmox.guest_files import NodeShell, ShellAccess
 from zlh_api.drivers.proxmox.making import Making, Recipe
 from zlh_api.drivers.proxmox.mark import parse_addresses, parse_mark, parse_owner_tag
 from zlh_api.drivers.proxmox.network_rule import Surroundings
 from zlh_api.drivers.proxmox.refusals import GuestLocked, ProxmoxRefused, ProxmoxUnsure
-from zlh_api.drivers.proxmox.tasks import Pace, parse_upid, wait_ended
+from zlh_api.drivers.proxmox.tasks import Polling, parse_upid, wait_ended
 from zlh_api.drivers.proxmox.whereabouts import MAKING, MOUNTING, NODE, UPID, Found, Whereabouts
 from zlh_api.reconcile.model import LeaseLost
 from zlh_common.errors import ZlhError
@@ -40,10 +40,7 @@ from zlh_common.names import Vmid, parse_host
 
 log = structlog.get_logger()
 
-# What a container's programs may take to end in order.
-ORDERLY_STOP_S = 100
 PROBE_TIMEOUT_S = 0.5
-TERMINAL_USER, INSTALL_USER = "dev", "zlh-install"
 Probe = Callable[[str, int], Awaitable[bool]]
 
 
@@ -55,7 +52,7 @@ class ProxmoxSettings:
     shell: ShellAccess
     recipe: Recipe
     surroundings: Surroundings
-    pace: Pace = field(default_factory=Pace)
+    polling: Polling = field(default_factory=Polling)
     # For how long the switches of datacenter and node are believed.
     switches_good_for_s: float = SWITCHES_GOOD_FOR_S
 
@@ -77,7 +74,7 @@ class ProxmoxDriver:
     """Guests of one cluster."""
 
     def __init__(
-        self, settings: ProxmoxSettings, agents: AgentSettings, circuit: Circuit, *, probe: Probe = probe_tcp
+        self, settings: ProxmoxSettings, agents: AgentSettings, circuit: CallGuard, *, probe: Probe = probe_tcp
     ) -> None:
         self._settings = settings
         self._agents = agents
@@ -85,7 +82,7 @@ class ProxmoxDriver:
         self._client = ProxmoxClient(settings.access, circuit)
         self._shell = NodeShell(settings.shell)
         self._whereabouts = Whereabouts(self._client)
-        self._making = Making(self._client, self._whereabouts, settings.recipe, settings.surroundings, settings.pace)
+        self._making = Making(self._client, self._whereabouts, settings.recipe, settings.surroundings, settings.polling)
         self._closing = Closing(self._client, settings.surroundings, switches_good_for_s=settings.switches_good_for_s)
 
     @property
@@ -346,16 +343,16 @@ class ProxmoxDriver:
 
     async def _wait_gone(self, found: Found, warrant: Warrant) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._settings.pace.settle_s):
+            async with asyncio.timeout(self._settings.polling.settle_s):
                 while await self._whereabouts.look(found.node, found.vmid) is not None:
-                    await asyncio.sleep(self._settings.pace.first_s)
+                    await asyncio.sleep(self._settings.polling.first_s)
                     warrant.check()
 
     async def _wait(self, answer: Any, warrant: Warrant) -> None:
         """Wait for the task that an answer names; some calls are done when they answer."""
         upid = parse_upid(answer)
         if upid is not None:
-            await wait_ended(self._client, upid, warrant, self._settings.pace)
+            await wait_ended(self._client, upid, warrant, self._settings.polling)
 
     async def _is_running(self, found: Found) -> bool:
         status = await self._client.get(f"{found.path}/status/current")
@@ -363,23 +360,8 @@ class ProxmoxDriver:
 
     def _render_files(self, plan: GuestPlan, identity: Identity) -> list[tuple[str, str]]:
         assert plan.address is not None
-        place = AgentPlace(
-            vmid=plan.vmid,
-            owner=plan.owner,
-            root=Path("/"),
-            bind_address=plan.address,
-            terminal_user=TERMINAL_USER,
-            install_user=INSTALL_USER,
-            has_systemd=True,
-        )
-        # The configuration comes last: an agent that finds it finds the rest.
-        return [
-            ("agent.crt", identity.certificate.decode()),
-            ("agent.key", identity.private_key.decode()),
-            ("api-ca.crt", identity.client_ca.decode()),
-            ("root.json", identity.trusted_root.decode()),
-            ("agent.toml", render_agent_config(self._agents, place)),
-        ]
+        place = place_in_guest(plan.vmid, plan.owner, bind_address=plan.address)
+        return [(name, text.decode()) for name, text in render_agent_files(self._agents, place, identity).items()]
 
 
 def _state(entry: Mapping[str, Any]) -> Guest:

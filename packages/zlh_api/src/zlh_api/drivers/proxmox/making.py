@@ -25,9 +25,9 @@ from zlh_api.drivers.proxmox.mark import render_description, render_tags
 from zlh_api.drivers.proxmox.network_rule import Surroundings, render_net
 from zlh_api.drivers.proxmox.placement import NoNodeFits, Placed, find_lack, parse_nodes, rank_nodes, still_unseen
 from zlh_api.drivers.proxmox.refusals import ProxmoxRefused, ProxmoxUnsure
-from zlh_api.drivers.proxmox.tasks import MAKING as MAKING_KINDS
 from zlh_api.drivers.proxmox.tasks import (
-    Pace,
+    MAKING_KINDS,
+    Polling,
     TaskFailed,
     Upid,
     fetch_active,
@@ -61,13 +61,18 @@ class Making:
     """The making of guests on one cluster."""
 
     def __init__(
-        self, client: ProxmoxClient, whereabouts: Whereabouts, recipe: Recipe, surroundings: Surroundings, pace: Pace
+        self,
+        client: ProxmoxClient,
+        whereabouts: Whereabouts,
+        recipe: Recipe,
+        surroundings: Surroundings,
+        polling: Polling,
     ) -> None:
         self._client = client
         self._whereabouts = whereabouts
         self._recipe = recipe
         self._surroundings = surroundings
-        self._pace = pace
+        self._polling = polling
         # Guests that we placed a moment ago, with that moment.
         self._placed: dict[Vmid, tuple[float, Placed]] = {}
 
@@ -86,7 +91,7 @@ class Making:
 
     async def wait_unlocked(self, plan: GuestPlan, found: Found, warrant: Warrant) -> Found | None:
         """Wait for a making or an end that somebody has begun; return what it left, locked as before or not."""
-        deadline = time.monotonic() + self._pace.settle_s
+        deadline = time.monotonic() + self._polling.settle_s
         while True:
             now = await self._whereabouts.look(found.node, plan.vmid)
             if now is None or now.lock != found.lock:
@@ -94,12 +99,12 @@ class Making:
             if tasks := await self._fetch_workers(now, plan):
                 # What a failed one leaves is looked at in the next turn.
                 with suppress(TaskFailed):
-                    await wait_ended(self._client, tasks[0], warrant, self._pace)
-                deadline = time.monotonic() + self._pace.settle_s
+                    await wait_ended(self._client, tasks[0], warrant, self._polling)
+                deadline = time.monotonic() + self._polling.settle_s
                 continue
             if time.monotonic() > deadline:
                 return now
-            await sleep(self._pace.first_s)
+            await sleep(self._polling.first_s)
             warrant.check()
 
     async def is_begun_by_us(self, plan: GuestPlan, found: Found) -> bool:
@@ -195,7 +200,7 @@ class Making:
             raise GuestFailed(what="Making the guest", reason="Proxmox did not name a task")
         await warrant.note(UPID, upid.text)
         try:
-            await wait_ended(self._client, upid, warrant, self._pace)
+            await wait_ended(self._client, upid, warrant, self._polling)
         except TaskFailed:
             self._placed.pop(plan.vmid, None)
             raise
@@ -241,11 +246,11 @@ class Making:
 
     async def _find_out(self, plan: GuestPlan, warrant: Warrant) -> Found:
         """Find out what has become of a request without an answer, or of one that found something there already."""
-        deadline = time.monotonic() + self._pace.settle_s
+        deadline = time.monotonic() + self._polling.settle_s
         while (found := await self._whereabouts.find(plan)) is None:
             if time.monotonic() > deadline:
                 raise ProxmoxUnsure(what="making the guest", reason="it has not shown itself yet")
-            await sleep(self._pace.first_s)
+            await sleep(self._polling.first_s)
             warrant.check()
         if found.owner not in {plan.owner, None} or (found.owner is None and not found.is_unmarked_beginning):
             raise GuestForeign(vmid=plan.vmid, where=found.where)

@@ -10,7 +10,6 @@ Rules are held against what is read back one by one and in order: one too many i
 
 from __future__ import annotations
 
-import ipaddress
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -92,15 +91,6 @@ def parse_properties(text: object) -> dict[str, str]:
     return {name.strip(): value.strip() for name, _equals, value in pairs}
 
 
-def read_address(net: object) -> str | None:
-    """Return the IPv4 address that an interface is configured with, or None."""
-    text = parse_properties(net).get("ip", "").partition("/")[0]
-    try:
-        return str(ipaddress.IPv4Address(text))
-    except ValueError:
-        return None
-
-
 def is_net_right(present: object, wanted: str) -> bool:
     """Tell whether the interface is as wanted; what Proxmox adds beside does not matter, a second address does."""
     have, want = parse_properties(present), parse_properties(wanted)
@@ -145,18 +135,6 @@ def is_set_right(entries: Sequence[Mapping[str, Any]], address: str) -> bool:
     )
 
 
-def _rule(kind: str, action: str, **fields: str) -> dict[str, str | int]:
-    return {"type": kind, "action": action, "enable": 1, **fields}
-
-
-def _is_enabled(rule: Mapping[str, Any]) -> bool:
-    return bool(int(rule.get("enable") or 0))
-
-
-def _essence(rule: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(str(rule.get(name) or "") for name in _FIELDS)
-
-
 def find_switched_off(cluster: Mapping[str, Any], node: Mapping[str, Any], *, name: str) -> str | None:
     """Return what is switched off above the guests, and how it is switched on; None where all of it is on."""
     if str(cluster.get("enable") or "0") == "0":
@@ -168,3 +146,15 @@ def find_switched_off(cluster: Mapping[str, Any], node: Mapping[str, Any], *, na
         command = f"pvesh set /nodes/{name}/firewall/options --enable 1"
         return f"the firewall of node {name} is off; switch it on with `{command}`"
     return None
+
+
+def _rule(kind: str, action: str, **fields: str) -> dict[str, str | int]:
+    return {"type": kind, "action": action, "enable": 1, **fields}
+
+
+def _is_enabled(rule: Mapping[str, Any]) -> bool:
+    return bool(int(rule.get("enable") or 0))
+
+
+def _essence(rule: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(str(rule.get(name) or "") for name in _FIELDS)

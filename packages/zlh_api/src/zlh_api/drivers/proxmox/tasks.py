@@ -18,7 +18,7 @@ _UPID = re.compile(
 )
 _WARNINGS = re.compile(r"WARNINGS: \d+")
 # The making of a guest by either way, as the type of its task says it.
-MAKING = frozenset({"vzcreate", "vzclone", "vzrestore"})
+MAKING_KINDS = frozenset({"vzcreate", "vzclone", "vzrestore"})
 LOG_LINES = 20
 
 
@@ -46,7 +46,7 @@ class Upid:
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class Polling:
     """How often one looks at what takes its time."""
 
     first_s: float = 0.25
@@ -83,12 +83,12 @@ async def fetch_ended(client: ProxmoxClient, node: str, vmid: Vmid, *, kinds: fr
     return [upid for upid in found if upid is not None and upid.kind in kinds]
 
 
-async def wait_ended(client: ProxmoxClient, upid: Upid, warrant: Warrant, pace: Pace) -> bool:
+async def wait_ended(client: ProxmoxClient, upid: Upid, warrant: Warrant, polling: Polling) -> bool:
     """Return True when the task has ended well, and False where nothing can be learnt of it any more.
 
     Raises TaskFailed, or GuestLocked where a lock stood in its way.
     """
-    pause_s = pace.first_s
+    pause_s = polling.first_s
     while True:
         try:
             state = await client.get(f"/nodes/{upid.node}/tasks/{upid.text}/status")
@@ -102,7 +102,7 @@ async def wait_ended(client: ProxmoxClient, upid: Upid, warrant: Warrant, pace: 
         if state.get("status") == "stopped":
             break
         await asyncio.sleep(pause_s)
-        pause_s = min(pause_s * 1.5, pace.most_s)
+        pause_s = min(pause_s * 1.5, polling.most_s)
         warrant.check()
     return await _judge(client, upid, str(state.get("exitstatus") or "unexpected status"))
 
