@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
 from typing import Any
 from uuid import uuid4
@@ -421,3 +422,22 @@ async def _files_are(world: World, files: Mapping[str, str]) -> None:
     async with asyncio.timeout(WAIT_S):
         while world.routes.files != files:
             await asyncio.sleep(0.01)
+
+
+async def test_a_restored_database_is_shown_as_it_is(world: World) -> None:
+    """Its versions are counted again from where the copy was; what was rendered for others of them is not shown."""
+    await add(world)
+
+    async def name_shown() -> str:
+        _customer, report = await world.containers.fetch_report(Vmid(101))
+        return str(json.loads(report)["name"])
+
+    (copy,) = await world.fetch("select version from containers")
+    await world.fetch("update containers set name = 'lost' returning 1")
+    assert await name_shown() == "lost"
+    # As the copy is read in, and the first change after it is made.
+    await world.fetch("update containers set version = $1 returning 1", copy["version"])
+    await world.fetch("update containers set name = 'restored' returning 1")
+    (now,) = await world.fetch("select version from containers")
+    assert now["version"] == copy["version"] + 1
+    assert await name_shown() == "restored"
