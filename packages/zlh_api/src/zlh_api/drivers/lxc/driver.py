@@ -61,7 +61,7 @@ class LxcDriver:
         self._settings = settings
         self._agent = agent
         self._host = host or Host()
-        self._folders = GuestFolders(settings.root)
+        self._folders = GuestFolders(settings.root, settings.first_id)
         self._storage = Storage(settings, self._host)
         self._network = Network(settings, self._host)
         self._groups: ControlGroups = find_control_groups()
@@ -281,7 +281,8 @@ class LxcDriver:
         try:
             await self._host.run(
                 right, "Starting the guest", "lxc-start", *self._named(folder), "--logfile", str(folder.log),
-                "--logpriority", "WARN", timeout_s=START_TIMEOUT_S,
+                # Warnings come with each restart from inside, which a customer can go on with for ever.
+                "--logpriority", "ERROR", timeout_s=START_TIMEOUT_S,
             )  # fmt: skip
         except GuestFailed as error:
             said = await asyncio.to_thread(_read_tail, folder.log)

@@ -32,6 +32,8 @@ class GuestFolders:
     """All that stands below the driver's root."""
 
     root: Path
+    # Root of the guests is this user here, and this group.
+    first_id: int
 
     def at(self, vmid: Vmid) -> GuestFolder:
         """Return the place of a guest."""
@@ -64,9 +66,13 @@ class GuestFolders:
         folder = GuestFolder(Path(tempfile.mkdtemp(prefix=f".new-{mark.owner}-", dir=self.root)))
         write_mark(folder, mark)
         # Root of the guest must pass here, and may not list.
-        for path in (folder.path, folder.data, folder.merged):
-            path.mkdir(exist_ok=True)
+        for path in (folder.data, folder.merged):
+            path.mkdir()
             path.chmod(0o711)
+        # Other users of this host may not: there are files inside for whoever comes, and programs that make of him the
+        # very user that has the files of all guests.
+        os.chown(folder.path, 0, self.first_id)
+        folder.path.chmod(0o710)
         return folder
 
     def finish(self, folder: GuestFolder, vmid: Vmid) -> None:
