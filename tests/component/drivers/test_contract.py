@@ -160,6 +160,9 @@ async def test_a_guest_comes_up_and_goes(bench: Bench) -> None:
     await bench.act("create", "create")
     assert (await bench.seen()).state is Guest.STOPPED
     await bench.act("close", "close", "size", "size", "identity", "identity")
+    # To put keys in, its disk may have been mounted.
+    assert replace(await bench.seen(), is_tidy=True) == GuestSeen(Guest.STOPPED)
+    await bench.act("stop")
     assert await bench.seen() == GuestSeen(Guest.STOPPED)
     await bench.act("start", "start")
     assert await bench.seen() == GuestSeen(Guest.RUNNING)
@@ -283,6 +286,15 @@ async def test_a_guest_that_was_taken_away_by_hand_can_be_made_anew(bench: Bench
     assert (await bench.seen()).state is Guest.ABSENT
     await bench.act("stop", "destroy", *BRING_UP)
     assert await bench.seen() == GuestSeen(Guest.RUNNING)
+
+
+async def test_a_guest_that_ended_by_itself_is_stopped_to_its_end(bench: Bench) -> None:
+    """What it leaves is seen and taken down, so that off is off."""
+    await bench.act(*BRING_UP)
+    await bench.rig.end_by_itself(bench.plan)
+    assert (await bench.seen()).state is Guest.STOPPED
+    await bench.act("stop")
+    assert await bench.seen() == GuestSeen(Guest.STOPPED)
 
 
 async def test_an_address_that_a_guest_has_is_not_free(bench: Bench) -> None:

@@ -167,6 +167,7 @@ class Worker:
             guest=guest.state,
             is_closed=guest.is_closed,
             is_sized=guest.is_sized,
+            is_tidy=guest.is_tidy,
             has_identity=place.steps.is_identity_good(container),
             is_agent_online=container.connection is Connection.ONLINE,
             accepted_generation=accepted_generation(container),

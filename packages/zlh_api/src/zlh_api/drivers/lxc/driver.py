@@ -19,7 +19,7 @@ from msgspec import structs
 from zlh_api.containers.model import Guest
 from zlh_api.drivers.agent_config import AgentPlace, AgentSettings, render_agent_config
 from zlh_api.drivers.lxc.control_groups import ControlGroups, find_control_groups
-from zlh_api.drivers.lxc.guest_folders import GuestFolders, hold, hold_if_free, read_mark, write_mark
+from zlh_api.drivers.lxc.guest_folders import GuestFolders, hold, read_mark, write_mark
 from zlh_api.drivers.lxc.host import Host, OwnRight, Right
 from zlh_api.drivers.lxc.identity import put_files
 from zlh_api.drivers.lxc.limits import order_changes, wanted_files
@@ -28,7 +28,8 @@ from zlh_api.drivers.lxc.model import GuestFolder, GuestMark, LxcSettings, mac_o
 from zlh_api.drivers.lxc.network import Network
 from zlh_api.drivers.lxc.network_rules import Pin, render_network_up
 from zlh_api.drivers.lxc.readiness import check_host, choose_apparmor
-from zlh_api.drivers.lxc.storage import Storage
+from zlh_api.drivers.lxc.storage import Storage, find_mounts
+from zlh_api.drivers.nameless_folders import hold_if_free
 from zlh_api.drivers.port import (
     FoundGuest,
     GuestFailed,
@@ -131,7 +132,8 @@ class LxcDriver:
         trouble = await self._network.find_trouble(pin, is_running=state is Guest.RUNNING)
         is_running = state is Guest.RUNNING
         is_sized = await asyncio.to_thread(self._is_sized, mark, plan.resources, is_running)
-        return GuestSeen(state, is_closed=trouble is None, is_sized=is_sized)
+        is_tidy = is_running or await asyncio.to_thread(self._is_tidy, mark)
+        return GuestSeen(state, is_closed=trouble is None, is_sized=is_sized, is_tidy=is_tidy)
 
     # ── one guest ──
 
@@ -378,6 +380,10 @@ class LxcDriver:
             return False
         wanted = wanted_files(resources, here)
         return not is_running or not order_changes(wanted, self._groups.read(mark.owner, wanted))
+
+    def _is_tidy(self, mark: GuestMark) -> bool:
+        """Tell whether nothing is mounted for a guest that does not run, which would keep its disk in use."""
+        return not find_mounts(self._folders.at(mark.vmid).path)
 
     def _render_config(self, mark: GuestMark, resources: Resources) -> bytes:
         return render_config(
