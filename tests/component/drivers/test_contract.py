@@ -234,6 +234,15 @@ async def test_a_network_that_was_opened_is_seen_and_closed(networked: Bench) ->
     assert (await bench.seen()).is_closed
 
 
+async def test_a_survey_names_an_open_network(networked: Bench) -> None:
+    """So that nobody is told that all is well meanwhile, and it is closed by the next patrol."""
+    bench = networked
+    await bench.act(*BRING_UP)
+    assert (await bench.found()).is_closed is True
+    await bench.rig.open_network(bench.plan)
+    assert (await bench.found()).is_closed is False
+
+
 @pytest.mark.parametrize("is_running", [False, True])
 async def test_limits_follow_the_plan(bench: Bench, is_running: bool) -> None:
     """Growing and, but for the disk, shrinking; seen by a look from outside."""

@@ -7,9 +7,10 @@ it is closed in the host's tables. So any process of ours finds a guest as the l
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import ipaddress
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -79,7 +80,7 @@ class LxcDriver:
 
     @property
     def survey_tells_drift(self) -> bool:
-        """Not yet: rules and limits are looked at guest by guest."""
+        """Not all of it: limits are looked at guest by guest."""
         return False
 
     async def prepare(self) -> None:
@@ -102,7 +103,10 @@ class LxcDriver:
 
     async def survey(self) -> list[FoundGuest]:
         """Return everything below the root, and other containers of LXC that hold addresses of our block."""
-        return await asyncio.to_thread(self._survey)
+        found = await asyncio.to_thread(self._survey)
+        # Afterwards, so that the pin of each of them was there if it is ever to be.
+        is_closed = await self._network.look_for_all()
+        return await asyncio.to_thread(lambda: [self._judge(guest, is_closed) for guest in found])
 
     async def is_address_free(self, address: str) -> bool:
         """Tell whether neither this host nor any container nor any pin has it."""
@@ -110,7 +114,7 @@ class LxcDriver:
             return False
         listing = await self._network.look()
         pinned = {pin.address for pin in listing.pins} if listing else set[str]()
-        held = {held for guest in await self.survey() for held in guest.addresses}
+        held = {held for guest in await asyncio.to_thread(self._survey) for held in guest.addresses}
         return address not in pinned | held
 
     async def ensure_all_stopped(self) -> None:
@@ -424,6 +428,13 @@ class LxcDriver:
             found.append(FoundGuest(vmid, mark.owner, state, str(folder.path), (mark.address,)))
         found += [FoundGuest(None, owner, Guest.HALF_MADE, str(place)) for owner, place in self._folders.leftovers()]
         return found + list(self._survey_others())
+
+    def _judge(self, guest: FoundGuest, is_closed: Callable[[Pin], bool]) -> FoundGuest:
+        """Return a guest of a survey with whether its network is closed, which matters while it runs."""
+        if guest.state is not Guest.RUNNING or guest.owner is None or guest.vmid is None:
+            return guest
+        pin = Pin(self._settings.veth(guest.vmid), mac_of(guest.owner), guest.addresses[0])
+        return dataclasses.replace(guest, is_closed=is_closed(pin))
 
     def _survey_others(self) -> Iterable[FoundGuest]:
         """Yield containers that somebody made by hand with addresses of our block."""
