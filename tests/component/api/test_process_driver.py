@@ -17,7 +17,7 @@ from zlh_api.containers.model import Guest
 from zlh_api.drivers import process
 from zlh_api.drivers.agent_config import AgentSettings
 from zlh_api.drivers.nameless_folders import find_nameless, hold_if_free, make_beginning
-from zlh_api.drivers.port import GuestFailed, GuestPlan, GuestSeen
+from zlh_api.drivers.port import GuestFailed, GuestPlan, GuestSeen, Identity
 from zlh_api.drivers.process import ProcessDriver
 from zlh_api.marked_processes import find_marked
 from zlh_common.names import CONTAINER_MARK, OwnerMark, Vmid
@@ -138,6 +138,20 @@ async def test_a_start_beside_it_sweeps_no_guest_that_is_being_made(tmp_path: Pa
         assert is_held
         await driver.prepare()
         assert await asyncio.to_thread(find_nameless, tmp_path) == [(plan.owner, held)]
+
+
+async def test_keys_do_not_bring_back_a_folder_that_was_taken_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be nobody's, and stand in the way of the guest whose it was for ever."""
+    driver, plan = _plan(tmp_path)
+    warrant = FakeWarrant(plan)
+    await driver.ensure_created(plan, warrant)
+    # The hand is faster than the first file, and slower than the look at whose the folder is.
+    monkeypatch.setattr(warrant, "check", lambda: delete_tree(tmp_path / "101"))
+    with pytest.raises(GuestFailed, match="Putting the agent's keys in failed"):
+        await driver.ensure_identity(plan, Identity(b"", b"", b"", b""), warrant)
+    assert (await driver.observe(plan)).state is Guest.ABSENT
 
 
 @asynccontextmanager

@@ -253,9 +253,13 @@ class ProcessDriver:
             "root.json": identity.trusted_root,
             "agent.toml": render_agent_config(self._settings, place).encode(),
         }
-        for name, content in files.items():
-            check()
-            write_durably(folders.config / name, content)
+        try:
+            for name, content in files.items():
+                check()
+                # A folder that a hand takes away now must not come back without its mark, as a stranger's.
+                write_durably(folders.config / name, content, is_folder_there=True)
+        except OSError as exc:
+            raise GuestFailed(what="Putting the agent's keys in", reason=str(exc)) from exc
 
     def _spawn(self, plan: GuestPlan, check: Check) -> None:
         self._refuse_foreign(plan.owner, plan.vmid)

@@ -20,7 +20,7 @@ from msgspec import structs
 from zlh_api.containers.model import Guest
 from zlh_api.drivers.agent_config import AgentPlace, AgentSettings, render_agent_config
 from zlh_api.drivers.lxc.control_groups import ControlGroups, find_control_groups
-from zlh_api.drivers.lxc.guest_folders import GuestFolders, hold, read_mark, write_mark
+from zlh_api.drivers.lxc.guest_folders import GuestFolders, hold, read_mark, write_config, write_mark
 from zlh_api.drivers.lxc.host import Host, OwnRight, Right
 from zlh_api.drivers.lxc.identity import put_files
 from zlh_api.drivers.lxc.limits import order_changes, wanted_files
@@ -158,7 +158,7 @@ class LxcDriver:
             mark = await self._storage.make(warrant, folder, mark, plan.resources.disk_mib)
             # It names the folder as it will be.
             text = self._render_config(mark, plan.resources)
-            await self._host.act(warrant, "Writing the guest's config", write_durably, folder.config, text)
+            await self._host.act(warrant, "Writing the guest's config", write_config, folder, text)
             await self._host.act(warrant, "Naming the guest's folder", self._folders.finish, folder, plan.vmid)
 
     async def ensure_closed(self, plan: GuestPlan, warrant: Warrant) -> None:
@@ -349,9 +349,9 @@ class LxcDriver:
                 await self._network.unpin(right, interface)
 
     async def _write_config(self, right: Right, mark: GuestMark, resources: Resources) -> None:
-        text, path = self._render_config(mark, resources), self._folders.at(mark.vmid).config
-        if await asyncio.to_thread(_read_bytes, path) != text:
-            await self._host.act(right, "Writing the guest's config", write_durably, path, text)
+        text, folder = self._render_config(mark, resources), self._folders.at(mark.vmid)
+        if await asyncio.to_thread(_read_bytes, folder.config) != text:
+            await self._host.act(right, "Writing the guest's config", write_config, folder, text)
 
     async def _own(self, plan: GuestPlan) -> GuestMark:
         """Return the mark of a guest that is there and ours; raise GuestForeign, GuestFailed."""

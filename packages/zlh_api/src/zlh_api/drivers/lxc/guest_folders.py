@@ -80,7 +80,12 @@ def read_mark(folder: GuestFolder) -> GuestMark | None:
 
 def write_mark(folder: GuestFolder, mark: GuestMark) -> None:
     """Write it, whole or not at all."""
-    write_durably(folder.mark, msgspec.json.encode(mark))
+    write_durably(folder.mark, msgspec.json.encode(mark), is_folder_there=True)
+
+
+def write_config(folder: GuestFolder, text: bytes) -> None:
+    """Write what LXC reads; raises OSError where the folder has gone, since one without a mark is a stranger's."""
+    write_durably(folder.config, text, is_folder_there=True)
 
 
 @asynccontextmanager
