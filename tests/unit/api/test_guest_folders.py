@@ -20,3 +20,8 @@ def test_a_folder_that_was_taken_away_stays_away(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         write_mark(folder, GuestMark(owner=owner, vmid=Vmid(101), kind="dev", address="10.1.1.2", template="/t"))
     assert not folder.path.exists()
+    # The hand is at it: the mark has gone, and the folder goes next, unless something new stands in it.
+    folder.path.mkdir()
+    with pytest.raises(FileNotFoundError):
+        write_config(folder, b"lxc.uts.name = a\n")
+    assert list(folder.path.iterdir()) == []

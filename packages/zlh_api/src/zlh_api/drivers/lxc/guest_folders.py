@@ -84,7 +84,8 @@ def write_mark(folder: GuestFolder, mark: GuestMark) -> None:
 
 
 def write_config(folder: GuestFolder, text: bytes) -> None:
-    """Write what LXC reads; raises OSError where the folder has gone, since one without a mark is a stranger's."""
+    """Write what LXC reads; raises OSError where the folder goes or has gone: what lacks a mark is a stranger's."""
+    folder.mark.stat()
     write_durably(folder.config, text, is_folder_there=True)
 
 
