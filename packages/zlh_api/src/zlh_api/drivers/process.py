@@ -266,18 +266,21 @@ class ProcessDriver:
         folders = self._folders(plan.vmid)
         agent = [sys.executable, "-m", "zlh_agent", "--config", str(folders.config / "agent.toml")]
         environment = {key: os.environ[key] for key in ("PATH", "LANG", "LC_ALL") if key in os.environ}
-        with folders.log.open("ab") as output:
-            check()
-            subprocess.run(
-                [sys.executable, "-I", "-S", "-c", _DETACH, *agent],
-                env={**environment, CONTAINER_MARK: plan.owner},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                cwd="/",
-                check=True,
-                timeout=START_TIMEOUT_S,
-            )
+        try:
+            with folders.log.open("ab") as output:
+                check()
+                subprocess.run(
+                    [sys.executable, "-I", "-S", "-c", _DETACH, *agent],
+                    env={**environment, CONTAINER_MARK: plan.owner},
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    cwd="/",
+                    check=True,
+                    timeout=START_TIMEOUT_S,
+                )
+        except (OSError, subprocess.SubprocessError) as exc:
+            raise GuestFailed(what="Starting the agent", reason=str(exc)) from exc
 
     def _log_tail(self, vmid: Vmid) -> str:
         try:
