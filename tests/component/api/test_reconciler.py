@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -14,7 +14,7 @@ from fakes.driver import FakeGuest
 from zlh_api.containers import store as containers
 from zlh_api.containers.model import Power
 from zlh_api.drivers.port import GuestFailed, GuestPlan, Warrant
-from zlh_api.edge.port import RouteNotLoaded
+from zlh_api.edge.port import RouteNotLoaded, RouteWriteFailed
 from zlh_api.reconcile.plan import DELETION_STEPS, first_steps
 from zlh_api.reconcile.worker import TAKES_BEFORE_DOUBT
 from zlh_common.names import OwnerMark, Vmid
@@ -405,3 +405,22 @@ async def _files_are(world: World, files: Mapping[str, str]) -> None:
     async with asyncio.timeout(WAIT_S):
         while world.routes.files != files:
             await asyncio.sleep(0.01)
+
+
+async def test_an_open_guest_is_closed_while_its_route_cannot_be_read(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody has put a folder in the file's place: that is told, and no reason to leave the network open."""
+    owner = await settled(world)
+    guest = world.driver.guests[Vmid(101)]
+    guest.closed_for = None
+
+    async def refuse(name: str) -> str | None:
+        raise RouteWriteFailed(name=name, reason="is a directory")
+
+    monkeypatch.setattr(world.routes, "fetch", refuse)
+    await world.fetch("update containers set wake_at = now()")
+    async with world.reconciler():
+        told = "select exists (select from steps where owner = $1 and code = $2)"
+        await world.wait_until(told, UUID(owner), RouteWriteFailed.code)
+    assert guest.closed_for == guest.address
