@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Mapping
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -16,7 +16,7 @@ from zlh_api.agents.client import AgentRefused
 from zlh_api.containers import store as containers
 from zlh_api.containers.model import Power
 from zlh_api.drivers.port import GuestFailed, GuestPlan, Warrant
-from zlh_api.edge.port import RouteNotLoaded
+from zlh_api.edge.port import RouteNotLoaded, RouteWriteFailed
 from zlh_api.reconcile.journal import MESSAGE_CHARS
 from zlh_api.reconcile.plan import DELETION_STEPS, first_steps
 from zlh_api.reconcile.worker import TAKES_BEFORE_DOUBT
@@ -441,3 +441,22 @@ async def test_a_restored_database_is_shown_as_it_is(world: World) -> None:
     (now,) = await world.fetch("select version from containers")
     assert now["version"] == copy["version"] + 1
     assert await name_shown() == "restored"
+
+
+async def test_an_open_guest_is_closed_while_its_route_cannot_be_read(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody has put a folder in the file's place: that is told, and no reason to leave the network open."""
+    owner = await settled(world)
+    guest = world.driver.guests[Vmid(101)]
+    guest.closed_for = None
+
+    async def refuse(name: str) -> str | None:
+        raise RouteWriteFailed(name=name, reason="is a directory")
+
+    monkeypatch.setattr(world.routes, "fetch", refuse)
+    await world.fetch("update containers set wake_at = now()")
+    async with world.reconciler():
+        told = "select exists (select from steps where owner = $1 and code = $2)"
+        await world.wait_until(told, UUID(owner), RouteWriteFailed.code)
+    assert guest.closed_for == guest.address

@@ -117,6 +117,11 @@ class Network:
             trouble = f"{', '.join(others)} of {self._settings.bridge} are not ours"
         return trouble or await asyncio.to_thread(self._find_port_trouble, pin.interface, is_running)
 
+    async def look_for_all(self) -> Callable[[Pin], bool]:
+        """Look once; the answer tells of any running guest whether its network is closed, and blocks."""
+        seen, wanted = await self.look(), await self.wanted_rules()
+        return lambda pin: not (find_trouble(seen, wanted, pin) or self._find_port_trouble(pin.interface, True))
+
     async def pin(self, right: Right, pin: Pin, all_pins: Callable[[], Iterable[Pin]]) -> None:
         """Close a guest's network: the rules as they must be, its pin, its port."""
         await self.ensure_bridge(right)
