@@ -21,10 +21,10 @@ import msgspec
 
 from zlh_api.drivers.lxc.model import GuestFolder, GuestMark
 from zlh_common.durable_files import sync_folder, write_durably
-from zlh_common.names import OwnerMark, Vmid
+from zlh_common.names import MARK, OwnerMark, Vmid
 
 LOCK_POLL_S = 0.02
-_LEFTOVER = re.compile(r"\.(?:new|gone)-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})-\w+")
+_LEFTOVER = re.compile(rf"\.(?:new|gone)-({MARK})-\w+")
 
 
 @dataclass(frozen=True, slots=True)
