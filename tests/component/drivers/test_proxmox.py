@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import asyncssh
@@ -34,24 +33,6 @@ from zlh_common.names import Vmid
 from zlh_common.schema.resources import Resources
 
 UP = ("create", "close", "size", "identity", "start")
-
-
-@pytest.fixture
-async def trial() -> AsyncIterator[Trial]:
-    """A guest that nobody has made yet."""
-    async with open_world() as world:
-        trial = Trial(world)
-        yield trial
-        await trial.driver.close()
-
-
-@pytest.fixture
-async def cloning() -> AsyncIterator[Trial]:
-    """The same where guests are cloned."""
-    async with open_world(template=TEMPLATE) as world:
-        trial = Trial(world)
-        yield trial
-        await trial.driver.close()
 
 
 def begin(trial: Trial, node: str) -> None:

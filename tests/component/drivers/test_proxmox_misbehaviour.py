@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
 
 from component.drivers.proxmox_trial import Trial
 from fakes.proxmox.misbehaviour import Way
-from fakes.proxmox.world import TEMPLATE, open_world
+from fakes.proxmox.world import open_world
 from zlh_api.containers.model import Guest
 from zlh_api.drivers.port import GuestSeen
 from zlh_common.schema.resources import Resources
@@ -55,24 +54,6 @@ BEFORE: dict[str, tuple[str, ...]] = {
 }
 WAYS = [way for way in Way if way is not Way.SILENT_AFTER]
 END = {"start": Guest.RUNNING, "destroy": Guest.ABSENT}
-
-
-@pytest.fixture
-async def trial() -> AsyncIterator[Trial]:
-    """A guest that nobody has made yet."""
-    async with open_world() as world:
-        trial = Trial(world)
-        yield trial
-        await trial.driver.close()
-
-
-@pytest.fixture
-async def cloning() -> AsyncIterator[Trial]:
-    """The same where guests are cloned."""
-    async with open_world(template=TEMPLATE) as world:
-        trial = Trial(world)
-        yield trial
-        await trial.driver.close()
 
 
 @pytest.mark.parametrize("way", WAYS)

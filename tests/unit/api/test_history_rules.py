@@ -22,7 +22,7 @@ from zlh_api.history.rules import (
     find_metrics_problem,
 )
 from zlh_common.errors import InvalidBody
-from zlh_common.pace import Allowance, Pace, take
+from zlh_common.pace import Allowance, Rate, take
 from zlh_common.schema.agent_events import MetricsEvent, parse_message
 from zlh_common.schema.history import Happening
 from zlh_common.schema.metrics import Metrics, ProcessMetrics, Usage
@@ -147,11 +147,11 @@ def test_a_message_of_a_later_agent_is_left_out() -> None:
 @given(st.lists(st.tuples(st.integers(0, 50), st.floats(0, 100)), max_size=50))
 def test_a_pace_is_kept_whatever_is_wanted(asks: list[tuple[int, float]]) -> None:
     """Never more than what may come at once and what has grown since."""
-    pace, now, taken = Pace(10, 0.5), 0.0, 0
+    rate, now, taken = Rate(10, 0.5), 0.0, 0
     allowance = Allowance(10, 0.0)
     for wanted, passed in asks:
         now += passed
-        got, allowance = take(allowance, wanted, pace, now)
+        got, allowance = take(allowance, wanted, rate, now)
         assert 0 <= got <= wanted
         taken += got
         assert taken <= 10 + now * 0.5 + 1e-6

@@ -27,6 +27,8 @@ PLATFORM_PATH = "/.zlh/"
 # In the environment of everything that runs in a container under the process driver, with the owner mark as value.
 CONTAINER_MARK = "ZLH_CONTAINER"
 API_NAME = "api.zlh.internal"
+# How an owner mark is written, as part of a pattern.
+MARK = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
 _HOST = re.compile(r"(?:(?P<port>[1-9][0-9]{0,4})-)?(?P<kind>dev|game)-(?P<vmid>[1-9][0-9]{2,8})")
 _DOMAIN = re.compile(r"(?=.{1,200}\Z)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*")
@@ -72,6 +74,11 @@ def parse_host(name: str, domain: str) -> HostName | None:
 def is_label(text: str) -> bool:
     """Tell whether `text` has the form of a container's or an exposure's label."""
     return _HOST.fullmatch(text) is not None
+
+
+def is_mark(text: str) -> bool:
+    """Tell whether `text` has the form of an owner mark."""
+    return re.fullmatch(MARK, text) is not None
 
 
 def is_domain(text: str) -> bool:

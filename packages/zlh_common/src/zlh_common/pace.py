@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Pace:
+class Rate:
     """A number that may come at once, and how fast it grows again."""
 
     at_once: float
@@ -21,9 +21,9 @@ class Allowance:
     at: float
 
 
-def take(allowance: Allowance, wanted: int, pace: Pace, now: float) -> tuple[int, Allowance]:
+def take(allowance: Allowance, wanted: int, rate: Rate, now: float) -> tuple[int, Allowance]:
     """Return how many of `wanted` may be taken now, and what is left then."""
-    left = min(pace.at_once, allowance.left + max(0.0, now - allowance.at) * pace.per_s)
+    left = min(rate.at_once, allowance.left + max(0.0, now - allowance.at) * rate.per_s)
     taken = min(wanted, int(left))
     return taken, Allowance(left - taken, now)
 

@@ -14,7 +14,7 @@ from zlh_agent.journal.service import JournalService
 from zlh_agent.metrics.service import MetricsService
 from zlh_agent.status.service import StatusService
 from zlh_common.errors import ZlhError
-from zlh_common.pace import Allowance, Pace, take
+from zlh_common.pace import Allowance, Rate, take
 from zlh_common.schema.agent_events import (
     HAPPENINGS_AT_ONCE,
     HAPPENINGS_PER_S,
@@ -31,7 +31,7 @@ HEARTBEAT_S = 30.0
 # At most ten pushes a second: the first at once, what follows together.
 MIN_INTERVAL_S = 0.1
 WRITE_TIMEOUT_S = 30.0
-_PACE = Pace(HAPPENINGS_AT_ONCE, HAPPENINGS_PER_S)
+_RATE = Rate(HAPPENINGS_AT_ONCE, HAPPENINGS_PER_S)
 _NUMBER = re.compile(r"[0-9]{1,16}")
 
 
@@ -111,18 +111,18 @@ class EventStream:
         """Send the journal from where the reader is; one who is too slow finds the oldest entries gone."""
         after = asked.after if asked.journal == self._journal.id else 0
         clock = asyncio.get_running_loop().time
-        allowance = Allowance(_PACE.at_once, clock())
+        allowance = Allowance(_RATE.at_once, clock())
         with self._journal.watch() as written:
             while True:
                 written.clear()
                 items = self._journal.read_after(after, MAX_ITEMS)
-                may_send, allowance = take(allowance, len(items), _PACE, clock())
+                may_send, allowance = take(allowance, len(items), _RATE, clock())
                 if may_send:
                     sent = tuple(items[:may_send])
                     await _send(socket, HappeningsEvent(journal=self._journal.id, items=sent))
                     after = sent[-1].number
                 elif items:
-                    await asyncio.sleep(1 / _PACE.per_s)
+                    await asyncio.sleep(1 / _RATE.per_s)
                 else:
                     await written.wait()
 

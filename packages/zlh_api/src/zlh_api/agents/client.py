@@ -26,7 +26,7 @@ from websockets.typing import Subprotocol
 
 from zlh_common.errors import InvalidBody, ZlhError
 from zlh_common.names import OwnerMark, agent_name
-from zlh_common.pace import Allowance, Pace, take
+from zlh_common.pace import Allowance, Rate, take
 from zlh_common.request_ids import HEADER, current_request_id
 from zlh_common.schema.agent_events import StreamMessage, parse_message
 from zlh_common.schema.problem import Problem
@@ -47,7 +47,7 @@ MAX_FRAME_BYTES = 256 * 1024
 # So much may wait for an agent that does not read.
 MAX_UNREAD_BYTES = 1024 * 1024
 # How many pings and pongs an agent may send: an honest one has a few a minute. Neither is held back by a full queue.
-CONTROL_PACE = Pace(50, 5)
+CONTROL_RATE = Rate(50, 5)
 # What has come is looked through in parts of this size, so that a flood of the shortest frames is noticed before all
 # of it was taken: 256 KiB of pings would keep the event loop for seconds.
 PART_BYTES = 4096
@@ -253,7 +253,7 @@ class _OnlyAnswer(aiohttp.ClientResponse):
 class _PoliteConnection(ClientConnection):
     """Ends where the agent floods with pings and pongs, or reads nothing of what it has us write."""
 
-    _control = Allowance(CONTROL_PACE.at_once, 0.0)
+    _control = Allowance(CONTROL_RATE.at_once, 0.0)
     _control_frames = 0
 
     def data_received(self, data: bytes) -> None:
@@ -273,7 +273,7 @@ class _PoliteConnection(ClientConnection):
 
     def _is_flooding(self) -> bool:
         asked, self._control_frames = self._control_frames, 0
-        taken, self._control = take(self._control, asked, CONTROL_PACE, self.loop.time())
+        taken, self._control = take(self._control, asked, CONTROL_RATE, self.loop.time())
         return taken < asked
 
 

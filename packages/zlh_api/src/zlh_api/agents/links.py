@@ -31,7 +31,7 @@ from zlh_api.history.intake import HistoryIntake
 from zlh_api.history.service import HistoryService
 from zlh_common.errors import ZlhError
 from zlh_common.names import OwnerMark, Vmid
-from zlh_common.pace import Allowance, Pace, pay, take
+from zlh_common.pace import Allowance, Rate, pay, take
 from zlh_common.schema.agent_events import HappeningsEvent, MetricsEvent, StatusEvent
 from zlh_common.schema.status import AgentStatus
 
@@ -49,7 +49,7 @@ SILENCE_S = 75
 # How fast the reports of one agent are taken: a container that floods waits at its own end of the stream.
 MIN_PAUSE_S, MAX_BYTES_PER_S, IN_HAND_S = 0.05, 256 * 1024, 0.1
 # How often the reports of one agent may have its container looked at at once; beyond that, they do so a little later.
-WAKES_PACE, LATER = Pace(10, 1.0), timedelta(seconds=1)
+WAKES_RATE, LATER = Rate(10, 1.0), timedelta(seconds=1)
 # Of reports that say nothing new, one in so many seconds is written: that old may be what people see of the time.
 HEARD_S = 25.0
 
@@ -105,11 +105,11 @@ class _Wakes:
     """When the container of one agent is looked at because of what the agent reports."""
 
     def __init__(self) -> None:
-        self._left = Allowance(WAKES_PACE.at_once, asyncio.get_running_loop().time())
+        self._left = Allowance(WAKES_RATE.at_once, asyncio.get_running_loop().time())
 
     def next_delay(self) -> timedelta:
         """Return how long from now it is looked at."""
-        may_wake, self._left = take(self._left, 1, WAKES_PACE, asyncio.get_running_loop().time())
+        may_wake, self._left = take(self._left, 1, WAKES_RATE, asyncio.get_running_loop().time())
         return timedelta(0) if may_wake else LATER
 
 

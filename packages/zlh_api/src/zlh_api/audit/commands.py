@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -19,11 +18,12 @@ from rich.table import Table
 from rich.text import Text
 
 from zlh_api.audit import tombstones
+from zlh_api.audit.printable import printable
 from zlh_api.audit.removal import Remains, Remover, collect
 from zlh_api.audit.rules import Key, confirm, keys_of, needs_second_look
 from zlh_api.audit.service import GUESTS, RECORDS, ROUTES, Auditor, Look
 from zlh_common.errors import ZlhError
-from zlh_common.names import Kind, OwnerMark, Vmid
+from zlh_common.names import Kind, OwnerMark, Vmid, is_mark
 from zlh_common.schema.audit import AuditReport, AuditStatus, Finding, FindingKind, Severity, WorkItem
 from zlh_common.schema.structs import encode
 
@@ -34,7 +34,6 @@ BETWEEN_LOOKS_S = 3.0
 MAX_LOOKS = 3
 _STYLE = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.NOTE: "dim"}
 _CALLED = {GUESTS: "guests", ROUTES: "route files", RECORDS: "DNS records"}
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 Opener = Callable[[], AbstractAsyncContextManager[tuple[Auditor, Remover]]]
 
 
@@ -129,7 +128,7 @@ def print_report(
     console.print(f"Looked at {', '.join(counts)} in {report.took_ms} ms.", highlight=False)
     for part in report.parts:
         if part.trouble is not None:
-            console.print(Text(f"Not looked at: {_CALLED[part.name]}. {_printable(part.trouble)}", style="yellow"))
+            console.print(Text(f"Not looked at: {_CALLED[part.name]}. {printable(part.trouble)}", style="yellow"))
     if findings:
         console.print(_findings_table(findings))
     else:
@@ -157,8 +156,8 @@ def _findings_table(findings: Sequence[Finding]) -> Table:
         label = f"{number} {finding.name or ''}".strip() or finding.where or finding.owner or ""
         table.add_row(
             Text(finding.kind, style=_STYLE[finding.severity]),
-            Text(_printable(label), overflow="fold"),
-            Text(_printable(finding.message), overflow="fold"),
+            Text(printable(label), overflow="fold"),
+            Text(printable(finding.message), overflow="fold"),
         )
     return table
 
@@ -168,13 +167,13 @@ def _work_table(work: Sequence[WorkItem]) -> Table:
     for item in work:
         why = item.message or (f"waits for {item.waiting_for}" if item.waiting_for else "")
         next_try = item.next_try_at.astimezone().strftime("%H:%M:%S") if item.next_try_at else ""
-        table.add_row(str(item.vmid), item.state, item.step or "", Text(_printable(why), overflow="fold"), next_try)
+        table.add_row(str(item.vmid), item.state, item.step or "", Text(printable(why), overflow="fold"), next_try)
     return table
 
 
 async def _remove(owner: str, auditor: Auditor, remover: Remover) -> int:
     """Remove what carries a mark that no container has. From its first line on, the patrol would complete it."""
-    if not _UUID.fullmatch(owner):
+    if not is_mark(owner):
         raise MarkUnseen(owner)
     mark = OwnerMark(owner)
     look = await auditor.look()
@@ -199,7 +198,7 @@ async def _remove(owner: str, auditor: Auditor, remover: Remover) -> int:
 
 
 def _say(line: str) -> None:
-    sys.stdout.write(_printable(line) + "\n")
+    sys.stdout.write(printable(line) + "\n")
 
 
 def _number_of(remains: Remains) -> Vmid:
@@ -209,8 +208,3 @@ def _number_of(remains: Remains) -> Vmid:
 def _kind_of(remains: Remains) -> Kind:
     names = [guest.name or "" for guest in remains.guests] + [file.name for file in remains.routes]
     return "game" if any(name.startswith("game-") for name in names) else "dev"
-
-
-def _printable(text: str) -> str:
-    """What a stranger has called his file must not move the cursor of whoever reads it."""
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

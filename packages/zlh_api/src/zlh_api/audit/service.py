@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,6 +13,7 @@ from uuid import UUID
 from zlh_api.audit import store
 from zlh_api.audit.model import Books, Difference, Row, Sightings
 from zlh_api.audit.port import FoundRecord, RecordInventory
+from zlh_api.audit.printable import printable
 from zlh_api.audit.rules import find_differences
 from zlh_api.containers.model import Power
 from zlh_api.database.pool import Database
@@ -21,7 +21,7 @@ from zlh_api.drivers.port import ContainerDriver, FoundGuest
 from zlh_api.edge.port import FoundRoute, RouteDirectory
 from zlh_api.edge.traefik_file import ProxySetting, RouteWish, render_route_file
 from zlh_common.errors import ZlhError
-from zlh_common.names import HostName, OwnerMark, Vmid
+from zlh_common.names import HostName, OwnerMark, Vmid, is_mark
 from zlh_common.schema.audit import AuditPart, AuditReport, AuditStatus, Finding, PatrolStatus
 from zlh_common.schema.resources import Resources
 from zlh_common.schema.structs import convert
@@ -35,7 +35,6 @@ REPORTED_FINDINGS = 500
 REPORTED_WORK = 200
 GUESTS, ROUTES, RECORDS = "guests", "routes", "records"
 NO_PROVIDER = "No DNS provider is configured."
-_UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 Found = TypeVar("Found", FoundGuest, FoundRoute, FoundRecord)
 
 
@@ -197,18 +196,14 @@ def _read_strangers(found: list[Found] | None) -> tuple[Found, ...] | None:
 
 def _read_stranger(entry: Found) -> Found:
     changes: dict[str, Any] = {}
-    if entry.owner is not None and not _UUID.fullmatch(entry.owner):
+    if entry.owner is not None and not is_mark(entry.owner):
         changes["owner"] = None
     for field_name in ("name", "where"):
         text = getattr(entry, field_name, None)
         # Bytes that are no text would be refused by JSON and by the database, and nothing would be reported any more.
         if text is not None and not text.isprintable():
-            changes[field_name] = _as_text(text)
+            changes[field_name] = printable(text)
     return replace(entry, **changes) if changes else entry
-
-
-def _as_text(name: str) -> str:
-    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in name)
 
 
 def _marks(seen: Sightings) -> set[OwnerMark]:

@@ -8,8 +8,8 @@ import asyncpg
 import structlog
 
 from zlh_api.history.rules import (
-    HAPPENINGS_PACE,
-    SAMPLES_PACE,
+    HAPPENINGS_RATE,
+    SAMPLES_RATE,
     JournalPosition,
     find_happenings_problem,
     find_metrics_problem,
@@ -31,9 +31,9 @@ class HistoryIntake:
         self._owner = owner
         self._fence = fence
         self._last: JournalPosition | None = None
-        self._happenings = Allowance(HAPPENINGS_PACE.at_once, _now())
+        self._happenings = Allowance(HAPPENINGS_RATE.at_once, _now())
         self._has_refused = False
-        self._samples = Allowance(SAMPLES_PACE.at_once, _now())
+        self._samples = Allowance(SAMPLES_RATE.at_once, _now())
 
     async def resume(self) -> dict[str, str]:
         """Return what is asked of a stream: everything after what is kept already."""
@@ -52,7 +52,7 @@ class HistoryIntake:
             return
         if not event.items:
             return
-        may_take, self._happenings = take(self._happenings, len(event.items), HAPPENINGS_PACE, _now())
+        may_take, self._happenings = take(self._happenings, len(event.items), HAPPENINGS_RATE, _now())
         if may_take < len(event.items):
             self._note_refused("it tells more than an agent has reason to")
         try:
@@ -72,7 +72,7 @@ class HistoryIntake:
         if problem := find_metrics_problem(metrics):
             self._note_refused(problem)
             return
-        may_take, self._samples = take(self._samples, 1, SAMPLES_PACE, _now())
+        may_take, self._samples = take(self._samples, 1, SAMPLES_RATE, _now())
         if may_take:
             self._history.take_sample(self._owner, self._fence, metrics)
 

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from zlh_common.errors import ZlhError
-from zlh_common.pace import Pace
+from zlh_common.pace import Rate
 from zlh_common.schema.agent_events import HAPPENINGS_AT_ONCE, HAPPENINGS_PER_S, MAX_NUMBER
 from zlh_common.schema.history import Happening
 from zlh_common.schema.metrics import Metrics
@@ -21,9 +21,9 @@ MAX_ROWS = 64
 # A clock that is further off than this is not believed; the time of arrival stands instead.
 MAX_SKEW = timedelta(minutes=5)
 # How fast happenings are taken of one agent: twice its own pace, so that the two clocks need not agree.
-HAPPENINGS_PACE = Pace(2 * HAPPENINGS_AT_ONCE, 2 * HAPPENINGS_PER_S)
+HAPPENINGS_RATE = Rate(2 * HAPPENINGS_AT_ONCE, 2 * HAPPENINGS_PER_S)
 # Agents send their newest sample at once and then one a minute; so many may come at once after a time apart.
-SAMPLES_PACE = Pace(3, 1 / 30)
+SAMPLES_RATE = Rate(3, 1 / 30)
 DEFAULT_POINTS, MAX_POINTS = 240, 1000
 DEFAULT_SPAN = timedelta(hours=1)
 _KIND = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")

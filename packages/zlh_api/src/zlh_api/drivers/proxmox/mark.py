@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
-from zlh_common.names import OwnerMark
+from zlh_common.names import MARK, OwnerMark
 
 FAMILY = "zlh"
 _LINE = re.compile(r"^zlh-owner: ([0-9a-f-]{36})$", re.MULTILINE)
-_TAG = re.compile(r"zlh-([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})")
+_TAG = re.compile(rf"zlh-({MARK})")
 _ADDRESS = re.compile(r"zlh-ip-([0-9]{1,3}(?:\.[0-9]{1,3}){3})")
 # What Proxmox takes for a tag.
 TAG_GRAMMAR = re.compile(r"[a-z0-9_][a-z0-9_\-+.]*")
