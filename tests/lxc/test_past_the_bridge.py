@@ -7,16 +7,22 @@ import socket
 import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from lxc.guest import Guest, running_guest
 from lxc.own_host import OwnHost
+from lxc.test_egress import internet
+from lxc.test_isolation import answering
 from zlh_api.drivers.lxc.model import bridge_mac, mac_of
+from zlh_api.drivers.lxc.network_rules import MAX_CONNECTIONS, Pin, render_tables
 
 pytestmark = [pytest.mark.real("lxc"), pytest.mark.timeout(240)]
 PYTHON = "/usr/bin/python3"
+# In the network of the played internet, where nobody has it.
+SILENT = "9.9.9.77"
 WORDS = """
 import socket, struct, sys
 def mac(text): return bytes.fromhex(text.replace(":", ""))
@@ -70,6 +76,23 @@ open("/run/port", "w").write(str(c.getsockname()[1]))
 while True:
     packet, peer = s.recvfrom(2000)
     with open("/run/heard", "a") as f: f.write("%s %d\\n" % (peer[0], packet[20]))
+"""
+
+# Begins connections, each from a port of its own.
+BEGIN = (
+    WORDS
+    + """
+own, own_mac, gateway_mac, to, to_port, many = sys.argv[1:]
+for n in range(int(many)):
+    words = struct.pack("!HHIIHHHH", 20000 + n, int(to_port), n, 0, 0x5002, 1000, 0, 0)
+    pseudo = socket.inet_aton(own) + socket.inet_aton(to) + struct.pack("!HH", 6, 20) + words
+    words = words[:16] + struct.pack("!H", checksum(pseudo)) + words[18:]
+    s.send(mac(gateway_mac) + mac(own_mac) + b"\\x08\\x00" + ip(own, to, 6, words))
+"""
+)
+ASK = """
+import socket, sys
+print(socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=5).recv(99).decode())
 """
 
 
@@ -140,6 +163,33 @@ async def test_errors_about_the_connections_of_others_are_not_heard(host: OwnHos
                 await mine.inside(PYTHON, "-c", ERRORS, *addresses, settings.gateway, *ours)
                 assert await asyncio.to_thread(drain, heard, mine.address) == set()
             assert await other.inside("cat", "/run/heard", check=False) == ""
+
+
+async def test_no_guest_fills_this_host_s_table_of_connections(host: OwnHost) -> None:
+    """However many connections it begins: those to the artifact server are not in it, those outward are counted."""
+    settings, many = host.settings, MAX_CONNECTIONS + 4000
+    port = settings.artifacts_port or 0
+    async with running_guest(host) as mine:
+        await mine.wait_online()
+        with answering((settings.gateway, port)):
+            before = count_connections()
+            addresses = (mine.address, mac_of(mine.owner), bridge_mac(settings.bridge))
+            await mine.inside(PYTHON, "-c", BEGIN, *addresses, settings.gateway, str(port), str(many))
+            assert count_connections() - before < many / 4
+            assert await mine.inside(PYTHON, "-c", ASK, settings.gateway, str(port)) == "host"
+        open_settings = replace(settings, egress="internet")
+        rules = render_tables(open_settings, [Pin(settings.veth(mine.plan.vmid), mac_of(mine.owner), mine.address)])
+        await asyncio.to_thread(subprocess.run, ["nft", "-f", "-"], input=rules.encode(), check=True)
+        with internet(settings):
+            before = count_connections()
+            await mine.inside(PYTHON, "-c", BEGIN, *addresses, SILENT, "80", str(many))
+            begun = count_connections() - before
+        assert MAX_CONNECTIONS / 4 < begun < MAX_CONNECTIONS + 1000
+
+
+def count_connections() -> int:
+    """Return how many connections this host keeps."""
+    return int(Path("/proc/sys/net/netfilter/nf_conntrack_count").read_text())
 
 
 async def wait_for_file(guest: Guest, path: str) -> str:

@@ -26,6 +26,8 @@ NEVER = (
     "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
     "192.0.2.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3",
 )  # fmt: skip
+# So many connections to the internet may one guest have at a time.
+MAX_CONNECTIONS = 8192
 # Addresses that a bridge keeps for itself: what comes to one it may hand to this host as the port's own, or learn from.
 FOR_BRIDGES = "ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00"
 
@@ -87,11 +89,10 @@ def parse_listing(entries: Iterable[dict[str, Any]]) -> Listing:
         (kind, thing), *_ = entry.items()
         if kind == "set":
             for element in thing.get("elem", ()):
-                words = element["concat"]
                 if thing["name"] == "pins":
-                    pins.add(Pin(*words))
+                    pins.add(Pin(*element["concat"]))
                 elif thing["name"] == "addresses":
-                    asked.add((words[0], words[1]))
+                    asked.add((element["concat"][0], element["concat"][1]))
         rules.append(f"{kind} {_without_numbers(thing)!r}")
     return Listing(tuple(rules), frozenset(pins), frozenset(asked))
 
@@ -175,14 +176,28 @@ def _render_inet(settings: LxcSettings) -> str:
         if settings.artifacts_port
         else ""
     )
-    outward = "accept" if settings.egress == "internet" else "drop"
+    is_open = settings.egress == "internet"
+    # What this host keeps of connections is one table for all, and whoever fills it cuts everybody off.
+    counted = "  set counted { type ipv4_addr; flags dynamic; }\n" if is_open else ""
+    most = f"ct state new add @counted {{ ip saddr ct count over {MAX_CONNECTIONS} }} drop"
+    outward = f"{most}\n    accept" if is_open else "drop"
+    place = f"tcp {{}} {settings.artifacts_port} notrack"
+    untracked = f"""  chain untracked_in {{
+    type filter hook prerouting priority -300; policy accept;
+    iifname {bridge} ip daddr {settings.gateway} {place.format("dport")}
+  }}
+  chain untracked_out {{
+    type filter hook output priority -300; policy accept;
+    oifname {bridge} ip saddr {settings.gateway} {place.format("sport")}
+  }}
+"""
     nat = f"""  chain to_internet {{
     type nat hook postrouting priority 100; policy accept;
     ip saddr {block} oifname != {bridge} masquerade
   }}
 """
     return f"""table inet {settings.table} {{
-  chain to_host {{
+{counted}{untracked if settings.artifacts_port else ""}  chain to_host {{
     type filter hook input priority -10; policy accept;
     iifname {guests} drop
     iifname != {bridge} accept
@@ -201,7 +216,7 @@ def _render_inet(settings: LxcSettings) -> str:
     ip daddr {{ {", ".join(NEVER)} }} drop
     {outward}
   }}
-{nat if settings.egress == "internet" else ""}}}
+{nat if is_open else ""}}}
 """
 
 
