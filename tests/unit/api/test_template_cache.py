@@ -82,6 +82,7 @@ def test_what_an_installation_is_made_with_now_stays_as_long_as_that_is_there(ma
     assert machine.prune() == []
     home.rmdir()
     assert machine.prune() == ["agent-a"]
+    assert list((machine.cache / "used-by").iterdir()) == []
 
 
 def test_what_may_have_users_that_nobody_noted_stays(machine: Machine) -> None:

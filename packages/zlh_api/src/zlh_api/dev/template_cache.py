@@ -76,9 +76,12 @@ def _find_used(cache: Path, default_roots: Path) -> set[str]:
     places = [entry for entry in default_roots.iterdir() if entry.is_dir()] if default_roots.is_dir() else []
     for note in (cache / "used-by").glob("*.json"):
         use = msgspec.json.decode(note.read_bytes(), type=Use)
+        roots = [Path(root) for root in use.roots]
         if Path(use.home).exists():
             used.update(use.templates)
-        places += map(Path, use.roots)
+        elif not any(root.exists() for root in roots):
+            note.unlink()
+        places += roots
     return used | {Path(template).name for root in places for template in _templates_of_guests(root)}
 
 
