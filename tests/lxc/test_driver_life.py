@@ -141,3 +141,31 @@ async def test_a_host_that_shuts_down_stops_all_in_order(host: OwnHost) -> None:
         await host.driver.ensure_all_stopped()
         states = [(await host.driver.observe(guest.plan)).state for guest in (first, second)]
         assert states == [State.STOPPED, State.STOPPED]
+
+
+async def test_other_users_of_this_host_are_kept_out(guest: Guest) -> None:
+    """They read nothing of what a customer leaves for all, and run no program that makes them root of the guests."""
+    leave = "cp /bin/sh /become; chmod 4755 /become; echo told > /left; chmod 666 /left"
+    await guest.inside("sh", "-c", leave)
+    # What setpriv starts still finds its program with the rights of root.
+    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--", "env", "--"]
+    for tree in (guest.folder / "rootfs", guest.folder / "data/upper"):
+        for command in (["cat", f"{tree}/left"], [f"{tree}/become", "-p", "-c", "id"]):
+            done = await asyncio.to_thread(subprocess.run, [*nobody, *command], capture_output=True, text=True)
+            assert (done.returncode, done.stdout) != (0, "told\n")
+            assert "euid" not in done.stdout
+            assert "Permission denied" in done.stderr
+        assert await asyncio.to_thread((tree / "left").read_text) == "told\n"
+
+
+async def test_restarts_from_inside_leave_nothing_in_the_log(host: OwnHost, guest: Guest) -> None:
+    """A customer can restart a container without end, and the log lies on this host's own disk."""
+    log = guest.folder / "lxc.log"
+    before = log.stat().st_size if log.exists() else 0
+    boot = (await guest.status()).started_at
+    await guest.inside("systemctl", "reboot", "--force", "--force", check=False)
+    async with asyncio.timeout(PATIENCE_S):
+        while (await guest.wait_online()).started_at == boot:
+            await asyncio.sleep(0.1)
+    assert (await host.driver.observe(guest.plan)).is_closed
+    assert (log.stat().st_size if log.exists() else 0) == before

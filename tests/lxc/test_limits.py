@@ -124,12 +124,14 @@ async def test_who_wants_the_whole_disk_gets_what_is_his(neighbours: Neighbours)
 
 async def test_who_wants_all_processors_gets_what_is_his(neighbours: Neighbours) -> None:
     """Half a core is half a core for any number of processes, and more at once when it is given."""
-    assert 0 < float(await neighbours.greedy.inside(PYTHON, "-c", BURN)) < 0.65
+    async with asyncio.timeout(50):
+        # A host that has no half a core to give just now holds nobody back.
+        while not await asyncio.to_thread(count_held_back, neighbours.greedy):
+            assert 0 < float(await neighbours.greedy.inside(PYTHON, "-c", BURN)) < 0.65
     await neighbours.require_content()
     faster = resized(neighbours.greedy.plan, cpu=64.0)
     await neighbours.host.driver.ensure_sized(faster, neighbours.greedy.warrant)
     held_back = await asyncio.to_thread(count_held_back, neighbours.greedy)
-    assert held_back > 0
     await neighbours.greedy.inside(PYTHON, "-c", BURN)
     assert await asyncio.to_thread(count_held_back, neighbours.greedy) == held_back
 

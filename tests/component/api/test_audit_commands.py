@@ -124,6 +124,8 @@ async def test_what_is_in_work_is_told_and_is_no_finding(world: World, capsys: p
     told = " ".join(capsys.readouterr().out.split())
     assert "destroy-guest" in told
     assert "it is locked" in told
+    assert "as it should be" not in told
+    assert "is accounted for; 1 containers are still in work, 1 of which have failed so far." in told
 
 
 async def test_names_lists_what_is_called_otherwise(world: World, capsys: pytest.CaptureFixture[str]) -> None:

@@ -18,7 +18,7 @@ from fakes.api_world import WAIT_S, World
 from fakes.history import happening, sample
 from zlh_api.agents.client import AgentAddress
 from zlh_api.agents.links import AgentLinks
-from zlh_api.agents.reports import ReportWriter
+from zlh_api.agents.reports import FLUSH_CHARS, ReportWriter
 from zlh_api.containers import store as containers
 from zlh_common.names import OwnerMark
 from zlh_common.schema.agent_events import HappeningsEvent, MetricsEvent, StatusEvent
@@ -411,3 +411,26 @@ async def test_a_row_that_somebody_is_at_holds_up_no_other_report(world: World) 
         writer.note_heard(locked, 0)
     await writer.flush()
     assert (await world.fetch(told, UUID(locked)))[0]["version"] == "0.2.0"
+
+
+async def test_who_reports_much_makes_nobody_else_wait(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shortest reports are written first, and no statement is longer than a few of the longest ones."""
+    written: list[tuple[OwnerMark, ...]] = []
+    write = ReportWriter._write
+
+    async def note(writer: ReportWriter, batch: list[Any]) -> set[OwnerMark]:
+        written.append(tuple(owner for owner, _ in batch))
+        assert sum(entry.chars for _, entry in batch) <= FLUSH_CHARS
+        return await write(writer, batch)
+
+    monkeypatch.setattr(ReportWriter, "_write", note)
+    long, short = [await add_running(world) for _ in range(40)], await add_running(world)
+    agents, writer = FakeAgents(world.faults, world.database), ReportWriter(world.database)
+    for owner in long:
+        writer.write_soon(owner, 0, msgspec.structs.replace(agents.report(owner), agent_version="9" * 200_000))
+    writer.write_soon(short, 0, agents.report(short))
+    await writer.flush()
+    assert written[0][0] == short
+    assert len(written) > 1
+    assert sorted(owner for batch in written for owner in batch) == sorted([*long, short])
+    assert await world.fetch("select 1 from containers where agent_status is null") == []

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 
 from fakes.api_world import WAIT_S, World
 from fakes.driver import FakeGuest
 from fakes.wishes import want_container, want_deletion
+from zlh_api.agents.client import AgentRefused
 from zlh_api.containers import store as containers
 from zlh_api.containers.model import Power
 from zlh_api.drivers.port import GuestFailed, GuestPlan, Warrant
-from zlh_api.edge.port import RouteNotLoaded
+from zlh_api.edge.port import RouteNotLoaded, RouteWriteFailed
+from zlh_api.reconcile.journal import MESSAGE_CHARS
 from zlh_api.reconcile.plan import first_steps
 from zlh_api.reconcile.worker import TAKES_BEFORE_DOUBT
 from zlh_common.names import OwnerMark, Vmid
@@ -212,6 +215,20 @@ async def test_a_failed_step_is_shown_with_its_reason(world: World) -> None:
     assert (step["name"], step["code"], step["message"]) == ("create-guest", "guest_failed", BROKEN.detail)
 
 
+@pytest.mark.parametrize("said", ["no\0thing", "no\udc80thing", "n" * 10_000])
+async def test_whatever_a_stranger_says_of_a_failure_can_be_written_down(world: World, said: str) -> None:
+    """An agent refuses in words that no text may hold, or in too many: the step fails with them as they can be held."""
+    await add(world)
+    refused = AgentRefused(status=409, agent_code="no", detail=said)
+    world.faults.fail("put_spec", refused, refused, GuestFailed(what="The call", reason=said, output=said))
+    async with world.reconciler():
+        await world.wait_until("select attempts >= 2 from steps where name = 'send-spec' and code = 'agent_refused'")
+        (step,) = await world.fetch("select state, message from steps where name = 'send-spec'")
+        assert step["message"].startswith("The agent refused: n")
+        assert len(step["message"]) <= MESSAGE_CHARS
+        await world.wait_until("select provisioned_at is not null from containers")
+
+
 async def test_a_step_whose_effect_does_not_last_is_named(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     """A step that succeeds over and over without effect becomes a failure that is tried ever more slowly."""
 
@@ -393,3 +410,41 @@ async def _files_are(world: World, files: Mapping[str, str]) -> None:
     async with asyncio.timeout(WAIT_S):
         while world.routes.files != files:
             await asyncio.sleep(0.01)
+
+
+async def test_a_restored_database_is_shown_as_it_is(world: World) -> None:
+    """Its versions are counted again from where the copy was; what was rendered for others of them is not shown."""
+    await add(world)
+
+    async def name_shown() -> str:
+        _customer, report = await world.containers.fetch_report(Vmid(101))
+        return str(json.loads(report)["name"])
+
+    (copy,) = await world.fetch("select version from containers")
+    await world.fetch("update containers set name = 'lost' returning 1")
+    assert await name_shown() == "lost"
+    # As the copy is read in, and the first change after it is made.
+    await world.fetch("update containers set version = $1 returning 1", copy["version"])
+    await world.fetch("update containers set name = 'restored' returning 1")
+    (now,) = await world.fetch("select version from containers")
+    assert now["version"] == copy["version"] + 1
+    assert await name_shown() == "restored"
+
+
+async def test_an_open_guest_is_closed_while_its_route_cannot_be_read(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Somebody has put a folder in the file's place: that is told, and no reason to leave the network open."""
+    owner = await settled(world)
+    guest = world.driver.guests[Vmid(101)]
+    guest.closed_for = None
+
+    async def refuse(name: str) -> str | None:
+        raise RouteWriteFailed(name=name, reason="is a directory")
+
+    monkeypatch.setattr(world.routes, "fetch", refuse)
+    await world.fetch("update containers set wake_at = now()")
+    async with world.reconciler():
+        told = "select exists (select from steps where owner = $1 and code = $2)"
+        await world.wait_until(told, UUID(owner), RouteWriteFailed.code)
+    assert guest.closed_for == guest.address

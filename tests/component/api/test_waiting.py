@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from uuid import UUID
 
 import pytest
@@ -16,6 +17,7 @@ from zlh_api.containers.model import Power
 from zlh_api.database.pool import Database
 from zlh_api.drivers.port import GuestFailed, GuestPlan, SystemAway, Warrant
 from zlh_api.reconcile import store
+from zlh_api.reconcile.model import Claim, LeaseLost
 from zlh_api.reconcile.pace import Pace
 from zlh_api.reconcile.service import Reconciler
 from zlh_common.names import OwnerMark, Vmid
@@ -284,3 +286,29 @@ async def test_an_open_guest_that_is_being_deleted_is_stopped_before_its_route_g
     async with world.reconciler():
         await world.wait_forgotten()
     assert world.faults.calls[:2] == ["ensure_stopped", "withdraw"]
+
+
+async def test_who_stops_waits_until_all_is_given_back(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And what that finds is heard by somebody: a lease that was lost meanwhile is no news for the log."""
+    asked, may_go = asyncio.Event(), asyncio.Event()
+    complaints: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, context: complaints.append(context))
+
+    async def release(_connection: object, claim: Claim, **_times: float) -> None:
+        asked.set()
+        await may_go.wait()
+        raise LeaseLost(claim.vmid)
+
+    monkeypatch.setattr(store, "release", release)
+    await add(world)
+    made = Reconciler(world.database, world.driver, world.steps(world.database), Pace(poll_s=0.05))
+    working = asyncio.create_task(made.run())
+    async with asyncio.timeout(WAIT_S):
+        await asked.wait()
+    working.cancel()
+    done, _ = await asyncio.wait({working}, timeout=0.2)
+    assert not done
+    may_go.set()
+    await asyncio.gather(working, return_exceptions=True)
+    gc.collect()
+    assert complaints == []

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from component.drivers.rig import new_plan
 from lxc.own_host import OwnHost, own_host
+from zlh_api.containers.model import Guest
 from zlh_api.drivers.lxc.control_groups import find_control_groups
 from zlh_api.drivers.lxc.storage import find_mounts
 from zlh_api.drivers.port import GuestPlan
@@ -72,6 +73,16 @@ class LxcRig:
             delete_tree(self.folder(plan))
 
         await asyncio.to_thread(destroy)
+
+    async def end_by_itself(self, plan: GuestPlan) -> None:
+        """Stop it past the driver, which so takes nothing down."""
+        stop = ["lxc-stop", "-P", str(self.settings.root), "-n", str(plan.vmid), "--kill"]
+        await asyncio.to_thread(subprocess.run, stop, check=True, capture_output=True)
+        # Its watcher ends a moment after it.
+        async with asyncio.timeout(10):
+            while (seen := await self.driver.observe(plan)).state is Guest.RUNNING:
+                await asyncio.sleep(0.02)
+        assert not seen.is_tidy
 
     async def leftovers(self, plan: GuestPlan) -> list[str]:
         """Return folders, mounts, loop devices, rules, interfaces and control groups of a guest."""

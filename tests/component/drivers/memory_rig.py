@@ -43,6 +43,10 @@ class MemoryRig:
         """Take it away."""
         del self.driver.guests[plan.vmid]
 
+    async def end_by_itself(self, plan: GuestPlan) -> None:
+        """Switch it off."""
+        self.driver.guests[plan.vmid].is_running = False
+
     async def leftovers(self, plan: GuestPlan) -> list[str]:
         """Return the guest, if it is there."""
         return [f"guest {plan.vmid}"] if plan.vmid in self.driver.guests else []

@@ -61,11 +61,17 @@ class ProcessRig:
 
         await asyncio.to_thread(destroy)
 
+    async def end_by_itself(self, plan: GuestPlan) -> None:
+        """Kill its agent, and nothing that this supervises."""
+        agents = await asyncio.to_thread(find_marked, CONTAINER_MARK, plan.owner)
+        await asyncio.to_thread(end_all, agents[:1], grace_s=0)
+
     async def leftovers(self, plan: GuestPlan) -> list[str]:
         """Return folders with its number, and its processes."""
 
         def look() -> list[str]:
-            folders = [str(entry) for entry in self._root.glob(f"*{plan.vmid}*")] if self._root.is_dir() else []
+            entries = list(self._root.iterdir()) if self._root.is_dir() else []
+            folders = [str(entry) for entry in entries if entry.name == str(plan.vmid) or plan.owner in entry.name]
             return folders + [f"process {process.pid}" for process in find_marked(CONTAINER_MARK, plan.owner)]
 
         return await asyncio.to_thread(look)

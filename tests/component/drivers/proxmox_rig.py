@@ -67,6 +67,10 @@ class ProxmoxRig:
         """Take it away."""
         self.world.cluster.forget(plan.vmid)
 
+    async def end_by_itself(self, plan: GuestPlan) -> None:
+        """Switch it off."""
+        self.world.cluster.guests[plan.vmid].is_running = False
+
     async def leftovers(self, plan: GuestPlan) -> list[str]:
         """Return the guest and tasks that are at work on it."""
         cluster = self.world.cluster

@@ -57,6 +57,10 @@ class Rig(Protocol):
         """Stop the guest and take it away, past the driver."""
         ...
 
+    async def end_by_itself(self, plan: GuestPlan) -> None:
+        """Have the guest end as one that is switched off from within."""
+        ...
+
     async def leftovers(self, plan: GuestPlan) -> list[str]:
         """Return everything that is still there of a guest: folders, rules, interfaces, processes, tasks."""
         ...

@@ -161,6 +161,9 @@ async def test_a_guest_comes_up_and_goes(bench: Bench) -> None:
     await bench.act("create", "create")
     assert (await bench.seen()).state is Guest.STOPPED
     await bench.act("close", "close", "size", "size", "identity", "identity")
+    # To put keys in, its disk may have been mounted.
+    assert replace(await bench.seen(), is_tidy=True) == GuestSeen(Guest.STOPPED)
+    await bench.act("stop")
     assert await bench.seen() == GuestSeen(Guest.STOPPED)
     await bench.act("start", "start")
     assert await bench.seen() == GuestSeen(Guest.RUNNING)
@@ -232,6 +235,15 @@ async def test_a_network_that_was_opened_is_seen_and_closed(networked: Bench) ->
     assert (await bench.seen()).is_closed
 
 
+async def test_a_survey_names_an_open_network(networked: Bench) -> None:
+    """So that nobody is told that all is well meanwhile, and it is closed by the next patrol."""
+    bench = networked
+    await bench.act(*BRING_UP)
+    assert (await bench.found()).is_closed is True
+    await bench.rig.open_network(bench.plan)
+    assert (await bench.found()).is_closed is False
+
+
 @pytest.mark.parametrize("is_running", [False, True])
 async def test_limits_follow_the_plan(bench: Bench, is_running: bool) -> None:
     """Growing and, but for the disk, shrinking; seen by a look from outside."""
@@ -295,6 +307,15 @@ async def test_a_guest_that_was_taken_away_by_hand_can_be_made_anew(bench: Bench
     assert (await bench.seen()).state is Guest.ABSENT
     await bench.act("stop", "destroy", *BRING_UP)
     assert await bench.seen() == GuestSeen(Guest.RUNNING)
+
+
+async def test_a_guest_that_ended_by_itself_is_stopped_to_its_end(bench: Bench) -> None:
+    """What it leaves is seen and taken down, so that off is off."""
+    await bench.act(*BRING_UP)
+    await bench.rig.end_by_itself(bench.plan)
+    assert (await bench.seen()).state is Guest.STOPPED
+    await bench.act("stop")
+    assert await bench.seen() == GuestSeen(Guest.STOPPED)
 
 
 async def test_an_address_that_a_guest_has_is_not_free(bench: Bench) -> None:

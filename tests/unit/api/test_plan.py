@@ -55,6 +55,7 @@ SEEN += [
 ]
 SEEN += [replace(seen, may_renew_identity=True) for seen in SEEN if seen.is_agent_online and not seen.has_identity]
 SEEN += [replace(seen, has_closing_failed=True) for seen in SEEN if seen.guest is Guest.RUNNING and not seen.is_closed]
+SEEN += [replace(seen, is_tidy=False) for seen in SEEN if seen.guest is Guest.STOPPED]
 ON_THE_GUEST = {Do.CLOSE_NETWORK, Do.RESIZE_GUEST, Do.PUT_IDENTITY, Do.START_GUEST, Do.STOP_GUEST, Do.DESTROY_GUEST}
 
 EFFECTS: dict[Do | Await, dict[str, Any]] = {
@@ -71,7 +72,7 @@ EFFECTS: dict[Do | Await, dict[str, Any]] = {
     Do.PUBLISH_ROUTE: {"route": Route.WRITTEN},
     Do.CONFIRM_ROUTE: {"route": Route.CONFIRMED},
     Do.CHECK_READY: {"is_proved": True},
-    Do.STOP_GUEST: {"guest": Guest.STOPPED, "is_agent_online": False},
+    Do.STOP_GUEST: {"guest": Guest.STOPPED, "is_agent_online": False, "is_tidy": True},
     Do.WITHDRAW_ROUTE: {"route": Route.ABSENT},
     Do.DESTROY_GUEST: {"guest": Guest.ABSENT, "is_agent_online": False},
     Do.RELEASE_ADDRESS: {"has_address": False},
@@ -253,6 +254,14 @@ def test_refused_limits_hold_up_nothing() -> None:
         if world.seen.is_resize_put_off:
             assert world.next() is not Do.RESIZE_GUEST
             assert world.next() == World(world.wanted, replace(world.seen, is_sized=True)).next()
+
+
+def test_off_is_off() -> None:
+    """Nothing of a guest that should be off is left running or mounted, however it has ended."""
+    for world in worlds():
+        _, end = walk(world)
+        if world.wanted.power is Power.OFF and not end.is_gone and end.seen.guest is Guest.STOPPED:
+            assert end.seen.is_tidy
 
 
 def test_an_identity_is_put_in_before_the_guest_starts() -> None:

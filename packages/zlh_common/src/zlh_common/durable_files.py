@@ -13,14 +13,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 
-def write_durably(path: Path, content: bytes, *, mode: int = 0o600) -> None:
-    """Make `path` hold `content` with this mode; makes its folder where there is none.
+def write_durably(path: Path, content: bytes, *, mode: int = 0o600, is_folder_there: bool = False) -> None:
+    """Make `path` hold `content` with this mode; makes its folder where there is none, unless that must be there.
 
     A reader, or a crash at any moment, sees the old file or the new one; once this has returned it is the new one.
     Writers at the same time take turns. A crash leaves one file `.<name>.new` at most, which the next writer takes.
     Raises OSError where that did not work.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
+    if not is_folder_there:
+        path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.new")
     with os.fdopen(_open_locked(temporary), "wb") as file:
         try:

@@ -132,12 +132,21 @@ def print_report(
     if findings:
         console.print(_findings_table(findings))
     else:
-        what = "All of what was looked at" if any(part.count is None for part in report.parts) else "All"
-        console.print(f"{what} is as it should be.", style="green", highlight=False)
+        console.print(_say_clean(report, status), highlight=False)
     if is_whole and status.work:
         console.print(_work_table(status.work))
         if status.work_left_out:
             console.print(f"… and {status.work_left_out} more.", highlight=False)
+
+
+def _say_clean(report: AuditReport, status: AuditStatus) -> Text:
+    """Say what is true without findings: that nothing lies about does not mean that everything works."""
+    what = "All of what was looked at" if any(part.count is None for part in report.parts) else "All"
+    under_way, failing = len(status.work) + status.work_left_out, status.queue.failing
+    if not under_way:
+        return Text(f"{what} is as it should be.", style="green")
+    told = f"{what} is accounted for; {under_way} containers are still in work, {failing} of which have failed so far."
+    return Text(told, style="yellow" if failing else "green")
 
 
 def _findings_table(findings: Sequence[Finding]) -> Table:

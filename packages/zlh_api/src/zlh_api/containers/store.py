@@ -23,14 +23,17 @@ from zlh_common.schema.structs import encode
 # Of a container of which nobody has said anything else.
 RESOURCES = Resources()
 
+# A version of a row that no other row and no earlier copy of it has had: a database that was restored counts again from
+# where the copy was, in transactions of its own.
+_VERSION = "(c.version << 32) | c.xmin::text::bigint as version"
 # What is read as a struct comes as text, and is parsed once. Text is made of `json` for half the price of `jsonb`.
-_SELECT = """
+_SELECT = f"""
 select c.owner, c.vmid, c.customer_id, c.kind, c.name, c.created_at, c.spec::text as spec, c.spec_generation, c.power,
        c.restart_wanted, c.deleting_at, host(c.address) as address, c.guest, c.identity_expires_at, c.connection,
        c.agent_status::text as agent_status, c.observed_at, c.restart_done, c.route_confirmed, c.provisioned_at,
        c.attempts, c.waiting_for, c.spec_protocol, c.request_id, c.resources::text as resources,
        c.resources_in_force::text as resources_in_force, c.stop_at_once, c.driver_notes,
-       c.version,
+       {_VERSION},
        (select json_agg(json_build_object(
             'name', s.name, 'state', s.state, 'startedAt', s.started_at, 'finishedAt', s.finished_at,
             'code', s.code, 'message', s.message, 'output', s.output, 'attempts', s.attempts,
@@ -41,8 +44,8 @@ select c.owner, c.vmid, c.customer_id, c.kind, c.name, c.created_at, c.spec::tex
         from exposures e where e.owner = c.owner and (e.expires_at is null or e.expires_at > now()))::text as exposures
 from containers c
 """
-_PAGE = """
-select owner, vmid, version from containers
+_PAGE = f"""
+select owner, vmid, {_VERSION} from containers c
 where vmid > $1 and ($2::uuid[] is null or customer_id = any($2)) order by vmid limit $3
 """
 
@@ -61,7 +64,7 @@ async def find_by_owner(connection: Connection, owner: OwnerMark) -> Container |
 
 async def find_version(connection: Connection, vmid: Vmid) -> tuple[UUID, OwnerMark, int] | None:
     """Return customer, mark and version of a container, or None."""
-    row = await connection.fetchrow("select customer_id, owner, version from containers where vmid = $1", vmid)
+    row = await connection.fetchrow(f"select customer_id, owner, {_VERSION} from containers c where vmid = $1", vmid)
     return None if row is None else (row["customer_id"], OwnerMark(str(row["owner"])), row["version"])
 
 

@@ -16,12 +16,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+import structlog
+
+from zlh_api.dev.template_cache import note_template, note_use, prune
 from zlh_api.drivers.lxc.model import HostUnready
 from zlh_common.errors import ConfigInvalid, ZlhError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+log = structlog.get_logger()
 DevDriver = Literal["process", "lxc"]
 TEMPLATES = Path("/var/cache/zlh/templates")
 ROOTS = Path("/var/lib/zlh")
@@ -76,17 +80,24 @@ def choose_driver(environment: Mapping[str, str], home: Path) -> DevDriver:
 def place_containers(environment: Mapping[str, str], home: Path, template: Path) -> RealContainers:
     """Return where the containers of this installation lie, by its folder, so that no two meet."""
     digest = hashlib.sha256(str(home).encode()).digest()
-    root = Path(environment.get("ZLH_LXC_ROOT") or ROOTS / f"dev-{digest[:4].hex()}")
     block = environment.get("ZLH_LXC_BLOCK") or f"10.{128 + digest[4] % 64}.{digest[5]}.0/24"
     try:
         gateway = str(ipaddress.IPv4Network(block).network_address + 1)
     except ValueError as exc:
         raise ConfigInvalid(source="the environment", problems=[f"ZLH_LXC_BLOCK: {exc}"]) from exc
-    return RealContainers(root.absolute(), template, f"z{digest[:2].hex()}", block, gateway)
+    return RealContainers(_find_root(environment, home), template, f"z{digest[:2].hex()}", block, gateway)
 
 
-def ensure_template(environment: Mapping[str, str]) -> Path:
-    """Return the template with the agent of this checkout; built once, in half a minute; raise TemplateFailed."""
+def _find_root(environment: Mapping[str, str], home: Path) -> Path:
+    name = f"dev-{hashlib.sha256(str(home).encode()).hexdigest()[:8]}"
+    return Path(environment.get("ZLH_LXC_ROOT") or ROOTS / name).absolute()
+
+
+def ensure_template(environment: Mapping[str, str], home: Path) -> Path:
+    """Return the template with the agent of this checkout; built once, in half a minute; raise TemplateFailed.
+
+    Those that no container and no installation of this machine uses any more are deleted.
+    """
     if named := environment.get("ZLH_LXC_TEMPLATE"):
         return Path(named).absolute()
     builder = CHECKOUT / "deploy/container/build_template.py"
@@ -100,11 +111,19 @@ def ensure_template(environment: Mapping[str, str]) -> Path:
             _build(builder, base, source=None)
         if not template.exists():
             _build(builder, template, source=base)
+        note_use(TEMPLATES, home=home, root=_find_root(environment, home), templates=(base, template))
+        try:
+            pruned = prune(TEMPLATES, roots=ROOTS)
+        except OSError as exc:
+            log.warning("templates.stay", reason=str(exc))
+        else:
+            log.info("templates.pruned", names=pruned)
     return template
 
 
 def _build(builder: Path, target: Path, *, source: Path | None) -> None:
     """Make a root file system under another name and give it its own in the end."""
+    note_template(target)
     unfinished = target.with_name(f".{target.name}")
     shutil.rmtree(unfinished, ignore_errors=True)
     build = [sys.executable, str(builder), str(unfinished), "--shift", str(FIRST_ID)]

@@ -203,7 +203,7 @@ async def _prepare_containers(home: Home, driver: DevDriver, progress: Progress)
     """Return where real containers lie and what they are made of, or None where they are processes."""
     if driver == "process":
         return None
-    template = await progress.step("Template of containers", asyncio.to_thread(ensure_template, os.environ))
+    template = await progress.step("Template of containers", asyncio.to_thread(ensure_template, os.environ, home.path))
     return place_containers(os.environ, home.path, template)
 
 

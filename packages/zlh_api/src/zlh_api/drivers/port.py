@@ -113,6 +113,8 @@ class GuestSeen:
     is_closed: bool = True
     # Whether the limits are those of the plan, as far as this driver can set them.
     is_sized: bool = True
+    # Whether a stopped guest holds nothing that only a running one needs: processes, mounts, an interface.
+    is_tidy: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,7 +225,10 @@ class ContainerDriver(Protocol):
         ...
 
     async def ensure_stopped(self, plan: GuestPlan, warrant: Warrant, *, at_once: bool = False) -> None:
-        """Stop the guest and every process in it, each in its own order and time unless it shall be `at_once`."""
+        """Stop the guest and every process in it, each in its own order and time unless it shall be `at_once`.
+
+        What the end of one that has ended by itself has left is taken down too.
+        """
         ...
 
     async def ensure_destroyed(self, plan: GuestPlan, warrant: Warrant) -> None:

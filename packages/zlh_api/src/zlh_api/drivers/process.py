@@ -14,8 +14,8 @@ import os
 import socket
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ import structlog
 
 from zlh_api.containers.model import Guest
 from zlh_api.drivers.agent_config import AgentPlace, AgentSettings, render_agent_files
+from zlh_api.drivers.nameless_folders import find_nameless, hold_if_free, make_beginning, make_grave
 from zlh_api.drivers.port import (
     ORDERLY_STOP_S,
     FoundGuest,
@@ -102,10 +103,15 @@ class ProcessDriver:
     async def observe(self, plan: GuestPlan) -> GuestSeen:
         """Return what stands at this VMID; there is no network to close and no limit to set, and the portal says so."""
         state = await asyncio.to_thread(self._observe, plan.owner, plan.vmid)
-        if state is None:
-            marks = await self._look.find_marks()
-            state = await asyncio.to_thread(self._find_agent, plan.owner, marks)
-        return GuestSeen(state)
+        if state not in {None, Guest.ABSENT}:
+            assert state is not None
+            return GuestSeen(state)
+        marks = await self._look.find_marks()
+        if state is Guest.ABSENT:
+            return GuestSeen(await asyncio.to_thread(self._find_remains, plan.owner, marks))
+        state = await asyncio.to_thread(self._find_agent, plan.owner, marks)
+        # Without its agent what it has supervised goes on.
+        return GuestSeen(state, is_tidy=state is Guest.RUNNING or not marks.get(plan.owner))
 
     async def survey(self) -> list[FoundGuest]:
         """Return every folder at a number, and whatever else lies among them."""
@@ -116,7 +122,9 @@ class ProcessDriver:
         return await asyncio.to_thread(_may_bind, address, self._settings.port)
 
     async def ensure_created(self, plan: GuestPlan, warrant: Warrant) -> None:
-        """Make the folder, marked from its first moment on."""
+        """Make the folder, marked from its first moment on; what an earlier one has left goes first."""
+        if (await self.observe(plan)).state is Guest.HALF_MADE:
+            await self.ensure_destroyed(plan, warrant)
         await asyncio.to_thread(self._create, plan, warrant.check)
 
     async def ensure_closed(self, plan: GuestPlan, warrant: Warrant) -> None:
@@ -161,10 +169,10 @@ class ProcessDriver:
         await asyncio.to_thread(_empty, self._folders(vmid).runtime, check)
 
     async def ensure_destroyed(self, plan: GuestPlan, warrant: Warrant) -> None:
-        """Stop the guest and delete its folder."""
+        """Stop the guest and delete its folder, and whatever of it has none."""
         await self.ensure_stopped(plan, warrant, at_once=True)
         self._agents.pop(plan.owner, None)
-        await asyncio.to_thread(self._delete, plan.vmid, warrant.check)
+        await asyncio.to_thread(self._delete, plan, warrant.check)
 
     async def ensure_all_stopped(self) -> None:
         """Stop every guest that is marked as ours."""
@@ -204,6 +212,11 @@ class ProcessDriver:
                 return Guest.RUNNING
         return Guest.STOPPED
 
+    def _find_remains(self, owner: OwnerMark, marks: Mapping[str, list[int]]) -> Guest:
+        """Tell whether anything is left of a guest that has no folder: processes, or a folder without its name."""
+        is_left = marks.get(owner) or find_nameless(self._root, owner)
+        return Guest.HALF_MADE if is_left else Guest.ABSENT
+
     def _refuse_foreign(self, owner: OwnerMark, vmid: Vmid) -> None:
         base = self._folders(vmid).base
         if base.exists() and self._read_mark(vmid) != owner:
@@ -217,15 +230,17 @@ class ProcessDriver:
         check()
         try:
             self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
-            staging = Path(tempfile.mkdtemp(prefix=f".{plan.vmid}-", dir=self._root))
-            try:
-                _fill(staging, plan)
-                check()
-                staging.rename(folders.base)
-            except BaseException:
-                with contextlib.suppress(OSError):
-                    delete_tree(staging)
-                raise
+            staging = make_beginning(self._root, plan.owner)
+            # Against another process of ours that starts now and sweeps.
+            with hold_if_free(staging):
+                try:
+                    _fill(staging, plan)
+                    check()
+                    staging.rename(folders.base)
+                except BaseException:
+                    with contextlib.suppress(OSError):
+                        delete_tree(staging)
+                    raise
         except OSError as exc:
             raise GuestFailed(what="Making the guest's folder", reason=str(exc)) from exc
 
@@ -240,27 +255,34 @@ class ProcessDriver:
             bind_address=address,
             terminal_environment={"HOST": address, CONTAINER_MARK: plan.owner},
         )
-        for name, content in render_agent_files(self._settings, place, identity).items():
-            check()
-            write_durably(folders.config / name, content)
+        try:
+            for name, content in render_agent_files(self._settings, place, identity).items():
+                check()
+                # A folder that a hand takes away now must not come back without its mark, as a stranger's.
+                write_durably(folders.config / name, content, is_folder_there=True)
+        except OSError as exc:
+            raise GuestFailed(what="Putting the agent's keys in", reason=str(exc)) from exc
 
     def _spawn(self, plan: GuestPlan, check: Check) -> None:
         self._refuse_foreign(plan.owner, plan.vmid)
         folders = self._folders(plan.vmid)
         agent = [sys.executable, "-m", "zlh_agent", "--config", str(folders.config / "agent.toml")]
         environment = {key: os.environ[key] for key in ("PATH", "LANG", "LC_ALL") if key in os.environ}
-        with folders.log.open("ab") as output:
-            check()
-            subprocess.run(
-                [sys.executable, "-I", "-S", "-c", _DETACH, *agent],
-                env={**environment, CONTAINER_MARK: plan.owner},
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                cwd="/",
-                check=True,
-                timeout=START_TIMEOUT_S,
-            )
+        try:
+            with folders.log.open("ab") as output:
+                check()
+                subprocess.run(
+                    [sys.executable, "-I", "-S", "-c", _DETACH, *agent],
+                    env={**environment, CONTAINER_MARK: plan.owner},
+                    stdin=subprocess.DEVNULL,
+                    stdout=output,
+                    stderr=output,
+                    cwd="/",
+                    check=True,
+                    timeout=START_TIMEOUT_S,
+                )
+        except (OSError, subprocess.SubprocessError) as exc:
+            raise GuestFailed(what="Starting the agent", reason=str(exc)) from exc
 
     def _log_tail(self, vmid: Vmid) -> str:
         try:
@@ -268,25 +290,26 @@ class ProcessDriver:
         except OSError:
             return "it has written no log"
 
-    def _delete(self, vmid: Vmid, check: Check) -> None:
-        base = self._folders(vmid).base
-        # The name goes first: what a crash leaves of the tree is no guest any more, and the next start sweeps it.
-        grave = self._root / f".{vmid}-deleted"
+    def _delete(self, plan: GuestPlan, check: Check) -> None:
+        base = self._folders(plan.vmid).base
         try:
+            # The name goes first; what a crash leaves of the tree is found by its owner.
             if base.exists():
                 check()
-                delete_tree(grave)
+                base.rename(make_grave(self._root, plan.owner))
+            for _owner, place in find_nameless(self._root, plan.owner):
                 check()
-                base.rename(grave)
-            delete_tree(grave)
+                delete_tree(place)
         except OSError as exc:
             raise GuestFailed(what="Deleting the guest's folder", reason=str(exc)) from exc
 
     def _sweep(self) -> None:
-        if self._root.is_dir():
-            for entry in self._root.glob(".*-*"):
+        for entry in self._root.glob(".*-*") if self._root.is_dir() else ():
+            with hold_if_free(entry) as is_free:
                 try:
-                    delete_tree(entry)
+                    # One that is held is being made right now, by another process of ours.
+                    if is_free:
+                        delete_tree(entry)
                 except OSError as exc:
                     log.warning("guest.leftover_stays", reason=str(exc))
 
@@ -306,13 +329,29 @@ class ProcessDriver:
         return [entry for entry in entries if not _is_number(entry.name)]
 
     def _survey(self) -> list[FoundGuest]:
-        running = {mark for mark, processes in find_marks(CONTAINER_MARK).items() if any(map(_is_agent, processes))}
+        marks = find_marks(CONTAINER_MARK)
+        running = {mark for mark, processes in marks.items() if any(map(_is_agent, processes))}
         found = []
         for vmid in self._all_vmids():
             owner = self._read_mark(vmid)
             state = Guest.FOREIGN if owner is None else Guest.RUNNING if owner in running else Guest.STOPPED
             found.append(FoundGuest(vmid, owner, state, where=str(self._folders(vmid).base), is_closed=True))
-        return found + [FoundGuest(None, None, Guest.FOREIGN, where=str(path)) for path in self._strangers()]
+        found += [FoundGuest(None, None, Guest.FOREIGN, where=str(path)) for path in self._strangers()]
+        found += [FoundGuest(None, owner, Guest.HALF_MADE, str(path)) for owner, path in find_nameless(self._root)]
+        return found + self._survey_homeless(marks, {guest.owner for guest in found})
+
+    def _survey_homeless(
+        self, marks: Mapping[str, list[int]], housed: AbstractSet[OwnerMark | None]
+    ) -> list[FoundGuest]:
+        """Return agents that run and whose folder a hand has taken away; those of other installations are not ours."""
+        place = os.fsencode(self._root) + b"/"
+        found = []
+        for mark in sorted(marks.keys() - housed):
+            agents = [pid for pid in marks[mark] if any(word.startswith(place) for word in _read_argv(pid))]
+            if agents:
+                where = f"process {agents[0]} of {self._root}"
+                found.append(FoundGuest(None, OwnerMark(mark), Guest.HALF_MADE, where))
+        return found
 
 
 def _is_number(name: str) -> bool:
@@ -367,7 +406,7 @@ def _ask_marked(owner: OwnerMark, is_meant: Callable[[int], bool], check: Check)
 
 def _empty(folder: Path, check: Check) -> None:
     """Empty the runtime folder, as each start of a real container does."""
-    if not folder.is_dir():
+    if not folder.parent.is_dir():
         return
     check()
     try:

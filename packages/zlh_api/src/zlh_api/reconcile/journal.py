@@ -15,7 +15,7 @@ from zlh_common.errors import ZlhError
 
 # Steps that belong to neither list (stopping a container that stays) stand behind the others.
 LOOSE_STEP_POSITION = 100
-OUTPUT_CHARS = 4096
+MESSAGE_CHARS, OUTPUT_CHARS = 2000, 4096
 _DONE = (
     "state = 'done', finished_at = coalesce(finished_at, now()), code = null, message = null, attempts = 0, "
     "next_try_at = null"
@@ -83,8 +83,8 @@ async def journal_failed(
         UUID(claim.owner),
         step,
         error.code,
-        error.detail,
-        output[-OUTPUT_CHARS:] if output else None,
+        _sayable(error.detail[:MESSAGE_CHARS]),
+        _sayable(output[-OUTPUT_CHARS:]) if output else None,
         next_try_in_s,
         LOOSE_STEP_POSITION,
     )
@@ -103,7 +103,7 @@ async def journal_waiting(
         UUID(claim.owner),
         step,
         error.code,
-        error.detail,
+        _sayable(error.detail[:MESSAGE_CHARS]),
         next_try_in_s,
         LOOSE_STEP_POSITION,
     )
@@ -118,3 +118,8 @@ async def journal_settled(connection: Connection, claim: Claim, *, request_id: s
         "(code is not null or (select power = 'on' from containers where owner = $1))))",
         UUID(claim.owner),
     )
+
+
+def _sayable(text: str) -> str:
+    """Return what a stranger has said as the database can hold it: else his failure could not even be written down."""
+    return text.encode("utf-8", "replace").decode().replace("\0", "\N{REPLACEMENT CHARACTER}")

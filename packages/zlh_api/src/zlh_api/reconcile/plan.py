@@ -5,7 +5,7 @@
     any time resize-guest, close-network where limits or the network rule are not as they must be
     last     renew-identity, of a guest that runs, before its identity runs out
     later    what is added to the spec of a container that was ready once is waited for behind its route
-    off      stop-guest → the route of what was ready once stays as it must be
+    off      stop-guest, also where one that ended by itself has left something → the route of what was ready once stays
     deleting withdraw-route → stop-guest → destroy-guest → release-address → forget
     open     close-network, or stop-guest where that failed, before all else: a guest that runs with an open network
 
@@ -126,6 +126,8 @@ class Seen:
     has_closing_failed: bool = False
     # Whether the host has refused the limits not long ago, and those before hold: the rest need not wait for them.
     is_resize_put_off: bool = False
+    # Whether a guest that has stopped holds nothing any more that only a running one needs.
+    is_tidy: bool = True
     # Whether the agent takes another identity while it runs.
     may_renew_identity: bool = False
 
@@ -165,6 +167,9 @@ def _next_of_off(seen: Seen) -> Next:
         return Do.STOP_GUEST
     if seen.guest is Guest.STOPPED and seen.is_resize_due:
         return Do.RESIZE_GUEST
+    # One that has ended by itself has left something, or new limits have needed its disk.
+    if seen.guest is Guest.STOPPED and not seen.is_tidy:
+        return Do.STOP_GUEST
     # Its name goes on leading to the page that stands in for it, and to nobody else.
     return (_next_of_route(seen) if seen.is_proved and seen.has_address else None) or SETTLED
 

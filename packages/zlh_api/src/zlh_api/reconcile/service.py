@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
+from typing import Any
 from uuid import UUID, uuid4
 
 import structlog
@@ -170,7 +171,7 @@ class Reconciler:
         hold_s = pause.seconds if pause.is_held else 0.0
         while True:
             try:
-                await asyncio.shield(self._release(warrant, wake_in_s=pause.seconds, hold_s=hold_s))
+                await _to_its_end(self._release(warrant, wake_in_s=pause.seconds, hold_s=hold_s))
             except LeaseLost:
                 # Forgotten, or lost: somebody else's from here on.
                 return
@@ -184,6 +185,17 @@ class Reconciler:
     async def _release(self, warrant: ClaimWarrant, *, wake_in_s: float, hold_s: float) -> None:
         async with self._database.connection() as connection:
             await store.release(connection, warrant.claim, wake_in_s=wake_in_s, hold_s=hold_s)
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Wait for a few moments of work even where the process stops, and for what it raises; then be cancelled."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        # Whatever it raises: a lease that was lost is another's, and one that could not be given back runs out.
+        await asyncio.gather(task, return_exceptions=True)
+        raise
 
 
 def _is_cancelled() -> bool:

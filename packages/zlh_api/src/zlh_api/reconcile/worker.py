@@ -29,6 +29,7 @@ from zlh_api.reconcile.plan import (
     Await,
     Do,
     Next,
+    Route,
     Seen,
     Settled,
     Wanted,
@@ -158,7 +159,9 @@ class Worker:
         try:
             async with asyncio.timeout(place.pace.observe_s):
                 guest = await place.driver.observe(plan_guest(container))
-                route = await place.steps.observe_route(container)
+                # A guest that runs open is seen to, whatever else cannot be looked at.
+                is_violator = guest.state is Guest.RUNNING and not guest.is_closed
+                route = Route.STALE if is_violator else await place.steps.observe_route(container)
         except TimeoutError as exc:
             raise StepTimedOut(place.pace.observe_s) from exc
         await self._keep_seen(container, guest)
@@ -167,6 +170,7 @@ class Worker:
             guest=guest.state,
             is_closed=guest.is_closed,
             is_sized=guest.is_sized,
+            is_tidy=guest.is_tidy,
             has_identity=place.steps.is_identity_good(container),
             is_agent_online=container.connection is Connection.ONLINE,
             accepted_generation=accepted_generation(container),

@@ -13,6 +13,7 @@ from zlh_api.drivers.lxc.model import group_of, groups_of
 from zlh_common.names import OwnerMark
 
 MOUNTS = Path("/proc/self/mounts")
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _CONTROLLERS = ("cpu", "memory", "pids")
 
 
@@ -53,9 +54,10 @@ class ControlGroups:
     def remove(self, owner: OwnerMark) -> None:
         """Remove a guest's groups, which are empty; raises OSError where one is not."""
         for path in self._all_paths(owner):
-            for folder, _names, _files in os.walk(path, topdown=False):
-                with suppress(FileNotFoundError):
-                    os.rmdir(folder)  # noqa: PTH106 - os.walk gives text
+            with suppress(FileNotFoundError):
+                _remove_below(path)
+            with suppress(FileNotFoundError):
+                path.rmdir()
 
     def _all_paths(self, owner: OwnerMark) -> list[Path]:
         mounts = {path for _, path in self.legacy} | ({self.unified} if self.unified else set())
@@ -77,6 +79,35 @@ class ControlGroups:
             for pid in (_read(Path(folder, "cgroup.procs")) or "").split():
                 with suppress(ProcessLookupError):
                     os.kill(int(pid), signal.SIGKILL)
+
+
+def _remove_below(top: Path) -> None:
+    """Remove all groups below one, step by step: a customer may have nested them deeper than any path can say."""
+    at, names = os.open(top, _FOLDER), list[str]()
+    try:
+        while True:
+            inner = _find_inner(at)
+            if inner is not None:
+                names.append(inner)
+                at = _step(at, inner)
+            elif names:
+                at = _step(at, "..")
+                os.rmdir(names.pop(), dir_fd=at)
+            else:
+                return
+    finally:
+        os.close(at)
+
+
+def _find_inner(folder: int) -> str | None:
+    with os.scandir(folder) as entries:
+        return next((entry.name for entry in entries if entry.is_dir(follow_symlinks=False)), None)
+
+
+def _step(folder: int, name: str) -> int:
+    there = os.open(name, _FOLDER, dir_fd=folder)
+    os.close(folder)
+    return there
 
 
 def find_control_groups() -> ControlGroups:

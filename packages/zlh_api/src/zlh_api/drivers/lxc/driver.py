@@ -7,9 +7,10 @@ it is closed in the host's tables. So any process of ours finds a guest as the l
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import ipaddress
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from msgspec import structs
 from zlh_api.containers.model import Guest
 from zlh_api.drivers.agent_config import AgentSettings, place_in_guest, render_agent_files
 from zlh_api.drivers.lxc.control_groups import ControlGroups, find_control_groups
-from zlh_api.drivers.lxc.guest_folders import GuestFolders, hold, hold_if_free, read_mark, write_mark
+from zlh_api.drivers.lxc.guest_folders import GuestFolders, hold, read_mark, write_config, write_mark
 from zlh_api.drivers.lxc.host import Host, OwnRight
 from zlh_api.drivers.lxc.identity import put_files
 from zlh_api.drivers.lxc.limits import order_changes, wanted_files
@@ -28,7 +29,8 @@ from zlh_api.drivers.lxc.model import GuestFolder, GuestMark, LxcSettings, mac_o
 from zlh_api.drivers.lxc.network import Network
 from zlh_api.drivers.lxc.network_rules import Pin, render_network_up
 from zlh_api.drivers.lxc.readiness import check_host, choose_apparmor
-from zlh_api.drivers.lxc.storage import Storage
+from zlh_api.drivers.lxc.storage import Storage, find_mounts
+from zlh_api.drivers.nameless_folders import hold_if_free
 from zlh_api.drivers.port import (
     ORDERLY_STOP_S,
     FoundGuest,
@@ -61,7 +63,7 @@ class LxcDriver:
         self._settings = settings
         self._agent = agent
         self._host = host or Host()
-        self._folders = GuestFolders(settings.root)
+        self._folders = GuestFolders(settings.root, settings.first_id)
         self._storage = Storage(settings, self._host)
         self._network = Network(settings, self._host)
         self._groups: ControlGroups = find_control_groups()
@@ -77,7 +79,7 @@ class LxcDriver:
 
     @property
     def survey_tells_drift(self) -> bool:
-        """Not yet: rules and limits are looked at guest by guest."""
+        """Not all of it: limits are looked at guest by guest."""
         return False
 
     async def close(self) -> None:
@@ -103,7 +105,10 @@ class LxcDriver:
 
     async def survey(self) -> list[FoundGuest]:
         """Return everything below the root, and other containers of LXC that hold addresses of our block."""
-        return await asyncio.to_thread(self._survey)
+        found = await asyncio.to_thread(self._survey)
+        # Afterwards, so that the pin of each of them was there if it is ever to be.
+        is_closed = await self._network.look_for_all()
+        return await asyncio.to_thread(lambda: [self._judge(guest, is_closed) for guest in found])
 
     async def is_address_free(self, address: str) -> bool:
         """Tell whether neither this host nor any container nor any pin has it."""
@@ -111,7 +116,7 @@ class LxcDriver:
             return False
         listing = await self._network.look()
         pinned = {pin.address for pin in listing.pins} if listing else set[str]()
-        held = {held for guest in await self.survey() for held in guest.addresses}
+        held = {held for guest in await asyncio.to_thread(self._survey) for held in guest.addresses}
         return address not in pinned | held
 
     async def ensure_all_stopped(self) -> None:
@@ -133,7 +138,8 @@ class LxcDriver:
         trouble = await self._network.find_trouble(pin, is_running=state is Guest.RUNNING)
         is_running = state is Guest.RUNNING
         is_sized = await asyncio.to_thread(self._is_sized, mark, plan.resources, is_running)
-        return GuestSeen(state, is_closed=trouble is None, is_sized=is_sized)
+        is_tidy = is_running or await asyncio.to_thread(self._is_tidy, mark)
+        return GuestSeen(state, is_closed=trouble is None, is_sized=is_sized, is_tidy=is_tidy)
 
     # ── one guest ──
 
@@ -154,7 +160,7 @@ class LxcDriver:
             mark = await self._storage.make(warrant, folder, mark, plan.resources.disk_mib)
             # It names the folder as it will be.
             text = self._render_config(mark, plan.resources)
-            await self._host.act(warrant, "Writing the guest's config", write_durably, folder.config, text)
+            await self._host.act(warrant, "Writing the guest's config", write_config, folder, text)
             await self._host.act(warrant, "Naming the guest's folder", self._folders.finish, folder, plan.vmid)
 
     async def ensure_closed(self, plan: GuestPlan, warrant: Warrant) -> None:
@@ -281,7 +287,8 @@ class LxcDriver:
         try:
             await self._host.run(
                 right, "Starting the guest", "lxc-start", *self._named(folder), "--logfile", str(folder.log),
-                "--logpriority", "WARN", timeout_s=START_TIMEOUT_S,
+                # Warnings come with each restart from inside, which a customer can go on with for ever.
+                "--logpriority", "ERROR", timeout_s=START_TIMEOUT_S,
             )  # fmt: skip
         except GuestFailed as error:
             said = await asyncio.to_thread(_read_tail, folder.log)
@@ -335,9 +342,9 @@ class LxcDriver:
                 await self._network.unpin(right, interface)
 
     async def _write_config(self, right: Right, mark: GuestMark, resources: Resources) -> None:
-        text, path = self._render_config(mark, resources), self._folders.at(mark.vmid).config
-        if await asyncio.to_thread(_read_bytes, path) != text:
-            await self._host.act(right, "Writing the guest's config", write_durably, path, text)
+        text, folder = self._render_config(mark, resources), self._folders.at(mark.vmid)
+        if await asyncio.to_thread(_read_bytes, folder.config) != text:
+            await self._host.act(right, "Writing the guest's config", write_config, folder, text)
 
     async def _own(self, plan: GuestPlan) -> GuestMark:
         """Return the mark of a guest that is there and ours; raise GuestForeign, GuestFailed."""
@@ -370,6 +377,10 @@ class LxcDriver:
             return False
         wanted = wanted_files(resources, here)
         return not is_running or not order_changes(wanted, self._groups.read(mark.owner, wanted))
+
+    def _is_tidy(self, mark: GuestMark) -> bool:
+        """Tell whether nothing is mounted for a guest that does not run, which would keep its disk in use."""
+        return not find_mounts(self._folders.at(mark.vmid).path)
 
     def _render_config(self, mark: GuestMark, resources: Resources) -> bytes:
         return render_config(
@@ -410,6 +421,13 @@ class LxcDriver:
             found.append(FoundGuest(vmid, mark.owner, state, str(folder.path), (mark.address,)))
         found += [FoundGuest(None, owner, Guest.HALF_MADE, str(place)) for owner, place in self._folders.leftovers()]
         return found + list(self._survey_others())
+
+    def _judge(self, guest: FoundGuest, is_closed: Callable[[Pin], bool]) -> FoundGuest:
+        """Return a guest of a survey with whether its network is closed, which matters while it runs."""
+        if guest.state is not Guest.RUNNING or guest.owner is None or guest.vmid is None:
+            return guest
+        pin = Pin(self._settings.veth(guest.vmid), mac_of(guest.owner), guest.addresses[0])
+        return dataclasses.replace(guest, is_closed=is_closed(pin))
 
     def _survey_others(self) -> Iterable[FoundGuest]:
         """Yield containers that somebody made by hand with addresses of our block."""

@@ -8,23 +8,20 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import os
-import re
-import tempfile
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from zlh_api.drivers.lxc.model import GuestFolder, GuestMark
+from zlh_api.drivers.nameless_folders import find_nameless, make_beginning, make_grave, open_folder, try_lock
 from zlh_common.durable_files import sync_folder, write_durably
-from zlh_common.names import MARK, OwnerMark, Vmid
+from zlh_common.names import OwnerMark, Vmid
 
 LOCK_POLL_S = 0.02
-_LEFTOVER = re.compile(rf"\.(?:new|gone)-({MARK})-\w+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +29,8 @@ class GuestFolders:
     """All that stands below the driver's root."""
 
     root: Path
+    # Root of the guests is this user here, and this group.
+    first_id: int
 
     def at(self, vmid: Vmid) -> GuestFolder:
         """Return the place of a guest."""
@@ -49,24 +48,21 @@ class GuestFolders:
         return [mark for vmid, mark in found if mark is not None and mark.vmid == vmid]
 
     def leftovers(self, owner: OwnerMark | None = None) -> list[tuple[OwnerMark, Path]]:
-        """Return what crashes have left, of one guest or of all: ours by its name, which nobody else may give here."""
-        if not self.root.is_dir():
-            return []
-        found = []
-        for entry in sorted(self.root.iterdir()):
-            match = _LEFTOVER.fullmatch(entry.name)
-            if match is not None and owner in {None, match[1]}:
-                found.append((OwnerMark(match[1]), entry))
-        return found
+        """Return what crashes have left, of one guest or of all."""
+        return find_nameless(self.root, owner)
 
     def begin(self, mark: GuestMark) -> GuestFolder:
         """Make the folder of a new guest, marked, and without its name."""
-        folder = GuestFolder(Path(tempfile.mkdtemp(prefix=f".new-{mark.owner}-", dir=self.root)))
+        folder = GuestFolder(make_beginning(self.root, mark.owner))
         write_mark(folder, mark)
         # Root of the guest must pass here, and may not list.
-        for path in (folder.path, folder.data, folder.merged):
-            path.mkdir(exist_ok=True)
+        for path in (folder.data, folder.merged):
+            path.mkdir()
             path.chmod(0o711)
+        # Other users of this host may not: there are files inside for whoever comes, and programs that make of him the
+        # very user that has the files of all guests.
+        os.chown(folder.path, 0, self.first_id)
+        folder.path.chmod(0o710)
         return folder
 
     def finish(self, folder: GuestFolder, vmid: Vmid) -> None:
@@ -76,8 +72,7 @@ class GuestFolders:
 
     def bury(self, vmid: Vmid, owner: OwnerMark) -> None:
         """Take a guest's name away: from here on nothing but a leftover is there."""
-        grave = Path(tempfile.mkdtemp(prefix=f".gone-{owner}-", dir=self.root))
-        self.at(vmid).path.rename(grave)
+        self.at(vmid).path.rename(make_grave(self.root, owner))
         sync_folder(self.root)
 
 
@@ -91,7 +86,13 @@ def read_mark(folder: GuestFolder) -> GuestMark | None:
 
 def write_mark(folder: GuestFolder, mark: GuestMark) -> None:
     """Write it, whole or not at all."""
-    write_durably(folder.mark, msgspec.json.encode(mark))
+    write_durably(folder.mark, msgspec.json.encode(mark), is_folder_there=True)
+
+
+def write_config(folder: GuestFolder, text: bytes) -> None:
+    """Write what LXC reads; raises OSError where the folder goes or has gone: what lacks a mark is a stranger's."""
+    folder.mark.stat()
+    write_durably(folder.config, text, is_folder_there=True)
 
 
 @asynccontextmanager
@@ -100,37 +101,11 @@ async def hold(path: Path) -> AsyncIterator[None]:
 
     Who dies lets go, and no child has it. Raises OSError where the folder has gone.
     """
-    descriptor = _open_folder(path)
+    descriptor = open_folder(path)
     try:
         # Asked again and again: a thread that waits for it could not be called back.
-        while not _try_lock(descriptor):
+        while not try_lock(descriptor):
             await asyncio.sleep(LOCK_POLL_S)
         yield
     finally:
         os.close(descriptor)
-
-
-@contextmanager
-def hold_if_free(path: Path) -> Iterator[bool]:
-    """Do the same without waiting; yields whether it is held by us now."""
-    try:
-        descriptor = _open_folder(path)
-    except FileNotFoundError:
-        yield False
-        return
-    try:
-        yield _try_lock(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _open_folder(path: Path) -> int:
-    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-
-
-def _try_lock(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -24,6 +24,9 @@ from zlh_api.drivers.port import GuestFailed, Right
 
 INTERFACES = Path("/sys/class/net")
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
+# What comes to the addresses that a bridge keeps for itself goes the way of all frames, through our rules, where the
+# kernel allows it; else it would come to this host past the bridge, and could take another's place in its table.
+BRIDGE_FILES = {"group_fwd_mask": 0xFFF8, "stp_state": 0}
 
 
 class Network:
@@ -49,6 +52,8 @@ class Network:
         if await asyncio.to_thread(_has_ipv6, bridge):
             # It has none, and hears none.
             await self._host.act(right, "Closing IPv6 of the bridge", _switch_ipv6_off, bridge)
+        for name in await asyncio.to_thread(_find_other_files, bridge):
+            await self._host.act(right, "Keeping the bridge to its rules", _write_bridge_file, bridge, name)
         if address not in own:
             await self._run(right, "ip", "address", "replace", address, "dev", bridge)
         if not await asyncio.to_thread(_is_up, bridge):
@@ -108,7 +113,14 @@ class Network:
     async def find_trouble(self, pin: Pin, *, is_running: bool) -> str | None:
         """Return why a guest's network is not closed, or None where it is."""
         trouble = find_trouble(await self.look(), await self.wanted_rules(), pin)
+        if trouble is None and (others := await asyncio.to_thread(_find_other_files, self._settings.bridge)):
+            trouble = f"{', '.join(others)} of {self._settings.bridge} are not ours"
         return trouble or await asyncio.to_thread(self._find_port_trouble, pin.interface, is_running)
+
+    async def look_for_all(self) -> Callable[[Pin], bool]:
+        """Look once; the answer tells of any running guest whether its network is closed, and blocks."""
+        seen, wanted = await self.look(), await self.wanted_rules()
+        return lambda pin: not (find_trouble(seen, wanted, pin) or self._find_port_trouble(pin.interface, True))
 
     async def pin(self, right: Right, pin: Pin, all_pins: Callable[[], Iterable[Pin]]) -> None:
         """Close a guest's network: the rules as they must be, its pin, its port."""
@@ -159,6 +171,23 @@ class Network:
 
 def _is_up(interface: str) -> bool:
     return bool(int((INTERFACES / interface / "flags").read_text(), 16) & 1)
+
+
+def _find_other_files(bridge: str) -> list[str]:
+    """Return the settings of the bridge that are not as they must be; all of them where it is gone."""
+    place = INTERFACES / bridge / "bridge"
+    return [name for name, value in BRIDGE_FILES.items() if _read_number(place / name) != value]
+
+
+def _read_number(path: Path) -> int | None:
+    try:
+        return int(path.read_text(), 0)
+    except (OSError, ValueError):
+        return None
+
+
+def _write_bridge_file(bridge: str, name: str) -> None:
+    (INTERFACES / bridge / "bridge" / name).write_text(f"{BRIDGE_FILES[name]:#x}")
 
 
 def _has_ipv6(interface: str) -> bool:

@@ -5,6 +5,7 @@ for what the set of pins lets through, interface by hardware address by IPv4 add
 network at all. Between guests nothing passes; of this host they reach the artifact server's port and nothing else.
 
     prerouting  what a guest sends: ARP for the gateway and IPv4, both under its own addresses     (bridge)
+    input       what it sends to the bridge itself, past all else and into its table: nothing      (bridge)
     forward     from guest to guest: nothing                                                       (bridge)
     output      what a guest is sent: its own frames, so that none that the bridge floods is seen  (bridge)
     input       what reaches this host: replies, and the artifact server's port                    (inet)
@@ -25,6 +26,8 @@ NEVER = (
     "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
     "192.0.2.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3",
 )  # fmt: skip
+# Addresses that a bridge keeps for itself: what comes to one it may hand to this host as the port's own, or learn from.
+FOR_BRIDGES = "ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00"
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -137,10 +140,15 @@ def _render_bridge(settings: LxcSettings) -> str:
   chain from_guests {{
     type filter hook prerouting priority -300; policy accept;
     iifname != {guests} accept
+    {FOR_BRIDGES} drop
     ether type arp arp htype 1 arp ptype ip arp hlen 6 arp plen 4 arp daddr ip {settings.gateway} \
 iifname . ether saddr . arp saddr ip @pins iifname . arp saddr ether . arp saddr ip @pins accept
     ether type ip ip daddr != 224.0.0.0/3 iifname . ether saddr . ip saddr @pins accept
     drop
+  }}
+  chain to_bridge {{
+    type filter hook input priority -300; policy accept;
+    iifname {guests} {FOR_BRIDGES} drop
   }}
   chain between_ports {{
     type filter hook forward priority -300; policy accept;
@@ -159,7 +167,9 @@ iifname . ether saddr . arp saddr ip @pins iifname . arp saddr ether . arp saddr
 
 
 def _render_inet(settings: LxcSettings) -> str:
+    # What is "related" may be about another's connection: an error that quotes it, or what a helper expects.
     bridge, block = f'"{settings.bridge}"', settings.block
+    guests = f'"{settings.bridge}v*"'
     artifacts = (
         f"    ip daddr {settings.gateway} tcp dport {settings.artifacts_port} accept\n"
         if settings.artifacts_port
@@ -174,15 +184,19 @@ def _render_inet(settings: LxcSettings) -> str:
     return f"""table inet {settings.table} {{
   chain to_host {{
     type filter hook input priority -10; policy accept;
+    iifname {guests} drop
     iifname != {bridge} accept
-    ct state established,related accept
+    ct state established accept
 {artifacts}    drop
   }}
   chain through_host {{
     type filter hook forward priority -10; policy accept;
+    iifname {guests} drop
+    iifname {bridge} oifname {bridge} drop
     oifname {bridge} ct state established,related accept
     oifname {bridge} drop
     iifname != {bridge} accept
+    ct state invalid,related drop
     meta nfproto != ipv4 drop
     ip daddr {{ {", ".join(NEVER)} }} drop
     {outward}

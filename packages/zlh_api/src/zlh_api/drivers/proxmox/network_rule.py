@@ -19,7 +19,10 @@ from zlh_common.names import OwnerMark
 
 IPSET = "ipfilter-net0"
 # What is not the internet: neighbours, the cluster's own networks, carriers', links, and what leads to everybody.
-PRIVATE_V4 = "0.0.0.0/8,10.0.0.0/8,100.64.0.0/10,127.0.0.0/8,169.254.0.0/16,172.16.0.0/12,192.168.0.0/16,224.0.0.0/4"
+PRIVATE_V4 = (
+    "0.0.0.0/8,10.0.0.0/8,100.64.0.0/10,127.0.0.0/8,169.254.0.0/16,172.16.0.0/12,192.0.0.0/24,192.0.2.0/24,"
+    "192.168.0.0/16,198.18.0.0/15,198.51.100.0/24,203.0.113.0/24,224.0.0.0/3"
+)
 PRIVATE_V6 = "::1/128,fc00::/7,fe80::/10,ff00::/8"
 _FIELDS = ("type", "action", "source", "dest", "proto", "dport", "sport", "macro", "iface", "icmp-type")
 
