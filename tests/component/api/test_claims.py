@@ -11,15 +11,14 @@ import asyncpg
 import pytest
 
 from fakes.api_world import World
+from fakes.wishes import want_container
 from zlh_api.containers import store as containers
 from zlh_api.containers.model import Guest, Power, RuntimeWish
 from zlh_api.database.pool import Database
 from zlh_api.drivers.port import GuestFailed, SlotBusy
 from zlh_api.reconcile import journal, store
 from zlh_api.reconcile.model import Claim, LeaseLost
-from zlh_api.reconcile.plan import first_steps
 from zlh_common.names import OwnerMark
-from zlh_common.schema.spec import WantedRuntime
 
 BUSY = SlotBusy("node:a")
 LOUD = GuestFailed(what="It", reason="y", output="z" * 5000)
@@ -27,20 +26,8 @@ LOUD = GuestFailed(what="It", reason="y", output="z" * 5000)
 
 async def add(world: World, count: int = 1) -> list[OwnerMark]:
     """Write new containers, all of them due."""
-    customer = (await world.fetch("select id from customers order by name limit 1"))[0]["id"]
-    owners = [OwnerMark(str(uuid4())) for _ in range(count)]
     async with world.database.transaction() as connection:
-        for owner in owners:
-            await containers.insert_container(
-                connection,
-                owner=owner,
-                customer_id=customer,
-                kind="dev",
-                name=None,
-                runtimes=[WantedRuntime(name="node", version="24.19.0")],
-            )
-            await containers.insert_steps(connection, owner, first_steps())
-    return owners
+        return [await want_container(connection) for _ in range(count)]
 
 
 async def claim(database: Database, limit: int = 10) -> list[Claim]:

@@ -12,16 +12,16 @@ import pytest
 
 from fakes.api_world import WAIT_S, World
 from fakes.driver import FakeGuest
+from fakes.wishes import want_container, want_deletion
 from zlh_api.agents.client import AgentRefused
 from zlh_api.containers import store as containers
 from zlh_api.containers.model import Power
 from zlh_api.drivers.port import GuestFailed, GuestPlan, Warrant
 from zlh_api.edge.port import RouteNotLoaded, RouteWriteFailed
 from zlh_api.reconcile.journal import MESSAGE_CHARS
-from zlh_api.reconcile.plan import DELETION_STEPS, first_steps
+from zlh_api.reconcile.plan import first_steps
 from zlh_api.reconcile.worker import TAKES_BEFORE_DOUBT
 from zlh_common.names import OwnerMark, Vmid
-from zlh_common.schema.spec import WantedRuntime
 
 CREATION = [
     "is_address_free",
@@ -40,26 +40,14 @@ BROKEN = GuestFailed(what="The call", reason="it was told to fail")
 
 async def add(world: World) -> OwnerMark:
     """Write one new container."""
-    owner = OwnerMark(str(uuid4()))
     async with world.database.transaction() as connection:
-        await containers.insert_container(
-            connection,
-            owner=owner,
-            customer_id=await connection.fetchval("select id from customers order by name limit 1"),
-            kind="dev",
-            name="mine",
-            runtimes=[WantedRuntime(name="node", version="24.19.0")],
-        )
-        await containers.insert_steps(connection, owner, first_steps())
-    return owner
+        return await want_container(connection, name="mine")
 
 
 async def ask_deletion(world: World, owner: OwnerMark) -> None:
     """Write that a container must go, as the service does."""
     async with world.database.transaction() as connection:
-        assert await containers.mark_deleting(connection, owner)
-        steps = [(name, first_steps()[0][1]) for name in DELETION_STEPS]
-        await containers.insert_steps(connection, owner, steps)
+        await want_deletion(connection, owner)
 
 
 async def settled(world: World) -> OwnerMark:

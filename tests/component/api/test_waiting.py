@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
 from component.api.test_claims import claim
 from fakes.api_world import WAIT_S, World
 from fakes.driver import FakeGuest
+from fakes.wishes import want_container
 from zlh_api.containers import store as containers
 from zlh_api.containers.model import Power
 from zlh_api.database.pool import Database
@@ -18,10 +19,8 @@ from zlh_api.drivers.port import GuestFailed, GuestPlan, SystemAway, Warrant
 from zlh_api.reconcile import store
 from zlh_api.reconcile.model import Claim, LeaseLost
 from zlh_api.reconcile.pace import Pace
-from zlh_api.reconcile.plan import first_steps
 from zlh_api.reconcile.service import Reconciler
 from zlh_common.names import OwnerMark, Vmid
-from zlh_common.schema.spec import WantedRuntime
 from zlh_common.schema.status import Lifecycle, Step
 
 AWAY = SystemAway(system="the cluster", reason="refused", retry_in_s=25.0)
@@ -30,20 +29,9 @@ BROKEN = GuestFailed(what="The call", reason="it was told to fail")
 
 async def add(world: World, count: int = 1, *, customer: str = "customer 0") -> list[OwnerMark]:
     """Write new containers of one customer."""
-    owners = [OwnerMark(str(uuid4())) for _ in range(count)]
     async with world.database.transaction() as connection:
         customer_id = await connection.fetchval("select id from customers where name = $1", customer)
-        for owner in owners:
-            await containers.insert_container(
-                connection,
-                owner=owner,
-                customer_id=customer_id,
-                kind="dev",
-                name=None,
-                runtimes=[WantedRuntime(name="node", version="24.19.0")],
-            )
-            await containers.insert_steps(connection, owner, first_steps())
-    return owners
+        return [await want_container(connection, customer_id) for _ in range(count)]
 
 
 async def step_of(world: World, owner: OwnerMark, name: str) -> Step:

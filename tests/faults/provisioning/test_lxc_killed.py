@@ -10,20 +10,21 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import pytest
 
 from component.drivers.lxc_rig import LxcRig
+from fakes.wishes import want_container, want_deletion
 from faults.provisioning.lxc_api import Place, running_api
 from lxc.own_host import own_host
 from zlh_api.containers import store as containers
 from zlh_api.containers.model import Container, Guest, Power
 from zlh_api.database.pool import Database
 from zlh_api.drivers.port import GuestSeen
-from zlh_api.reconcile.plan import DELETION_STEPS, first_steps
 from zlh_api.reconcile.steps import plan_guest
 from zlh_common.names import OwnerMark
+from zlh_common.schema.resources import Resources
 
 pytestmark = [pytest.mark.real("lxc"), pytest.mark.timeout(600)]
 PROGRAM = Path(__file__).with_name("lxc_api.py")
@@ -43,24 +44,15 @@ class World:
 
     async def add(self) -> OwnerMark:
         """Write the wish for a container."""
-        owner = OwnerMark(str(uuid4()))
         async with self.database.transaction() as connection:
-            customer = await connection.fetchval("select id from customers limit 1")
-            if customer is None:
-                customer = uuid4()
-                await connection.execute("insert into customers (id, name) values ($1, 'one')", customer)
-            await containers.insert_container(
-                connection, owner=owner, customer_id=customer, kind="dev", name="mine", runtimes=[]
-            )
-            await containers.insert_steps(connection, owner, first_steps())
-        return owner
+            if await connection.fetchval("select count(*) from customers") == 0:
+                await connection.execute("insert into customers (id, name) values ($1, 'one')", uuid4())
+            return await want_container(connection, runtimes=())
 
-    async def wish(self, owner: OwnerMark, sql: str) -> None:
-        """Change what is wanted of it."""
+    async def want_size(self, owner: OwnerMark, wanted: Resources) -> None:
+        """Want it larger or smaller."""
         async with self.database.transaction() as connection:
-            await connection.execute(
-                f"update containers set {sql}, wake_at = now(), held_until = now() where owner = $1", UUID(owner)
-            )
+            await containers.update_resources(connection, owner, wanted)
 
     async def want_off(self, owner: OwnerMark) -> None:
         """Want it stopped."""
@@ -75,8 +67,7 @@ class World:
     async def want_gone(self, owner: OwnerMark) -> None:
         """Want its end."""
         async with self.database.transaction() as connection:
-            assert await containers.mark_deleting(connection, owner)
-            await containers.insert_steps(connection, owner, [(name, first_steps()[0][1]) for name in DELETION_STEPS])
+            await want_deletion(connection, owner)
 
     async def find(self, owner: OwnerMark) -> Container | None:
         """Return its row."""
@@ -205,9 +196,7 @@ async def test_killed_after_every_effect_of_stop_and_resize(world: World) -> Non
     died: list[str] = []
     for number in range(1, MOST_EFFECTS):
         disk = 10_240 + 64 * number
-        await world.wish(
-            owner, f'resources = \'{{"cpu": 1.5, "memoryMib": {1024 + number}, "diskMib": {disk}, "pids": 1000}}\''
-        )
+        await world.want_size(owner, Resources(cpu=1.5, memory_mib=1024 + number, disk_mib=disk, pids=1000))
         what = await world.run_until_killed(number, lambda: is_running(world, owner))
         seen = await world.seen(owner)
         assert seen is not None

@@ -10,24 +10,24 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 
 from fakes.api_world import World
 from fakes.proxmox.world import ARCHIVE, TEMPLATE, ProxmoxWorld, open_world
+from fakes.wishes import want_container, want_deletion
 from faults.provisioning.proxmox_api import open_api
 from zlh_api.containers import store as containers
-from zlh_api.reconcile.plan import DELETION_STEPS, first_steps
+from zlh_api.containers.model import Power
 from zlh_common.names import OwnerMark
-from zlh_common.schema.spec import WantedRuntime
+from zlh_common.schema.resources import Resources
 
 # What a crash may cost at most; a few seconds are usual.
 WITHIN_S = 60
 STRANGER = 555
 TESTS = Path(__file__).parents[2]
-LARGER = {"cpu": 3.0, "memoryMib": 4096, "diskMib": 20480, "pids": 2048}
+LARGER = Resources(cpu=3.0, memory_mib=4096, disk_mib=20_480)
 CREATING = 13
 HELD_SLOTS = "select 1 from driver_slots join good_claims using (owner, fence)"
 pytestmark = pytest.mark.timeout(300)
@@ -81,42 +81,21 @@ class Site:
 
     async def add(self, name: str = "mine") -> OwnerMark:
         """Write one new container."""
-        owner = OwnerMark(str(uuid4()))
         async with self.world.database.transaction() as connection:
-            await containers.insert_container(
-                connection,
-                owner=owner,
-                customer_id=await connection.fetchval("select id from customers order by name limit 1"),
-                kind="dev",
-                name=name,
-                runtimes=[WantedRuntime(name="node", version="24.19.0")],
-            )
-            await containers.insert_steps(connection, owner, first_steps())
-        return owner
+            return await want_container(connection, name=name)
 
     async def wish(self, owner: OwnerMark, act: str) -> None:
         """Write what the customer asks for."""
-        match act:
-            case "stop" | "start":
-                power = "off" if act == "stop" else "on"
-                await self._update(owner, "power = $2, provisioned_at = provisioned_at", power)
-            case "resize":
-                await self._update(owner, "resources = $2", LARGER)
-            case "delete":
-                async with self.world.database.transaction() as connection:
-                    assert await containers.mark_deleting(connection, owner)
-                    await containers.insert_steps(
-                        connection, owner, [(name, first_steps()[0][1]) for name in DELETION_STEPS]
-                    )
-            case _:
-                return
-
-    async def _update(self, owner: OwnerMark, assignment: str, value: Any) -> None:
-        await self.world.fetch(
-            f"update containers set {assignment}, wake_at = now(), held_until = now() where owner = $1 returning 1",
-            UUID(owner),
-            value,
-        )
+        async with self.world.database.transaction() as connection:
+            match act:
+                case "stop" | "start":
+                    await containers.update_power(connection, owner, Power.OFF if act == "stop" else Power.ON)
+                case "resize":
+                    await containers.update_resources(connection, owner, LARGER)
+                case "delete":
+                    await want_deletion(connection, owner)
+                case _:
+                    return
 
     async def is_reached(self, owner: OwnerMark, act: str) -> bool:
         """Tell whether the wish is fulfilled, as the database and the cluster tell it."""

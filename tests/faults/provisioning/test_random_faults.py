@@ -14,10 +14,9 @@ from datetime import datetime
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
-from uuid import UUID, uuid4
+from uuid import uuid4
 
 import asyncpg
-import msgspec
 import pytest
 import structlog
 
@@ -25,6 +24,7 @@ from component.api.conftest import TEMPLATE
 from fakes.agents import FakeAgents
 from fakes.api_world import World
 from fakes.edge import FakeProxy
+from fakes.wishes import want_container, want_deletion
 from faults.provisioning.chaos import Chaos, ChaosDriver, ChaosRoutes, Ledger, Process, stranger
 from zlh_api.agents.authority import Authority
 from zlh_api.audit.rules import confirm, keys_of
@@ -33,13 +33,11 @@ from zlh_api.containers.model import Container, Guest, Power
 from zlh_api.database import pool
 from zlh_api.database.pool import Connection, Database
 from zlh_api.edge.traefik_file import file_name
-from zlh_api.reconcile.plan import DELETION_STEPS, first_steps
 from zlh_api.reconcile.steps import plan_guest
 from zlh_common.clock import SystemClock
 from zlh_common.names import OwnerMark, Vmid
 from zlh_common.schema.audit import FindingKind, Remedy
 from zlh_common.schema.resources import Resources
-from zlh_common.schema.spec import WantedRuntime
 from zlh_common.schema.status import Connection as Connected
 from zlh_common.schema.status import StepState
 
@@ -263,18 +261,9 @@ async def create(run: Run) -> None:
     """A customer wants one more."""
     if len(run.owners) == MOST_CONTAINERS:
         return
-    owner = OwnerMark(str(uuid4()))
     async with run.world.database.transaction() as connection:
         customers = await connection.fetch("select id from customers order by name")
-        await containers.insert_container(
-            connection,
-            owner=owner,
-            customer_id=run.chance.choice(customers)["id"],
-            kind="dev",
-            name=None,
-            runtimes=[WantedRuntime(name="node", version="24.19.0")],
-        )
-        await containers.insert_steps(connection, owner, first_steps())
+        owner = await want_container(connection, run.chance.choice(customers)["id"])
     run.owners.append(owner)
     run.created.add(owner)
 
@@ -298,15 +287,8 @@ async def restart(run: Run) -> None:
 
 async def resize(run: Run) -> None:
     """A customer wants more or less of it."""
-    wanted = msgspec.to_builtins(Resources(memory_mib=run.chance.choice([1024, 2048, 4096])))
-    await _change(
-        run,
-        lambda connection, owner: connection.execute(
-            "update containers set resources = $2, wake_at = now(), held_until = '-infinity' where owner = $1",
-            UUID(owner),
-            wanted,
-        ),
-    )
+    wanted = Resources(memory_mib=run.chance.choice([1024, 2048, 4096]))
+    await _change(run, lambda connection, owner: containers.update_resources(connection, owner, wanted))
 
 
 async def delete(run: Run) -> None:
@@ -315,8 +297,7 @@ async def delete(run: Run) -> None:
         return
     owner = run.owners.pop(run.chance.randrange(len(run.owners)))
     async with run.world.database.transaction() as connection:
-        if await containers.mark_deleting(connection, owner):
-            await containers.insert_steps(connection, owner, [(name, StepState.PENDING) for name in DELETION_STEPS])
+        await want_deletion(connection, owner)
 
 
 async def publish(run: Run) -> None:

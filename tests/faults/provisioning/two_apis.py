@@ -19,6 +19,7 @@ import psutil
 
 from component.api.conftest import TEMPLATE, Postgres
 from e2e.stack import free_ports
+from fakes.wishes import want_container, want_deletion
 from guards import leaks
 from zlh_api.agents.authority import Authority
 from zlh_api.containers import store as containers
@@ -26,10 +27,9 @@ from zlh_api.containers.model import Power
 from zlh_api.database.pool import Database
 from zlh_api.dev.traefik import TraefikProcess, TraefikSettings
 from zlh_api.marked_processes import end_all, find_marked
-from zlh_api.reconcile.plan import DELETION_STEPS, first_steps
 from zlh_common.clock import SystemClock
 from zlh_common.names import CONTAINER_MARK, OwnerMark
-from zlh_common.schema.status import StepState
+from zlh_common.schema.resources import Resources
 
 PROGRAM = Path(__file__).with_name("ordered_api.py")
 LEASE_S = 2.0
@@ -183,15 +183,10 @@ class TwoApis:
 
     async def create(self) -> OwnerMark:
         """Write the wish for a container without any runtime."""
-        owner = OwnerMark(str(uuid4()))
         async with self.database.transaction() as connection:
             customer = uuid4()
             await connection.execute("insert into customers values ($1, $2)", customer, str(customer))
-            await containers.insert_container(
-                connection, owner=owner, customer_id=customer, kind="dev", name=None, runtimes=[]
-            )
-            await containers.insert_steps(connection, owner, first_steps())
-        return owner
+            return await want_container(connection, customer, runtimes=())
 
     async def switch(self, owner: OwnerMark, power: Power) -> None:
         """Write that it shall run, or not."""
@@ -200,16 +195,13 @@ class TwoApis:
 
     async def resize(self, owner: OwnerMark) -> None:
         """Write that it shall have less memory."""
-        wanted = {"cpu": 1.0, "memoryMib": 1024, "diskMib": 10240, "pids": 1024}
-        await self.fetch(
-            "update containers set resources = $2, wake_at = now() where owner = $1 returning 1", UUID(owner), wanted
-        )
+        async with self.database.transaction() as connection:
+            await containers.update_resources(connection, owner, Resources(cpu=1.0, memory_mib=1024, pids=1024))
 
     async def delete(self, owner: OwnerMark) -> None:
         """Write that it must go."""
         async with self.database.transaction() as connection:
-            assert await containers.mark_deleting(connection, owner)
-            await containers.insert_steps(connection, owner, [(name, StepState.PENDING) for name in DELETION_STEPS])
+            await want_deletion(connection, owner)
 
     async def fetch(self, sql: str, *values: Any) -> list[Any]:
         """Return rows."""
