@@ -22,6 +22,7 @@ from zlh_api.containers import store as containers
 from zlh_api.containers.model import Power
 from zlh_api.database.pool import Database
 from zlh_api.drivers.port import GuestFailed, SystemAway
+from zlh_api.edge.port import Check
 from zlh_api.reconcile.model import LeaseLost
 from zlh_api.reconcile.pace import DRIFT_S, JITTER, PATROLLED_DRIFT_S
 from zlh_common.names import OwnerMark, Vmid
@@ -336,8 +337,8 @@ async def test_a_patrol_that_wakes_too_late_removes_nothing(world: World) -> Non
     remains = collect(owner, look.seen.guests or (), look.seen.routes or ())
     frozen = world.routes.withdraw
 
-    async def overtaken(name: str, mark: str) -> None:
-        await frozen(name, mark)
+    async def overtaken(name: str, mark: str, *, check: Check) -> None:
+        await frozen(name, mark, check=check)
         await world.fetch("update departed set fence = fence + 1, lease_until = now() + interval '9 s' returning 1")
         monkeypatch.setattr("zlh_api.audit.warrant.boottime", lambda: 1e12)
 

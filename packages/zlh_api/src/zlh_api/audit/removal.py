@@ -81,7 +81,7 @@ class Remover:
     async def _remove_routes(self, files: Sequence[FoundRoute], warrant: DepartedWarrant) -> None:
         for file in files:
             warrant.check()
-            await self.routes.withdraw(file.name, warrant.claim.owner)
+            await self.routes.withdraw(file.name, warrant.claim.owner, check=warrant.check)
             log.info("audit.route_removed", owner=warrant.claim.owner, file=file.name)
 
     async def _remove_guests(

@@ -6,11 +6,13 @@ holds it stops by itself before another may begin.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from zlh_api.audit import tombstones
-from zlh_api.database.pool import Database
+from zlh_api.database.pool import Database, DatabaseUnavailable
 from zlh_api.drivers.port import SlotBusy
 from zlh_api.reconcile import store as reconcile
 from zlh_api.reconcile.model import Claim, LeaseLost
@@ -54,5 +56,10 @@ class DepartedWarrant:
         try:
             yield
         finally:
+            await asyncio.shield(self._leave(name))
+
+    async def _leave(self, name: str) -> None:
+        # A slot that cannot be let go of is nobody's once the lease is over, and its effect stands in any case.
+        with contextlib.suppress(DatabaseUnavailable):
             async with self._database.transaction() as connection:
                 await reconcile.leave_slot(connection, self.claim, name)
