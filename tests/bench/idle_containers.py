@@ -64,7 +64,7 @@ async def _idle(run: Run, count: int) -> AsyncIterator[tuple[World, psutil.Proce
 
 async def _fill(connection: asyncpg.Connection, world: World, customer: UUID, count: int) -> None:
     report = (
-        f'{{"protocolVersion": 2, "agentVersion": "0.1.0", "bootId": "{uuid4()}", "owner": "{uuid4()}", '
+        f'{{"protocolVersion": 3, "agentVersion": "0.1.0", "bootId": "{uuid4()}", "owner": "{uuid4()}", '
         '"startedAt": "2026-01-01T00:00:00Z", "observedAt": "2026-01-01T00:00:00Z", "specGeneration": 1, '
         '"observedGeneration": 1}'
     )

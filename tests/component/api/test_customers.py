@@ -25,7 +25,7 @@ from zlh_common.schema.spec import CreateContainer
 EMAIL = "operator@example.org"
 
 
-async def add_operator(world: World, *, password: str = PASSWORD, token: str = "operator-token") -> None:
+async def add_operator(world: World, *, password: str = PASSWORD, token: str = "the-token-of-ops") -> None:
     """Make sure that there is an operator."""
     await world.customers.ensure_operator(
         email=EMAIL, password=Secret(password), customer_name="ops", api_token=Secret(token)
@@ -80,9 +80,9 @@ async def test_a_ticket_stands_for_its_session_and_once(world: World) -> None:
 async def test_many_who_take_one_ticket_get_it_once(world: World) -> None:
     """Whoever is first, on however many connections."""
     await add_operator(world)
-    caller = await world.customers.identify(bearer="operator-token", cookie=None)
+    caller = await world.customers.identify(bearer="the-token-of-ops", cookie=None)
     vmid = await add_container(world, caller)
-    ticket, _ = await world.customers.issue_ticket(vmid, bearer="operator-token", cookie=None)
+    ticket, _ = await world.customers.issue_ticket(vmid, bearer="the-token-of-ops", cookie=None)
     tries = (world.customers.redeem_ticket(ticket.value, vmid) for _ in range(8))
     outcomes = Counter(map(type, await asyncio.gather(*tries, return_exceptions=True)))
     assert outcomes == {Credential: 1, TicketInvalid: 7}
@@ -136,7 +136,7 @@ async def test_no_secret_is_stored(world: World) -> None:
         await world.fetch(f"select {table}::text as line from {table}") for table in ("users", "sessions", "api_tokens")
     ]
     stored = "\n".join(row["line"] for rows in tables for row in rows)
-    for secret in (token.value, "operator-token", PASSWORD):
+    for secret in (token.value, "the-token-of-ops", PASSWORD):
         assert secret not in stored
         assert secret.encode().hex() not in stored
 
@@ -148,7 +148,7 @@ async def test_an_operator_is_ensured_as_often_as_one_likes(world: World) -> Non
     await world.customers.sign_in(EMAIL, "another long password")
     assert (await world.customers.identify(bearer="second-token", cookie=None)).is_operator
     with pytest.raises(NotSignedIn):
-        await world.customers.identify(bearer="operator-token", cookie=None)
+        await world.customers.identify(bearer="the-token-of-ops", cookie=None)
     assert len(await world.fetch("select 1 from users where is_operator")) == 1
 
 
