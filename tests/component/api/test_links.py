@@ -346,9 +346,11 @@ async def test_a_process_lets_go_of_what_it_no_longer_holds(
         await world.wait_until("select connection = 'online' from containers")
         (row,) = await world.fetch("select link_fence from containers")
         await world.fetch("update containers set link_fence = link_fence + 1 returning 1")
-        await world.wait_until(
-            "select link_fence > $1 + 1 and connection = 'online' from containers", row["link_fence"]
-        )
+        await world.wait_until("select link_fence > $1 + 1 from containers", row["link_fence"])
+        async with asyncio.timeout(WAIT_S):
+            while agents.dials < 2:
+                await asyncio.sleep(0.01)
+        await world.wait_until("select connection = 'online' from containers")
     assert agents.dials == 2
 
 
