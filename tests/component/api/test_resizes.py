@@ -136,7 +136,7 @@ async def test_limits_that_somebody_has_changed_are_set_back(world: World) -> No
     """What is in force is not claimed to be known until then."""
     await settled(world)
     world.driver.guests[Vmid(101)].resources = Resources(cpu=64)
-    world.faults.fail("ensure_sized", BROKEN)
+    world.faults.fail("ensure_sized", *[BROKEN] * 3)
     await world.fetch("update containers set wake_at = now() returning 1")
     async with world.reconciler():
         await world.wait_until("select resources_in_force is null from containers")

@@ -329,6 +329,7 @@ async def meddle(run: Run) -> None:
             del run.driver.guests[vmid]
         case 1:
             run.driver.guests[vmid].closed_for = None
+            run.driver.opened.add(vmid)
         case _:
             name = f"dev-{vmid}.yml"
             if name in run.routes.files:
