@@ -50,6 +50,8 @@ STOP_GRACE_S = 5.0
 STOP_POLL_S = 0.05
 START_TIMEOUT_S = 15.0
 START_POLL_S = 0.02
+# A program that is being exchanged for another has neither words nor environment for a moment, so one look may miss it.
+LOOKS_THAT_MISS = 5
 # Starts its arguments as the leader of a session that has no parent to wait for it.
 _DETACH = "import os, sys; os.fork() and os._exit(0); os.setsid(); os.execv(sys.argv[1], sys.argv[1:])"
 
@@ -145,15 +147,21 @@ class ProcessDriver:
         await asyncio.to_thread(self._spawn, plan, warrant.check)
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
-                while not await asyncio.to_thread(_listens, plan.address, self._settings.port):
-                    if (await self.observe(plan)).state is not Guest.RUNNING:
-                        told = await asyncio.to_thread(self._log_tail, plan.vmid)
-                        raise GuestFailed(what="Starting the agent", reason=f"it ended: {told}")
-                    await asyncio.sleep(START_POLL_S)
+                await self._wait_listening(plan, plan.address)
         except TimeoutError as exc:
             raise GuestFailed(
                 what="Starting the agent", reason=f"it does not listen after {START_TIMEOUT_S:.0f} s"
             ) from exc
+
+    async def _wait_listening(self, plan: GuestPlan, address: str) -> None:
+        """Return when the agent listens; raise GuestFailed where it has ended."""
+        missed = 0
+        while not await asyncio.to_thread(_listens, address, self._settings.port):
+            missed = 0 if (await self.observe(plan)).state is Guest.RUNNING else missed + 1
+            if missed == LOOKS_THAT_MISS:
+                told = await asyncio.to_thread(self._log_tail, plan.vmid)
+                raise GuestFailed(what="Starting the agent", reason=f"it ended: {told}")
+            await asyncio.sleep(START_POLL_S)
 
     async def ensure_stopped(self, plan: GuestPlan, warrant: Warrant, *, at_once: bool = False) -> None:
         """End the agent, its shims, its terminals and what was started in them."""
