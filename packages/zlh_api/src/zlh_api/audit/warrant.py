@@ -6,15 +6,18 @@ holds it stops by itself before another may begin.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from zlh_api.audit import tombstones
-from zlh_api.database.pool import Database
+from zlh_api.database.pool import Database, DatabaseUnavailable
+from zlh_api.drivers.port import SlotBusy
 from zlh_api.reconcile import store as reconcile
 from zlh_api.reconcile.model import Claim, LeaseLost
 from zlh_api.reconcile.pace import LEASE_S, MARGIN_S
-from zlh_api.reconcile.warrant import boottime, held_slot
+from zlh_api.reconcile.warrant import boottime
 
 
 class DepartedWarrant:
@@ -47,5 +50,16 @@ class DepartedWarrant:
     async def slot(self, name: str) -> AsyncIterator[None]:
         """Hold what only one may use at a time; raise SlotBusy. Nobody waits in line here: the next look asks again."""
         self.check()
-        async with held_slot(self._database, self.claim, name, take=reconcile.seize_slot):
+        async with self._database.transaction() as connection:
+            if not await reconcile.seize_slot(connection, self.claim, name):
+                raise SlotBusy(name)
+        try:
             yield
+        finally:
+            await asyncio.shield(self._leave(name))
+
+    async def _leave(self, name: str) -> None:
+        # A slot that cannot be let go of is nobody's once the lease is over, and its effect stands in any case.
+        with contextlib.suppress(DatabaseUnavailable):
+            async with self._database.transaction() as connection:
+                await reconcile.leave_slot(connection, self.claim, name)

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self
 
-from zlh_api.database.pool import Connection, Database, DatabaseUnavailable
+from zlh_api.database.pool import Database, DatabaseUnavailable
 from zlh_api.drivers.port import SlotBusy
 from zlh_api.reconcile import store
 from zlh_api.reconcile.model import Claim, LeaseLost
@@ -106,28 +106,18 @@ class StepWarrant:
     async def slot(self, name: str) -> AsyncIterator[None]:
         """Hold what only one may use at a time; raise SlotBusy, LeaseLost."""
         self.check()
-        async with held_slot(self._database, self.claim, name, take=store.take_slot):
+        async with self._database.transaction() as connection:
+            is_ours = await store.take_slot(connection, self.claim, name)
+        # Only now: what was written says who waits.
+        if not is_ours:
+            raise SlotBusy(name)
+        try:
             yield
+        finally:
+            await asyncio.shield(self._leave(name))
 
-
-@asynccontextmanager
-async def held_slot(
-    database: Database, claim: Claim, name: str, *, take: Callable[[Connection, Claim, str], Awaitable[bool]]
-) -> AsyncIterator[None]:
-    """Hold a slot for the length of the block, taken by `take`, which may write down who waits; raise SlotBusy."""
-    async with database.transaction() as connection:
-        is_ours = await take(connection, claim, name)
-    # Only now: what was written says who waits.
-    if not is_ours:
-        raise SlotBusy(name)
-    try:
-        yield
-    finally:
-        await asyncio.shield(_leave_slot(database, claim, name))
-
-
-async def _leave_slot(database: Database, claim: Claim, name: str) -> None:
-    # A slot that cannot be let go of is nobody's once the lease is over, and its effect stands in any case.
-    with contextlib.suppress(DatabaseUnavailable):
-        async with database.transaction() as connection:
-            await store.leave_slot(connection, claim, name)
+    async def _leave(self, name: str) -> None:
+        # A slot that cannot be let go of is nobody's once the lease is over, and its effect stands in any case.
+        with contextlib.suppress(DatabaseUnavailable):
+            async with self._database.transaction() as connection:
+                await store.leave_slot(connection, self.claim, name)
