@@ -110,8 +110,9 @@ class Process:
     async def freeze(self) -> None:
         """Let it do nothing for longer than its leases last, and go on then as if nothing had been."""
         self.database.thawed.clear()
-        await asyncio.sleep(FREEZE_S)
-        self.database.thawed.set()
+        # By the loop itself: whoever cancels the call that froze must not leave the process frozen for ever.
+        asyncio.get_running_loop().call_later(FREEZE_S, self.database.thawed.set)
+        await self.database.thawed.wait()
 
     async def stop(self) -> None:
         """End it in order, or see that it has ended."""

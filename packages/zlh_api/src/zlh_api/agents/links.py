@@ -64,7 +64,7 @@ update containers set link_holder = null, link_fence = link_fence + 1
 where owner in (
     select owner from containers
     where link_holder = any (array(select holder from link_holders where until < now()))
-    for update skip locked)
+    for no key update skip locked)
 """
 _FORGET_HOLDERS = """
 delete from link_holders h
@@ -75,7 +75,7 @@ update containers set link_holder = $1, link_fence = link_fence + 1
 where owner in (
     select owner from containers
     where link_holder is null and address is not null and guest = 'running'
-    limit $2 for update skip locked)
+    limit $2 for no key update skip locked)
 returning owner, vmid, host(address) as address, link_fence
 """
 _COUNT_HELD = """

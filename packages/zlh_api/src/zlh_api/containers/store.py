@@ -1,4 +1,8 @@
-"""SQL of containers, their steps and exposures, as customers ask for them."""
+"""SQL of containers, their steps and exposures, as customers ask for them.
+
+Whoever writes a container's steps or exposures writes its own row first: two who lock them in the other order wait for
+each other until PostgreSQL ends one of them.
+"""
 
 from __future__ import annotations
 
@@ -132,7 +136,7 @@ async def update_name(connection: Connection, owner: OwnerMark, name: str) -> No
 async def lock(connection: Connection, owner: OwnerMark) -> bool | None:
     """Keep a row as it is until the transaction ends; return whether it is being deleted, or None where it is gone."""
     is_deleting: bool | None = await connection.fetchval(
-        "select deleting_at is not null from containers where owner = $1 for update", UUID(owner)
+        "select deleting_at is not null from containers where owner = $1 for no key update", UUID(owner)
     )
     return is_deleting
 
@@ -206,6 +210,7 @@ async def insert_exposure(
     expires_at: datetime | None,
 ) -> UUID:
     """Publish a port, or change how it is published; return the exposure's id."""
+    await _wish(connection, owner)
     found: UUID = await connection.fetchval(
         "insert into exposures (id, owner, port, visibility, expires_at) values ($1, $2, $3, $4, $5) "
         "on conflict (owner, port) do update set visibility = excluded.visibility, expires_at = excluded.expires_at "
@@ -216,14 +221,13 @@ async def insert_exposure(
         visibility,
         expires_at,
     )
-    await _wish(connection, owner)
     return found
 
 
 async def delete_exposure(connection: Connection, owner: OwnerMark, exposure_id: UUID) -> bool:
     """Take a port back; False where there is no such exposure."""
-    done = await connection.execute("delete from exposures where owner = $1 and id = $2", UUID(owner), exposure_id)
     await _wish(connection, owner)
+    done = await connection.execute("delete from exposures where owner = $1 and id = $2", UUID(owner), exposure_id)
     return bool(done == "DELETE 1")
 
 

@@ -41,7 +41,7 @@ update containers set lease_holder = $1, lease_until = now() + make_interval(sec
 where owner in (
     select c.owner from unnest($4::uuid[]) with ordinality as line (owner, place) join containers c using (owner)
     where {_IS_DUE} or c.lease_until < now()
-    order by place limit $2 for update of c skip locked)
+    order by place limit $2 for no key update of c skip locked)
 returning owner, vmid, fence, customer_id
 """
 
@@ -192,7 +192,7 @@ async def end_wait(connection: Connection, claim: Claim) -> str | None:
     """
     row = await connection.fetchrow(
         "update containers c set waiting_for = null, waiting_since = null "
-        "from (select owner, waiting_for from containers where owner = $1 for update) o "
+        "from (select owner, waiting_for from containers where owner = $1 for no key update) o "
         "where c.owner = o.owner and c.fence = $2 returning o.waiting_for",
         UUID(claim.owner),
         claim.fence,
@@ -207,7 +207,7 @@ async def wake_next(connection: Connection, slot: str) -> None:
     """Wake the container that has waited longest for a slot."""
     await connection.execute(
         "update containers set wake_at = now(), held_until = least(held_until, now()) where owner = "
-        "(select owner from containers where waiting_for = $1 order by waiting_since limit 1 for update)",
+        "(select owner from containers where waiting_for = $1 order by waiting_since limit 1 for no key update)",
         slot,
     )
 
@@ -217,7 +217,7 @@ async def wake_all(connection: Connection, system: str, *, spread_s: float) -> N
     await connection.execute(
         "update containers c set wake_at = least(c.wake_at, w.at), held_until = least(c.held_until, w.at) "
         "from (select owner, now() + random() * make_interval(secs => $2) as at from containers "
-        "where waiting_for = $1 for update skip locked) w where c.owner = w.owner",
+        "where waiting_for = $1 for no key update skip locked) w where c.owner = w.owner",
         AWAY + system,
         spread_s,
     )
