@@ -18,11 +18,12 @@ from bench.programs import HERE, running
 from bench.real_api import RealApi
 from fakes.api_world import NODE, World
 from zlh_api.agents.authority import Authority
-from zlh_api.customers.model import Caller, Membership, Role
+from zlh_api.customers.model import Caller, Membership
 from zlh_api.database.pool import Database
 from zlh_api.reconcile import store
 from zlh_common.clock import SystemClock
 from zlh_common.names import Vmid
+from zlh_common.schema.permissions import Role
 from zlh_common.schema.spec import CreateContainer
 from zlh_common.schema.structs import convert
 

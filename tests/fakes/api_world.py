@@ -215,7 +215,7 @@ class World:
             *edge_routes.endpoints(self.containers, domain="localhost"),
             *portal.endpoints(self.folder / "portal"),
         ]
-        gate = Gate(self.customers, self.containers, cookie, frozenset({PORTAL}))
+        gate = Gate(self.customers, self.customers, self.containers, cookie, frozenset({PORTAL}))
         async with TestClient(TestServer(build_application(endpoints, gate))) as client:
             yield client
 
@@ -241,7 +241,12 @@ class World:
                 )
                 role = "viewer" if name == "viewer" else "owner"
                 if membership is not None:
-                    await connection.execute("insert into memberships values ($1, $2, $3)", membership, user, role)
+                    await connection.execute(
+                        "insert into memberships values ($1, $2, $3)",
+                        membership,
+                        user,
+                        role,
+                    )
                 await connection.execute(
                     "insert into api_tokens (id, token_sha256, user_id, name) values ($1, $2, $3, 't')",
                     uuid4(),

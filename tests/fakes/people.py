@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from zlh_api.containers.model import Container
-from zlh_api.customers.model import Caller, Credential
+from zlh_api.customers.model import Caller, Credential, Customer
 from zlh_api.customers.service import NotSignedIn, TicketInvalid
 from zlh_common.errors import NotFound
 from zlh_common.names import Vmid
@@ -48,9 +48,23 @@ class FakeContainers:
     async def find_visible(self, caller: Caller, vmid: Vmid) -> Container:
         """Return a container of one of the caller's customers; raise NotFound otherwise."""
         container = self.rows.get(vmid)
-        if container is None or not caller.may_view(container.customer_id):
+        if container is None or not caller.may_know(container.customer_id):
             raise NotFound("container")
         return container
+
+
+class FakeCustomers:
+    """Holds customers in memory."""
+
+    def __init__(self, *customers: Customer) -> None:
+        self.rows = {customer.id: customer for customer in customers}
+
+    async def find_visible(self, caller: Caller, customer_id: UUID) -> Customer:
+        """Return a customer that the caller may know of; raise NotFound otherwise."""
+        customer = self.rows.get(customer_id)
+        if customer is None or not caller.may_know(customer_id):
+            raise NotFound("customer")
+        return customer
 
 
 CUSTOMER = UUID(int=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from itertools import product
 from pathlib import Path
 from uuid import UUID
@@ -12,20 +13,22 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 from aiohttp.web import Request
 
-from fakes.people import CUSTOMER, STRANGER, FakeCallers, FakeContainers
+from fakes.people import CUSTOMER, STRANGER, FakeCallers, FakeContainers, FakeCustomers
 from zlh_api.app.parts import make_endpoints, open_parts
 from zlh_api.config.driver_tables import ProcessDriverSection
 from zlh_api.config.model import ApiConfig
 from zlh_api.config.tables import ArtifactsSection, DatabaseSection, TraefikSection
 from zlh_api.containers.model import Container, Guest, Power
-from zlh_api.customers.model import Caller, Membership, Role
+from zlh_api.customers.model import Caller, Customer, Membership
 from zlh_api.customers.service import NotSignedIn, TicketInvalid
-from zlh_api.web.endpoint import Call, Endpoint, Policy
-from zlh_api.web.gate import Gate, OriginRefused, RoleMissing, parse_vmid
+from zlh_api.web.endpoint import Call, Endpoint, Policy, Subject
+from zlh_api.web.gate import CustomerSuspended, Gate, OriginRefused, RoleMissing, ScopeMissing, parse_vmid
 from zlh_api.web.openapi import render_openapi
 from zlh_api.web.session_cookie import SessionCookie
 from zlh_common.errors import NotFound, ZlhError
 from zlh_common.names import OwnerMark, Vmid
+from zlh_common.schema.customers import Quota
+from zlh_common.schema.permissions import Permission, Role
 from zlh_common.schema.status import Connection
 
 PORTAL = "https://portal.example"
@@ -47,23 +50,22 @@ PUBLIC = {
     ("GET", "/assets/{path}"),
     ("GET", "/{path:(?!api/).*}"),
 }
-# Console input, terminals and output belong to whoever may act, so reading them is no viewer's business.
-GET_FOR_MEMBERS = {
-    "/api/containers/{vmid}/console",
-    "/api/containers/{vmid}/console/history",
-    "/api/containers/{vmid}/processes/{process}/console",
-    "/api/containers/{vmid}/processes/{process}/console/history",
-    "/api/containers/{vmid}/terminals",
-    "/api/containers/{vmid}/terminals/{terminal}",
-}
+# What is told below these is told of all customers.
+PLATFORM_PATHS = ("/api/audit",)
+LOOKING = {Permission.VIEW_CONTAINERS, Permission.VIEW_CUSTOMER, Permission.VIEW_AUDIT_LOG, Permission.VIEW_PLATFORM}
 
 
 def caller(
-    role: Role | None, *, customer: UUID = CUSTOMER, is_operator: bool = False, by_cookie: bool = True
+    role: Role | None,
+    *,
+    customer: UUID = CUSTOMER,
+    is_operator: bool = False,
+    is_suspended: bool = False,
+    scope: frozenset[Permission] = frozenset(Permission),
 ) -> Caller:
     """Return somebody with a role with one customer, or with none."""
-    memberships = (Membership(customer, "theirs", role),) if role else ()
-    return Caller(UUID(int=9), "a@example.org", is_operator, memberships, by_cookie)
+    memberships = (Membership(customer, "theirs", role, is_suspended),) if role else ()
+    return Caller(UUID(int=9), "a@example.org", is_operator, memberships, by_cookie=True, scope=scope)
 
 
 PEOPLE = {
@@ -73,9 +75,29 @@ PEOPLE = {
     "stranger": caller(Role.OWNER, customer=STRANGER),
     "lonely": caller(None),
     "operator": caller(None, is_operator=True),
+    "suspended": caller(Role.OWNER, is_suspended=True),
+    "narrow": caller(Role.OWNER, scope=frozenset({Permission.VIEW_CONTAINERS})),
+    "narrow-operator": caller(None, is_operator=True, scope=frozenset({Permission.USE_CONSOLES})),
 }
-MAY_VIEW = {"owner", "member", "viewer", "operator"}
-MAY_CHANGE = {"owner", "member", "operator"}
+# Who may know of CUSTOMER, and which of those may do what. Written by hand and not taken from the tables of the code.
+KNOW = {"owner", "member", "viewer", "operator", "suspended", "narrow", "narrow-operator"}
+MAY = {
+    Policy.VIEW_CONTAINER: {"owner", "member", "viewer", "operator", "suspended", "narrow"},
+    Policy.POWER_CONTAINER: {"owner", "member", "operator"},
+    Policy.CHANGE_CONTAINER: {"owner", "member", "operator"},
+    Policy.USE_CONSOLE: {"owner", "member", "operator", "narrow-operator"},
+    Policy.VIEW_CUSTOMER: {"owner", "member", "viewer", "operator", "suspended"},
+    Policy.MANAGE_CUSTOMER: {"owner", "operator"},
+    Policy.VIEW_AUDIT_LOG: {"owner", "operator", "suspended"},
+    Policy.GOVERN_CUSTOMER: {"operator"},
+    Policy.VIEW_PLATFORM: {"operator"},
+    Policy.MANAGE_PLATFORM: {"operator"},
+    Policy.SIGNED_IN: set(PEOPLE),
+    Policy.MANAGE_ACCOUNT: set(PEOPLE) - {"narrow", "narrow-operator"},
+    Policy.LIST_CUSTOMERS: set(PEOPLE) - {"narrow", "narrow-operator"},
+    Policy.LIST_CONTAINERS: set(PEOPLE) - {"narrow-operator"},
+    Policy.CREATE_CONTAINER: set(PEOPLE) - {"narrow", "narrow-operator"},
+}
 
 
 def container(vmid: int = 101) -> Container:
@@ -106,7 +128,13 @@ def container(vmid: int = 101) -> Container:
     )
 
 
-GATE = Gate(FakeCallers(bearers=PEOPLE, cookies=PEOPLE), FakeContainers(container()), COOKIE, frozenset({PORTAL}))
+GATE = Gate(
+    FakeCallers(bearers=PEOPLE, cookies=PEOPLE),
+    FakeCustomers(Customer(CUSTOMER, "theirs", datetime(2026, 1, 1, tzinfo=UTC), None, None, Quota())),
+    FakeContainers(container()),
+    COOKIE,
+    frozenset({PORTAL}),
+)
 
 
 async def nothing(_call: Call) -> None:
@@ -122,6 +150,7 @@ def request(
     method: str = "GET",
     *,
     vmid: str = "101",
+    customer: str = str(CUSTOMER),
     host: str = "portal.example",
     path: str = "/api/x/101",
     bearer: str | None = None,
@@ -139,7 +168,7 @@ def request(
         headers["Cookie"] = f"{COOKIE.name}={cookie}"
     if origin is not None:
         headers["Origin"] = origin
-    return make_mocked_request(method, path, headers=headers, match_info={"vmid": vmid})
+    return make_mocked_request(method, path, headers=headers, match_info={"vmid": vmid, "customer": customer})
 
 
 async def outcome(endpoint: Endpoint, request: Request) -> type[ZlhError] | None:
@@ -176,13 +205,18 @@ def expected(policy: Policy, who: str | None) -> type[ZlhError] | None:
         return None
     if who is None:
         return NotSignedIn
-    if policy is Policy.SIGNED_IN:
-        return None
-    if policy is Policy.OPERATOR:
-        return None if who == "operator" else NotFound
-    if who not in MAY_VIEW:
+    is_hidden = {
+        Subject.PLATFORM: not PEOPLE[who].is_operator,
+        Subject.CONTAINER: who not in KNOW,
+        Subject.CUSTOMER: who not in KNOW,
+    }
+    if is_hidden.get(policy.subject):
         return NotFound
-    return RoleMissing if policy is Policy.CHANGE_CONTAINER and who not in MAY_CHANGE else None
+    if who in MAY[policy]:
+        return None
+    if who in {"narrow", "narrow-operator"}:
+        return ScopeMissing
+    return CustomerSuspended if who == "suspended" and "owner" in MAY[policy] else RoleMissing
 
 
 @pytest.mark.parametrize(("policy", "who"), list(product(Policy, [*PEOPLE, None])))
@@ -207,26 +241,28 @@ async def test_what_is_public_is_on_the_list(served_endpoints: list[Endpoint]) -
     assert {(method, path.split(":")[0]) for method, path in found} == {(m, p.split(":")[0]) for m, p in PUBLIC}
 
 
-async def test_a_container_in_the_path_means_a_container_policy(served_endpoints: list[Endpoint]) -> None:
-    """No endpoint with a VMID leaves it to its handler who may call."""
+async def test_what_the_path_names_is_what_the_policy_is_about(served_endpoints: list[Endpoint]) -> None:
+    """No endpoint with a VMID or a customer leaves it to its handler who may call."""
     for served in served_endpoints:
-        is_container = served.policy in {Policy.VIEW_CONTAINER, Policy.CHANGE_CONTAINER}
-        assert is_container == ("{vmid}" in served.path), served.path
+        assert (served.policy.subject is Subject.CONTAINER) == ("{vmid}" in served.path), served.path
+        assert (served.policy.subject is Subject.CUSTOMER) == ("{customer}" in served.path), served.path
 
 
 async def test_what_is_told_of_all_customers_is_for_operators(served_endpoints: list[Endpoint]) -> None:
     """Whatever lies below these paths speaks of everybody's containers."""
     for served in served_endpoints:
-        assert (served.policy is Policy.OPERATOR) == served.path.startswith("/api/audit"), served.path
+        assert (served.policy.subject is Subject.PLATFORM) == served.path.startswith(PLATFORM_PATHS), served.path
 
 
-async def test_what_changes_a_container_needs_the_right_to(served_endpoints: list[Endpoint]) -> None:
-    """A viewer's calls are GETs, and not all of those."""
+async def test_what_only_looks_is_a_get(served_endpoints: list[Endpoint]) -> None:
+    """A viewer's calls are GETs, and reading a console is no viewer's business."""
     for served in served_endpoints:
-        if served.policy is Policy.VIEW_CONTAINER:
-            assert served.method == "GET"
-        if served.policy is Policy.CHANGE_CONTAINER and served.method == "GET":
-            assert served.path in GET_FOR_MEMBERS
+        if served.policy.permission in LOOKING:
+            assert served.method == "GET", served.path
+        if "console" in served.path or "terminal" in served.path:
+            assert served.policy is Policy.USE_CONSOLE, served.path
+        if served.method != "GET" and served.policy.subject is Subject.CONTAINER:
+            assert served.policy.permission not in LOOKING, served.path
 
 
 async def test_every_served_route_is_described(served_endpoints: list[Endpoint]) -> None:
@@ -235,7 +271,7 @@ async def test_every_served_route_is_described(served_endpoints: list[Endpoint])
     for served in served_endpoints:
         if served.path.startswith("/api/"):
             operation = document["paths"][served.path][served.method.lower()]
-            assert operation["x-policy"] == served.policy
+            assert operation["x-policy"] == str(served.policy)
     described = sum(len(methods) for methods in document["paths"].values())
     assert described == sum(served.path.startswith(("/api/", "/artifacts/")) for served in served_endpoints)
 
@@ -327,15 +363,16 @@ async def test_other_hosts_are_ours(host: str) -> None:
     assert await outcome(endpoint("GET", Policy.PUBLIC), request(host=host)) is None
 
 
-@pytest.mark.parametrize("policy", [Policy.VIEW_CONTAINER, Policy.CHANGE_CONTAINER])
+@pytest.mark.parametrize("policy", [e for e in Policy if e.subject in {Subject.CONTAINER, Subject.CUSTOMER}])
 async def test_foreign_and_missing_look_the_same(policy: Policy) -> None:
-    """Whoever may not see a container cannot tell it from one that never was."""
+    """Whoever may not see a container or a customer cannot tell it from one that never was."""
     told = []
-    for vmid in ("101", "999"):
+    for vmid, customer in (("101", str(CUSTOMER)), ("999", str(UUID(int=77))), ("x", "x")):
+        asked = request("POST", vmid=vmid, customer=customer, bearer="stranger")
         with pytest.raises(NotFound) as caught:
-            await GATE.pass_through(endpoint("POST", policy), request("POST", vmid=vmid, bearer="stranger"))
+            await GATE.pass_through(endpoint("POST", policy), asked)
         told.append((caught.value.code, caught.value.status, caught.value.detail, caught.value.data))
-    assert told[0] == told[1]
+    assert told[0] == told[1] == told[2]
 
 
 @pytest.mark.parametrize("text", ["", "0", "0101", "-1", "1e3", "\u0661\u0660\u0661", "101 ", "1" * 10, "x", "%31"])

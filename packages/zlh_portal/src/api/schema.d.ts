@@ -1071,7 +1071,9 @@ export interface components {
         CustomerRole: {
             id: string;
             name: string;
-            role: string;
+            permissions: components["schemas"]["Permission"][];
+            role: components["schemas"]["Role"];
+            suspended: boolean;
         };
         /**
          * Exposure
@@ -1267,6 +1269,7 @@ export interface components {
          */
         Me: {
             customers: components["schemas"]["CustomerRole"][];
+            permissions: components["schemas"]["Permission"][];
             user: components["schemas"]["User"];
         };
         /**
@@ -1337,6 +1340,12 @@ export interface components {
             version: string;
             wanted: boolean;
         };
+        /**
+         * Permission
+         * @description One kind of act. Whoever calls needs it by role, and a token must carry it in its scopes besides.
+         * @enum {unknown}
+         */
+        Permission: "account:manage" | "audit-log:view" | "consoles:use" | "containers:change" | "containers:power" | "containers:view" | "customer:manage" | "customer:view" | "platform:manage" | "platform:view";
         /**
          * PingProbe
          * @description A Minecraft server answers a status ping.
@@ -1611,6 +1620,12 @@ export interface components {
              */
             when: "always" | "failure" | "never";
         };
+        /**
+         * Role
+         * @description What a user is to a customer.
+         * @enum {unknown}
+         */
+        Role: "member" | "owner" | "viewer";
         /**
          * RuntimeOffer
          * @description One row of a runtime drop-down.

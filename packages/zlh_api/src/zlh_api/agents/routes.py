@@ -53,12 +53,12 @@ def _console_endpoints(client: AgentClient, proxy: ConsoleProxy, agent_of: Agent
         path = f"/terminals/{MAIN_TERMINAL}/history?{urlencode(history_query(call))}"
         return decode_report(await _found(client.call(agent_of(call), "GET", path)), ConsoleHistory)
 
-    change, path = Policy.CHANGE_CONTAINER, f"{ONE}/console"
+    use, path = Policy.USE_CONSOLE, f"{ONE}/console"
     asked = {"from": int, "limit": int, "q": str}
     return [
-        Endpoint("GET", path, change, console, "The console (WebSocket)", is_websocket=True, query={"from": int}),
+        Endpoint("GET", path, use, console, "The console (WebSocket)", is_websocket=True, query={"from": int}),
         Endpoint(
-            "GET", f"{path}/history", change, history, "Console output from disk", response=ConsoleHistory, query=asked
+            "GET", f"{path}/history", use, history, "Console output from disk", response=ConsoleHistory, query=asked
         ),
     ]
 
@@ -82,13 +82,13 @@ def _terminal_endpoints(client: AgentClient, proxy: ConsoleProxy, agent_of: Agen
     async def close_terminal(call: Call) -> None:
         await _found(client.call(agent_of(call), "DELETE", f"/terminals/{_terminal(call)}"))
 
-    change, every, one = Policy.CHANGE_CONTAINER, f"{ONE}/terminals", f"{ONE}/terminals/{{terminal}}"
+    use, every, one = Policy.USE_CONSOLE, f"{ONE}/terminals", f"{ONE}/terminals/{{terminal}}"
     asked = {"from": int}
     return [
-        Endpoint("GET", every, change, index, "List terminals", response=Items[Terminal]),
-        Endpoint("POST", every, change, open_terminal, "Open a terminal", OpenTerminal, TerminalOpened, 201),
-        Endpoint("GET", one, change, attach, "Attach to a terminal (WebSocket)", is_websocket=True, query=asked),
-        Endpoint("DELETE", one, change, close_terminal, "End a terminal", status=204),
+        Endpoint("GET", every, use, index, "List terminals", response=Items[Terminal]),
+        Endpoint("POST", every, use, open_terminal, "Open a terminal", OpenTerminal, TerminalOpened, 201),
+        Endpoint("GET", one, use, attach, "Attach to a terminal (WebSocket)", is_websocket=True, query=asked),
+        Endpoint("DELETE", one, use, close_terminal, "End a terminal", status=204),
     ]
 
 

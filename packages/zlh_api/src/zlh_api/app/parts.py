@@ -162,4 +162,4 @@ def make_endpoints(parts: Parts, config: ApiConfig) -> list[Endpoint]:
 def make_gate(parts: Parts, config: ApiConfig) -> Gate:
     """Return what every request passes before its endpoint."""
     origins = frozenset({config.portal_url.rstrip("/"), config.api_url})
-    return Gate(parts.customers, parts.containers, parts.cookie, origins)
+    return Gate(parts.customers, parts.customers, parts.containers, parts.cookie, origins)

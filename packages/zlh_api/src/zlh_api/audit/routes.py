@@ -17,8 +17,8 @@ def endpoints(auditor: Auditor) -> list[Endpoint]:
         await auditor.ask_look()
         return await auditor.fetch_status()
 
-    operator, status = Policy.OPERATOR, AuditStatus
+    view, manage, status = Policy.VIEW_PLATFORM, Policy.MANAGE_PLATFORM, AuditStatus
     return [
-        Endpoint("GET", "/api/audit", operator, show, "What the last look at everything found", response=status),
-        Endpoint("POST", "/api/audit", operator, look, "Look at everything now", response=status, status=202),
+        Endpoint("GET", "/api/audit", view, show, "What the last look at everything found", response=status),
+        Endpoint("POST", "/api/audit", manage, look, "Look at everything now", response=status, status=202),
     ]

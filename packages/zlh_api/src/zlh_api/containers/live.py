@@ -57,7 +57,7 @@ class _Watcher:
         self.wake.set()
 
     def may_concern(self, vmid: Vmid, customer: UUID) -> bool:
-        return vmid in self.shown or self.caller.may_view(customer)
+        return vmid in self.shown or self.caller.may_know(customer)
 
     async def take(self) -> tuple[list[Vmid], dict[Vmid, int]]:
         """Return what has changed and what has happened, after at least one of both."""
@@ -174,7 +174,7 @@ class LiveContainers:
             self._customers.pop(vmid, None)
             return None
         self._customers[vmid] = customer
-        return report if caller.may_view(customer) else None
+        return report if caller.may_know(customer) else None
 
     async def _find_visible(self, caller: Caller, vmid: Vmid) -> Container | None:
         try:
@@ -183,4 +183,4 @@ class LiveContainers:
             self._customers.pop(vmid, None)
             return None
         self._customers[vmid] = container.customer_id
-        return container if caller.may_view(container.customer_id) else None
+        return container if caller.may_know(container.customer_id) else None

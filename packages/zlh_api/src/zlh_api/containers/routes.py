@@ -40,7 +40,7 @@ def endpoints(service: ContainerService, live: LiveContainers) -> list[Endpoint]
         *_power_endpoints(service),
         *_exposure_endpoints(service),
         Endpoint("GET", LIMITS, Policy.SIGNED_IN, limits, "How much a container may use", response=Limits),
-        Endpoint("GET", "/api/events", Policy.SIGNED_IN, events, "Changes of containers as they happen (SSE)"),
+        Endpoint("GET", "/api/events", Policy.LIST_CONTAINERS, events, "Changes of containers as they happen (SSE)"),
     ]
 
 
@@ -63,12 +63,14 @@ def _container_endpoints(service: ContainerService) -> list[Endpoint]:
     async def delete(call: Call) -> ContainerStatus:
         return await service.delete(call.container)
 
-    view, change, signed_in = Policy.VIEW_CONTAINER, Policy.CHANGE_CONTAINER, Policy.SIGNED_IN
+    view, change = Policy.VIEW_CONTAINER, Policy.CHANGE_CONTAINER
     status, page = ContainerStatus, Items[ContainerStatus]
     asked = {"after": int, "limit": int}
     return [
-        Endpoint("GET", ALL, signed_in, index, "List containers", response=page, query=asked),
-        Endpoint("POST", ALL, signed_in, create, "Create a container", CreateContainer, status, 202, _ALIASES),
+        Endpoint("GET", ALL, Policy.LIST_CONTAINERS, index, "List containers", response=page, query=asked),
+        Endpoint(
+            "POST", ALL, Policy.CREATE_CONTAINER, create, "Create a container", CreateContainer, status, 202, _ALIASES
+        ),
         Endpoint("GET", ONE, view, show, "One container", response=status),
         Endpoint("PATCH", ONE, change, patch, "Rename, resize or switch", PatchContainer, status, aliases=_ALIASES),
         Endpoint("DELETE", ONE, change, delete, "Delete a container and all it has", response=status, status=202),
@@ -89,12 +91,12 @@ def _power_endpoints(service: ContainerService) -> list[Endpoint]:
     async def restart(call: Call) -> ContainerStatus:
         return await service.restart(call.container)
 
-    change, status = Policy.CHANGE_CONTAINER, ContainerStatus
+    power, status = Policy.POWER_CONTAINER, ContainerStatus
     return [
-        Endpoint("POST", f"{ONE}/start", change, start, "Switch a container on", response=status, status=202),
-        Endpoint("POST", f"{ONE}/stop", change, stop, "Switch a container off", response=status, status=202),
-        Endpoint("POST", f"{ONE}/kill", change, kill, "Switch a container off at once", response=status, status=202),
-        Endpoint("POST", f"{ONE}/restart", change, restart, "Stop and start a container", response=status, status=202),
+        Endpoint("POST", f"{ONE}/start", power, start, "Switch a container on", response=status, status=202),
+        Endpoint("POST", f"{ONE}/stop", power, stop, "Switch a container off", response=status, status=202),
+        Endpoint("POST", f"{ONE}/kill", power, kill, "Switch a container off at once", response=status, status=202),
+        Endpoint("POST", f"{ONE}/restart", power, restart, "Stop and start a container", response=status, status=202),
     ]
 
 

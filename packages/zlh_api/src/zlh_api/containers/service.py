@@ -18,13 +18,14 @@ from zlh_api.containers.model import Container, Power, Published, RuntimeWish
 from zlh_api.containers.rendered import RenderedReports
 from zlh_api.containers.rules import decide_first_resources, decide_resources
 from zlh_api.containers.status import render_status
-from zlh_api.customers.model import Caller, Role
+from zlh_api.customers.model import Caller
 from zlh_api.database.pool import Connection, Database
 from zlh_api.reconcile.plan import DELETION_STEPS, first_steps
 from zlh_common.clock import Clock
 from zlh_common.errors import NotFound, ZlhError
 from zlh_common.names import HostName, OwnerMark, Vmid, is_label, render_host
 from zlh_common.schema.catalog import CatalogProblem
+from zlh_common.schema.permissions import Permission
 from zlh_common.schema.process import WantedProcess
 from zlh_common.schema.resources import Limits
 from zlh_common.schema.spec import CreateContainer, CreateExposure, Exposure, PatchContainer, WantedRuntime
@@ -195,7 +196,7 @@ class ContainerService:
         """Return a container that the caller may know of; raise NotFound for a foreign one as for a missing one."""
         async with self._database.connection() as connection:
             container = await store.find_by_vmid(connection, vmid)
-        if container is None or not caller.may_view(container.customer_id):
+        if container is None or not caller.may_know(container.customer_id):
             raise NotFound("container")
         return container
 
@@ -447,7 +448,7 @@ def _check_name(name: str | None) -> None:
 
 
 def _customer_of(caller: Caller) -> UUID:
-    acting = [entry for entry in caller.memberships if entry.role in {Role.OWNER, Role.MEMBER}]
+    acting = caller.customers_with(Permission.CHANGE_CONTAINERS)
     if not acting:
         raise NoCustomer
-    return acting[0].customer_id
+    return acting[0]

@@ -6,12 +6,13 @@ from datetime import timedelta
 
 from aiohttp import web
 
-from zlh_api.customers.model import Caller
+from zlh_api.customers.model import Caller, Membership
 from zlh_api.customers.service import SESSION_LASTS, CustomerService
 from zlh_api.web.endpoint import Call, Endpoint, Policy
 from zlh_api.web.request_credentials import read_bearer
 from zlh_api.web.session_cookie import SessionCookie
 from zlh_common.schema.account import CustomerRole, Login, Me, Ticket, User
+from zlh_common.schema.permissions import Permission
 from zlh_common.schema.structs import encode
 
 
@@ -47,7 +48,7 @@ def endpoints(service: CustomerService, cookie: SessionCookie) -> list[Endpoint]
         Endpoint(
             "POST",
             "/api/containers/{vmid}/tickets",
-            Policy.CHANGE_CONTAINER,
+            Policy.USE_CONSOLE,
             issue_ticket,
             "A ticket that opens one WebSocket of this container, once",
             response=Ticket,
@@ -60,10 +61,18 @@ def endpoints(service: CustomerService, cookie: SessionCookie) -> list[Endpoint]
 def _me(caller: Caller) -> Me:
     return Me(
         user=User(id=str(caller.user_id), email=caller.email, is_operator=caller.is_operator),
-        customers=tuple(
-            CustomerRole(id=str(entry.customer_id), name=entry.customer_name, role=entry.role)
-            for entry in caller.memberships
-        ),
+        customers=tuple(_customer_role(caller, entry) for entry in caller.memberships),
+        permissions=tuple(permission for permission in Permission if caller.may(permission)),
+    )
+
+
+def _customer_role(caller: Caller, entry: Membership) -> CustomerRole:
+    return CustomerRole(
+        id=str(entry.customer_id),
+        name=entry.customer_name,
+        role=entry.role,
+        suspended=entry.is_suspended,
+        permissions=tuple(permission for permission in Permission if caller.may(permission, entry.customer_id)),
     )
 
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
 from zlh_api.customers import store
-from zlh_api.customers.model import Caller, Credential
+from zlh_api.customers.model import Caller, Credential, Customer
 from zlh_api.database.pool import Database
 from zlh_common.clock import Clock
-from zlh_common.errors import ZlhError
+from zlh_common.errors import NotFound, ZlhError
 from zlh_common.names import Vmid
 
 SESSION_LASTS = timedelta(days=14)
@@ -47,6 +47,15 @@ class LoginRefused(ZlhError):
 
     def __init__(self) -> None:
         super().__init__("This e-mail address and password do not belong together.")
+
+
+class AccountSuspended(ZlhError):
+    """The user is held back by the platform; told to nobody but who knows the password."""
+
+    code, status = "account_suspended", 403
+
+    def __init__(self) -> None:
+        super().__init__("This account is suspended; ask who runs the platform.")
 
 
 class SignInBusy(ZlhError):
@@ -124,15 +133,17 @@ class CustomerService:
         matches = await self._check(user["password_hash"] if user else self._nobody, password)
         if user is None or not matches:
             raise LoginRefused
+        if user["is_suspended"]:
+            raise AccountSuspended
         token = Secret(secrets.token_urlsafe(32))
         async with self._database.transaction() as connection:
-            await store.insert_session(
+            session = await store.insert_session(
                 connection,
                 token_sha256=token_digest(token.value),
                 user_id=user["id"],
                 expires_at=self._clock.now() + SESSION_LASTS,
             )
-        return store.to_caller(user, by_cookie=True), token
+        return replace(store.to_caller(user, by_cookie=True), credential_id=session), token
 
     async def sign_out(self, token: str) -> None:
         """End the session of this cookie, if there is one."""
@@ -148,9 +159,17 @@ class CustomerService:
         find = store.find_user_by_session if credential.by_cookie else store.find_user_by_api_token
         async with self._database.connection() as connection:
             user = await find(connection, credential.digest)
-        if user is None:
+        if user is None or user["is_suspended"]:
             raise NotSignedIn("This token or session is unknown or over; sign in again.")
         return store.to_caller(user, by_cookie=credential.by_cookie)
+
+    async def find_visible(self, caller: Caller, customer_id: UUID) -> Customer:
+        """Return a customer that the caller may know of; raise NotFound for any other, existing or not."""
+        async with self._database.connection() as connection:
+            customer = await store.find_customer(connection, customer_id)
+        if customer is None or not caller.may_know(customer.id):
+            raise NotFound("customer")
+        return customer
 
     async def issue_ticket(self, vmid: Vmid, *, bearer: str | None, cookie: str | None) -> tuple[Secret, datetime]:
         """Return a ticket for one WebSocket of this container, and when it is over; raise NotSignedIn."""

@@ -8,28 +8,44 @@ from uuid import UUID
 
 import msgspec
 
-from zlh_api.customers.model import Caller, Credential, Membership
+from zlh_api.customers.model import Caller, Credential, Customer, Membership
+from zlh_api.customers.permissions import EVERYTHING
 from zlh_api.database.pool import Connection
+from zlh_common.schema.customers import Quota
+from zlh_common.schema.permissions import Permission
 
 # Who somebody is comes with all that decides what they may do, since every request asks for both.
 _USER = """
-select u.id, u.email, u.password_hash, u.is_operator,
-       (select json_agg(json_build_object('customer_id', m.customer_id, 'customer_name', c.name, 'role', m.role)
-            order by c.created_at, c.id)
-        from memberships m join customers c on c.id = m.customer_id where m.user_id = u.id)::text as memberships
+select u.id, u.email, u.password_hash, u.is_operator, u.suspended_at is not null as is_suspended, {credential},
+       (select json_agg(json_build_object('customer_id', m.customer_id, 'customer_name', c.name, 'role', m.role,
+                'is_suspended', c.suspended_at is not null) order by c.created_at, c.id)
+        from memberships m join customers c on c.id = m.customer_id
+        where m.user_id = u.id and {reached})::text as memberships
 from users u
 """
-_BY_SESSION = f"{_USER} join sessions s on s.user_id = u.id where s.token_sha256 = $1 and s.expires_at > now()"
+_PLAIN = _USER.format(
+    credential="null::uuid as credential_id, null::uuid as bound_to, null::text[] as scopes", reached="true"
+)
+_BY_SESSION = (
+    _USER.format(credential="s.id as credential_id, null::uuid as bound_to, null::text[] as scopes", reached="true")
+    + "join sessions s on s.user_id = u.id where s.token_sha256 = $1 and s.expires_at > now()"
+)
 _BY_API_TOKEN = (
-    f"{_USER} join api_tokens t on t.user_id = u.id "
+    _USER.format(
+        credential="t.id as credential_id, t.customer_id as bound_to, t.scopes",
+        reached="(t.customer_id is null or t.customer_id = m.customer_id)",
+    )
+    + "join api_tokens t on t.user_id = u.id "
     "where t.token_sha256 = $1 and (t.expires_at is null or t.expires_at > now())"
 )
+_CUSTOMER = "select id, name, created_at, suspended_at, suspended_reason, quota::text from customers"
+_read_quota = msgspec.json.Decoder(Quota).decode
 _read_memberships = msgspec.json.Decoder(tuple[Membership, ...]).decode
 
 
 async def find_user_by_email(connection: Connection, email: str) -> Any:
     """Return the row of a user, or None; the case of the address does not matter."""
-    return await connection.fetchrow(f"{_USER} where lower(u.email) = lower($1)", email)
+    return await connection.fetchrow(f"{_PLAIN} where lower(u.email) = lower($1)", email)
 
 
 async def find_user_by_session(connection: Connection, token_sha256: bytes) -> Any:
@@ -44,8 +60,36 @@ async def find_user_by_api_token(connection: Connection, token_sha256: bytes) ->
 
 def to_caller(user: Any, *, by_cookie: bool) -> Caller:
     """Return the row of a user as a caller; the customers stand oldest first."""
-    memberships = _read_memberships(user["memberships"]) if user["memberships"] else ()
-    return Caller(user["id"], user["email"], user["is_operator"], memberships, by_cookie)
+    scopes: list[str] | None = user["scopes"]
+    return Caller(
+        user_id=user["id"],
+        email=user["email"],
+        # Who runs the platform reaches every customer, and a token that is held to one must not.
+        is_operator=user["is_operator"] and user["bound_to"] is None,
+        memberships=_read_memberships(user["memberships"]) if user["memberships"] else (),
+        by_cookie=by_cookie,
+        # A scope that this version does not know grants nothing.
+        scope=EVERYTHING if scopes is None else frozenset(scope for scope in Permission if scope in scopes),
+        credential_id=user["credential_id"],
+        bound_to=user["bound_to"],
+    )
+
+
+async def find_customer(connection: Connection, customer_id: UUID) -> Customer | None:
+    """Return a customer, or None."""
+    row = await connection.fetchrow(f"{_CUSTOMER} where id = $1", customer_id)
+    return None if row is None else _to_customer(row)
+
+
+def _to_customer(row: Any) -> Customer:
+    return Customer(
+        id=row["id"],
+        name=row["name"],
+        created_at=row["created_at"],
+        suspended_at=row["suspended_at"],
+        suspended_reason=row["suspended_reason"],
+        quota=_read_quota(row["quota"]),
+    )
 
 
 async def insert_ticket(
@@ -76,15 +120,16 @@ async def take_ticket(connection: Connection, ticket_sha256: bytes, vmid: int) -
     return None if row is None else Credential(row["credential_sha256"], row["by_cookie"])
 
 
-async def insert_session(connection: Connection, *, token_sha256: bytes, user_id: UUID, expires_at: datetime) -> None:
-    """Open a session, and forget the ones that are over."""
+async def insert_session(connection: Connection, *, token_sha256: bytes, user_id: UUID, expires_at: datetime) -> UUID:
+    """Open a session, and forget the ones that are over; return its id."""
     await connection.execute("delete from sessions where expires_at < now()")
-    await connection.execute(
-        "insert into sessions (token_sha256, user_id, expires_at) values ($1, $2, $3)",
+    opened: UUID = await connection.fetchval(
+        "insert into sessions (token_sha256, user_id, expires_at) values ($1, $2, $3) returning id",
         token_sha256,
         user_id,
         expires_at,
     )
+    return opened
 
 
 async def delete_session(connection: Connection, token_sha256: bytes) -> None:

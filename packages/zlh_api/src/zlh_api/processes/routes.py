@@ -76,14 +76,14 @@ def _wish_endpoints(containers: ContainerService) -> list[Endpoint]:
         name = _name(call)
         await containers.change_processes(call.container, lambda processes: remove_process(processes, name))
 
-    view, change = Policy.VIEW_CONTAINER, Policy.CHANGE_CONTAINER
+    view, change, power = Policy.VIEW_CONTAINER, Policy.CHANGE_CONTAINER, Policy.POWER_CONTAINER
     return [
         Endpoint("GET", EVERY, view, index, "List processes", response=Items[Process]),
         Endpoint("GET", ONE, view, show, "One process", response=Process),
         Endpoint("PUT", ONE, change, put, "Declare a process", PutProcess, Process),
         Endpoint("DELETE", ONE, change, delete, "Stop a process and forget it", status=204),
-        Endpoint("POST", f"{ONE}/start", change, start, "Start a process", response=Process, status=202),
-        Endpoint("POST", f"{ONE}/stop", change, stop, "Stop a process", response=Process, status=202),
+        Endpoint("POST", f"{ONE}/start", power, start, "Start a process", response=Process, status=202),
+        Endpoint("POST", f"{ONE}/stop", power, stop, "Stop a process", response=Process, status=202),
     ]
 
 
@@ -103,16 +103,16 @@ def _command_endpoints(containers: ContainerService, client: AgentClient, agent_
         # So that no agent after this one takes it for one that should run.
         return await _switch(containers, call, "off")
 
-    change = Policy.CHANGE_CONTAINER
+    power = Policy.POWER_CONTAINER
     orders = {
         "restart": (command("restart", find_switched_on), "Stop a process in order and start it again"),
         "retry": (command("retry", find_switched_on), "Start a process now that waits or has been given up"),
         "give-up": (command("give-up"), "Do not start a process again that waits"),
     }
     return [
-        Endpoint("POST", f"{ONE}/kill", change, kill, "End a process at once", response=Process, status=202),
+        Endpoint("POST", f"{ONE}/kill", power, kill, "End a process at once", response=Process, status=202),
         *(
-            Endpoint("POST", f"{ONE}/{verb}", change, handler, summary, response=Process, status=202)
+            Endpoint("POST", f"{ONE}/{verb}", power, handler, summary, response=Process, status=202)
             for verb, (handler, summary) in orders.items()
         ),
     ]
@@ -130,13 +130,11 @@ def _console_endpoints(client: AgentClient, proxy: ConsoleProxy, agent_port: int
         answer = client.call(find_agent(call.container, agent_port), "GET", path)
         return decode_report(await _asked(answer, _name(call)), ConsoleHistory)
 
-    change, path = Policy.CHANGE_CONTAINER, f"{ONE}/console"
+    use, path = Policy.USE_CONSOLE, f"{ONE}/console"
     asked = {"from": int, "limit": int, "q": str}
     return [
-        Endpoint("GET", path, change, console, "Its console (WebSocket)", is_websocket=True, query={"from": int}),
-        Endpoint(
-            "GET", f"{path}/history", change, history, "Its output from disk", response=ConsoleHistory, query=asked
-        ),
+        Endpoint("GET", path, use, console, "Its console (WebSocket)", is_websocket=True, query={"from": int}),
+        Endpoint("GET", f"{path}/history", use, history, "Its output from disk", response=ConsoleHistory, query=asked),
     ]
 
 

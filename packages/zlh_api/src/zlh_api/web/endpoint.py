@@ -8,56 +8,106 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import Enum
 from typing import Any
 
 from aiohttp import web
 
 from zlh_api.containers.model import Container
-from zlh_api.customers.model import Caller
+from zlh_api.customers.model import Caller, Customer
+from zlh_common.schema.permissions import Permission
 
 
-class Policy(StrEnum):
-    """Who may call an endpoint. What a caller may not see answers exactly like what does not exist."""
+class Subject(Enum):
+    """What a call is about, and so whose role is asked for."""
 
-    # Anyone, signed in or not.
-    PUBLIC = "public"
-    SIGNED_IN = "signed-in"
-    # Who runs the platform.
-    OPERATOR = "operator"
-    # Whoever has a role with the customer of the container in the path; viewers may look, members may act.
-    VIEW_CONTAINER = "view-container"
-    CHANGE_CONTAINER = "change-container"
+    # Nobody has to be signed in.
+    ANYBODY = "anybody"
+    # The caller's own account, or whatever the handler picks from all that the caller may see.
+    CALLER = "caller"
+    # The container of `{vmid}` in the path.
+    CONTAINER = "container"
+    # The customer of `{customer}` in the path.
+    CUSTOMER = "customer"
+    # All customers together.
+    PLATFORM = "platform"
+
+
+class Policy(Enum):
+    """Who may call an endpoint. What a caller may not see answers exactly like what does not exist.
+
+    The permission is held against the scopes of the credential always, and against the caller's role with the subject
+    where that is one; of a CALLER the handler asks for each customer (`Caller.may`).
+    """
+
+    PUBLIC = (Subject.ANYBODY, None)
+    SIGNED_IN = (Subject.CALLER, None)
+    MANAGE_ACCOUNT = (Subject.CALLER, Permission.MANAGE_ACCOUNT)
+    LIST_CUSTOMERS = (Subject.CALLER, Permission.VIEW_CUSTOMER)
+    LIST_CONTAINERS = (Subject.CALLER, Permission.VIEW_CONTAINERS)
+    CREATE_CONTAINER = (Subject.CALLER, Permission.CHANGE_CONTAINERS)
+    VIEW_CONTAINER = (Subject.CONTAINER, Permission.VIEW_CONTAINERS)
+    POWER_CONTAINER = (Subject.CONTAINER, Permission.POWER_CONTAINERS)
+    CHANGE_CONTAINER = (Subject.CONTAINER, Permission.CHANGE_CONTAINERS)
+    USE_CONSOLE = (Subject.CONTAINER, Permission.USE_CONSOLES)
+    VIEW_CUSTOMER = (Subject.CUSTOMER, Permission.VIEW_CUSTOMER)
+    MANAGE_CUSTOMER = (Subject.CUSTOMER, Permission.MANAGE_CUSTOMER)
+    VIEW_AUDIT_LOG = (Subject.CUSTOMER, Permission.VIEW_AUDIT_LOG)
+    # What operators alone do to one customer.
+    GOVERN_CUSTOMER = (Subject.CUSTOMER, Permission.MANAGE_PLATFORM)
+    VIEW_PLATFORM = (Subject.PLATFORM, Permission.VIEW_PLATFORM)
+    MANAGE_PLATFORM = (Subject.PLATFORM, Permission.MANAGE_PLATFORM)
+
+    def __init__(self, subject: Subject, permission: Permission | None) -> None:
+        self.subject = subject
+        self.permission = permission
+
+    def __str__(self) -> str:
+        return self.name.lower().replace("_", "-")
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """What the gate has found out about a request that may go on."""
+
+    caller: Caller | None = None
+    container: Container | None = None
+    customer: Customer | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One request after the gate: the caller, the container of the path where the policy speaks of one, the body."""
+    """One request after the gate: the caller, what the path speaks of, the body."""
 
     request: web.Request
     body: Any = None
-    _caller: Caller | None = None
-    _container: Container | None = None
-    _pass_again: Callable[[], Awaitable[tuple[Caller | None, Container | None]]] | None = None
+    _passed: Passed = Passed()
+    _pass_again: Callable[[], Awaitable[Passed]] | None = None
 
     async def check_again(self) -> Caller:
         """Return the caller as of now; raise where he may no longer do this. For what stays open for long."""
         assert self._pass_again is not None
-        caller, _ = await self._pass_again()
-        assert caller is not None
-        return caller
+        passed = await self._pass_again()
+        assert passed.caller is not None
+        return passed.caller
 
     @property
     def caller(self) -> Caller:
         """Who calls; only behind a policy other than PUBLIC."""
-        assert self._caller is not None
-        return self._caller
+        assert self._passed.caller is not None
+        return self._passed.caller
 
     @property
     def container(self) -> Container:
-        """The container of the path; only behind a container policy."""
-        assert self._container is not None
-        return self._container
+        """The container of the path; only behind a policy whose subject is one."""
+        assert self._passed.container is not None
+        return self._passed.container
+
+    @property
+    def customer(self) -> Customer:
+        """The customer of the path; only behind a policy whose subject is one."""
+        assert self._passed.customer is not None
+        return self._passed.customer
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,5 +141,7 @@ class Endpoint:
     is_file: bool = False
     # Whether no body at all stands for {}.
     is_body_optional: bool = False
+    # What the audit log calls it, such as `container.create`; every call that changes something has a word.
+    act: str | None = None
     # Query parameters, none of them required: {"limit": int}.
     query: Mapping[str, type[int | str]] = field(default_factory=dict)

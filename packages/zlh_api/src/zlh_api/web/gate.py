@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Protocol
+from uuid import UUID
 
 from aiohttp import web
 
 from zlh_api.containers.model import Container
-from zlh_api.customers.model import Caller, Credential
-from zlh_api.web.endpoint import Endpoint, Policy
+from zlh_api.customers.model import Caller, Credential, Customer
+from zlh_api.web.endpoint import Endpoint, Passed, Policy, Subject
 from zlh_api.web.request_credentials import read_bearer, read_ticket
 from zlh_api.web.session_cookie import SessionCookie
 from zlh_common.errors import NotFound, ZlhError
 from zlh_common.names import PLATFORM_PATH, Vmid, is_label
+from zlh_common.schema.permissions import Permission
 
 # What the ticket of a request was made with, once it is used up.
 _CREDENTIAL = web.RequestKey("credential", Credential)
@@ -33,18 +35,45 @@ class OriginRefused(ZlhError):
 
 
 class RoleMissing(ZlhError):
-    """The caller may see this and not change it."""
+    """The caller may know of this, and their role does not allow the act."""
 
     code, status = "role_missing", 403
 
+    def __init__(self, permission: Permission) -> None:
+        super().__init__(
+            f"Your role does not include {permission}; ask an owner of the customer for a role that does.",
+            permission=permission,
+        )
+
+
+class ScopeMissing(ZlhError):
+    """The token was not made for this, whatever its user may do."""
+
+    code, status = "scope_missing", 403
+
+    def __init__(self, permission: Permission) -> None:
+        super().__init__(
+            f"This token does not carry the scope {permission}; make one that does.", permission=permission
+        )
+
+
+class CustomerSuspended(ZlhError):
+    """The customer is held back by the platform; its people may look, and nothing more."""
+
+    code, status = "customer_suspended", 403
+
     def __init__(self) -> None:
-        super().__init__("You may look at this container, not change it; ask an owner for the role of a member.")
+        super().__init__("This customer is suspended, so nothing can be changed or opened; ask who runs the platform.")
 
 
 class _Callers(Protocol):
     async def identify(self, *, bearer: str | None, cookie: str | None) -> Caller: ...
     async def identify_credential(self, credential: Credential) -> Caller: ...
     async def redeem_ticket(self, ticket: str, vmid: Vmid) -> Credential: ...
+
+
+class _Customers(Protocol):
+    async def find_visible(self, caller: Caller, customer_id: UUID) -> Customer: ...
 
 
 class _Containers(Protocol):
@@ -56,28 +85,37 @@ class Gate:
     """Carries out the policy of an endpoint."""
 
     callers: _Callers
+    customers: _Customers
     containers: _Containers
     cookie: SessionCookie
     # Exact origins of our own pages.
     origins: frozenset[str]
 
-    async def pass_through(self, endpoint: Endpoint, request: web.Request) -> tuple[Caller | None, Container | None]:
-        """Return who calls and which container they mean; raise where the policy says no."""
+    async def pass_through(self, endpoint: Endpoint, request: web.Request) -> Passed:
+        """Return who calls and what they mean; raise where the policy says no."""
         _check_host(endpoint, request)
         self._check_origin(endpoint, request)
-        if endpoint.policy is Policy.PUBLIC:
-            return None, None
+        policy = endpoint.policy
+        if policy.subject is Subject.ANYBODY:
+            return Passed()
         caller = await self._identify(endpoint, request)
-        if endpoint.policy is Policy.SIGNED_IN:
-            return caller, None
-        if endpoint.policy is Policy.OPERATOR:
-            if not caller.is_operator:
-                raise NotFound
-            return caller, None
-        container = await self.containers.find_visible(caller, parse_vmid(request.match_info["vmid"]))
-        if endpoint.policy is Policy.CHANGE_CONTAINER and not caller.may_change(container.customer_id):
-            raise RoleMissing
-        return caller, container
+        match policy.subject:
+            case Subject.CALLER:
+                _check_scope(caller, policy)
+                return Passed(caller)
+            case Subject.PLATFORM:
+                if not caller.is_operator:
+                    raise NotFound
+                _check_scope(caller, policy)
+                return Passed(caller)
+            case Subject.CUSTOMER:
+                customer = await self.customers.find_visible(caller, parse_customer(request.match_info["customer"]))
+                _check_permission(caller, policy, customer.id)
+                return Passed(caller, customer=customer)
+            case Subject.CONTAINER:
+                container = await self.containers.find_visible(caller, parse_vmid(request.match_info["vmid"]))
+                _check_permission(caller, policy, container.customer_id)
+                return Passed(caller, container=container)
 
     async def _identify(self, endpoint: Endpoint, request: web.Request) -> Caller:
         ticket = _ticket(endpoint, request)
@@ -112,6 +150,32 @@ def parse_vmid(text: str) -> Vmid:
     if not text.isascii() or not text.isdigit() or len(text) > 9 or text[0] == "0":
         raise NotFound("container")
     return Vmid(int(text))
+
+
+def parse_customer(text: str) -> UUID:
+    """Return the id of a customer in a path; raise NotFound for whatever could not be one."""
+    try:
+        found = UUID(text)
+    except ValueError:
+        raise NotFound("customer") from None
+    # One customer has one address: no braces, no upper case.
+    if str(found) != text:
+        raise NotFound("customer")
+    return found
+
+
+def _check_scope(caller: Caller, policy: Policy) -> None:
+    if policy.permission is not None and policy.permission not in caller.scope:
+        raise ScopeMissing(policy.permission)
+
+
+def _check_permission(caller: Caller, policy: Policy, customer_id: UUID) -> None:
+    assert policy.permission is not None
+    _check_scope(caller, policy)
+    if caller.is_held_back(policy.permission, customer_id):
+        raise CustomerSuspended
+    if not caller.may(policy.permission, customer_id):
+        raise RoleMissing(policy.permission)
 
 
 def _ticket(endpoint: Endpoint, request: web.Request) -> str | None:

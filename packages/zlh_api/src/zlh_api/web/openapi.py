@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from zlh_api.web.endpoint import Endpoint, Policy
+from zlh_api.web.endpoint import Endpoint, Subject
 
 _PARAMETER = re.compile(r"{(\w+)(?::[^}]*)?}")
 _QUERY_TYPES = {int: "integer", str: "string"}
@@ -83,7 +83,7 @@ def _operation(endpoint: Endpoint, schema_of: dict[Any, Any]) -> dict[str, Any]:
         "parameters": [*_path_parameters(endpoint), *_query_parameters(endpoint)],
         "responses": {**_success(endpoint, schema_of), "default": _problem_response()},
     }
-    if endpoint.policy is not Policy.PUBLIC:
+    if endpoint.policy.subject is not Subject.ANYBODY:
         operation["security"] = [{"token": []}, {"session": []}]
     if endpoint.request is not None:
         operation["requestBody"] = {

@@ -38,9 +38,9 @@ def build_application(endpoints: Sequence[Endpoint], gate: Gate) -> web.Applicat
 
 def _serve(endpoint: Endpoint, gate: Gate) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
-        caller, container = await gate.pass_through(endpoint, request)
+        passed = await gate.pass_through(endpoint, request)
         body = await _read_body(endpoint, request)
-        call = Call(request, body, caller, container, partial(gate.pass_through, endpoint, request))
+        call = Call(request, body, passed, partial(gate.pass_through, endpoint, request))
         return _render(endpoint, await endpoint.handler(call))
 
     return handle
