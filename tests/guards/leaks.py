@@ -27,8 +27,11 @@ def adopt_orphans() -> None:
 
 
 def own_temp_folder() -> Path:
-    """Give this run a folder for temporary files that nobody else on the machine writes to, and return it."""
-    folder = Path(tempfile.mkdtemp(prefix="zlht-"))
+    """Give this process a folder for temporary files that nobody else on the machine writes to, and return it."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    # A worker's lies in that of the process that hands it the tests, which removes it if the worker cannot.
+    folder = Path(tempfile.gettempdir(), worker) if worker else Path(tempfile.mkdtemp(prefix="zlht-"))
+    folder.mkdir(exist_ok=True)
     # Servers that tests start run as another user where the tests run as root.
     folder.chmod(0o711)
     tempfile.tempdir = os.environ["TMPDIR"] = str(folder)

@@ -12,7 +12,7 @@ import pytest
 TESTS = Path(__file__).parents[2]
 
 
-def run_pytest(tmp_path: Path, text: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def run_pytest(tmp_path: Path, text: str, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run one test file under the project's own conftest and settings."""
     (tmp_path / "test_it.py").write_text(text)
     (tmp_path / "conftest.py").write_text((TESTS / "conftest.py").read_text())
@@ -32,6 +32,7 @@ def run_pytest(tmp_path: Path, text: str, **variables: str) -> subprocess.Comple
             "no:cacheprovider",
             "-o",
             f"pythonpath={TESTS}",
+            *options,
         ],
         cwd=tmp_path,
         env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TMPDIR": str(tmp_path), **variables},
