@@ -1,4 +1,4 @@
-"""A test that hangs, however it does, fails alone and tells what it was at; nothing of it is left, and the run goes on."""
+"""A test that hangs, however it does, fails alone and tells what it was at; nothing of it is left, the run goes on."""
 
 from __future__ import annotations
 
