@@ -20,6 +20,7 @@ from fakes.edge import FakeProxy, FakeRoutes
 from fakes.faults import Faults
 from zlh_api.agents import routes as agent_routes
 from zlh_api.agents.authority import Authority
+from zlh_api.app.accounts import account_endpoints, make_accounts
 from zlh_api.artifacts.serving import routes as artifact_routes
 from zlh_api.artifacts.serving.served_tree import ServedTree
 from zlh_api.audit import routes as audit_routes
@@ -33,8 +34,8 @@ from zlh_api.console.sockets import ConsoleProxy
 from zlh_api.containers import routes as container_routes
 from zlh_api.containers.live import LiveContainers
 from zlh_api.containers.service import ContainerService, Hosting
-from zlh_api.customers import routes as customer_routes
-from zlh_api.customers.service import CustomerService, token_digest
+from zlh_api.customers.model import Caller, Client
+from zlh_api.customers.secret import Secret, token_digest
 from zlh_api.database.pool import Database
 from zlh_api.edge import routes as edge_routes
 from zlh_api.edge.portal_route import FILE_NAME, PLATFORM_OWNER
@@ -117,7 +118,7 @@ class World:
         self.authority = authority
         (folder / "root.json").write_text("{}")
         self.people = People()
-        self.customers = CustomerService(database, self.clock)
+        self.accounts = make_accounts(database, self.clock)
         self.catalog = CatalogService(CatalogSource(("http://127.0.0.1:1",), folder / "root.json", folder), ("stable",))
         self.catalog._catalog, self.catalog._trouble = catalog(), None
         self.containers = ContainerService(
@@ -197,7 +198,7 @@ class World:
         """Serve the API and lend a client of it."""
         cookie = SessionCookie(has_tls=False)
         slices = [
-            *customer_routes.endpoints(self.customers, cookie),
+            *account_endpoints(self.accounts, cookie, portal_url=PORTAL),
             *catalog_routes.endpoints(self.catalog),
             *artifact_routes.endpoints(ServedTree(self.folder / "artifacts", None, self.clock)),
             *container_routes.endpoints(self.containers, self.live),
@@ -215,9 +216,14 @@ class World:
             *edge_routes.endpoints(self.containers, domain="localhost"),
             *portal.endpoints(self.folder / "portal"),
         ]
-        gate = Gate(self.customers, self.customers, self.containers, cookie, frozenset({PORTAL}))
+        gate = Gate(self.accounts.callers, self.accounts.customers, self.containers, cookie, frozenset({PORTAL}))
         async with TestClient(TestServer(build_application(endpoints, gate))) as client:
             yield client
+
+    async def sign_in(self, email: str, password: str = PASSWORD) -> tuple[Caller, Secret]:
+        """Sign in as a browser of this machine does; return the caller and the token of the cookie."""
+        proof = await self.accounts.sign_in.prove(email, password, client="127.0.0.1")
+        return await self.accounts.sessions.open(proof, Client("127.0.0.1", "a browser"))
 
     async def add_people(self) -> None:
         """Write an owner and a viewer of one customer, the owner of another, and an operator."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from uuid import UUID
 
 from zlh_api.containers.model import Container
+from zlh_api.customers.callers import TicketInvalid
 from zlh_api.customers.model import Caller, Credential, Customer
-from zlh_api.customers.service import NotSignedIn, TicketInvalid
+from zlh_api.customers.refusals import NotSignedIn
 from zlh_common.errors import NotFound
 from zlh_common.names import Vmid
 
