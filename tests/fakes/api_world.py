@@ -20,6 +20,7 @@ from fakes.edge import FakeProxy, FakeRoutes
 from fakes.faults import Faults
 from zlh_api.agents.authority import Authority
 from zlh_api.agents.links import AgentLinks
+from zlh_api.app.accounts import make_accounts
 from zlh_api.app.parts import Parts, make_endpoints, make_gate
 from zlh_api.app.settings import proxy_setting
 from zlh_api.artifacts.serving.served_tree import ServedTree
@@ -34,7 +35,8 @@ from zlh_api.console.service import ConsoleService
 from zlh_api.console.sockets import ConsoleProxy
 from zlh_api.containers.live import LiveContainers
 from zlh_api.containers.service import ContainerService, Hosting
-from zlh_api.customers.service import CustomerService, token_digest
+from zlh_api.customers.model import Caller, Client
+from zlh_api.customers.secret import Secret, token_digest
 from zlh_api.customers.standings import StandingsService
 from zlh_api.database.pool import Database
 from zlh_api.edge.portal_route import FILE_NAME, PLATFORM_OWNER, PortalRoute, render_portal_file
@@ -112,7 +114,7 @@ class World:
         self.authority = authority
         (folder / "root.json").write_text("{}")
         self.people = People()
-        self.customers = CustomerService(database, self.clock)
+        self.accounts = make_accounts(database, self.clock)
         self.catalog = CatalogService(CatalogSource(("http://127.0.0.1:1",), folder / "root.json", folder), ("stable",))
         self.catalog._catalog, self.catalog._trouble = catalog(), None
         self.containers = ContainerService(
@@ -252,8 +254,8 @@ class World:
             driver=self.driver,
             agents=self.agents,
             consoles=ConsoleProxy(consoles),
-            customers=self.customers,
-            standings=StandingsService(self.another_pool(max_connections=1)),
+            accounts=self.accounts,
+            standings=StandingsService(self.another_pool(max_connections=1), self.accounts.last_use),
             catalog=self.catalog,
             artifacts=ServedTree(self.folder / "artifacts", None, self.clock),
             containers=self.containers,
@@ -268,6 +270,11 @@ class World:
             cookie=SessionCookie(has_tls=False),
             clock=self.clock,
         )
+
+    async def sign_in(self, email: str, password: str = PASSWORD) -> tuple[Caller, Secret]:
+        """Sign in as a browser of this machine does; return the caller and the token of the cookie."""
+        proof = await self.accounts.sign_in.prove(email, password, client="127.0.0.1")
+        return await self.accounts.sessions.open(proof, Client("127.0.0.1", "a browser"))
 
     async def add_people(self) -> None:
         """Write an owner and a viewer of one customer, the owner of another, and an operator."""

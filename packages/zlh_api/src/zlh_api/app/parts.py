@@ -12,6 +12,7 @@ from zlh_api.agents import routes as agent_routes
 from zlh_api.agents.authority import Authority
 from zlh_api.agents.client import AgentClient
 from zlh_api.agents.links import AgentLinks
+from zlh_api.app.accounts import Accounts, account_endpoints, make_accounts
 from zlh_api.app.checks import make_checks
 from zlh_api.app.driver import make_circuit, make_driver
 from zlh_api.app.settings import audit_setting, keeping, make_pace, proxy_setting, state_limits, step_settings
@@ -29,8 +30,6 @@ from zlh_api.console.sockets import ConsoleProxy
 from zlh_api.containers import routes as container_routes
 from zlh_api.containers.live import LiveContainers
 from zlh_api.containers.service import ContainerService, Hosting
-from zlh_api.customers import routes as customer_routes
-from zlh_api.customers.service import CustomerService
 from zlh_api.customers.standings import StandingsService
 from zlh_api.database.pool import Database
 from zlh_api.drivers.port import ContainerDriver
@@ -60,7 +59,7 @@ class Parts:
     driver: ContainerDriver
     agents: AgentClient
     consoles: ConsoleProxy
-    customers: CustomerService
+    accounts: Accounts
     standings: StandingsService
     catalog: CatalogService
     artifacts: ServedTree
@@ -118,13 +117,14 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
         )
         circuit.on_closed = reconciler.note_back
         auditor = Auditor(database, driver, directory, audit_setting(config))
+        accounts = make_accounts(database, clock)
         yield Parts(
             database=database,
             driver=driver,
             agents=agents,
             consoles=ConsoleProxy(await stack.enter_async_context(ConsoleService(agents))),
-            customers=CustomerService(database, clock),
-            standings=StandingsService(apart),
+            accounts=accounts,
+            standings=StandingsService(apart, accounts.last_use),
             catalog=catalog,
             artifacts=ServedTree(config.artifacts.folder, config.artifacts.keys, clock),
             containers=containers,
@@ -146,7 +146,7 @@ def make_endpoints(parts: Parts, config: ApiConfig) -> list[Endpoint]:
     port, agents, containers = config.agent_port, parts.agents, parts.containers
     runtimes = RuntimeService(containers, parts.catalog, agents, agent_port=port)
     slices = [
-        *customer_routes.endpoints(parts.customers, parts.cookie),
+        *account_endpoints(parts.accounts, parts.cookie, portal_url=config.portal_url),
         *catalog_routes.endpoints(parts.catalog),
         *artifact_routes.endpoints(parts.artifacts),
         *container_routes.endpoints(containers, parts.live),
@@ -168,4 +168,5 @@ def make_endpoints(parts: Parts, config: ApiConfig) -> list[Endpoint]:
 def make_gate(parts: Parts, config: ApiConfig) -> Gate:
     """Return what every request passes before its endpoint."""
     origins = frozenset({config.portal_url.rstrip("/"), config.api_url})
-    return Gate(parts.customers, parts.customers, parts.containers, parts.standings, parts.cookie, origins)
+    accounts = parts.accounts
+    return Gate(accounts.callers, accounts.customers, parts.containers, parts.standings, parts.cookie, origins)

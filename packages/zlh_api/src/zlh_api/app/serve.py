@@ -78,6 +78,7 @@ async def _run_until(stop: asyncio.Event, parts: Parts, watch: AccessWatch) -> N
             group.create_task(parts.artifacts.run()),
             group.create_task(parts.links.run()),
             group.create_task(parts.history.run()),
+            group.create_task(parts.accounts.last_use.run()),
             group.create_task(parts.reconciler.run()),
             group.create_task(parts.patrol.run()),
             group.create_task(parts.portal_route.run()),

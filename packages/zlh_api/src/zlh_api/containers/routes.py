@@ -12,6 +12,7 @@ from zlh_api.containers.live import LiveContainers
 from zlh_api.containers.model import Power
 from zlh_api.containers.service import PAGE_LIMIT, ContainerService
 from zlh_api.web.endpoint import Answer, Call, Endpoint, Policy
+from zlh_api.web.path_ids import parse_id
 from zlh_api.web.query import whole_number
 from zlh_common.schema.lists import Items
 from zlh_common.schema.resources import Limits
@@ -115,7 +116,7 @@ def _exposure_endpoints(service: ContainerService) -> list[Endpoint]:
         return Items(items=tuple(await service.fetch_exposures(call.container)))
 
     async def unpublish(call: Call) -> None:
-        await service.unpublish_port(call.container, call.request.match_info["exposure"])
+        await service.unpublish_port(call.container, parse_id(call.request.match_info["exposure"], "exposure"))
 
     view, change = Policy.VIEW_CONTAINER, Policy.CHANGE_CONTAINER
     every, one = f"{ONE}/exposures", f"{ONE}/exposures/{{exposure}}"

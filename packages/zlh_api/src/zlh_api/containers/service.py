@@ -400,14 +400,10 @@ class ContainerService:
         """Return the published ports; the oldest one also answers on the container's own host."""
         return self._exposures(await self.find(container.vmid))
 
-    async def unpublish_port(self, container: Container, exposure_id: str) -> None:
+    async def unpublish_port(self, container: Container, exposure_id: UUID) -> None:
         """Take a port back; raise NotFound where there is no such exposure."""
-        try:
-            wanted = UUID(exposure_id)
-        except ValueError:
-            raise NotFound("exposure") from None
         async with self._database.transaction() as connection:
-            if not await store.delete_exposure(connection, container.owner, wanted):
+            if not await store.delete_exposure(connection, container.owner, exposure_id):
                 raise NotFound("exposure")
 
     def _exposures(self, container: Container) -> list[Exposure]:

@@ -53,6 +53,8 @@ class Policy(Enum):
     USE_CONSOLE = (Subject.CONTAINER, Permission.USE_CONSOLES)
     VIEW_CUSTOMER = (Subject.CUSTOMER, Permission.VIEW_CUSTOMER)
     MANAGE_CUSTOMER = (Subject.CUSTOMER, Permission.MANAGE_CUSTOMER)
+    # Whoever belongs to a customer may go, whatever their role.
+    LEAVE_CUSTOMER = (Subject.CUSTOMER, Permission.MANAGE_ACCOUNT)
     VIEW_AUDIT_LOG = (Subject.CUSTOMER, Permission.VIEW_AUDIT_LOG)
     # What operators alone do to one customer.
     GOVERN_CUSTOMER = (Subject.CUSTOMER, Permission.MANAGE_PLATFORM)

@@ -10,15 +10,16 @@ from uuid import UUID
 from aiohttp import web
 
 from zlh_api.containers.model import Container
+from zlh_api.customers.callers import find_credential
 from zlh_api.customers.model import Caller, Credential, Customer
-from zlh_api.customers.service import NotSignedIn, find_credential
+from zlh_api.customers.refusals import CustomerSuspended, NotSignedIn, RoleMissing, ScopeMissing
 from zlh_api.customers.standings import Standings
 from zlh_api.web.endpoint import Endpoint, Passed, Policy, Subject
+from zlh_api.web.path_ids import parse_id
 from zlh_api.web.request_credentials import read_bearer, read_ticket
 from zlh_api.web.session_cookie import SessionCookie
 from zlh_common.errors import NotFound, ZlhError
 from zlh_common.names import PLATFORM_PATH, Vmid, is_label
-from zlh_common.schema.permissions import Permission
 
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -33,38 +34,6 @@ class OriginRefused(ZlhError):
             f"Requests with the session cookie must come from the portal's own pages, not from {origin or 'nowhere'}. "
             "Programs send a bearer token instead."
         )
-
-
-class RoleMissing(ZlhError):
-    """The caller may know of this, and their role does not allow the act."""
-
-    code, status = "role_missing", 403
-
-    def __init__(self, permission: Permission) -> None:
-        super().__init__(
-            f"Your role does not include {permission}; ask an owner of the customer for a role that does.",
-            permission=permission,
-        )
-
-
-class ScopeMissing(ZlhError):
-    """The token was not made for this, whatever its user may do."""
-
-    code, status = "scope_missing", 403
-
-    def __init__(self, permission: Permission) -> None:
-        super().__init__(
-            f"This token does not carry the scope {permission}; make one that does.", permission=permission
-        )
-
-
-class CustomerSuspended(ZlhError):
-    """The customer is held back by the platform; its people may look, and nothing more."""
-
-    code, status = "customer_suspended", 403
-
-    def __init__(self) -> None:
-        super().__init__("This customer is suspended, so nothing can be changed or opened; ask who runs the platform.")
 
 
 class _Callers(Protocol):
@@ -120,7 +89,9 @@ class Gate:
         passed = Passed(caller, credential=credential)
         match policy.subject:
             case Subject.CUSTOMER:
-                customer = await self.customers.find_visible(caller, parse_customer(request.match_info["customer"]))
+                customer = await self.customers.find_visible(
+                    caller, parse_id(request.match_info["customer"], "customer")
+                )
                 passed = replace(passed, customer=customer)
             case Subject.CONTAINER:
                 container = await self.containers.find_visible(caller, parse_vmid(request.match_info["vmid"]))
@@ -169,18 +140,6 @@ def parse_vmid(text: str) -> Vmid:
     if not text.isascii() or not text.isdigit() or len(text) > 9 or text[0] == "0":
         raise NotFound("container")
     return Vmid(int(text))
-
-
-def parse_customer(text: str) -> UUID:
-    """Return the id of a customer in a path; raise NotFound for whatever could not be one."""
-    try:
-        found = UUID(text)
-    except ValueError:
-        raise NotFound("customer") from None
-    # One customer has one address: no braces, no upper case.
-    if str(found) != text:
-        raise NotFound("customer")
-    return found
 
 
 def _judge_again(policy: Policy, passed: Passed, standings: Standings) -> Renewed | ZlhError:
