@@ -89,6 +89,7 @@ MAY = {
     Policy.VIEW_CUSTOMER: {"owner", "member", "viewer", "operator", "suspended"},
     Policy.MANAGE_CUSTOMER: {"owner", "operator"},
     Policy.VIEW_AUDIT_LOG: {"owner", "operator", "suspended"},
+    Policy.GOVERN_CONTAINER: {"operator"},
     Policy.GOVERN_CUSTOMER: {"operator"},
     Policy.VIEW_PLATFORM: {"operator"},
     Policy.MANAGE_PLATFORM: {"operator"},

@@ -23,6 +23,7 @@ async def serve(config: ApiConfig, *, stop: asyncio.Event, ready: Callable[[], N
         await parts.driver.prepare()
         async with parts.database.connection() as connection:
             await migrate(connection)
+        await parts.authority.start()
         await parts.artifacts.start()
         await parts.catalog.refresh()
         runner = web.AppRunner(
@@ -53,6 +54,8 @@ async def _run_until(stop: asyncio.Event, parts: Parts) -> None:
     def resume_all() -> None:
         parts.reconciler.wake()
         parts.links.wake()
+        parts.authority.wake()
+        parts.superseded.note()
 
     channels: dict[str, Callable[[str], None]] = {
         "container_due": parts.reconciler.wake,
@@ -60,6 +63,8 @@ async def _run_until(stop: asyncio.Event, parts: Parts) -> None:
         "container_happened": parts.live.note_happening,
         "link_due": parts.links.wake,
         "patrol_due": parts.patrol.look_now,
+        "authority_changed": parts.authority.wake,
+        "identity_changed": parts.superseded.note,
     }
     async with asyncio.TaskGroup() as group:
         loops = [
@@ -71,6 +76,8 @@ async def _run_until(stop: asyncio.Event, parts: Parts) -> None:
             group.create_task(parts.reconciler.run()),
             group.create_task(parts.patrol.run()),
             group.create_task(parts.portal_route.run()),
+            group.create_task(parts.authority.run()),
+            group.create_task(parts.superseded.run()),
         ]
         await stop.wait()
         for loop in loops:
