@@ -20,6 +20,7 @@ from fakes.edge import FakeProxy, FakeRoutes
 from fakes.faults import Faults
 from zlh_api.agents.authority import Authority
 from zlh_api.agents.links import AgentLinks
+from zlh_api.agents.superseded import SupersededSockets
 from zlh_api.app.accounts import make_accounts
 from zlh_api.app.parts import Parts, make_endpoints, make_gate
 from zlh_api.app.settings import proxy_setting
@@ -27,6 +28,7 @@ from zlh_api.artifacts.serving.served_tree import ServedTree
 from zlh_api.audit.patrol import Patrol
 from zlh_api.audit.removal import Remover
 from zlh_api.audit.service import Auditor, AuditSetting
+from zlh_api.authority.service import AuthorityService
 from zlh_api.catalog.service import CatalogService, CatalogSource
 from zlh_api.config.driver_tables import ProcessDriverSection
 from zlh_api.config.model import ApiConfig
@@ -253,6 +255,8 @@ class World:
             database=self.database,
             driver=self.driver,
             agents=self.agents,
+            authority=AuthorityService(self.database, self.authority, self.clock),
+            superseded=SupersededSockets(self.agents),
             consoles=ConsoleProxy(consoles),
             accounts=self.accounts,
             standings=StandingsService(self.another_pool(max_connections=1), self.accounts.last_use),

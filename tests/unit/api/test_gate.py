@@ -96,6 +96,7 @@ MAY = {
     Policy.MANAGE_CUSTOMER: {"owner", "operator"},
     Policy.LEAVE_CUSTOMER: KNOW - {"narrow", "narrow-operator"},
     Policy.VIEW_AUDIT_LOG: {"owner", "operator", "suspended"},
+    Policy.GOVERN_CONTAINER: {"operator"},
     Policy.GOVERN_CUSTOMER: {"operator"},
     Policy.VIEW_PLATFORM: {"operator"},
     Policy.MANAGE_PLATFORM: {"operator"},

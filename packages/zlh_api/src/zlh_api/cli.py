@@ -55,7 +55,24 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("portal", help="build the portal out of this checkout").set_defaults(run=_portal)
     _add_artifacts(commands)
     _add_audit(commands)
+    _add_authority(commands)
     return parser
+
+
+def _add_authority(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from zlh_api.authority.command_line import add_parser
+
+    add_parser(commands).set_defaults(run=_authority)
+
+
+def _authority(arguments: argparse.Namespace) -> int:
+    from zlh_api.app.authority import open_authority
+    from zlh_api.authority import commands
+    from zlh_api.config.load import load_config
+
+    configure_logs(stream=sys.stderr)
+    config = load_config(arguments.config or home() / "api.toml")
+    return asyncio.run(commands.run(arguments, lambda: open_authority(config)))
 
 
 def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

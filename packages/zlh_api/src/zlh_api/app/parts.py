@@ -12,6 +12,8 @@ from zlh_api.agents import routes as agent_routes
 from zlh_api.agents.authority import Authority
 from zlh_api.agents.client import AgentClient
 from zlh_api.agents.links import AgentLinks
+from zlh_api.agents.pins import RowPins
+from zlh_api.agents.superseded import SupersededSockets
 from zlh_api.app.accounts import Accounts, account_endpoints, make_accounts
 from zlh_api.app.checks import make_checks
 from zlh_api.app.driver import make_circuit, make_driver
@@ -22,6 +24,7 @@ from zlh_api.audit import routes as audit_routes
 from zlh_api.audit.patrol import Patrol
 from zlh_api.audit.removal import Remover
 from zlh_api.audit.service import Auditor
+from zlh_api.authority.service import AuthorityService
 from zlh_api.catalog import routes as catalog_routes
 from zlh_api.catalog.service import CatalogService, CatalogSource
 from zlh_api.config.model import ApiConfig
@@ -58,6 +61,8 @@ class Parts:
     database: Database
     driver: ContainerDriver
     agents: AgentClient
+    authority: AuthorityService
+    superseded: SupersededSockets
     consoles: ConsoleProxy
     accounts: Accounts
     standings: StandingsService
@@ -87,7 +92,10 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
         apart = Database(config.database.dsn, max_connections=1)
         stack.push_async_callback(apart.close)
         authority = await asyncio.to_thread(Authority, config.keys_dir, clock)
-        agents = await stack.enter_async_context(AgentClient(await asyncio.to_thread(authority.client_context)))
+        context = await asyncio.to_thread(authority.client_context)
+        agents = await stack.enter_async_context(AgentClient(context, RowPins(database)))
+        rotation = AuthorityService(database, authority, clock)
+        rotation.on_context = agents.use
         traefik = await stack.enter_async_context(
             Traefik(api_url=config.traefik.api_url, web_url=config.traefik.web_url)
         )
@@ -122,6 +130,8 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             database=database,
             driver=driver,
             agents=agents,
+            authority=rotation,
+            superseded=SupersededSockets(agents),
             consoles=ConsoleProxy(await stack.enter_async_context(ConsoleService(agents))),
             accounts=accounts,
             standings=StandingsService(apart, accounts.last_use),
@@ -156,9 +166,10 @@ def make_endpoints(parts: Parts, config: ApiConfig) -> list[Endpoint]:
         *history_routes.endpoints(parts.history, agents, parts.clock, agent_port=port),
         *audit_routes.endpoints(parts.auditor),
     ]
-    checks = make_checks(parts.database, parts.proxy, parts.catalog, parts.artifacts)
+    checks = make_checks(parts.database, parts.proxy, parts.catalog, parts.artifacts, parts.authority)
+    facts = {"catalog": parts.catalog.facts, "authority": parts.authority.facts}
     return [
-        *platform_routes.endpoints(checks, slices, facts={"catalog": parts.catalog.facts}),
+        *platform_routes.endpoints(checks, slices, facts=facts),
         *slices,
         *edge_routes.endpoints(containers, domain=config.container_domain),
         *portal.endpoints(portal.default_folder()),

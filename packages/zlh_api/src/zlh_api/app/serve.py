@@ -25,6 +25,7 @@ async def serve(config: ApiConfig, *, stop: asyncio.Event, ready: Callable[[], N
         await parts.driver.prepare()
         async with parts.database.connection() as connection:
             await migrate(connection)
+        await parts.authority.start()
         await parts.artifacts.start()
         await parts.catalog.refresh()
         gate = make_gate(parts, config)
@@ -60,6 +61,8 @@ async def _run_until(stop: asyncio.Event, parts: Parts, watch: AccessWatch) -> N
         watch.note_all()
         parts.reconciler.wake()
         parts.links.wake()
+        parts.authority.wake()
+        parts.superseded.note()
 
     channels: dict[str, Callable[[str], None]] = {
         # Before the changes of containers: what is shown of those depends on who may see it.
@@ -69,6 +72,8 @@ async def _run_until(stop: asyncio.Event, parts: Parts, watch: AccessWatch) -> N
         "container_happened": parts.live.note_happening,
         "link_due": parts.links.wake,
         "patrol_due": parts.patrol.look_now,
+        "authority_changed": parts.authority.wake,
+        "identity_changed": parts.superseded.note,
     }
     async with asyncio.TaskGroup() as group:
         loops = [
@@ -82,6 +87,8 @@ async def _run_until(stop: asyncio.Event, parts: Parts, watch: AccessWatch) -> N
             group.create_task(parts.reconciler.run()),
             group.create_task(parts.patrol.run()),
             group.create_task(parts.portal_route.run()),
+            group.create_task(parts.authority.run()),
+            group.create_task(parts.superseded.run()),
         ]
         await stop.wait()
         for loop in loops:

@@ -71,6 +71,9 @@ def _container_endpoints(service: ContainerService) -> list[Endpoint]:
     async def delete(call: Call) -> ContainerStatus:
         return await service.delete(call.container)
 
+    async def renew_identity(call: Call) -> ContainerStatus:
+        return await service.renew_identity(call.container)
+
     view, change = Policy.VIEW_CONTAINER, Policy.CHANGE_CONTAINER
     status, page = ContainerStatus, Items[ContainerStatus]
     asked = {"after": int, "limit": int}
@@ -82,6 +85,16 @@ def _container_endpoints(service: ContainerService) -> list[Endpoint]:
         Endpoint("GET", ONE, view, show, "One container", response=status),
         Endpoint("PATCH", ONE, change, patch, "Rename, resize or switch", PatchContainer, status, aliases=_ALIASES),
         Endpoint("DELETE", ONE, change, delete, "Delete a container and all it has", response=status, status=202),
+        Endpoint(
+            "POST",
+            f"{ONE}/identity",
+            Policy.GOVERN_CONTAINER,
+            renew_identity,
+            "Give the agent another key; the one before opens nothing any more",
+            response=status,
+            status=202,
+            act="identity.renew",
+        ),
         Endpoint("GET", f"{ONE}/status", view, show, "The whole report of one container", response=status),
     ]
 

@@ -337,6 +337,12 @@ class ContainerService:
             await store.ask_kill(connection, container.owner)
             return await self._read(connection, container)
 
+    async def renew_identity(self, container: Container) -> ContainerStatus:
+        """Write that its agent must have another identity now, which ends the one before."""
+        async with self._changing(container) as connection:
+            await store.ask_identity(connection, container.owner)
+            return await self._read(connection, container)
+
     async def change_processes(
         self, container: Container, change: Callable[[tuple[WantedProcess, ...]], tuple[WantedProcess, ...]]
     ) -> Container:

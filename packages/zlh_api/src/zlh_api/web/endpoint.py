@@ -51,6 +51,8 @@ class Policy(Enum):
     POWER_CONTAINER = (Subject.CONTAINER, Permission.POWER_CONTAINERS)
     CHANGE_CONTAINER = (Subject.CONTAINER, Permission.CHANGE_CONTAINERS)
     USE_CONSOLE = (Subject.CONTAINER, Permission.USE_CONSOLES)
+    # What operators alone do to one container.
+    GOVERN_CONTAINER = (Subject.CONTAINER, Permission.MANAGE_PLATFORM)
     VIEW_CUSTOMER = (Subject.CUSTOMER, Permission.VIEW_CUSTOMER)
     MANAGE_CUSTOMER = (Subject.CUSTOMER, Permission.MANAGE_CUSTOMER)
     # Whoever belongs to a customer may go, whatever their role.
