@@ -142,7 +142,7 @@ class FakeAgents(AgentClient):
         """Have no console to offer."""
         self.calls.append(("WS", path))
         raise AgentUnreachable("it has no consoles")
-        yield  # type: ignore[unreachable] # what makes it a generator
+        yield  # what makes it a generator
 
     async def note_online(self, owner: OwnerMark) -> None:
         """Write what the link would when the agent reports."""

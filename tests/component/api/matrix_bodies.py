@@ -51,24 +51,28 @@ def _value(info: inspect.Type) -> Any:
             return _struct(info)
         case inspect.StrType():
             return next((text for text in _TEXTS if _fits(text, info)), "a")
-        case inspect.IntType() | inspect.FloatType():
-            return max(info.ge or 0, (info.gt or 0) + 1 if info.gt is not None else 0)
-        case inspect.BoolType():
-            return False
-        case inspect.LiteralType(values=values):
-            return values[0]
-        case inspect.EnumType(cls=cls):
-            return next(iter(cls)).value
-        case inspect.UnionType(types=types):
-            return None if any(isinstance(each, inspect.NoneType) for each in types) else _value(types[0])
-        case inspect.DictType():
-            return {}
         case (
             inspect.VarTupleType(item_type=item, min_length=least) | inspect.ListType(item_type=item, min_length=least)
         ):
             return [_value(item) for _ in range(least or 0)]
+        case inspect.UnionType(types=types):
+            return None if any(isinstance(each, inspect.NoneType) for each in types) else _value(types[0])
         case _:
-            return None
+            return _plain(info)
+
+
+def _plain(info: inspect.Type) -> Any:
+    match info:
+        case inspect.IntType() | inspect.FloatType():
+            return info.ge if info.ge is not None else (info.gt or 0) + 1
+        case inspect.LiteralType(values=values):
+            return values[0]
+        case inspect.EnumType(cls=cls):
+            return next(iter(cls)).value
+        case inspect.DictType():
+            return {}
+        case _:
+            return False if isinstance(info, inspect.BoolType) else None
 
 
 def _fits(text: str, info: inspect.StrType) -> bool:

@@ -120,7 +120,7 @@ class MatrixWorld:
             "exposure": Ids(self.exposures["mine"], self.exposures["other"], str(uuid4()), BAD_UUIDS),
             "process": Ids("web", "alien", "missing", BAD_NAMES),
             "terminal": Ids("main", "alien", "missing", BAD_NAMES),
-            "runtime": Ids("node", "go", "missing", BAD_NAMES),
+            "runtime": Ids("node", "alien", "missing", BAD_NAMES),
             "version": Ids("24.19.0", "1.27.3", "0.0.1", BAD_NAMES),
             "path": Ids("x", "x", "x", ("%00", "..%2f..%2fetc%2fpasswd")),
         }
