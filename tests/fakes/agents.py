@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from uuid import UUID
 
 import msgspec
 from cryptography.x509 import load_pem_x509_certificate
+from websockets.asyncio.client import ClientConnection
 
 from fakes.faults import Faults
-from zlh_api.agents.client import CALL_TIMEOUT_S, AgentAddress, AgentClient
+from zlh_api.agents.client import CALL_TIMEOUT_S, AgentAddress, AgentClient, AgentUnreachable
 from zlh_api.database.pool import Database
 from zlh_common.errors import ZlhError
 from zlh_common.names import OwnerMark
@@ -129,6 +132,21 @@ class FakeAgents(AgentClient):
             if isinstance(answer, ZlhError):
                 raise answer
             return answer
+
+    @asynccontextmanager
+    async def open_socket(
+        self,
+        agent: AgentAddress,
+        path: str,
+        *,
+        query: dict[str, str] | None = None,
+        subprotocol: str | None = None,
+        has_heartbeat: bool = False,
+    ) -> AsyncIterator[ClientConnection]:
+        """Have no console to offer."""
+        self.calls.append(("WS", path))
+        raise AgentUnreachable("it has no consoles")
+        yield  # what makes it a generator
 
     async def note_online(self, owner: OwnerMark) -> None:
         """Write what the link would when the agent reports."""

@@ -48,6 +48,7 @@ from zlh_api.reconcile.pace import Pace
 from zlh_api.reconcile.service import Reconciler
 from zlh_api.reconcile.steps import Ports, Settings, Steps
 from zlh_api.web.access_watch import LOOK_AGAIN_S, AccessWatch
+from zlh_api.web.endpoint import Endpoint
 from zlh_api.web.server import build_application
 from zlh_api.web.session_cookie import SessionCookie
 from zlh_common.clock import SystemClock
@@ -127,8 +128,9 @@ class World:
         self.agent_port = 7443
         # How long who stays open goes unlooked at where nothing is told.
         self.look_again_s = LOOK_AGAIN_S
-        # Of whom was served last.
+        # Of what was served last.
         self.watch: AccessWatch | None = None
+        self.endpoints: list[Endpoint] = []
         self._opened: list[Database] = []
 
     def steps(self, database: Database) -> Steps:
@@ -204,7 +206,8 @@ class World:
             gate = make_gate(parts, config)
             watch = self.watch = AccessWatch(gate.pass_again, look_again_s=self.look_again_s)
             async with self._listening(watch):
-                server = TestServer(build_application(make_endpoints(parts, config), gate, watch))
+                self.endpoints = make_endpoints(parts, config)
+                server = TestServer(build_application(self.endpoints, gate, watch))
                 async with TestClient(server) as client:
                     yield client
 
