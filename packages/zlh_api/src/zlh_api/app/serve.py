@@ -12,6 +12,7 @@ from zlh_api.app.parts import Parts, make_endpoints, make_gate, open_parts
 from zlh_api.config.model import ApiConfig
 from zlh_api.database.migrate import migrate
 from zlh_api.listening import listen_error
+from zlh_api.web.client_address import parse_proxies
 from zlh_api.web.server import build_application
 
 log = structlog.get_logger()
@@ -26,7 +27,11 @@ async def serve(config: ApiConfig, *, stop: asyncio.Event, ready: Callable[[], N
         await parts.artifacts.start()
         await parts.catalog.refresh()
         runner = web.AppRunner(
-            build_application(make_endpoints(parts, config), make_gate(parts, config)),
+            build_application(
+                make_endpoints(parts, config),
+                make_gate(parts, config),
+                trusted_proxies=parse_proxies(config.trusted_proxies),
+            ),
             access_log=None,
             shutdown_timeout=2,
             handler_cancellation=True,

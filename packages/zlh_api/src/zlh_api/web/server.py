@@ -12,6 +12,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
+from zlh_api.web.client_address import TRUSTED_PROXIES, Proxies, client_address
 from zlh_api.web.endpoint import Answer, Call, Endpoint
 from zlh_api.web.gate import Gate
 from zlh_api.web.problems import Internal, from_http, problem_response
@@ -28,9 +29,13 @@ SECURITY_HEADERS = {
 }
 
 
-def build_application(endpoints: Sequence[Endpoint], gate: Gate) -> web.Application:
-    """Return an application that serves `endpoints` and answers everything else with a problem document."""
+def build_application(endpoints: Sequence[Endpoint], gate: Gate, *, trusted_proxies: Proxies = ()) -> web.Application:
+    """Return an application that serves `endpoints` and answers everything else with a problem document.
+
+    `trusted_proxies` are believed in what they say of where a request comes from.
+    """
     application = web.Application(middlewares=[_outermost], client_max_size=MAX_BODY_BYTES)
+    application[TRUSTED_PROXIES] = trusted_proxies
     for endpoint in endpoints:
         application.router.add_route(endpoint.method, endpoint.path, _serve(endpoint, gate))
     return application
@@ -131,6 +136,6 @@ async def _answer(
         status=response.status,
         code=code,
         seconds=round(time.monotonic() - began, 4),
-        remote=request.remote,
+        remote=client_address(request),
     )
     return response
