@@ -42,11 +42,15 @@ from zlh_api.edge.traefik_file import ProxySetting
 from zlh_api.history import routes as history_routes
 from zlh_api.history.service import HistoryService, Keeping
 from zlh_api.processes import routes as process_routes
+from zlh_api.quotas import routes as quota_routes
+from zlh_api.quotas.service import QuotaService
 from zlh_api.reconcile.pace import Pace
 from zlh_api.reconcile.service import Reconciler
 from zlh_api.reconcile.steps import Ports, Settings, Steps
 from zlh_api.runtimes import routes as runtime_routes
 from zlh_api.runtimes.service import RuntimeService
+from zlh_api.suspensions import routes as suspension_routes
+from zlh_api.suspensions.service import SuspensionService
 from zlh_api.web import platform_routes, portal
 from zlh_api.web.gate import Gate
 from zlh_api.web.server import build_application
@@ -55,6 +59,7 @@ from zlh_common.clock import SystemClock
 from zlh_common.names import OwnerMark
 from zlh_common.runtime_choice import this_platform
 from zlh_common.schema.catalog import Artifact, Catalog, CatalogRuntime, CatalogVersion
+from zlh_common.schema.customers import Quota
 from zlh_common.schema.resources import Limits, Resources
 
 ADDRESS_BLOCK = "127.77.0.0/24"
@@ -69,6 +74,8 @@ LIMITS = Limits(
     enforced=("cpu", "memoryMib", "diskMib", "pids"),
     driver="fake",
 )
+# No limits, but for tests that set some.
+QUOTA = Quota()
 NODE = {"kind": "dev", "runtime": "node", "version": "24"}
 
 
@@ -120,8 +127,16 @@ class World:
         self.customers = CustomerService(database, self.clock)
         self.catalog = CatalogService(CatalogSource(("http://127.0.0.1:1",), folder / "root.json", folder), ("stable",))
         self.catalog._catalog, self.catalog._trouble = catalog(), None
+        self.quotas = QuotaService(database, QUOTA)
+        self.suspensions = SuspensionService(database)
         self.containers = ContainerService(
-            database, self.catalog, Hosting("localhost", "http", 80), self.clock, limits=LIMITS
+            database,
+            self.catalog,
+            Hosting("localhost", "http", 80),
+            self.clock,
+            limits=LIMITS,
+            customers=self.customers,
+            quotas=self.quotas,
         )
         self.history = HistoryService(database, self.clock, Keeping(entries=10))
         self.live = LiveContainers(self.containers, self.history)
@@ -198,6 +213,8 @@ class World:
         cookie = SessionCookie(has_tls=False)
         slices = [
             *customer_routes.endpoints(self.customers, cookie),
+            *quota_routes.endpoints(self.quotas),
+            *suspension_routes.endpoints(self.suspensions, self.customers),
             *catalog_routes.endpoints(self.catalog),
             *artifact_routes.endpoints(ServedTree(self.folder / "artifacts", None, self.clock)),
             *container_routes.endpoints(self.containers, self.live),

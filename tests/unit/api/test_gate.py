@@ -20,9 +20,9 @@ from zlh_api.config.model import ApiConfig
 from zlh_api.config.tables import ArtifactsSection, DatabaseSection, TraefikSection
 from zlh_api.containers.model import Container, Guest, Power
 from zlh_api.customers.model import Caller, Customer, Membership
-from zlh_api.customers.service import NotSignedIn, TicketInvalid
+from zlh_api.customers.service import CustomerSuspended, NotSignedIn, TicketInvalid
 from zlh_api.web.endpoint import Call, Endpoint, Policy, Subject
-from zlh_api.web.gate import CustomerSuspended, Gate, OriginRefused, RoleMissing, ScopeMissing, parse_vmid
+from zlh_api.web.gate import Gate, OriginRefused, RoleMissing, ScopeMissing, parse_vmid
 from zlh_api.web.openapi import render_openapi
 from zlh_api.web.session_cookie import SessionCookie
 from zlh_common.errors import NotFound, ZlhError

@@ -40,10 +40,14 @@ from zlh_api.edge.traefik import Traefik
 from zlh_api.history import routes as history_routes
 from zlh_api.history.service import HistoryService
 from zlh_api.processes import routes as process_routes
+from zlh_api.quotas import routes as quota_routes
+from zlh_api.quotas.service import QuotaService
 from zlh_api.reconcile.service import Reconciler
 from zlh_api.reconcile.steps import Ports, Steps
 from zlh_api.runtimes import routes as runtime_routes
 from zlh_api.runtimes.service import RuntimeService
+from zlh_api.suspensions import routes as suspension_routes
+from zlh_api.suspensions.service import SuspensionService
 from zlh_api.web import platform_routes, portal
 from zlh_api.web.endpoint import Endpoint
 from zlh_api.web.gate import Gate
@@ -60,6 +64,8 @@ class Parts:
     agents: AgentClient
     consoles: ConsoleProxy
     customers: CustomerService
+    quotas: QuotaService
+    suspensions: SuspensionService
     catalog: CatalogService
     artifacts: ServedTree
     containers: ContainerService
@@ -94,7 +100,11 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
         catalog = CatalogService(source, config.channels, clock)
         stack.push_async_callback(catalog.close)
         hosting = Hosting(config.container_domain, config.container_scheme, config.container_port)
-        containers = ContainerService(database, catalog, hosting, clock, limits=state_limits(config, driver))
+        customers = CustomerService(database, clock)
+        quotas = QuotaService(database, config.quota.quota)
+        containers = ContainerService(
+            database, catalog, hosting, clock, limits=state_limits(config, driver), customers=customers, quotas=quotas
+        )
         history = HistoryService(database, clock, keeping(config))
         live = LiveContainers(containers, history)
         catalog.on_change = live.note_catalog
@@ -118,7 +128,9 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             driver=driver,
             agents=agents,
             consoles=ConsoleProxy(await stack.enter_async_context(ConsoleService(agents))),
-            customers=CustomerService(database, clock),
+            customers=customers,
+            quotas=quotas,
+            suspensions=SuspensionService(database),
             catalog=catalog,
             artifacts=ServedTree(config.artifacts.folder, config.artifacts.keys, clock),
             containers=containers,
@@ -141,6 +153,8 @@ def make_endpoints(parts: Parts, config: ApiConfig) -> list[Endpoint]:
     runtimes = RuntimeService(containers, parts.catalog, agents, agent_port=port)
     slices = [
         *customer_routes.endpoints(parts.customers, parts.cookie),
+        *quota_routes.endpoints(parts.quotas),
+        *suspension_routes.endpoints(parts.suspensions, parts.customers),
         *catalog_routes.endpoints(parts.catalog),
         *artifact_routes.endpoints(parts.artifacts),
         *container_routes.endpoints(containers, parts.live),

@@ -11,6 +11,7 @@ from zlh_api.config.tables import (
     ArtifactsSection,
     DatabaseSection,
     HistorySection,
+    QuotaSection,
     ReconcilerSection,
     ResourcesSection,
     TraefikSection,
@@ -39,6 +40,7 @@ class ApiConfig(Section, kw_only=True):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     history: HistorySection = HistorySection()
     resources: ResourcesSection = ResourcesSection()
+    quota: QuotaSection = QuotaSection()
     reconciler: ReconcilerSection = ReconcilerSection()
     database: DatabaseSection
     artifacts: ArtifactsSection

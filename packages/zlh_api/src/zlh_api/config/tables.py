@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
 
 from zlh_api.config.section import Section
 from zlh_api.containers.rules import round_cpu
 from zlh_api.reconcile.pace import DRIFT_S, LEASE_S
 from zlh_common.schema.catalog import MAX_MIRRORS
+from zlh_common.schema.customers import Count, Quota, QuotaCpu, QuotaMib
 from zlh_common.schema.resources import Cpu, DiskMib, MemoryMib, Pids, Resources
 
 
@@ -85,3 +87,19 @@ class ResourcesSection(Section):
 
     default: SizeSection = SizeSection()
     maximum: SizeSection = SizeSection(cpu=8.0, memory_mib=16_384, disk_mib=102_400, pids=8192)
+
+
+class QuotaSection(Section):
+    """What a customer may have for whom an operator has set nothing else; what is absent has no limit."""
+
+    containers: Count | None = None
+    cpu: QuotaCpu | None = None
+    memory_mib: QuotaMib | None = None
+    disk_mib: QuotaMib | None = None
+    exposures: Count | None = None
+    members: Count | None = None
+
+    @property
+    def quota(self) -> Quota:
+        """The same in the words of the platform."""
+        return Quota(**msgspec.structs.asdict(self))

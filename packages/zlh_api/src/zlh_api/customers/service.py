@@ -58,6 +58,15 @@ class AccountSuspended(ZlhError):
         super().__init__("This account is suspended; ask who runs the platform.")
 
 
+class CustomerSuspended(ZlhError):
+    """The customer is held back by the platform; its people may look, and nothing more."""
+
+    code, status = "customer_suspended", 403
+
+    def __init__(self) -> None:
+        super().__init__("This customer is suspended, so nothing can be changed or opened; ask who runs the platform.")
+
+
 class SignInBusy(ZlhError):
     """Too many are signing in at this moment."""
 

@@ -10,6 +10,7 @@ from aiohttp import web
 
 from zlh_api.containers.model import Container
 from zlh_api.customers.model import Caller, Credential, Customer
+from zlh_api.customers.service import CustomerSuspended
 from zlh_api.web.endpoint import Endpoint, Passed, Policy, Subject
 from zlh_api.web.request_credentials import read_bearer, read_ticket
 from zlh_api.web.session_cookie import SessionCookie
@@ -55,15 +56,6 @@ class ScopeMissing(ZlhError):
         super().__init__(
             f"This token does not carry the scope {permission}; make one that does.", permission=permission
         )
-
-
-class CustomerSuspended(ZlhError):
-    """The customer is held back by the platform; its people may look, and nothing more."""
-
-    code, status = "customer_suspended", 403
-
-    def __init__(self) -> None:
-        super().__init__("This customer is suspended, so nothing can be changed or opened; ask who runs the platform.")
 
 
 class _Callers(Protocol):
