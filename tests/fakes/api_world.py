@@ -53,9 +53,12 @@ from zlh_api.suspensions import routes as suspension_routes
 from zlh_api.suspensions.service import SuspensionService
 from zlh_api.web import platform_routes, portal
 from zlh_api.web.gate import Gate
-from zlh_api.web.server import build_application
+from zlh_api.web.open_calls import OpenCalls, OpenSettings
+from zlh_api.web.rate_limits import RateLimits, Rates, RateSettings
+from zlh_api.web.server import CallLimits, build_application
 from zlh_api.web.session_cookie import SessionCookie
-from zlh_common.clock import SystemClock
+from zlh_api.web.token_buckets import Rate
+from zlh_common.clock import Clock, SystemClock
 from zlh_common.names import OwnerMark
 from zlh_common.runtime_choice import this_platform
 from zlh_common.schema.catalog import Artifact, Catalog, CatalogRuntime, CatalogVersion
@@ -74,6 +77,8 @@ LIMITS = Limits(
     enforced=("cpu", "memoryMib", "diskMib", "pids"),
     driver="fake",
 )
+# So many calls that no test meets a limit, but for those that set some.
+ANY_RATES = Rates(Rate(1e6, 10**6), Rate(1e6, 10**6))
 # No limits, but for tests that set some.
 QUOTA = Quota()
 NODE = {"kind": "dev", "runtime": "node", "version": "24"}
@@ -140,6 +145,9 @@ class World:
         )
         self.history = HistoryService(database, self.clock, Keeping(entries=10))
         self.live = LiveContainers(self.containers, self.history)
+        self.rates_clock: Clock = self.clock
+        self.rates = RateSettings(ANY_RATES, ANY_RATES, ANY_RATES, refusal_wait_s=0.0)
+        self.open_settings = OpenSettings(1000, 1000, 1000, 1000)
         self._opened: list[Database] = []
 
     def steps(self, database: Database) -> Steps:
@@ -233,7 +241,8 @@ class World:
             *portal.endpoints(self.folder / "portal"),
         ]
         gate = Gate(self.customers, self.customers, self.containers, cookie, frozenset({PORTAL}))
-        async with TestClient(TestServer(build_application(endpoints, gate))) as client:
+        limits = CallLimits(RateLimits(self.rates, cookie, self.rates_clock), OpenCalls(self.open_settings))
+        async with TestClient(TestServer(build_application(endpoints, gate, limits))) as client:
             yield client
 
     async def add_people(self) -> None:

@@ -14,7 +14,16 @@ from zlh_api.agents.client import AgentClient
 from zlh_api.agents.links import AgentLinks
 from zlh_api.app.checks import make_checks
 from zlh_api.app.driver import make_circuit, make_driver
-from zlh_api.app.settings import audit_setting, keeping, make_pace, proxy_setting, state_limits, step_settings
+from zlh_api.app.settings import (
+    audit_setting,
+    keeping,
+    make_pace,
+    open_settings,
+    proxy_setting,
+    rate_settings,
+    state_limits,
+    step_settings,
+)
 from zlh_api.artifacts.serving import routes as artifact_routes
 from zlh_api.artifacts.serving.served_tree import ServedTree
 from zlh_api.audit import routes as audit_routes
@@ -51,6 +60,9 @@ from zlh_api.suspensions.service import SuspensionService
 from zlh_api.web import platform_routes, portal
 from zlh_api.web.endpoint import Endpoint
 from zlh_api.web.gate import Gate
+from zlh_api.web.open_calls import OpenCalls
+from zlh_api.web.rate_limits import RateLimits
+from zlh_api.web.server import CallLimits
 from zlh_api.web.session_cookie import SessionCookie
 from zlh_common.clock import Clock, SystemClock
 
@@ -177,3 +189,10 @@ def make_gate(parts: Parts, config: ApiConfig) -> Gate:
     """Return what every request passes before its endpoint."""
     origins = frozenset({config.portal_url.rstrip("/"), config.api_url})
     return Gate(parts.customers, parts.customers, parts.containers, parts.cookie, origins)
+
+
+def make_limits(parts: Parts, config: ApiConfig) -> CallLimits:
+    """Return how often this process may be called, and how many calls may stay open."""
+    section = config.rate_limits
+    rates = RateLimits(rate_settings(section), parts.cookie, parts.clock)
+    return CallLimits(rates, OpenCalls(open_settings(section)))

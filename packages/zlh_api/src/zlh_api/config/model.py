@@ -12,6 +12,7 @@ from zlh_api.config.tables import (
     DatabaseSection,
     HistorySection,
     QuotaSection,
+    RateLimitsSection,
     ReconcilerSection,
     ResourcesSection,
     TraefikSection,
@@ -41,6 +42,7 @@ class ApiConfig(Section, kw_only=True):
     history: HistorySection = HistorySection()
     resources: ResourcesSection = ResourcesSection()
     quota: QuotaSection = QuotaSection()
+    rate_limits: RateLimitsSection = RateLimitsSection()
     reconciler: ReconcilerSection = ReconcilerSection()
     database: DatabaseSection
     artifacts: ArtifactsSection

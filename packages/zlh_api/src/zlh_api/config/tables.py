@@ -89,6 +89,31 @@ class ResourcesSection(Section):
     maximum: SizeSection = SizeSection(cpu=8.0, memory_mib=16_384, disk_mib=102_400, pids=8192)
 
 
+class RateSection(Section):
+    """So many calls a second for long, and so many at once."""
+
+    per_s: Annotated[float, Meta(gt=0, le=1_000_000)]
+    burst: Annotated[int, Meta(ge=1, le=1_000_000)]
+
+
+class RateLimitsSection(Section):
+    """How often anybody may call one API process, and how many calls may stay open there."""
+
+    # For one session or token.
+    reads: RateSection = RateSection(per_s=500, burst=1000)
+    changes: RateSection = RateSection(per_s=50, burst=250)
+    # For all sessions and tokens of one customer.
+    customer_reads: RateSection = RateSection(per_s=1000, burst=2000)
+    customer_changes: RateSection = RateSection(per_s=100, burst=500)
+    # For one address, of whoever is not signed in.
+    address_reads: RateSection = RateSection(per_s=500, burst=1000)
+    address_changes: RateSection = RateSection(per_s=20, burst=100)
+    event_streams_per_user: Annotated[int, Meta(ge=1, le=100_000)] = 20
+    event_streams: Annotated[int, Meta(ge=1, le=100_000)] = 2000
+    sockets_per_user: Annotated[int, Meta(ge=1, le=100_000)] = 300
+    sockets: Annotated[int, Meta(ge=1, le=100_000)] = 5000
+
+
 class QuotaSection(Section):
     """What a customer may have for whom an operator has set nothing else; what is absent has no limit."""
 

@@ -40,7 +40,14 @@ def endpoints(service: ContainerService, live: LiveContainers) -> list[Endpoint]
         *_power_endpoints(service),
         *_exposure_endpoints(service),
         Endpoint("GET", LIMITS, Policy.SIGNED_IN, limits, "How much a container may use", response=Limits),
-        Endpoint("GET", "/api/events", Policy.LIST_CONTAINERS, events, "Changes of containers as they happen (SSE)"),
+        Endpoint(
+            "GET",
+            "/api/events",
+            Policy.LIST_CONTAINERS,
+            events,
+            "Changes of containers as they happen (SSE)",
+            is_event_stream=True,
+        ),
     ]
 
 

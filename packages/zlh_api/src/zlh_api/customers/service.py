@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import math
 import secrets
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -24,6 +25,8 @@ SESSION_LASTS = timedelta(days=14)
 API_TOKEN_PREFIX = "zlh_pat_"  # noqa: S105 - the public part of a token
 # Long enough to open a socket with, and too short to be worth stealing from a log.
 TICKET_LASTS = timedelta(seconds=30)
+# So many of one session or token wait to be used at a time.
+MAX_TICKETS = 100
 TICKET_PREFIX = "zlh_tkt_"
 # Each check of a password takes 64 MiB for some 50 ms; more at a time would only wait for the same cores.
 MAX_PASSWORD_CHECKS = 2
@@ -83,6 +86,20 @@ class PasswordTooShort(ZlhError):
 
     def __init__(self) -> None:
         super().__init__("A password must have at least 12 characters.")
+
+
+class TooManyTickets(ZlhError):
+    """Too many tickets wait to be used."""
+
+    code, status, retryable = "too_many_tickets", 429, True
+
+    def __init__(self, *, retry_after_s: int) -> None:
+        super().__init__(
+            f"{MAX_TICKETS} tickets of this session or token wait to be used, and no more are made. Use them, or try "
+            f"again in {retry_after_s} s, when the oldest is over.",
+            limit=MAX_TICKETS,
+            retryAfterS=retry_after_s,
+        )
 
 
 class TicketInvalid(ZlhError):
@@ -181,10 +198,16 @@ class CustomerService:
         return customer
 
     async def issue_ticket(self, vmid: Vmid, *, bearer: str | None, cookie: str | None) -> tuple[Secret, datetime]:
-        """Return a ticket for one WebSocket of this container, and when it is over; raise NotSignedIn."""
+        """Return a ticket for one WebSocket of this container, and when it is over.
+
+        Raise NotSignedIn, TooManyTickets.
+        """
         credential = find_credential(bearer=bearer, cookie=cookie)
         ticket = Secret(TICKET_PREFIX + secrets.token_urlsafe(32))
         async with self._database.transaction() as connection:
+            count, first_over_in_s = await store.hold_tickets(connection, credential)
+            if count >= MAX_TICKETS:
+                raise TooManyTickets(retry_after_s=max(1, math.ceil(first_over_in_s)))
             expires_at = await store.insert_ticket(
                 connection,
                 ticket_sha256=token_digest(ticket.value),

@@ -137,6 +137,8 @@ class Endpoint:
     # Keys that are accepted besides the camelCase ones: {"enable_code_server": "enableCodeServer"}.
     aliases: dict[str, str] = field(default_factory=dict)
     is_websocket: bool = False
+    # It answers with events for as long as the client stays.
+    is_event_stream: bool = False
     # It answers with the bytes of a file, which can be asked for in ranges.
     is_file: bool = False
     # Whether no body at all stands for {}.

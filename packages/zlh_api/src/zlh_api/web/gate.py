@@ -12,7 +12,7 @@ from zlh_api.containers.model import Container
 from zlh_api.customers.model import Caller, Credential, Customer
 from zlh_api.customers.service import CustomerSuspended
 from zlh_api.web.endpoint import Endpoint, Passed, Policy, Subject
-from zlh_api.web.request_credentials import read_bearer, read_ticket
+from zlh_api.web.request_credentials import SAFE_METHODS, find_ticket, read_bearer
 from zlh_api.web.session_cookie import SessionCookie
 from zlh_common.errors import NotFound, ZlhError
 from zlh_common.names import PLATFORM_PATH, Vmid, is_label
@@ -20,7 +20,8 @@ from zlh_common.schema.permissions import Permission
 
 # What the ticket of a request was made with, once it is used up.
 _CREDENTIAL = web.RequestKey("credential", Credential)
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+# Who sends a request, once that is known, whether or not they may do what it asks.
+CALLER = web.RequestKey("caller", Caller)
 
 
 class OriginRefused(ZlhError):
@@ -90,7 +91,7 @@ class Gate:
         policy = endpoint.policy
         if policy.subject is Subject.ANYBODY:
             return Passed()
-        caller = await self._identify(endpoint, request)
+        caller = request[CALLER] = await self._identify(endpoint, request)
         match policy.subject:
             case Subject.CALLER:
                 _check_scope(caller, policy)
@@ -110,7 +111,7 @@ class Gate:
                 return Passed(caller, container=container)
 
     async def _identify(self, endpoint: Endpoint, request: web.Request) -> Caller:
-        ticket = _ticket(endpoint, request)
+        ticket = find_ticket(endpoint, request)
         if ticket is None:
             return await self.callers.identify(bearer=read_bearer(request), cookie=self.cookie.read(request))
         # It is used up by the first look; every later one is at what it was made with.
@@ -123,7 +124,7 @@ class Gate:
         origins = request.headers.getall("Origin", [])
         origin = origins[0] if len(origins) == 1 else None
         is_unsafe = request.method not in SAFE_METHODS or endpoint.is_websocket
-        if not is_unsafe or read_bearer(request) is not None or _ticket(endpoint, request) is not None:
+        if not is_unsafe or read_bearer(request) is not None or find_ticket(endpoint, request) is not None:
             return
         if not origins and self.cookie.read(request) is None:
             return
@@ -168,10 +169,3 @@ def _check_permission(caller: Caller, policy: Policy, customer_id: UUID) -> None
         raise CustomerSuspended
     if not caller.may(policy.permission, customer_id):
         raise RoleMissing(policy.permission)
-
-
-def _ticket(endpoint: Endpoint, request: web.Request) -> str | None:
-    """Return the ticket that counts: for a WebSocket of a container, and only without a bearer token."""
-    if not endpoint.is_websocket or "vmid" not in request.match_info or read_bearer(request) is not None:
-        return None
-    return read_ticket(request)

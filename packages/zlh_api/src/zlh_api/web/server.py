@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -12,10 +13,13 @@ import msgspec
 import structlog
 from aiohttp import web
 
+from zlh_api.customers.service import NotSignedIn
 from zlh_api.web.client_address import TRUSTED_PROXIES, Proxies, client_address
-from zlh_api.web.endpoint import Answer, Call, Endpoint
-from zlh_api.web.gate import Gate
+from zlh_api.web.endpoint import Answer, Call, Endpoint, Passed
+from zlh_api.web.gate import CALLER, Gate
+from zlh_api.web.open_calls import OpenCalls
 from zlh_api.web.problems import Internal, from_http, problem_response
+from zlh_api.web.rate_limits import RateLimited, RateLimits, add_rate_headers
 from zlh_common.errors import InvalidBody, ZlhError
 from zlh_common.request_ids import HEADER, accept_request_id, following
 from zlh_common.schema.structs import decode, encode, find_ignored
@@ -29,26 +33,53 @@ SECURITY_HEADERS = {
 }
 
 
-def build_application(endpoints: Sequence[Endpoint], gate: Gate, *, trusted_proxies: Proxies = ()) -> web.Application:
+@dataclass(frozen=True, slots=True)
+class CallLimits:
+    """How often anybody may call, and how many calls may last."""
+
+    rates: RateLimits
+    open: OpenCalls
+
+
+def build_application(
+    endpoints: Sequence[Endpoint], gate: Gate, limits: CallLimits, *, trusted_proxies: Proxies = ()
+) -> web.Application:
     """Return an application that serves `endpoints` and answers everything else with a problem document.
 
     `trusted_proxies` are believed in what they say of where a request comes from.
     """
     application = web.Application(middlewares=[_outermost], client_max_size=MAX_BODY_BYTES)
     application[TRUSTED_PROXIES] = trusted_proxies
+    application.on_response_prepare.append(add_rate_headers)
     for endpoint in endpoints:
-        application.router.add_route(endpoint.method, endpoint.path, _serve(endpoint, gate))
+        application.router.add_route(endpoint.method, endpoint.path, _serve(endpoint, gate, limits))
     return application
 
 
-def _serve(endpoint: Endpoint, gate: Gate) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _serve(
+    endpoint: Endpoint, gate: Gate, limits: CallLimits
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
-        passed = await gate.pass_through(endpoint, request)
+        await limits.rates.admit(endpoint, request)
+        passed = await _pass_gate(endpoint, request, gate, limits.rates)
         body = await _read_body(endpoint, request)
         call = Call(request, body, passed, partial(gate.pass_through, endpoint, request))
-        return _render(endpoint, await endpoint.handler(call))
+        with limits.open.hold(endpoint, passed.caller):
+            return _render(endpoint, await endpoint.handler(call))
 
     return handle
+
+
+async def _pass_gate(endpoint: Endpoint, request: web.Request, gate: Gate, rates: RateLimits) -> Passed:
+    """Pass the gate, and let the limits know what it has found out about the credential."""
+    try:
+        return await gate.pass_through(endpoint, request)
+    except NotSignedIn:
+        rates.note_bad(endpoint, request)
+        raise
+    finally:
+        if caller := request.get(CALLER):
+            rates.note_good(endpoint, request, caller)
 
 
 async def _read_body(endpoint: Endpoint, request: web.Request) -> Any:
@@ -129,6 +160,9 @@ async def _answer(
         response.headers.setdefault(HEADER, request_id)
         for name, value in SECURITY_HEADERS.items():
             response.headers.setdefault(name, value)
+    if code == RateLimited.code:
+        # Told by the limits themselves, a second's refusals in one line.
+        return response
     log.info(
         "request.served",
         method=request.method,
