@@ -44,17 +44,23 @@ from zlh_api.database.pool import Database
 from zlh_api.edge.portal_route import FILE_NAME, PLATFORM_OWNER, PortalRoute, render_portal_file
 from zlh_api.edge.traefik_file import ProxySetting
 from zlh_api.history.service import HistoryService, Keeping
+from zlh_api.quotas.service import QuotaService
 from zlh_api.reconcile.pace import Pace
 from zlh_api.reconcile.service import Reconciler
 from zlh_api.reconcile.steps import Ports, Settings, Steps
+from zlh_api.suspensions.service import SuspensionService
 from zlh_api.web.access_watch import LOOK_AGAIN_S, AccessWatch
 from zlh_api.web.endpoint import Endpoint
-from zlh_api.web.server import build_application
+from zlh_api.web.open_calls import OpenCalls, OpenSettings
+from zlh_api.web.rate_limits import RateLimits, Rates, RateSettings
+from zlh_api.web.server import CallLimits, build_application
 from zlh_api.web.session_cookie import SessionCookie
-from zlh_common.clock import SystemClock
+from zlh_api.web.token_buckets import Rate
+from zlh_common.clock import Clock, SystemClock
 from zlh_common.names import OwnerMark
 from zlh_common.runtime_choice import this_platform
 from zlh_common.schema.catalog import Artifact, Catalog, CatalogRuntime, CatalogVersion
+from zlh_common.schema.customers import Quota
 from zlh_common.schema.resources import Limits, Resources
 
 ADDRESS_BLOCK = "127.77.0.0/24"
@@ -69,6 +75,10 @@ LIMITS = Limits(
     enforced=("cpu", "memoryMib", "diskMib", "pids"),
     driver="fake",
 )
+# So many calls that no test meets a limit, but for those that set some.
+ANY_RATES = Rates(Rate(1e6, 10**6), Rate(1e6, 10**6))
+# No limits, but for tests that set some.
+QUOTA = Quota()
 NODE = {"kind": "dev", "runtime": "node", "version": "24"}
 
 
@@ -120,8 +130,16 @@ class World:
         self.accounts = make_accounts(database, self.clock)
         self.catalog = CatalogService(CatalogSource(("http://127.0.0.1:1",), folder / "root.json", folder), ("stable",))
         self.catalog._catalog, self.catalog._trouble = catalog(), None
+        self.quotas = QuotaService(database, QUOTA)
+        self.suspensions = SuspensionService(database)
         self.containers = ContainerService(
-            database, self.catalog, Hosting("localhost", "http", 80), self.clock, limits=LIMITS
+            database,
+            self.catalog,
+            Hosting("localhost", "http", 80),
+            self.clock,
+            limits=LIMITS,
+            customers=self.accounts.customers,
+            quotas=self.quotas,
         )
         self.history = HistoryService(database, self.clock, Keeping(entries=10))
         self.live = LiveContainers(self.containers, self.history)
@@ -131,6 +149,9 @@ class World:
         # Of what was served last.
         self.watch: AccessWatch | None = None
         self.endpoints: list[Endpoint] = []
+        self.rates_clock: Clock = self.clock
+        self.rates = RateSettings(ANY_RATES, ANY_RATES, ANY_RATES, refusal_wait_s=0.0)
+        self.open_settings = OpenSettings(1000, 1000, 1000, 1000)
         self._opened: list[Database] = []
 
     def steps(self, database: Database) -> Steps:
@@ -207,9 +228,14 @@ class World:
             watch = self.watch = AccessWatch(gate.pass_again, look_again_s=self.look_again_s)
             async with self._listening(watch):
                 self.endpoints = make_endpoints(parts, config)
-                server = TestServer(build_application(self.endpoints, gate, watch))
+                limits = self.call_limits(parts.cookie)
+                server = TestServer(build_application(self.endpoints, gate, watch, limits))
                 async with TestClient(server) as client:
                     yield client
+
+    def call_limits(self, cookie: SessionCookie) -> CallLimits:
+        """Return how often this world may be called, and how many calls may stay open."""
+        return CallLimits(RateLimits(self.rates, cookie, self.rates_clock), OpenCalls(self.open_settings))
 
     @asynccontextmanager
     async def _listening(self, watch: AccessWatch) -> AsyncIterator[None]:
@@ -263,6 +289,8 @@ class World:
             consoles=ConsoleProxy(consoles),
             accounts=self.accounts,
             standings=StandingsService(self.another_pool(max_connections=1), self.accounts.last_use),
+            quotas=self.quotas,
+            suspensions=self.suspensions,
             catalog=self.catalog,
             artifacts=ServedTree(self.folder / "artifacts", None, self.clock),
             containers=self.containers,

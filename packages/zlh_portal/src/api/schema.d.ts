@@ -886,6 +886,74 @@ export interface paths {
         patch: operations["patch_customers_customer_members_user"];
         trace?: never;
     };
+    "/api/customers/{customer}/quota": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Set how much a customer may have; what is null or left out is the platform's default */
+        put: operations["put_customers_customer_quota"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/customers/{customer}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let a customer go on; what they have comes back as it was wanted */
+        post: operations["post_customers_customer_resume"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/customers/{customer}/suspend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Hold a customer back: what they have stops, and their people may only look */
+        post: operations["post_customers_customer_suspend"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/customers/{customer}/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What a customer has of what they may have */
+        get: operations["get_customers_customer_usage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/docs": {
         parameters: {
             query?: never;
@@ -1449,6 +1517,8 @@ export interface components {
          * @description `POST /api/containers`.
          */
         CreateContainer: {
+            /** @default null */
+            customerId: string | null;
             /** @default false */
             enableCodeServer: boolean;
             /** @enum {unknown} */
@@ -1738,6 +1808,14 @@ export interface components {
          */
         Items_Process_: {
             items: components["schemas"]["Process"][];
+            next?: string;
+        };
+        /**
+         * Items[QuotaUse]
+         * @description A page of a list; `next`, where there is more, is the `after` of the following page.
+         */
+        Items_QuotaUse_: {
+            items: components["schemas"]["QuotaUse"][];
             next?: string;
         };
         /**
@@ -2125,6 +2203,34 @@ export interface components {
             settled: number;
             waiting: number;
             working: number;
+        };
+        /**
+         * Quota
+         * @description How much a customer may have in all of their containers; what is null is the platform's default.
+         */
+        Quota: {
+            /** @default null */
+            containers: number | null;
+            /** @default null */
+            cpu: number | null;
+            /** @default null */
+            diskMib: number | null;
+            /** @default null */
+            exposures: number | null;
+            /** @default null */
+            members: number | null;
+            /** @default null */
+            memoryMib: number | null;
+        };
+        /**
+         * QuotaUse
+         * @description One kind of thing that is counted: `quota` is what holds for this customer, null for no limit.
+         */
+        QuotaUse: {
+            isOwn: boolean;
+            name: string;
+            quota: number | null;
+            used: number;
         };
         /**
          * ReadyPolicy
@@ -2822,6 +2928,7 @@ export interface operations {
             query?: {
                 after?: number;
                 limit?: number;
+                customer?: string;
             };
             header?: never;
             path?: never;
@@ -4644,6 +4751,138 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Member"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_customers_customer_quota: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                customer: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Quota"];
+            };
+        };
+        responses: {
+            /** @description Set how much a customer may have; what is null or left out is the platform's default */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Items_QuotaUse_"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_customers_customer_resume: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                customer: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Let a customer go on; what they have comes back as it was wanted */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Customer"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_customers_customer_suspend: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                customer: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Suspend"];
+            };
+        };
+        responses: {
+            /** @description Hold a customer back: what they have stops, and their people may only look */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Customer"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_customers_customer_usage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                customer: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What a customer has of what they may have */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Items_QuotaUse_"];
                 };
             };
             /** @description What went wrong */

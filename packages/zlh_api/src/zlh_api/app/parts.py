@@ -17,7 +17,16 @@ from zlh_api.agents.superseded import SupersededSockets
 from zlh_api.app.accounts import Accounts, account_endpoints, make_accounts
 from zlh_api.app.checks import make_checks
 from zlh_api.app.driver import make_circuit, make_driver
-from zlh_api.app.settings import audit_setting, keeping, make_pace, proxy_setting, state_limits, step_settings
+from zlh_api.app.settings import (
+    audit_setting,
+    keeping,
+    make_pace,
+    open_settings,
+    proxy_setting,
+    rate_settings,
+    state_limits,
+    step_settings,
+)
 from zlh_api.artifacts.serving import routes as artifact_routes
 from zlh_api.artifacts.serving.served_tree import ServedTree
 from zlh_api.audit import routes as audit_routes
@@ -43,13 +52,20 @@ from zlh_api.edge.traefik import Traefik
 from zlh_api.history import routes as history_routes
 from zlh_api.history.service import HistoryService
 from zlh_api.processes import routes as process_routes
+from zlh_api.quotas import routes as quota_routes
+from zlh_api.quotas.service import QuotaService
 from zlh_api.reconcile.service import Reconciler
 from zlh_api.reconcile.steps import Ports, Steps
 from zlh_api.runtimes import routes as runtime_routes
 from zlh_api.runtimes.service import RuntimeService
+from zlh_api.suspensions import routes as suspension_routes
+from zlh_api.suspensions.service import SuspensionService
 from zlh_api.web import platform_routes, portal
 from zlh_api.web.endpoint import Endpoint
 from zlh_api.web.gate import Gate
+from zlh_api.web.open_calls import OpenCalls
+from zlh_api.web.rate_limits import RateLimits
+from zlh_api.web.server import CallLimits
 from zlh_api.web.session_cookie import SessionCookie
 from zlh_common.clock import Clock, SystemClock
 
@@ -66,6 +82,8 @@ class Parts:
     consoles: ConsoleProxy
     accounts: Accounts
     standings: StandingsService
+    quotas: QuotaService
+    suspensions: SuspensionService
     catalog: CatalogService
     artifacts: ServedTree
     containers: ContainerService
@@ -106,7 +124,17 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
         catalog = CatalogService(source, config.channels, clock)
         stack.push_async_callback(catalog.close)
         hosting = Hosting(config.container_domain, config.container_scheme, config.container_port)
-        containers = ContainerService(database, catalog, hosting, clock, limits=state_limits(config, driver))
+        accounts = make_accounts(database, clock)
+        quotas = QuotaService(database, config.quota.quota)
+        containers = ContainerService(
+            database,
+            catalog,
+            hosting,
+            clock,
+            limits=state_limits(config, driver),
+            customers=accounts.customers,
+            quotas=quotas,
+        )
         history = HistoryService(database, clock, keeping(config))
         live = LiveContainers(containers, history)
         catalog.on_change = live.note_catalog
@@ -125,7 +153,6 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
         )
         circuit.on_closed = reconciler.note_back
         auditor = Auditor(database, driver, directory, audit_setting(config))
-        accounts = make_accounts(database, clock)
         yield Parts(
             database=database,
             driver=driver,
@@ -135,6 +162,8 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             consoles=ConsoleProxy(await stack.enter_async_context(ConsoleService(agents))),
             accounts=accounts,
             standings=StandingsService(apart, accounts.last_use),
+            quotas=quotas,
+            suspensions=SuspensionService(database),
             catalog=catalog,
             artifacts=ServedTree(config.artifacts.folder, config.artifacts.keys, clock),
             containers=containers,
@@ -157,6 +186,8 @@ def make_endpoints(parts: Parts, config: ApiConfig) -> list[Endpoint]:
     runtimes = RuntimeService(containers, parts.catalog, agents, agent_port=port)
     slices = [
         *account_endpoints(parts.accounts, parts.cookie, portal_url=config.portal_url),
+        *quota_routes.endpoints(parts.quotas),
+        *suspension_routes.endpoints(parts.suspensions, parts.accounts.customers),
         *catalog_routes.endpoints(parts.catalog),
         *artifact_routes.endpoints(parts.artifacts),
         *container_routes.endpoints(containers, parts.live),
@@ -181,3 +212,10 @@ def make_gate(parts: Parts, config: ApiConfig) -> Gate:
     origins = frozenset({config.portal_url.rstrip("/"), config.api_url})
     accounts = parts.accounts
     return Gate(accounts.callers, accounts.customers, parts.containers, parts.standings, parts.cookie, origins)
+
+
+def make_limits(parts: Parts, config: ApiConfig) -> CallLimits:
+    """Return how often this process may be called, and how many calls may stay open."""
+    section = config.rate_limits
+    rates = RateLimits(rate_settings(section), parts.cookie, parts.clock)
+    return CallLimits(rates, OpenCalls(open_settings(section)))

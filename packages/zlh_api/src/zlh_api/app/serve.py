@@ -8,7 +8,7 @@ from collections.abc import Callable
 import structlog
 from aiohttp import web
 
-from zlh_api.app.parts import Parts, make_endpoints, make_gate, open_parts
+from zlh_api.app.parts import Parts, make_endpoints, make_gate, make_limits, open_parts
 from zlh_api.config.model import ApiConfig
 from zlh_api.database.migrate import migrate
 from zlh_api.listening import listen_error
@@ -32,7 +32,11 @@ async def serve(config: ApiConfig, *, stop: asyncio.Event, ready: Callable[[], N
         watch = AccessWatch(gate.pass_again)
         runner = web.AppRunner(
             build_application(
-                make_endpoints(parts, config), gate, watch, trusted_proxies=parse_proxies(config.trusted_proxies)
+                make_endpoints(parts, config),
+                gate,
+                watch,
+                make_limits(parts, config),
+                trusted_proxies=parse_proxies(config.trusted_proxies),
             ),
             access_log=None,
             shutdown_timeout=2,

@@ -122,6 +122,8 @@ class Container:
     identity: HeldIdentity = HeldIdentity()
     # What its agent was caught at since its last start.
     agent_faults: tuple[str, ...] = ()
+    # Its customer is suspended: it is off, whatever its own power says.
+    is_suspended: bool = False
     # What its driver must not forget, kept under the fence.
     driver_notes: Mapping[str, str] = field(default_factory=dict)
     # Grows with every change that a person could see.
@@ -134,6 +136,11 @@ class Container:
     def host(self) -> HostName:
         """The container's own host."""
         return HostName(self.kind, self.vmid)
+
+    @property
+    def is_meant_to_run(self) -> bool:
+        """Whether its guest should be on, unless it is being deleted."""
+        return self.power is Power.ON and not self.is_suspended
 
     @property
     def is_deleting(self) -> bool:

@@ -13,7 +13,7 @@ from zlh_api.containers.model import Power
 from zlh_api.containers.service import PAGE_LIMIT, ContainerService
 from zlh_api.web.endpoint import Answer, Call, Endpoint, Policy
 from zlh_api.web.path_ids import parse_id
-from zlh_api.web.query import whole_number
+from zlh_api.web.query import identifier, whole_number
 from zlh_common.schema.lists import Items
 from zlh_common.schema.resources import Limits
 from zlh_common.schema.spec import CreateContainer, CreateExposure, Exposure, PatchContainer
@@ -56,7 +56,8 @@ def _container_endpoints(service: ContainerService) -> list[Endpoint]:
     async def index(call: Call) -> Items[msgspec.Raw]:
         after = whole_number(call.request, "after", low=0, high=2**31 - 1) or 0
         limit = whole_number(call.request, "limit", low=1, high=PAGE_LIMIT) or DEFAULT_PAGE
-        items, following = await service.fetch_page(call.caller, after=after, limit=limit)
+        customer = identifier(call.request, "customer")
+        items, following = await service.fetch_page(call.caller, after=after, limit=limit, customer=customer)
         return Items(items=tuple(items), next=following or msgspec.UNSET)
 
     async def create(call: Call) -> ContainerStatus:
@@ -76,7 +77,7 @@ def _container_endpoints(service: ContainerService) -> list[Endpoint]:
 
     view, change = Policy.VIEW_CONTAINER, Policy.CHANGE_CONTAINER
     status, page = ContainerStatus, Items[ContainerStatus]
-    asked = {"after": int, "limit": int}
+    asked = {"after": int, "limit": int, "customer": str}
     return [
         Endpoint("GET", ALL, Policy.LIST_CONTAINERS, index, "List containers", response=page, query=asked),
         Endpoint(

@@ -36,7 +36,7 @@ select c.owner, c.vmid, c.customer_id, c.kind, c.name, c.created_at, c.spec::tex
        c.restart_wanted, c.deleting_at, host(c.address) as address, c.guest, c.identity_expires_at, c.connection,
        c.agent_status::text as agent_status, c.observed_at, c.restart_done, c.route_confirmed, c.provisioned_at,
        c.attempts, c.waiting_for, c.spec_protocol, c.request_id, c.resources::text as resources,
-       c.resources_in_force::text as resources_in_force, c.stop_at_once, c.driver_notes, c.agent_faults,
+       c.resources_in_force::text as resources_in_force, c.stop_at_once, c.suspended, c.driver_notes, c.agent_faults,
        c.identity_known, c.identity_wanted, c.identity_issued_until, c.identity_generation, c.identity_trusts_from,
        c.identity_trusts_to, c.identity_asked, c.identity_done,
        {_VERSION},
@@ -207,6 +207,17 @@ async def mark_deleting(connection: Connection, owner: OwnerMark) -> bool:
     return is_deleting is False
 
 
+async def is_published(connection: Connection, owner: OwnerMark, port: int) -> bool:
+    """Tell whether a port of a container is published at this moment."""
+    found: bool = await connection.fetchval(
+        "select exists (select from exposures where owner = $1 and port = $2 "
+        "and (expires_at is null or expires_at > now()))",
+        UUID(owner),
+        port,
+    )
+    return found
+
+
 async def insert_exposure(
     connection: Connection,
     *,
@@ -325,6 +336,7 @@ def to_container(row: Any) -> Container:
         is_stopped_at_once=row["stop_at_once"],
         identity=_to_identity(row),
         agent_faults=tuple(row["agent_faults"]),
+        is_suspended=row["suspended"],
         driver_notes=row["driver_notes"],
         version=row["version"],
         steps=_read_steps(row["steps"]) if row["steps"] else (),

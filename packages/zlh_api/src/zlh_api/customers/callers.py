@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from datetime import datetime, timedelta
 from uuid import UUID
@@ -19,6 +20,22 @@ from zlh_common.schema.permissions import Permission
 
 # Long enough to open a socket with, and too short to be worth stealing from a log.
 TICKET_LASTS = timedelta(seconds=30)
+# So many of one session or token wait to be used at a time.
+MAX_TICKETS = 100
+
+
+class TooManyTickets(ZlhError):
+    """Too many tickets wait to be used."""
+
+    code, status, retryable = "too_many_tickets", 429, True
+
+    def __init__(self, *, retry_after_s: int) -> None:
+        super().__init__(
+            f"{MAX_TICKETS} tickets of this session or token wait to be used, and no more are made. Use them, or try "
+            f"again in {retry_after_s} s, when the oldest is over.",
+            limit=MAX_TICKETS,
+            retryAfterS=retry_after_s,
+        )
 
 
 class TicketInvalid(ZlhError):
@@ -64,9 +81,15 @@ class Callers:
         return caller
 
     async def issue_ticket(self, vmid: Vmid, *, bearer: str | None, cookie: str | None) -> tuple[Secret, datetime]:
-        """Return a ticket for one WebSocket of this container, and when it is over; raise NotSignedIn."""
+        """Return a ticket for one WebSocket of this container, and when it is over.
+
+        Raise NotSignedIn, TooManyTickets.
+        """
         credential, ticket = find_credential(bearer=bearer, cookie=cookie), new_secret(TICKET_PREFIX)
         async with self._database.transaction() as connection:
+            count, first_over_in_s = await store.hold_tickets(connection, credential)
+            if count >= MAX_TICKETS:
+                raise TooManyTickets(retry_after_s=max(1, math.ceil(first_over_in_s)))
             expires_at = await store.insert_ticket(
                 connection, ticket_sha256=ticket.digest, vmid=vmid, credential=credential, lasts=TICKET_LASTS
             )

@@ -262,6 +262,22 @@ async def note_use(connection: Connection, sessions: Mapping[UUID, float], token
 # Tickets
 
 
+async def hold_tickets(connection: Connection, credential: Credential) -> tuple[int, float]:
+    """Return how many tickets of a credential wait to be used, and the seconds until the first of them is over.
+
+    Until the transaction ends nobody else makes one with this credential.
+    """
+    await connection.execute(
+        "select pg_advisory_xact_lock(hashtextextended($1, 0))", f"tickets/{credential.digest.hex()}"
+    )
+    row: Any = await connection.fetchrow(
+        "select count(*), coalesce(extract(epoch from min(expires_at) - now()), 0)::float8 from tickets "
+        "where credential_sha256 = $1 and expires_at > now()",
+        credential.digest,
+    )
+    return row[0], row[1]
+
+
 async def insert_ticket(
     connection: Connection, *, ticket_sha256: bytes, vmid: int, credential: Credential, lasts: timedelta
 ) -> datetime:

@@ -6,6 +6,7 @@
     early    renew-identity, of a guest that runs; where that has failed, last
     later    what is added to the spec of a container that was ready once is waited for behind its route
     off      stop-guest, also where one that ended by itself has left something → the route of what was ready once stays
+             (so is what is suspended, whatever its own power says)
     deleting withdraw-route → stop-guest → destroy-guest → release-address → forget
     open     close-network, or stop-guest where that failed, before all else: a guest that runs with an open network
 
@@ -103,9 +104,16 @@ class Wanted:
     """What the row asks for."""
 
     power: Power
+    # Its customer is suspended: it is off, and what its power says waits.
+    is_suspended: bool
     is_deleting: bool
     spec_generation: int
     is_restart_due: bool
+
+    @property
+    def is_off(self) -> bool:
+        """Whether the guest should not run, for whichever reason."""
+        return self.power is Power.OFF or self.is_suspended
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +153,7 @@ def decide_next(wanted: Wanted, seen: Seen) -> Next:
         return _next_of_violator(wanted, seen)
     if wanted.is_deleting:
         return _next_of_deletion(seen)
-    if wanted.power is Power.OFF:
+    if wanted.is_off:
         return _next_of_off(seen)
     return (
         _next_of_guest(wanted, seen)

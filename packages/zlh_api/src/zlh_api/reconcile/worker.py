@@ -331,6 +331,7 @@ class Worker:
 def _wanted(container: Container) -> Wanted:
     return Wanted(
         power=container.power,
+        is_suspended=container.is_suspended,
         is_deleting=container.is_deleting,
         spec_generation=container.spec_generation,
         is_restart_due=container.restart_done < container.restart_wanted,

@@ -16,12 +16,13 @@ from zlh_api.customers.refusals import CustomerSuspended, NotSignedIn, RoleMissi
 from zlh_api.customers.standings import Standings
 from zlh_api.web.endpoint import Endpoint, Passed, Policy, Subject
 from zlh_api.web.path_ids import parse_id
-from zlh_api.web.request_credentials import read_bearer, read_ticket
+from zlh_api.web.request_credentials import SAFE_METHODS, find_ticket, read_bearer
 from zlh_api.web.session_cookie import SessionCookie
 from zlh_common.errors import NotFound, ZlhError
 from zlh_common.names import PLATFORM_PATH, Vmid, is_label
 
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+# Who sends a request, once that is known, whether or not they may do what it asks.
+CALLER = web.RequestKey("caller", Caller)
 
 
 class OriginRefused(ZlhError):
@@ -85,7 +86,7 @@ class Gate:
         if policy.subject is Subject.ANYBODY:
             return Passed()
         credential = await self._find_credential(endpoint, request)
-        caller = await self.callers.identify_credential(credential)
+        caller = request[CALLER] = await self.callers.identify_credential(credential)
         passed = Passed(caller, credential=credential)
         match policy.subject:
             case Subject.CUSTOMER:
@@ -111,7 +112,7 @@ class Gate:
         return [_judge_again(policy, passed, standings) for policy, passed in calls]
 
     async def _find_credential(self, endpoint: Endpoint, request: web.Request) -> Credential:
-        ticket = _ticket(endpoint, request)
+        ticket = find_ticket(endpoint, request)
         if ticket is None:
             return find_credential(bearer=read_bearer(request), cookie=self.cookie.read(request))
         return await self.callers.redeem_ticket(ticket, parse_vmid(request.match_info["vmid"]))
@@ -121,7 +122,7 @@ class Gate:
         origins = request.headers.getall("Origin", [])
         origin = origins[0] if len(origins) == 1 else None
         is_unsafe = request.method not in SAFE_METHODS or endpoint.is_websocket
-        if not is_unsafe or read_bearer(request) is not None or _ticket(endpoint, request) is not None:
+        if not is_unsafe or read_bearer(request) is not None or find_ticket(endpoint, request) is not None:
             return
         if not origins and self.cookie.read(request) is None:
             return
@@ -188,10 +189,3 @@ def _check_customer(policy: Policy, caller: Caller, customer_id: UUID, what: str
         raise CustomerSuspended
     if not caller.may(policy.permission, customer_id):
         raise RoleMissing(policy.permission)
-
-
-def _ticket(endpoint: Endpoint, request: web.Request) -> str | None:
-    """Return the ticket that counts: for a WebSocket of a container, and only without a bearer token."""
-    if not endpoint.is_websocket or "vmid" not in request.match_info or read_bearer(request) is not None:
-        return None
-    return read_ticket(request)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from uuid import UUID
 
 from aiohttp import web
 
@@ -39,6 +40,21 @@ def short_text(request: web.Request, name: str, *, max_bytes: int) -> str:
     if len(text.encode()) > max_bytes:
         raise QueryInvalid(name, f"at most {max_bytes} bytes long")
     return text
+
+
+def identifier(request: web.Request, name: str) -> UUID | None:
+    """Return an id of the query string, None where it is left out; raise QueryInvalid for anything else."""
+    raw = request.query.get(name)
+    if raw is None:
+        return None
+    try:
+        found = UUID(raw)
+    except ValueError:
+        found = None
+    # One thing has one id: no braces, no upper case.
+    if found is None or str(found) != raw:
+        raise QueryInvalid(name, "an id, such as 6a4a6f2e-4a0f-4f5c-9d53-0a2b7d3c9c11")
+    return found
 
 
 def moment(request: web.Request, name: str) -> datetime | None:
