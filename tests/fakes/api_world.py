@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+from aiohttp import DummyCookieJar
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
 
@@ -20,7 +21,7 @@ from fakes.edge import FakeProxy, FakeRoutes
 from fakes.faults import Faults
 from zlh_api.agents import routes as agent_routes
 from zlh_api.agents.authority import Authority
-from zlh_api.app.accounts import account_endpoints, make_accounts
+from zlh_api.app.accounts import Accounts, account_endpoints, make_accounts
 from zlh_api.artifacts.serving import routes as artifact_routes
 from zlh_api.artifacts.serving.served_tree import ServedTree
 from zlh_api.audit import routes as audit_routes
@@ -193,6 +194,10 @@ class World:
         self._opened.append(opened)
         return opened
 
+    def another_accounts(self) -> Accounts:
+        """Return what another API process has about people."""
+        return make_accounts(self.another_pool(), self.clock)
+
     @asynccontextmanager
     async def client(self) -> AsyncIterator[TestClient[Request, Application]]:
         """Serve the API and lend a client of it."""
@@ -217,7 +222,9 @@ class World:
             *portal.endpoints(self.folder / "portal"),
         ]
         gate = Gate(self.accounts.callers, self.accounts.customers, self.containers, cookie, frozenset({PORTAL}))
-        async with TestClient(TestServer(build_application(endpoints, gate))) as client:
+        # A test says itself which cookie it sends.
+        server = TestServer(build_application(endpoints, gate))
+        async with TestClient(server, cookie_jar=DummyCookieJar()) as client:
             yield client
 
     async def sign_in(self, email: str, password: str = PASSWORD) -> tuple[Caller, Secret]:
