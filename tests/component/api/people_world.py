@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Sequence
 from typing import Any
@@ -14,12 +15,27 @@ from argon2 import PasswordHasher
 
 from fakes.api_world import PASSWORD, PORTAL, World
 from zlh_api.customers.model import Caller
+from zlh_api.customers.passwords import Passwords
 from zlh_common.schema.permissions import Role
 
 Client = TestClient[Request, Application]
 # As the platform's own, and quick: these tests are about who may, and not about how long it takes.
 QUICK = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 HASH = QUICK.hash(PASSWORD)
+
+
+class CountedPasswords(Passwords):
+    """As quick as nothing, and says how often it was asked; the right one is PASSWORD."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[bool] = []
+
+    async def matches(self, password_hash: str | None, password: str) -> bool:
+        """Take down whether it was for somebody who exists."""
+        self.asked.append(password_hash is not None)
+        await asyncio.sleep(0)
+        return password_hash is not None and password == PASSWORD
 
 
 def by(token: str, **headers: str) -> dict[str, str]:

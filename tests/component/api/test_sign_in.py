@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from component.api.people_world import Client, add_user, ask, browser, problem, sign_in
+from component.api.people_world import Client, CountedPasswords, add_user, ask, browser, problem, sign_in
 from fakes.api_world import PASSWORD, PORTAL, World
 from zlh_api.customers.model import Client as Browser
 from zlh_api.customers.passwords import MAX_WAITING, Passwords, SignInBusy
@@ -20,20 +20,6 @@ from zlh_api.database.pool import Database
 
 EMAIL = "person@example.org"
 LOGIN = "/api/auth/login"
-
-
-class CountedPasswords(Passwords):
-    """As quick as nothing, and says how often it was asked; the right one is PASSWORD."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked: list[bool] = []
-
-    async def matches(self, password_hash: str | None, password: str) -> bool:
-        """Take down whether it was for somebody who exists."""
-        self.asked.append(password_hash is not None)
-        await asyncio.sleep(0)
-        return password_hash is not None and password == PASSWORD
 
 
 @pytest.fixture
