@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+from aiohttp import DummyCookieJar
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
 
@@ -21,7 +22,7 @@ from fakes.faults import Faults
 from zlh_api.agents.authority import Authority
 from zlh_api.agents.links import AgentLinks
 from zlh_api.agents.superseded import SupersededSockets
-from zlh_api.app.accounts import make_accounts
+from zlh_api.app.accounts import Accounts, make_accounts
 from zlh_api.app.parts import Parts, make_endpoints, make_gate
 from zlh_api.app.settings import proxy_setting
 from zlh_api.artifacts.serving.served_tree import ServedTree
@@ -219,6 +220,10 @@ class World:
         self._opened.append(opened)
         return opened
 
+    def another_accounts(self) -> Accounts:
+        """Return what another API process has about people."""
+        return make_accounts(self.another_pool(), self.clock)
+
     @asynccontextmanager
     async def client(self) -> AsyncIterator[TestClient[Request, Application]]:
         """Serve the API, as told by the database of what changes, and lend a client of it."""
@@ -230,7 +235,8 @@ class World:
                 self.endpoints = make_endpoints(parts, config)
                 limits = self.call_limits(parts.cookie)
                 server = TestServer(build_application(self.endpoints, gate, watch, limits))
-                async with TestClient(server) as client:
+                # A test says itself which cookie it sends.
+                async with TestClient(server, cookie_jar=DummyCookieJar()) as client:
                     yield client
 
     def call_limits(self, cookie: SessionCookie) -> CallLimits:

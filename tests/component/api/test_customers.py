@@ -146,7 +146,6 @@ async def test_the_cookie_of_a_login_opens_the_portals_calls(world: World) -> No
     """Login sets an HttpOnly cookie, which counts until the logout takes it away."""
     await add_operator(world)
     async with world.client() as client:
-        # The cookie jar of the client takes no cookie of an address, so the cookie is handed on here.
         answer = await client.post("/api/auth/login", json={"email": EMAIL, "password": PASSWORD})
         assert (await answer.json())["user"]["isOperator"] is True
         cookie = answer.cookies["zlh_session"]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from zlh_api.customers import account_routes, invitation_routes, routes, user_routes
@@ -17,10 +19,11 @@ from zlh_api.customers.sign_in import PasswordSignIn
 from zlh_api.customers.tokens import Tokens
 from zlh_api.customers.tries import Tries
 from zlh_api.customers.users import Users
+from zlh_api.database.migrate import check_schema
 from zlh_api.database.pool import Database
 from zlh_api.web.endpoint import Endpoint
 from zlh_api.web.session_cookie import SessionCookie
-from zlh_common.clock import Clock
+from zlh_common.clock import Clock, SystemClock
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +57,18 @@ def make_accounts(database: Database, clock: Clock) -> Accounts:
         invitations=Invitations(database, passwords),
         users=Users(database, passwords),
     )
+
+
+@asynccontextmanager
+async def open_accounts(dsn: str) -> AsyncIterator[Accounts]:
+    """Lend them to a command, which runs beside the API or without it; raise SchemaTooOld, SchemaTooNew."""
+    database = Database(dsn, max_connections=1)
+    try:
+        async with database.connection() as connection:
+            await check_schema(connection)
+        yield make_accounts(database, SystemClock())
+    finally:
+        await database.close()
 
 
 def account_endpoints(accounts: Accounts, cookie: SessionCookie, *, portal_url: str) -> list[Endpoint]:

@@ -176,5 +176,5 @@ def _to_wish(body: CreateToken) -> TokenWish:
         name=body.name,
         scopes=body.scopes,
         customer_id=None if body.customer_id is None else parse_id(body.customer_id, "customer"),
-        expires_in=None if body.expires_in_s is None else timedelta(seconds=body.expires_in_s),
+        expires_in=timedelta(seconds=body.expires_in_s) if isinstance(body.expires_in_s, int) else body.expires_in_s,
     )

@@ -161,12 +161,13 @@ async def insert_token(
     scopes: Sequence[Permission] | None,
     customer_id: UUID | None,
     expires_in: timedelta | None,
+    ends_by: datetime | None,
     made_by: UUID | None,
 ) -> KeptToken:
-    """Write a new token."""
+    """Write a new token, which lasts for a while and, where that is given, until a certain time at most."""
     await connection.execute(
         "insert into api_tokens (id, token_sha256, user_id, name, hint, scopes, customer_id, expires_at, made_by) "
-        "values ($1, $2, $3, $4, $5, $6, $7, now() + $8::interval, $9)",
+        "values ($1, $2, $3, $4, $5, $6, $7, least(now() + $8::interval, $10), $9)",
         token_id,
         token_sha256,
         user_id,
@@ -176,6 +177,7 @@ async def insert_token(
         customer_id,
         expires_in,
         made_by,
+        ends_by,
     )
     found = await _fetch_tokens(connection, "t.id = $1", token_id)
     return found[0]

@@ -61,8 +61,8 @@ def canonical_email(text: str) -> str:
     return "".join(char if char.isascii() else char.lower() for char in unicodedata.normalize("NFC", text))
 
 
-def could_be_email(text: str) -> bool:
-    """Tell whether the database could hold such an address at all."""
+def is_storable(text: str) -> bool:
+    """Tell whether this is text in UTF-8 that the database could hold."""
     return "\0" not in text and not any(0xD800 <= ord(char) <= 0xDFFF for char in text)
 
 

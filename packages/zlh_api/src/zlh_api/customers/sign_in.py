@@ -13,7 +13,7 @@ from uuid import UUID
 from zlh_api.customers import user_store
 from zlh_api.customers.passwords import Passwords, SignInBusy
 from zlh_api.customers.refusals import AccountSuspended, LoginRefused
-from zlh_api.customers.rules import SignInKeys, canonical_email, could_be_email, find_spent
+from zlh_api.customers.rules import SignInKeys, canonical_email, find_spent, is_storable
 from zlh_api.customers.tries import Tries
 from zlh_api.database.pool import Database
 
@@ -43,7 +43,7 @@ class PasswordSignIn:
 
         All but AccountSuspended, which the right password alone brings about, look the same for an unknown address.
         """
-        if not could_be_email(email):
+        if not is_storable(email):
             raise LoginRefused
         email = canonical_email(email)
         keys = _keys(email, client)

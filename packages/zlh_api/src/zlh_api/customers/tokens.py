@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
+from msgspec import UNSET, UnsetType
+
 from zlh_api.customers import credential_store as store
 from zlh_api.customers import store as customer_store
 from zlh_api.customers.credential_store import KeptToken
@@ -18,6 +20,7 @@ from zlh_common.errors import NotFound, ZlhError
 from zlh_common.schema.permissions import Permission
 
 MAX_TOKENS = 50
+USUALLY_LASTS = timedelta(days=90)
 
 
 class ScopeNotYours(ZlhError):
@@ -58,7 +61,8 @@ class TokenWish:
     name: str
     scopes: tuple[Permission, ...] | None
     customer_id: UUID | None
-    expires_in: timedelta | None
+    # None for no end; UNSET for what is usual, and no later than the end of what it is made with.
+    expires_in: timedelta | UnsetType | None
 
 
 class Tokens:
@@ -96,7 +100,8 @@ class Tokens:
                 hint=secret.hint,
                 scopes=wish.scopes,
                 customer_id=wish.customer_id,
-                expires_in=wish.expires_in,
+                expires_in=USUALLY_LASTS if wish.expires_in is UNSET else wish.expires_in,
+                ends_by=ends if wish.expires_in is UNSET else None,
                 made_by=None if caller.by_cookie else caller.credential_id,
             )
             if ends is not None and (kept.expires_at is None or kept.expires_at > ends):

@@ -11,7 +11,7 @@ from zlh_api.customers import credential_store, store, user_store
 from zlh_api.customers.model import Caller
 from zlh_api.customers.passwords import Passwords
 from zlh_api.customers.refusals import LastOperator, LastOwner
-from zlh_api.customers.rules import canonical_email, could_be_email
+from zlh_api.customers.rules import canonical_email, is_storable
 from zlh_api.customers.secret import Secret
 from zlh_api.database.pool import Connection, Database
 from zlh_common.errors import NotFound, ZlhError
@@ -144,7 +144,7 @@ def _to_known(row: Any) -> KnownUser:
 
 def _checked(email: str) -> str:
     name, _, domain = email.partition("@")
-    is_one = name and domain and "@" not in domain and could_be_email(email) and not any(map(str.isspace, email))
+    is_one = name and domain and "@" not in domain and is_storable(email) and not any(map(str.isspace, email))
     if not is_one or not email.isprintable() or len(email) > MAX_EMAIL_CHARS:
         raise EmailInvalid
     return canonical_email(email)
