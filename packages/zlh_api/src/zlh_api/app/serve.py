@@ -30,6 +30,7 @@ async def serve(config: ApiConfig, *, stop: asyncio.Event, ready: Callable[[], N
             build_application(
                 make_endpoints(parts, config),
                 make_gate(parts, config),
+                parts.audit_log,
                 trusted_proxies=parse_proxies(config.trusted_proxies),
             ),
             access_log=None,
@@ -44,6 +45,7 @@ async def serve(config: ApiConfig, *, stop: asyncio.Event, ready: Callable[[], N
             await _run_until(stop, parts)
         finally:
             await runner.cleanup()
+            await parts.audit_log.close()
             log.info("api.stopped")
 
 
@@ -75,6 +77,7 @@ async def _run_until(stop: asyncio.Event, parts: Parts) -> None:
             group.create_task(parts.history.run()),
             group.create_task(parts.reconciler.run()),
             group.create_task(parts.patrol.run()),
+            group.create_task(parts.audit_log.run()),
             group.create_task(parts.portal_route.run()),
         ]
         await stop.wait()

@@ -76,6 +76,7 @@ async def _join(call: Call, viewer: ConsoleViewer) -> web.WebSocketResponse:
         compress=False,
         autoping=False,
     )
+    await call.record.note_open()
     flow = await socket.prepare(call.request)
     transport = call.request.transport
     writer = FrameWriter(transport if isinstance(transport, asyncio.WriteTransport) else None, flow)
@@ -91,6 +92,7 @@ async def _join(call: Call, viewer: ConsoleViewer) -> web.WebSocketResponse:
     broken = next((result for result in results if isinstance(result, Exception)), None)
     if broken is not None:
         raise broken
+    call.record.note_end(_why_over(*results, ended=viewer.ended))
     return socket
 
 

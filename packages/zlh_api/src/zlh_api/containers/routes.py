@@ -52,15 +52,26 @@ def _container_endpoints(service: ContainerService) -> list[Endpoint]:
         return Items(items=tuple(items), next=following or msgspec.UNSET)
 
     async def create(call: Call) -> ContainerStatus:
-        return await service.create(call.caller, call.body, key=call.request.headers.get("Idempotency-Key"))
+        wish, key = call.body, call.request.headers.get("Idempotency-Key")
+        customer = service.choose_customer(call.caller)
+        await call.record.charge_to(customer)
+        _note_wish(call, wish)
+        made, is_replayed = await service.create(call.caller, customer, wish, key=key)
+        call.record.acts_on(f"container {made.vmid}")
+        if is_replayed:
+            call.note("replayed", "true")
+        return made
 
     async def show(call: Call) -> Any:
         return _with_etag(call.request, service.report(call.container))
 
     async def patch(call: Call) -> ContainerStatus:
+        _note_wish(call, call.body)
         return await service.patch(call.container, call.body)
 
     async def delete(call: Call) -> ContainerStatus:
+        call.note("kind", call.container.kind)
+        call.note("name", call.container.name)
         return await service.delete(call.container)
 
     view, change = Policy.VIEW_CONTAINER, Policy.CHANGE_CONTAINER
@@ -69,11 +80,39 @@ def _container_endpoints(service: ContainerService) -> list[Endpoint]:
     return [
         Endpoint("GET", ALL, Policy.LIST_CONTAINERS, index, "List containers", response=page, query=asked),
         Endpoint(
-            "POST", ALL, Policy.CREATE_CONTAINER, create, "Create a container", CreateContainer, status, 202, _ALIASES
+            "POST",
+            ALL,
+            Policy.CREATE_CONTAINER,
+            create,
+            "Create a container",
+            CreateContainer,
+            status,
+            202,
+            _ALIASES,
+            act="container.create",
         ),
         Endpoint("GET", ONE, view, show, "One container", response=status),
-        Endpoint("PATCH", ONE, change, patch, "Rename, resize or switch", PatchContainer, status, aliases=_ALIASES),
-        Endpoint("DELETE", ONE, change, delete, "Delete a container and all it has", response=status, status=202),
+        Endpoint(
+            "PATCH",
+            ONE,
+            change,
+            patch,
+            "Rename, resize or switch",
+            PatchContainer,
+            status,
+            aliases=_ALIASES,
+            act="container.change",
+        ),
+        Endpoint(
+            "DELETE",
+            ONE,
+            change,
+            delete,
+            "Delete a container and all it has",
+            response=status,
+            status=202,
+            act="container.delete",
+        ),
         Endpoint("GET", f"{ONE}/status", view, show, "The whole report of one container", response=status),
     ]
 
@@ -92,31 +131,47 @@ def _power_endpoints(service: ContainerService) -> list[Endpoint]:
         return await service.restart(call.container)
 
     power, status = Policy.POWER_CONTAINER, ContainerStatus
+    verbs = {
+        "start": (start, "Switch a container on"),
+        "stop": (stop, "Switch a container off"),
+        "kill": (kill, "Switch a container off at once"),
+        "restart": (restart, "Stop and start a container"),
+    }
     return [
-        Endpoint("POST", f"{ONE}/start", power, start, "Switch a container on", response=status, status=202),
-        Endpoint("POST", f"{ONE}/stop", power, stop, "Switch a container off", response=status, status=202),
-        Endpoint("POST", f"{ONE}/kill", power, kill, "Switch a container off at once", response=status, status=202),
-        Endpoint("POST", f"{ONE}/restart", power, restart, "Stop and start a container", response=status, status=202),
+        Endpoint("POST", f"{ONE}/{verb}", power, handler, say, response=status, status=202, act=f"container.{verb}")
+        for verb, (handler, say) in verbs.items()
     ]
 
 
 def _exposure_endpoints(service: ContainerService) -> list[Endpoint]:
     async def publish(call: Call) -> Exposure:
+        call.note("port", call.body.port)
+        call.note("visibility", call.body.visibility)
         return await service.publish_port(call.container, call.body)
 
     async def index(call: Call) -> Items[Exposure]:
         return Items(items=tuple(await service.fetch_exposures(call.container)))
 
     async def unpublish(call: Call) -> None:
-        await service.unpublish_port(call.container, call.request.match_info["exposure"])
+        port = await service.unpublish_port(call.container, call.request.match_info["exposure"])
+        call.note("port", port)
 
     view, change = Policy.VIEW_CONTAINER, Policy.CHANGE_CONTAINER
     every, one = f"{ONE}/exposures", f"{ONE}/exposures/{{exposure}}"
     return [
         Endpoint("GET", every, view, index, "List published ports", response=Items[Exposure]),
-        Endpoint("POST", every, change, publish, "Publish a port", CreateExposure, Exposure, 201),
-        Endpoint("DELETE", one, change, unpublish, "Take a published port back", status=204),
+        Endpoint(
+            "POST", every, change, publish, "Publish a port", CreateExposure, Exposure, 201, act="port.publish"
+        ),
+        Endpoint("DELETE", one, change, unpublish, "Take a published port back", status=204, act="port.unpublish"),
     ]
+
+
+def _note_wish(call: Call, wish: CreateContainer | PatchContainer) -> None:
+    """Note what is named in a wish, such as the name or a size."""
+    named = {key: value for key, value in msgspec.to_builtins(wish).items() if value is not None}
+    for key, value in {**named, **(named.pop("resources", None) or {})}.items():
+        call.note(key, value)
 
 
 def _with_etag(request: web.Request, report: ContainerStatus) -> Answer | web.Response:

@@ -243,14 +243,20 @@ class ContainerService:
         """Return the report of a container."""
         return render_status(container, domain=self._hosting.domain, url=self._hosting.url(container.host))
 
-    async def create(self, caller: Caller, wish: CreateContainer, *, key: str | None) -> ContainerStatus:
-        """Write the wish for a new container; the same key with the same body yields the same container."""
+    def choose_customer(self, caller: Caller) -> UUID:
+        """Return for whom the caller creates a container; raise NoCustomer."""
+        return _customer_of(caller)
+
+    async def create(
+        self, caller: Caller, customer_id: UUID, wish: CreateContainer, *, key: str | None
+    ) -> tuple[ContainerStatus, bool]:
+        """Write the wish for a new container, and tell whether it is one of before: the same key with the same body
+        yields the same container."""
         if key is not None and not (0 < len(key) <= IDEMPOTENCY_KEY_CHARS and key.isprintable()):
             raise IdempotencyKeyInvalid
         _check_name(wish.name)
         await self._catalog.catch_up()
         runtimes, resources = self._choose(wish), decide_first_resources(wish.resources, self.limits)
-        customer_id = _customer_of(caller)
         digest = hashlib.sha256(encode(wish)).digest()
         async with self._database.transaction() as connection:
             if key is not None and (known := await store.find_idempotent(connection, caller.user_id, key)):
@@ -259,7 +265,7 @@ class ContainerService:
                 container = await store.find_by_vmid(connection, Vmid(known["vmid"]))
                 if container is None:
                     raise NotFound("container")
-                return self.report(container)
+                return self.report(container), True
             owner = OwnerMark(str(uuid4()))
             try:
                 vmid = await store.insert_container(
@@ -278,7 +284,7 @@ class ContainerService:
                 await store.insert_idempotent(connection, caller.user_id, key, digest, vmid)
             created = await store.find_by_owner(connection, owner)
         assert created is not None
-        return self.report(created)
+        return self.report(created), False
 
     def _choose(self, wish: CreateContainer) -> tuple[WantedRuntime, ...]:
         if wish.kind == "game":
@@ -400,15 +406,17 @@ class ContainerService:
         """Return the published ports; the oldest one also answers on the container's own host."""
         return self._exposures(await self.find(container.vmid))
 
-    async def unpublish_port(self, container: Container, exposure_id: str) -> None:
-        """Take a port back; raise NotFound where there is no such exposure."""
+    async def unpublish_port(self, container: Container, exposure_id: str) -> int:
+        """Take a port back and return its number; raise NotFound where there is no such exposure."""
         try:
             wanted = UUID(exposure_id)
         except ValueError:
             raise NotFound("exposure") from None
         async with self._database.transaction() as connection:
-            if not await store.delete_exposure(connection, container.owner, wanted):
+            port = await store.delete_exposure(connection, container.owner, wanted)
+            if port is None:
                 raise NotFound("exposure")
+            return port
 
     def _exposures(self, container: Container) -> list[Exposure]:
         return [self._exposure(container, entry, index == 0) for index, entry in enumerate(container.exposures)]

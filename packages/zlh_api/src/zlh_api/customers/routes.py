@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import timedelta
 
 from aiohttp import web
 
 from zlh_api.customers.model import Caller, Membership
-from zlh_api.customers.service import SESSION_LASTS, CustomerService
+from zlh_api.customers.service import SESSION_LASTS, AccountSuspended, CustomerService, LoginRefused, NotSignedIn
 from zlh_api.web.endpoint import Call, Endpoint, Policy
 from zlh_api.web.request_credentials import read_bearer
 from zlh_api.web.session_cookie import SessionCookie
@@ -20,7 +21,13 @@ def endpoints(service: CustomerService, cookie: SessionCookie) -> list[Endpoint]
     """Return the endpoints of this slice."""
 
     async def login(call: Call) -> web.Response:
-        caller, token = await service.sign_in(call.body.email, call.body.password)
+        try:
+            caller, token = await service.sign_in(call.body.email, call.body.password, on_known=call.record.acts_as)
+        except (LoginRefused, AccountSuspended) as error:
+            # Of an address that nobody has, nothing is kept: people type passwords into the wrong field.
+            if error.user_id is not None:
+                call.record.acts_on(f"user {error.user_id}")
+            raise
         response = _me_response(caller)
         cookie.put(response, token.value, lasts=SESSION_LASTS)
         return response
@@ -28,6 +35,8 @@ def endpoints(service: CustomerService, cookie: SessionCookie) -> list[Endpoint]
     async def logout(call: Call) -> web.Response:
         token = cookie.read(call.request)
         if token is not None:
+            with contextlib.suppress(NotSignedIn):
+                await call.record.acts_as(await service.identify(bearer=None, cookie=token))
             await service.sign_out(token)
         response = web.Response(status=204)
         cookie.put(response, "", lasts=timedelta(0))
@@ -43,8 +52,25 @@ def endpoints(service: CustomerService, cookie: SessionCookie) -> list[Endpoint]
         return Ticket(ticket=ticket.value, expires_at=expires_at)
 
     return [
-        Endpoint("POST", "/api/auth/login", Policy.PUBLIC, login, "Sign in and get a session cookie", Login, Me),
-        Endpoint("POST", "/api/auth/logout", Policy.PUBLIC, logout, "End the session of the cookie", status=204),
+        Endpoint(
+            "POST",
+            "/api/auth/login",
+            Policy.PUBLIC,
+            login,
+            "Sign in and get a session cookie",
+            Login,
+            Me,
+            act="session.open",
+        ),
+        Endpoint(
+            "POST",
+            "/api/auth/logout",
+            Policy.PUBLIC,
+            logout,
+            "End the session of the cookie",
+            status=204,
+            act="session.close",
+        ),
         Endpoint(
             "POST",
             "/api/containers/{vmid}/tickets",
@@ -53,6 +79,7 @@ def endpoints(service: CustomerService, cookie: SessionCookie) -> list[Endpoint]
             "A ticket that opens one WebSocket of this container, once",
             response=Ticket,
             status=201,
+            act="ticket.issue",
         ),
         Endpoint("GET", "/api/me", Policy.SIGNED_IN, me, "Who one is signed in as", response=Me),
     ]

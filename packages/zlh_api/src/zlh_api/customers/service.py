@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import secrets
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
@@ -45,8 +46,10 @@ class LoginRefused(ZlhError):
 
     code, status = "login_refused", 401
 
-    def __init__(self) -> None:
+    def __init__(self, user_id: UUID | None = None) -> None:
         super().__init__("This e-mail address and password do not belong together.")
+        # Whose address it is; told to nobody but the audit log.
+        self.user_id = user_id
 
 
 class AccountSuspended(ZlhError):
@@ -54,8 +57,9 @@ class AccountSuspended(ZlhError):
 
     code, status = "account_suspended", 403
 
-    def __init__(self) -> None:
+    def __init__(self, user_id: UUID) -> None:
         super().__init__("This account is suspended; ask who runs the platform.")
+        self.user_id = user_id
 
 
 class SignInBusy(ZlhError):
@@ -123,8 +127,13 @@ class CustomerService:
         # Checked when there is no such user, so that both refusals take the same time.
         self._nobody = self._hasher.hash(secrets.token_hex(16))
 
-    async def sign_in(self, email: str, password: str) -> tuple[Caller, Secret]:
-        """Return the caller and a new session token; raise LoginRefused, SignInBusy."""
+    async def sign_in(
+        self, email: str, password: str, *, on_known: Callable[[Caller], Awaitable[None]] | None = None
+    ) -> tuple[Caller, Secret]:
+        """Return the caller and a new session token; raise LoginRefused, AccountSuspended, SignInBusy.
+
+        `on_known` is told who it is before the session is there.
+        """
         if "\0" in email:
             # PostgreSQL has no such text, so nobody can have this address.
             raise LoginRefused
@@ -132,9 +141,12 @@ class CustomerService:
             user = await store.find_user_by_email(connection, email)
         matches = await self._check(user["password_hash"] if user else self._nobody, password)
         if user is None or not matches:
-            raise LoginRefused
+            raise LoginRefused(None if user is None else user["id"])
         if user["is_suspended"]:
-            raise AccountSuspended
+            raise AccountSuspended(user["id"])
+        caller = store.to_caller(user, by_cookie=True)
+        if on_known is not None:
+            await on_known(caller)
         token = Secret(secrets.token_urlsafe(32))
         async with self._database.transaction() as connection:
             session = await store.insert_session(
@@ -143,7 +155,7 @@ class CustomerService:
                 user_id=user["id"],
                 expires_at=self._clock.now() + SESSION_LASTS,
             )
-        return replace(store.to_caller(user, by_cookie=True), credential_id=session), token
+        return replace(caller, credential_id=session), token
 
     async def sign_out(self, token: str) -> None:
         """End the session of this cookie, if there is one."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from typing import Protocol
 from uuid import UUID
@@ -10,6 +11,7 @@ from aiohttp import web
 
 from zlh_api.containers.model import Container
 from zlh_api.customers.model import Caller, Credential, Customer
+from zlh_api.customers.service import NotSignedIn
 from zlh_api.web.endpoint import Endpoint, Passed, Policy, Subject
 from zlh_api.web.request_credentials import read_bearer, read_ticket
 from zlh_api.web.session_cookie import SessionCookie
@@ -17,6 +19,8 @@ from zlh_common.errors import NotFound, ZlhError
 from zlh_common.names import PLATFORM_PATH, Vmid, is_label
 from zlh_common.schema.permissions import Permission
 
+# What was found out of a request so far, also of one that is refused.
+FOUND = web.RequestKey("found", Passed)
 # What the ticket of a request was made with, once it is used up.
 _CREDENTIAL = web.RequestKey("credential", Credential)
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
@@ -94,11 +98,12 @@ class Gate:
     async def pass_through(self, endpoint: Endpoint, request: web.Request) -> Passed:
         """Return who calls and what they mean; raise where the policy says no."""
         _check_host(endpoint, request)
-        self._check_origin(endpoint, request)
+        await self._check_origin(endpoint, request)
         policy = endpoint.policy
         if policy.subject is Subject.ANYBODY:
             return Passed()
         caller = await self._identify(endpoint, request)
+        request[FOUND] = Passed(caller)
         match policy.subject:
             case Subject.CALLER:
                 _check_scope(caller, policy)
@@ -110,10 +115,12 @@ class Gate:
                 return Passed(caller)
             case Subject.CUSTOMER:
                 customer = await self.customers.find_visible(caller, parse_customer(request.match_info["customer"]))
+                request[FOUND] = Passed(caller, customer=customer)
                 _check_permission(caller, policy, customer.id)
                 return Passed(caller, customer=customer)
             case Subject.CONTAINER:
                 container = await self.containers.find_visible(caller, parse_vmid(request.match_info["vmid"]))
+                request[FOUND] = Passed(caller, container=container)
                 _check_permission(caller, policy, container.customer_id)
                 return Passed(caller, container=container)
 
@@ -126,7 +133,7 @@ class Gate:
             request[_CREDENTIAL] = await self.callers.redeem_ticket(ticket, parse_vmid(request.match_info["vmid"]))
         return await self.callers.identify_credential(request[_CREDENTIAL])
 
-    def _check_origin(self, endpoint: Endpoint, request: web.Request) -> None:
+    async def _check_origin(self, endpoint: Endpoint, request: web.Request) -> None:
         """What a browser sends by itself, cookie and all, is only believed from our own pages."""
         origins = request.headers.getall("Origin", [])
         origin = origins[0] if len(origins) == 1 else None
@@ -136,7 +143,15 @@ class Gate:
         if not origins and self.cookie.read(request) is None:
             return
         if origin not in self.origins:
+            await self._find_victim(endpoint, request)
             raise OriginRefused(origin)
+
+    async def _find_victim(self, endpoint: Endpoint, request: web.Request) -> None:
+        """Find out in whose name a foreign page has asked, which the record tells, and the answer does not."""
+        if endpoint.act is not None:
+            with contextlib.suppress(NotSignedIn):
+                caller = await self.callers.identify(bearer=None, cookie=self.cookie.read(request))
+                request[FOUND] = Passed(caller)
 
 
 def _check_host(endpoint: Endpoint, request: web.Request) -> None:

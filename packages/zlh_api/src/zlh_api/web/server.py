@@ -12,10 +12,12 @@ import msgspec
 import structlog
 from aiohttp import web
 
+from zlh_api.audit_log.service import AuditLog
 from zlh_api.web.client_address import TRUSTED_PROXIES, Proxies, client_address
-from zlh_api.web.endpoint import Answer, Call, Endpoint
+from zlh_api.web.endpoint import Answer, Call, Endpoint, Unrecorded
 from zlh_api.web.gate import Gate
 from zlh_api.web.problems import Internal, from_http, problem_response
+from zlh_api.web.recording import Recording, record
 from zlh_common.errors import InvalidBody, ZlhError
 from zlh_common.request_ids import HEADER, accept_request_id, following
 from zlh_common.schema.structs import decode, encode, find_ignored
@@ -29,24 +31,36 @@ SECURITY_HEADERS = {
 }
 
 
-def build_application(endpoints: Sequence[Endpoint], gate: Gate, *, trusted_proxies: Proxies = ()) -> web.Application:
+def build_application(
+    endpoints: Sequence[Endpoint], gate: Gate, audit_log: AuditLog, *, trusted_proxies: Proxies = ()
+) -> web.Application:
     """Return an application that serves `endpoints` and answers everything else with a problem document.
 
-    `trusted_proxies` are believed in what they say of where a request comes from.
+    What has a word in the audit log is recorded there. `trusted_proxies` are believed in what they say of where a request comes from.
     """
     application = web.Application(middlewares=[_outermost], client_max_size=MAX_BODY_BYTES)
     application[TRUSTED_PROXIES] = trusted_proxies
     for endpoint in endpoints:
-        application.router.add_route(endpoint.method, endpoint.path, _serve(endpoint, gate))
+        application.router.add_route(endpoint.method, endpoint.path, _serve(endpoint, gate, audit_log))
     return application
 
 
-def _serve(endpoint: Endpoint, gate: Gate) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    async def handle(request: web.Request) -> web.StreamResponse:
+def _serve(
+    endpoint: Endpoint, gate: Gate, audit_log: AuditLog
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def carry_out(request: web.Request, recording: Recording | None) -> web.StreamResponse:
         passed = await gate.pass_through(endpoint, request)
         body = await _read_body(endpoint, request)
-        call = Call(request, body, passed, partial(gate.pass_through, endpoint, request))
+        if recording is not None:
+            await recording.begin()
+        pass_again = partial(gate.pass_through, endpoint, request)
+        call = Call(request, body, passed, pass_again, recording or Unrecorded())
         return _render(endpoint, await endpoint.handler(call))
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        if endpoint.act is None:
+            return await carry_out(request, None)
+        return await record(Recording(audit_log, endpoint, request), partial(carry_out, request))
 
     return handle
 
