@@ -98,7 +98,15 @@ def _terminal_endpoints(client: AgentClient, proxy: ConsoleProxy, agent_of: Agen
     return [
         Endpoint("GET", every, use, index, "List terminals", response=Items[Terminal]),
         Endpoint(
-            "POST", every, use, open_terminal, "Open a terminal", OpenTerminal, TerminalOpened, 201, act="terminal.start"
+            "POST",
+            every,
+            use,
+            open_terminal,
+            "Open a terminal",
+            OpenTerminal,
+            TerminalOpened,
+            201,
+            act="terminal.start",
         ),
         Endpoint(
             "GET",

@@ -1,4 +1,4 @@
-"""How `zlh-api audit-log` is asked. It loads nothing, since every command of `zlh-api` knows the words of all others."""
+"""How `zlh-api audit-log` is asked. It loads nothing: each command of `zlh-api` knows the words of all others."""
 
 from __future__ import annotations
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from types import MappingProxyType
 from uuid import UUID
 
 from zlh_common.schema.audit_log import Outcome
 
 # The chain of the platform; every other one has the id of its customer.
 PLATFORM = UUID(int=0)
-_NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +37,7 @@ class Act:
     subject: str | None = None
     request_id: str | None = None
     address: str | None = None
-    details: Mapping[str, str] = field(default=_NOTHING)
+    details: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,7 +46,13 @@ def endpoints(log: AuditLog) -> list[Endpoint]:
     say, say_all = "What was done for a customer, newest first", "What was done by anybody, newest first"
     return [
         Endpoint(
-            "GET", OF_CUSTOMER, Policy.VIEW_AUDIT_LOG, of_customer, say, response=page, query={"before": int, **_FILTERS}
+            "GET",
+            OF_CUSTOMER,
+            Policy.VIEW_AUDIT_LOG,
+            of_customer,
+            say,
+            response=page,
+            query={"before": int, **_FILTERS},
         ),
         Endpoint(
             "GET",

@@ -70,18 +70,12 @@ class AuditLog:
 
     async def begin(self, begun: UUID, act: Act) -> None:
         """Write down that an act begins; raise DatabaseUnavailable or ActNotRecorded, and it must not be done."""
+        async with self._database.connection() as connection:
+            if not await store.insert_begun(connection, begun, self._holder, act):
+                await store.hold(connection, self._holder)
+                if not await store.insert_begun(connection, begun, self._holder, act):
+                    raise ActNotRecorded
         self._under_way.add(begun)
-        try:
-            async with self._database.connection() as connection:
-                for _try in range(2):
-                    if await store.insert_begun(connection, begun, self._holder, act):
-                        return
-                    await store.hold(connection, self._holder)
-            raise ActNotRecorded
-        except BaseException:
-            # Where it was written all the same, it is one that we do not know of.
-            self._under_way.discard(begun)
-            raise
 
     async def change(self, begun: UUID, act: Act) -> None:
         """Write down what an act has turned out to be about, before it is carried out; raises as `begin` does."""

@@ -189,11 +189,7 @@ def render_page(wanted: Wanted) -> tuple[str, list[Any]]:
         values.append(value)
         return f"${len(values)}"
 
-    conditions = [
-        f"{column} = {put(value)}"
-        for column, value in _filters(wanted).items()
-        if value is not None
-    ]
+    conditions = [f"{column} = {put(value)}" for column, value in _filters(wanted).items() if value is not None]
     is_by_number = wanted.chain is not None and wanted.user is None and wanted.subject is None
     if wanted.before_number is not None:
         conditions.append(f"number < {put(wanted.before_number)}")
@@ -231,14 +227,16 @@ async def fetch_chains(connection: Connection) -> list[UUID]:
 
 async def read_chain(connection: Connection, chain: UUID, *, batch: int) -> AsyncIterator[Entry]:
     """Yield every entry of a chain in the order of their numbers, a batch of them in memory at a time."""
-    number, rows = -(2**62), [None]
-    while rows:
+    number = -(2**62)
+    while True:
         rows = await connection.fetch(
             f"{_ENTRY} where chain = $1 and number > $2 order by number limit $3", chain, number, batch
         )
         for row in rows:
             yield _to_entry(row)
-            number = row["number"]
+        if len(rows) < batch:
+            return
+        number = rows[-1]["number"]
 
 
 def _to_act(row: Any) -> Act:

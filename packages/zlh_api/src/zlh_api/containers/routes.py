@@ -40,7 +40,14 @@ def endpoints(service: ContainerService, live: LiveContainers) -> list[Endpoint]
         *_power_endpoints(service),
         *_exposure_endpoints(service),
         Endpoint("GET", LIMITS, Policy.SIGNED_IN, limits, "How much a container may use", response=Limits),
-        Endpoint("GET", "/api/events", Policy.LIST_CONTAINERS, events, "Changes of containers as they happen (SSE)"),
+        Endpoint(
+            "GET",
+            "/api/events",
+            Policy.LIST_CONTAINERS,
+            events,
+            "Changes of containers as they happen (SSE)",
+            is_stream=True,
+        ),
     ]
 
 
@@ -160,9 +167,7 @@ def _exposure_endpoints(service: ContainerService) -> list[Endpoint]:
     every, one = f"{ONE}/exposures", f"{ONE}/exposures/{{exposure}}"
     return [
         Endpoint("GET", every, view, index, "List published ports", response=Items[Exposure]),
-        Endpoint(
-            "POST", every, change, publish, "Publish a port", CreateExposure, Exposure, 201, act="port.publish"
-        ),
+        Endpoint("POST", every, change, publish, "Publish a port", CreateExposure, Exposure, 201, act="port.publish"),
         Endpoint("DELETE", one, change, unpublish, "Take a published port back", status=204, act="port.unpublish"),
     ]
 

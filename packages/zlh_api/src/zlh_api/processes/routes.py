@@ -83,9 +83,7 @@ def _wish_endpoints(containers: ContainerService) -> list[Endpoint]:
         Endpoint("PUT", ONE, change, put, "Declare a process", PutProcess, Process, act="process.declare"),
         Endpoint("DELETE", ONE, change, delete, "Stop a process and forget it", status=204, act="process.remove"),
         *(
-            Endpoint(
-                "POST", f"{ONE}/{verb}", power, handler, say, response=Process, status=202, act=f"process.{verb}"
-            )
+            Endpoint("POST", f"{ONE}/{verb}", power, handler, say, response=Process, status=202, act=f"process.{verb}")
             for verb, handler, say in (("start", start, "Start a process"), ("stop", stop, "Stop a process"))
         ),
     ]

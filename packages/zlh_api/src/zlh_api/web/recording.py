@@ -46,7 +46,7 @@ class Recording:
         self._begun: UUID | None = None
         self._is_in_handler = False
         self._is_open = False
-        self._reason: str | None = None
+        self._reason: tuple[str, str | None] | None = None
 
     async def begin(self) -> None:
         """Write down that the handler begins; raise where that cannot be, and it must not.
@@ -114,9 +114,9 @@ class Recording:
         await self._log.follow(self._begun, self._act, rules.decide_ending(101, None), following)
         self._act, self._is_open = following, True
 
-    def note_end(self, reason: str) -> None:
+    def note_end(self, reason: str, code: str | None = None) -> None:
         """See Record."""
-        self._reason = reason
+        self._reason = self._reason or (reason, code)
 
     # How it ended
 
@@ -131,9 +131,9 @@ class Recording:
 
     def _ending_of_open(self, ending: Ending) -> Ending:
         """Return how what stayed open has ended; that it did is no failure, whoever has ended it."""
-        is_broken = ending.outcome is Outcome.FAILED
-        self.note("reason", self._reason or "broken")
-        return Ending(Outcome.FAILED if is_broken else Outcome.DONE, None, ending.code if is_broken else None)
+        reason, code = self._reason or ("broken", ending.code)
+        self.note("reason", reason)
+        return Ending(Outcome.DONE, code=code)
 
     async def _refuse(self, ending: Ending) -> None:
         if not self._is_in_handler:
