@@ -81,45 +81,16 @@ def _container_endpoints(service: ContainerService) -> list[Endpoint]:
         call.note("name", call.container.name)
         return await service.delete(call.container)
 
-    view, change = Policy.VIEW_CONTAINER, Policy.CHANGE_CONTAINER
+    new, view, change = Policy.CREATE_CONTAINER, Policy.VIEW_CONTAINER, Policy.CHANGE_CONTAINER
     status, page = ContainerStatus, Items[ContainerStatus]
     asked = {"after": int, "limit": int}
+    say, say_put, say_delete = "Create a container", "Rename, resize or switch", "Delete a container and all it has"
     return [
         Endpoint("GET", ALL, Policy.LIST_CONTAINERS, index, "List containers", response=page, query=asked),
-        Endpoint(
-            "POST",
-            ALL,
-            Policy.CREATE_CONTAINER,
-            create,
-            "Create a container",
-            CreateContainer,
-            status,
-            202,
-            _ALIASES,
-            act="container.create",
-        ),
+        Endpoint("POST", ALL, new, create, say, CreateContainer, status, 202, _ALIASES, act="container.create"),
         Endpoint("GET", ONE, view, show, "One container", response=status),
-        Endpoint(
-            "PATCH",
-            ONE,
-            change,
-            patch,
-            "Rename, resize or switch",
-            PatchContainer,
-            status,
-            aliases=_ALIASES,
-            act="container.change",
-        ),
-        Endpoint(
-            "DELETE",
-            ONE,
-            change,
-            delete,
-            "Delete a container and all it has",
-            response=status,
-            status=202,
-            act="container.delete",
-        ),
+        Endpoint("PATCH", ONE, change, patch, say_put, PatchContainer, status, 200, _ALIASES, act="container.change"),
+        Endpoint("DELETE", ONE, change, delete, say_delete, None, status, 202, act="container.delete"),
         Endpoint("GET", f"{ONE}/status", view, show, "The whole report of one container", response=status),
     ]
 
