@@ -21,6 +21,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from uuid import UUID
 
 import structlog
 
@@ -57,11 +58,13 @@ class LongCall:
         self._timer: asyncio.TimerHandle | None = None
 
     @property
-    def turn(self) -> object:
-        """Whose turn it takes."""
+    def turn(self) -> UUID:
+        """For which customer it takes its turn: that of the container, else the caller's first."""
         if self.passed.container is not None:
             return self.passed.container.customer_id
-        return self._caller.user_id if self.passed.customer is None else self.passed.customer.id
+        if self.passed.customer is not None:
+            return self.passed.customer.id
+        return next((entry.customer_id for entry in self._caller.memberships), self._caller.user_id)
 
     @property
     def is_doubted(self) -> bool:
@@ -118,7 +121,7 @@ class LongCall:
 def take_turns(due: Iterable[LongCall], count: int) -> list[LongCall]:
     """Return who is judged next: doubted ones first, then the first of each customer before the second of any."""
     ranks: list[tuple[bool, int, int, LongCall]] = []
-    before: Counter[tuple[bool, object]] = Counter()
+    before: Counter[tuple[bool, UUID]] = Counter()
     for number, call in enumerate(due):
         key = (not call.is_doubted, call.turn)
         ranks.append((key[0], before[key], number, call))
@@ -211,7 +214,7 @@ class AccessWatch:
         if call.asked == asked or isinstance(verdict, ZlhError):
             self._due.pop(call, None)
         if isinstance(verdict, ZlhError):
-            log.info("access.ended", code=verdict.code)
+            log.info("access.ended", code=verdict.code, told=call.is_doubted)
             call.clear_timer()
             # Its handler is not told that all is certain: it is cancelled where it waits.
             call.refuse(verdict)
