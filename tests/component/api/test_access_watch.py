@@ -325,7 +325,8 @@ async def test_nothing_that_goes_on_is_served_unwatched(place: Place) -> None:
         "Sec-WebSocket-Version": "13",
         "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
     }
-    async with TestClient(TestServer(build_application(endpoints, gate, AccessWatch(gate.pass_again)))) as client:
+    application = build_application(endpoints, gate, AccessWatch(gate.pass_again), place.world.audit_log)
+    async with TestClient(TestServer(application)) as client:
         for path in handlers:
             async with client.get(path, headers=headers | (upgrade if path == "/socket" else {})) as answer:
                 assert answer.status == 500

@@ -40,7 +40,8 @@ def add_note(details: Mapping[str, str], name: str, value: object) -> dict[str, 
     name = clean(name, most=MAX_NAME_CHARS)
     if len(details) >= MAX_NOTES and name not in details:
         return dict(details)
-    return {**details, name: clean(str(value), most=MAX_VALUE_CHARS)}
+    text = str(value).lower() if isinstance(value, bool) else str(value)
+    return {**details, name: clean(text, most=MAX_VALUE_CHARS)}
 
 
 def describe_caller(caller: Caller) -> Who:

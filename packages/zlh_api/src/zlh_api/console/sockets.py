@@ -87,13 +87,13 @@ async def _join(call: Call, viewer: ConsoleViewer) -> web.WebSocketResponse:
     finally:
         for task in tasks:
             task.cancel()
+        # Before anything is awaited: whoever is gone has this called off.
+        _note_end(call, socket, viewer.ended)
         results = await asyncio.gather(*tasks, return_exceptions=True)
-        over = _why_over(call, socket, viewer.ended)
         await _say_goodbye(socket, _reason(call) or viewer.ended or _GONE)
     broken = next((result for result in results if isinstance(result, Exception)), None)
     if broken is not None:
         raise broken
-    call.record.note_end(over)
     return socket
 
 
@@ -110,12 +110,15 @@ def _reason(call: Call) -> Ended | None:
     return None if call.refusal is None else Ended(WSCloseCode.POLICY_VIOLATION, call.refusal.code)
 
 
-def _why_over(call: Call, socket: web.WebSocketResponse, ended: Ended | None) -> str:
-    """Return why nobody looks any more, as the audit log is told, where the viewer was not made to go."""
-    if ended is None:
-        return "left" if socket.close_code in _IN_ORDER else "broken"
-    call.note("because", ended.reason)
-    return "ended"
+def _note_end(call: Call, socket: web.WebSocketResponse, ended: Ended | None) -> None:
+    """Tell the audit log why nobody looks any more."""
+    if call.refusal is not None:
+        call.record.note_end("revoked", call.refusal.code)
+    elif ended is not None:
+        call.note("because", ended.reason)
+        call.record.note_end("ended")
+    else:
+        call.record.note_end("left" if socket.close_code in _IN_ORDER else "broken")
 
 
 async def _pump_output(viewer: ConsoleViewer, socket: web.WebSocketResponse, writer: FrameWriter) -> None:

@@ -145,8 +145,9 @@ def _exposure_endpoints(service: ContainerService) -> list[Endpoint]:
 
 def _note_wish(call: Call, wish: CreateContainer | PatchContainer) -> None:
     """Note what is named in a wish, such as the name or a size."""
-    named = {key: value for key, value in msgspec.to_builtins(wish).items() if value is not None}
-    for key, value in {**named, **(named.pop("resources", None) or {})}.items():
+    named = msgspec.to_builtins(wish)
+    sizes = named.pop("resources") or {}
+    for key, value in {**named, **sizes}.items():
         call.note(key, value)
 
 

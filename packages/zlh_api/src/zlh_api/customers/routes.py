@@ -28,6 +28,7 @@ def endpoints(service: CustomerService, cookie: SessionCookie) -> list[Endpoint]
             if error.user_id is not None:
                 call.record.acts_on(f"user {error.user_id}")
             raise
+        call.note("session", caller.credential_id)
         response = _me_response(caller)
         cookie.put(response, token.value, lasts=SESSION_LASTS)
         return response
