@@ -6,6 +6,7 @@ Exit codes of `verify`: 0 every chain is whole, 1 one is not, 2 it could not be 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
@@ -24,10 +25,12 @@ async def run(args: argparse.Namespace, opened: Opener) -> int:
     """Carry out one sub-command; return the exit code."""
     try:
         chain = None if args.customer is None else unspell_chain(args.customer)
-        async with opened() as log:
-            if args.audit_log_command == "head":
+        if args.audit_log_command == "head":
+            async with opened() as log:
                 return await _show_heads(log, chain)
-            return await _verify(log, chain, _read_anchors(args.anchor))
+        anchors = await asyncio.to_thread(_read_anchors, args.anchor)
+        async with opened() as log:
+            return await _verify(log, chain, anchors)
     except ZlhError as error:
         sys.stderr.write(f"zlh-api: {error.detail} [{error.code}]\n")
         return UNKNOWN

@@ -12,7 +12,8 @@ next entry of the same caller.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from types import MappingProxyType
 from uuid import UUID, uuid4
@@ -121,6 +122,24 @@ class AuditLog:
         details = rules.add_note(act.details, LEFT_OUT, left_out) if left_out else act.details
         async with self._database.transaction() as connection:
             await store.append(connection, replace(act, details=details), ending)
+
+    @asynccontextmanager
+    async def own_act(self, word: str, details: Mapping[str, object]) -> AsyncIterator[None]:
+        """Record what the platform does by itself, or for somebody on its machine, for the length of the block."""
+        noted: dict[str, str] = {}
+        for name, value in details.items():
+            noted = rules.add_note(noted, name, value)
+        begun, act = uuid4(), Act(word, details=noted)
+        await self.begin(begun, act)
+        ending = UNKNOWN
+        try:
+            yield
+            ending = Ending(Outcome.DONE)
+        except ZlhError as error:
+            ending = rules.ending_of(error)
+            raise
+        finally:
+            await self.finish(begun, act, ending)
 
     # What is left over
 
