@@ -113,6 +113,22 @@ async def test_its_people_may_look_and_nothing_more(world: World, client: Client
         await world.wait_forgotten()
 
 
+async def test_who_has_another_customer_goes_on_with_that(world: World, client: Client) -> None:
+    """Without a name the first that goes is meant; a viewer is told of the role that is missing, and not of more."""
+    own, other = await customer_of(world), await customer_of(world, "customer 1")
+    await world.fetch(
+        "insert into memberships select $1, id, 'member' from users where email = 'owner@example.org' returning 1",
+        other,
+    )
+    await suspend(client, world)
+    answer = await client.post(CONTAINERS, json=NODE, headers=OWNER)
+    assert (answer.status, (await answer.json())["customerId"]) == (202, str(other))
+    named = {**NODE, "customerId": str(own)}
+    await problem(await client.post(CONTAINERS, json=named, headers=OWNER), 403, "customer_suspended")
+    await problem(await client.post(CONTAINERS, json=NODE, headers=VIEWER), 403, "no_customer")
+    await problem(await client.post(CONTAINERS, json=named, headers=VIEWER), 404, "not_found")
+
+
 async def test_suspending_is_for_operators_alone(world: World, client: Client) -> None:
     """Foreign and missing customers look the same; a reason is needed."""
     own = f"/api/customers/{await customer_of(world)}"
