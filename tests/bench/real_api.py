@@ -19,7 +19,7 @@ from bench.measure import Run
 from bench.programs import free_port, our_environment, running, wait_port
 from bench.real_agent import RealAgent
 from bench.sockets import Address
-from zlh_api.customers.service import token_digest
+from zlh_api.customers.secret import token_digest
 from zlh_api.database.embedded.server import EmbeddedPostgres
 from zlh_api.database.migrate import migrate
 from zlh_api.reconcile.plan import PROVISIONING_STEPS

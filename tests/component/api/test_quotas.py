@@ -65,14 +65,14 @@ def another_service(world: World, database: Database) -> ContainerService:
         hosting,
         world.clock,
         limits=LIMITS,
-        customers=world.customers,
+        customers=world.accounts.customers,
         quotas=QuotaService(database, Quota()),
     )
 
 
 async def create(world: World, **fields: Any) -> ContainerStatus:
     """Create a container as the owner."""
-    caller = await world.customers.identify(bearer="owner-token", cookie=None)
+    caller = await world.accounts.callers.identify(bearer="owner-token", cookie=None)
     return await world.containers.create(caller, msgspec.structs.replace(WISH, **fields), key=None)
 
 
@@ -84,7 +84,7 @@ def count_kinds(outcomes: list[Any]) -> Counter[type]:
 async def test_fifty_at_once_against_a_quota_of_three(world: World) -> None:
     """On two API processes: three get one, the others are told the figures, and nothing half-made is left."""
     customer = await set_quota(world, Quota(containers=3))
-    caller = await world.customers.identify(bearer="owner-token", cookie=None)
+    caller = await world.accounts.callers.identify(bearer="owner-token", cookie=None)
     services = [world.containers, another_service(world, world.another_pool())]
     outcomes = await asyncio.gather(
         *(services[number % 2].create(caller, WISH, key=f"key {number}") for number in range(50)),

@@ -15,7 +15,8 @@ from component.api.test_http import CONTAINERS, OWNER, STRANGER, VIEWER, Client,
 from component.api.test_quotas import create as create_for_owner
 from fakes.api_world import ANY_RATES, PORTAL, World
 from fakes.clock import FakeClock
-from zlh_api.customers.service import MAX_TICKETS, TooManyTickets, token_digest
+from zlh_api.customers.callers import MAX_TICKETS, Callers, TooManyTickets
+from zlh_api.customers.secret import token_digest
 from zlh_api.web.open_calls import OpenSettings
 from zlh_api.web.rate_limits import Rates, RateSettings
 from zlh_api.web.token_buckets import Rate
@@ -192,19 +193,20 @@ async def test_tickets_that_nobody_uses_are_counted(world: World) -> None:
     """By credential, exactly, however many ask at once; whoever comes again when he is told to gets one."""
     async with world.client() as client:
         vmid = Vmid((await create(client))["vmid"])
-    pools = [world.customers, type(world.customers)(world.another_pool(), world.clock)]
+    callers = world.accounts.callers
+    pools = [callers, Callers(world.another_pool(), world.accounts.last_use)]
     asked = (pools[n % 2].issue_ticket(vmid, bearer="owner-token", cookie=None) for n in range(MAX_TICKETS + 30))
     outcomes = await asyncio.gather(*asked, return_exceptions=True)
     assert Counter(map(type, outcomes)) == {tuple: MAX_TICKETS, TooManyTickets: 30}
     refused = next(each for each in outcomes if isinstance(each, TooManyTickets))
     assert 1 <= refused.data["retryAfterS"] <= 30
-    await world.customers.issue_ticket(vmid, bearer="stranger-token", cookie=None)
+    await callers.issue_ticket(vmid, bearer="stranger-token", cookie=None)
     used = next(each for each in outcomes if isinstance(each, tuple))[0].value
-    await world.customers.redeem_ticket(used, vmid)
-    await world.customers.issue_ticket(vmid, bearer="owner-token", cookie=None)
+    await callers.redeem_ticket(used, vmid)
+    await callers.issue_ticket(vmid, bearer="owner-token", cookie=None)
     await world.fetch("update tickets set expires_at = now() where credential_sha256 = $1 returning 1",
                       token_digest("owner-token"))  # fmt: skip
-    await world.customers.issue_ticket(vmid, bearer="owner-token", cookie=None)
+    await callers.issue_ticket(vmid, bearer="owner-token", cookie=None)
 
 
 async def flooded(client: Client, seen: Counter[int]) -> float:

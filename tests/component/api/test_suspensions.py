@@ -14,7 +14,7 @@ from component.api.test_quotas import create, customer_of
 from component.api.test_reconciler import CREATION, add, kill, settled
 from fakes.api_world import NODE, WAIT_S, World
 from zlh_api.containers.model import Container, Power
-from zlh_api.customers.service import CustomerSuspended
+from zlh_api.customers.refusals import CustomerSuspended
 from zlh_common.names import Vmid
 
 OPERATOR = by("operator-token")

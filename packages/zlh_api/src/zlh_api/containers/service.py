@@ -19,7 +19,8 @@ from zlh_api.containers.rendered import RenderedReports
 from zlh_api.containers.rules import decide_first_resources, decide_resources
 from zlh_api.containers.status import render_status
 from zlh_api.customers.model import Caller
-from zlh_api.customers.service import CustomerService, CustomerSuspended
+from zlh_api.customers.refusals import CustomerSuspended
+from zlh_api.customers.service import CustomerService
 from zlh_api.database.pool import Connection, Database
 from zlh_api.quotas.rules import Usage
 from zlh_api.quotas.service import QuotaService
@@ -363,6 +364,12 @@ class ContainerService:
             await store.ask_kill(connection, container.owner)
             return await self._read(connection, container)
 
+    async def renew_identity(self, container: Container) -> ContainerStatus:
+        """Write that its agent must have another identity now, which ends the one before."""
+        async with self._changing(container) as connection:
+            await store.ask_identity(connection, container.owner)
+            return await self._read(connection, container)
+
     async def change_processes(
         self, container: Container, change: Callable[[tuple[WantedProcess, ...]], tuple[WantedProcess, ...]]
     ) -> Container:
@@ -428,14 +435,10 @@ class ContainerService:
         """Return the published ports; the oldest one also answers on the container's own host."""
         return self._exposures(await self.find(container.vmid))
 
-    async def unpublish_port(self, container: Container, exposure_id: str) -> None:
+    async def unpublish_port(self, container: Container, exposure_id: UUID) -> None:
         """Take a port back; raise NotFound where there is no such exposure."""
-        try:
-            wanted = UUID(exposure_id)
-        except ValueError:
-            raise NotFound("exposure") from None
         async with self._database.transaction() as connection:
-            if not await store.delete_exposure(connection, container.owner, wanted):
+            if not await store.delete_exposure(connection, container.owner, exposure_id):
                 raise NotFound("exposure")
 
     def _exposures(self, container: Container) -> list[Exposure]:

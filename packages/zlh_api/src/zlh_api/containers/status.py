@@ -186,6 +186,7 @@ def find_degradations(container: Container) -> tuple[str, ...]:
         reasons.append("step_failed")
     if any(step.name == Do.RENEW_IDENTITY and is_troubled(step) for step in container.steps):
         reasons.append("identity_not_renewed")
+    reasons += container.agent_faults
     if not container.is_deleting and is_resize_pending(container):
         reasons.append("resize_pending")
     return tuple(reasons)

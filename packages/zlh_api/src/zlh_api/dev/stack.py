@@ -32,7 +32,7 @@ from zlh_api.app.driver import make_circuit, make_driver
 from zlh_api.app.parts import open_parts
 from zlh_api.config.load import load_config
 from zlh_api.config.model import ApiConfig
-from zlh_api.customers.service import Secret, new_api_token
+from zlh_api.customers.secret import Secret, new_api_token
 from zlh_api.database.embedded.server import EmbeddedPostgres
 from zlh_api.dev.child import ChildProcess, ChildSpec, end_leftovers
 from zlh_api.dev.portal_build import PortalBuildFailed, build_portal, find_sources, is_built
@@ -395,7 +395,7 @@ async def _write_dev_file(home: Home, ports: DevPorts, config: ApiConfig) -> Non
     """Make sure that the operator can sign in, and tell programs how."""
     operator = _load_operator(home)
     async with open_parts(config) as parts:
-        await parts.customers.ensure_operator(
+        await parts.accounts.users.ensure_operator(
             email=operator["email"],
             password=Secret(operator["password"]),
             customer_name=CUSTOMER,

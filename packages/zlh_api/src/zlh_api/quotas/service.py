@@ -5,7 +5,7 @@ from __future__ import annotations
 from uuid import UUID
 
 from zlh_api.customers.model import Customer
-from zlh_api.customers.service import CustomerSuspended
+from zlh_api.customers.refusals import CustomerSuspended
 from zlh_api.database.pool import Connection, Database
 from zlh_api.quotas import store
 from zlh_api.quotas.rules import Usage, decide_quota, is_limited, refuse_excess, report_use

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zlh_api.customers.reports import report_customer
+from zlh_api.customers.reports import render_customer
 from zlh_api.customers.service import CustomerService
 from zlh_api.suspensions.service import SuspensionService
 from zlh_api.web.endpoint import Call, Endpoint, Policy
@@ -15,7 +15,7 @@ def endpoints(service: SuspensionService, customers: CustomerService) -> list[En
     """Return the endpoints of this slice."""
 
     async def report(call: Call) -> Customer:
-        return report_customer(call.caller, await customers.find_visible(call.caller, call.customer.id))
+        return render_customer(call.caller, await customers.find_visible(call.caller, call.customer.id))
 
     async def suspend(call: Call) -> Customer:
         await service.suspend(call.customer.id, call.body.reason)

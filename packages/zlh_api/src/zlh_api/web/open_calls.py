@@ -73,4 +73,4 @@ class OpenCalls:
 def _kind_of(endpoint: Endpoint) -> str | None:
     if endpoint.is_websocket:
         return "WebSockets"
-    return "event streams" if endpoint.is_event_stream else None
+    return "event streams" if endpoint.is_stream else None

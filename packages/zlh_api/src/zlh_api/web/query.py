@@ -33,9 +33,11 @@ def whole_number(request: web.Request, name: str, *, low: int, high: int) -> int
 
 
 def short_text(request: web.Request, name: str, *, max_bytes: int) -> str:
-    """Return a text of the query string, empty where there is none; raise QueryInvalid where it is too long."""
+    """Return a text of the query string, empty where there is none; raise QueryInvalid for too long a one, or none."""
     text = request.query.get(name, "")
-    if len(text.encode("utf-8", "replace")) > max_bytes:
+    if "\0" in text or any(0xD800 <= ord(char) <= 0xDFFF for char in text):
+        raise QueryInvalid(name, "text without a NUL character")
+    if len(text.encode()) > max_bytes:
         raise QueryInvalid(name, f"at most {max_bytes} bytes long")
     return text
 

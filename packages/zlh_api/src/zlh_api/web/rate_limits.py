@@ -16,8 +16,9 @@ from uuid import UUID
 import structlog
 from aiohttp import web
 
+from zlh_api.customers.callers import find_credential
 from zlh_api.customers.model import Caller, Credential
-from zlh_api.customers.service import NotSignedIn, find_credential
+from zlh_api.customers.refusals import NotSignedIn
 from zlh_api.web.client_address import address_group, client_address
 from zlh_api.web.endpoint import Endpoint, Subject
 from zlh_api.web.request_credentials import SAFE_METHODS, find_ticket, read_bearer

@@ -10,9 +10,11 @@ from msgspec import Meta
 from zlh_common.schema.permissions import Permission, Role
 from zlh_common.schema.structs import Report, Request
 
+# Nothing in a name or an address moves a cursor, turns the direction of writing, or cannot be seen.
+_UNSEEN = r"\x00-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
 CustomerId = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$(?!\n)")]
-Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
-Email = Annotated[str, Meta(min_length=3, max_length=254, pattern=r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+$")]
+Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=rf"^(?!\s)[^{_UNSEEN}]+(?<!\s)$(?!\n)")]
+Email = Annotated[str, Meta(min_length=3, max_length=254, pattern=rf"^[^@\s{_UNSEEN}]+@[^@\s{_UNSEEN}]+$(?!\n)")]
 Reason = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"^[^\x00]+$")]
 Count = Annotated[int, Meta(ge=0, le=1_000_000)]
 # Cores.
