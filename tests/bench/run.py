@@ -36,6 +36,7 @@ from bench import (  # noqa: E402 - after the path
     install,
     looks,
     provisioning,
+    revocation,
     stack,
     supervision,
 )
@@ -49,6 +50,7 @@ CASES: tuple[Case, ...] = (
     *files.CASES,
     *console.CASES,
     *console_crowd.CASES,
+    *revocation.CASES,
     *agent.CASES,
     *supervision.CASES,
     *container.CASES,
