@@ -20,7 +20,7 @@ from websockets.typing import Subprotocol
 
 from component.console.server import CONTINUATION, PING, TEXT, RawViewer, frame
 from e2e.stack import Stack
-from zlh_api.customers.service import token_digest
+from zlh_api.customers.secret import token_digest
 from zlh_api.database.embedded.server import EmbeddedPostgres
 from zlh_common.schema.console_wire import (
     MAX_INPUT_BYTES,

@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestClient
 from aiohttp.web import Application, Request
 
 from fakes.api_world import NODE, PORTAL, World
-from zlh_api.customers.service import token_digest
+from zlh_api.customers.secret import token_digest
 from zlh_common.schema.permissions import Permission
 
 Client = TestClient[Request, Application]

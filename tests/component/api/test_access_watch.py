@@ -23,6 +23,7 @@ from zlh_api.web.access_watch import AccessWatch
 from zlh_api.web.endpoint import Call, Endpoint, Passed, Policy
 from zlh_api.web.gate import Gate
 from zlh_api.web.server import build_application
+from zlh_api.web.session_cookie import SessionCookie
 
 
 @pytest.fixture
@@ -315,7 +316,7 @@ async def _bits(_call: Call) -> web.StreamResponse:
 async def test_nothing_that_goes_on_is_served_unwatched(place: Place) -> None:
     """A handler that answers bit by bit behind an endpoint that does not say so says nothing at all."""
     world = place.world
-    gate = Gate(world.customers, world.customers, world.containers, None, None, frozenset({PORTAL}))  # type: ignore[arg-type]
+    gate = Gate(world.accounts.callers, world.accounts.customers, world.containers, None, None, frozenset({PORTAL}))  # type: ignore[arg-type]
     handlers = {"/stream": _stream, "/socket": _socket, "/bits": _bits}
     endpoints = [Endpoint("GET", path, Policy.SIGNED_IN, handler, "x") for path, handler in handlers.items()]
     headers = by("owner-token")
@@ -325,7 +326,9 @@ async def test_nothing_that_goes_on_is_served_unwatched(place: Place) -> None:
         "Sec-WebSocket-Version": "13",
         "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
     }
-    async with TestClient(TestServer(build_application(endpoints, gate, AccessWatch(gate.pass_again)))) as client:
+    watch = AccessWatch(gate.pass_again)
+    application = build_application(endpoints, gate, watch, world.call_limits(SessionCookie(has_tls=False)))
+    async with TestClient(TestServer(application)) as client:
         for path in handlers:
             async with client.get(path, headers=headers | (upgrade if path == "/socket" else {})) as answer:
                 assert answer.status == 500

@@ -21,6 +21,7 @@ from component.api.matrix_bodies import minimal_body
 from component.api.matrix_world import PEOPLE, SCOPES, Client, Ids, MatrixWorld, Pass
 from fakes.api_world import PORTAL, World
 from zlh_api.web.endpoint import Endpoint, Policy, Subject
+from zlh_common.names import Vmid
 from zlh_common.schema.console_wire import SUBPROTOCOL
 
 # Thousands of requests: a machine that is busy takes its time.
@@ -342,7 +343,9 @@ async def test_a_ticket_is_worth_what_it_was_made_with(doors: Doors) -> None:
         cookie = shown.headers.get("Cookie", "").partition("=")[2] or None
         bearer = shown.headers.get("Authorization", "").removeprefix("Bearer ") or None
         for target in ("mine", "other", "suspended"):
-            ticket, _ = await world.world.customers.issue_ticket(world.vmids[target], bearer=bearer, cookie=cookie)  # type: ignore[arg-type]
+            ticket, _ = await world.world.accounts.callers.issue_ticket(
+                Vmid(world.vmids[target]), bearer=bearer, cookie=cookie
+            )
             headers = {
                 "Origin": "https://elsewhere.example",
                 "Sec-WebSocket-Protocol": f"{SUBPROTOCOL}, zlh.ticket.{ticket.value}",

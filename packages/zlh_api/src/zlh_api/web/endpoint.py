@@ -51,8 +51,12 @@ class Policy(Enum):
     POWER_CONTAINER = (Subject.CONTAINER, Permission.POWER_CONTAINERS)
     CHANGE_CONTAINER = (Subject.CONTAINER, Permission.CHANGE_CONTAINERS)
     USE_CONSOLE = (Subject.CONTAINER, Permission.USE_CONSOLES)
+    # What operators alone do to one container.
+    GOVERN_CONTAINER = (Subject.CONTAINER, Permission.MANAGE_PLATFORM)
     VIEW_CUSTOMER = (Subject.CUSTOMER, Permission.VIEW_CUSTOMER)
     MANAGE_CUSTOMER = (Subject.CUSTOMER, Permission.MANAGE_CUSTOMER)
+    # Whoever belongs to a customer may go, whatever their role.
+    LEAVE_CUSTOMER = (Subject.CUSTOMER, Permission.MANAGE_ACCOUNT)
     VIEW_AUDIT_LOG = (Subject.CUSTOMER, Permission.VIEW_AUDIT_LOG)
     # What operators alone do to one customer.
     GOVERN_CUSTOMER = (Subject.CUSTOMER, Permission.MANAGE_PLATFORM)

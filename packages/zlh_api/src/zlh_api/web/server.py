@@ -19,10 +19,14 @@ import msgspec
 import structlog
 from aiohttp import WSCloseCode, web
 
+from zlh_api.customers.refusals import NotSignedIn
 from zlh_api.web.access_watch import AccessWatch, LongCall
+from zlh_api.web.client_address import TRUSTED_PROXIES, Proxies, client_address
 from zlh_api.web.endpoint import Answer, Call, Endpoint, Passed, Policy
-from zlh_api.web.gate import Gate
+from zlh_api.web.gate import CALLER, Gate
+from zlh_api.web.open_calls import OpenCalls
 from zlh_api.web.problems import Internal, from_http, problem_response
+from zlh_api.web.rate_limits import RateLimited, RateLimits, add_rate_headers
 from zlh_common.errors import InvalidBody, ZlhError
 from zlh_common.request_ids import HEADER, accept_request_id, following
 from zlh_common.schema.structs import decode, encode, find_ignored
@@ -38,6 +42,14 @@ SECURITY_HEADERS = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class CallLimits:
+    """How often anybody may call, and how many calls may last."""
+
+    rates: RateLimits
+    open: OpenCalls
+
+
 @dataclass(slots=True)
 class _Course:
     """How far a request has come."""
@@ -51,32 +63,39 @@ class _Course:
 _COURSE = web.RequestKey("course", _Course)
 
 
-def build_application(endpoints: Sequence[Endpoint], gate: Gate, watch: AccessWatch) -> web.Application:
+def build_application(
+    endpoints: Sequence[Endpoint], gate: Gate, watch: AccessWatch, limits: CallLimits, *, trusted_proxies: Proxies = ()
+) -> web.Application:
     """Return an application that serves `endpoints` and answers everything else with a problem document.
 
-    What stays open is put on the list of `watch`, which whoever serves the application runs.
+    What stays open is put on the list of `watch`, which whoever serves the application runs; `trusted_proxies` are
+    believed in what they say of where a request comes from.
     """
     application = web.Application(middlewares=[_outermost], client_max_size=MAX_BODY_BYTES)
+    application[TRUSTED_PROXIES] = trusted_proxies
     application.on_response_prepare.append(_begin)
+    application.on_response_prepare.append(add_rate_headers)
     for endpoint in endpoints:
-        application.router.add_route(endpoint.method, endpoint.path, _serve(endpoint, gate, watch))
+        application.router.add_route(endpoint.method, endpoint.path, _serve(endpoint, gate, watch, limits))
     return application
 
 
 def _serve(
-    endpoint: Endpoint, gate: Gate, watch: AccessWatch
+    endpoint: Endpoint, gate: Gate, watch: AccessWatch, limits: CallLimits
 ) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
+        await limits.rates.admit(endpoint, request)
         request[_COURSE] = _Course(endpoint.policy)
-        passed = await gate.pass_through(endpoint, request)
+        passed = await _pass_gate(endpoint, request, gate, limits.rates)
         began = time.monotonic()
         body = await _read_body(endpoint, request)
         if passed.caller is not None and time.monotonic() - began > FRESH_S:
             passed = await _pass_again(gate, endpoint.policy, passed)
         call = Call(request, body, passed)
-        if passed.caller is not None and (endpoint.is_websocket or endpoint.is_stream):
-            return await _serve_watched(endpoint, call, passed, watch)
-        return _render(endpoint, await endpoint.handler(call))
+        with limits.open.hold(endpoint, passed.caller):
+            if passed.caller is not None and (endpoint.is_websocket or endpoint.is_stream):
+                return await _serve_watched(endpoint, call, passed, watch)
+            return _render(endpoint, await endpoint.handler(call))
 
     return handle
 
@@ -128,6 +147,18 @@ async def _end(response: web.StreamResponse, error: ZlhError) -> None:
     if isinstance(response, web.WebSocketResponse) and not response.closed:
         with contextlib.suppress(ConnectionError):
             await response.close(code=WSCloseCode.POLICY_VIOLATION, message=error.code.encode())
+
+
+async def _pass_gate(endpoint: Endpoint, request: web.Request, gate: Gate, rates: RateLimits) -> Passed:
+    """Pass the gate, and let the limits know what it has found out about the credential."""
+    try:
+        return await gate.pass_through(endpoint, request)
+    except NotSignedIn:
+        rates.note_bad(endpoint, request)
+        raise
+    finally:
+        if caller := request.get(CALLER):
+            rates.note_good(endpoint, request, caller)
 
 
 async def _read_body(endpoint: Endpoint, request: web.Request) -> Any:
@@ -208,6 +239,9 @@ async def _answer(
         response.headers.setdefault(HEADER, request_id)
         for name, value in SECURITY_HEADERS.items():
             response.headers.setdefault(name, value)
+    if code == RateLimited.code:
+        # Told by the limits themselves, a second's refusals in one line.
+        return response
     log.info(
         "request.served",
         method=request.method,
@@ -215,6 +249,6 @@ async def _answer(
         status=response.status,
         code=code,
         seconds=round(time.monotonic() - began, 4),
-        remote=request.remote,
+        remote=client_address(request),
     )
     return response
