@@ -14,7 +14,7 @@ import asyncpg
 from bench.measure import Case, Row, Run, Samples, at_most
 from bench.real_agent import RealAgent
 from bench.real_api import RealApi
-from zlh_api.customers.service import token_digest
+from zlh_api.customers.secret import token_digest
 from zlh_common.schema.console_wire import SUBPROTOCOL
 
 CROWDS = (1, 100, 500)
