@@ -39,6 +39,7 @@ from bench import (  # noqa: E402 - after the path
     install,
     looks,
     provisioning,
+    revocation,
     stack,
     supervision,
 )
@@ -52,6 +53,7 @@ CASES: tuple[Case, ...] = (
     *files.CASES,
     *console.CASES,
     *console_crowd.CASES,
+    *revocation.CASES,
     *agent.CASES,
     *supervision.CASES,
     *container.CASES,
