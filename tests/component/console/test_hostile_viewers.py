@@ -29,8 +29,8 @@ from zlh_common.schema.terminal import MAX_VIEWERS, MAX_VIEWERS_OF_ONE
 
 __all__ = ["client"]
 
-# What another viewer may feel of it at most, in work of the loop; and usually, by the clock: so long, or so many times as
-# long as without it where the machine is busy (alone it is some milliseconds).
+# What another viewer may feel of it at most, in work of the loop; and usually, by the clock: so long, or so many times
+# as long as without it where the machine is busy (alone it is some milliseconds).
 BEARABLE_S = 0.4
 USUAL_S, USUAL_TIMES = 0.2, 30.0
 MIB = 1024 * 1024
