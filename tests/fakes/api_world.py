@@ -41,6 +41,7 @@ from zlh_api.edge.portal_route import FILE_NAME, PLATFORM_OWNER
 from zlh_api.edge.traefik_file import ProxySetting
 from zlh_api.history import routes as history_routes
 from zlh_api.history.service import HistoryService, Keeping
+from zlh_api.once.service import Once
 from zlh_api.processes import routes as process_routes
 from zlh_api.reconcile.pace import Pace
 from zlh_api.reconcile.service import Reconciler
@@ -216,7 +217,8 @@ class World:
             *portal.endpoints(self.folder / "portal"),
         ]
         gate = Gate(self.customers, self.customers, self.containers, cookie, frozenset({PORTAL}))
-        async with TestClient(TestServer(build_application(endpoints, gate))) as client:
+        application = build_application(endpoints, gate, Once(self.database))
+        async with TestClient(TestServer(application)) as client:
             yield client
 
     async def add_people(self) -> None:

@@ -35,7 +35,7 @@ async def add_operator(world: World, *, password: str = PASSWORD, token: str = "
 async def add_container(world: World, caller: Caller) -> Vmid:
     """Wish for a container."""
     wish = CreateContainer(kind="dev", runtime="node", version="24")
-    return Vmid((await world.containers.create(caller, wish, key=None)).vmid)
+    return Vmid((await world.containers.create(caller, wish)).vmid)
 
 
 async def test_a_session_lasts_until_it_is_signed_out(world: World) -> None:

@@ -22,8 +22,9 @@ from zlh_api.containers.model import Container, Guest, Power
 from zlh_api.customers.model import Caller, Customer, Membership
 from zlh_api.customers.service import NotSignedIn, TicketInvalid
 from zlh_api.web.endpoint import Call, Endpoint, Policy, Subject
-from zlh_api.web.gate import CustomerSuspended, Gate, OriginRefused, RoleMissing, ScopeMissing, parse_vmid
+from zlh_api.web.gate import CustomerSuspended, Gate, OriginRefused, RoleMissing, ScopeMissing
 from zlh_api.web.openapi import render_openapi
+from zlh_api.web.path_parameters import parse_vmid
 from zlh_api.web.session_cookie import SessionCookie
 from zlh_common.errors import NotFound, ZlhError
 from zlh_common.names import OwnerMark, Vmid
@@ -271,7 +272,7 @@ async def test_every_served_route_is_described(served_endpoints: list[Endpoint])
     for served in served_endpoints:
         if served.path.startswith("/api/"):
             operation = document["paths"][served.path][served.method.lower()]
-            assert operation["x-policy"] == str(served.policy)
+            assert operation["x-policy"]["name"] == str(served.policy)
     described = sum(len(methods) for methods in document["paths"].values())
     assert described == sum(served.path.startswith(("/api/", "/artifacts/")) for served in served_endpoints)
 

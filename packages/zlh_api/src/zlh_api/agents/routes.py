@@ -8,8 +8,15 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from zlh_api.agents.client import AgentAddress, AgentClient, AgentRefused, AgentUnreachable, decode_report
-from zlh_api.console.sockets import ConsoleProxy
+from zlh_api.agents.client import (
+    AgentAddress,
+    AgentClient,
+    AgentNonsense,
+    AgentRefused,
+    AgentUnreachable,
+    decode_report,
+)
+from zlh_api.console.sockets import FROM, ConsoleProxy
 from zlh_api.containers.model import Container, Guest
 from zlh_api.web.endpoint import Call, Endpoint, Policy
 from zlh_api.web.query import short_text, whole_number
@@ -29,8 +36,24 @@ from zlh_common.schema.terminal import (
 )
 
 ONE = "/api/containers/{vmid}"
+# As many bytes of UTF-8 as an agent takes.
+MAX_NEEDLE_CHARS = MAX_NEEDLE_BYTES // 4
 # What an agent may call a terminal; anything else never becomes part of a URL.
 _TERMINAL = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+HISTORY_FROM = whole_number(
+    "from", "The offset of the first byte; left out, what ends with the newest.", low=0, high=MAX_OFFSET
+)
+HISTORY_LIMIT = whole_number("limit", "So many bytes at most.", low=0, high=MAX_HISTORY_BYTES)
+NEEDLE = short_text(
+    "q",
+    "Look for this text; offsets of what is found are `matches`.",
+    max_chars=MAX_NEEDLE_CHARS,
+    pattern=r"^[^\x00]*$",
+)
+# What any call to an agent can come to.
+REFUSED_BY_AGENT = (AgentUnreachable, AgentRefused, AgentNonsense)
+HISTORY = (HISTORY_FROM, HISTORY_LIMIT, NEEDLE)
 
 # Where the agent of a call's container is; raises AgentUnreachable where it does not run.
 AgentOf = Callable[[Call], AgentAddress]
@@ -53,12 +76,21 @@ def _console_endpoints(client: AgentClient, proxy: ConsoleProxy, agent_of: Agent
         path = f"/terminals/{MAIN_TERMINAL}/history?{urlencode(history_query(call))}"
         return decode_report(await _found(client.call(agent_of(call), "GET", path)), ConsoleHistory)
 
+    refused = REFUSED_BY_AGENT
     use, path = Policy.USE_CONSOLE, f"{ONE}/console"
-    asked = {"from": int, "limit": int, "q": str}
     return [
-        Endpoint("GET", path, use, console, "The console (WebSocket)", is_websocket=True, query={"from": int}),
         Endpoint(
-            "GET", f"{path}/history", use, history, "Console output from disk", response=ConsoleHistory, query=asked
+            "GET", path, use, console, "The console (WebSocket)", is_websocket=True, query=(FROM,), refusals=refused
+        ),
+        Endpoint(
+            "GET",
+            f"{path}/history",
+            use,
+            history,
+            "Console output from disk",
+            response=ConsoleHistory,
+            query=HISTORY,
+            refusals=refused,
         ),
     ]
 
@@ -82,22 +114,43 @@ def _terminal_endpoints(client: AgentClient, proxy: ConsoleProxy, agent_of: Agen
     async def close_terminal(call: Call) -> None:
         await _found(client.call(agent_of(call), "DELETE", f"/terminals/{_terminal(call)}"))
 
+    refused = REFUSED_BY_AGENT
     use, every, one = Policy.USE_CONSOLE, f"{ONE}/terminals", f"{ONE}/terminals/{{terminal}}"
-    asked = {"from": int}
     return [
-        Endpoint("GET", every, use, index, "List terminals", response=Items[Terminal]),
-        Endpoint("POST", every, use, open_terminal, "Open a terminal", OpenTerminal, TerminalOpened, 201),
-        Endpoint("GET", one, use, attach, "Attach to a terminal (WebSocket)", is_websocket=True, query=asked),
-        Endpoint("DELETE", one, use, close_terminal, "End a terminal", status=204),
+        Endpoint("GET", every, use, index, "List terminals", response=Items[Terminal], refusals=refused),
+        Endpoint(
+            "POST",
+            every,
+            use,
+            open_terminal,
+            "Open a terminal",
+            OpenTerminal,
+            TerminalOpened,
+            201,
+            name="openTerminal",
+            refusals=(*refused, TerminalLimit),
+        ),
+        Endpoint(
+            "GET",
+            one,
+            use,
+            attach,
+            "Attach to a terminal (WebSocket)",
+            name="attachTerminal",
+            is_websocket=True,
+            query=(FROM,),
+            refusals=refused,
+        ),
+        Endpoint("DELETE", one, use, close_terminal, "End a terminal", status=204, refusals=refused),
     ]
 
 
 def history_query(call: Call) -> dict[str, int | str]:
     """Return what was asked of a console's history, checked."""
     asked = {
-        "from": whole_number(call.request, "from", low=0, high=MAX_OFFSET),
-        "limit": whole_number(call.request, "limit", low=0, high=MAX_HISTORY_BYTES),
-        "q": short_text(call.request, "q", max_bytes=MAX_NEEDLE_BYTES) or None,
+        "from": call.asked(HISTORY_FROM),
+        "limit": call.asked(HISTORY_LIMIT),
+        "q": call.asked(NEEDLE) or None,
     }
     return {name: value for name, value in asked.items() if value is not None}
 

@@ -152,7 +152,9 @@ def make_endpoints(parts: Parts, config: ApiConfig) -> list[Endpoint]:
     ]
     checks = make_checks(parts.database, parts.proxy, parts.catalog, parts.artifacts)
     return [
-        *platform_routes.endpoints(checks, slices, facts={"catalog": parts.catalog.facts}),
+        *platform_routes.endpoints(
+            checks, slices, facts={"catalog": parts.catalog.facts}, cookie_name=parts.cookie.name
+        ),
         *slices,
         *edge_routes.endpoints(containers, domain=config.container_domain),
         *portal.endpoints(portal.default_folder()),

@@ -12,6 +12,8 @@ from zlh_api.app.parts import Parts, make_endpoints, make_gate, open_parts
 from zlh_api.config.model import ApiConfig
 from zlh_api.database.migrate import migrate
 from zlh_api.listening import listen_error
+from zlh_api.once.service import Once
+from zlh_api.web.connections import BoundedRunner, limits_of_this_process
 from zlh_api.web.server import build_application
 
 log = structlog.get_logger()
@@ -25,9 +27,9 @@ async def serve(config: ApiConfig, *, stop: asyncio.Event, ready: Callable[[], N
             await migrate(connection)
         await parts.artifacts.start()
         await parts.catalog.refresh()
-        runner = web.AppRunner(
-            build_application(make_endpoints(parts, config), make_gate(parts, config)),
-            access_log=None,
+        runner = BoundedRunner(
+            build_application(make_endpoints(parts, config), make_gate(parts, config), Once(parts.database)),
+            limits_of_this_process(),
             shutdown_timeout=2,
             handler_cancellation=True,
         )

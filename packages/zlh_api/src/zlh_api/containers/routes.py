@@ -2,28 +2,69 @@
 
 from __future__ import annotations
 
-import hashlib
-from typing import Any
-
 import msgspec
 from aiohttp import web
 
+from zlh_api.catalog.service import CatalogNotLoaded
 from zlh_api.containers.live import LiveContainers
 from zlh_api.containers.model import Power
-from zlh_api.containers.service import PAGE_LIMIT, ContainerService
-from zlh_api.web.endpoint import Answer, Call, Endpoint, Policy
-from zlh_api.web.query import whole_number
+from zlh_api.containers.rules import DiskCannotShrink, ResourcesEmpty, ResourcesTooLarge
+from zlh_api.containers.service import (
+    PAGE_LIMIT,
+    AddonNotOffered,
+    AddonNotSupported,
+    BeingDeleted,
+    CannotInstall,
+    ContainerService,
+    NameReserved,
+    NameTaken,
+    NoCustomer,
+    RuntimeMissing,
+    TemplateNotOffered,
+    TemplateNotSupported,
+    VisibilityNotOffered,
+)
+from zlh_api.web.endpoint import Call, Endpoint, Policy
+from zlh_api.web.gate import CustomerSuspended, RoleMissing
+from zlh_api.web.query import page_limit, whole_number
+from zlh_common.errors import NotFound
+from zlh_common.schema.catalog import CatalogEvent
+from zlh_common.schema.history import ContainerEvent
 from zlh_common.schema.lists import Items
 from zlh_common.schema.resources import Limits
 from zlh_common.schema.spec import CreateContainer, CreateExposure, Exposure, PatchContainer
-from zlh_common.schema.status import ContainerStatus
-from zlh_common.schema.structs import encode
+from zlh_common.schema.status import ContainerDeleted, ContainerStatus
 
 _ALIASES = {"enable_code_server": "enableCodeServer"}
 ALL = "/api/containers"
 ONE = f"{ALL}/{{vmid}}"
 LIMITS = "/api/limits"
-DEFAULT_PAGE = 100
+AFTER = whole_number("after", "The VMID behind which the page begins.", low=0, high=2**31 - 1, default=0)
+LIMIT = page_limit(default=100, high=PAGE_LIMIT)
+
+
+# What the stream tells, and what stands behind `data:` then.
+EVENTS = {
+    "container": ContainerStatus,
+    "container-deleted": ContainerDeleted,
+    "container-event": ContainerEvent,
+    "catalog": CatalogEvent,
+}
+_ABOUT_EVENTS = (
+    "Server-sent events, one JSON document behind `data:` in each: `container` with a report that has changed, "
+    "`container-deleted`, `container-event` with an entry of a container's history, `catalog` when what can be "
+    "installed has changed. Lines that begin with a colon say that the stream is alive. It begins with what changes "
+    "from now on, so read the lists once it is open; it ends with the session or token that it was opened with."
+)
+_EXAMPLE = {"kind": "dev", "name": "my-shop", "runtime": "node", "version": "24"}
+_REFUSE_CREATE = (
+    NoCustomer, CustomerSuspended, RoleMissing, NotFound, NameTaken, NameReserved, RuntimeMissing, CannotInstall,
+    CatalogNotLoaded, AddonNotOffered, AddonNotSupported, TemplateNotOffered, TemplateNotSupported, ResourcesTooLarge,
+)  # fmt: skip
+_REFUSE_PATCH = (
+    BeingDeleted, NameTaken, NameReserved, AddonNotOffered, AddonNotSupported, ResourcesEmpty, ResourcesTooLarge,
+    DiskCannotShrink,
+)  # fmt: skip
 
 
 def endpoints(service: ContainerService, live: LiveContainers) -> list[Endpoint]:
@@ -40,22 +81,31 @@ def endpoints(service: ContainerService, live: LiveContainers) -> list[Endpoint]
         *_power_endpoints(service),
         *_exposure_endpoints(service),
         Endpoint("GET", LIMITS, Policy.SIGNED_IN, limits, "How much a container may use", response=Limits),
-        Endpoint("GET", "/api/events", Policy.LIST_CONTAINERS, events, "Changes of containers as they happen (SSE)"),
+        Endpoint(
+            "GET",
+            "/api/events",
+            Policy.LIST_CONTAINERS,
+            events,
+            "Changes of containers as they happen",
+            media_type="text/event-stream",
+            about=_ABOUT_EVENTS,
+            events=EVENTS,
+            name="streamEvents",
+        ),
     ]
 
 
 def _container_endpoints(service: ContainerService) -> list[Endpoint]:
     async def index(call: Call) -> Items[msgspec.Raw]:
-        after = whole_number(call.request, "after", low=0, high=2**31 - 1) or 0
-        limit = whole_number(call.request, "limit", low=1, high=PAGE_LIMIT) or DEFAULT_PAGE
+        after, limit = call.asked(AFTER), call.asked(LIMIT)
         items, following = await service.fetch_page(call.caller, after=after, limit=limit)
         return Items(items=tuple(items), next=following or msgspec.UNSET)
 
     async def create(call: Call) -> ContainerStatus:
-        return await service.create(call.caller, call.body, key=call.request.headers.get("Idempotency-Key"))
+        return await service.create(call.caller, call.body)
 
-    async def show(call: Call) -> Any:
-        return _with_etag(call.request, service.report(call.container))
+    async def show(call: Call) -> ContainerStatus:
+        return service.report(call.container)
 
     async def patch(call: Call) -> ContainerStatus:
         return await service.patch(call.container, call.body)
@@ -65,14 +115,37 @@ def _container_endpoints(service: ContainerService) -> list[Endpoint]:
 
     view, change = Policy.VIEW_CONTAINER, Policy.CHANGE_CONTAINER
     status, page = ContainerStatus, Items[ContainerStatus]
-    asked = {"after": int, "limit": int}
     return [
-        Endpoint("GET", ALL, Policy.LIST_CONTAINERS, index, "List containers", response=page, query=asked),
+        Endpoint("GET", ALL, Policy.LIST_CONTAINERS, index, "List containers", response=page, query=(AFTER, LIMIT)),
         Endpoint(
-            "POST", ALL, Policy.CREATE_CONTAINER, create, "Create a container", CreateContainer, status, 202, _ALIASES
+            "POST",
+            ALL,
+            Policy.CREATE_CONTAINER,
+            create,
+            "Create a container",
+            CreateContainer,
+            status,
+            202,
+            _ALIASES,
+            creates=True,
+            refusals=_REFUSE_CREATE,
+            example=_EXAMPLE,
+            about="The wish is written and answered at once; poll its `status`, or listen to `/api/events`, until it "
+            "is `ready`.",
         ),
         Endpoint("GET", ONE, view, show, "One container", response=status),
-        Endpoint("PATCH", ONE, change, patch, "Rename, resize or switch", PatchContainer, status, aliases=_ALIASES),
+        Endpoint(
+            "PATCH",
+            ONE,
+            change,
+            patch,
+            "Rename, resize or switch",
+            PatchContainer,
+            status,
+            aliases=_ALIASES,
+            refusals=_REFUSE_PATCH,
+            example={"power": "off"},
+        ),
         Endpoint("DELETE", ONE, change, delete, "Delete a container and all it has", response=status, status=202),
         Endpoint("GET", f"{ONE}/status", view, show, "The whole report of one container", response=status),
     ]
@@ -92,11 +165,15 @@ def _power_endpoints(service: ContainerService) -> list[Endpoint]:
         return await service.restart(call.container)
 
     power, status = Policy.POWER_CONTAINER, ContainerStatus
+    verbs = (
+        ("start", start, "Switch a container on"),
+        ("stop", stop, "Switch a container off"),
+        ("kill", kill, "Switch a container off at once"),
+        ("restart", restart, "Stop and start a container"),
+    )
     return [
-        Endpoint("POST", f"{ONE}/start", power, start, "Switch a container on", response=status, status=202),
-        Endpoint("POST", f"{ONE}/stop", power, stop, "Switch a container off", response=status, status=202),
-        Endpoint("POST", f"{ONE}/kill", power, kill, "Switch a container off at once", response=status, status=202),
-        Endpoint("POST", f"{ONE}/restart", power, restart, "Stop and start a container", response=status, status=202),
+        Endpoint("POST", f"{ONE}/{verb}", power, act, say, response=status, status=202, refusals=(BeingDeleted,))
+        for verb, act, say in verbs
     ]
 
 
@@ -114,15 +191,18 @@ def _exposure_endpoints(service: ContainerService) -> list[Endpoint]:
     every, one = f"{ONE}/exposures", f"{ONE}/exposures/{{exposure}}"
     return [
         Endpoint("GET", every, view, index, "List published ports", response=Items[Exposure]),
-        Endpoint("POST", every, change, publish, "Publish a port", CreateExposure, Exposure, 201),
+        Endpoint(
+            "POST",
+            every,
+            change,
+            publish,
+            "Publish a port",
+            CreateExposure,
+            Exposure,
+            201,
+            creates=True,
+            refusals=(BeingDeleted, VisibilityNotOffered),
+            example={"port": 3000, "visibility": "public"},
+        ),
         Endpoint("DELETE", one, change, unpublish, "Take a published port back", status=204),
     ]
-
-
-def _with_etag(request: web.Request, report: ContainerStatus) -> Answer | web.Response:
-    """Answer 304 where the caller has this very report; pages poll it."""
-    etag = f'"{hashlib.sha256(encode(report)).hexdigest()[:32]}"'
-    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
-    if etag in request.headers.get("If-None-Match", ""):
-        return web.Response(status=304, headers=headers)
-    return Answer(report, headers=headers)

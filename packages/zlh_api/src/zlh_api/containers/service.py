@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -33,7 +32,6 @@ from zlh_common.schema.status import ContainerStatus, StepState
 from zlh_common.schema.structs import encode
 
 PAGE_LIMIT = 200
-IDEMPOTENCY_KEY_CHARS = 255
 
 
 class CannotInstall(ZlhError):
@@ -114,24 +112,6 @@ class NameReserved(ZlhError):
         super().__init__(
             f"{name} has the form of a container label, which only we give out. Choose another.", name=name
         )
-
-
-class IdempotencyKeyReused(ZlhError):
-    """The key was used for another request before."""
-
-    code, status = "idempotency_key_reused", 422
-
-    def __init__(self) -> None:
-        super().__init__("This Idempotency-Key stands for another request; use a new key for a new request.")
-
-
-class IdempotencyKeyInvalid(ZlhError):
-    """The Idempotency-Key cannot be used."""
-
-    code, status = "idempotency_key_invalid", 400
-
-    def __init__(self) -> None:
-        super().__init__(f"An Idempotency-Key has 1 to {IDEMPOTENCY_KEY_CHARS} printable characters.")
 
 
 class NoCustomer(ZlhError):
@@ -243,26 +223,16 @@ class ContainerService:
         """Return the report of a container."""
         return render_status(container, domain=self._hosting.domain, url=self._hosting.url(container.host))
 
-    async def create(self, caller: Caller, wish: CreateContainer, *, key: str | None) -> ContainerStatus:
-        """Write the wish for a new container; the same key with the same body yields the same container."""
-        if key is not None and not (0 < len(key) <= IDEMPOTENCY_KEY_CHARS and key.isprintable()):
-            raise IdempotencyKeyInvalid
+    async def create(self, caller: Caller, wish: CreateContainer) -> ContainerStatus:
+        """Write the wish for a new container."""
         _check_name(wish.name)
         await self._catalog.catch_up()
         runtimes, resources = self._choose(wish), decide_first_resources(wish.resources, self.limits)
         customer_id = _customer_of(caller)
-        digest = hashlib.sha256(encode(wish)).digest()
         async with self._database.transaction() as connection:
-            if key is not None and (known := await store.find_idempotent(connection, caller.user_id, key)):
-                if known["request_sha256"] != digest:
-                    raise IdempotencyKeyReused
-                container = await store.find_by_vmid(connection, Vmid(known["vmid"]))
-                if container is None:
-                    raise NotFound("container")
-                return self.report(container)
             owner = OwnerMark(str(uuid4()))
             try:
-                vmid = await store.insert_container(
+                await store.insert_container(
                     connection,
                     owner=owner,
                     customer_id=customer_id,
@@ -274,8 +244,6 @@ class ContainerService:
             except asyncpg.UniqueViolationError as exc:
                 raise NameTaken(wish.name or "") from exc
             await store.insert_steps(connection, owner, first_steps())
-            if key is not None:
-                await store.insert_idempotent(connection, caller.user_id, key, digest, vmid)
             created = await store.find_by_owner(connection, owner)
         assert created is not None
         return self.report(created)

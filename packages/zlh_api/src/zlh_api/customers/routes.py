@@ -7,13 +7,16 @@ from datetime import timedelta
 from aiohttp import web
 
 from zlh_api.customers.model import Caller, Membership
-from zlh_api.customers.service import SESSION_LASTS, CustomerService
+from zlh_api.customers.service import SESSION_LASTS, AccountSuspended, CustomerService, LoginRefused, SignInBusy
+from zlh_api.database.pool import DatabaseUnavailable
 from zlh_api.web.endpoint import Call, Endpoint, Policy
 from zlh_api.web.request_credentials import read_bearer
 from zlh_api.web.session_cookie import SessionCookie
 from zlh_common.schema.account import CustomerRole, Login, Me, Ticket, User
 from zlh_common.schema.permissions import Permission
 from zlh_common.schema.structs import encode
+
+COOKIE = {"Set-Cookie": "The session, or its end."}
 
 
 def endpoints(service: CustomerService, cookie: SessionCookie) -> list[Endpoint]:
@@ -43,8 +46,30 @@ def endpoints(service: CustomerService, cookie: SessionCookie) -> list[Endpoint]
         return Ticket(ticket=ticket.value, expires_at=expires_at)
 
     return [
-        Endpoint("POST", "/api/auth/login", Policy.PUBLIC, login, "Sign in and get a session cookie", Login, Me),
-        Endpoint("POST", "/api/auth/logout", Policy.PUBLIC, logout, "End the session of the cookie", status=204),
+        Endpoint(
+            "POST",
+            "/api/auth/login",
+            Policy.PUBLIC,
+            login,
+            "Sign in and get a session cookie",
+            Login,
+            Me,
+            headers=COOKIE,
+            refusals=(LoginRefused, AccountSuspended, SignInBusy, DatabaseUnavailable),
+            name="login",
+            example={"email": "name@example.org", "password": "correct horse battery staple"},
+        ),
+        Endpoint(
+            "POST",
+            "/api/auth/logout",
+            Policy.PUBLIC,
+            logout,
+            "End the session of the cookie",
+            status=204,
+            headers=COOKIE,
+            refusals=(DatabaseUnavailable,),
+            name="logout",
+        ),
         Endpoint(
             "POST",
             "/api/containers/{vmid}/tickets",
@@ -53,6 +78,7 @@ def endpoints(service: CustomerService, cookie: SessionCookie) -> list[Endpoint]
             "A ticket that opens one WebSocket of this container, once",
             response=Ticket,
             status=201,
+            name="createTicket",
         ),
         Endpoint("GET", "/api/me", Policy.SIGNED_IN, me, "Who one is signed in as", response=Me),
     ]

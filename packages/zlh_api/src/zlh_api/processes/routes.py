@@ -10,13 +10,16 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from zlh_api.agents.client import AgentAddress, AgentClient, AgentRefused, decode_report
-from zlh_api.agents.routes import find_agent, history_query
-from zlh_api.console.sockets import ConsoleProxy
+from zlh_api.agents.routes import HISTORY, REFUSED_BY_AGENT, find_agent, history_query
+from zlh_api.console.sockets import FROM, ConsoleProxy
 from zlh_api.containers.model import Container
-from zlh_api.containers.service import ContainerService
+from zlh_api.containers.service import BeingDeleted, ContainerService
 from zlh_api.processes.rules import (
     Processes,
+    ProcessesTooLarge,
+    ProcessLimit,
     ProcessPending,
+    ProcessUnusable,
     find_process,
     find_switched_on,
     put_process,
@@ -34,6 +37,7 @@ from zlh_common.schema.terminal import ConsoleHistory
 EVERY = "/api/containers/{vmid}/processes"
 ONE = f"{EVERY}/{{process}}"
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
+_REFUSED_BY_AGENT = (*REFUSED_BY_AGENT, NothingToRetry, ProcessNotRunning, ProcessSwitchedOff, ProcessPending)
 _REFUSALS = {refusal.code: refusal for refusal in (NothingToRetry, ProcessNotRunning, ProcessSwitchedOff)}
 
 
@@ -76,14 +80,28 @@ def _wish_endpoints(containers: ContainerService) -> list[Endpoint]:
         name = _name(call)
         await containers.change_processes(call.container, lambda processes: remove_process(processes, name))
 
+    refused = (BeingDeleted, ProcessesTooLarge)
     view, change, power = Policy.VIEW_CONTAINER, Policy.CHANGE_CONTAINER, Policy.POWER_CONTAINER
     return [
         Endpoint("GET", EVERY, view, index, "List processes", response=Items[Process]),
         Endpoint("GET", ONE, view, show, "One process", response=Process),
-        Endpoint("PUT", ONE, change, put, "Declare a process", PutProcess, Process),
-        Endpoint("DELETE", ONE, change, delete, "Stop a process and forget it", status=204),
-        Endpoint("POST", f"{ONE}/start", power, start, "Start a process", response=Process, status=202),
-        Endpoint("POST", f"{ONE}/stop", power, stop, "Stop a process", response=Process, status=202),
+        Endpoint(
+            "PUT",
+            ONE,
+            change,
+            put,
+            "Declare a process",
+            PutProcess,
+            Process,
+            also={201: "It was not there before"},
+            refusals=(BeingDeleted, ProcessNameInvalid, ProcessUnusable, ProcessLimit, ProcessesTooLarge),
+            example={"argv": ["npm", "start"], "folder": "shop", "environment": {"PORT": "3000"}},
+        ),
+        Endpoint("DELETE", ONE, change, delete, "Stop a process and forget it", status=204, refusals=(BeingDeleted,)),
+        Endpoint(
+            "POST", f"{ONE}/start", power, start, "Start a process", response=Process, status=202, refusals=refused
+        ),
+        Endpoint("POST", f"{ONE}/stop", power, stop, "Stop a process", response=Process, status=202, refusals=refused),
     ]
 
 
@@ -104,17 +122,16 @@ def _command_endpoints(containers: ContainerService, client: AgentClient, agent_
         return await _switch(containers, call, "off")
 
     power = Policy.POWER_CONTAINER
+    refused = (*_REFUSED_BY_AGENT, BeingDeleted)
     orders = {
+        "kill": (kill, "End a process at once"),
         "restart": (command("restart", find_switched_on), "Stop a process in order and start it again"),
         "retry": (command("retry", find_switched_on), "Start a process now that waits or has been given up"),
         "give-up": (command("give-up"), "Do not start a process again that waits"),
     }
     return [
-        Endpoint("POST", f"{ONE}/kill", power, kill, "End a process at once", response=Process, status=202),
-        *(
-            Endpoint("POST", f"{ONE}/{verb}", power, handler, summary, response=Process, status=202)
-            for verb, (handler, summary) in orders.items()
-        ),
+        Endpoint("POST", f"{ONE}/{verb}", power, handler, summary, response=Process, status=202, refusals=refused)
+        for verb, (handler, summary) in orders.items()
     ]
 
 
@@ -130,11 +147,21 @@ def _console_endpoints(client: AgentClient, proxy: ConsoleProxy, agent_port: int
         answer = client.call(find_agent(call.container, agent_port), "GET", path)
         return decode_report(await _asked(answer, _name(call)), ConsoleHistory)
 
-    use, path = Policy.USE_CONSOLE, f"{ONE}/console"
-    asked = {"from": int, "limit": int, "q": str}
+    use, path, refused = Policy.USE_CONSOLE, f"{ONE}/console", _REFUSED_BY_AGENT
     return [
-        Endpoint("GET", path, use, console, "Its console (WebSocket)", is_websocket=True, query={"from": int}),
-        Endpoint("GET", f"{path}/history", use, history, "Its output from disk", response=ConsoleHistory, query=asked),
+        Endpoint(
+            "GET", path, use, console, "Its console (WebSocket)", is_websocket=True, query=(FROM,), refusals=refused
+        ),
+        Endpoint(
+            "GET",
+            f"{path}/history",
+            use,
+            history,
+            "Its output from disk",
+            response=ConsoleHistory,
+            query=HISTORY,
+            refusals=refused,
+        ),
     ]
 
 

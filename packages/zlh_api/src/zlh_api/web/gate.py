@@ -11,6 +11,7 @@ from aiohttp import web
 from zlh_api.containers.model import Container
 from zlh_api.customers.model import Caller, Credential, Customer
 from zlh_api.web.endpoint import Endpoint, Passed, Policy, Subject
+from zlh_api.web.path_parameters import parse_customer, parse_vmid
 from zlh_api.web.request_credentials import read_bearer, read_ticket
 from zlh_api.web.session_cookie import SessionCookie
 from zlh_common.errors import NotFound, ZlhError
@@ -143,25 +144,6 @@ def _check_host(endpoint: Endpoint, request: web.Request) -> None:
     """A container's host is the customer's: nothing of ours but /.zlh/ may be served below it, least the portal."""
     if is_label(request.host.lower().partition(".")[0]) and not endpoint.path.startswith(PLATFORM_PATH):
         raise NotFound
-
-
-def parse_vmid(text: str) -> Vmid:
-    """Return the VMID in a path; raise NotFound for whatever could not be one."""
-    if not text.isascii() or not text.isdigit() or len(text) > 9 or text[0] == "0":
-        raise NotFound("container")
-    return Vmid(int(text))
-
-
-def parse_customer(text: str) -> UUID:
-    """Return the id of a customer in a path; raise NotFound for whatever could not be one."""
-    try:
-        found = UUID(text)
-    except ValueError:
-        raise NotFound("customer") from None
-    # One customer has one address: no braces, no upper case.
-    if str(found) != text:
-        raise NotFound("customer")
-    return found
 
 
 def _check_scope(caller: Caller, policy: Policy) -> None:

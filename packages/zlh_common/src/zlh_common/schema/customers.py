@@ -8,6 +8,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from zlh_common.schema.permissions import Permission, Role
+from zlh_common.schema.secrets import ShownOnce
 from zlh_common.schema.structs import Report, Request
 
 Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
@@ -110,5 +111,5 @@ class InvitationMade(Report):
     """The code is shown this once; the page that takes it is `url`, which holds it behind the #."""
 
     invitation: Invitation
-    code: str
-    url: str
+    code: ShownOnce
+    url: ShownOnce
