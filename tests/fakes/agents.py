@@ -32,6 +32,8 @@ class FakeAgents(AgentClient):
         self.unreached = 0
         # Whether there is a link that hears the agents.
         self.is_linked = True
+        # Whether the link tells what was reached before the answer to the spec, in which it was not, is there.
+        self.is_overtaken = False
         # What every agent answers to a call that is not known here.
         self.answer = b"{}"
         # What it answers to one that is, by method and path; an error is raised.
@@ -102,7 +104,9 @@ class FakeAgents(AgentClient):
             self._reconcile(agent.owner, spec)
             if self.is_linked:
                 await self.note_online(agent.owner)
-            return self.report(agent.owner)
+            answer = self.report(agent.owner)
+            is_older = {"observed_generation": spec.generation - 1} if self.is_overtaken else {}
+            return msgspec.structs.replace(answer, **is_older)
 
     async def call(
         self,

@@ -13,7 +13,7 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 from aiohttp.web import Request
 
-from fakes.people import CUSTOMER, STRANGER, FakeCallers, FakeContainers, FakeCustomers
+from fakes.people import CUSTOMER, STRANGER, FakeCallers, FakeContainers, FakeCustomers, FakeStandings
 from zlh_api.app.parts import make_endpoints, open_parts
 from zlh_api.config.driver_tables import ProcessDriverSection
 from zlh_api.config.model import ApiConfig
@@ -22,7 +22,7 @@ from zlh_api.containers.model import Container, Guest, Power
 from zlh_api.customers.model import Caller, Customer, Membership
 from zlh_api.customers.service import NotSignedIn, TicketInvalid
 from zlh_api.web.endpoint import Call, Endpoint, Policy, Subject
-from zlh_api.web.gate import CustomerSuspended, Gate, OriginRefused, RoleMissing, ScopeMissing
+from zlh_api.web.gate import CustomerSuspended, Gate, OriginRefused, Renewed, RoleMissing, ScopeMissing
 from zlh_api.web.openapi import render_openapi
 from zlh_api.web.path_parameters import parse_vmid
 from zlh_api.web.session_cookie import SessionCookie
@@ -129,13 +129,11 @@ def container(vmid: int = 101) -> Container:
     )
 
 
-GATE = Gate(
-    FakeCallers(bearers=PEOPLE, cookies=PEOPLE),
-    FakeCustomers(Customer(CUSTOMER, "theirs", datetime(2026, 1, 1, tzinfo=UTC), None, None, Quota())),
-    FakeContainers(container()),
-    COOKIE,
-    frozenset({PORTAL}),
-)
+CALLERS = FakeCallers(bearers=PEOPLE, cookies=PEOPLE)
+CUSTOMERS = FakeCustomers(Customer(CUSTOMER, "theirs", datetime(2026, 1, 1, tzinfo=UTC), None, None, Quota()))
+CONTAINERS = FakeContainers(container())
+STANDINGS = FakeStandings(CALLERS, CONTAINERS, CUSTOMERS)
+GATE = Gate(CALLERS, CUSTOMERS, CONTAINERS, STANDINGS, COOKIE, frozenset({PORTAL}))
 
 
 async def nothing(_call: Call) -> None:
@@ -301,11 +299,12 @@ async def test_a_socket_is_as_unsafe_as_a_post() -> None:
 
 
 async def test_a_ticket_opens_one_socket_of_one_container() -> None:
-    """Once, from any page, with the rights of whoever made it; what is open is checked again without it."""
+    """Once, from any page, with the rights of whoever made it; what is open is judged again without it."""
     socket = endpoint("GET", Policy.CHANGE_CONTAINER, is_websocket=True)
     asked = request(ticket="owner-101", origin="https://elsewhere.example")
-    assert await outcome(socket, asked) is None
-    assert await outcome(socket, asked) is None
+    passed = await GATE.pass_through(socket, asked)
+    assert await GATE.pass_again([(socket.policy, passed)]) == [Renewed(passed, None)]
+    assert await outcome(socket, asked) is TicketInvalid
     assert await outcome(socket, request(ticket="owner-101")) is TicketInvalid
     assert await outcome(socket, request(ticket="owner-102")) is TicketInvalid
     assert await outcome(socket, request(ticket="viewer-101")) is RoleMissing

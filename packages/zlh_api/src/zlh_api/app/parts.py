@@ -31,6 +31,7 @@ from zlh_api.containers.live import LiveContainers
 from zlh_api.containers.service import ContainerService, Hosting
 from zlh_api.customers import routes as customer_routes
 from zlh_api.customers.service import CustomerService
+from zlh_api.customers.standings import StandingsService
 from zlh_api.database.pool import Database
 from zlh_api.drivers.port import ContainerDriver
 from zlh_api.edge import routes as edge_routes
@@ -60,6 +61,7 @@ class Parts:
     agents: AgentClient
     consoles: ConsoleProxy
     customers: CustomerService
+    standings: StandingsService
     catalog: CatalogService
     artifacts: ServedTree
     containers: ContainerService
@@ -82,6 +84,9 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
     async with AsyncExitStack() as stack:
         database = Database(config.database.dsn, max_connections=config.database.max_connections)
         stack.push_async_callback(database.close)
+        # One connection for what stays open, which no crowd of requests takes away.
+        apart = Database(config.database.dsn, max_connections=1)
+        stack.push_async_callback(apart.close)
         authority = await asyncio.to_thread(Authority, config.keys_dir, clock)
         agents = await stack.enter_async_context(AgentClient(await asyncio.to_thread(authority.client_context)))
         traefik = await stack.enter_async_context(
@@ -119,6 +124,7 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             agents=agents,
             consoles=ConsoleProxy(await stack.enter_async_context(ConsoleService(agents))),
             customers=CustomerService(database, clock),
+            standings=StandingsService(apart),
             catalog=catalog,
             artifacts=ServedTree(config.artifacts.folder, config.artifacts.keys, clock),
             containers=containers,
@@ -164,4 +170,4 @@ def make_endpoints(parts: Parts, config: ApiConfig) -> list[Endpoint]:
 def make_gate(parts: Parts, config: ApiConfig) -> Gate:
     """Return what every request passes before its endpoint."""
     origins = frozenset({config.portal_url.rstrip("/"), config.api_url})
-    return Gate(parts.customers, parts.customers, parts.containers, parts.cookie, origins)
+    return Gate(parts.customers, parts.customers, parts.containers, parts.standings, parts.cookie, origins)

@@ -13,6 +13,8 @@ from zlh_api.config.model import ApiConfig
 from zlh_api.database.migrate import migrate
 from zlh_api.listening import listen_error
 from zlh_api.once.service import Once
+from zlh_api.web.access_watch import AccessWatch
+from zlh_api.web.client_address import parse_proxies
 from zlh_api.web.connections import BoundedRunner, limits_of_this_process
 from zlh_api.web.server import build_application
 
@@ -27,8 +29,11 @@ async def serve(config: ApiConfig, *, stop: asyncio.Event, ready: Callable[[], N
             await migrate(connection)
         await parts.artifacts.start()
         await parts.catalog.refresh()
+        gate = make_gate(parts, config)
+        watch = AccessWatch(gate.pass_again)
+        proxies, once = parse_proxies(config.trusted_proxies), Once(parts.database)
         runner = BoundedRunner(
-            build_application(make_endpoints(parts, config), make_gate(parts, config), Once(parts.database)),
+            build_application(make_endpoints(parts, config), gate, watch, once, trusted_proxies=proxies),
             limits_of_this_process(),
             shutdown_timeout=2,
             handler_cancellation=True,
@@ -38,7 +43,7 @@ async def serve(config: ApiConfig, *, stop: asyncio.Event, ready: Callable[[], N
             await _listen(runner, config)
             log.info("api.started", url=config.api_url, driver=config.driver)
             ready()
-            await _run_until(stop, parts)
+            await _run_until(stop, parts, watch)
         finally:
             await runner.cleanup()
             log.info("api.stopped")
@@ -51,12 +56,15 @@ async def _listen(runner: web.AppRunner, config: ApiConfig) -> None:
         raise listen_error(exc, address=config.listen_host, port=config.listen_port, setting="listen_port") from exc
 
 
-async def _run_until(stop: asyncio.Event, parts: Parts) -> None:
+async def _run_until(stop: asyncio.Event, parts: Parts, watch: AccessWatch) -> None:
     def resume_all() -> None:
+        watch.note_all()
         parts.reconciler.wake()
         parts.links.wake()
 
     channels: dict[str, Callable[[str], None]] = {
+        # Before the changes of containers: what is shown of those depends on who may see it.
+        "access_changed": watch.note_change,
         "container_due": parts.reconciler.wake,
         "container_changed": parts.live.note_change,
         "container_happened": parts.live.note_happening,
@@ -66,6 +74,7 @@ async def _run_until(stop: asyncio.Event, parts: Parts) -> None:
     async with asyncio.TaskGroup() as group:
         loops = [
             group.create_task(parts.database.listen(channels, on_connect=resume_all)),
+            group.create_task(watch.run()),
             group.create_task(parts.catalog.run()),
             group.create_task(parts.artifacts.run()),
             group.create_task(parts.links.run()),

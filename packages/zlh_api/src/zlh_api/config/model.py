@@ -24,6 +24,8 @@ class ApiConfig(Section, kw_only=True):
     listen_port: ListenPort = 8400
     # Where browsers find the portal; the exact Origin of its requests.
     portal_url: str
+    # Addresses and blocks of the proxies whose X-Forwarded-For is believed; nobody else's is.
+    trusted_proxies: tuple[str, ...] = ()
     # Container hosts are `<label>.<domain>`, reached at this scheme and port.
     container_domain: str
     container_scheme: Literal["http", "https"] = "https"

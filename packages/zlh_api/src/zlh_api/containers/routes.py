@@ -90,6 +90,7 @@ def endpoints(service: ContainerService, live: LiveContainers) -> list[Endpoint]
             media_type="text/event-stream",
             about=_ABOUT_EVENTS,
             events=EVENTS,
+            is_stream=True,
             name="streamEvents",
         ),
     ]

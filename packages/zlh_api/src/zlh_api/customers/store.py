@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -38,6 +39,23 @@ _BY_API_TOKEN = (
     + "join api_tokens t on t.user_id = u.id "
     "where t.token_sha256 = $1 and (t.expires_at is null or t.expires_at > now())"
 )
+# Many at once, sessions ($1) and tokens ($2) alike; how long each lasts is told by the clock that it ends by.
+_BY_CREDENTIALS = (
+    _USER.format(
+        credential="k.digest, k.by_cookie, k.id as credential_id, k.customer_id as bound_to, k.scopes, "
+        "extract(epoch from k.expires_at - now())::float8 as lasts_s",
+        reached="(k.customer_id is null or k.customer_id = m.customer_id)",
+    )
+    + """join (
+        select token_sha256 as digest, true as by_cookie, id, user_id, null::uuid as customer_id,
+               null::text[] as scopes, expires_at
+        from sessions where token_sha256 = any($1::bytea[])
+        union all
+        select token_sha256, false, id, user_id, customer_id, scopes, expires_at
+        from api_tokens where token_sha256 = any($2::bytea[])
+    ) k on k.user_id = u.id
+    where (k.expires_at is null or k.expires_at > now()) and u.suspended_at is null"""
+)
 _CUSTOMER = "select id, name, created_at, suspended_at, suspended_reason, quota::text from customers"
 _read_quota = msgspec.json.Decoder(Quota).decode
 _read_memberships = msgspec.json.Decoder(tuple[Membership, ...]).decode
@@ -56,6 +74,28 @@ async def find_user_by_session(connection: Connection, token_sha256: bytes) -> A
 async def find_user_by_api_token(connection: Connection, token_sha256: bytes) -> Any:
     """Return the user whose token this is, or None where it is unknown or over."""
     return await connection.fetchrow(_BY_API_TOKEN, token_sha256)
+
+
+async def find_users_by_credentials(connection: Connection, credentials: Collection[Credential]) -> list[Any]:
+    """Return the users who may sign in with these as of now, one row for each credential, with `lasts_s` of it."""
+    sessions = [each.digest for each in credentials if each.by_cookie]
+    tokens = [each.digest for each in credentials if not each.by_cookie]
+    rows: list[Any] = await connection.fetch(_BY_CREDENTIALS, sessions, tokens)
+    return rows
+
+
+async def find_existing(
+    connection: Connection, *, vmids: Collection[int], customers: Collection[UUID]
+) -> tuple[frozenset[int], frozenset[UUID]]:
+    """Return which of these containers and customers there are."""
+    row = await connection.fetchrow(
+        "select array(select vmid from containers where vmid = any($1::integer[])) as vmids, "
+        "array(select id from customers where id = any($2::uuid[])) as customers",
+        list(vmids),
+        list(customers),
+    )
+    assert row is not None
+    return frozenset(row["vmids"]), frozenset(row["customers"])
 
 
 def to_caller(user: Any, *, by_cookie: bool) -> Caller:

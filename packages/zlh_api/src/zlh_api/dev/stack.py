@@ -363,6 +363,7 @@ def _write_config(home: Home, ports: DevPorts, dsn: str, real: RealContainers | 
         f'driver = "{"lxc" if real else "process"}"\n'
         f"listen_port = {ports.api}\n"
         f'portal_url = "http://portal.{DOMAIN}:{ports.web}"\n'
+        'trusted_proxies = ["127.0.0.1"]\n'
         f'container_domain = "{DOMAIN}"\ncontainer_scheme = "http"\ncontainer_port = {ports.web}\n'
         f"keys_dir = {json.dumps(str(home.path / 'keys' / 'agents'))}\n"
         f"state_dir = {json.dumps(str(home.path / 'state'))}\n"

@@ -234,12 +234,21 @@ async def save_restart_done(connection: Connection, claim: Claim, count: int) ->
 
 
 async def save_report(connection: Connection, claim: Claim, report: AgentStatus, *, protocol: int) -> None:
-    """Write what the agent has answered to a spec in the words of `protocol`.
+    """Write what the agent has answered to a spec in the words of `protocol`, unless the link has brought as much.
 
-    asyncpg.DataError where it holds what PostgreSQL cannot.
+    The link may have been faster with what the agent has reached since, and says that once: an answer from before it
+    must not take its place. asyncpg.DataError where the answer holds what PostgreSQL cannot.
     """
     document = msgspec.json.decode(encode(report))
-    await fenced(connection, claim, "agent_status = $3, observed_at = now(), spec_protocol = $4", document, protocol)
+    await fenced(
+        connection,
+        claim,
+        "agent_status = case when (agent_status->>'specGeneration')::bigint >= $5 then agent_status else $3 end, "
+        "observed_at = now(), spec_protocol = $4",
+        document,
+        protocol,
+        report.spec_generation,
+    )
 
 
 async def save_route(connection: Connection, claim: Claim, digest: str | None) -> None:

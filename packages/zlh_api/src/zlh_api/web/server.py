@@ -1,17 +1,26 @@
-"""From the list of endpoints to a running server: every request passes the gate, every answer has one of two shapes."""
+"""From the list of endpoints to a running server: every request passes the gate, every answer has one of two shapes.
+
+A request is judged when it comes in, and what it has begun goes on to its end: all that a call waits for has a time
+limit, so its effect is that of one that came just before. Two kinds of call could act on a judgement that is old. One
+whose body takes long to arrive is judged anew before its handler is called. One that stays open is watched, and no
+answer that goes on is begun for a caller who is not.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import Any
 
 import structlog
-from aiohttp import web
+from aiohttp import WSCloseCode, web
 
-from zlh_api.web.endpoint import JSON, Answer, Call, Endpoint
+from zlh_api.web.access_watch import AccessWatch, LongCall
+from zlh_api.web.client_address import TRUSTED_PROXIES, Proxies, client_address
+from zlh_api.web.endpoint import JSON, Answer, Call, Endpoint, Passed, Policy
 from zlh_api.web.etags import answer_unless_known
 from zlh_api.web.gate import Gate
 from zlh_api.web.path_parameters import check_path
@@ -32,14 +41,37 @@ from zlh_common.schema.structs import encode
 
 log = structlog.get_logger()
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+# A body that takes longer than this to arrive has its sender judged again.
+FRESH_S = 0.5
 
 
-def build_application(endpoints: Sequence[Endpoint], gate: Gate, keeper: Keeper) -> web.Application:
-    """Return an application that serves `endpoints` and answers everything else with a problem document."""
+@dataclass(slots=True)
+class _Course:
+    """How far a request has come."""
+
+    policy: Policy
+    watched: LongCall | None = None
+    # The answer that goes on, once it has begun.
+    begun: web.StreamResponse | None = None
+
+
+_COURSE = web.RequestKey("course", _Course)
+
+
+def build_application(
+    endpoints: Sequence[Endpoint], gate: Gate, watch: AccessWatch, keeper: Keeper, *, trusted_proxies: Proxies = ()
+) -> web.Application:
+    """Return an application that serves `endpoints` and answers everything else with a problem document.
+
+    What stays open is put on the list of `watch`, which whoever serves the application runs; `keeper` carries out once
+    what has an Idempotency-Key; `trusted_proxies` are believed in what they say of where a request comes from.
+    """
     application = web.Application(middlewares=[_outermost], client_max_size=MAX_BODY_BYTES)
+    application[TRUSTED_PROXIES] = trusted_proxies
+    application.on_response_prepare.append(_begin)
     taken = {(endpoint.method, endpoint.path) for endpoint in endpoints}
     for endpoint in endpoints:
-        handle = _serve(endpoint, gate, keeper)
+        handle = _serve(endpoint, gate, watch, keeper)
         application.router.add_route(endpoint.method, endpoint.path, handle)
         # Whatever can be read can be asked about (RFC 9110, 9.3.2): aiohttp leaves the body out.
         if endpoint.method == "GET" and not endpoint.is_websocket and ("HEAD", endpoint.path) not in taken:
@@ -47,16 +79,22 @@ def build_application(endpoints: Sequence[Endpoint], gate: Gate, keeper: Keeper)
     return application
 
 
-def _serve(endpoint: Endpoint, gate: Gate, keeper: Keeper) -> Handler:
+def _serve(endpoint: Endpoint, gate: Gate, watch: AccessWatch, keeper: Keeper) -> Handler:
     async def handle(request: web.Request) -> web.StreamResponse:
+        request[_COURSE] = _Course(endpoint.policy)
         passed = await gate.pass_through(endpoint, request)
         asked = _read_address(endpoint, request)
         _check_upgrade(endpoint, request)
+        began = time.monotonic()
         body = await read_body(endpoint, request)
-        call = Call(request, body, passed, partial(gate.pass_through, endpoint, request), asked)
-        if endpoint.events and request.method == "HEAD":
+        if passed.caller is not None and time.monotonic() - began > FRESH_S:
+            passed = await _pass_again(gate, endpoint.policy, passed)
+        call = Call(request, body, passed, _asked=asked)
+        if endpoint.is_stream and request.method == "HEAD":
             # The stream itself has no end.
             return web.Response(content_type=endpoint.media_type)
+        if passed.caller is not None and (endpoint.is_websocket or endpoint.is_stream):
+            return await _serve_watched(endpoint, call, passed, watch)
         if key := find_key(endpoint, call):
             return await answer_once(endpoint, call, key, keeper)
         return _render(endpoint, request, await endpoint.handler(call))
@@ -67,6 +105,55 @@ def _serve(endpoint: Endpoint, gate: Gate, keeper: Keeper) -> Handler:
 def _check_upgrade(endpoint: Endpoint, request: web.Request) -> None:
     if endpoint.is_websocket and request.headers.get("Upgrade", "").lower() != "websocket":
         raise UpgradeRequired
+
+
+async def _pass_again(gate: Gate, policy: Policy, passed: Passed) -> Passed:
+    (verdict,) = await gate.pass_again([(policy, passed)])
+    if isinstance(verdict, ZlhError):
+        raise verdict
+    return verdict.passed
+
+
+async def _serve_watched(endpoint: Endpoint, call: Call, passed: Passed, watch: AccessWatch) -> web.StreamResponse:
+    course = call.request[_COURSE]
+
+    def cut() -> None:
+        # Before an answer has begun there is nothing that would have to end: the refusal is the answer.
+        if course.begun is not None and call.request.transport is not None:
+            call.request.transport.abort()
+
+    try:
+        async with watch.watching(endpoint.policy, passed, cut=cut) as watched:
+            course.watched = watched
+            return _render(endpoint, call.request, await endpoint.handler(replace(call, _watched=watched)))
+    except ZlhError as error:
+        if course.begun is None:
+            raise
+        await _end(course.begun, error)
+        return course.begun
+
+
+async def _begin(request: web.Request, response: web.StreamResponse) -> None:
+    """Let nothing that goes on begin for a caller who is not watched, or who has been refused by now."""
+    is_whole = isinstance(response, web.Response) and (response.body is None or isinstance(response.body, bytes))
+    if is_whole:
+        return
+    course = request[_COURSE]
+    if course.policy is Policy.PUBLIC:
+        return
+    if course.watched is None:
+        raise RuntimeError(f"{request.path} answers bit by bit, and its endpoint says nothing of that")
+    if course.watched.refusal is not None:
+        raise course.watched.refusal
+    course.begun = response
+
+
+async def _end(response: web.StreamResponse, error: ZlhError) -> None:
+    """End an answer that has begun; one that has no way of telling the reason just ends."""
+    response.force_close()
+    if isinstance(response, web.WebSocketResponse) and not response.closed:
+        with contextlib.suppress(ConnectionError):
+            await response.close(code=WSCloseCode.POLICY_VIOLATION, message=error.code.encode())
 
 
 def _read_address(endpoint: Endpoint, request: web.Request) -> dict[str, Any]:
@@ -135,6 +222,6 @@ async def _answer(request: web.Request, handler: Handler, request_id: str) -> we
         status=response.status,
         code=code,
         seconds=round(time.monotonic() - began, 4),
-        remote=request.remote,
+        remote=client_address(request),
     )
     return response
