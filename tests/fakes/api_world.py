@@ -45,6 +45,7 @@ from zlh_api.reconcile.pace import Pace
 from zlh_api.reconcile.service import Reconciler
 from zlh_api.reconcile.steps import Ports, Settings, Steps
 from zlh_api.web.access_watch import LOOK_AGAIN_S, AccessWatch
+from zlh_api.web.connections import BoundedRunner, ConnectionLimits
 from zlh_api.web.server import build_application
 from zlh_api.web.session_cookie import SessionCookie
 from zlh_common.clock import SystemClock
@@ -93,6 +94,13 @@ class People:
     viewer: str = "viewer-token"
     stranger: str = "stranger-token"
     operator: str = "operator-token"
+
+
+class _Server(TestServer):
+    """Serves with the limits of a real API process."""
+
+    async def _make_runner(self, **settings: Any) -> BoundedRunner:
+        return BoundedRunner(self.app, ConnectionLimits(), **{"handler_cancellation": True, **settings})
 
 
 class World:
@@ -202,7 +210,7 @@ class World:
             watch = self.watch = AccessWatch(gate.pass_again, look_again_s=self.look_again_s)
             async with self._listening(watch):
                 once = Once(self.database)
-                server = TestServer(build_application(make_endpoints(parts, config), gate, watch, once))
+                server = _Server(build_application(make_endpoints(parts, config), gate, watch, once))
                 async with TestClient(server) as client:
                     yield client
 

@@ -31,7 +31,8 @@ from zlh_common.schema.runtime import (
 _OF_THE_CATALOG = (CannotInstall, CatalogNotLoaded)
 EVERY = "/api/containers/{vmid}/runtimes"
 ONE = f"{EVERY}/{{runtime}}"
-VERSION = f"{ONE}/{{version}}"
+# What is done with a runtime has its own place there.
+VERSION = f"{ONE}/{{version:(?!(?:rollback|upgrade|verify)$)[^/]+}}"
 
 
 def endpoints(service: RuntimeService) -> list[Endpoint]:

@@ -65,7 +65,12 @@ PARAMETERS: Mapping[str, PathParameter] = {
     "process": _text("process", "The name of the process.", pattern="[a-z][a-z0-9-]*", high=32),
     "terminal": _text("terminal", "The id of the terminal; `main` always is one.", pattern="[A-Za-z0-9_-]+", high=64),
     "runtime": _text("runtime", "The name of the runtime, as in the catalog.", pattern="[a-z][a-z0-9-]*", high=32),
-    "version": _text("version", "The exact version.", pattern="(?!current$)[0-9A-Za-z][0-9A-Za-z.+_-]*", high=64),
+    "version": _text(
+        "version",
+        "The exact version.",
+        pattern="(?!(current|rollback|upgrade|verify)$)[0-9A-Za-z][0-9A-Za-z.+_-]*",
+        high=64,
+    ),
     "path": PathParameter("page", "The path of the file below the tree.", {"type": "string", "minLength": 1}, str),
 }
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-import msgspec
 from aiohttp import web
 
 from zlh_api.web.endpoint import JSON, Endpoint
 from zlh_common.errors import InvalidBody, ZlhError
-from zlh_common.schema.structs import decode, find_ignored, holds_nul, parse_document
+from zlh_common.schema.structs import convert, find_ignored, find_unkept_text, parse_document
 
 MAX_BODY_BYTES = 256 * 1024
 # A body of the largest size comes within this over the slowest line that anybody has; one that trickles does not.
@@ -66,27 +65,23 @@ def parse_body(raw: bytes, endpoint: Endpoint) -> Any:
     """Return a body as what the endpoint takes; raise InvalidBody, which names the field."""
     assert endpoint.request is not None
     document = parse_document(raw)
-    if isinstance(document, dict) and endpoint.aliases.keys() & document.keys():
-        raw = _apply_aliases(document, endpoint.aliases)
-    body: Any = decode(raw, endpoint.request)
-    if holds_nul(document):
-        raise InvalidBody(reason="a NUL character stands in it")
+    if isinstance(document, dict):
+        _apply_aliases(document, endpoint.aliases)
+    if found := find_unkept_text(document):
+        raise InvalidBody(reason=f"{found} stands in it")
+    body: Any = convert(document, endpoint.request)
     if ignored := find_ignored(document, body):
         raise InvalidBody(reason=f"it has an unknown field `{ignored[:200]}`")
     return body
 
 
-def _apply_aliases(document: dict[str, Any], aliases: dict[str, str]) -> bytes:
-    """Return the body with accepted other spellings replaced; both spellings at once are a contradiction."""
+def _apply_aliases(document: dict[str, Any], aliases: dict[str, str]) -> None:
+    """Replace accepted other spellings; both spellings at once are a contradiction."""
     for other, proper in aliases.items():
         if other in document:
             if proper in document:
                 raise InvalidBody(reason=f"it has both {other} and {proper}")
             document[proper] = document.pop(other)
-    try:
-        return msgspec.json.encode(document)
-    except (UnicodeEncodeError, RecursionError) as exc:
-        raise InvalidBody(reason=str(exc)) from exc
 
 
 def _check_type(request: web.Request) -> None:

@@ -57,7 +57,7 @@ def parse_document(raw: bytes) -> Any:
     """Return a JSON document as it is written, for what a decoder would not tell; raise InvalidBody.
 
     Refused is what readers of JSON understand in different ways: a key that stands twice, NaN and numbers beyond every
-    float, a byte order mark. So is NUL, which no database and no program's argument can hold.
+    float, a byte order mark. `1.0` is the whole number that it is for JSON Schema.
     """
     try:
         return json.loads(
@@ -79,24 +79,35 @@ def _no_number(text: str) -> Any:
     raise ValueError(f"{text} is no number of JSON")
 
 
-def _finite(text: str) -> float:
+def _finite(text: str) -> int | float:
     number = float(text)
     if not math.isfinite(number):
         raise ValueError(f"{text[:40]} is larger than every number")
-    return number
+    return int(number) if number.is_integer() else number
 
 
-def holds_nul(document: Any) -> bool:
-    """Tell whether a NUL character stands in any key or text of a document."""
+def find_unkept_text(document: Any) -> str | None:
+    """Return what no database and no argument of a program can hold of the texts and keys of a document, or None."""
     match document:
         case str():
-            return "\0" in document
+            return _find_unkept(document)
         case dict():
-            return any("\0" in key or holds_nul(value) for key, value in document.items())
+            texts = [*document, *document.values()]
         case list():
-            return any(map(holds_nul, document))
+            texts = document
         case _:
-            return False
+            return None
+    return next((found for text in texts if (found := find_unkept_text(text))), None)
+
+
+def _find_unkept(text: str) -> str | None:
+    if "\0" in text:
+        return "a NUL character"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "half of a pair of surrogates"
+    return None
 
 
 def find_ignored(document: Any, value: object) -> str | None:
