@@ -46,12 +46,14 @@ from zlh_api.database.pool import Database
 from zlh_api.edge.portal_route import FILE_NAME, PLATFORM_OWNER, PortalRoute, render_portal_file
 from zlh_api.edge.traefik_file import ProxySetting
 from zlh_api.history.service import HistoryService, Keeping
+from zlh_api.once.service import Once
 from zlh_api.quotas.service import QuotaService
 from zlh_api.reconcile.pace import Pace
 from zlh_api.reconcile.service import Reconciler
 from zlh_api.reconcile.steps import Ports, Settings, Steps
 from zlh_api.suspensions.service import SuspensionService
 from zlh_api.web.access_watch import LOOK_AGAIN_S, AccessWatch
+from zlh_api.web.connections import BoundedRunner, ConnectionLimits
 from zlh_api.web.endpoint import Endpoint
 from zlh_api.web.open_calls import OpenCalls, OpenSettings
 from zlh_api.web.rate_limits import RateLimits, Rates, RateSettings
@@ -109,6 +111,13 @@ class People:
     viewer: str = "viewer-token"
     stranger: str = "stranger-token"
     operator: str = "operator-token"
+
+
+class _Server(TestServer):
+    """Serves with the limits of a real API process."""
+
+    async def _make_runner(self, **settings: Any) -> BoundedRunner:
+        return BoundedRunner(self.app, ConnectionLimits(), **{"handler_cancellation": True, **settings})
 
 
 class World:
@@ -235,8 +244,9 @@ class World:
             watch = self.watch = AccessWatch(gate.pass_again, look_again_s=self.look_again_s)
             async with self._listening(watch):
                 self.endpoints = make_endpoints(parts, config)
-                entrance = Entrance(gate, watch, self.call_limits(parts.cookie), self.audit_log)
-                server = TestServer(build_application(self.endpoints, entrance))
+                limits = self.call_limits(parts.cookie)
+                entrance = Entrance(gate, watch, limits, self.audit_log, Once(self.database))
+                server = _Server(build_application(self.endpoints, entrance))
                 # A test says itself which cookie it sends.
                 async with TestClient(server, cookie_jar=DummyCookieJar()) as client:
                     yield client

@@ -205,7 +205,7 @@ def make_endpoints(parts: Parts, config: ApiConfig) -> list[Endpoint]:
     checks = make_checks(parts.database, parts.proxy, parts.catalog, parts.artifacts, parts.authority)
     facts = {"catalog": parts.catalog.facts, "authority": parts.authority.facts}
     return [
-        *platform_routes.endpoints(checks, slices, facts=facts),
+        *platform_routes.endpoints(checks, slices, facts=facts, cookie_name=parts.cookie.name),
         *slices,
         *edge_routes.endpoints(containers, domain=config.container_domain),
         *portal.endpoints(portal.default_folder()),

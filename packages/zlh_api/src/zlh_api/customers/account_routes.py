@@ -19,7 +19,7 @@ from zlh_api.customers.sign_in import PasswordSignIn
 from zlh_api.customers.tokens import Tokens, TokenWish
 from zlh_api.web.client_address import address_group
 from zlh_api.web.endpoint import Answer, Call, Endpoint, Policy
-from zlh_api.web.path_ids import parse_id
+from zlh_api.web.path_parameters import read_id, read_part
 from zlh_api.web.request_client import read_client
 from zlh_api.web.request_credentials import read_bearer
 from zlh_api.web.session_cookie import SessionCookie
@@ -85,7 +85,7 @@ def session_endpoints(sessions: Sessions, passwords: PasswordChanges) -> list[En
         return Items(items=tuple(render_session(call.caller, entry) for entry in await sessions.fetch(call.caller)))
 
     async def end_session(call: Call) -> None:
-        await sessions.end(call.caller, parse_id(call.request.match_info["session"], "session"))
+        await sessions.end(call.caller, read_id(call.request.match_info, "session"))
 
     async def end_others(call: Call) -> None:
         await sessions.end_others(call.caller)
@@ -130,7 +130,7 @@ def token_endpoints(tokens: Tokens) -> list[Endpoint]:
         return Answer(TokenMade(token=render_token(token), secret=secret.value), headers=NO_STORE)
 
     async def delete_token(call: Call) -> None:
-        await tokens.delete(call.caller, parse_id(call.request.match_info["token"], "token"))
+        await tokens.delete(call.caller, read_id(call.request.match_info, "token"))
 
     own = Policy.MANAGE_ACCOUNT
     return [
@@ -144,6 +144,7 @@ def token_endpoints(tokens: Tokens) -> list[Endpoint]:
             CreateToken,
             TokenMade,
             201,
+            creates=True,
             act="token.create",
         ),
         Endpoint(
@@ -192,6 +193,6 @@ def _to_wish(body: CreateToken) -> TokenWish:
     return TokenWish(
         name=body.name,
         scopes=body.scopes,
-        customer_id=None if body.customer_id is None else parse_id(body.customer_id, "customer"),
+        customer_id=None if body.customer_id is None else read_part("customer", body.customer_id),
         expires_in=timedelta(seconds=body.expires_in_s) if isinstance(body.expires_in_s, int) else body.expires_in_s,
     )
