@@ -1,4 +1,4 @@
-"""Everybody changes everybody's rights at once, through several API processes: what must hold, holds at every moment."""
+"""Everybody changes everybody's rights at once, through several API processes: what must hold always holds."""
 
 from __future__ import annotations
 
