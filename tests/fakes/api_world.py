@@ -138,10 +138,10 @@ class World:
         self.authority = authority
         (folder / "root.json").write_text("{}")
         self.people = People()
-        self.accounts = make_accounts(database, self.clock)
+        self.quotas = QuotaService(database, QUOTA)
+        self.accounts = make_accounts(database, self.clock, self.quotas)
         self.catalog = CatalogService(CatalogSource(("http://127.0.0.1:1",), folder / "root.json", folder), ("stable",))
         self.catalog._catalog, self.catalog._trouble = catalog(), None
-        self.quotas = QuotaService(database, QUOTA)
         self.suspensions = SuspensionService(database)
         self.containers = ContainerService(
             database,
@@ -233,7 +233,8 @@ class World:
 
     def another_accounts(self) -> Accounts:
         """Return what another API process has about people."""
-        return make_accounts(self.another_pool(), self.clock)
+        pool = self.another_pool()
+        return make_accounts(pool, self.clock, QuotaService(pool, QUOTA))
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[TestClient[Request, Application]]:

@@ -127,8 +127,8 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
         catalog = CatalogService(source, config.channels, clock)
         stack.push_async_callback(catalog.close)
         hosting = Hosting(config.container_domain, config.container_scheme, config.container_port)
-        accounts = make_accounts(database, clock)
         quotas = QuotaService(database, config.quota.quota)
+        accounts = make_accounts(database, clock, quotas)
         containers = ContainerService(
             database,
             catalog,
