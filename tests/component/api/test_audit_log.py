@@ -21,6 +21,7 @@ from fakes.api_world import NODE, PASSWORD, World
 from zlh_api.app.parts import make_endpoints
 from zlh_api.audit_log import refusals
 from zlh_api.audit_log.model import PLATFORM
+from zlh_api.audit_log.service import AuditLog
 from zlh_api.console.service import ConsoleService
 from zlh_api.customers.model import Caller
 from zlh_api.customers.secret import Secret
@@ -524,6 +525,19 @@ async def test_a_console_whose_shell_ends_has_ended(place: Place) -> None:
     await console.to_end()
     await eventually_told(place, 1)
     assert (await only(place.client, act="console.close"))["details"]["reason"] == "ended"
+
+
+async def test_the_end_of_a_console_whose_process_died_is_unknown(place: Place) -> None:
+    """It was open, and nobody can say until when; a process that lives after all says why it ended."""
+    console = await place.look(OWNER)
+    await place.world.fetch("update acts_begun set holder = gen_random_uuid() returning 1")
+    await AuditLog(place.world.another_pool(), place.world.clock).renew()
+    assert [entry["outcome"] for entry in await entries(place.client, act="console.close")] == ["unknown"]
+    await console.socket.close()
+    await eventually_told(place, 2)
+    late = (await entries(place.client, act="console.close"))[-1]
+    assert (late["outcome"], late["details"]["late"], late["details"]["reason"]) == ("done", "true", "left")
+    assert await is_whole(place.world)
 
 
 async def test_a_console_that_never_opens_is_refused_and_has_no_end(place: Place) -> None:
