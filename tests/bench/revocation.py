@@ -66,6 +66,7 @@ class _Crowd:
 
     async def _open_console(self, headers: dict[str, str], path: str) -> None:
         opening = self._session.ws_connect(path, protocols=[SUBPROTOCOL], headers=headers)
+        async with self._session.get(path.rpartition("/")[0], headers=headers) as a: print("DBG", a.status, await a.text())
         socket = await self._scope.enter_async_context(opening)
         self._ends.append(asyncio.create_task(_end_of_socket(socket)))
 

@@ -63,7 +63,7 @@ class Ids:
     malformed: tuple[str, ...]
 
 
-BAD_UUIDS = ("x", "%00", "A" * 36, "{0}", str(uuid4()).upper(), f"{uuid4()}x", "..%2f", "%F0%9F%92%A9")
+BAD_UUIDS = ("x", "%00", "A" * 36, "%5B0%5D", str(uuid4()).upper(), f"{uuid4()}x", "..%2f", "%F0%9F%92%A9")
 BAD_NAMES = ("Bad!", "-", "x" * 300, "..%2f..%2fetc", "%00", "%F0%9F%92%A9", "a%0Ab")
 BAD_NUMBERS = ("0", "0101", "-1", "1e3", "%D9%A1%D9%A0%D9%A1", "9999999999", "x", "%00", "1" * 400)
 

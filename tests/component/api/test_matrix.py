@@ -68,6 +68,7 @@ RULES = {
     "leave-customer": Rule("account:manage", ALL, while_suspended=True),
     "view-audit-log": Rule("audit-log:view", OWNERS, while_suspended=True),
     "govern-customer": Rule("platform:manage"),
+    "govern-container": Rule("platform:manage"),
     "view-platform": Rule("platform:view", is_for_operators=True),
     "manage-platform": Rule("platform:manage", is_for_operators=True),
 }
