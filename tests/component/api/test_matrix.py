@@ -153,6 +153,9 @@ class Doors:
             if is_open:
                 got.close()
             assert not [name for name in got.headers if name.lower().startswith("access-control")], path
+            for cookie in got.headers.getall("Set-Cookie", []):
+                assert {"HttpOnly", "Path=/", "SameSite=Lax"} <= set(cookie.split("; ")), path
+                assert "domain" not in cookie.lower(), path
             return _cut(got.status, text, got.headers)
 
     def path(self, endpoint: Endpoint, target: str = "mine", **others: str) -> str:
