@@ -28,6 +28,8 @@ PEOPLE: dict[str, tuple[str, str] | None] = {
 }
 CUSTOMERS = ("mine", "other", "suspended")
 SCOPES = tuple(permission.value for permission in Permission)
+# What is written of refusals too, and never taken back.
+RECORDS = {"act_holders", "acts_begun", "audit_heads", "audit_entries"}
 # What nobody writes on purpose, and what whoever looks in leaves.
 VOLATILE = {"last_seen_at", "last_used_at"}
 
@@ -162,7 +164,7 @@ class MatrixWorld:
             "where table_schema = 'public' and table_type = 'BASE TABLE' group by 1",
             list(VOLATILE),
         )
-        self._tables = {row["table_name"]: row["columns"] for row in rows}
+        self._tables = {row["table_name"]: row["columns"] for row in rows if row["table_name"] not in RECORDS}
         async with self.world.database.connection() as connection:
             await connection.execute("create schema kept")
             for table in self._tables:
