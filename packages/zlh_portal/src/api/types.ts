@@ -1,6 +1,11 @@
 /** The wire shapes under the names the portal uses; all of them come from the API's own document. */
 import type { components } from "./schema";
 
+export type {
+  Actor, ApiToken, AuditEntry, CreateContainer, CreateToken, Customer, Invitation, InvitationMade, InvitationSeen, Invite, Member, PasswordResetMade, Quota, QuotaUse, Session,
+  TokenMade, UserReport,
+} from "./pending";
+
 type Schemas = components["schemas"];
 
 export type ContainerStatus = Schemas["ContainerStatus"];
@@ -12,7 +17,9 @@ export type Limits = Schemas["Limits"];
 export type Lifecycle = Schemas["Lifecycle"];
 export type Connection = Schemas["Connection"];
 export type Me = Schemas["Me"];
-export type CreateContainer = Schemas["CreateContainer"];
+export type CustomerRole = Schemas["CustomerRole"];
+export type Permission = Schemas["Permission"];
+export type Role = Schemas["Role"];
 export type RuntimeOffer = Schemas["RuntimeOffer"];
 export type RuntimeVersionOffer = Schemas["RuntimeVersionOffer"];
 export type InstalledRuntime = Schemas["InstalledRuntime"];
@@ -37,3 +44,9 @@ export type AuditReport = Schemas["AuditReport"];
 export type Finding = Schemas["Finding"];
 export type WorkItem = Schemas["WorkItem"];
 export type QueueFigures = Schemas["QueueFigures"];
+
+/** A page of a list; `next` asks for the one after it. */
+export interface Page<T> {
+  items: T[];
+  next?: string;
+}
