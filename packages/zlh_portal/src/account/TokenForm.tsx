@@ -6,6 +6,7 @@ import type { Me, Permission, TokenMade } from "../api/types";
 import { Problem } from "../layout/Problem";
 import { Section } from "../layout/Section";
 import { whyNot } from "../session/permissions";
+import classes from "./account.module.css";
 import { useMakeToken } from "./queries";
 import { type Choice, choiceOf, offerScopes, PRESETS, scopesOf } from "./scopes";
 import { EXPIRIES } from "./tokens";
@@ -91,7 +92,7 @@ function ScopePicker({ me, customer, value, error, onChange }: PickerProps) {
   return (
     <Input.Wrapper label="What it may do" labelElement="div" error={error}>
       <SegmentedControl
-        fullWidth mt={4} value={choice} aria-label="What it may do" onChange={choose}
+        fullWidth mt={4} classNames={{ label: classes["segment"] ?? "" }} value={choice} aria-label="What it may do" onChange={choose}
         data={[...PRESETS.map(({ value: key, label }) => ({ value: key, label })), { value: "custom" as Choice, label: "Chosen" }]}
       />
       <Text size="xs" c="dimmed" mt={6} mih={18} role="status">{preset?.meaning ?? "Exactly what is ticked below."}</Text>

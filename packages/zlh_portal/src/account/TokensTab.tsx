@@ -1,10 +1,11 @@
 /** One's API tokens: what each is for, and how it ends. */
-import { Anchor, Badge, Button, Code, Group, Paper, Skeleton, Stack, Text, Title, Tooltip } from "@mantine/core";
+import { Anchor, Button, Code, Group, Paper, Skeleton, Stack, Text, Title, Tooltip } from "@mantine/core";
 import { useState } from "react";
 import type { ApiToken, Me, TokenMade } from "../api/types";
 import { useServerNow } from "../layout/clock";
 import { ConfirmModal } from "../layout/ConfirmModal";
 import { PlusIcon } from "../layout/icons";
+import { LiveRegion } from "../layout/LiveRegion";
 import { Name } from "../layout/Name";
 import { Problem } from "../layout/Problem";
 import rows from "../layout/rows.module.css";
@@ -40,7 +41,7 @@ export function TokensTab({ me }: { me: Me }) {
         </Text>
         {!isMaking && (tokens?.length ?? 0) > 0 && <Button leftSection={<PlusIcon />} onClick={begin}>Make a token</Button>}
       </Group>
-      <div aria-live="polite">{made && <TokenNote made={made} onClose={() => setMade(null)} />}</div>
+      <LiveRegion>{made && <TokenNote made={made} onClose={() => setMade(null)} />}</LiveRegion>
       {isMaking && <TokenForm me={me} onMade={finish} onClose={() => setMaking(false)} />}
       {query.error && <Problem error={query.error} title="The tokens cannot be listed" onRetry={() => void query.refetch()} />}
       {query.isPending && <Stack gap="xs" role="status" aria-label="Loading the tokens"><Skeleton h={60} /><Skeleton h={60} /></Stack>}
@@ -83,10 +84,7 @@ function TokenRow({ token, me }: { token: ApiToken; me: Me }) {
           {" · "}{token.lastUsedAt === null ? "never used" : <>last used <TimeAgo time={token.lastUsedAt} /></>} · made <TimeAgo time={token.createdAt} />
         </Text>
       </div>
-      <Group gap="xs">
-        {token.scopes === null && <Badge variant="light" color="gray">Everything</Badge>}
-        <DeleteToken token={token} />
-      </Group>
+      <DeleteToken token={token} />
     </li>
   );
 }

@@ -16,11 +16,13 @@ interface Props {
   people: readonly { value: string; label: string }[];
   /** A further filter, in front. */
   children?: ReactNode;
-  /** Names of customers, where entries of several stand beside each other. */
-  customers?: ReadonlyMap<string, string>;
+  /** Names of customers by their ids. */
+  customers: ReadonlyMap<string, string>;
+  /** Whether entries of several stand beside each other. */
+  isMixed: boolean;
 }
 
-export function AuditLog({ query, filters, people, children, customers }: Props) {
+export function AuditLog({ query, filters, people, children, customers, isMixed }: Props) {
   const entries = query.data?.pages.flatMap(({ items }) => items) ?? [];
   const shown = filterOutcome(entries, filters.outcome);
   return (
@@ -49,7 +51,7 @@ export function AuditLog({ query, filters, people, children, customers }: Props)
         <Paper p={0}>
           <div className={`${classes["row"] ?? ""} ${classes["head"] ?? ""}`} aria-hidden="true"><span>What</span><span>Who</span><span>Outcome</span><span>From</span><span>When</span></div>
           <ol className={classes["list"]} aria-label="Audit log" data-testid="audit-log">
-            {shown.map((entry) => <EntryRow key={entry.hash} entry={entry} customer={customers ? (entry.customerId === null ? "Platform" : (customers.get(entry.customerId) ?? "A customer")) : null} onNarrow={(subject) => filters.set("subject", subject)} />)}
+            {shown.map((entry) => <EntryRow key={entry.hash} entry={entry} customers={customers} isMixed={isMixed} onNarrow={(subject) => filters.set("subject", subject)} />)}
           </ol>
         </Paper>
       )}

@@ -1,5 +1,5 @@
 /** One act; what else is known of it unfolds below. */
-import { Anchor, Button, Code, Text, UnstyledButton } from "@mantine/core";
+import { Anchor, Button, Text, UnstyledButton } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import { type ReactNode, useId } from "react";
 import { Link } from "react-router";
@@ -13,15 +13,17 @@ import classes from "./auditlog.module.css";
 
 interface Props {
   entry: AuditEntry;
-  /** Which customer's it is, where that has to be said. */
-  customer: string | null;
+  customers: ReadonlyMap<string, string>;
+  /** Whether it has to be said whose it is. */
+  isMixed: boolean;
   onNarrow: (subject: string) => void;
 }
 
-export function EntryRow({ entry, customer, onNarrow }: Props) {
+export function EntryRow({ entry, customers, isMixed, onNarrow }: Props) {
   const [isOpen, { toggle }] = useDisclosure(false);
   const details = useId();
-  const subject = findSubject(entry);
+  const subject = findSubject(entry, customers);
+  const customer = isMixed ? (entry.customerId === null ? "Platform" : (customers.get(entry.customerId) ?? "A customer")) : null;
   const credential = nameCredential(entry.actor);
   return (
     <li data-testid="audit-entry" data-act={entry.act} data-outcome={entry.outcome}>
@@ -54,9 +56,9 @@ function Details({ entry, onNarrow }: { entry: AuditEntry; onNarrow: (subject: s
     <div className={classes["details"]} data-testid="entry-details">
       <dl className={classes["facts"]}>
         <Fact name="Time"><time dateTime={entry.at} className="numbers">{new Date(entry.at).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "long" })}</time></Fact>
-        <Fact name="Act"><Code>{entry.act}</Code></Fact>
+        <Fact name="Act"><span className="mono">{entry.act}</span></Fact>
         {subject !== null && <Fact name="About"><Name text={subject} /> <Button size="compact-xs" variant="default" onClick={() => onNarrow(subject)}>Show only this</Button></Fact>}
-        {entry.status !== null && <Fact name="Answer"><span className="numbers">{entry.status}</span>{entry.code !== null && <> <Code>{entry.code}</Code></>}</Fact>}
+        {entry.status !== null && <Fact name="Answer"><span className="numbers">{entry.status}</span>{entry.code !== null && <> · <span className="mono">{entry.code}</span></>}</Fact>}
         <Fact name="From">{entry.address === null ? "Not known" : <span className="mono">{entry.address}</span>}</Fact>
         {Object.entries(entry.details).map(([name, value]) => <Fact key={name} name={<Name text={name} />}><Name text={value} /></Fact>)}
         {actor.userId !== null && <Fact name="User"><span className="mono">{actor.userId}</span></Fact>}

@@ -34,6 +34,7 @@ describe("findSubject", () => {
     ["container 101", "/containers/101"], [`customer ${CUSTOMER}`, `/customers/${CUSTOMER}`], ["member ann", "/customers/c1/members"], ["container ../../x", null],
     ["customer ../platform", null], ["javascript:alert(1)", null], ["container 12345678901", null],
   ])("%s is seen at %s", (subject, to) => expect(findSubject(sampleEntry({ subject }))).toEqual({ text: subject, to }));
+  it("calls a customer by its name", () => expect(findSubject(sampleEntry({ subject: `customer ${CUSTOMER}` }), new Map([[CUSTOMER, "Acme"]]))?.text).toBe("Acme"));
   it("may be nothing", () => expect(findSubject(sampleEntry({ subject: null }))).toBeNull());
 });
 

@@ -108,13 +108,13 @@ export interface Subject {
   to: string | null;
 }
 
-/** Return what an entry is about, with the page of it where there is one. */
-export function findSubject({ subject, customerId }: Pick<AuditEntry, "subject" | "customerId">): Subject | null {
+/** Return what an entry is about, with the page of it where there is one; customers by the names that are known. */
+export function findSubject({ subject, customerId }: Pick<AuditEntry, "subject" | "customerId">, customers: ReadonlyMap<string, string> = new Map()): Subject | null {
   if (subject === null) return null;
   const container = /^container (\d{1,9})\b/.exec(subject)?.[1];
   if (container) return { text: subject, to: `/containers/${container}` };
   const customer = /^customer ([0-9a-f-]{36})$/.exec(subject)?.[1];
-  if (customer) return { text: subject, to: `/customers/${customer}` };
+  if (customer) return { text: customers.get(customer) ?? subject, to: `/customers/${customer}` };
   return { text: subject, to: customerId !== null && /^(member|invitation)\b/.test(subject) ? `/customers/${customerId}/members` : null };
 }
 

@@ -48,7 +48,7 @@ function Offer({ code, invitation }: { code: string; invitation: InvitationSeen 
       <Paper p="lg" shadow="sm" data-testid="invitation-seen">
         <Text size="lg" fw={600} style={{ overflowWrap: "anywhere" }}>Join <Name text={customer} /></Text>
         <Text size="sm" mt={4} style={{ overflowWrap: "anywhere" }}>
-          <Name text={email} /> is invited as {ROLE_WORDS[role].label.toLowerCase()}: {ROLE_WORDS[role].meaning.toLowerCase()}.
+          <Name text={email} /> is invited. Role: {ROLE_WORDS[role].label.toLowerCase()}, which {ROLE_WORDS[role].does}.
         </Text>
         <Text size="xs" c="dimmed" mt={4} component="div">The invitation ends <TimeUntil time={expiresAt} ended="now" />.</Text>
       </Paper>

@@ -10,7 +10,7 @@ interface Props {
 export function CustomerFilter({ customers, value, onChange }: Props) {
   return (
     <Select
-      aria-label="Filter by customer" placeholder="All customers" clearable searchable w={210} flex="0 1 auto" value={value} onChange={onChange}
+      aria-label="Filter by customer" placeholder="All customers" clearable searchable flex="1 1 150px" maw={{ base: "none", sm: 210 }} value={value} onChange={onChange}
       data={[...customers].map(([id, label]) => ({ value: id, label }))}
     />
   );

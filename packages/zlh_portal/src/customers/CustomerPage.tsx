@@ -42,17 +42,19 @@ function One({ id, tab }: { id: string; tab: Tab }) {
   usePageTitle(customer?.name ?? "Customer");
   if (query.error && asApiError(query.error).status === 404) return <NotFoundPage what="customer" />;
   if (!customer) return query.error ? <Problem error={query.error} title="This customer cannot be shown" onRetry={() => void query.refetch()} /> : <CustomerSkeleton />;
-  const isOwn = me?.customers.some((entry) => entry.id === id) ?? false;
+  const own = me?.customers ?? [];
+  const isOwn = own.some((entry) => entry.id === id);
   return (
     <Stack gap="md">
       <div>
-        {isOwn ? <BackTo to="/customers" label="Customers" /> : <BackTo to="/platform/customers" label="Platform" />}
+        {own.length > 1 && isOwn && <BackTo to="/customers" label="Customers" />}
+        {!isOwn && <BackTo to="/platform/customers" label="Platform" />}
         <Group gap="xs">
           <Title order={1} style={{ overflowWrap: "anywhere" }}><Name text={customer.name} /></Title>
           {customer.suspended && <Badge color="orange" variant="light">Suspended</Badge>}
         </Group>
         <Text size="sm" c="dimmed" component="div" mt={2}>
-          {customer.role ? `You are ${ROLE_WORDS[customer.role].label.toLowerCase()}` : "You see it as an operator"} · since <TimeAgo time={customer.createdAt} />
+          {customer.role ? `Your role: ${ROLE_WORDS[customer.role].label.toLowerCase()}` : "You see it as an operator"} · created <TimeAgo time={customer.createdAt} />
         </Text>
       </div>
       <SuspendedBanner customerId={id} isSuspended={customer.suspended} />

@@ -3,6 +3,7 @@ import { Alert, Button, Group, Select, Stack, Text, TextInput } from "@mantine/c
 import { type SyntheticEvent, useState } from "react";
 import { asApiError, splitByField } from "../api/problem";
 import type { Customer, InvitationMade, Role } from "../api/types";
+import { LiveRegion } from "../layout/LiveRegion";
 import { Name } from "../layout/Name";
 import { Problem } from "../layout/Problem";
 import { Secret } from "../layout/Secret";
@@ -60,12 +61,12 @@ export function InviteForm({ customer }: { customer: Customer }) {
               label="Valid for" w={110} allowDeselect={false} value={String(lastsS)} onChange={(value) => value && setLastsS(Number(value))}
               data={LASTS.map(([seconds, label]) => ({ value: String(seconds), label }))}
             />
-            <Button type="submit" loading={invite.isPending} mt={25}>Make the invitation</Button>
+            <Button type="submit" loading={invite.isPending} mt={{ base: 0, xs: 25 }}>Make the invitation</Button>
           </Group>
-          <Text size="xs" c="dimmed">{ROLE_WORDS[role].label}: {ROLE_WORDS[role].meaning.toLowerCase()}.</Text>
+          <Text size="xs" c="dimmed">{ROLE_WORDS[role].label}: {ROLE_WORDS[role].does}.</Text>
         </Stack>
       </form>
-      <div aria-live="polite">{made && <Made made={made} onClose={() => setMade(null)} />}</div>
+      <LiveRegion>{made && <Made made={made} onClose={() => setMade(null)} />}</LiveRegion>
     </Stack>
   );
 }

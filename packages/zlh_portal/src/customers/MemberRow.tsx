@@ -88,7 +88,7 @@ function Remove({ customer, member }: { customer: Customer; member: Member }) {
     });
   return (
     <>
-      <Button size="xs" variant="subtle" color="red" c="red" aria-label={`Remove ${member.email}`} onClick={() => setAsking(true)}>Remove</Button>
+      <Button size="xs" w={84} variant="subtle" color="red" c="red" aria-label={`Remove ${member.email}`} onClick={() => setAsking(true)}>Remove</Button>
       {isAsking && (
         <ConfirmModal
           title={`Remove ${name}?`} action="Remove" isPending={remove.isPending} onConfirm={act} onClose={() => setAsking(false)}
@@ -117,7 +117,7 @@ function Leave({ customer }: { customer: Customer }) {
     });
   return (
     <>
-      <Button size="xs" variant="subtle" color="red" c="red" onClick={() => setAsking(true)}>Leave</Button>
+      <Button size="xs" w={84} variant="subtle" color="red" c="red" onClick={() => setAsking(true)}>Leave</Button>
       {isAsking && (
         <ConfirmModal
           title={`Leave ${name}?`} action="Leave" isPending={leave.isPending} onConfirm={act} onClose={() => setAsking(false)}

@@ -14,7 +14,7 @@ export function Secret({ label, text, testId }: Props) {
   const clipboard = useClipboard({ timeout: 2_500 });
   return (
     <Stack gap={4}>
-      <Text size="xs" c="dimmed">{label}</Text>
+      <Text size="xs" fw={600}>{label}</Text>
       <Group gap="xs" align="flex-start" wrap="nowrap" className={classes["line"] ?? ""}>
         <Code block className={classes["text"] ?? ""} tabIndex={0} aria-label={label} data-testid={testId}>{text}</Code>
         <Button

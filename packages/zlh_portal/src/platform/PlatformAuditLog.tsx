@@ -18,7 +18,7 @@ export function PlatformAuditLog() {
   return (
     <>
       <Text size="sm" c="dimmed" mb="md">Everything that was asked, done or refused, for all customers. <span className="mono">zlh-api audit-log verify</span> proves that no entry was changed since.</Text>
-      <AuditLog query={query} filters={filters} people={[]} customers={names}>
+      <AuditLog query={query} filters={filters} people={[]} customers={names} isMixed>
         <Select
           aria-label="Customer" placeholder="All customers" clearable searchable flex="1 1 180px" value={chosen} onChange={(value) => filters.set("customer", value)}
           data={[{ value: PLATFORM, label: "No customer (the platform)" }, ...[...names].map(([value, label]) => ({ value, label })), ...others]}
