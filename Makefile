@@ -30,9 +30,12 @@ dev: $(READY) ## run the whole platform on this machine; Ctrl-C stops it
 demo: $(READY) ## a tour through the public API, while `make dev` runs in another terminal
 	@exec $(BIN)/python deploy/demo/demo.py
 
+# Most tests wait most of their time, so there are more workers than processors.
+WORKERS ?= $(shell expr 3 \* $$(nproc))
+
 .PHONY: test
 test: $(READY) ## all tests; what needs root or a system package is skipped with its reason
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(WORKERS) --durations=10
 
 .PHONY: check
 check: $(READY) ## lint, types and structure: under a minute

@@ -26,6 +26,7 @@ sys.path[0] = str(ROOT / "tests")
 from bench import (  # noqa: E402 - after the path
     agent,
     api,
+    api_busy,
     artifacts,
     console,
     console_crowd,
@@ -53,6 +54,7 @@ CASES: tuple[Case, ...] = (
     *supervision.CASES,
     *container.CASES,
     *api.CASES,
+    *api_busy.CASES,
     *idle_containers.CASES,
     *fan_in.CASES,
     *looks.CASES,

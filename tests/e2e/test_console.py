@@ -8,8 +8,10 @@ import re
 import signal
 import statistics
 from collections.abc import AsyncIterator
+from uuid import uuid4
 
 import aiohttp
+import asyncpg
 import psutil
 import pytest
 from websockets.asyncio.client import ClientConnection, connect
@@ -18,6 +20,8 @@ from websockets.typing import Subprotocol
 
 from component.console.server import CONTINUATION, PING, TEXT, RawViewer, frame
 from e2e.stack import Stack
+from zlh_api.customers.secret import token_digest
+from zlh_api.database.embedded.server import EmbeddedPostgres
 from zlh_common.schema.console_wire import (
     MAX_INPUT_BYTES,
     SUBPROTOCOL,
@@ -275,6 +279,49 @@ async def test_signing_out_ends_the_consoles_of_the_session(stack: Stack, vmid: 
             assert await viewer.to_end() == 1008
     async with view(stack, vmid) as again:
         await again.until(b"here\r\n")
+
+
+async def test_a_role_that_is_taken_ends_the_console_at_once(stack: Stack, vmid: int) -> None:
+    """In the very process that serves it, because the database tells of it, and long before it would look by itself."""
+    address = await EmbeddedPostgres(stack.home / "postgres").ensure_started()
+    database = await asyncpg.connect(address.dsn)
+    user, token = uuid4(), f"token-{uuid4()}"
+    try:
+        await database.execute(
+            "insert into users (id, email, password_hash) values ($1, $1::uuid::text || '@example.org', 'none')", user
+        )
+        await database.execute(
+            "insert into memberships (customer_id, user_id, role) select customer_id, $1, 'member' from containers "
+            "where vmid = $2",
+            user,
+            vmid,
+        )
+        await database.execute(
+            "insert into api_tokens (id, token_sha256, user_id, name) values (gen_random_uuid(), $1, $2, 'x')",
+            token_digest(token),
+            user,
+        )
+        socket = await connect(
+            f"{stack.dev['apiUrl'].replace('http', 'ws', 1)}/api/containers/{vmid}/console",
+            subprotocols=[Subprotocol(SUBPROTOCOL)],
+            additional_headers={"Authorization": f"Bearer {token}"},
+        )
+        async with socket, view(stack, vmid) as bystander:
+            viewer = Viewer(socket)
+            await viewer.run("echo he''re")
+            await viewer.until(b"here\r\n")
+            await database.execute("update memberships set role = 'viewer' where user_id = $1", user)
+            assert await viewer.to_end() == 1008
+            assert socket.close_reason == "role_missing"
+            await bystander.run("echo st''ill")
+            await bystander.until(b"still\r\n")
+        await database.execute("delete from users where id = $1", user)
+    finally:
+        await database.close()
+    logs = [file.read_text("utf-8", "replace") for file in stack.home.rglob("*.log")]
+    ended = [line for text in logs for line in text.splitlines() if "access.ended" in line and "role_missing" in line]
+    assert len(ended) == 1
+    assert "rue" in ended[0].partition("told")[2]
 
 
 async def test_a_ticket_opens_a_console_once(stack: Stack, vmid: int) -> None:

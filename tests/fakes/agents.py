@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from uuid import UUID
 
 import msgspec
 from cryptography.x509 import load_pem_x509_certificate
+from websockets.asyncio.client import ClientConnection
 
 from fakes.faults import Faults
-from zlh_api.agents.client import CALL_TIMEOUT_S, AgentAddress, AgentClient
+from zlh_api.agents.client import CALL_TIMEOUT_S, AgentAddress, AgentClient, AgentUnreachable
 from zlh_api.database.pool import Database
 from zlh_common.errors import ZlhError
 from zlh_common.names import OwnerMark
@@ -32,6 +35,8 @@ class FakeAgents(AgentClient):
         self.unreached = 0
         # Whether there is a link that hears the agents.
         self.is_linked = True
+        # Whether the link tells what was reached before the answer to the spec, in which it was not, is there.
+        self.is_overtaken = False
         # What every agent answers to a call that is not known here.
         self.answer = b"{}"
         # What it answers to one that is, by method and path; an error is raised.
@@ -102,7 +107,9 @@ class FakeAgents(AgentClient):
             self._reconcile(agent.owner, spec)
             if self.is_linked:
                 await self.note_online(agent.owner)
-            return self.report(agent.owner)
+            answer = self.report(agent.owner)
+            is_older = {"observed_generation": spec.generation - 1} if self.is_overtaken else {}
+            return msgspec.structs.replace(answer, **is_older)
 
     async def call(
         self,
@@ -125,6 +132,21 @@ class FakeAgents(AgentClient):
             if isinstance(answer, ZlhError):
                 raise answer
             return answer
+
+    @asynccontextmanager
+    async def open_socket(
+        self,
+        agent: AgentAddress,
+        path: str,
+        *,
+        query: dict[str, str] | None = None,
+        subprotocol: str | None = None,
+        has_heartbeat: bool = False,
+    ) -> AsyncIterator[ClientConnection]:
+        """Have no console to offer."""
+        self.calls.append(("WS", path))
+        raise AgentUnreachable("it has no consoles")
+        yield  # what makes it a generator
 
     async def note_online(self, owner: OwnerMark) -> None:
         """Write what the link would when the agent reports."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+from aiohttp import DummyCookieJar
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
 
@@ -18,43 +19,49 @@ from fakes.agents import FakeAgents
 from fakes.driver import FakeDriver
 from fakes.edge import FakeProxy, FakeRoutes
 from fakes.faults import Faults
-from zlh_api.agents import routes as agent_routes
 from zlh_api.agents.authority import Authority
-from zlh_api.artifacts.serving import routes as artifact_routes
+from zlh_api.agents.links import AgentLinks
+from zlh_api.agents.superseded import SupersededSockets
+from zlh_api.app.accounts import Accounts, make_accounts
+from zlh_api.app.parts import Parts, make_endpoints, make_gate
+from zlh_api.app.settings import proxy_setting
 from zlh_api.artifacts.serving.served_tree import ServedTree
-from zlh_api.audit import routes as audit_routes
 from zlh_api.audit.patrol import Patrol
 from zlh_api.audit.removal import Remover
 from zlh_api.audit.service import Auditor, AuditSetting
-from zlh_api.catalog import routes as catalog_routes
+from zlh_api.authority.service import AuthorityService
 from zlh_api.catalog.service import CatalogService, CatalogSource
+from zlh_api.config.driver_tables import ProcessDriverSection
+from zlh_api.config.model import ApiConfig
+from zlh_api.config.tables import ArtifactsSection, DatabaseSection, TraefikSection
 from zlh_api.console.service import ConsoleService
 from zlh_api.console.sockets import ConsoleProxy
-from zlh_api.containers import routes as container_routes
 from zlh_api.containers.live import LiveContainers
 from zlh_api.containers.service import ContainerService, Hosting
-from zlh_api.customers import routes as customer_routes
-from zlh_api.customers.service import CustomerService, token_digest
+from zlh_api.customers.model import Caller, Client
+from zlh_api.customers.secret import Secret, token_digest
+from zlh_api.customers.standings import StandingsService
 from zlh_api.database.pool import Database
-from zlh_api.edge import routes as edge_routes
-from zlh_api.edge.portal_route import FILE_NAME, PLATFORM_OWNER
+from zlh_api.edge.portal_route import FILE_NAME, PLATFORM_OWNER, PortalRoute, render_portal_file
 from zlh_api.edge.traefik_file import ProxySetting
-from zlh_api.history import routes as history_routes
 from zlh_api.history.service import HistoryService, Keeping
-from zlh_api.processes import routes as process_routes
+from zlh_api.quotas.service import QuotaService
 from zlh_api.reconcile.pace import Pace
 from zlh_api.reconcile.service import Reconciler
 from zlh_api.reconcile.steps import Ports, Settings, Steps
-from zlh_api.runtimes import routes as runtime_routes
-from zlh_api.runtimes.service import RuntimeService
-from zlh_api.web import platform_routes, portal
-from zlh_api.web.gate import Gate
-from zlh_api.web.server import build_application
+from zlh_api.suspensions.service import SuspensionService
+from zlh_api.web.access_watch import LOOK_AGAIN_S, AccessWatch
+from zlh_api.web.endpoint import Endpoint
+from zlh_api.web.open_calls import OpenCalls, OpenSettings
+from zlh_api.web.rate_limits import RateLimits, Rates, RateSettings
+from zlh_api.web.server import CallLimits, build_application
 from zlh_api.web.session_cookie import SessionCookie
-from zlh_common.clock import SystemClock
+from zlh_api.web.token_buckets import Rate
+from zlh_common.clock import Clock, SystemClock
 from zlh_common.names import OwnerMark
 from zlh_common.runtime_choice import this_platform
 from zlh_common.schema.catalog import Artifact, Catalog, CatalogRuntime, CatalogVersion
+from zlh_common.schema.customers import Quota
 from zlh_common.schema.resources import Limits, Resources
 
 ADDRESS_BLOCK = "127.77.0.0/24"
@@ -69,6 +76,10 @@ LIMITS = Limits(
     enforced=("cpu", "memoryMib", "diskMib", "pids"),
     driver="fake",
 )
+# So many calls that no test meets a limit, but for those that set some.
+ANY_RATES = Rates(Rate(1e6, 10**6), Rate(1e6, 10**6))
+# No limits, but for tests that set some.
+QUOTA = Quota()
 NODE = {"kind": "dev", "runtime": "node", "version": "24"}
 
 
@@ -117,14 +128,31 @@ class World:
         self.authority = authority
         (folder / "root.json").write_text("{}")
         self.people = People()
-        self.customers = CustomerService(database, self.clock)
+        self.accounts = make_accounts(database, self.clock)
         self.catalog = CatalogService(CatalogSource(("http://127.0.0.1:1",), folder / "root.json", folder), ("stable",))
         self.catalog._catalog, self.catalog._trouble = catalog(), None
+        self.quotas = QuotaService(database, QUOTA)
+        self.suspensions = SuspensionService(database)
         self.containers = ContainerService(
-            database, self.catalog, Hosting("localhost", "http", 80), self.clock, limits=LIMITS
+            database,
+            self.catalog,
+            Hosting("localhost", "http", 80),
+            self.clock,
+            limits=LIMITS,
+            customers=self.accounts.customers,
+            quotas=self.quotas,
         )
         self.history = HistoryService(database, self.clock, Keeping(entries=10))
         self.live = LiveContainers(self.containers, self.history)
+        self.agent_port = 7443
+        # How long who stays open goes unlooked at where nothing is told.
+        self.look_again_s = LOOK_AGAIN_S
+        # Of what was served last.
+        self.watch: AccessWatch | None = None
+        self.endpoints: list[Endpoint] = []
+        self.rates_clock: Clock = self.clock
+        self.rates = RateSettings(ANY_RATES, ANY_RATES, ANY_RATES, refusal_wait_s=0.0)
+        self.open_settings = OpenSettings(1000, 1000, 1000, 1000)
         self._opened: list[Database] = []
 
     def steps(self, database: Database) -> Steps:
@@ -186,38 +214,108 @@ class World:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    def another_pool(self) -> Database:
-        """Return a pool of another API process, closed with the world."""
-        opened = Database(self.dsn)
+    def another_pool(self, *, max_connections: int = 16) -> Database:
+        """Return one more pool, as of another API process, closed with the world."""
+        opened = Database(self.dsn, max_connections=max_connections)
         self._opened.append(opened)
         return opened
 
+    def another_accounts(self) -> Accounts:
+        """Return what another API process has about people."""
+        return make_accounts(self.another_pool(), self.clock)
+
     @asynccontextmanager
     async def client(self) -> AsyncIterator[TestClient[Request, Application]]:
-        """Serve the API and lend a client of it."""
-        cookie = SessionCookie(has_tls=False)
-        slices = [
-            *customer_routes.endpoints(self.customers, cookie),
-            *catalog_routes.endpoints(self.catalog),
-            *artifact_routes.endpoints(ServedTree(self.folder / "artifacts", None, self.clock)),
-            *container_routes.endpoints(self.containers, self.live),
-            *agent_routes.endpoints(self.agents, ConsoleProxy(ConsoleService(self.agents)), agent_port=7443),
-            *process_routes.endpoints(
-                self.containers, self.agents, ConsoleProxy(ConsoleService(self.agents)), agent_port=7443
-            ),
-            *runtime_routes.endpoints(RuntimeService(self.containers, self.catalog, self.agents, agent_port=7443)),
-            *history_routes.endpoints(self.history, self.agents, self.clock, agent_port=7443),
-            *audit_routes.endpoints(self.auditor()),
+        """Serve the API, as told by the database of what changes, and lend a client of it."""
+        async with ConsoleService(self.agents) as consoles:
+            parts, config = self.parts(consoles), self.config()
+            gate = make_gate(parts, config)
+            watch = self.watch = AccessWatch(gate.pass_again, look_again_s=self.look_again_s)
+            async with self._listening(watch):
+                self.endpoints = make_endpoints(parts, config)
+                limits = self.call_limits(parts.cookie)
+                server = TestServer(build_application(self.endpoints, gate, watch, limits))
+                # A test says itself which cookie it sends.
+                async with TestClient(server, cookie_jar=DummyCookieJar()) as client:
+                    yield client
+
+    def call_limits(self, cookie: SessionCookie) -> CallLimits:
+        """Return how often this world may be called, and how many calls may stay open."""
+        return CallLimits(RateLimits(self.rates, cookie, self.rates_clock), OpenCalls(self.open_settings))
+
+    @asynccontextmanager
+    async def _listening(self, watch: AccessWatch) -> AsyncIterator[None]:
+        channels = {
+            "access_changed": watch.note_change,
+            "container_changed": self.live.note_change,
+            "container_happened": self.live.note_happening,
+        }
+        begun = asyncio.Event()
+
+        def note_begun() -> None:
+            begun.set()
+            watch.note_all()
+
+        tasks = [
+            asyncio.create_task(watch.run()),
+            asyncio.create_task(self.database.listen(channels, on_connect=note_begun)),
         ]
-        endpoints = [
-            *platform_routes.endpoints({}, slices),
-            *slices,
-            *edge_routes.endpoints(self.containers, domain="localhost"),
-            *portal.endpoints(self.folder / "portal"),
-        ]
-        gate = Gate(self.customers, self.customers, self.containers, cookie, frozenset({PORTAL}))
-        async with TestClient(TestServer(build_application(endpoints, gate))) as client:
-            yield client
+        try:
+            await begun.wait()
+            yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def config(self) -> ApiConfig:
+        """Return what an API process of this world is told."""
+        nowhere = "http://127.0.0.1:1"
+        return ApiConfig(
+            portal_url=PORTAL,
+            container_domain="localhost",
+            agent_port=self.agent_port,
+            keys_dir=self.folder / "keys",
+            state_dir=self.folder / "state",
+            database=DatabaseSection(dsn=self.dsn),
+            artifacts=ArtifactsSection(url=nowhere, trusted_root=self.folder / "root.json"),
+            process=ProcessDriverSection(root=self.folder / "containers"),
+            traefik=TraefikSection(directory=self.folder / "routes", api_url=nowhere, web_url=nowhere),
+        )
+
+    def parts(self, consoles: ConsoleService) -> Parts:
+        """Return the parts of which the endpoints of an API process are made."""
+        remover, proxy = Remover(self.database, self.driver, self.routes), proxy_setting(self.config())
+        return Parts(
+            database=self.database,
+            driver=self.driver,
+            agents=self.agents,
+            authority=AuthorityService(self.database, self.authority, self.clock),
+            superseded=SupersededSockets(self.agents),
+            consoles=ConsoleProxy(consoles),
+            accounts=self.accounts,
+            standings=StandingsService(self.another_pool(max_connections=1), self.accounts.last_use),
+            quotas=self.quotas,
+            suspensions=self.suspensions,
+            catalog=self.catalog,
+            artifacts=ServedTree(self.folder / "artifacts", None, self.clock),
+            containers=self.containers,
+            live=self.live,
+            history=self.history,
+            links=AgentLinks(self.database, self.agents, self.history, agent_port=self.agent_port),
+            reconciler=Reconciler(self.database, self.driver, self.steps(self.database)),
+            auditor=self.auditor(),
+            patrol=Patrol(self.auditor(), remover),
+            proxy=self.proxy,  # type: ignore[arg-type] # of the proxy an endpoint asks no more than the fake has
+            portal_route=PortalRoute(self.routes, render_portal_file(PORTAL, proxy)),
+            cookie=SessionCookie(has_tls=False),
+            clock=self.clock,
+        )
+
+    async def sign_in(self, email: str, password: str = PASSWORD) -> tuple[Caller, Secret]:
+        """Sign in as a browser of this machine does; return the caller and the token of the cookie."""
+        proof = await self.accounts.sign_in.prove(email, password, client="127.0.0.1")
+        return await self.accounts.sessions.open(proof, Client("127.0.0.1", "a browser"))
 
     async def add_people(self) -> None:
         """Write an owner and a viewer of one customer, the owner of another, and an operator."""

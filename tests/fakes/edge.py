@@ -48,6 +48,10 @@ class FakeProxy:
         self.faults = faults
         self.routes = routes
 
+    async def is_alive(self) -> bool:
+        """Tell whether it answers."""
+        return True
+
     async def wait_loaded(self, file: RouteFile) -> None:
         """Return when this version of the file is used."""
         async with self.faults.call("wait_loaded"):

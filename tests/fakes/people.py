@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from uuid import UUID
 
 from zlh_api.containers.model import Container
+from zlh_api.customers.callers import TicketInvalid
 from zlh_api.customers.model import Caller, Credential, Customer
-from zlh_api.customers.service import NotSignedIn, TicketInvalid
+from zlh_api.customers.refusals import NotSignedIn
+from zlh_api.customers.secret import token_digest
+from zlh_api.customers.standings import Known, Standings
 from zlh_common.errors import NotFound
 from zlh_common.names import Vmid
 
@@ -20,8 +24,16 @@ class FakeCallers:
         self.used: set[str] = set()
 
     async def identify_credential(self, credential: Credential) -> Caller:
-        """Return who a ticket stands for."""
-        return await self.identify(bearer=credential.digest.decode(), cookie=None)
+        """Return whose credential this is."""
+        known = self.find(credential)
+        if known is None:
+            raise NotSignedIn
+        return known
+
+    def find(self, credential: Credential) -> Caller | None:
+        """Return whose credential this is, or None."""
+        tokens = self.cookies if credential.by_cookie else self.bearers
+        return next((caller for token, caller in tokens.items() if token_digest(token) == credential.digest), None)
 
     async def redeem_ticket(self, ticket: str, vmid: Vmid) -> Credential:
         """Take a ticket that says for whom and for which container it is, once."""
@@ -29,14 +41,7 @@ class FakeCallers:
         if number != str(vmid) or ticket in self.used:
             raise TicketInvalid
         self.used.add(ticket)
-        return Credential(who.encode(), by_cookie=False)
-
-    async def identify(self, *, bearer: str | None, cookie: str | None) -> Caller:
-        """Return who sends this; a bearer token counts alone where there is one."""
-        known = self.bearers.get(bearer) if bearer is not None else self.cookies.get(cookie or "")
-        if known is None:
-            raise NotSignedIn
-        return known
+        return Credential(token_digest(who), by_cookie=False)
 
 
 class FakeContainers:
@@ -65,6 +70,24 @@ class FakeCustomers:
         if customer is None or not caller.may_know(customer_id):
             raise NotFound("customer")
         return customer
+
+
+class FakeStandings:
+    """Looks at the three above."""
+
+    def __init__(self, callers: FakeCallers, containers: FakeContainers, customers: FakeCustomers) -> None:
+        self.callers, self.containers, self.customers = callers, containers, customers
+
+    async def look(
+        self, credentials: Collection[Credential], vmids: Collection[Vmid], customers: Collection[UUID]
+    ) -> Standings:
+        """Return how these stand."""
+        known = {each: caller for each in credentials if (caller := self.callers.find(each)) is not None}
+        return Standings(
+            people={each: Known(caller, None) for each, caller in known.items()},
+            containers=frozenset(vmid for vmid in vmids if vmid in self.containers.rows),
+            customers=frozenset(each for each in customers if each in self.customers.rows),
+        )
 
 
 CUSTOMER = UUID(int=1)

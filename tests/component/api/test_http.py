@@ -500,20 +500,6 @@ async def test_the_catalog_is_the_same_for_everybody(client: Client) -> None:
     assert await answer.json() == {"ok": True, "problems": [], "version": "24.19.0"}
 
 
-@pytest.fixture
-async def listening(world: World) -> AsyncIterator[None]:
-    """Hand the database's notifications to the live streams."""
-    begun = asyncio.Event()
-    task = asyncio.create_task(
-        world.database.listen({"container_changed": world.live.note_change}, on_connect=begun.set)
-    )
-    await begun.wait()
-    yield
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
-
-
-@pytest.mark.usefixtures("listening")
 @pytest.mark.parametrize("what", ["api_tokens", "memberships"])
 async def test_the_live_stream_ends_with_the_right_to_see_it(world: World, client: Client, what: str) -> None:
     """A token that is taken away ends the stream, and a role that is taken away empties it."""
@@ -532,7 +518,6 @@ async def test_the_live_stream_ends_with_the_right_to_see_it(world: World, clien
                     await stream.content.readany()
 
 
-@pytest.mark.usefixtures("listening")
 async def test_the_live_stream_shows_ones_own_changes_alone(world: World, client: Client) -> None:
     """A watcher is told of a container that changes and of its end, and of nothing foreign."""
     async with asyncio.timeout(WAIT_S), client.get("/api/events", headers=OWNER) as stream:
@@ -566,7 +551,15 @@ class _Looked(ContainerService):
 
 async def test_a_container_that_changes_without_end_costs_the_streams_of_others_one_look(world: World) -> None:
     """A hostile agent reports something else twenty times a second, to whoever watches."""
-    looked = _Looked(world.database, world.catalog, Hosting("localhost", "http", 80), world.clock, limits=LIMITS)
+    looked = _Looked(
+        world.database,
+        world.catalog,
+        Hosting("localhost", "http", 80),
+        world.clock,
+        limits=LIMITS,
+        customers=world.accounts.customers,
+        quotas=world.quotas,
+    )
     world.live = LiveContainers(looked, world.history)
     async with asyncio.timeout(WAIT_S), world.client() as client:
         vmid = str((await create(client))["vmid"])

@@ -9,7 +9,7 @@ import pytest
 from component.api.test_reconciler import kill, settled
 from fakes.api_world import World
 from zlh_api.agents.client import AgentRefused
-from zlh_api.reconcile.steps import IDENTITY_MARGIN
+from zlh_api.reconcile.identity_rules import IDENTITY_MARGIN
 from zlh_common.errors import ZlhError
 from zlh_common.names import Vmid
 from zlh_common.schema.status import Lifecycle

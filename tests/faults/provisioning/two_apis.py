@@ -259,7 +259,7 @@ async def open_apis(postgres: Postgres) -> AsyncIterator[TwoApis]:
     """Run the installation; nothing of it is left when the block ends."""
     name = f"t{uuid4().hex}"
     await postgres.execute(f"create database {name} template {TEMPLATE}")
-    home = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="zlh-two-", dir="/tmp"))
+    home = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="two-"))
     leaks.long_lived.add(str(home))
     apis = await asyncio.to_thread(TwoApis, postgres, home, postgres.dsn(name))
     balancer = await asyncio.start_server(apis.balance, "127.0.0.1", apis.balancer_port)

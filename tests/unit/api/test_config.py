@@ -306,3 +306,17 @@ def test_real_containers_without_their_table_are_refused(tmp_path: Path) -> None
     """The driver alone says nothing."""
     with pytest.raises(ConfigInvalid, match=r"the table \[lxc\] is missing"):
         load_config(write(tmp_path, ("", "driver", '"lxc"')))
+
+
+@pytest.mark.parametrize("value", ['["proxy.example"]', '["10.0.0.1/8"]', '[""]', '["10.0.0.0/33"]'])
+def test_a_trusted_proxy_is_an_address_or_a_block(tmp_path: Path, value: str) -> None:
+    """A name could lead anywhere by the time that a request comes."""
+    with pytest.raises(ConfigInvalid) as caught:
+        load_config(write(tmp_path, ("", "trusted_proxies", value)))
+    assert "trusted_proxies" in str(caught.value)
+
+
+def test_trusted_proxies_are_read(tmp_path: Path) -> None:
+    """Both kinds of address."""
+    config = load_config(write(tmp_path, ("", "trusted_proxies", '["10.0.0.0/8", "::1"]')))
+    assert config.trusted_proxies == ("10.0.0.0/8", "::1")

@@ -264,6 +264,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/containers/{vmid}/identity": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Give the agent another key; the one before opens nothing any more */
+        post: operations["post_containers_vmid_identity"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/containers/{vmid}/kill": {
         parameters: {
             query?: never;
@@ -745,6 +762,198 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/customers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One's own customers; for operators all */
+        get: operations["get_customers"];
+        put?: never;
+        /** Make a customer; invite its first owner next */
+        post: operations["post_customers"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/customers/{customer}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One customer */
+        get: operations["get_customers_customer"];
+        put?: never;
+        post?: never;
+        /** Delete a customer that has no containers */
+        delete: operations["delete_customers_customer"];
+        options?: never;
+        head?: never;
+        /** Rename a customer */
+        patch: operations["patch_customers_customer"];
+        trace?: never;
+    };
+    "/api/customers/{customer}/invitations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who is invited and has not answered */
+        get: operations["get_customers_customer_invitations"];
+        put?: never;
+        /** Invite somebody; hand them the link, which is shown this once */
+        post: operations["post_customers_customer_invitations"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/customers/{customer}/invitations/{invitation}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Withdraw an invitation */
+        delete: operations["delete_customers_customer_invitations_invitation"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/customers/{customer}/leave": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Leave a customer that one belongs to */
+        post: operations["post_customers_customer_leave"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/customers/{customer}/members": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who belongs to a customer */
+        get: operations["get_customers_customer_members"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/customers/{customer}/members/{user}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Remove a member */
+        delete: operations["delete_customers_customer_members_user"];
+        options?: never;
+        head?: never;
+        /** Give a member another role */
+        patch: operations["patch_customers_customer_members_user"];
+        trace?: never;
+    };
+    "/api/customers/{customer}/quota": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Set how much a customer may have; what is null or left out is the platform's default */
+        put: operations["put_customers_customer_quota"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/customers/{customer}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let a customer go on; what they have comes back as it was wanted */
+        post: operations["post_customers_customer_resume"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/customers/{customer}/suspend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Hold a customer back: what they have stops, and their people may only look */
+        post: operations["post_customers_customer_suspend"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/customers/{customer}/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What a customer has of what they may have */
+        get: operations["get_customers_customer_usage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/docs": {
         parameters: {
             query?: never;
@@ -796,6 +1005,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/invitations/accept": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Join a customer: with a new password, or signed in as who was invited */
+        post: operations["post_invitations_accept"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/invitations/look": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What the code of an invitation leads to */
+        post: operations["post_invitations_look"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/limits": {
         parameters: {
             query?: never;
@@ -830,6 +1073,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/me/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Choose another password; all other sessions end */
+        post: operations["post_me_password"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/openapi.json": {
         parameters: {
             query?: never;
@@ -841,6 +1101,194 @@ export interface paths {
         get: operations["get_openapijson"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/password-resets/accept": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Set a new password with the code of a reset; all sessions end */
+        post: operations["post_passwordresets_accept"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One's own sessions */
+        get: operations["get_sessions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/sessions/end-others": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** End all sessions but the one that asks */
+        post: operations["post_sessions_endothers"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/sessions/{session}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** End a session */
+        delete: operations["delete_sessions_session"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One's own API tokens */
+        get: operations["get_tokens"];
+        put?: never;
+        /** Make an API token; its secret is shown this once */
+        post: operations["post_tokens"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/tokens/{token}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** End an API token, and all that were made with it */
+        delete: operations["delete_tokens_token"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/users": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** All people */
+        get: operations["get_users"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/users/{user}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Make an operator, or no longer */
+        patch: operations["patch_users_user"];
+        trace?: never;
+    };
+    "/api/users/{user}/password-reset": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What somebody sets a new password with, once; hand it over */
+        post: operations["post_users_user_passwordreset"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/users/{user}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let a user in again */
+        post: operations["post_users_user_resume"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/users/{user}/suspend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let a user in no more */
+        post: operations["post_users_user_suspend"];
         delete?: never;
         options?: never;
         head?: never;
@@ -887,6 +1335,15 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * AcceptInvitation
+         * @description `POST /api/invitations/accept`: with a password by somebody new, signed in by a user of that address.
+         */
+        AcceptInvitation: {
+            code: string;
+            /** @default null */
+            password: string | null;
+        };
+        /**
          * AddonStatus
          * @description One addon of a dev container; `url` stands only once it really opens.
          */
@@ -897,6 +1354,20 @@ export interface components {
             url: string | null;
             /** @default null */
             version: string | null;
+        };
+        /**
+         * ApiToken
+         * @description A token, without its secret; `hint` is how it ends.
+         */
+        ApiToken: {
+            createdAt: string;
+            customerId: string | null;
+            expiresAt: string | null;
+            hint: string;
+            id: string;
+            lastUsedAt: string | null;
+            name: string;
+            scopes: components["schemas"]["Permission"][] | null;
         };
         /**
          * AuditPart
@@ -958,6 +1429,14 @@ export interface components {
             trouble: string | null;
             /** @default null */
             url: string | null;
+        };
+        /**
+         * ChangePassword
+         * @description `POST /api/me/password`; every other session of the user ends.
+         */
+        ChangePassword: {
+            currentPassword: string;
+            newPassword: string;
         };
         /**
          * Connection
@@ -1038,6 +1517,8 @@ export interface components {
          * @description `POST /api/containers`.
          */
         CreateContainer: {
+            /** @default null */
+            customerId: string | null;
             /** @default false */
             enableCodeServer: boolean;
             /** @enum {unknown} */
@@ -1054,6 +1535,13 @@ export interface components {
             version: string | null;
         };
         /**
+         * CreateCustomer
+         * @description `POST /api/customers`, for operators.
+         */
+        CreateCustomer: {
+            name: string;
+        };
+        /**
          * CreateExposure
          * @description `POST …/exposures`: publish one port of a container.
          */
@@ -1063,6 +1551,32 @@ export interface components {
             port: number;
             /** @enum {unknown} */
             visibility: "customer" | "private" | "public";
+        };
+        /**
+         * CreateToken
+         * @description `POST /api/tokens`. Without scopes it can do all that its user can, without a customer for all of them.
+         */
+        CreateToken: {
+            /** @default null */
+            customerId: string | null;
+            /** @default 7776000 */
+            expiresInS: number | null;
+            name: string;
+            /** @default null */
+            scopes: components["schemas"]["Permission"][] | null;
+        };
+        /**
+         * Customer
+         * @description A tenant, as its own people and operators see it.
+         */
+        Customer: {
+            createdAt: string;
+            id: string;
+            name: string;
+            permissions: components["schemas"]["Permission"][];
+            role: components["schemas"]["Role"] | null;
+            suspended: boolean;
+            suspendedReason: string | null;
         };
         /**
          * CustomerRole
@@ -1183,11 +1697,69 @@ export interface components {
             version: string;
         };
         /**
+         * Invitation
+         * @description Somebody who was asked to join and has not answered.
+         */
+        Invitation: {
+            createdAt: string;
+            email: string;
+            expiresAt: string;
+            id: string;
+            invitedBy: string | null;
+            role: components["schemas"]["Role"];
+        };
+        /**
+         * InvitationMade
+         * @description The code is shown this once; the page that takes it is `url`, which holds it behind the #.
+         */
+        InvitationMade: {
+            code: string;
+            invitation: components["schemas"]["Invitation"];
+            url: string;
+        };
+        /**
+         * InvitationSeen
+         * @description What a code leads to, for whoever has it.
+         */
+        InvitationSeen: {
+            customer: string;
+            email: string;
+            expiresAt: string;
+            hasAccount: boolean;
+            role: components["schemas"]["Role"];
+        };
+        /**
+         * Invite
+         * @description `POST /api/customers/{customer}/invitations`.
+         */
+        Invite: {
+            email: string;
+            /** @default 604800 */
+            expiresInS: number;
+            role: components["schemas"]["Role"];
+        };
+        /**
+         * Items[ApiToken]
+         * @description A page of a list; `next`, where there is more, is the `after` of the following page.
+         */
+        Items_ApiToken_: {
+            items: components["schemas"]["ApiToken"][];
+            next?: string;
+        };
+        /**
          * Items[ContainerStatus]
          * @description A page of a list; `next`, where there is more, is the `after` of the following page.
          */
         Items_ContainerStatus_: {
             items: components["schemas"]["ContainerStatus"][];
+            next?: string;
+        };
+        /**
+         * Items[Customer]
+         * @description A page of a list; `next`, where there is more, is the `after` of the following page.
+         */
+        Items_Customer_: {
+            items: components["schemas"]["Customer"][];
             next?: string;
         };
         /**
@@ -1207,6 +1779,22 @@ export interface components {
             next?: string;
         };
         /**
+         * Items[Invitation]
+         * @description A page of a list; `next`, where there is more, is the `after` of the following page.
+         */
+        Items_Invitation_: {
+            items: components["schemas"]["Invitation"][];
+            next?: string;
+        };
+        /**
+         * Items[Member]
+         * @description A page of a list; `next`, where there is more, is the `after` of the following page.
+         */
+        Items_Member_: {
+            items: components["schemas"]["Member"][];
+            next?: string;
+        };
+        /**
          * Items[Metrics]
          * @description A page of a list; `next`, where there is more, is the `after` of the following page.
          */
@@ -1223,11 +1811,35 @@ export interface components {
             next?: string;
         };
         /**
+         * Items[QuotaUse]
+         * @description A page of a list; `next`, where there is more, is the `after` of the following page.
+         */
+        Items_QuotaUse_: {
+            items: components["schemas"]["QuotaUse"][];
+            next?: string;
+        };
+        /**
+         * Items[Session]
+         * @description A page of a list; `next`, where there is more, is the `after` of the following page.
+         */
+        Items_Session_: {
+            items: components["schemas"]["Session"][];
+            next?: string;
+        };
+        /**
          * Items[Terminal]
          * @description A page of a list; `next`, where there is more, is the `after` of the following page.
          */
         Items_Terminal_: {
             items: components["schemas"]["Terminal"][];
+            next?: string;
+        };
+        /**
+         * Items[UserReport]
+         * @description A page of a list; `next`, where there is more, is the `after` of the following page.
+         */
+        Items_UserReport_: {
+            items: components["schemas"]["UserReport"][];
             next?: string;
         };
         /**
@@ -1273,6 +1885,17 @@ export interface components {
             user: components["schemas"]["User"];
         };
         /**
+         * Member
+         * @description Somebody who belongs to a customer.
+         */
+        Member: {
+            email: string;
+            role: components["schemas"]["Role"];
+            since: string;
+            suspended: boolean;
+            userId: string;
+        };
+        /**
          * Metrics
          * @description One sample: `GET …/metrics`, and a point of `GET …/metrics/history`.
          */
@@ -1298,6 +1921,13 @@ export interface components {
             versions: components["schemas"]["RuntimeVersionOffer"][];
         };
         /**
+         * OneTimeCode
+         * @description A code out of an invitation or a password reset, to be looked at.
+         */
+        OneTimeCode: {
+            code: string;
+        };
+        /**
          * OpenTerminal
          * @description `POST …/terminals`.
          */
@@ -1306,6 +1936,15 @@ export interface components {
             cols: number;
             /** @default 24 */
             rows: number;
+        };
+        /**
+         * PasswordResetMade
+         * @description What an operator hands to a user who has lost their password; it works once.
+         */
+        PasswordResetMade: {
+            code: string;
+            expiresAt: string;
+            url: string;
         };
         /**
          * PatchContainer
@@ -1320,6 +1959,27 @@ export interface components {
             power: ("off" | "on") | null;
             /** @default null */
             resources: components["schemas"]["ResourceWish"] | null;
+        };
+        /**
+         * PatchCustomer
+         * @description `PATCH /api/customers/{customer}`.
+         */
+        PatchCustomer: {
+            name: string;
+        };
+        /**
+         * PatchMember
+         * @description `PATCH /api/customers/{customer}/members/{user}`.
+         */
+        PatchMember: {
+            role: components["schemas"]["Role"];
+        };
+        /**
+         * PatchUser
+         * @description `PATCH /api/users/{user}`, for operators.
+         */
+        PatchUser: {
+            isOperator: boolean;
         };
         /**
          * PatrolStatus
@@ -1545,6 +2205,34 @@ export interface components {
             working: number;
         };
         /**
+         * Quota
+         * @description How much a customer may have in all of their containers; what is null is the platform's default.
+         */
+        Quota: {
+            /** @default null */
+            containers: number | null;
+            /** @default null */
+            cpu: number | null;
+            /** @default null */
+            diskMib: number | null;
+            /** @default null */
+            exposures: number | null;
+            /** @default null */
+            members: number | null;
+            /** @default null */
+            memoryMib: number | null;
+        };
+        /**
+         * QuotaUse
+         * @description One kind of thing that is counted: `quota` is what holds for this customer, null for no limit.
+         */
+        QuotaUse: {
+            isOwn: boolean;
+            name: string;
+            quota: number | null;
+            used: number;
+        };
+        /**
          * ReadyPolicy
          * @description When a process counts as ready. Without a probe it is ready as soon as it runs.
          */
@@ -1565,6 +2253,14 @@ export interface components {
          * @enum {unknown}
          */
         Remedy: "operator" | "platform";
+        /**
+         * ResetPassword
+         * @description `POST /api/password-resets/accept`.
+         */
+        ResetPassword: {
+            code: string;
+            newPassword: string;
+        };
         /**
          * ResourceWish
          * @description Limits as a customer asks for them: what is not named stays as it is, or is the platform's default.
@@ -1713,6 +2409,19 @@ export interface components {
             upgrades: components["schemas"]["RuntimeRef"][];
         };
         /**
+         * Session
+         * @description A browser that is signed in.
+         */
+        Session: {
+            address: string | null;
+            createdAt: string;
+            expiresAt: string;
+            id: string;
+            isCurrent: boolean;
+            lastSeenAt: string;
+            userAgent: string | null;
+        };
+        /**
          * Severity
          * @description How much it matters.
          * @enum {unknown}
@@ -1770,6 +2479,13 @@ export interface components {
             signal: "SIGHUP" | "SIGINT" | "SIGQUIT" | "SIGTERM";
         };
         /**
+         * Suspend
+         * @description `POST …/suspend`, of a customer or a user; the reason is shown to them.
+         */
+        Suspend: {
+            reason: string;
+        };
+        /**
          * TcpProbe
          * @description A connection to the port is accepted.
          */
@@ -1815,6 +2531,14 @@ export interface components {
             ticket: string;
         };
         /**
+         * TokenMade
+         * @description A new token; its secret is shown this once.
+         */
+        TokenMade: {
+            secret: string;
+            token: components["schemas"]["ApiToken"];
+        };
+        /**
          * Transfer
          * @description How far a step is that moves bytes; rate and time left are null until they can be told.
          */
@@ -1858,6 +2582,19 @@ export interface components {
             email: string;
             id: string;
             isOperator: boolean;
+        };
+        /**
+         * UserReport
+         * @description A person, as operators see them.
+         */
+        UserReport: {
+            createdAt: string;
+            customers: components["schemas"]["CustomerRole"][];
+            email: string;
+            id: string;
+            isOperator: boolean;
+            suspended: boolean;
+            suspendedReason: string | null;
         };
         /**
          * ValidateRuntime
@@ -2191,6 +2928,7 @@ export interface operations {
             query?: {
                 after?: number;
                 limit?: number;
+                customer?: string;
             };
             header?: never;
             path?: never;
@@ -2532,6 +3270,37 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_containers_vmid_identity: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Give the agent another key; the one before opens nothing any more */
+            202: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ContainerStatus"];
+                };
             };
             /** @description What went wrong */
             default: {
@@ -3609,6 +4378,524 @@ export interface operations {
             };
         };
     };
+    get_customers: {
+        parameters: {
+            query?: {
+                after?: string;
+                limit?: number;
+                q?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One's own customers; for operators all */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Items_Customer_"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_customers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateCustomer"];
+            };
+        };
+        responses: {
+            /** @description Make a customer; invite its first owner next */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Customer"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_customers_customer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                customer: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One customer */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Customer"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_customers_customer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                customer: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Delete a customer that has no containers */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    patch_customers_customer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                customer: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PatchCustomer"];
+            };
+        };
+        responses: {
+            /** @description Rename a customer */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Customer"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_customers_customer_invitations: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                customer: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Who is invited and has not answered */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Items_Invitation_"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_customers_customer_invitations: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                customer: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Invite"];
+            };
+        };
+        responses: {
+            /** @description Invite somebody; hand them the link, which is shown this once */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvitationMade"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_customers_customer_invitations_invitation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                customer: string;
+                invitation: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Withdraw an invitation */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_customers_customer_leave: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                customer: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Leave a customer that one belongs to */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_customers_customer_members: {
+        parameters: {
+            query?: {
+                after?: string;
+                limit?: number;
+            };
+            header?: never;
+            path: {
+                customer: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Who belongs to a customer */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Items_Member_"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_customers_customer_members_user: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                customer: string;
+                user: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Remove a member */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    patch_customers_customer_members_user: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                customer: string;
+                user: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PatchMember"];
+            };
+        };
+        responses: {
+            /** @description Give a member another role */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Member"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    put_customers_customer_quota: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                customer: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Quota"];
+            };
+        };
+        responses: {
+            /** @description Set how much a customer may have; what is null or left out is the platform's default */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Items_QuotaUse_"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_customers_customer_resume: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                customer: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Let a customer go on; what they have comes back as it was wanted */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Customer"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_customers_customer_suspend: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                customer: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Suspend"];
+            };
+        };
+        responses: {
+            /** @description Hold a customer back: what they have stops, and their people may only look */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Customer"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_customers_customer_usage: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                customer: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What a customer has of what they may have */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Items_QuotaUse_"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     get_docs: {
         parameters: {
             query?: never;
@@ -3690,6 +4977,72 @@ export interface operations {
             };
         };
     };
+    post_invitations_accept: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AcceptInvitation"];
+            };
+        };
+        responses: {
+            /** @description Join a customer: with a new password, or signed in as who was invited */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_invitations_look: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["OneTimeCode"];
+            };
+        };
+        responses: {
+            /** @description What the code of an invitation leads to */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvitationSeen"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     get_limits: {
         parameters: {
             query?: never;
@@ -3748,6 +5101,37 @@ export interface operations {
             };
         };
     };
+    post_me_password: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ChangePassword"];
+            };
+        };
+        responses: {
+            /** @description Choose another password; all other sessions end */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     get_openapijson: {
         parameters: {
             query?: never;
@@ -3763,6 +5147,378 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content?: never;
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_passwordresets_accept: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ResetPassword"];
+            };
+        };
+        responses: {
+            /** @description Set a new password with the code of a reset; all sessions end */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_sessions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One's own sessions */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Items_Session_"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_sessions_endothers: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description End all sessions but the one that asks */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_sessions_session: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                session: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description End a session */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_tokens: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One's own API tokens */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Items_ApiToken_"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_tokens: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["CreateToken"];
+            };
+        };
+        responses: {
+            /** @description Make an API token; its secret is shown this once */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenMade"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    delete_tokens_token: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                token: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description End an API token, and all that were made with it */
+            204: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_users: {
+        parameters: {
+            query?: {
+                after?: string;
+                limit?: number;
+                q?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All people */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Items_UserReport_"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    patch_users_user: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                user: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PatchUser"];
+            };
+        };
+        responses: {
+            /** @description Make an operator, or no longer */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserReport"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_users_user_passwordreset: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                user: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What somebody sets a new password with, once; hand it over */
+            201: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PasswordResetMade"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_users_user_resume: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                user: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Let a user in again */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserReport"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    post_users_user_suspend: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                user: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["Suspend"];
+            };
+        };
+        responses: {
+            /** @description Let a user in no more */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserReport"];
+                };
             };
             /** @description What went wrong */
             default: {

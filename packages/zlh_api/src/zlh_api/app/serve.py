@@ -8,10 +8,12 @@ from collections.abc import Callable
 import structlog
 from aiohttp import web
 
-from zlh_api.app.parts import Parts, make_endpoints, make_gate, open_parts
+from zlh_api.app.parts import Parts, make_endpoints, make_gate, make_limits, open_parts
 from zlh_api.config.model import ApiConfig
 from zlh_api.database.migrate import migrate
 from zlh_api.listening import listen_error
+from zlh_api.web.access_watch import AccessWatch
+from zlh_api.web.client_address import parse_proxies
 from zlh_api.web.server import build_application
 
 log = structlog.get_logger()
@@ -23,10 +25,19 @@ async def serve(config: ApiConfig, *, stop: asyncio.Event, ready: Callable[[], N
         await parts.driver.prepare()
         async with parts.database.connection() as connection:
             await migrate(connection)
+        await parts.authority.start()
         await parts.artifacts.start()
         await parts.catalog.refresh()
+        gate = make_gate(parts, config)
+        watch = AccessWatch(gate.pass_again)
         runner = web.AppRunner(
-            build_application(make_endpoints(parts, config), make_gate(parts, config)),
+            build_application(
+                make_endpoints(parts, config),
+                gate,
+                watch,
+                make_limits(parts, config),
+                trusted_proxies=parse_proxies(config.trusted_proxies),
+            ),
             access_log=None,
             shutdown_timeout=2,
             handler_cancellation=True,
@@ -36,7 +47,7 @@ async def serve(config: ApiConfig, *, stop: asyncio.Event, ready: Callable[[], N
             await _listen(runner, config)
             log.info("api.started", url=config.api_url, driver=config.driver)
             ready()
-            await _run_until(stop, parts)
+            await _run_until(stop, parts, watch)
         finally:
             await runner.cleanup()
             log.info("api.stopped")
@@ -49,28 +60,39 @@ async def _listen(runner: web.AppRunner, config: ApiConfig) -> None:
         raise listen_error(exc, address=config.listen_host, port=config.listen_port, setting="listen_port") from exc
 
 
-async def _run_until(stop: asyncio.Event, parts: Parts) -> None:
+async def _run_until(stop: asyncio.Event, parts: Parts, watch: AccessWatch) -> None:
     def resume_all() -> None:
+        watch.note_all()
         parts.reconciler.wake()
         parts.links.wake()
+        parts.authority.wake()
+        parts.superseded.note()
 
     channels: dict[str, Callable[[str], None]] = {
+        # Before the changes of containers: what is shown of those depends on who may see it.
+        "access_changed": watch.note_change,
         "container_due": parts.reconciler.wake,
         "container_changed": parts.live.note_change,
         "container_happened": parts.live.note_happening,
         "link_due": parts.links.wake,
         "patrol_due": parts.patrol.look_now,
+        "authority_changed": parts.authority.wake,
+        "identity_changed": parts.superseded.note,
     }
     async with asyncio.TaskGroup() as group:
         loops = [
             group.create_task(parts.database.listen(channels, on_connect=resume_all)),
+            group.create_task(watch.run()),
             group.create_task(parts.catalog.run()),
             group.create_task(parts.artifacts.run()),
             group.create_task(parts.links.run()),
             group.create_task(parts.history.run()),
+            group.create_task(parts.accounts.last_use.run()),
             group.create_task(parts.reconciler.run()),
             group.create_task(parts.patrol.run()),
             group.create_task(parts.portal_route.run()),
+            group.create_task(parts.authority.run()),
+            group.create_task(parts.superseded.run()),
         ]
         await stop.wait()
         for loop in loops:

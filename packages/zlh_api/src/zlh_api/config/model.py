@@ -11,6 +11,8 @@ from zlh_api.config.tables import (
     ArtifactsSection,
     DatabaseSection,
     HistorySection,
+    QuotaSection,
+    RateLimitsSection,
     ReconcilerSection,
     ResourcesSection,
     TraefikSection,
@@ -24,6 +26,8 @@ class ApiConfig(Section, kw_only=True):
     listen_port: ListenPort = 8400
     # Where browsers find the portal; the exact Origin of its requests.
     portal_url: str
+    # Addresses and blocks of the proxies whose X-Forwarded-For is believed; nobody else's is.
+    trusted_proxies: tuple[str, ...] = ()
     # Container hosts are `<label>.<domain>`, reached at this scheme and port.
     container_domain: str
     container_scheme: Literal["http", "https"] = "https"
@@ -37,6 +41,8 @@ class ApiConfig(Section, kw_only=True):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     history: HistorySection = HistorySection()
     resources: ResourcesSection = ResourcesSection()
+    quota: QuotaSection = QuotaSection()
+    rate_limits: RateLimitsSection = RateLimitsSection()
     reconciler: ReconcilerSection = ReconcilerSection()
     database: DatabaseSection
     artifacts: ArtifactsSection

@@ -37,6 +37,11 @@ def find_problems(config: ApiConfig) -> list[str]:
         problems.append(f"portal_url {config.portal_url!r} has the name of a container; choose another")
     problems += _find_artifact_problems(config.artifacts)
     problems += _find_resource_problems(config.resources)
+    problems += [
+        f"trusted_proxies {text!r} is neither an address nor a block of addresses"
+        for text in config.trusted_proxies
+        if not _is_network(text)
+    ]
     if config.driver == "process" and not is_loopback(config.listen_host):
         problems.append(
             f"listen_host {config.listen_host} is beyond loopback, and the process driver isolates nothing: "
@@ -62,6 +67,14 @@ def _find_artifact_problems(artifacts: ArtifactsSection) -> list[str]:
     if any(artifacts.keys.is_relative_to(folder) for folder in served):
         return [f"artifacts.keys {artifacts.keys} lies within what is served"]
     return []
+
+
+def _is_network(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        return False
+    return True
 
 
 def is_loopback(host: str) -> bool:

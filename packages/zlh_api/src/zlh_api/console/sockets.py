@@ -32,8 +32,6 @@ HEARTBEAT_S = 20
 # A viewer that takes nothing for this long is gone; it resumes by offset when it is back.
 WRITE_TIMEOUT_S = 60
 GOODBYE_S = 2
-# So long after a sign-out may a console still be used.
-PERMISSION_CHECK_S = 5
 # A viewer that catches up gives way to the others after each frame of this size.
 _YIELD_BYTES = 32 * 1024
 _GONE = Ended(WSCloseCode.GOING_AWAY, "the agent has gone")
@@ -79,7 +77,7 @@ async def _join(call: Call, viewer: ConsoleViewer) -> web.WebSocketResponse:
     flow = await socket.prepare(call.request)
     transport = call.request.transport
     writer = FrameWriter(transport if isinstance(transport, asyncio.WriteTransport) else None, flow)
-    work = (_pump_output(viewer, socket, writer), _pump_input(socket, viewer), _watch_permission(call, socket))
+    work = (_pump_output(viewer, socket, writer), _pump_input(call, socket, viewer))
     tasks = [asyncio.create_task(each) for each in work]
     try:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
@@ -87,7 +85,7 @@ async def _join(call: Call, viewer: ConsoleViewer) -> web.WebSocketResponse:
         for task in tasks:
             task.cancel()
         results = await asyncio.gather(*tasks, return_exceptions=True)
-        await _say_goodbye(socket, viewer.ended or _GONE)
+        await _say_goodbye(socket, _reason(call) or viewer.ended or _GONE)
     broken = next((result for result in results if isinstance(result, Exception)), None)
     if broken is not None:
         raise broken
@@ -102,17 +100,9 @@ async def _say_goodbye(socket: web.WebSocketResponse, ended: Ended) -> None:
             await socket.close(code=ended.code, message=ended.reason.encode())
 
 
-async def _watch_permission(call: Call, socket: web.WebSocketResponse) -> None:
-    """Return, with the socket closed, once the viewer is signed out or has lost his role."""
-    while True:
-        await asyncio.sleep(PERMISSION_CHECK_S)
-        try:
-            await call.check_again()
-        except ZlhError as error:
-            if error.retryable:
-                continue
-            await _say_goodbye(socket, Ended(WSCloseCode.POLICY_VIOLATION, error.code))
-            return
+def _reason(call: Call) -> Ended | None:
+    """Return how a viewer is told that he may look no longer, where that is so."""
+    return None if call.refusal is None else Ended(WSCloseCode.POLICY_VIOLATION, call.refusal.code)
 
 
 async def _pump_output(viewer: ConsoleViewer, socket: web.WebSocketResponse, writer: FrameWriter) -> None:
@@ -133,10 +123,12 @@ async def _pump_output(viewer: ConsoleViewer, socket: web.WebSocketResponse, wri
         log.info("console.output_ended", error=str(exc) or type(exc).__name__)
 
 
-async def _pump_input(socket: web.WebSocketResponse, viewer: ConsoleViewer) -> None:
+async def _pump_input(call: Call, socket: web.WebSocketResponse, viewer: ConsoleViewer) -> None:
     pace = InputPace()
     try:
         async for message in socket:
+            # Nothing is typed for one of whom it is not known whether he still may.
+            await call.wait_certain()
             match message.type:
                 case WSMsgType.BINARY:
                     await viewer.write(message.data)

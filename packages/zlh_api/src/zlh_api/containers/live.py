@@ -32,9 +32,8 @@ HAPPENINGS_LIMIT = 100
 class _Watcher:
     """One open stream: what is new since it was last written to. Never longer than the number of containers, twice."""
 
-    def __init__(self, caller: Caller) -> None:
-        # As of the last look.
-        self.caller = caller
+    def __init__(self, call: Call) -> None:
+        self._call = call
         # Only what this stream has shown may be reported as gone: a foreign deletion is nobody's business.
         self.shown: set[Vmid] = set()
         self.changed: dict[Vmid, None] = {}
@@ -57,7 +56,7 @@ class _Watcher:
         self.wake.set()
 
     def may_concern(self, vmid: Vmid, customer: UUID) -> bool:
-        return vmid in self.shown or self.caller.may_know(customer)
+        return vmid in self.shown or self._call.caller.may_know(customer)
 
     async def take(self) -> tuple[list[Vmid], dict[Vmid, int]]:
         """Return what has changed and what has happened, after at least one of both."""
@@ -111,12 +110,12 @@ class LiveContainers:
         """Serve one stream until the client goes: `container` events with reports, `container-deleted` with a VMID,
         `container-event` with an entry of its history, `catalog` when what can be installed has changed.
 
-        It ends as well when the caller's session or token does; a role that is taken away counts from the next event,
-        and one that is given after HEARTBEAT_S at most.
+        It ends as well when the caller's session or token does; a role that is given or taken away counts from the next
+        event.
         """
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
         await response.prepare(call.request)
-        watcher = _Watcher(call.caller)
+        watcher = _Watcher(call)
         self._watchers.add(watcher)
         # By container, the newest entry of its history that was shown: one notification may bring those of the next.
         told: dict[Vmid, int] = {}
@@ -127,18 +126,17 @@ class LiveContainers:
                     async with asyncio.timeout(HEARTBEAT_S):
                         changed, happened = await watcher.take()
                 except TimeoutError:
-                    watcher.caller = await call.check_again()
                     await response.write(b": still here\n\n")
                     continue
-                watcher.caller = await call.check_again()
+                await call.wait_certain()
                 if published_at := watcher.take_catalog():
                     event = CatalogEvent(published_at=published_at)
                     await response.write(b"event: catalog\ndata: " + encode(event) + b"\n\n")
                 for vmid in changed:
-                    await self._write(response, watcher, vmid)
+                    await self._write(response, call.caller, watcher, vmid)
                 for vmid, position in happened.items():
                     start = max(position, told.get(vmid, 0) + 1)
-                    told[vmid] = await self._write_happenings(response, watcher.caller, vmid, start)
+                    told[vmid] = await self._write_happenings(response, call.caller, vmid, start)
         except (ConnectionError, ZlhError) as exc:
             # The answer has begun, so there is no other way of telling than its end.
             log.info("live.stream_ended", error=str(exc) or type(exc).__name__)
@@ -146,8 +144,8 @@ class LiveContainers:
         finally:
             self._watchers.discard(watcher)
 
-    async def _write(self, response: web.StreamResponse, watcher: _Watcher, vmid: Vmid) -> None:
-        report = await self._find_report(watcher.caller, vmid)
+    async def _write(self, response: web.StreamResponse, caller: Caller, watcher: _Watcher, vmid: Vmid) -> None:
+        report = await self._find_report(caller, vmid)
         if report is not None:
             watcher.shown.add(vmid)
             await response.write(b"event: container\ndata: " + report + b"\n\n")

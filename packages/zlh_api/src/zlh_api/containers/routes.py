@@ -12,7 +12,8 @@ from zlh_api.containers.live import LiveContainers
 from zlh_api.containers.model import Power
 from zlh_api.containers.service import PAGE_LIMIT, ContainerService
 from zlh_api.web.endpoint import Answer, Call, Endpoint, Policy
-from zlh_api.web.query import whole_number
+from zlh_api.web.path_ids import parse_id
+from zlh_api.web.query import identifier, whole_number
 from zlh_common.schema.lists import Items
 from zlh_common.schema.resources import Limits
 from zlh_common.schema.spec import CreateContainer, CreateExposure, Exposure, PatchContainer
@@ -40,7 +41,14 @@ def endpoints(service: ContainerService, live: LiveContainers) -> list[Endpoint]
         *_power_endpoints(service),
         *_exposure_endpoints(service),
         Endpoint("GET", LIMITS, Policy.SIGNED_IN, limits, "How much a container may use", response=Limits),
-        Endpoint("GET", "/api/events", Policy.LIST_CONTAINERS, events, "Changes of containers as they happen (SSE)"),
+        Endpoint(
+            "GET",
+            "/api/events",
+            Policy.LIST_CONTAINERS,
+            events,
+            "Changes of containers as they happen (SSE)",
+            is_stream=True,
+        ),
     ]
 
 
@@ -48,7 +56,8 @@ def _container_endpoints(service: ContainerService) -> list[Endpoint]:
     async def index(call: Call) -> Items[msgspec.Raw]:
         after = whole_number(call.request, "after", low=0, high=2**31 - 1) or 0
         limit = whole_number(call.request, "limit", low=1, high=PAGE_LIMIT) or DEFAULT_PAGE
-        items, following = await service.fetch_page(call.caller, after=after, limit=limit)
+        customer = identifier(call.request, "customer")
+        items, following = await service.fetch_page(call.caller, after=after, limit=limit, customer=customer)
         return Items(items=tuple(items), next=following or msgspec.UNSET)
 
     async def create(call: Call) -> ContainerStatus:
@@ -63,9 +72,12 @@ def _container_endpoints(service: ContainerService) -> list[Endpoint]:
     async def delete(call: Call) -> ContainerStatus:
         return await service.delete(call.container)
 
+    async def renew_identity(call: Call) -> ContainerStatus:
+        return await service.renew_identity(call.container)
+
     view, change = Policy.VIEW_CONTAINER, Policy.CHANGE_CONTAINER
     status, page = ContainerStatus, Items[ContainerStatus]
-    asked = {"after": int, "limit": int}
+    asked = {"after": int, "limit": int, "customer": str}
     return [
         Endpoint("GET", ALL, Policy.LIST_CONTAINERS, index, "List containers", response=page, query=asked),
         Endpoint(
@@ -74,6 +86,16 @@ def _container_endpoints(service: ContainerService) -> list[Endpoint]:
         Endpoint("GET", ONE, view, show, "One container", response=status),
         Endpoint("PATCH", ONE, change, patch, "Rename, resize or switch", PatchContainer, status, aliases=_ALIASES),
         Endpoint("DELETE", ONE, change, delete, "Delete a container and all it has", response=status, status=202),
+        Endpoint(
+            "POST",
+            f"{ONE}/identity",
+            Policy.GOVERN_CONTAINER,
+            renew_identity,
+            "Give the agent another key; the one before opens nothing any more",
+            response=status,
+            status=202,
+            act="identity.renew",
+        ),
         Endpoint("GET", f"{ONE}/status", view, show, "The whole report of one container", response=status),
     ]
 
@@ -108,7 +130,7 @@ def _exposure_endpoints(service: ContainerService) -> list[Endpoint]:
         return Items(items=tuple(await service.fetch_exposures(call.container)))
 
     async def unpublish(call: Call) -> None:
-        await service.unpublish_port(call.container, call.request.match_info["exposure"])
+        await service.unpublish_port(call.container, parse_id(call.request.match_info["exposure"], "exposure"))
 
     view, change = Policy.VIEW_CONTAINER, Policy.CHANGE_CONTAINER
     every, one = f"{ONE}/exposures", f"{ONE}/exposures/{{exposure}}"

@@ -9,12 +9,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp import web
 
 from zlh_api.containers.model import Container
-from zlh_api.customers.model import Caller, Customer
+from zlh_api.customers.model import Caller, Credential, Customer
+from zlh_common.errors import ZlhError
 from zlh_common.schema.permissions import Permission
 
 
@@ -50,8 +51,12 @@ class Policy(Enum):
     POWER_CONTAINER = (Subject.CONTAINER, Permission.POWER_CONTAINERS)
     CHANGE_CONTAINER = (Subject.CONTAINER, Permission.CHANGE_CONTAINERS)
     USE_CONSOLE = (Subject.CONTAINER, Permission.USE_CONSOLES)
+    # What operators alone do to one container.
+    GOVERN_CONTAINER = (Subject.CONTAINER, Permission.MANAGE_PLATFORM)
     VIEW_CUSTOMER = (Subject.CUSTOMER, Permission.VIEW_CUSTOMER)
     MANAGE_CUSTOMER = (Subject.CUSTOMER, Permission.MANAGE_CUSTOMER)
+    # Whoever belongs to a customer may go, whatever their role.
+    LEAVE_CUSTOMER = (Subject.CUSTOMER, Permission.MANAGE_ACCOUNT)
     VIEW_AUDIT_LOG = (Subject.CUSTOMER, Permission.VIEW_AUDIT_LOG)
     # What operators alone do to one customer.
     GOVERN_CUSTOMER = (Subject.CUSTOMER, Permission.MANAGE_PLATFORM)
@@ -73,6 +78,20 @@ class Passed:
     caller: Caller | None = None
     container: Container | None = None
     customer: Customer | None = None
+    # What the caller is signed in with, by which what stays open is judged again.
+    credential: Credential | None = None
+
+
+class Watched(Protocol):
+    """A call that is judged again for as long as it stays open."""
+
+    # As of the last judgement.
+    passed: Passed
+    refusal: ZlhError | None
+
+    async def wait_certain(self) -> None:
+        """See Call."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,20 +101,27 @@ class Call:
     request: web.Request
     body: Any = None
     _passed: Passed = Passed()
-    _pass_again: Callable[[], Awaitable[Passed]] | None = None
+    _watched: Watched | None = None
 
-    async def check_again(self) -> Caller:
-        """Return the caller as of now; raise where he may no longer do this. For what stays open for long."""
-        assert self._pass_again is not None
-        passed = await self._pass_again()
-        assert passed.caller is not None
-        return passed.caller
+    async def wait_certain(self) -> None:
+        """Return once no news of what the caller may do is left unanswered; at once, where there has been none.
+
+        For what stays open: to be awaited before anything is done for the caller. Who may no longer is cancelled.
+        """
+        if self._watched is not None:
+            await self._watched.wait_certain()
+
+    @property
+    def refusal(self) -> ZlhError | None:
+        """Why a call that stayed open is ended, once it is."""
+        return None if self._watched is None else self._watched.refusal
 
     @property
     def caller(self) -> Caller:
-        """Who calls; only behind a policy other than PUBLIC."""
-        assert self._passed.caller is not None
-        return self._passed.caller
+        """Who calls, as of the last judgement; only behind a policy other than PUBLIC."""
+        passed = self._passed if self._watched is None else self._watched.passed
+        assert passed.caller is not None
+        return passed.caller
 
     @property
     def container(self) -> Container:
@@ -137,6 +163,8 @@ class Endpoint:
     # Keys that are accepted besides the camelCase ones: {"enable_code_server": "enableCodeServer"}.
     aliases: dict[str, str] = field(default_factory=dict)
     is_websocket: bool = False
+    # It takes or gives bit by bit, for as long as the caller stays.
+    is_stream: bool = False
     # It answers with the bytes of a file, which can be asked for in ranges.
     is_file: bool = False
     # Whether no body at all stands for {}.

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol
 from uuid import UUID
 
 from aiohttp import web
 
 from zlh_api.containers.model import Container
+from zlh_api.customers.callers import find_credential
 from zlh_api.customers.model import Caller, Credential, Customer
+from zlh_api.customers.refusals import CustomerSuspended, NotSignedIn, RoleMissing, ScopeMissing
+from zlh_api.customers.standings import Standings
 from zlh_api.web.endpoint import Endpoint, Passed, Policy, Subject
-from zlh_api.web.request_credentials import read_bearer, read_ticket
+from zlh_api.web.path_ids import parse_id
+from zlh_api.web.request_credentials import SAFE_METHODS, find_ticket, read_bearer
 from zlh_api.web.session_cookie import SessionCookie
 from zlh_common.errors import NotFound, ZlhError
 from zlh_common.names import PLATFORM_PATH, Vmid, is_label
-from zlh_common.schema.permissions import Permission
 
-# What the ticket of a request was made with, once it is used up.
-_CREDENTIAL = web.RequestKey("credential", Credential)
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+# Who sends a request, once that is known, whether or not they may do what it asks.
+CALLER = web.RequestKey("caller", Caller)
 
 
 class OriginRefused(ZlhError):
@@ -34,40 +37,7 @@ class OriginRefused(ZlhError):
         )
 
 
-class RoleMissing(ZlhError):
-    """The caller may know of this, and their role does not allow the act."""
-
-    code, status = "role_missing", 403
-
-    def __init__(self, permission: Permission) -> None:
-        super().__init__(
-            f"Your role does not include {permission}; ask an owner of the customer for a role that does.",
-            permission=permission,
-        )
-
-
-class ScopeMissing(ZlhError):
-    """The token was not made for this, whatever its user may do."""
-
-    code, status = "scope_missing", 403
-
-    def __init__(self, permission: Permission) -> None:
-        super().__init__(
-            f"This token does not carry the scope {permission}; make one that does.", permission=permission
-        )
-
-
-class CustomerSuspended(ZlhError):
-    """The customer is held back by the platform; its people may look, and nothing more."""
-
-    code, status = "customer_suspended", 403
-
-    def __init__(self) -> None:
-        super().__init__("This customer is suspended, so nothing can be changed or opened; ask who runs the platform.")
-
-
 class _Callers(Protocol):
-    async def identify(self, *, bearer: str | None, cookie: str | None) -> Caller: ...
     async def identify_credential(self, credential: Credential) -> Caller: ...
     async def redeem_ticket(self, ticket: str, vmid: Vmid) -> Credential: ...
 
@@ -80,6 +50,21 @@ class _Containers(Protocol):
     async def find_visible(self, caller: Caller, vmid: Vmid) -> Container: ...
 
 
+class _World(Protocol):
+    async def look(
+        self, credentials: Collection[Credential], vmids: Collection[Vmid], customers: Collection[UUID]
+    ) -> Standings: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """A call that may go on."""
+
+    passed: Passed
+    # How long its session or token is still good for; None where that has no end.
+    lasts_s: float | None
+
+
 @dataclass(frozen=True, slots=True)
 class Gate:
     """Carries out the policy of an endpoint."""
@@ -87,6 +72,8 @@ class Gate:
     callers: _Callers
     customers: _Customers
     containers: _Containers
+    # How callers stand, many at a time.
+    world: _World
     cookie: SessionCookie
     # Exact origins of our own pages.
     origins: frozenset[str]
@@ -98,40 +85,44 @@ class Gate:
         policy = endpoint.policy
         if policy.subject is Subject.ANYBODY:
             return Passed()
-        caller = await self._identify(endpoint, request)
+        credential = await self._find_credential(endpoint, request)
+        caller = request[CALLER] = await self.callers.identify_credential(credential)
+        passed = Passed(caller, credential=credential)
         match policy.subject:
-            case Subject.CALLER:
-                _check_scope(caller, policy)
-                return Passed(caller)
-            case Subject.PLATFORM:
-                if not caller.is_operator:
-                    raise NotFound
-                _check_scope(caller, policy)
-                return Passed(caller)
             case Subject.CUSTOMER:
-                customer = await self.customers.find_visible(caller, parse_customer(request.match_info["customer"]))
-                _check_permission(caller, policy, customer.id)
-                return Passed(caller, customer=customer)
+                customer = await self.customers.find_visible(
+                    caller, parse_id(request.match_info["customer"], "customer")
+                )
+                passed = replace(passed, customer=customer)
             case Subject.CONTAINER:
                 container = await self.containers.find_visible(caller, parse_vmid(request.match_info["vmid"]))
-                _check_permission(caller, policy, container.customer_id)
-                return Passed(caller, container=container)
+                passed = replace(passed, container=container)
+            case _:
+                pass
+        _check_policy(policy, passed, caller)
+        return passed
 
-    async def _identify(self, endpoint: Endpoint, request: web.Request) -> Caller:
-        ticket = _ticket(endpoint, request)
+    async def pass_again(self, calls: Sequence[tuple[Policy, Passed]]) -> list[Renewed | ZlhError]:
+        """Say of each call that has passed before whether it would as of now, and why not. One look for all of them."""
+        standings = await self.world.look(
+            {passed.credential for _, passed in calls if passed.credential is not None},
+            {passed.container.vmid for _, passed in calls if passed.container is not None},
+            {passed.customer.id for _, passed in calls if passed.customer is not None},
+        )
+        return [_judge_again(policy, passed, standings) for policy, passed in calls]
+
+    async def _find_credential(self, endpoint: Endpoint, request: web.Request) -> Credential:
+        ticket = find_ticket(endpoint, request)
         if ticket is None:
-            return await self.callers.identify(bearer=read_bearer(request), cookie=self.cookie.read(request))
-        # It is used up by the first look; every later one is at what it was made with.
-        if _CREDENTIAL not in request:
-            request[_CREDENTIAL] = await self.callers.redeem_ticket(ticket, parse_vmid(request.match_info["vmid"]))
-        return await self.callers.identify_credential(request[_CREDENTIAL])
+            return find_credential(bearer=read_bearer(request), cookie=self.cookie.read(request))
+        return await self.callers.redeem_ticket(ticket, parse_vmid(request.match_info["vmid"]))
 
     def _check_origin(self, endpoint: Endpoint, request: web.Request) -> None:
         """What a browser sends by itself, cookie and all, is only believed from our own pages."""
         origins = request.headers.getall("Origin", [])
         origin = origins[0] if len(origins) == 1 else None
         is_unsafe = request.method not in SAFE_METHODS or endpoint.is_websocket
-        if not is_unsafe or read_bearer(request) is not None or _ticket(endpoint, request) is not None:
+        if not is_unsafe or read_bearer(request) is not None or find_ticket(endpoint, request) is not None:
             return
         if not origins and self.cookie.read(request) is None:
             return
@@ -152,16 +143,36 @@ def parse_vmid(text: str) -> Vmid:
     return Vmid(int(text))
 
 
-def parse_customer(text: str) -> UUID:
-    """Return the id of a customer in a path; raise NotFound for whatever could not be one."""
+def _judge_again(policy: Policy, passed: Passed, standings: Standings) -> Renewed | ZlhError:
+    known = standings.people.get(passed.credential) if passed.credential is not None else None
+    if known is None:
+        return NotSignedIn("This token or session is unknown or over; sign in again.")
+    if passed.container is not None and passed.container.vmid not in standings.containers:
+        return NotFound("container")
+    if passed.customer is not None and passed.customer.id not in standings.customers:
+        return NotFound("customer")
     try:
-        found = UUID(text)
-    except ValueError:
-        raise NotFound("customer") from None
-    # One customer has one address: no braces, no upper case.
-    if str(found) != text:
-        raise NotFound("customer")
-    return found
+        _check_policy(policy, passed, known.caller)
+    except ZlhError as error:
+        return error
+    return Renewed(replace(passed, caller=known.caller), known.lasts_s)
+
+
+def _check_policy(policy: Policy, passed: Passed, caller: Caller) -> None:
+    """Raise where the policy says no to this caller about what has been found."""
+    match policy.subject:
+        case Subject.CUSTOMER:
+            assert passed.customer is not None
+            _check_customer(policy, caller, passed.customer.id, "customer")
+        case Subject.CONTAINER:
+            assert passed.container is not None
+            _check_customer(policy, caller, passed.container.customer_id, "container")
+        case Subject.PLATFORM:
+            if not caller.is_operator:
+                raise NotFound
+            _check_scope(caller, policy)
+        case Subject.CALLER | Subject.ANYBODY:
+            _check_scope(caller, policy)
 
 
 def _check_scope(caller: Caller, policy: Policy) -> None:
@@ -169,17 +180,12 @@ def _check_scope(caller: Caller, policy: Policy) -> None:
         raise ScopeMissing(policy.permission)
 
 
-def _check_permission(caller: Caller, policy: Policy, customer_id: UUID) -> None:
+def _check_customer(policy: Policy, caller: Caller, customer_id: UUID, what: str) -> None:
     assert policy.permission is not None
+    if not caller.may_know(customer_id):
+        raise NotFound(what)
     _check_scope(caller, policy)
     if caller.is_held_back(policy.permission, customer_id):
         raise CustomerSuspended
     if not caller.may(policy.permission, customer_id):
         raise RoleMissing(policy.permission)
-
-
-def _ticket(endpoint: Endpoint, request: web.Request) -> str | None:
-    """Return the ticket that counts: for a WebSocket of a container, and only without a bearer token."""
-    if not endpoint.is_websocket or "vmid" not in request.match_info or read_bearer(request) is not None:
-        return None
-    return read_ticket(request)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from uuid import UUID
 
 from aiohttp import web
 
@@ -32,11 +33,28 @@ def whole_number(request: web.Request, name: str, *, low: int, high: int) -> int
 
 
 def short_text(request: web.Request, name: str, *, max_bytes: int) -> str:
-    """Return a text of the query string, empty where there is none; raise QueryInvalid where it is too long."""
+    """Return a text of the query string, empty where there is none; raise QueryInvalid for too long a one, or none."""
     text = request.query.get(name, "")
-    if len(text.encode("utf-8", "replace")) > max_bytes:
+    if "\0" in text or any(0xD800 <= ord(char) <= 0xDFFF for char in text):
+        raise QueryInvalid(name, "text without a NUL character")
+    if len(text.encode()) > max_bytes:
         raise QueryInvalid(name, f"at most {max_bytes} bytes long")
     return text
+
+
+def identifier(request: web.Request, name: str) -> UUID | None:
+    """Return an id of the query string, None where it is left out; raise QueryInvalid for anything else."""
+    raw = request.query.get(name)
+    if raw is None:
+        return None
+    try:
+        found = UUID(raw)
+    except ValueError:
+        found = None
+    # One thing has one id: no braces, no upper case.
+    if found is None or str(found) != raw:
+        raise QueryInvalid(name, "an id, such as 6a4a6f2e-4a0f-4f5c-9d53-0a2b7d3c9c11")
+    return found
 
 
 def moment(request: web.Request, name: str) -> datetime | None:

@@ -1,26 +1,40 @@
-"""From the list of endpoints to a running server: every request passes the gate, every answer has one of two shapes."""
+"""From the list of endpoints to a running server: every request passes the gate, every answer has one of two shapes.
+
+A request is judged when it comes in, and what it has begun goes on to its end: all that a call waits for has a time
+limit, so its effect is that of one that came just before. Two kinds of call could act on a judgement that is old. One
+whose body takes long to arrive is judged anew before its handler is called. One that stays open is watched, and no
+answer that goes on is begun for a caller who is not.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
 import structlog
-from aiohttp import web
+from aiohttp import WSCloseCode, web
 
-from zlh_api.web.endpoint import Answer, Call, Endpoint
-from zlh_api.web.gate import Gate
+from zlh_api.customers.refusals import NotSignedIn
+from zlh_api.web.access_watch import AccessWatch, LongCall
+from zlh_api.web.client_address import TRUSTED_PROXIES, Proxies, client_address
+from zlh_api.web.endpoint import Answer, Call, Endpoint, Passed, Policy
+from zlh_api.web.gate import CALLER, Gate
+from zlh_api.web.open_calls import OpenCalls
 from zlh_api.web.problems import Internal, from_http, problem_response
+from zlh_api.web.rate_limits import RateLimited, RateLimits, add_rate_headers
 from zlh_common.errors import InvalidBody, ZlhError
 from zlh_common.request_ids import HEADER, accept_request_id, following
 from zlh_common.schema.structs import decode, encode, find_ignored
 
 log = structlog.get_logger()
 MAX_BODY_BYTES = 256 * 1024
+# A body that takes longer than this to arrive has its sender judged again.
+FRESH_S = 0.5
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
@@ -28,22 +42,123 @@ SECURITY_HEADERS = {
 }
 
 
-def build_application(endpoints: Sequence[Endpoint], gate: Gate) -> web.Application:
-    """Return an application that serves `endpoints` and answers everything else with a problem document."""
+@dataclass(frozen=True, slots=True)
+class CallLimits:
+    """How often anybody may call, and how many calls may last."""
+
+    rates: RateLimits
+    open: OpenCalls
+
+
+@dataclass(slots=True)
+class _Course:
+    """How far a request has come."""
+
+    policy: Policy
+    watched: LongCall | None = None
+    # The answer that goes on, once it has begun.
+    begun: web.StreamResponse | None = None
+
+
+_COURSE = web.RequestKey("course", _Course)
+
+
+def build_application(
+    endpoints: Sequence[Endpoint], gate: Gate, watch: AccessWatch, limits: CallLimits, *, trusted_proxies: Proxies = ()
+) -> web.Application:
+    """Return an application that serves `endpoints` and answers everything else with a problem document.
+
+    What stays open is put on the list of `watch`, which whoever serves the application runs; `trusted_proxies` are
+    believed in what they say of where a request comes from.
+    """
     application = web.Application(middlewares=[_outermost], client_max_size=MAX_BODY_BYTES)
+    application[TRUSTED_PROXIES] = trusted_proxies
+    application.on_response_prepare.append(_begin)
+    application.on_response_prepare.append(add_rate_headers)
     for endpoint in endpoints:
-        application.router.add_route(endpoint.method, endpoint.path, _serve(endpoint, gate))
+        application.router.add_route(endpoint.method, endpoint.path, _serve(endpoint, gate, watch, limits))
     return application
 
 
-def _serve(endpoint: Endpoint, gate: Gate) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _serve(
+    endpoint: Endpoint, gate: Gate, watch: AccessWatch, limits: CallLimits
+) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def handle(request: web.Request) -> web.StreamResponse:
-        passed = await gate.pass_through(endpoint, request)
+        await limits.rates.admit(endpoint, request)
+        request[_COURSE] = _Course(endpoint.policy)
+        passed = await _pass_gate(endpoint, request, gate, limits.rates)
+        began = time.monotonic()
         body = await _read_body(endpoint, request)
-        call = Call(request, body, passed, partial(gate.pass_through, endpoint, request))
-        return _render(endpoint, await endpoint.handler(call))
+        if passed.caller is not None and time.monotonic() - began > FRESH_S:
+            passed = await _pass_again(gate, endpoint.policy, passed)
+        call = Call(request, body, passed)
+        with limits.open.hold(endpoint, passed.caller):
+            if passed.caller is not None and (endpoint.is_websocket or endpoint.is_stream):
+                return await _serve_watched(endpoint, call, passed, watch)
+            return _render(endpoint, await endpoint.handler(call))
 
     return handle
+
+
+async def _pass_again(gate: Gate, policy: Policy, passed: Passed) -> Passed:
+    (verdict,) = await gate.pass_again([(policy, passed)])
+    if isinstance(verdict, ZlhError):
+        raise verdict
+    return verdict.passed
+
+
+async def _serve_watched(endpoint: Endpoint, call: Call, passed: Passed, watch: AccessWatch) -> web.StreamResponse:
+    course = call.request[_COURSE]
+
+    def cut() -> None:
+        # Before an answer has begun there is nothing that would have to end: the refusal is the answer.
+        if course.begun is not None and call.request.transport is not None:
+            call.request.transport.abort()
+
+    try:
+        async with watch.watching(endpoint.policy, passed, cut=cut) as watched:
+            course.watched = watched
+            return _render(endpoint, await endpoint.handler(replace(call, _watched=watched)))
+    except ZlhError as error:
+        if course.begun is None:
+            raise
+        await _end(course.begun, error)
+        return course.begun
+
+
+async def _begin(request: web.Request, response: web.StreamResponse) -> None:
+    """Let nothing that goes on begin for a caller who is not watched, or who has been refused by now."""
+    is_whole = isinstance(response, web.Response) and (response.body is None or isinstance(response.body, bytes))
+    if is_whole:
+        return
+    course = request[_COURSE]
+    if course.policy is Policy.PUBLIC:
+        return
+    if course.watched is None:
+        raise RuntimeError(f"{request.path} answers bit by bit, and its endpoint says nothing of that")
+    if course.watched.refusal is not None:
+        raise course.watched.refusal
+    course.begun = response
+
+
+async def _end(response: web.StreamResponse, error: ZlhError) -> None:
+    """End an answer that has begun; one that has no way of telling the reason just ends."""
+    response.force_close()
+    if isinstance(response, web.WebSocketResponse) and not response.closed:
+        with contextlib.suppress(ConnectionError):
+            await response.close(code=WSCloseCode.POLICY_VIOLATION, message=error.code.encode())
+
+
+async def _pass_gate(endpoint: Endpoint, request: web.Request, gate: Gate, rates: RateLimits) -> Passed:
+    """Pass the gate, and let the limits know what it has found out about the credential."""
+    try:
+        return await gate.pass_through(endpoint, request)
+    except NotSignedIn:
+        rates.note_bad(endpoint, request)
+        raise
+    finally:
+        if caller := request.get(CALLER):
+            rates.note_good(endpoint, request, caller)
 
 
 async def _read_body(endpoint: Endpoint, request: web.Request) -> Any:
@@ -124,6 +239,9 @@ async def _answer(
         response.headers.setdefault(HEADER, request_id)
         for name, value in SECURITY_HEADERS.items():
             response.headers.setdefault(name, value)
+    if code == RateLimited.code:
+        # Told by the limits themselves, a second's refusals in one line.
+        return response
     log.info(
         "request.served",
         method=request.method,
@@ -131,6 +249,6 @@ async def _answer(
         status=response.status,
         code=code,
         seconds=round(time.monotonic() - began, 4),
-        remote=request.remote,
+        remote=client_address(request),
     )
     return response
