@@ -1559,8 +1559,7 @@ export interface components {
         CreateToken: {
             /** @default null */
             customerId: string | null;
-            /** @default 7776000 */
-            expiresInS: number | null;
+            expiresInS?: number | null;
             name: string;
             /** @default null */
             scopes: components["schemas"]["Permission"][] | null;
