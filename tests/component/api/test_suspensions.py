@@ -113,6 +113,22 @@ async def test_its_people_may_look_and_nothing_more(world: World, client: Client
         await world.wait_forgotten()
 
 
+async def test_who_has_another_customer_goes_on_with_that(world: World, client: Client) -> None:
+    """Without a name the first that goes is meant; a viewer is told of the role that is missing, and not of more."""
+    own, other = await customer_of(world), await customer_of(world, "customer 1")
+    await world.fetch(
+        "insert into memberships select $1, id, 'member' from users where email = 'owner@example.org' returning 1",
+        other,
+    )
+    await suspend(client, world)
+    answer = await client.post(CONTAINERS, json=NODE, headers=OWNER)
+    assert (answer.status, (await answer.json())["customerId"]) == (202, str(other))
+    named = {**NODE, "customerId": str(own)}
+    await problem(await client.post(CONTAINERS, json=named, headers=OWNER), 403, "customer_suspended")
+    await problem(await client.post(CONTAINERS, json=NODE, headers=VIEWER), 403, "no_customer")
+    await problem(await client.post(CONTAINERS, json=named, headers=VIEWER), 404, "not_found")
+
+
 async def test_suspending_is_for_operators_alone(world: World, client: Client) -> None:
     """Foreign and missing customers look the same; a reason is needed."""
     own = f"/api/customers/{await customer_of(world)}"
@@ -164,7 +180,10 @@ async def test_whoever_comes_last_decides(world: World) -> None:
         await world.wait_until(IS_OFF)
 
 
-@pytest.mark.parametrize("reached", range(1, len(CREATION) + 1))
+LAST = len(CREATION)
+
+
+@pytest.mark.parametrize("reached", range(1, LAST + 1))
 async def test_suspended_in_the_middle_of_its_making(world: World, client: Client, reached: int) -> None:
     """Whichever call its worker died at: it goes off, says so, and is made ready once it may go on."""
     await add(world)
@@ -174,7 +193,11 @@ async def test_suspended_in_the_middle_of_its_making(world: World, client: Clien
     async with world.reconciler():
         await world.wait_until(IS_OFF)
         assert not any(guest.is_running for guest in world.driver.guests.values())
-        assert (await status_of(client, 101))["lifecycle"] == "stopped"
+        seen = await status_of(client, 101)
+        assert seen["lifecycle"] == "stopped"
+        # What lies ahead of it stays ahead of it.
+        states = {step["name"]: step["state"] for step in seen["steps"]}
+        assert states["check-ready"] == "pending" or reached == LAST
         await resume(client, world)
         await wait_for(client, 101, ready=True)
 

@@ -27,6 +27,7 @@ from zlh_api.containers.model import Power
 from zlh_api.database.pool import Database
 from zlh_api.dev.traefik import TraefikProcess, TraefikSettings
 from zlh_api.marked_processes import end_all, find_marked
+from zlh_api.suspensions.service import SuspensionService
 from zlh_common.clock import SystemClock
 from zlh_common.names import CONTAINER_MARK, OwnerMark
 from zlh_common.schema.resources import Resources
@@ -192,6 +193,19 @@ class TwoApis:
         """Write that it shall run, or not."""
         async with self.database.transaction() as connection:
             await containers.update_power(connection, owner, power)
+
+    async def suspend(self, owner: OwnerMark) -> None:
+        """Hold its customer back."""
+        await SuspensionService(self.database).suspend(await self._customer_of(owner), "by chance")
+
+    async def resume(self, owner: OwnerMark) -> None:
+        """Let its customer go on."""
+        await SuspensionService(self.database).resume(await self._customer_of(owner))
+
+    async def _customer_of(self, owner: OwnerMark) -> UUID:
+        rows = await self.fetch("select customer_id from containers where owner = $1", UUID(owner))
+        found: UUID = rows[0]["customer_id"]
+        return found
 
     async def resize(self, owner: OwnerMark) -> None:
         """Write that it shall have less memory."""

@@ -64,6 +64,15 @@ def test_what_is_being_deleted_is_told_where_it_will_make_room(kind: str) -> Non
     assert ("2 of the customer's containers are being deleted" in caught.value.detail) is (kind != "members")
 
 
+@pytest.mark.parametrize(
+    ("kind", "limit", "said"), [("memory_mib", 2_097_152, "2097152"), ("cpu", 2.5, "2.5"), ("cpu", 100.0, "100")]
+)
+def test_a_refusal_is_told_in_whole_figures(kind: str, limit: float, said: str) -> None:
+    """However large they are."""
+    with pytest.raises(QuotaExceeded, match=f"the {said} that this customer may have"):
+        refuse_excess(Quota(**{kind: limit}), Usage(**{kind: limit}), Usage(**{kind: 1}))  # type: ignore[arg-type]
+
+
 def test_cores_are_counted_in_hundredths() -> None:
     """Ten times a tenth is one."""
     used = Usage(cpu=sum([0.1] * 9))

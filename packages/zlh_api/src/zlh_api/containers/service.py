@@ -493,7 +493,7 @@ def _customer_of(caller: Caller, named: str | None) -> UUID:
     going = [entry.customer_id for entry in caller.memberships if not entry.is_suspended]
     if found := next((customer for customer in acting if customer in going), None):
         return found
-    if any(entry.is_suspended for entry in caller.memberships):
+    if acting or any(caller.is_held_back(Permission.CHANGE_CONTAINERS, e.customer_id) for e in caller.memberships):
         raise CustomerSuspended
     raise NoCustomer
 

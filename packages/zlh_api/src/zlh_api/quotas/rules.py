@@ -55,8 +55,8 @@ class QuotaExceeded(ZlhError):
             else ""
         )
         super().__init__(
-            f"This takes {wanted:g} more {things}, and {used:g} of the {limit:g} that this customer may have are in "
-            f"use. To go on, {remedy}, or ask who runs the platform for a larger quota.{leaving}",
+            f"This takes {_say(wanted)} more {things}, and {_say(used)} of the {_say(limit)} that this customer may "
+            f"have are in use. To go on, {remedy}, or ask who runs the platform for a larger quota.{leaving}",
             quota=_SPELLED[kind],
             limit=limit,
             used=used,
@@ -96,3 +96,8 @@ def report_use(own: Quota, default: Quota, used: Usage) -> tuple[QuotaUse, ...]:
         )
         for kind in KINDS
     )
+
+
+def _say(figure: float) -> str:
+    """Return a figure for people: cores in hundredths, all else whole."""
+    return f"{figure:.2f}".rstrip("0").rstrip(".")
