@@ -5,10 +5,9 @@ import { asApiError, splitByField } from "../api/problem";
 import type { Me, Permission, TokenMade } from "../api/types";
 import { Problem } from "../layout/Problem";
 import { Section } from "../layout/Section";
-import { whyNot } from "../session/permissions";
 import classes from "./account.module.css";
 import { useMakeToken } from "./queries";
-import { type Choice, choiceOf, offerScopes, PRESETS, scopesOf } from "./scopes";
+import { type Choice, choiceOf, mayGive, offerScopes, PRESETS, scopesOf } from "./scopes";
 import { EXPIRIES } from "./tokens";
 
 const ALL = "";
@@ -79,6 +78,7 @@ interface PickerProps {
 
 function ScopePicker({ me, customer, value, error, onChange }: PickerProps) {
   const [choice, setChoice] = useState(() => choiceOf(value));
+  const isOutside = (permission: Permission) => !mayGive(me, permission, customer);
   const preset = PRESETS.find((entry) => entry.value === choice);
   const choose = (next: Choice) => {
     setChoice(next);
@@ -93,7 +93,7 @@ function ScopePicker({ me, customer, value, error, onChange }: PickerProps) {
     <Input.Wrapper label="What it may do" labelElement="div" error={error}>
       <SegmentedControl
         fullWidth mt={4} classNames={{ label: classes["segment"] ?? "" }} value={choice} aria-label="What it may do" onChange={choose}
-        data={[...PRESETS.map(({ value: key, label }) => ({ value: key, label })), { value: "custom" as Choice, label: "Chosen" }]}
+        data={[...PRESETS.map(({ value: key, label }) => ({ value: key, label, disabled: scopesOf(key)?.some(isOutside) ?? false })), { value: "custom", label: "Chosen" }]}
       />
       <Text size="xs" c="dimmed" mt={6} mih={18} role="status">{preset?.meaning ?? "Exactly what is ticked below."}</Text>
       <SimpleGrid cols={{ base: 1, xs: 2 }} spacing="md" mt="xs" mb={error ? 6 : 0}>
@@ -102,8 +102,8 @@ function ScopePicker({ me, customer, value, error, onChange }: PickerProps) {
             <Text component="legend" size="xs" fw={600} c="dimmed" p={0} mb={6}>{title}</Text>
             {scopes.map(({ permission, label, meaning }) => (
               <Checkbox
-                key={permission} size="sm" label={label} checked={value === null || value.includes(permission)} disabled={value === null} onChange={() => toggle(permission)}
-                description={isOutside(me, permission, customer) ? `${meaning}. Your role does not include it now.` : meaning}
+                key={permission} size="sm" label={label} checked={value === null || value.includes(permission)} disabled={value === null || (isOutside(permission) && !value.includes(permission))} onChange={() => toggle(permission)}
+                description={isOutside(permission) ? `${meaning}. Your role does not include it, so no token of yours can.` : meaning}
               />
             ))}
           </Stack>
@@ -113,8 +113,3 @@ function ScopePicker({ me, customer, value, error, onChange }: PickerProps) {
   );
 }
 
-/** Tell whether a scope would be of no use now: with none of the customers that the token reaches may its user do that. */
-function isOutside(me: Me, permission: Permission, customer: string | null): boolean {
-  const reached = customer === null ? me.customers.map(({ id }) => id) : [customer];
-  return whyNot(me, permission) !== null && reached.every((id) => whyNot(me, permission, id) !== null);
-}

@@ -1,8 +1,9 @@
 import { describe, expect, it } from "vitest";
+import { sampleCustomer, sampleMe, VIEWER } from "../session/sample";
 import { nameBrowser } from "./browser";
 import { complainAboutPassword } from "./password";
 import { sampleToken } from "./sample";
-import { choiceOf, nameScope, offerScopes, renderCurl, scopesOf, summarizeScopes } from "./scopes";
+import { choiceOf, mayGive, nameScope, offerScopes, renderCurl, scopesOf, summarizeScopes } from "./scopes";
 import { describeExpiry } from "./tokens";
 
 describe("nameBrowser", () => {
@@ -41,6 +42,13 @@ describe("scopes", () => {
   it("offers the platform to operators alone", () => {
     expect(offerScopes(false).some(({ scopes }) => scopes.some(({ permission }) => permission.startsWith("platform:")))).toBe(false);
     expect(offerScopes(true).flatMap(({ scopes }) => scopes)).toHaveLength(10);
+  });
+  it("hands on what one may do for a customer that the token reaches", () => {
+    const me = sampleMe({ customers: [sampleCustomer(), sampleCustomer({ id: "c2", role: "viewer", permissions: VIEWER })] });
+    expect(mayGive(me, "containers:change", null)).toBe(true);
+    expect(mayGive(me, "containers:change", "c2")).toBe(false);
+    expect(mayGive(me, "account:manage", "c2")).toBe(true);
+    expect(mayGive(me, "audit-log:view", null)).toBe(false);
   });
   it("never reads a shell into a read-only token", () => expect(scopesOf("read-only")?.every((entry) => entry.endsWith(":view"))).toBe(true));
 });

@@ -1,5 +1,6 @@
 /** What a token may be used for, in words and in usual choices; pure. */
-import type { Permission } from "../api/types";
+import type { Me, Permission } from "../api/types";
+import { whyNot } from "../session/permissions";
 
 export interface Scope {
   permission: Permission;
@@ -59,7 +60,7 @@ export function nameScope(permission: Permission): string {
 /** What a token is good for: every scope that is named, or all that its user can, also what is added later. */
 export type Choice = "read-only" | "deploy" | "everything" | "custom";
 
-export const PRESETS: readonly { value: Choice; label: string; meaning: string }[] = [
+export const PRESETS: readonly { value: Exclude<Choice, "custom">; label: string; meaning: string }[] = [
   { value: "read-only", label: "Read only", meaning: "Looks at containers, members and quota, and changes nothing." },
   { value: "deploy", label: "Deploy", meaning: "Creates, changes, starts and stops containers; no shell, and nothing about people." },
   { value: "everything", label: "Everything", meaning: "All that you can do yourself, also what is added later. Rarely needed." },
@@ -80,6 +81,12 @@ export function choiceOf(scopes: readonly Permission[] | null): Choice {
   if (scopes === null) return "everything";
   const isSame = (other: readonly Permission[]) => other.length === scopes.length && other.every((entry) => scopes.includes(entry));
   return isSame(SETS["read-only"]) ? "read-only" : isSame(SETS.deploy) ? "deploy" : "custom";
+}
+
+/** Tell whether somebody can give a scope to a token that reaches one customer, or all of theirs: nobody hands on what they may not do. */
+export function mayGive(me: Me, permission: Permission, customer: string | null): boolean {
+  const reached = customer === null ? me.customers.map(({ id }) => id) : [customer];
+  return whyNot(me, permission) === null || reached.some((id) => whyNot(me, permission, id) === null);
 }
 
 /** "Everything", "Deploy", "Containers: see them and 2 more". */

@@ -1,10 +1,7 @@
 /** The wire shapes under the names the portal uses; all of them come from the API's own document. */
 import type { components } from "./schema";
 
-export type {
-  Actor, ApiToken, AuditEntry, CreateContainer, CreateToken, Customer, Invitation, InvitationMade, InvitationSeen, Invite, Member, PasswordResetMade, Quota, QuotaUse, Session,
-  TokenMade, UserReport,
-} from "./pending";
+export type { Actor, AuditEntry } from "./pending";
 
 type Schemas = components["schemas"];
 
@@ -13,10 +10,25 @@ export type Step = Schemas["Step"];
 export type Resources = Schemas["Resources"];
 export type ResourceWish = Schemas["ResourceWish"];
 export type PatchContainer = Schemas["PatchContainer"];
+export type CreateContainer = Schemas["CreateContainer"];
 export type Limits = Schemas["Limits"];
 export type Lifecycle = Schemas["Lifecycle"];
 export type Connection = Schemas["Connection"];
 export type Me = Schemas["Me"];
+export type ApiToken = Schemas["ApiToken"];
+export type CreateToken = Schemas["CreateToken"];
+export type Customer = Schemas["Customer"];
+export type Invitation = Schemas["Invitation"];
+export type InvitationMade = Schemas["InvitationMade"];
+export type InvitationSeen = Schemas["InvitationSeen"];
+export type Invite = Schemas["Invite"];
+export type Member = Schemas["Member"];
+export type PasswordResetMade = Schemas["PasswordResetMade"];
+export type Quota = Schemas["Quota"];
+export type QuotaUse = Schemas["QuotaUse"];
+export type Session = Schemas["Session"];
+export type TokenMade = Schemas["TokenMade"];
+export type UserReport = Schemas["UserReport"];
 export type CustomerRole = Schemas["CustomerRole"];
 export type Permission = Schemas["Permission"];
 export type Role = Schemas["Role"];

@@ -20,7 +20,7 @@ function Log({ customer }: { customer: Customer }) {
   return (
     <>
       <Text size="sm" c="dimmed" mb="md">Everything that was asked for this customer, done or refused. Nothing here can be changed: each entry is sealed with the one before it.</Text>
-      <AuditLog query={query} filters={filters} customers={new Map([[customer.id, customer.name]])} isMixed={false} people={(members ?? []).map(({ userId, email }) => ({ value: userId, label: email }))} />
+      <AuditLog query={query} filters={filters} customers={new Map([[customer.id, customer.name]])} isMixed={false} people={(members?.pages.flatMap(({ items }) => items) ?? []).map(({ userId, email }) => ({ value: userId, label: email }))} />
     </>
   );
 }

@@ -10,7 +10,7 @@ const REASONS: Readonly<Record<string, string>> = {
   role_missing: "This console was closed because your role no longer includes consoles. An owner of the customer can change that.",
   scope_missing: "This console was closed because what it was opened with no longer includes consoles.",
   customer_suspended: "This console was closed because the customer is suspended.",
-  user_suspended: "This console was closed because your account is suspended.",
+  account_suspended: "This console was closed because your account is suspended.",
   not_found: "This console was closed because you no longer have access to this container, or it is gone.",
 };
 

@@ -1,6 +1,7 @@
 /** Who belongs to a customer, as what, and who is asked to join. */
 import { Paper, Skeleton, Stack } from "@mantine/core";
 import type { Customer } from "../api/types";
+import { LoadMore } from "../layout/LoadMore";
 import { Problem } from "../layout/Problem";
 import rows from "../layout/rows.module.css";
 import { Section } from "../layout/Section";
@@ -14,7 +15,7 @@ import { useMembers } from "./queries";
 export function MembersTab({ customer }: { customer: Customer }) {
   const query = useMembers(customer.id);
   const mayManage = useWhyNot("customer:manage", customer.id) === null;
-  const members = query.data;
+  const members = query.data?.pages.flatMap(({ items }) => items);
   return (
     <Stack gap="md" maw={860}>
       <MayNot permission="customer:manage" customerId={customer.id} />
@@ -27,6 +28,7 @@ export function MembersTab({ customer }: { customer: Customer }) {
           </ul>
         </Paper>
       )}
+      <LoadMore query={query} label="Load more members" />
       {mayManage && (
         <Section title="Invite somebody" about="They get a link, and choose a password if they have no account yet.">
           <InviteForm customer={customer} />

@@ -3,7 +3,7 @@ import { useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tansta
 import { client, take } from "../api/client";
 import { asApiError } from "../api/problem";
 import { ME } from "../api/query";
-import type { Customer, Invite, Page, Quota, QuotaUse, Role } from "../api/types";
+import type { Customer, Invite, Member, Page, Quota, QuotaUse, Role } from "../api/types";
 
 /** Everything of customers: the list, each of them, and what belongs to it. */
 export const CUSTOMER = ["customer"] as const;
@@ -39,11 +39,15 @@ export function useCustomer(customer: string, enabled = true) {
   });
 }
 
+/** Who belongs to a customer, page by page. */
 export function useMembers(customer: string) {
-  return useQuery({
+  return useInfiniteQuery({
     queryKey: membersOf(customer),
+    initialPageParam: undefined as string | undefined,
+    getNextPageParam: ({ next }: Page<Member>) => next,
     refetchInterval: POLL_MS,
-    queryFn: async ({ signal }) => (await take(client.GET("/api/customers/{customer}/members", { ...at(customer), signal }))).items,
+    queryFn: ({ pageParam, signal }) =>
+      take(client.GET("/api/customers/{customer}/members", { params: { path: { customer }, query: { limit: PAGE, ...(pageParam ? { after: pageParam } : {}) } }, signal })),
   });
 }
 
