@@ -225,13 +225,16 @@ async def _round(world: World, count: int) -> tuple[float, float]:
     wish = convert(NODE, CreateContainer)
     began = time.perf_counter()
     made = await asyncio.gather(
-        *(world.containers.create(callers[number % len(callers)], wish, key=None) for number in range(count))
+        *(
+            world.containers.create(caller, caller.memberships[0].customer_id, wish, key=None)
+            for caller in (callers[number % len(callers)] for number in range(count))
+        )
     )
     await _wait_for(
         world, "select count(*) = 0 from containers where provisioned_at is null or lease_until is not null"
     )
     created = count / (time.perf_counter() - began)
-    containers = [await world.containers.find(Vmid(report.vmid)) for report in made]
+    containers = [await world.containers.find(Vmid(report.vmid)) for report, _ in made]
     began = time.perf_counter()
     await asyncio.gather(*(world.containers.delete(container) for container in containers))
     await _wait_for(world, "select count(*) = 0 from containers where deleting_at is not null")

@@ -91,6 +91,8 @@ class RealApi:
     pid: int = 0
     dsn: str = ""
     customer: UUID = field(default_factory=uuid4)
+    # What is run in the place of the API itself.
+    program: tuple[str, ...] = ("-m", "zlh_api")
 
     @classmethod
     def make(cls, run: Run, agent: RealAgent | None = None) -> RealApi:
@@ -124,7 +126,7 @@ class RealApi:
         """Run the process for the length of the block; yields the seconds from exec until it listens."""
         config, log = self.folder / "api.toml", self.folder / "api.log"
         config.write_text(self._render_config())
-        argv = [sys.executable, "-m", "zlh_api", "serve", "--config", str(config)]
+        argv = [sys.executable, *self.program, "serve", "--config", str(config)]
         began = time.perf_counter()
         async with running(argv, log=log, env=our_environment()) as child:
             await wait_port(self.port, child, log)

@@ -29,6 +29,7 @@ from zlh_api.artifacts.serving.served_tree import ServedTree
 from zlh_api.audit.patrol import Patrol
 from zlh_api.audit.removal import Remover
 from zlh_api.audit.service import Auditor, AuditSetting
+from zlh_api.audit_log.service import AuditLog
 from zlh_api.authority.service import AuthorityService
 from zlh_api.catalog.service import CatalogService, CatalogSource
 from zlh_api.config.driver_tables import ProcessDriverSection
@@ -54,7 +55,7 @@ from zlh_api.web.access_watch import LOOK_AGAIN_S, AccessWatch
 from zlh_api.web.endpoint import Endpoint
 from zlh_api.web.open_calls import OpenCalls, OpenSettings
 from zlh_api.web.rate_limits import RateLimits, Rates, RateSettings
-from zlh_api.web.server import CallLimits, build_application
+from zlh_api.web.server import CallLimits, Entrance, build_application
 from zlh_api.web.session_cookie import SessionCookie
 from zlh_api.web.token_buckets import Rate
 from zlh_common.clock import Clock, SystemClock
@@ -153,6 +154,7 @@ class World:
         self.rates_clock: Clock = self.clock
         self.rates = RateSettings(ANY_RATES, ANY_RATES, ANY_RATES, refusal_wait_s=0.0)
         self.open_settings = OpenSettings(1000, 1000, 1000, 1000)
+        self.audit_log = AuditLog(database, self.clock)
         self._opened: list[Database] = []
 
     def steps(self, database: Database) -> Steps:
@@ -233,11 +235,12 @@ class World:
             watch = self.watch = AccessWatch(gate.pass_again, look_again_s=self.look_again_s)
             async with self._listening(watch):
                 self.endpoints = make_endpoints(parts, config)
-                limits = self.call_limits(parts.cookie)
-                server = TestServer(build_application(self.endpoints, gate, watch, limits))
+                entrance = Entrance(gate, watch, self.call_limits(parts.cookie), self.audit_log)
+                server = TestServer(build_application(self.endpoints, entrance))
                 # A test says itself which cookie it sends.
                 async with TestClient(server, cookie_jar=DummyCookieJar()) as client:
                     yield client
+                await self.audit_log.close()
 
     def call_limits(self, cookie: SessionCookie) -> CallLimits:
         """Return how often this world may be called, and how many calls may stay open."""
@@ -258,6 +261,7 @@ class World:
 
         tasks = [
             asyncio.create_task(watch.run()),
+            asyncio.create_task(self.audit_log.run()),
             asyncio.create_task(self.database.listen(channels, on_connect=note_begun)),
         ]
         try:
@@ -305,6 +309,7 @@ class World:
             links=AgentLinks(self.database, self.agents, self.history, agent_port=self.agent_port),
             reconciler=Reconciler(self.database, self.driver, self.steps(self.database)),
             auditor=self.auditor(),
+            audit_log=self.audit_log,
             patrol=Patrol(self.auditor(), remover),
             proxy=self.proxy,  # type: ignore[arg-type] # of the proxy an endpoint asks no more than the fake has
             portal_route=PortalRoute(self.routes, render_portal_file(PORTAL, proxy)),

@@ -22,7 +22,7 @@ from zlh_api.web import access_watch, server
 from zlh_api.web.access_watch import AccessWatch
 from zlh_api.web.endpoint import Call, Endpoint, Passed, Policy
 from zlh_api.web.gate import Gate
-from zlh_api.web.server import build_application
+from zlh_api.web.server import Entrance, build_application
 from zlh_api.web.session_cookie import SessionCookie
 
 
@@ -326,8 +326,8 @@ async def test_nothing_that_goes_on_is_served_unwatched(place: Place) -> None:
         "Sec-WebSocket-Version": "13",
         "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
     }
-    watch = AccessWatch(gate.pass_again)
-    application = build_application(endpoints, gate, watch, world.call_limits(SessionCookie(has_tls=False)))
+    watch, limits = AccessWatch(gate.pass_again), world.call_limits(SessionCookie(has_tls=False))
+    application = build_application(endpoints, Entrance(gate, watch, limits, world.audit_log))
     async with TestClient(TestServer(application)) as client:
         for path in handlers:
             async with client.get(path, headers=headers | (upgrade if path == "/socket" else {})) as answer:

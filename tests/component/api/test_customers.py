@@ -29,7 +29,8 @@ async def add_operator(world: World, *, password: str = PASSWORD, token: str = "
 async def add_container(world: World, caller: Caller) -> Vmid:
     """Wish for a container."""
     wish = CreateContainer(kind="dev", runtime="node", version="24")
-    return Vmid((await world.containers.create(caller, wish, key=None)).vmid)
+    made, _ = await world.containers.create(caller, caller.memberships[0].customer_id, wish, key=None)
+    return Vmid(made.vmid)
 
 
 async def test_a_session_lasts_until_it_is_signed_out(world: World) -> None:

@@ -24,6 +24,8 @@ from zlh_api.web.endpoint import Endpoint, Policy, Subject
 from zlh_common.names import Vmid
 from zlh_common.schema.console_wire import SUBPROTOCOL
 
+# Thousands of requests: a machine that is busy takes its time.
+pytestmark = pytest.mark.timeout(300)
 PARAMETER = re.compile(r"{(\w+)(?::[^}]*)?}")
 UPGRADE = {
     "Upgrade": "websocket",

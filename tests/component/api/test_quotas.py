@@ -73,7 +73,10 @@ def another_service(world: World, database: Database) -> ContainerService:
 async def create(world: World, **fields: Any) -> ContainerStatus:
     """Create a container as the owner."""
     caller = await world.accounts.callers.identify(bearer="owner-token", cookie=None)
-    return await world.containers.create(caller, msgspec.structs.replace(WISH, **fields), key=None)
+    made, _ = await world.containers.create(
+        caller, caller.memberships[0].customer_id, msgspec.structs.replace(WISH, **fields), key=None
+    )
+    return made
 
 
 def count_kinds(outcomes: list[Any]) -> Counter[type]:
@@ -87,10 +90,10 @@ async def test_fifty_at_once_against_a_quota_of_three(world: World) -> None:
     caller = await world.accounts.callers.identify(bearer="owner-token", cookie=None)
     services = [world.containers, another_service(world, world.another_pool())]
     outcomes = await asyncio.gather(
-        *(services[number % 2].create(caller, WISH, key=f"key {number}") for number in range(50)),
+        *(services[number % 2].create(caller, customer, WISH, key=f"key {number}") for number in range(50)),
         return_exceptions=True,
     )
-    assert count_kinds(outcomes) == {ContainerStatus: 3, QuotaExceeded: 47}
+    assert count_kinds(outcomes) == {tuple: 3, QuotaExceeded: 47}
     assert (await use_of(world, customer)).containers == 3
     assert len(await world.fetch("select from idempotency_keys")) == 3
     refused = next(outcome for outcome in outcomes if isinstance(outcome, QuotaExceeded))

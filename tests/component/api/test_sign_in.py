@@ -205,7 +205,7 @@ async def test_a_session_is_opened_by_the_password_that_was_proved(world: World,
     await add_user(world, EMAIL)
     proof = await world.accounts.sign_in.prove(EMAIL, PASSWORD, client="192.0.2.1")
     assert "argon2" not in repr(proof)
-    stale = Proof(proof.user_id, "another hash")
+    stale = Proof(proof.caller, "another hash")
     for wrong in (stale,):
         with pytest.raises(LoginRefused):
             await world.accounts.sessions.open(wrong, Browser("192.0.2.1", None))

@@ -15,6 +15,7 @@ from aiohttp.web import Request
 
 from fakes.people import CUSTOMER, STRANGER, FakeCallers, FakeContainers, FakeCustomers, FakeStandings
 from zlh_api.app.parts import make_endpoints, open_parts
+from zlh_api.audit_log.rules import WORD, closing_word
 from zlh_api.config.driver_tables import ProcessDriverSection
 from zlh_api.config.model import ApiConfig
 from zlh_api.config.tables import ArtifactsSection, DatabaseSection, TraefikSection
@@ -25,6 +26,7 @@ from zlh_api.customers.refusals import CustomerSuspended, NotSignedIn, RoleMissi
 from zlh_api.web.endpoint import Call, Endpoint, Policy, Subject
 from zlh_api.web.gate import Gate, OriginRefused, Renewed, parse_vmid
 from zlh_api.web.openapi import render_openapi
+from zlh_api.web.request_credentials import SAFE_METHODS
 from zlh_api.web.session_cookie import SessionCookie
 from zlh_common.errors import NotFound, ZlhError
 from zlh_common.names import OwnerMark, Vmid
@@ -54,6 +56,8 @@ PUBLIC = {
     ("GET", "/assets/{path}"),
     ("GET", "/{path:(?!api/).*}"),
 }
+# What only looks, and takes a body to say at what; a new one belongs here only after somebody has thought about it.
+LOOKS_BY_POST = {("POST", "/api/catalog/validate"), ("POST", "/api/invitations/look")}
 # What is told below these is told of all customers.
 PLATFORM_PATHS = ("/api/audit", "/api/users")
 # Whoever belongs to a customer may list it, and an operator alone makes one.
@@ -270,6 +274,24 @@ async def test_what_only_looks_is_a_get(served_endpoints: list[Endpoint]) -> Non
             assert served.policy is Policy.USE_CONSOLE, served.path
         if served.method != "GET" and served.policy.subject is Subject.CONTAINER:
             assert served.policy.permission not in LOOKING, served.path
+
+
+async def test_every_call_that_changes_something_has_a_word(served_endpoints: list[Endpoint]) -> None:
+    """What has no word is not recorded, so only what is a plain look may have none."""
+    for served in served_endpoints:
+        is_look = served.method in SAFE_METHODS or (served.method, served.path) in LOOKS_BY_POST
+        is_act = served.is_websocket or not is_look
+        assert (served.act is not None) == is_act, (served.method, served.path)
+        assert served.act is None or WORD.fullmatch(served.act), served.act
+
+
+async def test_a_word_of_the_audit_log_means_one_thing(served_endpoints: list[Endpoint]) -> None:
+    """No two calls share a word; only consoles of every kind are opened alike, and each of them has an end."""
+    sockets = [served.act for served in served_endpoints if served.is_websocket]
+    assert set(sockets) == {"console.open"}
+    others = [served.act for served in served_endpoints if served.act is not None and not served.is_websocket]
+    assert len(others) == len(set(others))
+    assert not {*others} & {"console.open", closing_word("console.open")}
 
 
 async def test_every_served_route_is_described(served_endpoints: list[Endpoint]) -> None:

@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_artifacts(commands)
     _add_audit(commands)
     _add_authority(commands)
+    _add_audit_log(commands)
     return parser
 
 
@@ -118,6 +119,23 @@ def _audit(arguments: argparse.Namespace) -> int:
     # What is printed is the answer; what is removed is told on standard error.
     configure_logs(stream=sys.stderr)
     return asyncio.run(audit.run(arguments, lambda: open_audit(load_config(arguments.config or home() / "api.toml"))))
+
+
+def _add_audit_log(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from zlh_api.audit_log.command_line import add_parser
+
+    add_parser(commands).set_defaults(run=_audit_log)
+
+
+def _audit_log(arguments: argparse.Namespace) -> int:
+    from zlh_api.app.audit_log import open_audit_log
+    from zlh_api.audit_log import commands as audit_log
+    from zlh_api.config.load import load_config
+
+    configure_logs(stream=sys.stderr)
+    return asyncio.run(
+        audit_log.run(arguments, lambda: open_audit_log(load_config(arguments.config or home() / "api.toml")))
+    )
 
 
 def _add_artifacts(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

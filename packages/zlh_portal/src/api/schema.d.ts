@@ -22,6 +22,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/audit-log": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What was done by anybody, newest first */
+        get: operations["get_auditlog"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/auth/login": {
         parameters: {
             query?: never;
@@ -799,6 +816,23 @@ export interface paths {
         patch: operations["patch_customers_customer"];
         trace?: never;
     };
+    "/api/customers/{customer}/audit-log": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What was done for a customer, newest first */
+        get: operations["get_customers_customer_auditlog"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/customers/{customer}/invitations": {
         parameters: {
             query?: never;
@@ -1344,6 +1378,16 @@ export interface components {
             password: string | null;
         };
         /**
+         * Actor
+         * @description Who acted: a user with a session or a token, or the platform by itself.
+         */
+        Actor: {
+            byToken: boolean;
+            credentialId: string | null;
+            email: string | null;
+            userId: string | null;
+        };
+        /**
          * AddonStatus
          * @description One addon of a dev container; `url` stands only once it really opens.
          */
@@ -1368,6 +1412,27 @@ export interface components {
             lastUsedAt: string | null;
             name: string;
             scopes: components["schemas"]["Permission"][] | null;
+        };
+        /**
+         * AuditEntry
+         * @description One act. `hash` covers everything here and the hash of the entry before it in the same chain.
+         */
+        AuditEntry: {
+            act: string;
+            actor: components["schemas"]["Actor"];
+            address: string | null;
+            at: string;
+            code: string | null;
+            customerId: string | null;
+            details: {
+                [key: string]: string;
+            };
+            hash: string;
+            number: number;
+            outcome: components["schemas"]["Outcome"];
+            requestId: string | null;
+            status: number | null;
+            subject: string | null;
         };
         /**
          * AuditPart
@@ -1746,6 +1811,14 @@ export interface components {
             next?: string;
         };
         /**
+         * Items[AuditEntry]
+         * @description A page of a list; `next`, where there is more, is the `after` of the following page.
+         */
+        Items_AuditEntry_: {
+            items: components["schemas"]["AuditEntry"][];
+            next?: string;
+        };
+        /**
          * Items[ContainerStatus]
          * @description A page of a list; `next`, where there is more, is the `after` of the following page.
          */
@@ -1936,6 +2009,12 @@ export interface components {
             /** @default 24 */
             rows: number;
         };
+        /**
+         * Outcome
+         * @description How an act ended.
+         * @enum {unknown}
+         */
+        Outcome: "done" | "failed" | "refused" | "unknown";
         /**
          * PasswordResetMade
          * @description What an operator hands to a user who has lost their password; it works once.
@@ -2700,6 +2779,42 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["AuditStatus"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_auditlog: {
+        parameters: {
+            query?: {
+                before?: string;
+                customer?: string;
+                limit?: number;
+                act?: string;
+                user?: string;
+                subject?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What was done by anybody, newest first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Items_AuditEntry_"];
                 };
             };
             /** @description What went wrong */
@@ -4525,6 +4640,43 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Customer"];
+                };
+            };
+            /** @description What went wrong */
+            default: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    get_customers_customer_auditlog: {
+        parameters: {
+            query?: {
+                before?: number;
+                limit?: number;
+                act?: string;
+                user?: string;
+                subject?: string;
+            };
+            header?: never;
+            path: {
+                customer: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What was done for a customer, newest first */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Items_AuditEntry_"];
                 };
             };
             /** @description What went wrong */

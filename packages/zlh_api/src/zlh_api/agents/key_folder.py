@@ -24,7 +24,7 @@ from zlh_common.durable_files import lock_folder, sync_folder, write_durably
 log = structlog.get_logger()
 AGENTS, API = "agents-ca", "api-ca"
 _TITLES = {AGENTS: "ZLH agents", API: "ZLH API"}
-_NAME = re.compile(r"api-ca(?:-([1-9][0-9]{0,5}))?\.crt")
+_NAME = re.compile(r"(?:api|agents)-ca(?:-([1-9][0-9]{0,5}))?\.(?:crt|key)")
 # What versions before this one kept of the API's own identity, which never has to reach a disk.
 _LEFT = ("api.crt", "api.key")
 
@@ -73,9 +73,13 @@ class KeyFolder:
         """Return every generation that is whole."""
         if not self.folder.is_dir():
             return {}
-        names = (_NAME.fullmatch(path.name) for path in self.folder.iterdir())
-        loaded = (self._load(int(name[1] or 1)) for name in names if name)
+        loaded = [self._load(number) for number in sorted(self.numbers())]
         return {each.number: each for each in loaded if each is not None}
+
+    def numbers(self) -> set[int]:
+        """Return every generation of which there is a file, as a crash may have left one."""
+        names = (_NAME.fullmatch(path.name) for path in self.folder.iterdir())
+        return {int(name[1] or 1) for name in names if name}
 
     def ensure(self, number: int) -> Generation:
         """Return a generation, made now unless it is there; for the first of those who ask at once, it is."""

@@ -56,7 +56,16 @@ def _console_endpoints(client: AgentClient, proxy: ConsoleProxy, agent_of: Agent
     use, path = Policy.USE_CONSOLE, f"{ONE}/console"
     asked = {"from": int, "limit": int, "q": str}
     return [
-        Endpoint("GET", path, use, console, "The console (WebSocket)", is_websocket=True, query={"from": int}),
+        Endpoint(
+            "GET",
+            path,
+            use,
+            console,
+            "The console (WebSocket)",
+            is_websocket=True,
+            query={"from": int},
+            act="console.open",
+        ),
         Endpoint(
             "GET", f"{path}/history", use, history, "Console output from disk", response=ConsoleHistory, query=asked
         ),
@@ -74,7 +83,9 @@ def _terminal_endpoints(client: AgentClient, proxy: ConsoleProxy, agent_of: Agen
             if error.agent_code == TerminalLimit.code:
                 raise TerminalLimit from error
             raise
-        return decode_report(raw, TerminalOpened)
+        opened = decode_report(raw, TerminalOpened)
+        call.note("terminal", opened.id)
+        return opened
 
     async def attach(call: Call) -> web.StreamResponse:
         return await proxy.serve(call, agent_of(call), f"/terminals/{_terminal(call)}", missing=NotFound("terminal"))
@@ -86,9 +97,28 @@ def _terminal_endpoints(client: AgentClient, proxy: ConsoleProxy, agent_of: Agen
     asked = {"from": int}
     return [
         Endpoint("GET", every, use, index, "List terminals", response=Items[Terminal]),
-        Endpoint("POST", every, use, open_terminal, "Open a terminal", OpenTerminal, TerminalOpened, 201),
-        Endpoint("GET", one, use, attach, "Attach to a terminal (WebSocket)", is_websocket=True, query=asked),
-        Endpoint("DELETE", one, use, close_terminal, "End a terminal", status=204),
+        Endpoint(
+            "POST",
+            every,
+            use,
+            open_terminal,
+            "Open a terminal",
+            OpenTerminal,
+            TerminalOpened,
+            201,
+            act="terminal.start",
+        ),
+        Endpoint(
+            "GET",
+            one,
+            use,
+            attach,
+            "Attach to a terminal (WebSocket)",
+            is_websocket=True,
+            query=asked,
+            act="console.open",
+        ),
+        Endpoint("DELETE", one, use, close_terminal, "End a terminal", status=204, act="terminal.end"),
     ]
 
 

@@ -33,6 +33,8 @@ from zlh_api.audit import routes as audit_routes
 from zlh_api.audit.patrol import Patrol
 from zlh_api.audit.removal import Remover
 from zlh_api.audit.service import Auditor
+from zlh_api.audit_log import routes as audit_log_routes
+from zlh_api.audit_log.service import AuditLog
 from zlh_api.authority.service import AuthorityService
 from zlh_api.catalog import routes as catalog_routes
 from zlh_api.catalog.service import CatalogService, CatalogSource
@@ -92,6 +94,7 @@ class Parts:
     links: AgentLinks
     reconciler: Reconciler
     auditor: Auditor
+    audit_log: AuditLog
     patrol: Patrol
     proxy: Traefik
     portal_route: PortalRoute
@@ -172,6 +175,7 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             links=AgentLinks(database, agents, history, agent_port=config.agent_port),
             reconciler=reconciler,
             auditor=auditor,
+            audit_log=AuditLog(database, clock),
             patrol=Patrol(auditor, Remover(database, driver, directory)),
             proxy=traefik,
             portal_route=PortalRoute(directory, render_portal_file(config.portal_url, proxy)),
@@ -196,6 +200,7 @@ def make_endpoints(parts: Parts, config: ApiConfig) -> list[Endpoint]:
         *runtime_routes.endpoints(runtimes),
         *history_routes.endpoints(parts.history, agents, parts.clock, agent_port=port),
         *audit_routes.endpoints(parts.auditor),
+        *audit_log_routes.endpoints(parts.audit_log),
     ]
     checks = make_checks(parts.database, parts.proxy, parts.catalog, parts.artifacts, parts.authority)
     facts = {"catalog": parts.catalog.facts, "authority": parts.authority.facts}

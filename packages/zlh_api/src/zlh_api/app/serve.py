@@ -14,7 +14,7 @@ from zlh_api.database.migrate import migrate
 from zlh_api.listening import listen_error
 from zlh_api.web.access_watch import AccessWatch
 from zlh_api.web.client_address import parse_proxies
-from zlh_api.web.server import build_application
+from zlh_api.web.server import Entrance, build_application
 
 log = structlog.get_logger()
 
@@ -33,9 +33,7 @@ async def serve(config: ApiConfig, *, stop: asyncio.Event, ready: Callable[[], N
         runner = web.AppRunner(
             build_application(
                 make_endpoints(parts, config),
-                gate,
-                watch,
-                make_limits(parts, config),
+                Entrance(gate, watch, make_limits(parts, config), parts.audit_log),
                 trusted_proxies=parse_proxies(config.trusted_proxies),
             ),
             access_log=None,
@@ -50,6 +48,7 @@ async def serve(config: ApiConfig, *, stop: asyncio.Event, ready: Callable[[], N
             await _run_until(stop, parts, watch)
         finally:
             await runner.cleanup()
+            await parts.audit_log.close()
             log.info("api.stopped")
 
 
@@ -90,6 +89,7 @@ async def _run_until(stop: asyncio.Event, parts: Parts, watch: AccessWatch) -> N
             group.create_task(parts.accounts.last_use.run()),
             group.create_task(parts.reconciler.run()),
             group.create_task(parts.patrol.run()),
+            group.create_task(parts.audit_log.run()),
             group.create_task(parts.portal_route.run()),
             group.create_task(parts.authority.run()),
             group.create_task(parts.superseded.run()),

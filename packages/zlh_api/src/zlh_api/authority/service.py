@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from uuid import uuid4
 
 import structlog
@@ -33,14 +33,24 @@ LOOKS_BETWEEN = 10
 class AuthorityService:
     """Keeps what this process uses of the CAs as the database says."""
 
-    def __init__(self, database: Database, authority: Authority, clock: Clock) -> None:
+    def __init__(
+        self,
+        database: Database,
+        authority: Authority,
+        clock: Clock,
+        *,
+        tick_s: float = TICK_S,
+        lease_s: float = store.LEASE_S,
+    ) -> None:
         self._database = database
+        self._tick_s, self._lease_s = tick_s, lease_s
         self._authority = authority
         self._clock = clock
         self._holder = uuid4()
         self._wake = asyncio.Event()
         self._folder: Mapping[str, int] = {}
         self._found: Mapping[int, Generation] = {}
+        self._numbers: Collection[int] = ()
         self._context_made_at = clock.now()
         self._scene: Scene | None = None
         self._looks, self._has_woken = 0, False
@@ -77,7 +87,7 @@ class AuthorityService:
                 except DatabaseUnavailable:
                     pass
                 try:
-                    async with asyncio.timeout(TICK_S):
+                    async with asyncio.timeout(self._tick_s):
                         await self._wake.wait()
                 except TimeoutError:
                     pass
@@ -103,7 +113,9 @@ class AuthorityService:
         async with self._database.connection() as connection:
             scene = await store.fetch_scene(connection)
             await self._follow(scene)
-            await store.beat(connection, self._holder, self._authority.held, self._authority.standing)
+            await store.beat(
+                connection, self._holder, self._authority.held, self._authority.standing, lease_s=self._lease_s
+            )
             scene = self._scene = await store.fetch_scene(connection)
             await self._wake_behind(connection, scene)
         move = decide_move(scene, now=self._clock.now())
@@ -138,7 +150,7 @@ class AuthorityService:
         self._note_trouble(AuthorityKeysMissing(missing[0]).detail if missing else None)
         if standing.issuing not in usable or standing.presented not in usable:
             return
-        over = [number for number in self._found if number < standing.oldest]
+        over = [number for number in self._numbers if number < standing.oldest]
         if over:
             await asyncio.to_thread(self._authority.keys.remove, over)
         is_other = self._authority.follow(usable, standing)
@@ -151,6 +163,7 @@ class AuthorityService:
         state = await asyncio.to_thread(self._authority.keys.state)
         if state != self._folder:
             self._found = await asyncio.to_thread(self._authority.keys.load)
+            self._numbers = await asyncio.to_thread(self._authority.keys.numbers)
             self._folder = state
 
     def _note_trouble(self, trouble: str | None) -> None:

@@ -15,7 +15,7 @@ from zlh_api.reconcile.plan import Do
 from zlh_common.names import Vmid
 
 # A process that has said nothing for so long goes by nothing any more.
-LEASE_S = 15
+LEASE_S = 15.0
 
 _PROTOCOL = "coalesce((c.agent_status->>'protocolVersion')::int, 0)"
 # Who runs, or is being started by somebody who saw the CAs as they were before.
@@ -43,8 +43,8 @@ update containers set wake_at = now() where owner in (
            or {_PROTOCOL} >= {RENEWS_IDENTITY} and (c.identity_generation <> $1 or c.identity_known is null))
     limit $3 for no key update skip locked)
 """
-_BEAT = f"""
-insert into authority_holders values ($1, now() + interval '{LEASE_S} seconds', $2, $3, $4, $5)
+_BEAT = """
+insert into authority_holders values ($1, now() + make_interval(secs => $6), $2, $3, $4, $5)
 on conflict (holder) do update set until = excluded.until, held = excluded.held, issuing = excluded.issuing,
     presented = excluded.presented, oldest = excluded.oldest
 """
@@ -80,9 +80,12 @@ async def fetch_registered(connection: Connection) -> tuple[Registered, ...]:
     return tuple(Registered(row["number"], row["digest"], row["made_at"], row["expires_at"]) for row in rows)
 
 
-async def beat(connection: Connection, holder: UUID, held: Iterable[int], standing: Standing) -> None:
+async def beat(
+    connection: Connection, holder: UUID, held: Iterable[int], standing: Standing, *, lease_s: float
+) -> None:
     """Write down that a process is there, and what it goes by."""
-    await connection.execute(_BEAT, holder, sorted(held), standing.issuing, standing.presented, standing.oldest)
+    figures = (standing.issuing, standing.presented, standing.oldest)
+    await connection.execute(_BEAT, holder, sorted(held), *figures, lease_s)
 
 
 async def leave(connection: Connection, holder: UUID) -> None:

@@ -61,31 +61,41 @@ def _container_endpoints(service: ContainerService) -> list[Endpoint]:
         return Items(items=tuple(items), next=following or msgspec.UNSET)
 
     async def create(call: Call) -> ContainerStatus:
-        return await service.create(call.caller, call.body, key=call.request.headers.get("Idempotency-Key"))
+        wish, key = call.body, call.request.headers.get("Idempotency-Key")
+        customer = await service.choose_customer(call.caller, wish.customer_id)
+        await call.record.charge_to(customer)
+        _note_wish(call, wish)
+        made, is_replayed = await service.create(call.caller, customer, wish, key=key)
+        call.record.acts_on(f"container {made.vmid}")
+        if is_replayed:
+            call.note("replayed", "true")
+        return made
 
     async def show(call: Call) -> Any:
         return _with_etag(call.request, service.report(call.container))
 
     async def patch(call: Call) -> ContainerStatus:
+        _note_wish(call, call.body)
         return await service.patch(call.container, call.body)
 
     async def delete(call: Call) -> ContainerStatus:
+        call.note("kind", call.container.kind)
+        call.note("name", call.container.name)
         return await service.delete(call.container)
 
     async def renew_identity(call: Call) -> ContainerStatus:
         return await service.renew_identity(call.container)
 
-    view, change = Policy.VIEW_CONTAINER, Policy.CHANGE_CONTAINER
+    new, view, change = Policy.CREATE_CONTAINER, Policy.VIEW_CONTAINER, Policy.CHANGE_CONTAINER
     status, page = ContainerStatus, Items[ContainerStatus]
     asked = {"after": int, "limit": int, "customer": str}
+    say, say_put, say_delete = "Create a container", "Rename, resize or switch", "Delete a container and all it has"
     return [
         Endpoint("GET", ALL, Policy.LIST_CONTAINERS, index, "List containers", response=page, query=asked),
-        Endpoint(
-            "POST", ALL, Policy.CREATE_CONTAINER, create, "Create a container", CreateContainer, status, 202, _ALIASES
-        ),
+        Endpoint("POST", ALL, new, create, say, CreateContainer, status, 202, _ALIASES, act="container.create"),
         Endpoint("GET", ONE, view, show, "One container", response=status),
-        Endpoint("PATCH", ONE, change, patch, "Rename, resize or switch", PatchContainer, status, aliases=_ALIASES),
-        Endpoint("DELETE", ONE, change, delete, "Delete a container and all it has", response=status, status=202),
+        Endpoint("PATCH", ONE, change, patch, say_put, PatchContainer, status, 200, _ALIASES, act="container.change"),
+        Endpoint("DELETE", ONE, change, delete, say_delete, None, status, 202, act="container.delete"),
         Endpoint(
             "POST",
             f"{ONE}/identity",
@@ -114,31 +124,46 @@ def _power_endpoints(service: ContainerService) -> list[Endpoint]:
         return await service.restart(call.container)
 
     power, status = Policy.POWER_CONTAINER, ContainerStatus
+    verbs = {
+        "start": (start, "Switch a container on"),
+        "stop": (stop, "Switch a container off"),
+        "kill": (kill, "Switch a container off at once"),
+        "restart": (restart, "Stop and start a container"),
+    }
     return [
-        Endpoint("POST", f"{ONE}/start", power, start, "Switch a container on", response=status, status=202),
-        Endpoint("POST", f"{ONE}/stop", power, stop, "Switch a container off", response=status, status=202),
-        Endpoint("POST", f"{ONE}/kill", power, kill, "Switch a container off at once", response=status, status=202),
-        Endpoint("POST", f"{ONE}/restart", power, restart, "Stop and start a container", response=status, status=202),
+        Endpoint("POST", f"{ONE}/{verb}", power, handler, say, response=status, status=202, act=f"container.{verb}")
+        for verb, (handler, say) in verbs.items()
     ]
 
 
 def _exposure_endpoints(service: ContainerService) -> list[Endpoint]:
     async def publish(call: Call) -> Exposure:
+        call.note("port", call.body.port)
+        call.note("visibility", call.body.visibility)
         return await service.publish_port(call.container, call.body)
 
     async def index(call: Call) -> Items[Exposure]:
         return Items(items=tuple(await service.fetch_exposures(call.container)))
 
     async def unpublish(call: Call) -> None:
-        await service.unpublish_port(call.container, parse_id(call.request.match_info["exposure"], "exposure"))
+        exposure = parse_id(call.request.match_info["exposure"], "exposure")
+        call.note("port", await service.unpublish_port(call.container, exposure))
 
     view, change = Policy.VIEW_CONTAINER, Policy.CHANGE_CONTAINER
     every, one = f"{ONE}/exposures", f"{ONE}/exposures/{{exposure}}"
     return [
         Endpoint("GET", every, view, index, "List published ports", response=Items[Exposure]),
-        Endpoint("POST", every, change, publish, "Publish a port", CreateExposure, Exposure, 201),
-        Endpoint("DELETE", one, change, unpublish, "Take a published port back", status=204),
+        Endpoint("POST", every, change, publish, "Publish a port", CreateExposure, Exposure, 201, act="port.publish"),
+        Endpoint("DELETE", one, change, unpublish, "Take a published port back", status=204, act="port.unpublish"),
     ]
+
+
+def _note_wish(call: Call, wish: CreateContainer | PatchContainer) -> None:
+    """Note what is named in a wish, such as the name or a size."""
+    named = msgspec.to_builtins(wish)
+    sizes = named.pop("resources") or {}
+    for key, value in {**named, **sizes}.items():
+        call.note(key, value)
 
 
 def _with_etag(request: web.Request, report: ContainerStatus) -> Answer | web.Response:

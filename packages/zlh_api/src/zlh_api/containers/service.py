@@ -266,14 +266,24 @@ class ContainerService:
         """Return the report of a container."""
         return render_status(container, domain=self._hosting.domain, url=self._hosting.url(container.host))
 
-    async def create(self, caller: Caller, wish: CreateContainer, *, key: str | None) -> ContainerStatus:
-        """Write the wish for a new container; the same key with the same body yields the same container."""
+    async def choose_customer(self, caller: Caller, named: str | None) -> UUID:
+        """Return for whom the caller creates a container; raise NoCustomer, CustomerSuspended, NotFound."""
+        chosen = _customer_of(caller, named)
+        if named is not None:
+            # An operator may name any customer, and also one that there is not.
+            await self._customers.find_visible(caller, chosen)
+        return chosen
+
+    async def create(
+        self, caller: Caller, customer_id: UUID, wish: CreateContainer, *, key: str | None
+    ) -> tuple[ContainerStatus, bool]:
+        """Write the wish for a new container, and tell whether it is one of before: the same key with the same body
+        yields the same container."""
         if key is not None and not (0 < len(key) <= IDEMPOTENCY_KEY_CHARS and key.isprintable()):
             raise IdempotencyKeyInvalid
         _check_name(wish.name)
         await self._catalog.catch_up()
         runtimes, resources = self._choose(wish), decide_first_resources(wish.resources, self.limits)
-        customer_id = _customer_of(caller, wish.customer_id)
         # One that goes to another customer is another request, whether it names them or not.
         digest = hashlib.sha256(encode(wish) + customer_id.bytes).digest()
         async with self._database.transaction() as connection:
@@ -283,7 +293,7 @@ class ContainerService:
                 container = await store.find_by_vmid(connection, Vmid(known["vmid"]))
                 if container is None:
                     raise NotFound("container")
-                return self.report(container)
+                return self.report(container), True
             held = await self._quotas.hold_active(connection, customer_id)
             await self._quotas.ensure_room(connection, held, _use_of(resources))
             owner = OwnerMark(str(uuid4()))
@@ -304,7 +314,7 @@ class ContainerService:
                 await store.insert_idempotent(connection, caller.user_id, key, digest, vmid)
             created = await store.find_by_owner(connection, owner)
         assert created is not None
-        return self.report(created)
+        return self.report(created), False
 
     def _choose(self, wish: CreateContainer) -> tuple[WantedRuntime, ...]:
         if wish.kind == "game":
@@ -435,11 +445,13 @@ class ContainerService:
         """Return the published ports; the oldest one also answers on the container's own host."""
         return self._exposures(await self.find(container.vmid))
 
-    async def unpublish_port(self, container: Container, exposure_id: UUID) -> None:
-        """Take a port back; raise NotFound where there is no such exposure."""
+    async def unpublish_port(self, container: Container, exposure_id: UUID) -> int:
+        """Take a port back and return its number; raise NotFound where there is no such exposure."""
         async with self._database.transaction() as connection:
-            if not await store.delete_exposure(connection, container.owner, exposure_id):
+            port = await store.delete_exposure(connection, container.owner, exposure_id)
+            if port is None:
                 raise NotFound("exposure")
+            return port
 
     def _exposures(self, container: Container) -> list[Exposure]:
         return [self._exposure(container, entry, index == 0) for index, entry in enumerate(container.exposures)]
@@ -485,7 +497,7 @@ def _check_name(name: str | None) -> None:
 def _customer_of(caller: Caller, named: str | None) -> UUID:
     """Return for which customer a container is made: the one that is named, or the first that one may act for.
 
-    One that the caller may not act for is like one that there is none of; whether an operator's exists is seen later.
+    One that the caller may not act for is like one that there is none of; nobody looks whether an operator's exists.
     """
     if named is not None:
         return _named_customer(caller, UUID(named))

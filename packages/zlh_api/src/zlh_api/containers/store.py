@@ -242,11 +242,13 @@ async def insert_exposure(
     return found
 
 
-async def delete_exposure(connection: Connection, owner: OwnerMark, exposure_id: UUID) -> bool:
-    """Take a port back; False where there is no such exposure."""
+async def delete_exposure(connection: Connection, owner: OwnerMark, exposure_id: UUID) -> int | None:
+    """Take a port back and return its number, or None where there is no such exposure."""
     await _wish(connection, owner)
-    done = await connection.execute("delete from exposures where owner = $1 and id = $2", UUID(owner), exposure_id)
-    return bool(done == "DELETE 1")
+    port: int | None = await connection.fetchval(
+        "delete from exposures where owner = $1 and id = $2 returning port", UUID(owner), exposure_id
+    )
+    return port
 
 
 async def _wish(connection: Connection, owner: OwnerMark, assignment: str = "", *values: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from datetime import timedelta
 
 from aiohttp import web
@@ -10,6 +11,7 @@ from zlh_api.customers.callers import Callers
 from zlh_api.customers.credential_store import SESSION_LASTS
 from zlh_api.customers.model import Caller
 from zlh_api.customers.password_changes import PasswordChanges
+from zlh_api.customers.refusals import AccountSuspended, LoginRefused, NotSignedIn
 from zlh_api.customers.reports import render_me, render_session, render_token
 from zlh_api.customers.secret import Secret
 from zlh_api.customers.sessions import Sessions
@@ -29,18 +31,30 @@ from zlh_common.schema.structs import encode
 NO_STORE = {"Cache-Control": "no-store"}
 
 
-def sign_in_endpoints(sign_in: PasswordSignIn, sessions: Sessions, cookie: SessionCookie) -> list[Endpoint]:
+def sign_in_endpoints(
+    sign_in: PasswordSignIn, sessions: Sessions, callers: Callers, cookie: SessionCookie
+) -> list[Endpoint]:
     """Return the endpoints of signing in and out."""
 
     async def login(call: Call) -> web.Response:
         client = read_client(call.request)
-        proof = await sign_in.prove(call.body.email, call.body.password, client=address_group(client.address))
+        try:
+            proof = await sign_in.prove(call.body.email, call.body.password, client=address_group(client.address))
+        except (LoginRefused, AccountSuspended) as error:
+            # Of an address that nobody has, nothing is kept: people type passwords into the wrong field.
+            if error.user_id is not None:
+                call.record.acts_on(f"user {error.user_id}")
+            raise
+        await call.record.acts_as(proof.caller)
         caller, token = await sessions.open(proof, client, instead_of=cookie.read(call.request))
+        call.note("session", caller.credential_id)
         return signed_in(caller, token, cookie)
 
     async def logout(call: Call) -> web.Response:
         token = cookie.read(call.request)
         if token is not None:
+            with contextlib.suppress(NotSignedIn):
+                await call.record.acts_as(await callers.identify(bearer=None, cookie=token))
             await sessions.sign_out(token)
         response = web.Response(status=204)
         cookie.put(response, "", lasts=timedelta(0))
@@ -109,7 +123,10 @@ def token_endpoints(tokens: Tokens) -> list[Endpoint]:
         return Items(items=tuple(map(render_token, await tokens.fetch(call.caller))))
 
     async def make_token(call: Call) -> Answer:
+        call.note("name", call.body.name)
+        call.note("scopes", "all" if call.body.scopes is None else " ".join(call.body.scopes))
         token, secret = await tokens.make(call.caller, _to_wish(call.body))
+        call.record.acts_on(f"token {token.id}")
         return Answer(TokenMade(token=render_token(token), secret=secret.value), headers=NO_STORE)
 
     async def delete_token(call: Call) -> None:
@@ -159,7 +176,7 @@ def ticket_endpoints(callers: Callers, cookie: SessionCookie) -> list[Endpoint]:
             "A ticket that opens one WebSocket of this container, once",
             response=Ticket,
             status=201,
-            act="ticket.create",
+            act="ticket.issue",
         )
     ]
 

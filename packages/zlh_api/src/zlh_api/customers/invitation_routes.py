@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from aiohttp import web
 
@@ -90,8 +91,13 @@ def answering_endpoints(invitations: Invitations, callers: Callers, cookie: Sess
     async def accept(call: Call) -> Any:
         caller = await _find_caller(call.request)
         wish = call.body
+
+        async def record(invitee: Caller, customer_id: UUID) -> None:
+            await call.record.acts_as(invitee)
+            await call.record.charge_to(customer_id)
+
         accepted = await invitations.accept(
-            wish.code, caller=caller, password=wish.password, client=read_client(call.request)
+            wish.code, caller=caller, password=wish.password, client=read_client(call.request), on_known=record
         )
         if accepted.session is None:
             return render_me(accepted.caller)
@@ -116,7 +122,6 @@ def answering_endpoints(invitations: Invitations, callers: Callers, cookie: Sess
             "What the code of an invitation leads to",
             OneTimeCode,
             InvitationSeen,
-            act="invitation.look",
         ),
         Endpoint(
             "POST",

@@ -6,14 +6,15 @@ than what its inviter may do at the moment that it is accepted.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from uuid import UUID, uuid4
 
 from zlh_api.customers import one_time_store as codes
 from zlh_api.customers import store, user_store
 from zlh_api.customers.callers import as_of_now, look_again
-from zlh_api.customers.model import Caller, Client
+from zlh_api.customers.model import Caller, Client, Membership
 from zlh_api.customers.one_time_store import KeptInvitation
 from zlh_api.customers.passwords import Passwords
 from zlh_api.customers.refusals import CustomerSuspended, NotSignedIn, ScopeMissing, TokenBound
@@ -152,8 +153,18 @@ class Invitations:
                 raise InvitationInvalid
             return found, await user_store.find_by_email(connection, found.email) is not None
 
-    async def accept(self, code: str, *, caller: Caller | None, password: str | None, client: Client) -> Accepted:
+    async def accept(
+        self,
+        code: str,
+        *,
+        caller: Caller | None,
+        password: str | None,
+        client: Client,
+        on_known: Callable[[Caller, UUID], Awaitable[None]] | None = None,
+    ) -> Accepted:
         """Make whoever was invited a member, and a user where the address has none; return them as they are by then.
+
+        `on_known` is told who they will be, and of which customer, before anything is done.
 
         Raise InvitationInvalid, InvitationForAnother, NotSignedIn, AlreadyMember, PasswordMissing, PasswordNotWanted,
         CustomerSuspended.
@@ -167,12 +178,15 @@ class Invitations:
         if has_account and password is not None:
             raise PasswordNotWanted
         password_hash = None if has_account else await self._hash(password)
+        invitee = _as_member(caller, invitation)
+        if on_known is not None:
+            await on_known(invitee, invitation.customer_id)
         async with self._database.transaction() as connection:
             taken = await _take(connection, token_digest(code), invitation.customer_id)
             if caller is not None:
                 return await _join(connection, caller, taken)
             assert password_hash is not None
-            return await _begin(connection, taken, password_hash, client)
+            return await _begin(connection, invitee.user_id, taken, password_hash, client)
 
     async def _hash(self, password: str | None) -> str:
         if password is None:
@@ -187,6 +201,14 @@ def _check_caller(caller: Caller, invitation: KeptInvitation, *, has_account: bo
         raise TokenBound
     if not has_account or caller.email.lower() != invitation.email.lower():
         raise InvitationForAnother(invitation.email)
+
+
+def _as_member(caller: Caller | None, invitation: KeptInvitation) -> Caller:
+    """Return who was invited as they will be: the caller, or a user who is not there yet."""
+    joined = Membership(invitation.customer_id, invitation.customer_name, invitation.role)
+    if caller is not None:
+        return replace(caller, memberships=(*caller.memberships, joined))
+    return Caller(uuid4(), invitation.email, is_operator=False, memberships=(joined,), by_cookie=True)
 
 
 async def _take(connection: Connection, digest: bytes, customer_id: UUID) -> KeptInvitation:
@@ -213,9 +235,10 @@ async def _join(connection: Connection, caller: Caller, invitation: KeptInvitati
     return Accepted(await as_of_now(connection, caller), None)
 
 
-async def _begin(connection: Connection, invitation: KeptInvitation, password_hash: str, client: Client) -> Accepted:
+async def _begin(
+    connection: Connection, user_id: UUID, invitation: KeptInvitation, password_hash: str, client: Client
+) -> Accepted:
     """Make a user who is a member and signed in."""
-    user_id = uuid4()
     if not await user_store.insert(connection, user_id=user_id, email=invitation.email, password_hash=password_hash):
         raise NotSignedIn(f"{invitation.email} has an account by now: sign in with it, then accept the invitation.")
     await user_store.insert_membership(connection, invitation.customer_id, user_id, invitation.role)

@@ -138,11 +138,11 @@ async def upsert_reset(
     return expires_at
 
 
-async def holds_reset(connection: Connection, code_sha256: bytes) -> bool:
-    """Tell whether a code would be taken."""
-    found: bool = await connection.fetchval(
-        "select exists (select from password_resets r join users o on o.id = r.made_by "
-        f"where r.code_sha256 = $1 and {_RESET_HOLDS})",
+async def find_reset(connection: Connection, code_sha256: bytes) -> UUID | None:
+    """Return whose password a code would set; None for one that would not be taken."""
+    found: UUID | None = await connection.fetchval(
+        "select r.user_id from password_resets r join users o on o.id = r.made_by "
+        f"where r.code_sha256 = $1 and {_RESET_HOLDS}",
         code_sha256,
     )
     return found

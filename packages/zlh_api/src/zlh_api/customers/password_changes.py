@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -102,14 +102,23 @@ class PasswordChanges:
             )
         return MadeReset(code, expires_at)
 
-    async def accept_reset(self, code: str, password: str) -> None:
-        """Set a new password and end all sessions of the user; raise PasswordResetInvalid."""
+    async def accept_reset(
+        self, code: str, password: str, *, on_known: Callable[[Caller], Awaitable[None]] | None = None
+    ) -> None:
+        """Set a new password and end all sessions of the user; raise PasswordResetInvalid.
+
+        `on_known` is told whose it is before anything is done.
+        """
         digest = token_digest(code)
         async with self._database.connection() as connection:
             # Whoever has no code costs no hash.
-            if not await one_time_store.holds_reset(connection, digest):
-                raise PasswordResetInvalid
+            user_id = await one_time_store.find_reset(connection, digest)
+            user = None if user_id is None else await user_store.find(connection, user_id)
+        if user is None:
+            raise PasswordResetInvalid
         password_hash = await self._passwords.hash(password)
+        if on_known is not None:
+            await on_known(user_store.to_caller(user, by_cookie=True))
         async with self._database.transaction() as connection:
             user_id = await one_time_store.take_reset(connection, digest)
             if user_id is None:

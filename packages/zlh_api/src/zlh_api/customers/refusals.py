@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import UUID
+
 from zlh_common.errors import ZlhError
 from zlh_common.schema.permissions import Permission
 
@@ -64,8 +66,9 @@ class AccountSuspended(ZlhError):
 
     code, status = "account_suspended", 403
 
-    def __init__(self) -> None:
+    def __init__(self, user_id: UUID) -> None:
         super().__init__("This account is suspended; ask who runs the platform.")
+        self.user_id = user_id
 
 
 class LoginRefused(ZlhError):
@@ -73,8 +76,10 @@ class LoginRefused(ZlhError):
 
     code, status = "login_refused", 401
 
-    def __init__(self) -> None:
+    def __init__(self, user_id: UUID | None = None) -> None:
         super().__init__("This e-mail address and password do not belong together.")
+        # Whose address it is; told to nobody but the audit log.
+        self.user_id = user_id
 
 
 class LastOwner(ZlhError):

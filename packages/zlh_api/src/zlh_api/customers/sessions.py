@@ -27,14 +27,14 @@ class Sessions:
         The browser forgets the session whose token is `instead_of`, so that one ends.
         """
         async with self._database.transaction() as connection:
-            user = await user_store.lock_proved(connection, proof.user_id, proof.password_hash)
+            user = await user_store.lock_proved(connection, proof.caller.user_id, proof.password_hash)
             if user is None:
-                raise LoginRefused
+                raise LoginRefused(proof.caller.user_id)
             if user["is_suspended"]:
-                raise AccountSuspended
+                raise AccountSuspended(proof.caller.user_id)
             if instead_of is not None:
                 await store.delete_session_by_token(connection, token_digest(instead_of))
-            return await open_session(connection, proof.user_id, client)
+            return await open_session(connection, proof.caller.user_id, client)
 
     async def sign_out(self, token: str) -> None:
         """End the session of this cookie, if there is one."""

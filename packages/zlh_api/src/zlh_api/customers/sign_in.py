@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from uuid import UUID
 
 from zlh_api.customers import user_store
+from zlh_api.customers.model import Caller
 from zlh_api.customers.passwords import Passwords, SignInBusy
 from zlh_api.customers.refusals import AccountSuspended, LoginRefused
 from zlh_api.customers.rules import SignInKeys, canonical_email, find_spent, is_storable
@@ -22,12 +22,13 @@ from zlh_api.database.pool import Database
 class Proof:
     """That somebody is a user."""
 
-    user_id: UUID
+    # Who they are; no session is theirs yet.
+    caller: Caller
     # By which password; a session is opened only while it is still in force.
     password_hash: str
 
     def __repr__(self) -> str:
-        return f"Proof({self.user_id})"
+        return f"Proof({self.caller.user_id})"
 
 
 class PasswordSignIn:
@@ -56,12 +57,12 @@ class PasswordSignIn:
             await self._tries.take_back(keys.all)
             raise
         if user is None or not is_right:
-            raise LoginRefused
+            raise LoginRefused(None if user is None else user["id"])
         await self._tries.take_back(keys.all)
         await self._tries.forget(keys.pair)
         if user["is_suspended"]:
-            raise AccountSuspended
-        return Proof(user["id"], user["password_hash"])
+            raise AccountSuspended(user["id"])
+        return Proof(user_store.to_caller(user, by_cookie=True), user["password_hash"])
 
 
 def _keys(email: str, client: str) -> SignInKeys:

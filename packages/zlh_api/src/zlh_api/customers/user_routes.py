@@ -79,7 +79,7 @@ def reset_endpoints(passwords: PasswordChanges, portal_url: str) -> list[Endpoin
         return Answer(body, headers=NO_STORE)
 
     async def accept(call: Call) -> None:
-        await passwords.accept_reset(call.body.code, call.body.new_password)
+        await passwords.accept_reset(call.body.code, call.body.new_password, on_known=call.record.acts_as)
 
     return [
         Endpoint(

@@ -80,10 +80,12 @@ def _wish_endpoints(containers: ContainerService) -> list[Endpoint]:
     return [
         Endpoint("GET", EVERY, view, index, "List processes", response=Items[Process]),
         Endpoint("GET", ONE, view, show, "One process", response=Process),
-        Endpoint("PUT", ONE, change, put, "Declare a process", PutProcess, Process),
-        Endpoint("DELETE", ONE, change, delete, "Stop a process and forget it", status=204),
-        Endpoint("POST", f"{ONE}/start", power, start, "Start a process", response=Process, status=202),
-        Endpoint("POST", f"{ONE}/stop", power, stop, "Stop a process", response=Process, status=202),
+        Endpoint("PUT", ONE, change, put, "Declare a process", PutProcess, Process, act="process.declare"),
+        Endpoint("DELETE", ONE, change, delete, "Stop a process and forget it", status=204, act="process.remove"),
+        *(
+            Endpoint("POST", f"{ONE}/{verb}", power, handler, say, response=Process, status=202, act=f"process.{verb}")
+            for verb, handler, say in (("start", start, "Start a process"), ("stop", stop, "Stop a process"))
+        ),
     ]
 
 
@@ -105,16 +107,14 @@ def _command_endpoints(containers: ContainerService, client: AgentClient, agent_
 
     power = Policy.POWER_CONTAINER
     orders = {
+        "kill": (kill, "End a process at once"),
         "restart": (command("restart", find_switched_on), "Stop a process in order and start it again"),
         "retry": (command("retry", find_switched_on), "Start a process now that waits or has been given up"),
         "give-up": (command("give-up"), "Do not start a process again that waits"),
     }
     return [
-        Endpoint("POST", f"{ONE}/kill", power, kill, "End a process at once", response=Process, status=202),
-        *(
-            Endpoint("POST", f"{ONE}/{verb}", power, handler, summary, response=Process, status=202)
-            for verb, (handler, summary) in orders.items()
-        ),
+        Endpoint("POST", f"{ONE}/{verb}", power, handler, say, response=Process, status=202, act=f"process.{verb}")
+        for verb, (handler, say) in orders.items()
     ]
 
 
@@ -133,7 +133,16 @@ def _console_endpoints(client: AgentClient, proxy: ConsoleProxy, agent_port: int
     use, path = Policy.USE_CONSOLE, f"{ONE}/console"
     asked = {"from": int, "limit": int, "q": str}
     return [
-        Endpoint("GET", path, use, console, "Its console (WebSocket)", is_websocket=True, query={"from": int}),
+        Endpoint(
+            "GET",
+            path,
+            use,
+            console,
+            "Its console (WebSocket)",
+            is_websocket=True,
+            query={"from": int},
+            act="console.open",
+        ),
         Endpoint("GET", f"{path}/history", use, history, "Its output from disk", response=ConsoleHistory, query=asked),
     ]
 

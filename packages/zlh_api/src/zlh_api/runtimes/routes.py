@@ -25,18 +25,22 @@ def endpoints(service: RuntimeService) -> list[Endpoint]:
         return service.report(call.container)
 
     async def install(call: Call) -> Runtimes:
+        call.note("runtime", call.body.name)
+        call.note("version", call.body.version)
         return await service.install(call.container, call.body)
 
     async def prune(call: Call) -> RuntimePruning:
         return await service.prune(call.container)
 
     async def upgrade(call: Call) -> Runtimes:
+        call.note("version", call.body.version)
         return await service.upgrade(call.container, _name(call), call.body.version)
 
     async def roll_back(call: Call) -> Runtimes:
         return await service.roll_back(call.container, _name(call))
 
     async def verify(call: Call) -> RuntimeVerification:
+        call.note("version", call.body.version)
         return await service.verify(call.container, _name(call), call.body.version)
 
     async def repair(call: Call) -> Runtimes:
@@ -51,15 +55,57 @@ def endpoints(service: RuntimeService) -> list[Endpoint]:
     say_upgrade, say_verify = "Take a newer default", "Compare every file of a version with its hash"
     return [
         Endpoint("GET", EVERY, view, index, "Runtimes that are installed or wanted", response=both),
-        Endpoint("POST", EVERY, change, install, say_install, InstallRuntime, both, 202),
-        Endpoint("POST", f"{EVERY}/prune", change, prune, "Remove what is kept for a rollback", None, pruned, 202),
+        Endpoint("POST", EVERY, change, install, say_install, InstallRuntime, both, 202, act="runtime.install"),
         Endpoint(
-            "POST", f"{ONE}/upgrade", change, upgrade, say_upgrade, UpgradeRuntime, both, 202, is_body_optional=True
+            "POST",
+            f"{EVERY}/prune",
+            change,
+            prune,
+            "Remove what is kept for a rollback",
+            None,
+            pruned,
+            202,
+            act="runtime.prune",
         ),
-        Endpoint("POST", f"{ONE}/rollback", change, roll_back, say_back, response=both, status=202),
-        Endpoint("POST", f"{ONE}/verify", change, verify, say_verify, VerifyRuntime, found, is_body_optional=True),
-        Endpoint("POST", f"{VERSION}/repair", change, repair, "Unpack a version anew", response=both, status=202),
-        Endpoint("DELETE", VERSION, change, remove, "Remove a version", response=both, status=202),
+        Endpoint(
+            "POST",
+            f"{ONE}/upgrade",
+            change,
+            upgrade,
+            say_upgrade,
+            UpgradeRuntime,
+            both,
+            202,
+            is_body_optional=True,
+            act="runtime.upgrade",
+        ),
+        Endpoint(
+            "POST", f"{ONE}/rollback", change, roll_back, say_back, response=both, status=202, act="runtime.roll-back"
+        ),
+        Endpoint(
+            "POST",
+            f"{ONE}/verify",
+            change,
+            verify,
+            say_verify,
+            VerifyRuntime,
+            found,
+            is_body_optional=True,
+            act="runtime.verify",
+        ),
+        Endpoint(
+            "POST",
+            f"{VERSION}/repair",
+            change,
+            repair,
+            "Unpack a version anew",
+            response=both,
+            status=202,
+            act="runtime.repair",
+        ),
+        Endpoint(
+            "DELETE", VERSION, change, remove, "Remove a version", response=both, status=202, act="runtime.remove"
+        ),
     ]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -21,8 +22,8 @@ from zlh_api.web.session_cookie import SessionCookie
 from zlh_common.errors import NotFound, ZlhError
 from zlh_common.names import PLATFORM_PATH, Vmid, is_label
 
-# Who sends a request, once that is known, whether or not they may do what it asks.
-CALLER = web.RequestKey("caller", Caller)
+# What was found out of a request so far, also of one that is refused.
+FOUND = web.RequestKey("found", Passed)
 
 
 class OriginRefused(ZlhError):
@@ -81,22 +82,22 @@ class Gate:
     async def pass_through(self, endpoint: Endpoint, request: web.Request) -> Passed:
         """Return who calls and what they mean; raise where the policy says no."""
         _check_host(endpoint, request)
-        self._check_origin(endpoint, request)
+        await self._check_origin(endpoint, request)
         policy = endpoint.policy
         if policy.subject is Subject.ANYBODY:
             return Passed()
         credential = await self._find_credential(endpoint, request)
-        caller = request[CALLER] = await self.callers.identify_credential(credential)
-        passed = Passed(caller, credential=credential)
+        caller = await self.callers.identify_credential(credential)
+        passed = request[FOUND] = Passed(caller, credential=credential)
         match policy.subject:
             case Subject.CUSTOMER:
                 customer = await self.customers.find_visible(
                     caller, parse_id(request.match_info["customer"], "customer")
                 )
-                passed = replace(passed, customer=customer)
+                passed = request[FOUND] = replace(passed, customer=customer)
             case Subject.CONTAINER:
                 container = await self.containers.find_visible(caller, parse_vmid(request.match_info["vmid"]))
-                passed = replace(passed, container=container)
+                passed = request[FOUND] = replace(passed, container=container)
             case _:
                 pass
         _check_policy(policy, passed, caller)
@@ -117,7 +118,7 @@ class Gate:
             return find_credential(bearer=read_bearer(request), cookie=self.cookie.read(request))
         return await self.callers.redeem_ticket(ticket, parse_vmid(request.match_info["vmid"]))
 
-    def _check_origin(self, endpoint: Endpoint, request: web.Request) -> None:
+    async def _check_origin(self, endpoint: Endpoint, request: web.Request) -> None:
         """What a browser sends by itself, cookie and all, is only believed from our own pages."""
         origins = request.headers.getall("Origin", [])
         origin = origins[0] if len(origins) == 1 else None
@@ -127,7 +128,15 @@ class Gate:
         if not origins and self.cookie.read(request) is None:
             return
         if origin not in self.origins:
+            await self._find_victim(endpoint, request)
             raise OriginRefused(origin)
+
+    async def _find_victim(self, endpoint: Endpoint, request: web.Request) -> None:
+        """Find out in whose name a foreign page has asked, which the record tells, and the answer does not."""
+        if endpoint.act is not None:
+            with contextlib.suppress(NotSignedIn):
+                credential = find_credential(bearer=None, cookie=self.cookie.read(request))
+                request[FOUND] = Passed(await self.callers.identify_credential(credential))
 
 
 def _check_host(endpoint: Endpoint, request: web.Request) -> None:

@@ -13,20 +13,23 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import msgspec
 import structlog
 from aiohttp import WSCloseCode, web
 
+from zlh_api.audit_log.service import AuditLog
 from zlh_api.customers.refusals import NotSignedIn
 from zlh_api.web.access_watch import AccessWatch, LongCall
 from zlh_api.web.client_address import TRUSTED_PROXIES, Proxies, client_address
-from zlh_api.web.endpoint import Answer, Call, Endpoint, Passed, Policy
-from zlh_api.web.gate import CALLER, Gate
+from zlh_api.web.endpoint import Answer, Call, Endpoint, Passed, Policy, Unrecorded
+from zlh_api.web.gate import FOUND, Gate
 from zlh_api.web.open_calls import OpenCalls
 from zlh_api.web.problems import Internal, from_http, problem_response
 from zlh_api.web.rate_limits import RateLimited, RateLimits, add_rate_headers
+from zlh_api.web.recording import Recording, record
 from zlh_common.errors import InvalidBody, ZlhError
 from zlh_common.request_ids import HEADER, accept_request_id, following
 from zlh_common.schema.structs import decode, encode, find_ignored
@@ -50,6 +53,18 @@ class CallLimits:
     open: OpenCalls
 
 
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """What stands between a request and its handler; whoever serves the application runs `watch` and `audit_log`."""
+
+    gate: Gate
+    # What stays open is on its list.
+    watch: AccessWatch
+    limits: CallLimits
+    # What has a word in it is recorded there.
+    audit_log: AuditLog
+
+
 @dataclass(slots=True)
 class _Course:
     """How far a request has come."""
@@ -64,38 +79,45 @@ _COURSE = web.RequestKey("course", _Course)
 
 
 def build_application(
-    endpoints: Sequence[Endpoint], gate: Gate, watch: AccessWatch, limits: CallLimits, *, trusted_proxies: Proxies = ()
+    endpoints: Sequence[Endpoint], entrance: Entrance, *, trusted_proxies: Proxies = ()
 ) -> web.Application:
     """Return an application that serves `endpoints` and answers everything else with a problem document.
 
-    What stays open is put on the list of `watch`, which whoever serves the application runs; `trusted_proxies` are
-    believed in what they say of where a request comes from.
+    `trusted_proxies` are believed in what they say of where a request comes from.
     """
     application = web.Application(middlewares=[_outermost], client_max_size=MAX_BODY_BYTES)
     application[TRUSTED_PROXIES] = trusted_proxies
     application.on_response_prepare.append(_begin)
     application.on_response_prepare.append(add_rate_headers)
     for endpoint in endpoints:
-        application.router.add_route(endpoint.method, endpoint.path, _serve(endpoint, gate, watch, limits))
+        application.router.add_route(endpoint.method, endpoint.path, _serve(endpoint, entrance))
     return application
 
 
-def _serve(
-    endpoint: Endpoint, gate: Gate, watch: AccessWatch, limits: CallLimits
-) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
-    async def handle(request: web.Request) -> web.StreamResponse:
-        await limits.rates.admit(endpoint, request)
+def _serve(endpoint: Endpoint, entrance: Entrance) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    gate, limits = entrance.gate, entrance.limits
+
+    async def carry_out(request: web.Request, recording: Recording | None) -> web.StreamResponse:
         request[_COURSE] = _Course(endpoint.policy)
         passed = await _pass_gate(endpoint, request, gate, limits.rates)
         began = time.monotonic()
         body = await _read_body(endpoint, request)
         if passed.caller is not None and time.monotonic() - began > FRESH_S:
             passed = await _pass_again(gate, endpoint.policy, passed)
-        call = Call(request, body, passed)
+        if recording is not None:
+            await recording.begin()
+        call = Call(request, body, passed, record=recording or Unrecorded())
         with limits.open.hold(endpoint, passed.caller):
             if passed.caller is not None and (endpoint.is_websocket or endpoint.is_stream):
-                return await _serve_watched(endpoint, call, passed, watch)
+                return await _serve_watched(endpoint, call, passed, entrance.watch)
             return _render(endpoint, await endpoint.handler(call))
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        # What comes too often costs nothing more, not even a record.
+        await limits.rates.admit(endpoint, request)
+        if endpoint.act is None:
+            return await carry_out(request, None)
+        return await record(Recording(entrance.audit_log, endpoint, request), partial(carry_out, request))
 
     return handle
 
@@ -122,6 +144,8 @@ async def _serve_watched(endpoint: Endpoint, call: Call, passed: Passed, watch: 
     except ZlhError as error:
         if course.begun is None:
             raise
+        is_revoked = course.watched is not None and error is course.watched.refusal
+        call.record.note_end("revoked" if is_revoked else "broken", error.code)
         await _end(course.begun, error)
         return course.begun
 
@@ -157,8 +181,9 @@ async def _pass_gate(endpoint: Endpoint, request: web.Request, gate: Gate, rates
         rates.note_bad(endpoint, request)
         raise
     finally:
-        if caller := request.get(CALLER):
-            rates.note_good(endpoint, request, caller)
+        found = request.get(FOUND)
+        if found is not None and found.caller is not None:
+            rates.note_good(endpoint, request, found.caller)
 
 
 async def _read_body(endpoint: Endpoint, request: web.Request) -> Any:
