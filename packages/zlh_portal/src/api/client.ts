@@ -2,7 +2,7 @@
 import createClient from "openapi-fetch";
 import { noteServerDate } from "../layout/clock";
 import { parseProblem, unreachable } from "./problem";
-import type { AllPaths } from "./pending";
+import type { paths } from "./schema";
 
 const TIMEOUT_MS = 30_000;
 // All files of a runtime are read, from whatever disk the container has.
@@ -23,7 +23,7 @@ async function fetchOrSay(request: Request): Promise<Response> {
   }
 }
 
-export const client = createClient<AllPaths>({ baseUrl: window.location.origin, credentials: "same-origin", fetch: fetchOrSay });
+export const client = createClient<paths>({ baseUrl: window.location.origin, credentials: "same-origin", fetch: fetchOrSay });
 
 client.use({
   async onResponse({ response }) {

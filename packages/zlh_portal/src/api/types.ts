@@ -1,8 +1,6 @@
 /** The wire shapes under the names the portal uses; all of them come from the API's own document. */
 import type { components } from "./schema";
 
-export type { Actor, AuditEntry } from "./pending";
-
 type Schemas = components["schemas"];
 
 export type ContainerStatus = Schemas["ContainerStatus"];
@@ -15,6 +13,8 @@ export type Limits = Schemas["Limits"];
 export type Lifecycle = Schemas["Lifecycle"];
 export type Connection = Schemas["Connection"];
 export type Me = Schemas["Me"];
+export type Actor = Schemas["Actor"];
+export type AuditEntry = Schemas["AuditEntry"];
 export type ApiToken = Schemas["ApiToken"];
 export type CreateToken = Schemas["CreateToken"];
 export type Customer = Schemas["Customer"];
