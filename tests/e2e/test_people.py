@@ -132,11 +132,13 @@ async def test_a_customer_from_its_first_invitation_to_its_suspension(
     assert status == 202, made
     assert made["customerId"] == customer.rsplit("/", 1)[1]
     vmid = int(str(made["vmid"]))
-    status, refused = await call(stack, "GET", f"/api/customers/{made['customerId']}/members", secret)
+    wish = {"email": "eve@zoo.example", "role": "owner"}
+    status, refused = await call(stack, "POST", f"/api/customers/{made['customerId']}/invitations", secret, wish)
     assert (status, refused["code"]) == (403, "scope_missing")
     await stack.wait_ready(vmid)
 
     await lose_the_consoles(ann, bob, stack, vmid, customer)
+    await find_it_in_the_log(ann, customer, vmid)
     await be_suspended(page, bob, stack, vmid, customer)
 
     await stack.delete(vmid)
@@ -174,6 +176,31 @@ async def lose_the_consoles(ann: Page, bob: Page, stack: Stack, vmid: int, custo
     await bob.goto(customer)
     await expect(bob.get_by_test_id("member")).to_have_count(2)
     await expect(bob.get_by_role("button", name="Make the invitation")).to_be_hidden()
+
+
+async def find_it_in_the_log(ann: Page, customer: str, vmid: int) -> None:
+    """Each act with who and how it ended; what else is known unfolds, and filters stand in the address."""
+    await ann.goto(f"{customer}/audit-log")
+    entries = ann.get_by_test_id("audit-entry")
+    made = entries.and_(ann.locator("[data-act='container.create']"))
+    await expect(made).to_contain_text(
+        re.compile(rf"Create a container.*container {vmid}.*ann@zoo.example.*token [0-9a-f]{{8}}.*Done")
+    )
+    await expect(entries.and_(ann.locator("[data-act='console.open']")).first).to_contain_text("bob@zoo.example")
+    await choose(ann, ann.get_by_role("combobox", name="Outcome"), "Refused")
+    await expect(entries).to_have_count(1)
+    await expect(entries).to_contain_text("Invite somebody")
+
+    await ann.goto(f"{customer}/audit-log?act=member.change")
+    await expect(entries).to_have_count(1)
+    await entries.get_by_role("button", name="Change a member's role").click()
+    details = ann.get_by_test_id("entry-details")
+    await expect(details).to_contain_text("viewer")
+    await expect(details.get_by_test_id("entry-hash")).to_have_text(re.compile(r"[0-9a-f]{64}"))
+    await expect(details.get_by_test_id("request-id")).to_be_visible()
+    await ann.goto(f"{customer}/audit-log")
+    await made.get_by_role("link", name=f"container {vmid}").click()
+    await expect(ann).to_have_url(re.compile(rf"/containers/{vmid}$"))
 
 
 async def be_suspended(page: Page, bob: Page, stack: Stack, vmid: int, customer: str) -> None:
@@ -294,9 +321,9 @@ async def test_no_page_of_people_is_wider_than_its_window(page: Page, stack: Sta
     await page.set_viewport_size({"width": width, "height": 800})
     portal = stack.dev["portalUrl"]
     for path in (
-        *(f"{customer}/{tab}" for tab in ("members", "quota", "settings")),
+        *(f"{customer}/{tab}" for tab in ("members", "quota", "audit-log", "settings")),
         *(f"{portal}/account/{tab}" for tab in ("profile", "sessions", "tokens")),
-        *(f"{portal}/platform/{tab}" for tab in ("customers", "users")),
+        *(f"{portal}/platform/{tab}" for tab in ("customers", "users", "audit-log")),
         f"{portal}/customers",
         f"{portal}/invitation#code=x",
         f"{portal}/password-reset#code=x",

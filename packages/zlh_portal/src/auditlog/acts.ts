@@ -12,6 +12,7 @@ const ACTS: Readonly<Record<string, string>> = {
   "container.restart": "Restart a container",
   "container.kill": "Kill a container",
   "console.open": "Open a console",
+  "console.close": "Close a console",
   "ticket.issue": "Get a ticket for a console",
   "terminal.start": "Open a terminal",
   "terminal.end": "Close a terminal",
