@@ -24,7 +24,7 @@ from zlh_common.names import OwnerMark
 from zlh_common.schema.resources import Resources
 
 # What a crash may cost at most; a few seconds are usual.
-WITHIN_S = 120
+WITHIN_S = 60
 STRANGER = 555
 TESTS = Path(__file__).parents[2]
 LARGER = Resources(cpu=3.0, memory_mib=4096, disk_mib=20_480)
