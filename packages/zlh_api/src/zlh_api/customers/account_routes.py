@@ -220,7 +220,8 @@ def signed_in(caller: Caller, token: Secret, cookie: SessionCookie) -> web.Respo
 def _to_wish(body: CreateToken) -> TokenWish:
     return TokenWish(
         name=body.name,
-        scopes=body.scopes,
+        # Named twice is named once.
+        scopes=None if body.scopes is None else tuple(dict.fromkeys(body.scopes)),
         customer_id=None if body.customer_id is None else read_part("customer", body.customer_id),
         expires_in=timedelta(seconds=body.expires_in_s) if isinstance(body.expires_in_s, int) else body.expires_in_s,
     )
