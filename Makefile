@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PACKAGES := packages/zlh_common packages/zlh_agent packages/zlh_api
 READY := $(VENV)/.ready
+# Programs that are started by the hundred are compiled once, whatever the machine is set to.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## list the targets
@@ -30,9 +32,12 @@ dev: $(READY) ## run the whole platform on this machine; Ctrl-C stops it
 demo: $(READY) ## a tour through the public API, while `make dev` runs in another terminal
 	@exec $(BIN)/python deploy/demo/demo.py
 
+# Most tests wait most of their time, so there are more workers than processors.
+WORKERS ?= $(shell expr 3 \* $$(nproc))
+
 .PHONY: test
 test: $(READY) ## all tests; what needs root or a system package is skipped with its reason
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -n $(WORKERS) --durations=10
 
 .PHONY: check
 check: $(READY) ## lint, types and structure: under a minute

@@ -1,27 +1,45 @@
 """Always on for every test: the guards, the real parts, and the fixtures that more than one folder uses.
 
 guards     no connection beyond this machine · no blocking call in the event loop · nothing outlives its test
+hangs      a test that takes too long fails alone, and tells what it was at
 parts      @pytest.mark.real("root") …: skipped with a reason where the part is missing, failed in CI
 clock      a clock that moves by hand
 """
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 import structlog
 from blockbuster import BlockBuster
 
 from fakes.clock import FakeClock
-from guards import leaks, network, parts
+from guards import leaks, network, parts, remains
+from guards.hangs import Alarms
+from guards.workers import Crew
 
 network.arm()
 # The default draws exceptions with their surroundings, from files read in the event loop.
 structlog.configure(processors=[structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)])
 TEMP = leaks.own_temp_folder()
 leaks.adopt_orphans()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Declare what pyproject.toml says about tests that hang."""
+    parser.addini("hang_grace_s", "how long a test that took too long may clean up before its process ends")
+    parser.addini("run_limit_s", "after how long a run of several workers ends, whatever it is at")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Watch the time of this process's tests, or of the workers that it hands them to."""
+    grace_s = float(config.getini("hang_grace_s"))
+    word = getattr(config, "workerinput", {}).get("word")
+    config.pluginmanager.register(Alarms(grace_s, Path(word) if word else None))
+    if config.getoption("numprocesses", None):
+        config.pluginmanager.register(Crew(TEMP, float(config.getini("run_limit_s")), grace_s))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -38,7 +56,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def pytest_unconfigure() -> None:
     """Remove the run's temporary files."""
-    shutil.rmtree(TEMP, ignore_errors=True)
+    remains.remove(TEMP)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -9,7 +9,8 @@ from architecture.code import Module, modules, reachable
 PURE = {
     "archive_rules", "chain", "console_wire", "crew", "decisions", "diff", "layout_rules", "limits", "lxc_config",
     "machine", "mark", "names", "network_rule", "network_rules", "pace", "placement", "plan", "rules",
-    "runtime_choice", "sizes", "step_names", "transfer_rate", "tree_rules", "vendor_rules", "version_order",
+    "runtime_choice", "sizes", "step_names", "token_buckets", "transfer_rate", "tree_rules", "vendor_rules",
+    "version_order",
 }  # fmt: skip
 # What a decision may lean on: values, text, and nothing that asks the world.
 PURE_MAY_IMPORT = {

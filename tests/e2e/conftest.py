@@ -29,7 +29,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def _home() -> Iterator[Path]:
     """Give a folder below which everything of the platform lies, the output included."""
-    folder = Path(tempfile.mkdtemp(prefix="zlh-e2e-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="e2e-"))
     leaks.long_lived.add(str(folder))
     yield folder / "home"
     shutil.rmtree(folder)

@@ -27,8 +27,11 @@ def adopt_orphans() -> None:
 
 
 def own_temp_folder() -> Path:
-    """Give this run a folder for temporary files that nobody else on the machine writes to, and return it."""
-    folder = Path(tempfile.mkdtemp(prefix="zlht-"))
+    """Give this process a folder for temporary files that nobody else on the machine writes to, and return it."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    # A worker's lies in that of the process that hands it the tests, which removes it if the worker cannot.
+    folder = Path(tempfile.gettempdir(), worker) if worker else Path(tempfile.mkdtemp(prefix="zlht-"))
+    folder.mkdir(exist_ok=True)
     # Servers that tests start run as another user where the tests run as root.
     folder.chmod(0o711)
     tempfile.tempdir = os.environ["TMPDIR"] = str(folder)
@@ -38,6 +41,8 @@ def own_temp_folder() -> Path:
 # What the command line or the environment of servers that a whole session shares holds; they and what they start are
 # no leak.
 long_lived: set[str] = set()
+# Which processes have been found to be such: it takes files of each of their parents to find it out.
+_known_long_lived: set[tuple[int, float]] = set()
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,17 @@ def find_leaks(before: Snapshot) -> list[str]:
             return leaks
         gc.collect()
         time.sleep(0.05)
+    _reap_orphans(before)
     return []
+
+
+def _reap_orphans(before: Snapshot) -> None:
+    """Ask for the status of children that nobody else will ask, so that they are not met in every look."""
+    for process in psutil.Process().children() if _has_children() else ():
+        with contextlib.suppress(psutil.Error, ChildProcessError):
+            known = (process.pid, process.create_time())
+            if process.status() == psutil.STATUS_ZOMBIE and known not in before.processes | _known_long_lived:
+                os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG)
 
 
 def end_processes(before: Snapshot) -> None:
@@ -96,15 +111,31 @@ def _difference(before: Snapshot, now: Snapshot) -> list[str]:
 
 def _processes() -> Iterator[tuple[int, float]]:
     """Our children and theirs, orphans included."""
-    for process in psutil.Process().children(recursive=True):
+    for process in psutil.Process().children(recursive=True) if _has_children() else ():
         with contextlib.suppress(psutil.Error):
             if process.status() != psutil.STATUS_ZOMBIE and not _is_long_lived(process):
                 yield process.pid, process.create_time()
 
 
+def _has_children() -> bool:
+    """Tell whether there is any child, ended ones included; most tests have none, and to look at all is slow."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
 def _is_long_lived(process: psutil.Process) -> bool:
+    if not long_lived:
+        return False
+    known = (process.pid, process.create_time())
     line = [process, *process.parents()]
-    return bool(long_lived) and any(mark in text for member in line for text in _texts(member) for mark in long_lived)
+    if known not in _known_long_lived and any(
+        mark in text for member in line for text in _texts(member) for mark in long_lived
+    ):
+        _known_long_lived.add(known)
+    return known in _known_long_lived
 
 
 def _texts(process: psutil.Process) -> Iterator[str]:

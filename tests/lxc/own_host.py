@@ -19,6 +19,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from fakes.warrant import FakeWarrant
+from guards import remains
 from zlh_api.drivers.agent_config import AgentSettings
 from zlh_api.drivers.lxc.driver import LxcDriver
 from zlh_api.drivers.lxc.host import Host
@@ -54,7 +55,10 @@ class OwnHost:
 
 @functools.cache
 def ensure_template() -> Path:
-    """Return the template, shifted to the container's uids, with the agent of this checkout, renewed once a run."""
+    """Return the template, shifted to the container's uids, with the agent of this checkout, renewed once a run.
+
+    Containers of other workers of the run stand on it, so whoever comes later leaves it as it is.
+    """
     folder = Path(os.environ.get("ZLH_TEST_TEMPLATE", "/var/cache/zlh-test-template"))
     folder.mkdir(mode=0o711, parents=True, exist_ok=True)
     root = folder / "root"
@@ -65,8 +69,12 @@ def ensure_template() -> Path:
             shutil.rmtree(root, ignore_errors=True)
             subprocess.run([*builder, str(root), "--shift", str(SHIFT)], check=True, capture_output=True)
             (folder / "ready").touch()
-        renew = [*builder, str(root), "--agent-alone", "--shift", str(SHIFT)]
-        subprocess.run(renew, check=True, capture_output=True)
+        run, renewed = os.environ.get("PYTEST_XDIST_TESTRUNUID", ""), folder / "renewed"
+        if not run or not renewed.exists() or renewed.read_text() != run:
+            renewed.unlink(missing_ok=True)
+            renew = [*builder, str(root), "--agent-alone", "--shift", str(SHIFT)]
+            subprocess.run(renew, check=True, capture_output=True)
+            renewed.write_text(run)
     return root
 
 
@@ -85,7 +93,7 @@ def own_settings(root: Path, **changes: object) -> LxcSettings:
     settings: dict[str, object] = {
         "root": root,
         "template": ensure_template(),
-        "bridge": f"z{pid % 9999}",
+        "bridge": remains.bridges_of(pid)[0],
         "block": ipaddress.IPv4Network(f"10.{64 + pid // 250 % 60}.{pid % 250}.0/24"),
         "artifacts_port": 20_000 + pid % 10_000,
     }

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from guards import remains
 from lxc.guest import Guest, running_guest
 from lxc.own_host import OwnHost
 from zlh_api.drivers.lxc.model import LxcSettings, mac_of
@@ -39,7 +40,7 @@ for address in sys.argv[1:]:
 @contextmanager
 def internet(settings: LxcSettings) -> Iterator[str]:
     """Make a namespace with a public, a private and a metadata address behind this host; yields its name."""
-    name, ours, theirs = f"zlh{os.getpid()}", f"{settings.bridge}u0", f"{settings.bridge}u1"
+    name, ours, theirs = remains.namespace_of(os.getpid()), f"{settings.bridge}u0", f"{settings.bridge}u1"
     inside = ["ip", "netns", "exec", name]
     try:
         for command in (

@@ -107,7 +107,7 @@ class Postgres:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A server for the whole run, with a migrated template."""
-    folder = Path(tempfile.mkdtemp(prefix="zlh-pg-", dir="/tmp"))
+    folder = Path(tempfile.mkdtemp(prefix="zlh-pg-"))
     leaks.long_lived.add(str(folder))
     server = Postgres(find_bindir(), folder)
     try:

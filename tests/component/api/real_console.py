@@ -25,7 +25,7 @@ from zlh_agent.terminals.routes import routes
 from zlh_agent.terminals.service import TerminalService
 from zlh_agent.web.server import build_application
 from zlh_api.agents.client import AgentClient
-from zlh_api.customers.service import token_digest
+from zlh_api.customers.secret import token_digest
 from zlh_common.names import OwnerMark
 from zlh_common.schema.console_wire import SUBPROTOCOL, parse_output
 

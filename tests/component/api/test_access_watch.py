@@ -18,11 +18,13 @@ from component.api.conftest import Postgres
 from component.api.real_console import Console, Headers, Place, by, by_cookie, open_place
 from component.console.harness import PATIENCE_S, eventually
 from fakes.api_world import PORTAL, World
+from zlh_api.once.service import Once
 from zlh_api.web import access_watch, server
 from zlh_api.web.access_watch import AccessWatch
 from zlh_api.web.endpoint import Call, Endpoint, Passed, Policy
 from zlh_api.web.gate import Gate
-from zlh_api.web.server import build_application
+from zlh_api.web.server import Entrance, build_application
+from zlh_api.web.session_cookie import SessionCookie
 
 
 @pytest.fixture
@@ -315,7 +317,7 @@ async def _bits(_call: Call) -> web.StreamResponse:
 async def test_nothing_that_goes_on_is_served_unwatched(place: Place) -> None:
     """A handler that answers bit by bit behind an endpoint that does not say so says nothing at all."""
     world = place.world
-    gate = Gate(world.customers, world.customers, world.containers, None, None, frozenset({PORTAL}))  # type: ignore[arg-type]
+    gate = Gate(world.accounts.callers, world.accounts.customers, world.containers, None, None, frozenset({PORTAL}))  # type: ignore[arg-type]
     handlers = {"/stream": _stream, "/socket": _socket, "/bits": _bits}
     endpoints = [Endpoint("GET", path, Policy.SIGNED_IN, handler, "x") for path, handler in handlers.items()]
     headers = by("owner-token")
@@ -325,7 +327,8 @@ async def test_nothing_that_goes_on_is_served_unwatched(place: Place) -> None:
         "Sec-WebSocket-Version": "13",
         "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
     }
-    application = build_application(endpoints, gate, AccessWatch(gate.pass_again), place.world.audit_log)
+    watch, limits = AccessWatch(gate.pass_again), world.call_limits(SessionCookie(has_tls=False))
+    application = build_application(endpoints, Entrance(gate, watch, limits, world.audit_log, Once(world.database)))
     async with TestClient(TestServer(application)) as client:
         for path in handlers:
             async with client.get(path, headers=headers | (upgrade if path == "/socket" else {})) as answer:

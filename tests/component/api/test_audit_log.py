@@ -25,7 +25,8 @@ from zlh_api.audit_log import refusals
 from zlh_api.audit_log.model import PLATFORM
 from zlh_api.audit_log.service import AuditLog
 from zlh_api.console.service import ConsoleService
-from zlh_api.customers.service import Secret
+from zlh_api.customers.model import Caller
+from zlh_api.customers.secret import Secret
 from zlh_api.database.pool import DatabaseUnavailable
 from zlh_api.web.endpoint import Endpoint, Subject
 from zlh_common.logs import configure_logs
@@ -298,7 +299,7 @@ async def test_who_is_not_signed_in_is_not_recorded(world: World, client: Client
 
 async def add_operator(world: World) -> None:
     """Make sure that somebody can sign in."""
-    await world.customers.ensure_operator(
+    await world.accounts.users.ensure_operator(
         email="ops@example.org", password=Secret(PASSWORD), customer_name="ops", api_token=Secret("ops-token-of-tests")
     )
 
@@ -402,7 +403,11 @@ async def test_while_an_act_is_under_way_it_is_written_down(
 async def test_a_handler_cannot_write_into_the_log_of_strangers(world: World, client: Client) -> None:
     """That is a mistake of ours, and it comes before anything is done."""
     stranger = await customer_of(world, "stranger")
-    world.containers.choose_customer = lambda _caller: stranger  # type: ignore[method-assign,assignment]
+
+    async def choose(_caller: Caller, _named: str | None) -> UUID:
+        return stranger
+
+    world.containers.choose_customer = choose  # type: ignore[method-assign,assignment]
     assert (await client.post(CONTAINERS, json=NODE, headers=OWNER)).status == 500
     assert await world.fetch("select 1 from containers") == []
     assert (await only(client))["customerId"] is None

@@ -347,6 +347,15 @@ async def test_an_agent_that_is_not_heard_is_not_asked_for_ever(world: World) ->
     assert world.faults.calls.count("put_spec") == 1
 
 
+async def test_an_answer_to_the_spec_that_the_link_has_overtaken_takes_nothing_back(world: World) -> None:
+    """The link tells once what was reached; an answer from before that comes later does not hide it for ever."""
+    await add(world)
+    world.agents.is_overtaken = True
+    async with world.reconciler():
+        await world.wait_until("select provisioned_at is not null from containers")
+    assert world.faults.calls.count("put_spec") == 1
+
+
 async def test_an_agent_that_never_gets_there_is_asked_ever_more_slowly(world: World) -> None:
     """A container's agent is a stranger: taking a spec and reporting an older one does not keep us busy."""
     await add(world)

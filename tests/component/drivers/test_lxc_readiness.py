@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from guards import remains
 from lxc.own_host import OwnHost, made_driver, own_host
 from zlh_api.drivers.lxc.model import HostUnready, LxcSettings
 
@@ -57,7 +58,8 @@ async def test_what_a_host_lacks_is_said(host: OwnHost, what: str) -> None:
 
 async def test_a_block_of_another_network_is_refused(host: OwnHost) -> None:
     """Or a container's address would be somebody's in the house."""
-    driver = await asyncio.to_thread(made_driver, replace(host.settings, bridge=f"y{os.getpid() % 9999}"))
+    other = remains.bridges_of(os.getpid())[1]
+    driver = await asyncio.to_thread(made_driver, replace(host.settings, bridge=other))
     with pytest.raises(HostUnready, match="meets"):
         await driver.prepare()
-    assert not await asyncio.to_thread(Path(f"/sys/class/net/y{os.getpid() % 9999}").exists)
+    assert not await asyncio.to_thread(Path("/sys/class/net", other).exists)

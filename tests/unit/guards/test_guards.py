@@ -12,7 +12,7 @@ import pytest
 TESTS = Path(__file__).parents[2]
 
 
-def run_pytest(tmp_path: Path, text: str, **variables: str) -> subprocess.CompletedProcess[str]:
+def run_pytest(tmp_path: Path, text: str, *options: str, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run one test file under the project's own conftest and settings."""
     (tmp_path / "test_it.py").write_text(text)
     (tmp_path / "conftest.py").write_text((TESTS / "conftest.py").read_text())
@@ -32,6 +32,7 @@ def run_pytest(tmp_path: Path, text: str, **variables: str) -> subprocess.Comple
             "no:cacheprovider",
             "-o",
             f"pythonpath={TESTS}",
+            *options,
         ],
         cwd=tmp_path,
         env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "TMPDIR": str(tmp_path), **variables},
@@ -93,11 +94,15 @@ def test_good_code_passes(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_skip_fails_where_nothing_may_be_skipped(tmp_path: Path) -> None:
+@pytest.mark.parametrize("beside", [(), ("-n", "2")], ids=["alone", "workers"])
+def test_skip_fails_where_nothing_may_be_skipped(tmp_path: Path, beside: tuple[str, ...]) -> None:
     """In CI a skipped test fails the run, so that nothing is left out unseen."""
     text = "import pytest\ndef test_it():\n    pytest.skip('no')\n"
-    assert run_pytest(tmp_path, text).returncode == 0
-    assert run_pytest(tmp_path, text, ZLH_TEST_NOTHING_SKIPPED="1").returncode == 1
+    assert run_pytest(tmp_path, text, *beside).returncode == 0
+    done = run_pytest(tmp_path, text, *beside, ZLH_TEST_NOTHING_SKIPPED="1")
+    assert done.returncode == 1
+    assert "SKIPPED [1] test_it.py:3: no" in done.stdout
+    assert "skipped where nothing may be: test_it.py::test_it" in done.stdout
 
 
 def test_missing_part_skips_with_its_reason(tmp_path: Path) -> None:

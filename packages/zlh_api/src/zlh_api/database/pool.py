@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 
 import asyncpg
 import msgspec
@@ -18,6 +20,8 @@ Connection = asyncpg.Connection | PoolConnectionProxy
 ACQUIRE_TIMEOUT_S = 5
 COMMAND_TIMEOUT_S = 15
 RECONNECT_S = 0.5
+# A connection that only listens would not notice that nobody speaks at its other end any more.
+LISTEN_PROOF_S = 5
 # Beginnings of SQLSTATE that tell about the server and not about the statement: connection, a standby that only reads,
 # a transaction that lost against another, resources, operator, system.
 _AWAY = ("08", "25006", "40", "53", "57", "58")
@@ -52,6 +56,18 @@ async def database_errors() -> AsyncIterator[None]:
         raise DatabaseUnavailable from exc
 
 
+@dataclass(frozen=True, slots=True)
+class _Joined:
+    """A transaction that everything takes part in that its task does."""
+
+    database: Database
+    task: asyncio.Task[object] | None
+    connection: PoolConnectionProxy
+
+
+_JOINED: ContextVar[_Joined | None] = ContextVar("joined", default=None)
+
+
 class Database:
     """A pool that can be opened before the server is there, and that outlives its restarts."""
 
@@ -65,9 +81,28 @@ class Database:
     async def connection(self) -> AsyncIterator[PoolConnectionProxy]:
         """Lend a connection outside of any transaction; raise DatabaseUnavailable where there is none."""
         async with database_errors():
+            joined = _JOINED.get()
+            if joined is not None and joined.database is self and joined.task is asyncio.current_task():
+                # A statement that fails would end the whole transaction, and not itself alone.
+                async with joined.connection.transaction():
+                    yield joined.connection
+                return
             pool = await self._open_pool()
             async with pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
                 yield connection
+
+    @asynccontextmanager
+    async def joined(self) -> AsyncIterator[PoolConnectionProxy]:
+        """Lend a transaction in which all takes part that the same task does with this pool inside the block.
+
+        What is a transaction inside is a savepoint then: it can fail alone, and is committed with all the rest.
+        """
+        async with self.transaction() as connection:
+            before = _JOINED.set(_Joined(self, asyncio.current_task(), connection))
+            try:
+                yield connection
+            finally:
+                _JOINED.reset(before)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[PoolConnectionProxy]:
@@ -97,7 +132,8 @@ class Database:
             for name, receive in channels.items():
                 await connection.add_listener(name, _receiver(receive))
             on_connect()
-            await closed.wait()
+            while not await _wait_within(closed, LISTEN_PROOF_S):
+                await connection.execute("select 1", timeout=LISTEN_PROOF_S)
         finally:
             connection.terminate()
 
@@ -126,6 +162,16 @@ class Database:
                 await pool.close()
         except TimeoutError:
             pool.terminate()
+
+
+async def _wait_within(event: asyncio.Event, timeout_s: float) -> bool:
+    """Return whether an event has come within this time."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
 
 
 def _receiver(receive: Callable[[str], None]) -> Callable[..., None]:

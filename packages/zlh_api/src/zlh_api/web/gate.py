@@ -11,19 +11,19 @@ from uuid import UUID
 from aiohttp import web
 
 from zlh_api.containers.model import Container
+from zlh_api.customers.callers import find_credential
 from zlh_api.customers.model import Caller, Credential, Customer
-from zlh_api.customers.service import NotSignedIn, find_credential
+from zlh_api.customers.refusals import CustomerSuspended, NotSignedIn, RoleMissing, ScopeMissing
 from zlh_api.customers.standings import Standings
 from zlh_api.web.endpoint import Endpoint, Passed, Policy, Subject
-from zlh_api.web.request_credentials import read_bearer, read_ticket
+from zlh_api.web.path_parameters import parse_customer, parse_vmid
+from zlh_api.web.request_credentials import SAFE_METHODS, find_ticket, read_bearer
 from zlh_api.web.session_cookie import SessionCookie
 from zlh_common.errors import NotFound, ZlhError
 from zlh_common.names import PLATFORM_PATH, Vmid, is_label
-from zlh_common.schema.permissions import Permission
 
 # What was found out of a request so far, also of one that is refused.
 FOUND = web.RequestKey("found", Passed)
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class OriginRefused(ZlhError):
@@ -36,38 +36,6 @@ class OriginRefused(ZlhError):
             f"Requests with the session cookie must come from the portal's own pages, not from {origin or 'nowhere'}. "
             "Programs send a bearer token instead."
         )
-
-
-class RoleMissing(ZlhError):
-    """The caller may know of this, and their role does not allow the act."""
-
-    code, status = "role_missing", 403
-
-    def __init__(self, permission: Permission) -> None:
-        super().__init__(
-            f"Your role does not include {permission}; ask an owner of the customer for a role that does.",
-            permission=permission,
-        )
-
-
-class ScopeMissing(ZlhError):
-    """The token was not made for this, whatever its user may do."""
-
-    code, status = "scope_missing", 403
-
-    def __init__(self, permission: Permission) -> None:
-        super().__init__(
-            f"This token does not carry the scope {permission}; make one that does.", permission=permission
-        )
-
-
-class CustomerSuspended(ZlhError):
-    """The customer is held back by the platform; its people may look, and nothing more."""
-
-    code, status = "customer_suspended", 403
-
-    def __init__(self) -> None:
-        super().__init__("This customer is suspended, so nothing can be changed or opened; ask who runs the platform.")
 
 
 class _Callers(Protocol):
@@ -143,7 +111,7 @@ class Gate:
         return [_judge_again(policy, passed, standings) for policy, passed in calls]
 
     async def _find_credential(self, endpoint: Endpoint, request: web.Request) -> Credential:
-        ticket = _ticket(endpoint, request)
+        ticket = find_ticket(endpoint, request)
         if ticket is None:
             return find_credential(bearer=read_bearer(request), cookie=self.cookie.read(request))
         return await self.callers.redeem_ticket(ticket, parse_vmid(request.match_info["vmid"]))
@@ -153,7 +121,7 @@ class Gate:
         origins = request.headers.getall("Origin", [])
         origin = origins[0] if len(origins) == 1 else None
         is_unsafe = request.method not in SAFE_METHODS or endpoint.is_websocket
-        if not is_unsafe or read_bearer(request) is not None or _ticket(endpoint, request) is not None:
+        if not is_unsafe or read_bearer(request) is not None or find_ticket(endpoint, request) is not None:
             return
         if not origins and self.cookie.read(request) is None:
             return
@@ -173,25 +141,6 @@ def _check_host(endpoint: Endpoint, request: web.Request) -> None:
     """A container's host is the customer's: nothing of ours but /.zlh/ may be served below it, least the portal."""
     if is_label(request.host.lower().partition(".")[0]) and not endpoint.path.startswith(PLATFORM_PATH):
         raise NotFound
-
-
-def parse_vmid(text: str) -> Vmid:
-    """Return the VMID in a path; raise NotFound for whatever could not be one."""
-    if not text.isascii() or not text.isdigit() or len(text) > 9 or text[0] == "0":
-        raise NotFound("container")
-    return Vmid(int(text))
-
-
-def parse_customer(text: str) -> UUID:
-    """Return the id of a customer in a path; raise NotFound for whatever could not be one."""
-    try:
-        found = UUID(text)
-    except ValueError:
-        raise NotFound("customer") from None
-    # One customer has one address: no braces, no upper case.
-    if str(found) != text:
-        raise NotFound("customer")
-    return found
 
 
 def _judge_again(policy: Policy, passed: Passed, standings: Standings) -> Renewed | ZlhError:
@@ -240,10 +189,3 @@ def _check_customer(policy: Policy, caller: Caller, customer_id: UUID, what: str
         raise CustomerSuspended
     if not caller.may(policy.permission, customer_id):
         raise RoleMissing(policy.permission)
-
-
-def _ticket(endpoint: Endpoint, request: web.Request) -> str | None:
-    """Return the ticket that counts: for a WebSocket of a container, and only without a bearer token."""
-    if not endpoint.is_websocket or "vmid" not in request.match_info or read_bearer(request) is not None:
-        return None
-    return read_ticket(request)

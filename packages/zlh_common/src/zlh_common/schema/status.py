@@ -12,7 +12,7 @@ from zlh_common.schema.structs import Report
 from zlh_common.schema.terminal import Terminal
 
 # What this version of the agent and the API say to each other.
-PROTOCOL_VERSION = 3
+PROTOCOL_VERSION = 4
 
 
 class Connection(StrEnum):
@@ -204,3 +204,9 @@ class ContainerStatus(Report):
     observed_at: datetime | None
     spec_generation: int
     observed_generation: int
+
+
+class ContainerDeleted(Report):
+    """`container-deleted` on `GET /api/events`: a container that was shown there is gone."""
+
+    vmid: int

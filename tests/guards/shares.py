@@ -1,0 +1,52 @@
+"""Which tests go to one worker, one after the other, and what is begun first.
+
+A file is one share: its tests go to one worker, which makes what they have in common once. Files that need the same
+dear thing, or a thing that a machine has once, are one share together. Files of long tests with little in common are as
+many shares as they have tests. What takes long is begun first, so that no worker is alone with it at the end.
+"""
+
+from __future__ import annotations
+
+# Beginnings of paths, and the share that these files are together.
+TOGETHER: dict[str, str] = {
+    # They give this host addresses of the internet.
+    "tests/lxc/test_egress.py": "tests/lxc/host",
+    "tests/lxc/test_past_the_bridge.py": "tests/lxc/host",
+    # Each share starts an installation of the platform, which takes as long as many of its tests.
+    "tests/e2e/test_stack_faults.py": "tests/e2e/faults",
+    "tests/e2e/": "tests/e2e/other",
+}
+APART: tuple[str, ...] = (
+    "tests/component/agent/test_runtime_versions.py",
+    "tests/component/artifacts/test_killed.py",
+    "tests/component/artifacts/test_real_runtimes.py",
+    "tests/faults/agent/test_install_killed.py",
+    "tests/faults/provisioning/test_killed_processes.py",
+    "tests/faults/provisioning/test_lxc_killed.py",
+    "tests/faults/provisioning/test_proxmox_killed.py",
+    "tests/faults/provisioning/test_random_faults.py",
+    "tests/faults/supervision/test_agent_killed.py",
+)
+# Beginnings of shares; what stands in no line comes last.
+FIRST: tuple[str, ...] = (
+    "tests/e2e/",
+    "tests/faults/provisioning/",
+    "tests/lxc/",
+    "tests/faults/",
+    "tests/component/artifacts/",
+    "tests/component/agent/",
+    "tests/component/",
+)
+
+
+def share_of(test: str) -> str:
+    """Return the name of the share that a test belongs to."""
+    file = test.partition("::")[0]
+    if file in APART:
+        return test
+    return next((share for beginning, share in TOGETHER.items() if file.startswith(beginning)), file)
+
+
+def rank_of(share: str) -> int:
+    """Return how early a share is begun: the lower the earlier."""
+    return next((rank for rank, beginning in enumerate(FIRST) if share.startswith(beginning)), len(FIRST))
