@@ -99,8 +99,12 @@ class People:
 class _Server(TestServer):
     """Serves with the limits of a real API process."""
 
+    def __init__(self, application: Application, limits: ConnectionLimits) -> None:
+        super().__init__(application)
+        self.limits = limits
+
     async def _make_runner(self, **settings: Any) -> BoundedRunner:
-        return BoundedRunner(self.app, ConnectionLimits(), **{"handler_cancellation": True, **settings})
+        return BoundedRunner(self.app, self.limits, **settings)
 
 
 class World:
@@ -111,6 +115,7 @@ class World:
         self.dsn = dsn
         self.folder = folder
         self.clock = SystemClock()
+        self.limits = ConnectionLimits()
         self.faults = Faults()
         self.driver = FakeDriver(self.faults)
         self.routes = FakeRoutes(self.faults)
@@ -210,7 +215,8 @@ class World:
             watch = self.watch = AccessWatch(gate.pass_again, look_again_s=self.look_again_s)
             async with self._listening(watch):
                 once = Once(self.database)
-                server = _Server(build_application(make_endpoints(parts, config), gate, watch, once))
+                application = build_application(make_endpoints(parts, config), gate, watch, once)
+                server = _Server(application, self.limits)
                 async with TestClient(server) as client:
                     yield client
 
