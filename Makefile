@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PACKAGES := packages/zlh_common packages/zlh_agent packages/zlh_api
 READY := $(VENV)/.ready
+# Programs that are started by the hundred are compiled once, whatever the machine is set to.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help
 help: ## list the targets

@@ -8,7 +8,6 @@ clock      a clock that moves by hand
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -17,7 +16,7 @@ import structlog
 from blockbuster import BlockBuster
 
 from fakes.clock import FakeClock
-from guards import leaks, network, parts
+from guards import leaks, network, parts, remains
 from guards.hangs import Alarms
 from guards.workers import Crew
 
@@ -57,7 +56,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def pytest_unconfigure() -> None:
     """Remove the run's temporary files."""
-    shutil.rmtree(TEMP, ignore_errors=True)
+    remains.remove(TEMP)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

@@ -26,10 +26,14 @@ class Target:
 
     port: int
     path: str
+    method: str = "GET"
 
     def render(self) -> bytes:
         """Return the request as it is sent."""
-        return f"GET {self.path} HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer {TOKEN}\r\n\r\n".encode()
+        head = [f"{self.method} {self.path} HTTP/1.1", "Host: bench", f"Authorization: Bearer {TOKEN}"]
+        if self.method != "GET":
+            head.append("Content-Length: 0")
+        return "\r\n".join([*head, "", ""]).encode()
 
 
 class Connection:
@@ -48,7 +52,7 @@ class Connection:
         """Send the request once; return the size of the body."""
         self._writer.write(self._request)
         head = await self._reader.readuntil(b"\r\n\r\n")
-        if not head.startswith(b"HTTP/1.1 200"):
+        if not head.startswith(b"HTTP/1.1 2"):
             raise RuntimeError(head.decode("latin-1"))
         at = head.lower().index(b"content-length:") + len("content-length:")
         size = int(head[at : head.index(b"\r", at)])
@@ -75,6 +79,18 @@ async def ask_as_fast_as_can_be(target: Target, seconds: float) -> tuple[float, 
     began = time.perf_counter()
     await asyncio.gather(*(work() for _ in range(CONNECTIONS)))
     return len(times) / (time.perf_counter() - began), times
+
+
+async def ask_one_by_one(target: Target, seconds: float) -> list[float]:
+    """Send one request after the other; return the milliseconds of each."""
+    times: list[float] = []
+    connection = await Connection.open(target)
+    until = time.perf_counter() + seconds
+    while (began := time.perf_counter()) < until:
+        await connection.ask()
+        times.append((time.perf_counter() - began) * 1000)
+    connection.close()
+    return times
 
 
 async def ask_at_a_rate(target: Target, seconds: float) -> list[float]:

@@ -10,6 +10,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -22,6 +23,7 @@ from bench.measure import Case, Row, Run, Samples, at_most, percentile, read_cpu
 from bench.programs import HERE, free_port, running, wait_port
 from bench.real_api import RealApi
 from zlh_api.agents.authority import Authority
+from zlh_api.agents.certificates import issue
 from zlh_common.clock import SystemClock
 
 COUNTS = (10, 100, 1000, 10_000)
@@ -54,8 +56,9 @@ class Crowd:
     def make(cls, api: RealApi, count: int) -> Crowd:
         """Write what the processes of the agents need; one certificate has the names of all of them."""
         authority = Authority(api.keys, SystemClock())
+        ca = authority.held[authority.standing.issuing].agents
         name = "*.agent.zlh.internal"
-        issued = authority._issue(authority._agents, name, ExtendedKeyUsageOID.SERVER_AUTH)
+        issued = issue(ca, name, ExtendedKeyUsageOID.SERVER_AUTH, now=datetime.now(UTC))
         folder = api.folder / f"crowd-{count}"
         folder.mkdir()
         for file, content in (

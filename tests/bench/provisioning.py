@@ -225,7 +225,10 @@ async def _round(world: World, count: int) -> tuple[float, float]:
     wish = convert(NODE, CreateContainer)
     began = time.perf_counter()
     made = await asyncio.gather(
-        *(world.containers.create(callers[number % len(callers)], wish) for number in range(count))
+        *(
+            world.containers.create(caller.memberships[0].customer_id, wish)
+            for caller in (callers[number % len(callers)] for number in range(count))
+        )
     )
     await _wait_for(
         world, "select count(*) = 0 from containers where provisioned_at is null or lease_until is not null"

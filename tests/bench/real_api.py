@@ -19,7 +19,7 @@ from bench.measure import Run
 from bench.programs import free_port, our_environment, running, wait_port
 from bench.real_agent import RealAgent
 from bench.sockets import Address
-from zlh_api.customers.service import token_digest
+from zlh_api.customers.secret import token_digest
 from zlh_api.database.embedded.server import EmbeddedPostgres
 from zlh_api.database.migrate import migrate
 from zlh_api.reconcile.plan import PROVISIONING_STEPS
@@ -29,6 +29,9 @@ from zlh_common.schema.structs import encode
 TOKEN = "bench-token"
 # Rows that somebody else works on and that have no address, so neither reconciler nor patrol nor links touch them:
 # there is no guest behind any of them, and the platform would make one.
+# Whoever measures sends more than anybody may; what counting costs is measured all the same.
+_MANY = "{ per_s = 1000000, burst = 1000000 }"
+_NO_LIMITS = f"[rate_limits]\nreads = {_MANY}\ncustomer_reads = {_MANY}\naddress_reads = {_MANY}\n"
 _INSERT = """
 insert into containers (owner, customer_id, kind, name, spec, guest, connection, agent_status, observed_at,
     provisioned_at, wake_at, address, lease_holder, lease_until)
@@ -88,6 +91,8 @@ class RealApi:
     pid: int = 0
     dsn: str = ""
     customer: UUID = field(default_factory=uuid4)
+    # What is run in the place of the API itself.
+    program: tuple[str, ...] = ("-m", "zlh_api")
 
     @classmethod
     def make(cls, run: Run, agent: RealAgent | None = None) -> RealApi:
@@ -121,7 +126,7 @@ class RealApi:
         """Run the process for the length of the block; yields the seconds from exec until it listens."""
         config, log = self.folder / "api.toml", self.folder / "api.log"
         config.write_text(self._render_config())
-        argv = [sys.executable, "-m", "zlh_api", "serve", "--config", str(config)]
+        argv = [sys.executable, *self.program, "serve", "--config", str(config)]
         began = time.perf_counter()
         async with running(argv, log=log, env=our_environment()) as child:
             await wait_port(self.port, child, log)
@@ -142,9 +147,9 @@ class RealApi:
             "with held as (insert into link_holders values (gen_random_uuid(), now() + interval '10 years') "
             "returning holder) "
             "insert into containers (owner, customer_id, kind, name, spec, guest, connection, provisioned_at, wake_at, "
-            "address, link_holder, lease_holder, lease_until) select $1, $2, 'dev', 'real', '{}', 'running', 'online', "
-            "now(), now() + interval '10 years', $3::text::inet, holder, holder, now() + interval '10 years' from held "
-            "returning vmid",
+            "address, identity_known, link_holder, lease_holder, lease_until) "
+            "select $1, $2, 'dev', 'real', '{}', 'running', 'online', now(), now() + interval '10 years', "
+            "$3::text::inet, null, holder, holder, now() + interval '10 years' from held returning vmid",
             UUID(agent.owner),
             self.customer,
             agent.host,
@@ -185,6 +190,7 @@ class RealApi:
             f"[database]\ndsn = {json.dumps(self.dsn)}\n"
             f'[artifacts]\nurl = "http://127.0.0.1:9"\ntrusted_root = {json.dumps(str(root))}\n'
             f"[process]\nroot = {json.dumps(str(self.folder / 'containers'))}\n"
+            f"{_NO_LIMITS}"
             f"[traefik]\ndirectory = {json.dumps(str(self.folder / 'routes'))}\n"
             'api_url = "http://127.0.0.1:9"\nweb_url = "http://127.0.0.1:9"\n'
         )

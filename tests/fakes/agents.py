@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from uuid import UUID
 
 import msgspec
 from cryptography.x509 import load_pem_x509_certificate
+from websockets.asyncio.client import ClientConnection
 
 from fakes.faults import Faults
-from zlh_api.agents.client import CALL_TIMEOUT_S, AgentAddress, AgentClient
+from zlh_api.agents.client import CALL_TIMEOUT_S, AgentAddress, AgentClient, AgentUnreachable
 from zlh_api.database.pool import Database
 from zlh_common.errors import ZlhError
 from zlh_common.names import OwnerMark
@@ -41,6 +44,9 @@ class FakeAgents(AgentClient):
         self.users = b'{"users":[]}'
         self.calls: list[tuple[str, str]] = []
         self.protocol_version = 2
+        # Every identity that an agent was given, and how many CAs one believes that is told of none.
+        self.identities: list[RenewIdentity] = []
+        self.client_cas: int | None = None
         # Versions that cannot be installed, and those whose files are not what was installed.
         self.broken: set[tuple[str, str]] = set()
         self.faulty: set[tuple[str, str]] = set()
@@ -124,11 +130,26 @@ class FakeAgents(AgentClient):
                 return encode(self.report(agent.owner))
             usual = self.users if path.endswith("/users") else self.answer
             if path == "/identity" and body is not None:
-                usual = _take_identity(body)
+                usual = self._take_identity(body)
             answer = self.answers.get(f"{method} {path}", usual)
             if isinstance(answer, ZlhError):
                 raise answer
             return answer
+
+    @asynccontextmanager
+    async def open_socket(
+        self,
+        agent: AgentAddress,
+        path: str,
+        *,
+        query: dict[str, str] | None = None,
+        subprotocol: str | None = None,
+        has_heartbeat: bool = False,
+    ) -> AsyncIterator[ClientConnection]:
+        """Have no console to offer."""
+        self.calls.append(("WS", path))
+        raise AgentUnreachable("it has no consoles")
+        yield  # what makes it a generator
 
     async def note_online(self, owner: OwnerMark) -> None:
         """Write what the link would when the agent reports."""
@@ -149,8 +170,10 @@ class FakeAgents(AgentClient):
                 UUID(owner),
             )
 
-
-def _take_identity(body: bytes) -> bytes:
-    """Answer as an agent does that shows this identity from now on."""
-    certificate = load_pem_x509_certificate(decode(body, RenewIdentity).certificate.encode())
-    return encode(IdentityTaken(expires_at=certificate.not_valid_after_utc))
+    def _take_identity(self, body: bytes) -> bytes:
+        """Answer as an agent does that shows this identity from now on."""
+        wish = decode(body, RenewIdentity)
+        self.identities.append(wish)
+        certificate = load_pem_x509_certificate(wish.certificate.encode())
+        told = self.client_cas if wish.client_ca is None else wish.client_ca.count("BEGIN CERTIFICATE")
+        return encode(IdentityTaken(expires_at=certificate.not_valid_after_utc, client_cas=told))

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+from aiohttp import DummyCookieJar
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
 
@@ -20,12 +21,16 @@ from fakes.edge import FakeProxy, FakeRoutes
 from fakes.faults import Faults
 from zlh_api.agents.authority import Authority
 from zlh_api.agents.links import AgentLinks
+from zlh_api.agents.superseded import SupersededSockets
+from zlh_api.app.accounts import Accounts, make_accounts
 from zlh_api.app.parts import Parts, make_endpoints, make_gate
 from zlh_api.app.settings import proxy_setting
 from zlh_api.artifacts.serving.served_tree import ServedTree
 from zlh_api.audit.patrol import Patrol
 from zlh_api.audit.removal import Remover
 from zlh_api.audit.service import Auditor, AuditSetting
+from zlh_api.audit_log.service import AuditLog
+from zlh_api.authority.service import AuthorityService
 from zlh_api.catalog.service import CatalogService, CatalogSource
 from zlh_api.config.driver_tables import ProcessDriverSection
 from zlh_api.config.model import ApiConfig
@@ -34,31 +39,39 @@ from zlh_api.console.service import ConsoleService
 from zlh_api.console.sockets import ConsoleProxy
 from zlh_api.containers.live import LiveContainers
 from zlh_api.containers.service import ContainerService, Hosting
-from zlh_api.customers.service import CustomerService, token_digest
+from zlh_api.customers.model import Caller, Client
+from zlh_api.customers.secret import Secret, token_digest
 from zlh_api.customers.standings import StandingsService
 from zlh_api.database.pool import Database
 from zlh_api.edge.portal_route import FILE_NAME, PLATFORM_OWNER, PortalRoute, render_portal_file
 from zlh_api.edge.traefik_file import ProxySetting
 from zlh_api.history.service import HistoryService, Keeping
 from zlh_api.once.service import Once
+from zlh_api.quotas.service import QuotaService
 from zlh_api.reconcile.pace import Pace
 from zlh_api.reconcile.service import Reconciler
 from zlh_api.reconcile.steps import Ports, Settings, Steps
+from zlh_api.suspensions.service import SuspensionService
 from zlh_api.web.access_watch import LOOK_AGAIN_S, AccessWatch
 from zlh_api.web.connections import BoundedRunner, ConnectionLimits
-from zlh_api.web.server import build_application
+from zlh_api.web.endpoint import Endpoint
+from zlh_api.web.open_calls import OpenCalls, OpenSettings
+from zlh_api.web.rate_limits import RateLimits, Rates, RateSettings
+from zlh_api.web.server import CallLimits, Entrance, build_application
 from zlh_api.web.session_cookie import SessionCookie
-from zlh_common.clock import SystemClock
+from zlh_api.web.token_buckets import Rate
+from zlh_common.clock import Clock, SystemClock
 from zlh_common.names import OwnerMark
 from zlh_common.runtime_choice import this_platform
 from zlh_common.schema.catalog import Artifact, Catalog, CatalogRuntime, CatalogVersion
+from zlh_common.schema.customers import Quota
 from zlh_common.schema.resources import Limits, Resources
 
 ADDRESS_BLOCK = "127.77.0.0/24"
 PROXY = ProxySetting("localhost", "web", "http://127.0.0.1:8400")
 PORTAL = "http://portal.localhost:8400"
 PASSWORD = "correct horse battery"
-WAIT_S = 10
+WAIT_S = 20
 # What a container may have here: by default two cores, 2 GiB of memory and 10 GiB of disk, at most twice that.
 LIMITS = Limits(
     default=Resources(),
@@ -66,6 +79,10 @@ LIMITS = Limits(
     enforced=("cpu", "memoryMib", "diskMib", "pids"),
     driver="fake",
 )
+# So many calls that no test meets a limit, but for those that set some.
+ANY_RATES = Rates(Rate(1e6, 10**6), Rate(1e6, 10**6))
+# No limits, but for tests that set some.
+QUOTA = Quota()
 NODE = {"kind": "dev", "runtime": "node", "version": "24"}
 
 
@@ -126,19 +143,32 @@ class World:
         self.authority = authority
         (folder / "root.json").write_text("{}")
         self.people = People()
-        self.customers = CustomerService(database, self.clock)
+        self.quotas = QuotaService(database, QUOTA)
+        self.accounts = make_accounts(database, self.clock, self.quotas)
         self.catalog = CatalogService(CatalogSource(("http://127.0.0.1:1",), folder / "root.json", folder), ("stable",))
         self.catalog._catalog, self.catalog._trouble = catalog(), None
+        self.suspensions = SuspensionService(database)
         self.containers = ContainerService(
-            database, self.catalog, Hosting("localhost", "http", 80), self.clock, limits=LIMITS
+            database,
+            self.catalog,
+            Hosting("localhost", "http", 80),
+            self.clock,
+            limits=LIMITS,
+            customers=self.accounts.customers,
+            quotas=self.quotas,
         )
         self.history = HistoryService(database, self.clock, Keeping(entries=10))
         self.live = LiveContainers(self.containers, self.history)
         self.agent_port = 7443
         # How long who stays open goes unlooked at where nothing is told.
         self.look_again_s = LOOK_AGAIN_S
-        # Of whom was served last.
+        # Of what was served last.
         self.watch: AccessWatch | None = None
+        self.endpoints: list[Endpoint] = []
+        self.rates_clock: Clock = self.clock
+        self.rates = RateSettings(ANY_RATES, ANY_RATES, ANY_RATES, refusal_wait_s=0.0)
+        self.open_settings = OpenSettings(1000, 1000, 1000, 1000)
+        self.audit_log = AuditLog(database, self.clock)
         self._opened: list[Database] = []
 
     def steps(self, database: Database) -> Steps:
@@ -206,6 +236,11 @@ class World:
         self._opened.append(opened)
         return opened
 
+    def another_accounts(self) -> Accounts:
+        """Return what another API process has about people."""
+        pool = self.another_pool()
+        return make_accounts(pool, self.clock, QuotaService(pool, QUOTA))
+
     @asynccontextmanager
     async def client(self) -> AsyncIterator[TestClient[Request, Application]]:
         """Serve the API, as told by the database of what changes, and lend a client of it."""
@@ -214,11 +249,18 @@ class World:
             gate = make_gate(parts, config)
             watch = self.watch = AccessWatch(gate.pass_again, look_again_s=self.look_again_s)
             async with self._listening(watch):
-                once = Once(self.database)
-                application = build_application(make_endpoints(parts, config), gate, watch, once)
-                server = _Server(application, self.limits)
-                async with TestClient(server) as client:
+                self.endpoints = make_endpoints(parts, config)
+                limits = self.call_limits(parts.cookie)
+                entrance = Entrance(gate, watch, limits, self.audit_log, Once(self.database))
+                server = _Server(build_application(self.endpoints, entrance), self.limits)
+                # A test says itself which cookie it sends.
+                async with TestClient(server, cookie_jar=DummyCookieJar()) as client:
                     yield client
+                await self.audit_log.close()
+
+    def call_limits(self, cookie: SessionCookie) -> CallLimits:
+        """Return how often this world may be called, and how many calls may stay open."""
+        return CallLimits(RateLimits(self.rates, cookie, self.rates_clock), OpenCalls(self.open_settings))
 
     @asynccontextmanager
     async def _listening(self, watch: AccessWatch) -> AsyncIterator[None]:
@@ -235,6 +277,7 @@ class World:
 
         tasks = [
             asyncio.create_task(watch.run()),
+            asyncio.create_task(self.audit_log.run()),
             asyncio.create_task(self.database.listen(channels, on_connect=note_begun)),
         ]
         try:
@@ -267,9 +310,13 @@ class World:
             database=self.database,
             driver=self.driver,
             agents=self.agents,
+            authority=AuthorityService(self.database, self.authority, self.clock),
+            superseded=SupersededSockets(self.agents),
             consoles=ConsoleProxy(consoles),
-            customers=self.customers,
-            standings=StandingsService(self.another_pool(max_connections=1)),
+            accounts=self.accounts,
+            standings=StandingsService(self.another_pool(max_connections=1), self.accounts.last_use),
+            quotas=self.quotas,
+            suspensions=self.suspensions,
             catalog=self.catalog,
             artifacts=ServedTree(self.folder / "artifacts", None, self.clock),
             containers=self.containers,
@@ -278,12 +325,18 @@ class World:
             links=AgentLinks(self.database, self.agents, self.history, agent_port=self.agent_port),
             reconciler=Reconciler(self.database, self.driver, self.steps(self.database)),
             auditor=self.auditor(),
+            audit_log=self.audit_log,
             patrol=Patrol(self.auditor(), remover),
             proxy=self.proxy,  # type: ignore[arg-type] # of the proxy an endpoint asks no more than the fake has
             portal_route=PortalRoute(self.routes, render_portal_file(PORTAL, proxy)),
             cookie=SessionCookie(has_tls=False),
             clock=self.clock,
         )
+
+    async def sign_in(self, email: str, password: str = PASSWORD) -> tuple[Caller, Secret]:
+        """Sign in as a browser of this machine does; return the caller and the token of the cookie."""
+        proof = await self.accounts.sign_in.prove(email, password, client="127.0.0.1")
+        return await self.accounts.sessions.open(proof, Client("127.0.0.1", "a browser"))
 
     async def add_people(self) -> None:
         """Write an owner and a viewer of one customer, the owner of another, and an operator."""

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import ssl
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
+from cryptography.x509 import ObjectIdentifier
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from zlh_api.agents.authority import Authority, Issued
+from zlh_api.agents.authority import Authority
+from zlh_api.agents.certificates import Ca, Issued, issue
 from zlh_common.clock import SystemClock
+from zlh_common.identity_memory import load_identity
 from zlh_common.names import API_NAME, OwnerMark, agent_name
 
 
@@ -31,6 +35,16 @@ class Certificates:
         (folder / "agent.key").write_bytes(issued.private_key)
         (folder / "api-ca.crt").write_bytes(self.authority.api_ca)
 
+    @property
+    def agents_ca(self) -> Ca:
+        """Who signs agents."""
+        return self.authority.held[self.authority.standing.issuing].agents
+
+    @property
+    def client_ca(self) -> Ca:
+        """Who signs the API."""
+        return self.authority.held[self.authority.standing.presented].api
+
     def api(self) -> ssl.SSLContext:
         """Return the API's own context."""
         return self.authority.client_context()
@@ -38,35 +52,33 @@ class Certificates:
     def without_certificate(self) -> ssl.SSLContext:
         """Return a context that trusts the agents and has nothing to show."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.load_verify_locations(self.folder / "agents-ca.crt")
+        context.load_verify_locations(cadata=self.agents_ca.pem.decode())
         return context
 
     def foreign(self, other: Certificates) -> ssl.SSLContext:
         """Return a context that shows the API certificate of another installation."""
-        other.authority.client_context()
-        context = self.without_certificate()
-        context.load_cert_chain(other.folder / "api.crt", other.folder / "api.key")
-        return context
+        return self.showing(sign(other.client_ca, API_NAME, ExtendedKeyUsageOID.CLIENT_AUTH))
 
     def of_another_name(self, name: str = f"x.{API_NAME}") -> ssl.SSLContext:
         """Return a context that the API's CA has signed for somebody else."""
-        authority = self.authority
-        return self._showing(authority._issue(authority._api, name, ExtendedKeyUsageOID.CLIENT_AUTH))
+        return self.showing(sign(self.client_ca, name, ExtendedKeyUsageOID.CLIENT_AUTH))
 
     def not_for_clients(self) -> ssl.SSLContext:
         """Return a context with the API's name in a certificate that is for servers."""
-        authority = self.authority
-        return self._showing(authority._issue(authority._api, API_NAME, ExtendedKeyUsageOID.SERVER_AUTH))
+        return self.showing(sign(self.client_ca, API_NAME, ExtendedKeyUsageOID.SERVER_AUTH))
 
     def of_an_agent(self, owner: OwnerMark) -> ssl.SSLContext:
         """Return a context that shows an agent's own certificate."""
         assert agent_name(owner)
-        return self._showing(self.authority.issue_agent(owner))
+        return self.showing(self.authority.issue_agent(owner))
 
-    def _showing(self, issued: Issued) -> ssl.SSLContext:
-        certificate, key = self.folder / "shown.crt", self.folder / "shown.key"
-        certificate.write_bytes(issued.certificate)
-        key.write_bytes(issued.private_key)
+    def showing(self, issued: Issued) -> ssl.SSLContext:
+        """Return a context that trusts the agents and shows this."""
         context = self.without_certificate()
-        context.load_cert_chain(certificate, key)
+        load_identity(context, issued.certificate + issued.private_key)
         return context
+
+
+def sign(ca: Ca, name: str, usage: ObjectIdentifier) -> Issued:
+    """Return what a CA can be made to sign by whoever has its key."""
+    return issue(ca, name, usage, now=datetime.now(UTC))

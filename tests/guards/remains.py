@@ -47,10 +47,7 @@ def _find_orphans(workers: Collection[int]) -> list[psutil.Process]:
 
 
 def clear(folder: Path, pid: int) -> None:
-    """Remove what lies below a worker's folder, what is mounted there, and the networks of its tests."""
-    mounted = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
-    for place in sorted((place for place in mounted if place.startswith(f"{folder}/")), reverse=True):
-        _run("umount", "--lazy", place)
+    """Remove a worker's folder and the networks of its tests."""
     if shutil.which("ip") and shutil.which("nft"):
         _run("ip", "netns", "delete", namespace_of(pid))
         for bridge in bridges_of(pid):
@@ -58,7 +55,20 @@ def clear(folder: Path, pid: int) -> None:
                 _run("ip", "link", "delete", name)
             for family in ("bridge", "inet"):
                 _run("nft", "delete", "table", family, f"zlh_{bridge}")
-    shutil.rmtree(folder, ignore_errors=True)
+    remove(folder)
+
+
+def remove(folder: Path) -> None:
+    """Remove a folder, and nothing that is mounted below it."""
+    for place in reversed(_find_mounts(folder)):
+        _run("umount", "--lazy", place)
+    if not _find_mounts(folder):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _find_mounts(folder: Path) -> list[str]:
+    mounted = [line.split()[1] for line in Path("/proc/self/mounts").read_text().splitlines()]
+    return sorted(place for place in mounted if place.startswith(f"{folder}/"))
 
 
 def _run(*command: str) -> None:

@@ -14,8 +14,6 @@ TOGETHER: dict[str, str] = {
     "tests/lxc/test_past_the_bridge.py": "tests/lxc/host",
     # Each share starts an installation of the platform, which takes as long as many of its tests.
     "tests/e2e/test_stack_faults.py": "tests/e2e/faults",
-    "tests/e2e/test_portal.py": "tests/e2e/portal",
-    "tests/e2e/test_audit.py": "tests/e2e/portal",
     "tests/e2e/": "tests/e2e/other",
 }
 APART: tuple[str, ...] = (

@@ -87,6 +87,8 @@ class Crew:
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self) -> None:
         """Begin to watch: the workers are there."""
+        # Whoever ends the run so has everything cleared away, as with Ctrl-C.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         self._watch.start()
 
     @pytest.hookimpl
@@ -109,9 +111,11 @@ class Crew:
 
     @pytest.hookimpl
     def pytest_unconfigure(self) -> None:
-        """Let nothing go on."""
+        """Let nothing go on, and leave nothing of workers that were cut short."""
         self._is_over.set()
         remains.end_orphans(())
+        for name, pid in self._pids.items():
+            remains.clear(self._folder / name, pid)
 
     def _look(self) -> None:
         until = time.monotonic() + self._limit_s

@@ -16,9 +16,10 @@ from cryptography.x509 import load_der_x509_certificate
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from component.agent.harness import OWNER, AgentProcess
-from fakes.certificates import Certificates
+from fakes.certificates import Certificates, sign
 from fakes.clock import FakeClock
-from zlh_api.agents.authority import Authority, Issued
+from zlh_api.agents.authority import Authority
+from zlh_api.agents.certificates import Issued
 from zlh_common.names import OwnerMark, agent_name
 from zlh_common.schema.identity import IdentityTaken, RenewIdentity
 from zlh_common.schema.structs import decode, encode
@@ -82,8 +83,7 @@ def mismatched(certificates: Certificates) -> Issued:
 
 def for_clients(certificates: Certificates) -> Issued:
     """Return a certificate of the right name that is for clients."""
-    authority = certificates.authority
-    return authority._issue(authority._agents, agent_name(OWNER), ExtendedKeyUsageOID.CLIENT_AUTH)
+    return sign(certificates.agents_ca, agent_name(OWNER), ExtendedKeyUsageOID.CLIENT_AUTH)
 
 
 def locked(certificates: Certificates) -> Issued:

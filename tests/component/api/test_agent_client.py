@@ -117,9 +117,14 @@ class Meeting:
     def __init__(self, folder: Path) -> None:
         self.certificates = Certificates(folder / "authority")
         self.owner = OwnerMark(str(uuid4()))
-        self.certificates.write_agent(folder / "agent", self.owner)
+        self._folder = folder
+        self.renew()
+
+    def renew(self) -> None:
+        """Give the agents of this meeting an identity of their owner."""
+        self.certificates.write_agent(self._folder / "agent", self.owner)
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        self._context.load_cert_chain(folder / "agent/agent.crt", folder / "agent/agent.key")
+        self._context.load_cert_chain(self._folder / "agent/agent.crt", self._folder / "agent/agent.key")
 
     def stranger(self, answer: bytes, *, for_ever: bytes = b"") -> Stranger:
         """Return an agent that gives this answer, and goes on with something without reading any more."""

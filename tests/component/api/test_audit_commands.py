@@ -156,6 +156,8 @@ async def test_an_orphan_that_a_person_has_judged_is_removed(world: World, capsy
     capsys.readouterr()
     assert await run(world, "remove", owner) == 0
     assert capsys.readouterr().out.endswith("removed guest 150\nremoved dev-150.yml\n")
+    (entry,) = await world.fetch("select * from audit_entries where act = 'remains.remove'")
+    assert (entry["outcome"], entry["user_id"], entry["details"]["owner"]) == ("done", None, owner)
     assert {guest.owner for guest in world.driver.guests.values()} >= {other}
     assert (sorted(world.driver.guests), sorted(world.routes.files)) == ([101, 160], ["dev-101.yml", "dev-160.yml"])
     with pytest.raises(MarkUnseen):

@@ -13,11 +13,11 @@ import pytest
 from fakes.api_world import World
 from fakes.wishes import want_container
 from zlh_api.containers import store as containers
-from zlh_api.containers.model import Guest, Power, RuntimeWish
+from zlh_api.containers.model import Guest, HeldIdentity, Power, RuntimeWish
 from zlh_api.database.pool import Database
 from zlh_api.drivers.port import GuestFailed, SlotBusy
 from zlh_api.reconcile import journal, store
-from zlh_api.reconcile.model import Claim, LeaseLost
+from zlh_api.reconcile.model import Claim, LeaseLost, PutIdentity
 from zlh_common.names import OwnerMark
 
 BUSY = SlotBusy("node:a")
@@ -96,7 +96,11 @@ async def test_every_write_of_a_worker_that_lost_its_lease_is_refused(world: Wor
             lambda: store.release(connection, old, wake_in_s=0),
             lambda: store.save_address(connection, old, "127.77.0.1"),
             lambda: store.save_guest(connection, old, Guest.RUNNING),
-            lambda: store.save_identity(connection, old, datetime.now(UTC)),
+            lambda: store.forget_identity(connection, old),
+            lambda: store.want_identity(connection, old, b"w" * 32, datetime.now(UTC)),
+            lambda: store.unwant_identity(connection, old, b"w" * 32),
+            lambda: store.save_identity(connection, old, PutIdentity(datetime.now(UTC), b"k" * 32, 1, (1, 1), 0)),
+            lambda: store.clear_faults(connection, old),
             lambda: store.save_restart_done(connection, old, 5),
             lambda: store.save_route(connection, old, "digest"),
             lambda: store.save_proved(connection, old),
@@ -247,7 +251,9 @@ async def test_a_row_comes_back_as_it_was_written(world: World) -> None:
     async with world.database.connection() as connection:
         await store.save_address(connection, held, "127.77.0.1")
         await store.save_guest(connection, held, Guest.STOPPED)
-        await store.save_identity(connection, held, expires_at)
+        await store.want_identity(connection, held, b"v" * 32, expires_at)
+        await store.save_identity(connection, held, PutIdentity(expires_at, b"k" * 32, 3, (2, 3), 4))
+        await store.want_identity(connection, held, b"w" * 32, expires_at)
         await store.save_restart_done(connection, held, 3)
         await store.save_route(connection, held, "digest")
         assert [await store.count_failure(connection, held) for _ in range(2)] == [1, 2]
@@ -257,6 +263,10 @@ async def test_a_row_comes_back_as_it_was_written(world: World) -> None:
     assert found.owner == owner
     assert found.runtimes == (RuntimeWish(name="node", version="24.19.0"),)
     assert (found.address, found.guest, found.identity_expires_at) == ("127.77.0.1", Guest.STOPPED, expires_at)
+    wanted, until = (b"w" * 32,), expires_at
+    assert found.identity == HeldIdentity(
+        known=b"k" * 32, wanted=wanted, issued_until=until, generation=3, trusts=(2, 3), asked=0, done=4
+    )
     assert (found.restart_done, found.route_confirmed, found.attempts) == (3, "digest", 2)
     assert found.provisioned_at is not None
     assert found.name == f"dev-{found.vmid}"

@@ -553,7 +553,15 @@ class _Looked(ContainerService):
 
 async def test_a_container_that_changes_without_end_costs_the_streams_of_others_one_look(world: World) -> None:
     """A hostile agent reports something else twenty times a second, to whoever watches."""
-    looked = _Looked(world.database, world.catalog, Hosting("localhost", "http", 80), world.clock, limits=LIMITS)
+    looked = _Looked(
+        world.database,
+        world.catalog,
+        Hosting("localhost", "http", 80),
+        world.clock,
+        limits=LIMITS,
+        customers=world.accounts.customers,
+        quotas=world.quotas,
+    )
     world.live = LiveContainers(looked, world.history)
     async with asyncio.timeout(WAIT_S), world.client() as client:
         vmid = str((await create(client))["vmid"])

@@ -29,9 +29,10 @@ from zlh_common.schema.terminal import MAX_VIEWERS, MAX_VIEWERS_OF_ONE
 
 __all__ = ["client"]
 
-# What another viewer may feel of it at most, and usually (the machine may be busy; alone it is some milliseconds).
+# What another viewer may feel of it at most, in work of the loop; and usually, by the clock: so long, or so many times
+# as long as without it where the machine is busy (alone it is some milliseconds).
 BEARABLE_S = 0.4
-USUAL_S = 0.2
+USUAL_S, USUAL_TIMES = 0.2, 30.0
 MIB = 1024 * 1024
 
 
@@ -115,13 +116,14 @@ async def test_a_flood_of_one_viewer_is_not_felt_by_another(
         other = (await answer.json())["id"]
     attacker = RawViewer(client)
     await asyncio.to_thread(attacker.connect)
+    peaceful_s, _ = await echo_s(client, f"/terminals/{other}", partial(asyncio.sleep, 0.5))
     before = resident_bytes()
     usual_s, most_work_s = await echo_s(
         client, f"/terminals/{other}", partial(asyncio.to_thread, attacker.flood, data, 2.0, reads=reads)
     )
     grown = resident_bytes() - before
     attacker.close()
-    assert usual_s < USUAL_S
+    assert usual_s < max(USUAL_S, USUAL_TIMES * peaceful_s)
     assert most_work_s < BEARABLE_S
     assert grown < 8 * MIB
 

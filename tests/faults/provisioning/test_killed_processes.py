@@ -54,10 +54,20 @@ async def switched_off(apis: TwoApis) -> OwnerMark:
     return owner
 
 
+async def suspended(apis: TwoApis) -> OwnerMark:
+    """Return a container that was ready, and whose customer is suspended."""
+    owner = await made(apis)
+    await apis.suspend(owner)
+    await apis.wait_off(owner)
+    return owner
+
+
 ACTS = {
     "create": Act(TwoApis.create, nothing, TwoApis.wait_ready, 9),
     "stop": Act(made, lambda apis, owner: apis.switch(owner, Power.OFF), TwoApis.wait_off, 3),
     "start": Act(switched_off, lambda apis, owner: apis.switch(owner, Power.ON), TwoApis.wait_ready, 1),
+    "suspend": Act(made, TwoApis.suspend, TwoApis.wait_off, 3),
+    "resume": Act(suspended, TwoApis.resume, TwoApis.wait_ready, 1),
     "resize": Act(made, TwoApis.resize, TwoApis.wait_ready, 0),
     "delete": Act(made, TwoApis.delete, TwoApis.wait_gone, 4),
 }

@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import asyncpg
 import pytest
@@ -33,7 +33,9 @@ from zlh_api.containers.model import Container, Guest, Power
 from zlh_api.database import pool
 from zlh_api.database.pool import Connection, Database
 from zlh_api.edge.traefik_file import file_name
+from zlh_api.quotas.store import hold_customer
 from zlh_api.reconcile.steps import plan_guest
+from zlh_api.suspensions.service import SuspensionService
 from zlh_common.clock import SystemClock
 from zlh_common.names import OwnerMark, Vmid
 from zlh_common.schema.audit import FindingKind, Remedy
@@ -46,8 +48,9 @@ if TYPE_CHECKING:
 
 SEEDS = [int(seed) for seed in os.environ.get("ZLH_SEEDS", "").split()] or list(range(500))
 # Runs wait for leases most of the time, so several go on beside each other, each in a database of its own.
-LANES = 12
-BATCHES = 4
+# One process does the work of all of them, and a lease of theirs is shorter than what a loop may need that is too busy.
+LANES = 6
+BATCHES = 8
 HEAL_S = 60.0
 MOST_CONTAINERS = 4
 # Who claimed what when, by the clock of the machine.
@@ -149,6 +152,7 @@ class Run:
         async with self.world.database.connection() as connection:
             await connection.execute("delete from containers; delete from departed; delete from resting_addresses")
             await connection.execute("truncate claim_log")
+            await connection.execute("update customers set suspended_at = null")
 
     def _keep_alive(self) -> None:
         living = [process for process in self.processes if not process.database.is_dead]
@@ -194,6 +198,10 @@ class Run:
             )
             claimed = await connection.fetchval("select count(*) from containers where lease_until is not null")
             departed = {str(row["owner"]) for row in await connection.fetch("select owner from departed")}
+            apart = await connection.fetch(
+                "select vmid from containers join customers on customers.id = customer_id "
+                "where containers.suspended <> (suspended_at is not null)"
+            )
             resting = await connection.fetchval(
                 "select count(*) from resting_addresses r join containers c on c.address = r.address"
             )
@@ -206,6 +214,7 @@ class Run:
                    if self.driver.guests.get(Vmid(vmid)) is not guest or not guest.is_running
                    or guest.closed_for or guest.identity]  # fmt: skip
         faults += [f"{owner} left no tombstone" for owner in self.created - ours - departed]
+        faults += [f"{vmid} is suspended without its customer, or the other way round" for (vmid,) in apart]
         counts = {"slots held": slots, "leases": claimed, "addresses both held and resting": resting}
         return faults + [f"{count} {name}" for name, count in counts.items() if count]
 
@@ -214,9 +223,9 @@ class Run:
         if container.is_deleting:
             return [f"{vmid} is not gone"]
         if vmid in self.driver.strangers:
-            wanted = container.power is Power.OFF or any(step.code == "guest_foreign" for step in container.steps)
+            wanted = not container.is_meant_to_run or any(step.code == "guest_foreign" for step in container.steps)
             return [] if wanted else [f"{vmid} does not say that a stranger has its place"]
-        if container.power is Power.OFF:
+        if not container.is_meant_to_run:
             return [f"{vmid} runs"] if guest is not None and guest.is_running else []
         if guest is None:
             return [f"{vmid} has no guest"]
@@ -263,7 +272,10 @@ async def create(run: Run) -> None:
         return
     async with run.world.database.transaction() as connection:
         customers = await connection.fetch("select id from customers order by name")
-        owner = await want_container(connection, run.chance.choice(customers)["id"])
+        held = await hold_customer(connection, run.chance.choice(customers)["id"])
+        if held is None or held.is_suspended:
+            return
+        owner = await want_container(connection, held.id)
     run.owners.append(owner)
     run.created.add(owner)
 
@@ -298,6 +310,22 @@ async def delete(run: Run) -> None:
     owner = run.owners.pop(run.chance.randrange(len(run.owners)))
     async with run.world.database.transaction() as connection:
         await want_deletion(connection, owner)
+
+
+async def suspend(run: Run) -> None:
+    """The platform holds a customer back, again perhaps."""
+    await SuspensionService(run.world.database).suspend(await _pick_customer(run), "by chance")
+
+
+async def resume(run: Run) -> None:
+    """The platform lets a customer go on, held back or not."""
+    await SuspensionService(run.world.database).resume(await _pick_customer(run))
+
+
+async def _pick_customer(run: Run) -> UUID:
+    customers = await run.world.fetch("select id from customers order by name")
+    found: UUID = run.chance.choice(customers)["id"]
+    return found
 
 
 async def publish(run: Run) -> None:
@@ -348,6 +376,8 @@ ACTS: dict[Callable[[Run], Awaitable[None]], int] = {
     resize: 2,
     delete: 4,
     publish: 1,
+    suspend: 2,
+    resume: 2,
     intrude: 1,
     meddle: 3,
     go_away: 1,

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -27,6 +28,7 @@ from zlh_api.containers.model import Power
 from zlh_api.database.pool import Database
 from zlh_api.dev.traefik import TraefikProcess, TraefikSettings
 from zlh_api.marked_processes import end_all, find_marked
+from zlh_api.suspensions.service import SuspensionService
 from zlh_common.clock import SystemClock
 from zlh_common.names import CONTAINER_MARK, OwnerMark
 from zlh_common.schema.resources import Resources
@@ -193,6 +195,19 @@ class TwoApis:
         async with self.database.transaction() as connection:
             await containers.update_power(connection, owner, power)
 
+    async def suspend(self, owner: OwnerMark) -> None:
+        """Hold its customer back."""
+        await SuspensionService(self.database).suspend(await self._customer_of(owner), "by chance")
+
+    async def resume(self, owner: OwnerMark) -> None:
+        """Let its customer go on."""
+        await SuspensionService(self.database).resume(await self._customer_of(owner))
+
+    async def _customer_of(self, owner: OwnerMark) -> UUID:
+        rows = await self.fetch("select customer_id from containers where owner = $1", UUID(owner))
+        found: UUID = rows[0]["customer_id"]
+        return found
+
     async def resize(self, owner: OwnerMark) -> None:
         """Write that it shall have less memory."""
         async with self.database.transaction() as connection:
@@ -243,8 +258,16 @@ class TwoApis:
         """Return what there is of a container on this machine: processes, and folders and routes of anybody."""
         names = [path.name for folder in ("containers", "routes") for path in (self.home / folder).glob("*")]
         return [name for name in names if not name.startswith("portal")] + [
-            str(process.pid) for process in find_marked(CONTAINER_MARK, owner)
+            f"{process.pid}: {_line(process.pid)}" for process in find_marked(CONTAINER_MARK, owner)
         ]
+
+
+def _line(pid: int) -> str:
+    try:
+        process = psutil.Process(pid)
+        return f"{' '.join(process.cmdline())} since {time.time() - process.create_time():.2f} s"
+    except psutil.Error:
+        return "gone by now"
 
 
 async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -15,16 +15,19 @@ from aiohttp.web import Request
 
 from fakes.people import CUSTOMER, STRANGER, FakeCallers, FakeContainers, FakeCustomers, FakeStandings
 from zlh_api.app.parts import make_endpoints, open_parts
+from zlh_api.audit_log.rules import WORD, closing_word
 from zlh_api.config.driver_tables import ProcessDriverSection
 from zlh_api.config.model import ApiConfig
 from zlh_api.config.tables import ArtifactsSection, DatabaseSection, TraefikSection
 from zlh_api.containers.model import Container, Guest, Power
+from zlh_api.customers.callers import TicketInvalid
 from zlh_api.customers.model import Caller, Customer, Membership
-from zlh_api.customers.service import NotSignedIn, TicketInvalid
+from zlh_api.customers.refusals import CustomerSuspended, NotSignedIn, RoleMissing, ScopeMissing
 from zlh_api.web.endpoint import Call, Endpoint, Policy, Subject
-from zlh_api.web.gate import CustomerSuspended, Gate, OriginRefused, Renewed, RoleMissing, ScopeMissing
+from zlh_api.web.gate import Gate, OriginRefused, Renewed
 from zlh_api.web.openapi import render_openapi
-from zlh_api.web.path_parameters import parse_vmid
+from zlh_api.web.path_parameters import parse_vmid, plain
+from zlh_api.web.request_credentials import SAFE_METHODS
 from zlh_api.web.session_cookie import SessionCookie
 from zlh_common.errors import NotFound, ZlhError
 from zlh_common.names import OwnerMark, Vmid
@@ -39,6 +42,9 @@ NOWHERE = "http://127.0.0.1:1"
 PUBLIC = {
     ("POST", "/api/auth/login"),
     ("POST", "/api/auth/logout"),
+    ("POST", "/api/invitations/look"),
+    ("POST", "/api/invitations/accept"),
+    ("POST", "/api/password-resets/accept"),
     ("GET", "/api/healthz"),
     ("GET", "/api/version"),
     ("GET", "/api/openapi.json"),
@@ -51,8 +57,12 @@ PUBLIC = {
     ("GET", "/assets/{path}"),
     ("GET", "/{path:(?!api/).*}"),
 }
+# What only looks, and takes a body to say at what; a new one belongs here only after somebody has thought about it.
+LOOKS_BY_POST = {("POST", "/api/catalog/validate"), ("POST", "/api/invitations/look")}
 # What is told below these is told of all customers.
-PLATFORM_PATHS = ("/api/audit",)
+PLATFORM_PATHS = ("/api/audit", "/api/users")
+# Whoever belongs to a customer may list it, and an operator alone makes one.
+PLATFORM_CALLS = {("POST", "/api/customers")}
 LOOKING = {Permission.VIEW_CONTAINERS, Permission.VIEW_CUSTOMER, Permission.VIEW_AUDIT_LOG, Permission.VIEW_PLATFORM}
 
 
@@ -89,7 +99,9 @@ MAY = {
     Policy.USE_CONSOLE: {"owner", "member", "operator", "narrow-operator"},
     Policy.VIEW_CUSTOMER: {"owner", "member", "viewer", "operator", "suspended"},
     Policy.MANAGE_CUSTOMER: {"owner", "operator"},
+    Policy.LEAVE_CUSTOMER: KNOW - {"narrow", "narrow-operator"},
     Policy.VIEW_AUDIT_LOG: {"owner", "operator", "suspended"},
+    Policy.GOVERN_CONTAINER: {"operator"},
     Policy.GOVERN_CUSTOMER: {"operator"},
     Policy.VIEW_PLATFORM: {"operator"},
     Policy.MANAGE_PLATFORM: {"operator"},
@@ -250,7 +262,8 @@ async def test_what_the_path_names_is_what_the_policy_is_about(served_endpoints:
 async def test_what_is_told_of_all_customers_is_for_operators(served_endpoints: list[Endpoint]) -> None:
     """Whatever lies below these paths speaks of everybody's containers."""
     for served in served_endpoints:
-        assert (served.policy.subject is Subject.PLATFORM) == served.path.startswith(PLATFORM_PATHS), served.path
+        is_told = served.path.startswith(PLATFORM_PATHS) or (served.method, served.path) in PLATFORM_CALLS
+        assert (served.policy.subject is Subject.PLATFORM) == is_told, served.path
 
 
 async def test_what_only_looks_is_a_get(served_endpoints: list[Endpoint]) -> None:
@@ -264,12 +277,30 @@ async def test_what_only_looks_is_a_get(served_endpoints: list[Endpoint]) -> Non
             assert served.policy.permission not in LOOKING, served.path
 
 
+async def test_every_call_that_changes_something_has_a_word(served_endpoints: list[Endpoint]) -> None:
+    """What has no word is not recorded, so only what is a plain look may have none."""
+    for served in served_endpoints:
+        is_look = served.method in SAFE_METHODS or (served.method, served.path) in LOOKS_BY_POST
+        is_act = served.is_websocket or not is_look
+        assert (served.act is not None) == is_act, (served.method, served.path)
+        assert served.act is None or WORD.fullmatch(served.act), served.act
+
+
+async def test_a_word_of_the_audit_log_means_one_thing(served_endpoints: list[Endpoint]) -> None:
+    """No two calls share a word; only consoles of every kind are opened alike, and each of them has an end."""
+    sockets = [served.act for served in served_endpoints if served.is_websocket]
+    assert set(sockets) == {"console.open"}
+    others = [served.act for served in served_endpoints if served.act is not None and not served.is_websocket]
+    assert len(others) == len(set(others))
+    assert not {*others} & {"console.open", closing_word("console.open")}
+
+
 async def test_every_served_route_is_described(served_endpoints: list[Endpoint]) -> None:
     """The document and the router are made of the same list."""
     document = render_openapi(served_endpoints, version="0")
     for served in served_endpoints:
         if served.path.startswith("/api/"):
-            operation = document["paths"][served.path][served.method.lower()]
+            operation = document["paths"][plain(served.path)][served.method.lower()]
             assert operation["x-policy"]["name"] == str(served.policy)
     described = sum(len(methods) for methods in document["paths"].values())
     assert described == sum(served.path.startswith(("/api/", "/artifacts/")) for served in served_endpoints)

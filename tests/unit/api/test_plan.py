@@ -28,8 +28,14 @@ from zlh_common.schema.status import StepState
 GENERATION = 2
 BOOLS = (False, True)
 WANTED = [
-    Wanted(power=power, is_deleting=deleting, spec_generation=GENERATION, is_restart_due=restart)
-    for power, deleting, restart in product(Power, BOOLS, BOOLS)
+    Wanted(
+        power=power,
+        is_suspended=suspended,
+        is_deleting=deleting,
+        spec_generation=GENERATION,
+        is_restart_due=restart,
+    )
+    for power, suspended, deleting, restart in product(Power, BOOLS, BOOLS, BOOLS)
 ]
 SEEN = [
     Seen(
@@ -54,6 +60,7 @@ SEEN += [
     if not seen.is_sized and seen.is_closed and seen.has_address and seen.accepted_generation == GENERATION
 ]
 SEEN += [replace(seen, may_renew_identity=True) for seen in SEEN if seen.is_agent_online and not seen.has_identity]
+SEEN += [replace(seen, has_renewal_failed=True) for seen in SEEN if seen.may_renew_identity]
 SEEN += [replace(seen, has_closing_failed=True) for seen in SEEN if seen.guest is Guest.RUNNING and not seen.is_closed]
 SEEN += [replace(seen, is_tidy=False) for seen in SEEN if seen.guest is Guest.STOPPED]
 ON_THE_GUEST = {Do.CLOSE_NETWORK, Do.RESIZE_GUEST, Do.PUT_IDENTITY, Do.START_GUEST, Do.STOP_GUEST, Do.DESTROY_GUEST}
@@ -64,7 +71,7 @@ EFFECTS: dict[Do | Await, dict[str, Any]] = {
     Do.CLOSE_NETWORK: {"is_closed": True, "has_closing_failed": False},
     Do.RESIZE_GUEST: {"is_sized": True},
     Do.PUT_IDENTITY: {"has_identity": True},
-    Do.RENEW_IDENTITY: {"has_identity": True},
+    Do.RENEW_IDENTITY: {"has_identity": True, "has_renewal_failed": False},
     Do.START_GUEST: {"guest": Guest.RUNNING},
     Await.CONNECT_AGENT: {"is_agent_online": True},
     Do.SEND_SPEC: {"accepted_generation": GENERATION},
@@ -128,7 +135,7 @@ def test_every_world_reaches_its_end() -> None:
     """From anywhere: settled, or the row gone, or refused by a foreign guest, and never round in circles."""
     for start in worlds():
         _, end = walk(start)
-        is_refused = start.seen.guest is Guest.FOREIGN and start.wanted.power is Power.ON
+        is_refused = start.seen.guest is Guest.FOREIGN and not start.wanted.is_off
         if start.wanted.is_deleting:
             assert end.is_gone
         elif not is_refused:
@@ -141,7 +148,7 @@ def test_a_settled_world_is_the_one_that_was_wanted() -> None:
         end = walk(start)[1]
         if end.is_gone or end.next() != SETTLED:
             continue
-        if end.wanted.power is Power.OFF:
+        if end.wanted.power is Power.OFF or end.wanted.is_suspended:
             assert end.seen.guest is not Guest.RUNNING
             # Of what was ready once, the name leads on to the page that stands in for it.
             assert end.seen.route is Route.CONFIRMED or not (end.seen.is_proved and end.seen.has_address)
@@ -163,7 +170,7 @@ def test_a_foreign_guest_is_never_acted_upon() -> None:
 def test_a_foreign_guest_stops_a_container_that_should_run() -> None:
     """The stranger is met at the create, so that the refusal has a name."""
     for world in worlds():
-        if world.seen.guest is Guest.FOREIGN and world.wanted.power is Power.ON and not world.wanted.is_deleting:
+        if world.seen.guest is Guest.FOREIGN and not world.wanted.is_off and not world.wanted.is_deleting:
             taken, end = walk(world)
             assert taken[-1] is Do.CREATE_GUEST
             assert end.seen.guest is Guest.FOREIGN
@@ -232,7 +239,7 @@ def test_provisioning_keeps_its_order() -> None:
         route=Route.ABSENT,
         is_proved=False,
     )
-    wanted = Wanted(power=Power.ON, is_deleting=False, spec_generation=1, is_restart_due=False)
+    wanted = Wanted(power=Power.ON, is_suspended=False, is_deleting=False, spec_generation=1, is_restart_due=False)
     taken = [str(step) for step in walk(World(wanted, nothing))[0] if step is not Await.INSTALL]
     assert taken == [name for name, state in first_steps() if state is StepState.PENDING]
     assert [name for name, _ in first_steps()] == [str(name) for name in PROVISIONING_STEPS]
@@ -260,8 +267,23 @@ def test_off_is_off() -> None:
     """Nothing of a guest that should be off is left running or mounted, however it has ended."""
     for world in worlds():
         _, end = walk(world)
-        if world.wanted.power is Power.OFF and not end.is_gone and end.seen.guest is Guest.STOPPED:
+        if world.wanted.is_off and not end.is_gone and end.seen.guest is Guest.STOPPED:
             assert end.seen.is_tidy
+
+
+def test_a_key_is_replaced_before_an_install_is_waited_for_and_after_it_where_that_has_failed() -> None:
+    """A key that may be stolen is urgent; an agent that takes no other keeps its container from nothing."""
+    for wanted, seen in product(WANTED, SEEN):
+        step = decide_next(wanted, seen)
+        if not seen.may_renew_identity or seen.has_identity:
+            assert step is not Do.RENEW_IDENTITY
+        elif not seen.has_renewal_failed:
+            assert step not in {Await.INSTALL, Do.PUBLISH_ROUTE, Do.CONFIRM_ROUTE, Do.CHECK_READY, SETTLED} or (
+                wanted.is_deleting or wanted.power is Power.OFF
+            )
+        elif step is Do.RENEW_IDENTITY:
+            assert seen.route is Route.CONFIRMED
+            assert seen.is_proved or seen.observed_generation == GENERATION
 
 
 def test_an_identity_is_put_in_before_the_guest_starts() -> None:
@@ -291,7 +313,7 @@ def test_what_is_installed_later_keeps_no_route_from_a_container() -> None:
 def test_a_restart_is_one_stop_and_one_start() -> None:
     """A due restart of a running container stops and starts it once."""
     for world in worlds():
-        is_due = world.wanted.is_restart_due and world.wanted.power is Power.ON and not world.wanted.is_deleting
+        is_due = world.wanted.is_restart_due and not world.wanted.is_off and not world.wanted.is_deleting
         if is_due and world.seen.guest is Guest.RUNNING and world.seen.has_address and world.seen.has_identity:
             power = [step for step in walk(world)[0] if step in {Do.STOP_GUEST, Do.START_GUEST}]
             assert power == [Do.STOP_GUEST, Do.START_GUEST]
@@ -306,3 +328,25 @@ def test_an_open_guest_does_not_run_on() -> None:
         assert step in {Do.CLOSE_NETWORK, Do.STOP_GUEST}
         if world.seen.has_closing_failed or world.wanted.is_deleting or not world.seen.has_address:
             assert step is Do.STOP_GUEST
+
+
+def test_what_is_suspended_is_off_whatever_its_power_says() -> None:
+    """Step by step as if it had been switched off, deleted or open ones included; and nothing of it starts."""
+    for world in worlds():
+        if world.wanted.is_suspended:
+            switched_off = replace(world.wanted, is_suspended=False, power=Power.OFF)
+            assert world.next() == World(switched_off, world.seen).next()
+            assert world.next() not in {Do.START_GUEST, Do.CREATE_GUEST, Do.SEND_SPEC}
+
+
+def test_what_is_resumed_ends_as_if_it_had_never_been_suspended() -> None:
+    """From wherever the suspension has led, the same is reached: on and reachable, or off as its power says."""
+    for start in worlds():
+        if not start.wanted.is_suspended or start.wanted.is_deleting or start.seen.guest is Guest.FOREIGN:
+            continue
+        resumed = replace(start.wanted, is_suspended=False)
+        held = walk(start)[1]
+        _, end = walk(World(resumed, held.seen))
+        never = walk(World(resumed, start.seen))[1]
+        assert end.next() == never.next() == SETTLED
+        assert (end.seen.guest is Guest.RUNNING) == (resumed.power is Power.ON)

@@ -108,3 +108,17 @@ def test_a_run_that_takes_too_long_ends_and_tells_what_it_was_at(tmp_path: Path)
     assert "took longer than 5 s" in done.stdout
     assert re.search(r"gw\d: test_it.py::test_deaf, for \d+ s", done.stdout), done.stdout
     assert living("sleep 1234.5") == []
+
+
+def test_a_run_that_is_told_to_end_leaves_nothing(tmp_path: Path) -> None:
+    """As where a limit of the machine that runs it is over."""
+    text = TEXT.replace("timeout(1)", "timeout(100)") + (
+        "@pytest.fixture(autouse=True, scope='session')\n"
+        "def told():\n"
+        "    import threading, time\n"
+        "    threading.Timer(3, os.kill, (os.getppid(), signal.SIGTERM)).start()\n"
+    )
+    done = run_pytest(tmp_path, text, *BESIDE, "-k", "deaf")
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert living("sleep 1234.5") == []
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith("zlht-")]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import ssl
+from collections.abc import AsyncIterator, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -167,6 +169,7 @@ async def serve(config: AgentConfig, *, stop: asyncio.Event) -> None:
     async with open_parts(config) as parts:
         runner = web.AppRunner(parts.application, access_log=None, shutdown_timeout=1, handler_cancellation=True)
         await runner.setup()
+        parts.identity.on_believing_less = partial(_end_opened, runner)
         try:
             await _listen(runner, config, parts.identity)
             log.info("agent.started", version=__version__, vmid=config.vmid, owner=config.owner, port=config.port)
@@ -174,6 +177,7 @@ async def serve(config: AgentConfig, *, stop: asyncio.Event) -> None:
             await _run_until(stop, parts)
         finally:
             notify("STOPPING=1")
+            parts.identity.close()
             parts.status.close()
             await parts.processes.detach()
             parts.terminals.detach()
@@ -193,6 +197,15 @@ async def _listen(runner: web.AppRunner, config: AgentConfig, identity: Identity
         await site.start()
     except OSError as exc:
         raise AgentPortInUse(address=config.bind_address, port=config.port, reason=str(exc)) from exc
+
+
+def _end_opened(runner: web.AppRunner, contexts: Collection[ssl.SSLContext]) -> None:
+    """Close every connection that has met one of these contexts: a CA that was believed then is so no more."""
+    for connection in runner.server.connections if runner.server is not None else ():
+        transport = connection.transport
+        met = transport.get_extra_info("ssl_object") if transport is not None else None
+        if transport is not None and met is not None and met.context in contexts:
+            transport.close()
 
 
 async def _run_until(stop: asyncio.Event, parts: Parts) -> None:

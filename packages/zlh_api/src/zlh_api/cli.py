@@ -53,9 +53,56 @@ def _parser() -> argparse.ArgumentParser:
     dev = commands.add_parser("dev", help="run the whole platform on this machine (make dev)")
     dev.set_defaults(run=_dev)
     commands.add_parser("portal", help="build the portal out of this checkout").set_defaults(run=_portal)
+    _add_operator(commands)
     _add_artifacts(commands)
     _add_audit(commands)
+    _add_authority(commands)
+    _add_audit_log(commands)
     return parser
+
+
+def _add_authority(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from zlh_api.authority.command_line import add_parser
+
+    add_parser(commands).set_defaults(run=_authority)
+
+
+def _authority(arguments: argparse.Namespace) -> int:
+    from zlh_api.app.authority import open_authority
+    from zlh_api.authority import commands
+    from zlh_api.config.load import load_config
+
+    configure_logs(stream=sys.stderr)
+    config = load_config(arguments.config or home() / "api.toml")
+    return asyncio.run(commands.run(arguments, lambda: open_authority(config)))
+
+
+def _add_operator(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    operator = commands.add_parser(
+        "operator",
+        help="make an operator, or let one in again",
+        description="Makes EMAIL an operator, new or not, with the password that is typed or stands in standard input.",
+    )
+    operator.add_argument("email", metavar="EMAIL")
+    operator.add_argument("--config", type=Path, default=None, help="default: $ZLH_HOME/api.toml")
+    operator.set_defaults(run=_operator)
+
+
+def _operator(arguments: argparse.Namespace) -> int:
+    from zlh_api.app.accounts import open_accounts
+    from zlh_api.config.load import load_config
+    from zlh_api.customers.operator_command import read_password
+
+    config = load_config(arguments.config or home() / "api.toml")
+    password = read_password(sys.stdin)
+
+    async def run() -> None:
+        async with open_accounts(config.database.dsn) as accounts:
+            await accounts.users.put_operator(arguments.email, password)
+
+    asyncio.run(run())
+    print(f"{arguments.email} is an operator with this password, and is signed in nowhere.")
+    return 0
 
 
 def _add_audit(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -72,6 +119,23 @@ def _audit(arguments: argparse.Namespace) -> int:
     # What is printed is the answer; what is removed is told on standard error.
     configure_logs(stream=sys.stderr)
     return asyncio.run(audit.run(arguments, lambda: open_audit(load_config(arguments.config or home() / "api.toml"))))
+
+
+def _add_audit_log(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from zlh_api.audit_log.command_line import add_parser
+
+    add_parser(commands).set_defaults(run=_audit_log)
+
+
+def _audit_log(arguments: argparse.Namespace) -> int:
+    from zlh_api.app.audit_log import open_audit_log
+    from zlh_api.audit_log import commands as audit_log
+    from zlh_api.config.load import load_config
+
+    configure_logs(stream=sys.stderr)
+    return asyncio.run(
+        audit_log.run(arguments, lambda: open_audit_log(load_config(arguments.config or home() / "api.toml")))
+    )
 
 
 def _add_artifacts(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -86,6 +86,15 @@ def is_domain(text: str) -> bool:
     return _DOMAIN.fullmatch(text) is not None
 
 
+_AGENT_SUFFIX = ".agent.zlh.internal"
+
+
 def agent_name(owner: OwnerMark) -> str:
     """Return the DNS name in the certificate of the agent whose container has this owner mark."""
-    return f"{UUID(owner)}.agent.zlh.internal"
+    return f"{UUID(owner)}{_AGENT_SUFFIX}"
+
+
+def parse_agent_name(name: str) -> OwnerMark | None:
+    """Return the owner mark in such a name; None for any other."""
+    mark = name.removesuffix(_AGENT_SUFFIX)
+    return OwnerMark(mark) if mark != name and is_mark(mark) else None

@@ -22,6 +22,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/audit-log": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What was done by anybody, newest first */
+        get: operations["listAuditLog"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/auth/login": {
         parameters: {
             query?: never;
@@ -270,6 +287,23 @@ export interface paths {
         post?: never;
         /** Take a published port back */
         delete: operations["deleteExposure"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{vmid}/identity": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Give the agent another key; the one before opens nothing any more */
+        post: operations["renewIdentity"];
+        delete?: never;
         options?: never;
         head?: never;
         patch?: never;
@@ -765,6 +799,218 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/customers": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One's own customers; for operators all */
+        get: operations["listCustomers"];
+        put?: never;
+        /** Make a customer; invite its first owner next */
+        post: operations["createCustomer"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/customers/{customer}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One customer */
+        get: operations["getCustomer"];
+        put?: never;
+        post?: never;
+        /** Delete a customer that has no containers */
+        delete: operations["deleteCustomer"];
+        options?: never;
+        head?: never;
+        /** Rename a customer */
+        patch: operations["updateCustomer"];
+        trace?: never;
+    };
+    "/api/customers/{customer}/audit-log": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What was done for a customer, newest first */
+        get: operations["listCustomerAuditLog"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/customers/{customer}/invitations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who is invited and has not answered */
+        get: operations["listCustomerInvitations"];
+        put?: never;
+        /**
+         * Invite somebody; hand them the link, which is shown this once
+         * @description What is secret in the answer is shown this once and kept nowhere.
+         */
+        post: operations["createCustomerInvitation"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/customers/{customer}/invitations/{invitation}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Withdraw an invitation */
+        delete: operations["deleteCustomerInvitation"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/customers/{customer}/leave": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Leave a customer that one belongs to */
+        post: operations["leaveCustomer"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/customers/{customer}/members": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who belongs to a customer */
+        get: operations["listCustomerMembers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/customers/{customer}/members/{user}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Remove a member */
+        delete: operations["deleteCustomerMember"];
+        options?: never;
+        head?: never;
+        /** Give a member another role */
+        patch: operations["updateCustomerMember"];
+        trace?: never;
+    };
+    "/api/customers/{customer}/quota": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        /** Set how much a customer may have; what is null or left out is the platform's default */
+        put: operations["putCustomerQuota"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/customers/{customer}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let a customer go on; what they have comes back as it was wanted */
+        post: operations["resumeCustomer"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/customers/{customer}/suspend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Hold a customer back: what they have stops, and their people may only look */
+        post: operations["suspendCustomer"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/customers/{customer}/usage": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** What a customer has of what they may have */
+        get: operations["listCustomerUsage"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/docs": {
         parameters: {
             query?: never;
@@ -819,6 +1065,40 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/invitations/accept": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Join a customer: with a new password, or signed in as who was invited */
+        post: operations["acceptInvitations"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/invitations/look": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What the code of an invitation leads to */
+        post: operations["lookInvitations"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/limits": {
         parameters: {
             query?: never;
@@ -853,6 +1133,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/me/password": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Choose another password; all other sessions end */
+        post: operations["passwordMe"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/openapi.json": {
         parameters: {
             query?: never;
@@ -864,6 +1161,200 @@ export interface paths {
         get: operations["getOpenapi"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/password-resets/accept": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Set a new password with the code of a reset; all sessions end */
+        post: operations["acceptPasswordResets"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/sessions": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One's own sessions */
+        get: operations["listSessions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/sessions/end-others": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** End all sessions but the one that asks */
+        post: operations["endOtherSessions"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/sessions/{session}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** End a session */
+        delete: operations["deleteSession"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/tokens": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One's own API tokens */
+        get: operations["listTokens"];
+        put?: never;
+        /**
+         * Make an API token; its secret is shown this once
+         * @description What is secret in the answer is shown this once and kept nowhere.
+         */
+        post: operations["createToken"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/tokens/{token}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** End an API token, and all that were made with it */
+        delete: operations["deleteToken"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/users": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** All people */
+        get: operations["listUsers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/users/{user}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Make an operator, or no longer */
+        patch: operations["updateUser"];
+        trace?: never;
+    };
+    "/api/users/{user}/password-reset": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * What somebody sets a new password with, once; hand it over
+         * @description What is secret in the answer is shown this once and kept nowhere.
+         */
+        post: operations["createUserPasswordReset"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/users/{user}/resume": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let a user in again */
+        post: operations["resumeUser"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/users/{user}/suspend": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Let a user in no more */
+        post: operations["suspendUser"];
         delete?: never;
         options?: never;
         head?: never;
@@ -910,6 +1401,25 @@ export type webhooks = Record<string, never>;
 export interface components {
     schemas: {
         /**
+         * AcceptInvitation
+         * @description `POST /api/invitations/accept`: with a password by somebody new, signed in by a user of that address.
+         */
+        AcceptInvitation: {
+            code: string;
+            /** @default null */
+            password: string | null;
+        };
+        /**
+         * Actor
+         * @description Who acted: a user with a session or a token, or the platform by itself.
+         */
+        Actor: {
+            byToken: boolean;
+            credentialId: string | null;
+            email: string | null;
+            userId: string | null;
+        };
+        /**
          * AddonStatus
          * @description One addon of a dev container; `url` stands only once it really opens.
          */
@@ -920,6 +1430,57 @@ export interface components {
             url: string | null;
             /** @default null */
             version: string | null;
+        };
+        /**
+         * ApiToken
+         * @description A token, without its secret; `hint` is how it ends.
+         */
+        ApiToken: {
+            createdAt: string;
+            customerId: string | null;
+            expiresAt: string | null;
+            hint: string;
+            id: string;
+            lastUsedAt: string | null;
+            name: string;
+            scopes: components["schemas"]["Permission"][] | null;
+        };
+        /**
+         * ApiTokenPage
+         * @description A page of a list; `next`, where there is more, is the `after` of the following page.
+         */
+        ApiTokenPage: {
+            items: components["schemas"]["ApiToken"][];
+            next?: string;
+        };
+        /**
+         * AuditEntry
+         * @description One act. `hash` covers everything here and the hash of the entry before it in the same chain.
+         */
+        AuditEntry: {
+            act: string;
+            actor: components["schemas"]["Actor"];
+            address: string | null;
+            at: string;
+            code: string | null;
+            customerId: string | null;
+            details: {
+                [key: string]: string;
+            };
+            hash: string;
+            number: number;
+            outcome: components["schemas"]["Outcome"];
+            requestId: string | null;
+            status: number | null;
+            subject: string | null;
+        };
+        /**
+         * AuditEntryPage
+         * @description A page of a list; `next`, where there is more, is the `after` of the following page.
+         */
+        AuditEntryPage: {
+            items: components["schemas"]["AuditEntry"][];
+            next?: string;
         };
         /**
          * AuditPart
@@ -988,6 +1549,14 @@ export interface components {
             trouble: string | null;
             /** @default null */
             url: string | null;
+        };
+        /**
+         * ChangePassword
+         * @description `POST /api/me/password`; every other session of the user ends.
+         */
+        ChangePassword: {
+            currentPassword: string;
+            newPassword: string;
         };
         /**
          * Connection
@@ -1091,6 +1660,8 @@ export interface components {
          * @description `POST /api/containers`.
          */
         CreateContainer: {
+            /** @default null */
+            customerId: string | null;
             /** @default false */
             enableCodeServer: boolean;
             /**
@@ -1112,6 +1683,13 @@ export interface components {
             version: string | null;
         };
         /**
+         * CreateCustomer
+         * @description `POST /api/customers`, for operators.
+         */
+        CreateCustomer: {
+            name: string;
+        };
+        /**
          * CreateExposure
          * @description `POST …/exposures`: publish one port of a container.
          */
@@ -1121,6 +1699,39 @@ export interface components {
             port: number;
             /** @enum {string} */
             visibility: "customer" | "private" | "public";
+        };
+        /**
+         * CreateToken
+         * @description `POST /api/tokens`. Without scopes it can do all that its user can, without a customer for all of them.
+         */
+        CreateToken: {
+            /** @default null */
+            customerId: string | null;
+            expiresInS?: number | null;
+            name: string;
+            /** @default null */
+            scopes: components["schemas"]["Permission"][] | null;
+        };
+        /**
+         * Customer
+         * @description A tenant, as its own people and operators see it.
+         */
+        Customer: {
+            createdAt: string;
+            id: string;
+            name: string;
+            permissions: components["schemas"]["Permission"][];
+            role: components["schemas"]["Role"] | null;
+            suspended: boolean;
+            suspendedReason: string | null;
+        };
+        /**
+         * CustomerPage
+         * @description A page of a list; `next`, where there is more, is the `after` of the following page.
+         */
+        CustomerPage: {
+            items: components["schemas"]["Customer"][];
+            next?: string;
         };
         /**
          * CustomerRole
@@ -1276,6 +1887,56 @@ export interface components {
             version: string;
         };
         /**
+         * Invitation
+         * @description Somebody who was asked to join and has not answered.
+         */
+        Invitation: {
+            createdAt: string;
+            email: string;
+            expiresAt: string;
+            id: string;
+            invitedBy: string | null;
+            role: components["schemas"]["Role"];
+        };
+        /**
+         * InvitationMade
+         * @description The code is shown this once; the page that takes it is `url`, which holds it behind the #.
+         */
+        InvitationMade: {
+            code: string;
+            invitation: components["schemas"]["Invitation"];
+            url: string;
+        };
+        /**
+         * InvitationPage
+         * @description A page of a list; `next`, where there is more, is the `after` of the following page.
+         */
+        InvitationPage: {
+            items: components["schemas"]["Invitation"][];
+            next?: string;
+        };
+        /**
+         * InvitationSeen
+         * @description What a code leads to, for whoever has it.
+         */
+        InvitationSeen: {
+            customer: string;
+            email: string;
+            expiresAt: string;
+            hasAccount: boolean;
+            role: components["schemas"]["Role"];
+        };
+        /**
+         * Invite
+         * @description `POST /api/customers/{customer}/invitations`.
+         */
+        Invite: {
+            email: string;
+            /** @default 604800 */
+            expiresInS: number;
+            role: components["schemas"]["Role"];
+        };
+        /**
          * Lifecycle
          * @description The position of a container as a whole.
          * @enum {string}
@@ -1318,6 +1979,25 @@ export interface components {
             user: components["schemas"]["User"];
         };
         /**
+         * Member
+         * @description Somebody who belongs to a customer.
+         */
+        Member: {
+            email: string;
+            role: components["schemas"]["Role"];
+            since: string;
+            suspended: boolean;
+            userId: string;
+        };
+        /**
+         * MemberPage
+         * @description A page of a list; `next`, where there is more, is the `after` of the following page.
+         */
+        MemberPage: {
+            items: components["schemas"]["Member"][];
+            next?: string;
+        };
+        /**
          * Metrics
          * @description One sample: `GET …/metrics`, and a point of `GET …/metrics/history`.
          */
@@ -1351,6 +2031,13 @@ export interface components {
             versions: components["schemas"]["RuntimeVersionOffer"][];
         };
         /**
+         * OneTimeCode
+         * @description A code out of an invitation or a password reset, to be looked at.
+         */
+        OneTimeCode: {
+            code: string;
+        };
+        /**
          * OpenTerminal
          * @description `POST …/terminals`.
          */
@@ -1359,6 +2046,21 @@ export interface components {
             cols: number;
             /** @default 24 */
             rows: number;
+        };
+        /**
+         * Outcome
+         * @description How an act ended.
+         * @enum {string}
+         */
+        Outcome: "done" | "failed" | "refused" | "unknown";
+        /**
+         * PasswordResetMade
+         * @description What an operator hands to a user who has lost their password; it works once.
+         */
+        PasswordResetMade: {
+            code: string;
+            expiresAt: string;
+            url: string;
         };
         /**
          * PatchContainer
@@ -1378,6 +2080,27 @@ export interface components {
             power: ("off" | "on") | null;
             /** @default null */
             resources: components["schemas"]["ResourceWish"] | null;
+        };
+        /**
+         * PatchCustomer
+         * @description `PATCH /api/customers/{customer}`.
+         */
+        PatchCustomer: {
+            name: string;
+        };
+        /**
+         * PatchMember
+         * @description `PATCH /api/customers/{customer}/members/{user}`.
+         */
+        PatchMember: {
+            role: components["schemas"]["Role"];
+        };
+        /**
+         * PatchUser
+         * @description `PATCH /api/users/{user}`, for operators.
+         */
+        PatchUser: {
+            isOperator: boolean;
         };
         /**
          * PatrolStatus
@@ -1616,6 +2339,42 @@ export interface components {
             working: number;
         };
         /**
+         * Quota
+         * @description How much a customer may have in all of their containers; what is null is the platform's default.
+         */
+        Quota: {
+            /** @default null */
+            containers: number | null;
+            /** @default null */
+            cpu: number | null;
+            /** @default null */
+            diskMib: number | null;
+            /** @default null */
+            exposures: number | null;
+            /** @default null */
+            members: number | null;
+            /** @default null */
+            memoryMib: number | null;
+        };
+        /**
+         * QuotaUse
+         * @description One kind of thing that is counted: `quota` is what holds for this customer, null for no limit.
+         */
+        QuotaUse: {
+            isOwn: boolean;
+            name: string;
+            quota: number | null;
+            used: number;
+        };
+        /**
+         * QuotaUsePage
+         * @description A page of a list; `next`, where there is more, is the `after` of the following page.
+         */
+        QuotaUsePage: {
+            items: components["schemas"]["QuotaUse"][];
+            next?: string;
+        };
+        /**
          * ReadyPolicy
          * @description When a process counts as ready. Without a probe it is ready as soon as it runs.
          */
@@ -1636,6 +2395,14 @@ export interface components {
          * @enum {string}
          */
         Remedy: "operator" | "platform";
+        /**
+         * ResetPassword
+         * @description `POST /api/password-resets/accept`.
+         */
+        ResetPassword: {
+            code: string;
+            newPassword: string;
+        };
         /**
          * ResourceWish
          * @description Limits as a customer asks for them: what is not named stays as it is, or is the platform's default.
@@ -1784,6 +2551,27 @@ export interface components {
             upgrades: components["schemas"]["RuntimeRef"][];
         };
         /**
+         * Session
+         * @description A browser that is signed in.
+         */
+        Session: {
+            address: string | null;
+            createdAt: string;
+            expiresAt: string;
+            id: string;
+            isCurrent: boolean;
+            lastSeenAt: string;
+            userAgent: string | null;
+        };
+        /**
+         * SessionPage
+         * @description A page of a list; `next`, where there is more, is the `after` of the following page.
+         */
+        SessionPage: {
+            items: components["schemas"]["Session"][];
+            next?: string;
+        };
+        /**
          * Severity
          * @description How much it matters.
          * @enum {string}
@@ -1841,6 +2629,13 @@ export interface components {
             signal: "SIGHUP" | "SIGINT" | "SIGQUIT" | "SIGTERM";
         };
         /**
+         * Suspend
+         * @description `POST …/suspend`, of a customer or a user; the reason is shown to them.
+         */
+        Suspend: {
+            reason: string;
+        };
+        /**
          * TcpProbe
          * @description A connection to the port is accepted.
          */
@@ -1894,6 +2689,14 @@ export interface components {
             ticket: string;
         };
         /**
+         * TokenMade
+         * @description A new token; its secret is shown this once.
+         */
+        TokenMade: {
+            secret: string;
+            token: components["schemas"]["ApiToken"];
+        };
+        /**
          * Transfer
          * @description How far a step is that moves bytes; rate and time left are null until they can be told.
          */
@@ -1937,6 +2740,27 @@ export interface components {
             email: string;
             id: string;
             isOperator: boolean;
+        };
+        /**
+         * UserReport
+         * @description A person, as operators see them.
+         */
+        UserReport: {
+            createdAt: string;
+            customers: components["schemas"]["CustomerRole"][];
+            email: string;
+            id: string;
+            isOperator: boolean;
+            suspended: boolean;
+            suspendedReason: string | null;
+        };
+        /**
+         * UserReportPage
+         * @description A page of a list; `next`, where there is more, is the `after` of the following page.
+         */
+        UserReportPage: {
+            items: components["schemas"]["UserReport"][];
+            next?: string;
         };
         /**
          * ValidateRuntime
@@ -2074,6 +2898,19 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
             431: {
                 headers: {
@@ -2174,6 +3011,169 @@ export interface operations {
             /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
             404: {
                 headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listAuditLog: {
+        parameters: {
+            query?: {
+                /** @description The `next` of the page before. */
+                before?: string;
+                /** @description A customer, or `platform` for what concerns none; left out for everything. */
+                customer?: string;
+                /** @description So many items at most. */
+                limit?: number;
+                /** @description The word of an act. */
+                act?: string;
+                /** @description Who has acted. */
+                user?: string;
+                /** @description What was acted on, such as `container 101`. */
+                subject?: string;
+            };
+            header?: {
+                /** @description The `ETag` of an answer that one has, or several. */
+                "If-None-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What was done by anybody, newest first */
+            200: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditEntryPage"];
+                };
+            };
+            /** @description What you have is still the same */
+            304: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `scope_missing`: The token was not made for this, whatever its user may do. */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
                     "X-Request-Id": string;
                     [name: string]: unknown;
@@ -2328,7 +3328,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `sign_in_busy`: Too many are signing in at this moment. */
+            /**
+             * @description - `rate_limited`: There were too many calls in a short time.
+             *     - `sign_in_busy`: Too many are signing in at this moment.
+             *     - `too_many_tries`: The password was wrong too often.
+             */
             429: {
                 headers: {
                     /** @description So many seconds later it may go. */
@@ -2363,7 +3367,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `database_unavailable`: The database does not answer. */
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
             503: {
                 headers: {
                     /** @description So many seconds later it may go. */
@@ -2424,6 +3431,19 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
             431: {
                 headers: {
@@ -2446,7 +3466,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `database_unavailable`: The database does not answer. */
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
             503: {
                 headers: {
                     /** @description So many seconds later it may go. */
@@ -2515,6 +3538,19 @@ export interface operations {
             /** @description - `not_signed_in`: The call needs a signed-in caller. */
             401: {
                 headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
                     "X-Request-Id": string;
                     [name: string]: unknown;
@@ -2614,6 +3650,19 @@ export interface operations {
             /** @description - `not_signed_in`: The call needs a signed-in caller. */
             401: {
                 headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
                     "X-Request-Id": string;
                     [name: string]: unknown;
@@ -2724,6 +3773,19 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
             431: {
                 headers: {
@@ -2818,6 +3880,19 @@ export interface operations {
             /** @description - `not_signed_in`: The call needs a signed-in caller. */
             401: {
                 headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
                     "X-Request-Id": string;
                     [name: string]: unknown;
@@ -2970,6 +4045,19 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
             431: {
                 headers: {
@@ -3017,6 +4105,8 @@ export interface operations {
                 after?: number;
                 /** @description So many items at most. */
                 limit?: number;
+                /** @description The customer whose containers are listed; left out for all. */
+                customer?: string;
             };
             header?: {
                 /** @description The `ETag` of an answer that one has, or several. */
@@ -3080,6 +4170,19 @@ export interface operations {
             /** @description - `scope_missing`: The token was not made for this, whatever its user may do. */
             403: {
                 headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
                     "X-Request-Id": string;
                     [name: string]: unknown;
@@ -3195,7 +4298,6 @@ export interface operations {
              *     - `scope_missing`: The token was not made for this, whatever its user may do.
              *     - `no_customer`: The caller belongs to no customer that they may act for.
              *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
-             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
              */
             403: {
                 headers: {
@@ -3231,6 +4333,7 @@ export interface operations {
             };
             /**
              * @description - `idempotency_key_busy`: Another request with this key is still being carried out.
+             *     - `quota_exceeded`: The customer would have more than their quota allows.
              *     - `name_taken`: The customer already has a container of this name.
              */
             409: {
@@ -3289,6 +4392,19 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
             431: {
                 headers: {
@@ -3312,7 +4428,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `database_unavailable`: The database does not answer.
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
              *     - `catalog_not_loaded`: No catalog could be read since the API started.
              */
             503: {
@@ -3411,6 +4528,19 @@ export interface operations {
             /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
             404: {
                 headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
                     "X-Request-Id": string;
                     [name: string]: unknown;
@@ -3532,6 +4662,19 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
             431: {
                 headers: {
@@ -3554,7 +4697,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `database_unavailable`: The database does not answer. */
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
             503: {
                 headers: {
                     /** @description So many seconds later it may go. */
@@ -3669,6 +4815,7 @@ export interface operations {
             /**
              * @description - `being_deleted`: The container is on its way out.
              *     - `name_taken`: The customer already has a container of this name.
+             *     - `quota_exceeded`: The customer would have more than their quota allows.
              */
             409: {
                 headers: {
@@ -3723,6 +4870,19 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
             431: {
                 headers: {
@@ -3745,7 +4905,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `database_unavailable`: The database does not answer. */
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
             503: {
                 headers: {
                     /** @description So many seconds later it may go. */
@@ -3853,7 +5016,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `viewer_limit`: As many look already as may; `where` says at what, to follow "are open". */
+            /**
+             * @description - `rate_limited`: There were too many calls in a short time.
+             *     - `too_many_open`: Too many long calls are open.
+             *     - `viewer_limit`: As many look already as may; `where` says at what, to follow "are open".
+             */
             429: {
                 headers: {
                     /** @description So many seconds later it may go. */
@@ -3903,7 +5070,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `database_unavailable`: The database does not answer.
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
              *     - `agent_unreachable`: The agent of the container does not answer.
              */
             503: {
@@ -4010,6 +5178,19 @@ export interface operations {
             /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
             404: {
                 headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
                     "X-Request-Id": string;
                     [name: string]: unknown;
@@ -4167,6 +5348,19 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
             431: {
                 headers: {
@@ -4286,6 +5480,19 @@ export interface operations {
             /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
             404: {
                 headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
                     "X-Request-Id": string;
                     [name: string]: unknown;
@@ -4438,6 +5645,7 @@ export interface operations {
             /**
              * @description - `idempotency_key_busy`: Another request with this key is still being carried out.
              *     - `being_deleted`: The container is on its way out.
+             *     - `quota_exceeded`: The customer would have more than their quota allows.
              */
             409: {
                 headers: {
@@ -4488,6 +5696,19 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
             431: {
                 headers: {
@@ -4510,7 +5731,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `database_unavailable`: The database does not answer. */
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
             503: {
                 headers: {
                     /** @description So many seconds later it may go. */
@@ -4601,6 +5825,19 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
             431: {
                 headers: {
@@ -4623,7 +5860,150 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `database_unavailable`: The database does not answer. */
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    renewIdentity: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Give the agent another key; the one before opens nothing any more */
+            202: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ContainerStatus"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `being_deleted`: The container is on its way out. */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
             503: {
                 headers: {
                     /** @description So many seconds later it may go. */
@@ -4725,6 +6105,19 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
             431: {
                 headers: {
@@ -4747,7 +6140,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `database_unavailable`: The database does not answer. */
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
             503: {
                 headers: {
                     /** @description So many seconds later it may go. */
@@ -4844,6 +6240,19 @@ export interface operations {
             /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
             404: {
                 headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
                     "X-Request-Id": string;
                     [name: string]: unknown;
@@ -5014,6 +6423,19 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
             431: {
                 headers: {
@@ -5117,6 +6539,19 @@ export interface operations {
             /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
             404: {
                 headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
                     "X-Request-Id": string;
                     [name: string]: unknown;
@@ -5269,6 +6704,19 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
             431: {
                 headers: {
@@ -5390,6 +6838,19 @@ export interface operations {
             /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
             404: {
                 headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
                     "X-Request-Id": string;
                     [name: string]: unknown;
@@ -5606,6 +7067,19 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
             431: {
                 headers: {
@@ -5628,7 +7102,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `database_unavailable`: The database does not answer. */
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
             503: {
                 headers: {
                     /** @description So many seconds later it may go. */
@@ -5730,6 +7207,19 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
             431: {
                 headers: {
@@ -5752,7 +7242,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `database_unavailable`: The database does not answer. */
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
             503: {
                 headers: {
                     /** @description So many seconds later it may go. */
@@ -5877,7 +7370,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `viewer_limit`: As many look already as may; `where` says at what, to follow "are open". */
+            /**
+             * @description - `rate_limited`: There were too many calls in a short time.
+             *     - `too_many_open`: Too many long calls are open.
+             *     - `viewer_limit`: As many look already as may; `where` says at what, to follow "are open".
+             */
             429: {
                 headers: {
                     /** @description So many seconds later it may go. */
@@ -5927,7 +7424,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `database_unavailable`: The database does not answer.
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
              *     - `agent_unreachable`: The agent of the container does not answer.
              *     - `process_pending`: The process is declared, and its agent has not heard of it yet.
              */
@@ -6052,6 +7550,19 @@ export interface operations {
              */
             409: {
                 headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
                     "X-Request-Id": string;
                     [name: string]: unknown;
@@ -6209,6 +7720,19 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
             431: {
                 headers: {
@@ -6246,7 +7770,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `database_unavailable`: The database does not answer.
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
              *     - `agent_unreachable`: The agent of the container does not answer.
              *     - `process_pending`: The process is declared, and its agent has not heard of it yet.
              */
@@ -6358,6 +7883,19 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
             431: {
                 headers: {
@@ -6395,7 +7933,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `database_unavailable`: The database does not answer.
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
              *     - `agent_unreachable`: The agent of the container does not answer.
              *     - `process_pending`: The process is declared, and its agent has not heard of it yet.
              */
@@ -6507,6 +8046,19 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
             431: {
                 headers: {
@@ -6544,7 +8096,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `database_unavailable`: The database does not answer.
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
              *     - `agent_unreachable`: The agent of the container does not answer.
              *     - `process_pending`: The process is declared, and its agent has not heard of it yet.
              */
@@ -6656,6 +8209,19 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
             431: {
                 headers: {
@@ -6693,7 +8259,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `database_unavailable`: The database does not answer.
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
              *     - `agent_unreachable`: The agent of the container does not answer.
              *     - `process_pending`: The process is declared, and its agent has not heard of it yet.
              */
@@ -6803,6 +8370,19 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
             431: {
                 headers: {
@@ -6825,7 +8405,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `database_unavailable`: The database does not answer. */
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
             503: {
                 headers: {
                     /** @description So many seconds later it may go. */
@@ -6932,6 +8515,19 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
             431: {
                 headers: {
@@ -6954,7 +8550,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `database_unavailable`: The database does not answer. */
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
             503: {
                 headers: {
                     /** @description So many seconds later it may go. */
@@ -7056,6 +8655,19 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
             431: {
                 headers: {
@@ -7078,7 +8690,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `database_unavailable`: The database does not answer. */
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
             503: {
                 headers: {
                     /** @description So many seconds later it may go. */
@@ -7175,6 +8790,19 @@ export interface operations {
             /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
             404: {
                 headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
                     "X-Request-Id": string;
                     [name: string]: unknown;
@@ -7371,6 +8999,19 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
             431: {
                 headers: {
@@ -7394,7 +9035,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `database_unavailable`: The database does not answer.
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
              *     - `catalog_not_loaded`: No catalog could be read since the API started.
              */
             503: {
@@ -7504,6 +9146,19 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
             431: {
                 headers: {
@@ -7526,7 +9181,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `database_unavailable`: The database does not answer. */
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
             503: {
                 headers: {
                     /** @description So many seconds later it may go. */
@@ -7636,6 +9294,19 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
             431: {
                 headers: {
@@ -7658,7 +9329,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `database_unavailable`: The database does not answer. */
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
             503: {
                 headers: {
                     /** @description So many seconds later it may go. */
@@ -7823,6 +9497,19 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
             431: {
                 headers: {
@@ -7846,7 +9533,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `database_unavailable`: The database does not answer.
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
              *     - `catalog_not_loaded`: No catalog could be read since the API started.
              */
             503: {
@@ -7997,6 +9685,19 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
             431: {
                 headers: {
@@ -8034,7 +9735,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `database_unavailable`: The database does not answer.
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
              *     - `agent_unreachable`: The agent of the container does not answer.
              *     - `runtime_pending`: The version is wanted, and its agent does not have it yet.
              */
@@ -8151,6 +9853,19 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
             431: {
                 headers: {
@@ -8173,7 +9888,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `database_unavailable`: The database does not answer. */
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
             503: {
                 headers: {
                     /** @description So many seconds later it may go. */
@@ -8285,6 +10003,19 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
             431: {
                 headers: {
@@ -8307,7 +10038,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `database_unavailable`: The database does not answer. */
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
             503: {
                 headers: {
                     /** @description So many seconds later it may go. */
@@ -8409,6 +10143,19 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
             431: {
                 headers: {
@@ -8431,7 +10178,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `database_unavailable`: The database does not answer. */
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
             503: {
                 headers: {
                     /** @description So many seconds later it may go. */
@@ -8528,6 +10278,19 @@ export interface operations {
             /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
             404: {
                 headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
                     "X-Request-Id": string;
                     [name: string]: unknown;
@@ -8660,6 +10423,19 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
             431: {
                 headers: {
@@ -8682,7 +10458,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `database_unavailable`: The database does not answer. */
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
             503: {
                 headers: {
                     /** @description So many seconds later it may go. */
@@ -8780,6 +10559,19 @@ export interface operations {
             /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
             404: {
                 headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
                     "X-Request-Id": string;
                     [name: string]: unknown;
@@ -8971,6 +10763,19 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
             431: {
                 headers: {
@@ -9008,7 +10813,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `database_unavailable`: The database does not answer.
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
              *     - `agent_unreachable`: The agent of the container does not answer.
              */
             503: {
@@ -9120,7 +10926,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `viewer_limit`: As many look already as may; `where` says at what, to follow "are open". */
+            /**
+             * @description - `rate_limited`: There were too many calls in a short time.
+             *     - `too_many_open`: Too many long calls are open.
+             *     - `viewer_limit`: As many look already as may; `where` says at what, to follow "are open".
+             */
             429: {
                 headers: {
                     /** @description So many seconds later it may go. */
@@ -9170,7 +10980,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `database_unavailable`: The database does not answer.
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
              *     - `agent_unreachable`: The agent of the container does not answer.
              */
             503: {
@@ -9263,6 +11074,19 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
             431: {
                 headers: {
@@ -9300,7 +11124,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `database_unavailable`: The database does not answer.
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
              *     - `agent_unreachable`: The agent of the container does not answer.
              */
             503: {
@@ -9393,6 +11218,2613 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listCustomers: {
+        parameters: {
+            query?: {
+                /** @description The `next` of the page before. */
+                after?: string;
+                /** @description So many items at most. */
+                limit?: number;
+                /** @description A part of what is listed; its case does not matter. */
+                q?: string;
+            };
+            header?: {
+                /** @description The `ETag` of an answer that one has, or several. */
+                "If-None-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One's own customers; for operators all */
+            200: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CustomerPage"];
+                };
+            };
+            /** @description What you have is still the same */
+            304: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `scope_missing`: The token was not made for this, whatever its user may do. */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `database_unavailable`: The database does not answer. */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createCustomer: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Any text of your own, new for each thing to make. For 24 hours it stands for this request alone. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "name": "example"
+                 *     }
+                 */
+                "application/json": components["schemas"]["CreateCustomer"];
+            };
+        };
+        responses: {
+            /** @description Make a customer; invite its first owner next */
+            201: {
+                headers: {
+                    /** @description `true` where this is the answer of an earlier request. */
+                    "Idempotent-Replayed"?: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Customer"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `invalid_body`: A document is not of the shape that was asked for.
+             *     - `idempotency_key_invalid`: The Idempotency-Key cannot be used.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_slow`: The body did not come in time. */
+            408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `idempotency_key_busy`: Another request with this key is still being carried out. */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_large`: The body is larger than this call takes. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `content_type_refused`: The body is not declared to be JSON.
+             *     - `content_encoding_refused`: The body is compressed.
+             */
+            415: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `idempotency_key_reused`: The key was used for another request before. */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getCustomer: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of an answer that one has, or several. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /** @description The id of the customer. */
+                customer: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One customer */
+            200: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Customer"];
+                };
+            };
+            /** @description What you have is still the same */
+            304: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `database_unavailable`: The database does not answer. */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteCustomer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of the customer. */
+                customer: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Delete a customer that has no containers */
+            204: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    updateCustomer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of the customer. */
+                customer: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "name": "example"
+                 *     }
+                 */
+                "application/json": components["schemas"]["PatchCustomer"];
+            };
+        };
+        responses: {
+            /** @description Rename a customer */
+            200: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Customer"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `invalid_body`: A document is not of the shape that was asked for.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_slow`: The body did not come in time. */
+            408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_large`: The body is larger than this call takes. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `content_type_refused`: The body is not declared to be JSON.
+             *     - `content_encoding_refused`: The body is compressed.
+             */
+            415: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listCustomerAuditLog: {
+        parameters: {
+            query?: {
+                /** @description The `next` of the page before. */
+                before?: number;
+                /** @description So many items at most. */
+                limit?: number;
+                /** @description The word of an act. */
+                act?: string;
+                /** @description Who has acted. */
+                user?: string;
+                /** @description What was acted on, such as `container 101`. */
+                subject?: string;
+            };
+            header?: {
+                /** @description The `ETag` of an answer that one has, or several. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /** @description The id of the customer. */
+                customer: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What was done for a customer, newest first */
+            200: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["AuditEntryPage"];
+                };
+            };
+            /** @description What you have is still the same */
+            304: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `database_unavailable`: The database does not answer. */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listCustomerInvitations: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of an answer that one has, or several. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /** @description The id of the customer. */
+                customer: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Who is invited and has not answered */
+            200: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvitationPage"];
+                };
+            };
+            /** @description What you have is still the same */
+            304: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `database_unavailable`: The database does not answer. */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createCustomerInvitation: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Any text of your own, new for each thing to make. For 24 hours it stands for this request alone. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description The id of the customer. */
+                customer: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "email": "name@example.org",
+                 *       "role": "member"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Invite"];
+            };
+        };
+        responses: {
+            /** @description Invite somebody; hand them the link, which is shown this once */
+            201: {
+                headers: {
+                    /** @description `true` where this is the answer of an earlier request. */
+                    "Idempotent-Replayed"?: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvitationMade"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `invalid_body`: A document is not of the shape that was asked for.
+             *     - `idempotency_key_invalid`: The Idempotency-Key cannot be used.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_slow`: The body did not come in time. */
+            408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `idempotency_key_busy`: Another request with this key is still being carried out.
+             *     - `secret_shown_once`: This was made already, and its secret was shown with the first answer.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_large`: The body is larger than this call takes. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `content_type_refused`: The body is not declared to be JSON.
+             *     - `content_encoding_refused`: The body is compressed.
+             */
+            415: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `idempotency_key_reused`: The key was used for another request before. */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteCustomerInvitation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of the customer. */
+                customer: string;
+                /** @description The id of the invitation. */
+                invitation: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Withdraw an invitation */
+            204: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    leaveCustomer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of the customer. */
+                customer: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Leave a customer that one belongs to */
+            204: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listCustomerMembers: {
+        parameters: {
+            query?: {
+                /** @description The `next` of the page before. */
+                after?: string;
+                /** @description So many items at most. */
+                limit?: number;
+            };
+            header?: {
+                /** @description The `ETag` of an answer that one has, or several. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /** @description The id of the customer. */
+                customer: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Who belongs to a customer */
+            200: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["MemberPage"];
+                };
+            };
+            /** @description What you have is still the same */
+            304: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `database_unavailable`: The database does not answer. */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteCustomerMember: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of the customer. */
+                customer: string;
+                /** @description The id of the user. */
+                user: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Remove a member */
+            204: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    updateCustomerMember: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of the customer. */
+                customer: string;
+                /** @description The id of the user. */
+                user: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "role": "member"
+                 *     }
+                 */
+                "application/json": components["schemas"]["PatchMember"];
+            };
+        };
+        responses: {
+            /** @description Give a member another role */
+            200: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Member"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `invalid_body`: A document is not of the shape that was asked for.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_slow`: The body did not come in time. */
+            408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_large`: The body is larger than this call takes. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `content_type_refused`: The body is not declared to be JSON.
+             *     - `content_encoding_refused`: The body is compressed.
+             */
+            415: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    putCustomerQuota: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of the customer. */
+                customer: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /** @example {} */
+                "application/json": components["schemas"]["Quota"];
+            };
+        };
+        responses: {
+            /** @description Set how much a customer may have; what is null or left out is the platform's default */
+            200: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QuotaUsePage"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `invalid_body`: A document is not of the shape that was asked for.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_slow`: The body did not come in time. */
+            408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_large`: The body is larger than this call takes. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `content_type_refused`: The body is not declared to be JSON.
+             *     - `content_encoding_refused`: The body is compressed.
+             */
+            415: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    resumeCustomer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of the customer. */
+                customer: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Let a customer go on; what they have comes back as it was wanted */
+            200: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Customer"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    suspendCustomer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of the customer. */
+                customer: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "reason": "example"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Suspend"];
+            };
+        };
+        responses: {
+            /** @description Hold a customer back: what they have stops, and their people may only look */
+            200: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Customer"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `invalid_body`: A document is not of the shape that was asked for.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_slow`: The body did not come in time. */
+            408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_large`: The body is larger than this call takes. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `content_type_refused`: The body is not declared to be JSON.
+             *     - `content_encoding_refused`: The body is compressed.
+             */
+            415: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listCustomerUsage: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of an answer that one has, or several. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /** @description The id of the customer. */
+                customer: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What a customer has of what they may have */
+            200: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["QuotaUsePage"];
+                };
+            };
+            /** @description What you have is still the same */
+            304: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
             431: {
                 headers: {
@@ -9457,6 +13889,19 @@ export interface operations {
              */
             400: {
                 headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
                     "X-Request-Id": string;
                     [name: string]: unknown;
@@ -9546,6 +13991,22 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /**
+             * @description - `rate_limited`: There were too many calls in a short time.
+             *     - `too_many_open`: Too many long calls are open.
+             */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
             431: {
                 headers: {
@@ -9618,6 +14079,19 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
             431: {
                 headers: {
@@ -9649,6 +14123,277 @@ export interface operations {
                 };
                 content: {
                     "application/json": components["schemas"]["Health"];
+                };
+            };
+        };
+    };
+    acceptInvitations: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "code": "example"
+                 *     }
+                 */
+                "application/json": components["schemas"]["AcceptInvitation"];
+            };
+        };
+        responses: {
+            /** @description Join a customer: with a new password, or signed in as who was invited */
+            200: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Me"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `invalid_body`: A document is not of the shape that was asked for.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `origin_refused`: A page of another origin may not act for the signed-in user. */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_slow`: The body did not come in time. */
+            408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_large`: The body is larger than this call takes. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `content_type_refused`: The body is not declared to be JSON.
+             *     - `content_encoding_refused`: The body is compressed.
+             */
+            415: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `act_not_recorded`: The act could not be written down, so it is not carried out. */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    lookInvitations: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "code": "example"
+                 *     }
+                 */
+                "application/json": components["schemas"]["OneTimeCode"];
+            };
+        };
+        responses: {
+            /** @description What the code of an invitation leads to */
+            200: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["InvitationSeen"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `invalid_body`: A document is not of the shape that was asked for.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `origin_refused`: A page of another origin may not act for the signed-in user. */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_slow`: The body did not come in time. */
+            408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_large`: The body is larger than this call takes. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `content_type_refused`: The body is not declared to be JSON.
+             *     - `content_encoding_refused`: The body is compressed.
+             */
+            415: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
                 };
             };
         };
@@ -9707,6 +14452,19 @@ export interface operations {
             /** @description - `not_signed_in`: The call needs a signed-in caller. */
             401: {
                 headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
                     "X-Request-Id": string;
                     [name: string]: unknown;
@@ -9814,6 +14572,19 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
             431: {
                 headers: {
@@ -9837,6 +14608,164 @@ export interface operations {
                 };
             };
             /** @description - `database_unavailable`: The database does not answer. */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    passwordMe: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "currentPassword": "example",
+                 *       "newPassword": "name@example.org"
+                 *     }
+                 */
+                "application/json": components["schemas"]["ChangePassword"];
+            };
+        };
+        responses: {
+            /** @description Choose another password; all other sessions end */
+            204: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `invalid_body`: A document is not of the shape that was asked for.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_slow`: The body did not come in time. */
+            408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_large`: The body is larger than this call takes. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `content_type_refused`: The body is not declared to be JSON.
+             *     - `content_encoding_refused`: The body is compressed.
+             */
+            415: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
             503: {
                 headers: {
                     /** @description So many seconds later it may go. */
@@ -9902,6 +14831,19 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
             431: {
                 headers: {
@@ -9916,6 +14858,1716 @@ export interface operations {
             /** @description - `internal`: Something broke in a way that nobody foresaw. */
             500: {
                 headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    acceptPasswordResets: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "code": "example",
+                 *       "newPassword": "name@example.org"
+                 *     }
+                 */
+                "application/json": components["schemas"]["ResetPassword"];
+            };
+        };
+        responses: {
+            /** @description Set a new password with the code of a reset; all sessions end */
+            204: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `invalid_body`: A document is not of the shape that was asked for.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `origin_refused`: A page of another origin may not act for the signed-in user. */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_slow`: The body did not come in time. */
+            408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_large`: The body is larger than this call takes. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `content_type_refused`: The body is not declared to be JSON.
+             *     - `content_encoding_refused`: The body is compressed.
+             */
+            415: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `act_not_recorded`: The act could not be written down, so it is not carried out. */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listSessions: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of an answer that one has, or several. */
+                "If-None-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One's own sessions */
+            200: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SessionPage"];
+                };
+            };
+            /** @description What you have is still the same */
+            304: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `scope_missing`: The token was not made for this, whatever its user may do. */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `database_unavailable`: The database does not answer. */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    endOtherSessions: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description End all sessions but the one that asks */
+            204: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteSession: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of the session. */
+                session: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description End a session */
+            204: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listTokens: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of an answer that one has, or several. */
+                "If-None-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One's own API tokens */
+            200: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ApiTokenPage"];
+                };
+            };
+            /** @description What you have is still the same */
+            304: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `scope_missing`: The token was not made for this, whatever its user may do. */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `database_unavailable`: The database does not answer. */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createToken: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Any text of your own, new for each thing to make. For 24 hours it stands for this request alone. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "name": "example"
+                 *     }
+                 */
+                "application/json": components["schemas"]["CreateToken"];
+            };
+        };
+        responses: {
+            /** @description Make an API token; its secret is shown this once */
+            201: {
+                headers: {
+                    /** @description `true` where this is the answer of an earlier request. */
+                    "Idempotent-Replayed"?: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TokenMade"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `invalid_body`: A document is not of the shape that was asked for.
+             *     - `idempotency_key_invalid`: The Idempotency-Key cannot be used.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_slow`: The body did not come in time. */
+            408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `idempotency_key_busy`: Another request with this key is still being carried out.
+             *     - `secret_shown_once`: This was made already, and its secret was shown with the first answer.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_large`: The body is larger than this call takes. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `content_type_refused`: The body is not declared to be JSON.
+             *     - `content_encoding_refused`: The body is compressed.
+             */
+            415: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `idempotency_key_reused`: The key was used for another request before. */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteToken: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of the token. */
+                token: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description End an API token, and all that were made with it */
+            204: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listUsers: {
+        parameters: {
+            query?: {
+                /** @description The `next` of the page before. */
+                after?: string;
+                /** @description So many items at most. */
+                limit?: number;
+                /** @description A part of what is listed; its case does not matter. */
+                q?: string;
+            };
+            header?: {
+                /** @description The `ETag` of an answer that one has, or several. */
+                "If-None-Match"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description All people */
+            200: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserReportPage"];
+                };
+            };
+            /** @description What you have is still the same */
+            304: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `scope_missing`: The token was not made for this, whatever its user may do. */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `database_unavailable`: The database does not answer. */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    updateUser: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of the user. */
+                user: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "isOperator": false
+                 *     }
+                 */
+                "application/json": components["schemas"]["PatchUser"];
+            };
+        };
+        responses: {
+            /** @description Make an operator, or no longer */
+            200: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserReport"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `invalid_body`: A document is not of the shape that was asked for.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_slow`: The body did not come in time. */
+            408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_large`: The body is larger than this call takes. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `content_type_refused`: The body is not declared to be JSON.
+             *     - `content_encoding_refused`: The body is compressed.
+             */
+            415: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    createUserPasswordReset: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Any text of your own, new for each thing to make. For 24 hours it stands for this request alone. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description The id of the user. */
+                user: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What somebody sets a new password with, once; hand it over */
+            201: {
+                headers: {
+                    /** @description `true` where this is the answer of an earlier request. */
+                    "Idempotent-Replayed"?: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PasswordResetMade"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `idempotency_key_invalid`: The Idempotency-Key cannot be used.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `idempotency_key_busy`: Another request with this key is still being carried out.
+             *     - `secret_shown_once`: This was made already, and its secret was shown with the first answer.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `idempotency_key_reused`: The key was used for another request before. */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    resumeUser: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of the user. */
+                user: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Let a user in again */
+            200: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserReport"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    suspendUser: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The id of the user. */
+                user: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "reason": "example"
+                 *     }
+                 */
+                "application/json": components["schemas"]["Suspend"];
+            };
+        };
+        responses: {
+            /** @description Let a user in no more */
+            200: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["UserReport"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `invalid_body`: A document is not of the shape that was asked for.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_slow`: The body did not come in time. */
+            408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_large`: The body is larger than this call takes. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `content_type_refused`: The body is not declared to be JSON.
+             *     - `content_encoding_refused`: The body is compressed.
+             */
+            415: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
                     "X-Request-Id": string;
                     [name: string]: unknown;
@@ -9969,6 +16621,19 @@ export interface operations {
              */
             400: {
                 headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
                     "X-Request-Id": string;
                     [name: string]: unknown;
@@ -10077,6 +16742,19 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
             431: {
                 headers: {
@@ -10150,6 +16828,19 @@ export interface operations {
             /** @description - `range_unsatisfiable`: The range that was asked for lies outside the file. */
             416: {
                 headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
                     "X-Request-Id": string;
                     [name: string]: unknown;

@@ -6,12 +6,11 @@ has sent it over a connection that only the API can open.
 
 from __future__ import annotations
 
-import os
 import ssl
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 
+from zlh_common.identity_memory import load_identity
 from zlh_common.names import OwnerMark, agent_name
 
 # A handshake that has not ended after so many turns never does.
@@ -25,30 +24,12 @@ def prove(pem: bytes, owner: OwnerMark) -> datetime:
     """
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.minimum_version = ssl.TLSVersion.TLSv1_3
-    load(server, pem)
+    load_identity(server, pem)
     client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     client.verify_flags |= ssl.VerifyFlags.VERIFY_X509_PARTIAL_CHAIN
     client.load_verify_locations(cadata=pem.decode("ascii"))
     expires_at = _shake_hands(server, client, agent_name(owner)).get("notAfter")
     return datetime.fromtimestamp(ssl.cert_time_to_seconds(str(expires_at)), UTC)
-
-
-def load(context: ssl.SSLContext, pem: bytes) -> None:
-    """Let a context show this identity to whoever connects from now on; raise OSError where it is none."""
-    # An encrypted key would be asked for at a terminal that nobody sits at.
-    with _as_file(pem) as path:
-        context.load_cert_chain(path, password=lambda: "")
-
-
-@contextmanager
-def _as_file(pem: bytes) -> Iterator[str]:
-    """Lend a path at which the text can be read, and nothing of it ever reaches a disk."""
-    descriptor = os.memfd_create("identity", os.MFD_CLOEXEC)
-    try:
-        os.write(descriptor, pem)
-        yield f"/proc/self/fd/{descriptor}"
-    finally:
-        os.close(descriptor)
 
 
 def _shake_hands(server: ssl.SSLContext, client: ssl.SSLContext, name: str) -> dict[str, object]:

@@ -5,17 +5,26 @@ from __future__ import annotations
 import ssl
 from typing import Any
 
-from zlh_agent.config import TlsSection
+from zlh_common.identity_memory import load_identity
 from zlh_common.names import API_NAME
 
 
-def server_context(tls: TlsSection) -> ssl.SSLContext:
-    """Return the context of the listener; OpenSSL refuses clients that another CA signed, or not for clientAuth."""
+def server_context(identity: bytes, client_ca: bytes) -> ssl.SSLContext:
+    """Return a context for the listener; OpenSSL refuses clients that another CA signed, or not for clientAuth.
+
+    Raise OSError or ValueError where one of the two cannot be used.
+    """
+    context = bare_context()
+    context.load_verify_locations(cadata=client_ca.decode("ascii"))
+    load_identity(context, identity)
+    return context
+
+
+def bare_context() -> ssl.SSLContext:
+    """Return a context that shows nothing and believes nobody."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.verify_mode = ssl.CERT_REQUIRED
-    context.load_verify_locations(tls.client_ca)
-    context.load_cert_chain(tls.certificate, tls.private_key)
     # The API resumes no session, and would hold five kilobytes for each ticket of each agent.
     context.num_tickets = 0
     return context

@@ -1,14 +1,15 @@
 """Calls to one agent, which is a stranger to us.
 
 No redirect is followed, answers are bounded in size and in time, and the certificate must carry the name of the very
-container that is dialled.
+container that is dialled and be the one that its agent was given last. What is open when that changes is closed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -16,6 +17,7 @@ from typing import Self, TypeVar
 from urllib.parse import urlencode
 
 import aiohttp
+import structlog
 from aiohttp.connector import Connection
 from aiohttp.http_exceptions import HttpProcessingError
 from websockets.asyncio.client import ClientConnection, connect
@@ -24,6 +26,9 @@ from websockets.frames import CTRL_OPCODES, Frame
 from websockets.protocol import Event
 from websockets.typing import Subprotocol
 
+from zlh_api.agents.identity_check import TRIES, CheckedConnector, IdentityUnknown, check_identity
+from zlh_api.agents.pins import REDIRECTS, SHOWS_ANOTHER, NoPins, PinBook
+from zlh_api.database.pool import DatabaseUnavailable
 from zlh_common.errors import InvalidBody, ZlhError
 from zlh_common.names import OwnerMark, agent_name
 from zlh_common.pace import Allowance, Rate, take
@@ -34,6 +39,7 @@ from zlh_common.schema.spec import AgentSpec
 from zlh_common.schema.status import AgentStatus
 from zlh_common.schema.structs import decode, encode
 
+log = structlog.get_logger()
 T = TypeVar("T")
 CALL_TIMEOUT_S = 10
 OPEN_TIMEOUT_S = 10
@@ -99,14 +105,20 @@ class AgentAddress:
 class AgentClient:
     """Dials agents with the API's own certificate."""
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    def __init__(self, context: ssl.SSLContext, pins: PinBook | None = None) -> None:
         self._context = context
+        self._pins = pins or NoPins()
         self._session: aiohttp.ClientSession | None = None
         self._calls: Counter[AgentAddress] = Counter()
+        self._sockets: dict[_PoliteConnection, tuple[OwnerMark, bytes]] = {}
+
+    def use(self, context: ssl.SSLContext) -> None:
+        """Dial with another certificate and other CAs from now on; what is open stays open."""
+        self._context = context
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(limit=0, ttl_dns_cache=0),
+            connector=CheckedConnector(self._pins),
             cookie_jar=aiohttp.DummyCookieJar(),
             response_class=_OnlyAnswer,
             trust_env=False,
@@ -159,13 +171,33 @@ class AgentClient:
                 while len(answer) <= MAX_ANSWER_BYTES and not response.content.at_eof():
                     answer += await response.content.read(MAX_ANSWER_BYTES + 1 - len(answer))
                 status = response.status
+        except IdentityUnknown as exc:
+            raise await self._tell_stranger(agent, exc) from exc
         except (aiohttp.ClientError, OSError, TimeoutError) as exc:
             raise AgentUnreachable(str(exc) or type(exc).__name__) from exc
         if len(answer) > MAX_ANSWER_BYTES:
             raise AgentNonsense(f"it has more than {MAX_ANSWER_BYTES} bytes")
         if not 200 <= status < 300:
-            raise _refusal(status, bytes(answer))
+            raise await self._refuse(agent, status, bytes(answer))
         return bytes(answer)
+
+    async def _refuse(self, agent: AgentAddress, status: int, body: bytes) -> ZlhError:
+        """Return what an answer beyond 2xx is as an error; a redirect is an attack, and written down as one."""
+        if 300 <= status < 400:
+            log.warning("agent.redirects", owner=agent.owner, address=agent.host, status=status)
+            await self._note(self._pins.note_fault(agent.owner, REDIRECTS))
+        return _refusal(status, body)
+
+    async def _tell_stranger(self, agent: AgentAddress, why: IdentityUnknown) -> AgentUnreachable:
+        """Return the error for something at an agent's address that is not, or no more, the agent."""
+        log.warning("agent.identity_unknown", owner=agent.owner, address=agent.host)
+        await self._note(self._pins.note_fault(agent.owner, SHOWS_ANOTHER))
+        return AgentUnreachable(str(why))
+
+    async def _note(self, note: Awaitable[None]) -> None:
+        # The next time writes it down.
+        with contextlib.suppress(DatabaseUnavailable):
+            await note
 
     @asynccontextmanager
     async def open_socket(
@@ -182,8 +214,48 @@ class AgentClient:
         One that `has_heartbeat` says something by itself so often that it need not be asked whether it is there.
         """
         url = f"wss://{agent.host}:{agent.port}{path}{'?' + urlencode(query) if query else ''}"
+        socket, shown = await self._open_checked(agent, url, subprotocol, has_heartbeat=has_heartbeat)
+        self._sockets[socket] = (agent.owner, shown)
         try:
-            socket = await _ConnectDirectly(
+            if has_heartbeat:
+                _make_small(socket)
+            yield socket
+        finally:
+            del self._sockets[socket]
+            await socket.close()
+
+    async def end_superseded(self, owner: OwnerMark | None = None) -> None:
+        """Close what is open with an identity that its agent has no more; of one agent, or of all."""
+        open_ones = [(socket, *of) for socket, of in self._sockets.items() if owner is None or of[0] == owner]
+        accepted = await self._pins.fetch_all(list({of for _, of, _ in open_ones}))
+        for socket, of, shown in open_ones:
+            pins = accepted[of]
+            if pins is not None and shown not in pins:
+                socket.is_superseded = True
+                # Whoever has copied a key would take his time with a goodbye.
+                socket.transport.abort()
+
+    async def _open_checked(
+        self, agent: AgentAddress, url: str, subprotocol: str | None, *, has_heartbeat: bool
+    ) -> tuple[_PoliteConnection, bytes]:
+        for left in reversed(range(TRIES)):
+            socket = await self._open(agent, url, subprotocol, has_heartbeat=has_heartbeat)
+            try:
+                return socket, await check_identity(self._pins, agent.owner, socket.transport)
+            except IdentityUnknown as exc:
+                socket.transport.abort()
+                if not left:
+                    raise await self._tell_stranger(agent, exc) from exc
+            except BaseException:
+                socket.transport.abort()
+                raise
+        raise AssertionError
+
+    async def _open(
+        self, agent: AgentAddress, url: str, subprotocol: str | None, *, has_heartbeat: bool
+    ) -> _PoliteConnection:
+        try:
+            opened = await _ConnectDirectly(
                 url,
                 additional_headers=_on_behalf(),
                 ssl=self._context,
@@ -201,15 +273,16 @@ class AgentClient:
                 proxy=None,
             )
         except InvalidStatus as exc:
-            raise _refusal(exc.response.status_code, bytes(exc.response.body or b"")) from exc
+            raise await self._refuse(agent, exc.response.status_code, bytes(exc.response.body or b"")) from exc
         except (InvalidHandshake, WebSocketException, OSError, TimeoutError) as exc:
             raise AgentUnreachable(str(exc) or type(exc).__name__) from exc
-        if has_heartbeat:
-            _make_small(socket)
-        try:
-            yield socket
-        finally:
-            await socket.close()
+        assert isinstance(opened, _PoliteConnection)
+        return opened
+
+
+def was_superseded(socket: ClientConnection) -> bool:
+    """Tell whether a connection was closed by us, since the agent has another identity by now."""
+    return isinstance(socket, _PoliteConnection) and socket.is_superseded
 
 
 def _on_behalf() -> dict[str, str]:
@@ -255,6 +328,8 @@ class _PoliteConnection(ClientConnection):
 
     _control = Allowance(CONTROL_RATE.at_once, 0.0)
     _control_frames = 0
+    # Whether its agent has another identity than the one that it was opened with.
+    is_superseded = False
 
     def data_received(self, data: bytes) -> None:
         """Take what has come, part by part, and hang up where it is too much."""

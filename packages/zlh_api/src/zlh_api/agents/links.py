@@ -23,6 +23,7 @@ from zlh_api.agents.client import (
     AgentClient,
     AgentNonsense,
     parse_stream,
+    was_superseded,
 )
 from zlh_api.agents.reports import ReportWriter
 from zlh_api.agents.rules import CONNECTING_TRIES, Redial, next_redial
@@ -262,6 +263,9 @@ class AgentLinks:
                         await self._take(link, raw, told, intake, wakes)
                     await pace.wait(len(raw))
             except (WebSocketException, TimeoutError, OSError) as exc:
+                if was_superseded(socket):
+                    # Nobody is away: it is met again at once, by what it shows now.
+                    return
                 log.info("agent.offline", vmid=link.vmid, error=str(exc) or type(exc).__name__)
                 await self._note_offline(link, "offline")
 

@@ -18,6 +18,7 @@ import asyncpg
 import structlog
 
 from zlh_api.agents.client import AgentNonsense
+from zlh_api.agents.pins import SHOWS_ANOTHER
 from zlh_api.database.pool import Database, DatabaseUnavailable
 from zlh_common.names import OwnerMark
 from zlh_common.schema.status import AgentStatus
@@ -30,7 +31,7 @@ FLUSH_ROWS, FLUSH_CHARS = 500, 4 * 2**20
 
 _REPORT = """
 update containers set agent_status = $3::text::jsonb, observed_at = now(), connection = 'online',
-    wake_at = least(wake_at, now() + $4::interval)
+    wake_at = least(wake_at, now() + $4::interval), agent_faults = array_remove(agent_faults, $5::text)
 where owner = $1 and link_fence = $2
 """
 # Rows that somebody else is at are left for the next time, and returned: who waits for several rows at once may wait
@@ -84,7 +85,7 @@ class ReportWriter:
         self._waiting.pop(owner, None)
         try:
             async with self._database.connection() as connection:
-                await connection.execute(_REPORT, UUID(owner), fence, encode(report).decode(), wake_in)
+                await connection.execute(_REPORT, UUID(owner), fence, encode(report).decode(), wake_in, SHOWS_ANOTHER)
         except asyncpg.DataError as exc:
             # JSON may hold a NUL character and jsonb may not; a stranger's report must not end all links.
             raise _unspeakable() from exc

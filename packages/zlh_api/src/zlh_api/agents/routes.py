@@ -80,7 +80,15 @@ def _console_endpoints(client: AgentClient, proxy: ConsoleProxy, agent_of: Agent
     use, path = Policy.USE_CONSOLE, f"{ONE}/console"
     return [
         Endpoint(
-            "GET", path, use, console, "The console (WebSocket)", is_websocket=True, query=(FROM,), refusals=refused
+            "GET",
+            path,
+            use,
+            console,
+            "The console (WebSocket)",
+            is_websocket=True,
+            query=(FROM,),
+            refusals=refused,
+            act="console.open",
         ),
         Endpoint(
             "GET",
@@ -128,6 +136,7 @@ def _terminal_endpoints(client: AgentClient, proxy: ConsoleProxy, agent_of: Agen
             TerminalOpened,
             201,
             name="openTerminal",
+            act="terminal.start",
             refusals=(*refused, TerminalLimit),
         ),
         Endpoint(
@@ -137,11 +146,14 @@ def _terminal_endpoints(client: AgentClient, proxy: ConsoleProxy, agent_of: Agen
             attach,
             "Attach to a terminal (WebSocket)",
             name="attachTerminal",
+            act="console.open",
             is_websocket=True,
             query=(FROM,),
             refusals=refused,
         ),
-        Endpoint("DELETE", one, use, close_terminal, "End a terminal", status=204, refusals=refused),
+        Endpoint(
+            "DELETE", one, use, close_terminal, "End a terminal", status=204, refusals=refused, act="terminal.end"
+        ),
     ]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from zlh_api.artifacts.serving.served_tree import ServedTree
+from zlh_api.authority.service import AuthorityService
 from zlh_api.catalog.service import CatalogService
 from zlh_api.database.pool import Database, DatabaseUnavailable
 from zlh_api.edge.traefik import Traefik
@@ -10,7 +11,11 @@ from zlh_api.web import platform_routes
 
 
 def make_checks(
-    database: Database, proxy: Traefik, catalog: CatalogService, artifacts: ServedTree
+    database: Database,
+    proxy: Traefik,
+    catalog: CatalogService,
+    artifacts: ServedTree,
+    authority: AuthorityService,
 ) -> dict[str, platform_routes.Check]:
     """Return what is asked, by the name of the dependency."""
     return {
@@ -18,6 +23,7 @@ def make_checks(
         "proxy": _proxy_check(proxy),
         "catalog": _catalog_check(catalog),
         "artifacts": _artifacts_check(artifacts),
+        "authority": _authority_check(authority),
     }
 
 
@@ -51,5 +57,12 @@ def _artifacts_check(artifacts: ServedTree) -> platform_routes.Check:
     async def check() -> str | None:
         # The answer is for everybody, and the reason may name files of this machine.
         return artifacts.trouble and "The signatures of the catalog are not renewed; the API's log says why."
+
+    return check
+
+
+def _authority_check(authority: AuthorityService) -> platform_routes.Check:
+    async def check() -> str | None:
+        return authority.trouble
 
     return check

@@ -12,15 +12,30 @@ from zlh_api.agents import routes as agent_routes
 from zlh_api.agents.authority import Authority
 from zlh_api.agents.client import AgentClient
 from zlh_api.agents.links import AgentLinks
+from zlh_api.agents.pins import RowPins
+from zlh_api.agents.superseded import SupersededSockets
+from zlh_api.app.accounts import Accounts, account_endpoints, make_accounts
 from zlh_api.app.checks import make_checks
 from zlh_api.app.driver import make_circuit, make_driver
-from zlh_api.app.settings import audit_setting, keeping, make_pace, proxy_setting, state_limits, step_settings
+from zlh_api.app.settings import (
+    audit_setting,
+    keeping,
+    make_pace,
+    open_settings,
+    proxy_setting,
+    rate_settings,
+    state_limits,
+    step_settings,
+)
 from zlh_api.artifacts.serving import routes as artifact_routes
 from zlh_api.artifacts.serving.served_tree import ServedTree
 from zlh_api.audit import routes as audit_routes
 from zlh_api.audit.patrol import Patrol
 from zlh_api.audit.removal import Remover
 from zlh_api.audit.service import Auditor
+from zlh_api.audit_log import routes as audit_log_routes
+from zlh_api.audit_log.service import AuditLog
+from zlh_api.authority.service import AuthorityService
 from zlh_api.catalog import routes as catalog_routes
 from zlh_api.catalog.service import CatalogService, CatalogSource
 from zlh_api.config.model import ApiConfig
@@ -29,8 +44,6 @@ from zlh_api.console.sockets import ConsoleProxy
 from zlh_api.containers import routes as container_routes
 from zlh_api.containers.live import LiveContainers
 from zlh_api.containers.service import ContainerService, Hosting
-from zlh_api.customers import routes as customer_routes
-from zlh_api.customers.service import CustomerService
 from zlh_api.customers.standings import StandingsService
 from zlh_api.database.pool import Database
 from zlh_api.drivers.port import ContainerDriver
@@ -41,13 +54,20 @@ from zlh_api.edge.traefik import Traefik
 from zlh_api.history import routes as history_routes
 from zlh_api.history.service import HistoryService
 from zlh_api.processes import routes as process_routes
+from zlh_api.quotas import routes as quota_routes
+from zlh_api.quotas.service import QuotaService
 from zlh_api.reconcile.service import Reconciler
 from zlh_api.reconcile.steps import Ports, Steps
 from zlh_api.runtimes import routes as runtime_routes
 from zlh_api.runtimes.service import RuntimeService
+from zlh_api.suspensions import routes as suspension_routes
+from zlh_api.suspensions.service import SuspensionService
 from zlh_api.web import platform_routes, portal
 from zlh_api.web.endpoint import Endpoint
 from zlh_api.web.gate import Gate
+from zlh_api.web.open_calls import OpenCalls
+from zlh_api.web.rate_limits import RateLimits
+from zlh_api.web.server import CallLimits
 from zlh_api.web.session_cookie import SessionCookie
 from zlh_common.clock import Clock, SystemClock
 
@@ -59,9 +79,13 @@ class Parts:
     database: Database
     driver: ContainerDriver
     agents: AgentClient
+    authority: AuthorityService
+    superseded: SupersededSockets
     consoles: ConsoleProxy
-    customers: CustomerService
+    accounts: Accounts
     standings: StandingsService
+    quotas: QuotaService
+    suspensions: SuspensionService
     catalog: CatalogService
     artifacts: ServedTree
     containers: ContainerService
@@ -70,6 +94,7 @@ class Parts:
     links: AgentLinks
     reconciler: Reconciler
     auditor: Auditor
+    audit_log: AuditLog
     patrol: Patrol
     proxy: Traefik
     portal_route: PortalRoute
@@ -88,7 +113,10 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
         apart = Database(config.database.dsn, max_connections=1)
         stack.push_async_callback(apart.close)
         authority = await asyncio.to_thread(Authority, config.keys_dir, clock)
-        agents = await stack.enter_async_context(AgentClient(await asyncio.to_thread(authority.client_context)))
+        context = await asyncio.to_thread(authority.client_context)
+        agents = await stack.enter_async_context(AgentClient(context, RowPins(database)))
+        rotation = AuthorityService(database, authority, clock)
+        rotation.on_context = agents.use
         traefik = await stack.enter_async_context(
             Traefik(api_url=config.traefik.api_url, web_url=config.traefik.web_url)
         )
@@ -99,7 +127,17 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
         catalog = CatalogService(source, config.channels, clock)
         stack.push_async_callback(catalog.close)
         hosting = Hosting(config.container_domain, config.container_scheme, config.container_port)
-        containers = ContainerService(database, catalog, hosting, clock, limits=state_limits(config, driver))
+        quotas = QuotaService(database, config.quota.quota)
+        accounts = make_accounts(database, clock, quotas)
+        containers = ContainerService(
+            database,
+            catalog,
+            hosting,
+            clock,
+            limits=state_limits(config, driver),
+            customers=accounts.customers,
+            quotas=quotas,
+        )
         history = HistoryService(database, clock, keeping(config))
         live = LiveContainers(containers, history)
         catalog.on_change = live.note_catalog
@@ -122,9 +160,13 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             database=database,
             driver=driver,
             agents=agents,
+            authority=rotation,
+            superseded=SupersededSockets(agents),
             consoles=ConsoleProxy(await stack.enter_async_context(ConsoleService(agents))),
-            customers=CustomerService(database, clock),
-            standings=StandingsService(apart),
+            accounts=accounts,
+            standings=StandingsService(apart, accounts.last_use),
+            quotas=quotas,
+            suspensions=SuspensionService(database),
             catalog=catalog,
             artifacts=ServedTree(config.artifacts.folder, config.artifacts.keys, clock),
             containers=containers,
@@ -133,6 +175,7 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             links=AgentLinks(database, agents, history, agent_port=config.agent_port),
             reconciler=reconciler,
             auditor=auditor,
+            audit_log=AuditLog(database, clock),
             patrol=Patrol(auditor, Remover(database, driver, directory)),
             proxy=traefik,
             portal_route=PortalRoute(directory, render_portal_file(config.portal_url, proxy)),
@@ -146,7 +189,9 @@ def make_endpoints(parts: Parts, config: ApiConfig) -> list[Endpoint]:
     port, agents, containers = config.agent_port, parts.agents, parts.containers
     runtimes = RuntimeService(containers, parts.catalog, agents, agent_port=port)
     slices = [
-        *customer_routes.endpoints(parts.customers, parts.cookie),
+        *account_endpoints(parts.accounts, parts.cookie, portal_url=config.portal_url),
+        *quota_routes.endpoints(parts.quotas),
+        *suspension_routes.endpoints(parts.suspensions, parts.accounts.customers),
         *catalog_routes.endpoints(parts.catalog),
         *artifact_routes.endpoints(parts.artifacts),
         *container_routes.endpoints(containers, parts.live),
@@ -155,12 +200,12 @@ def make_endpoints(parts: Parts, config: ApiConfig) -> list[Endpoint]:
         *runtime_routes.endpoints(runtimes),
         *history_routes.endpoints(parts.history, agents, parts.clock, agent_port=port),
         *audit_routes.endpoints(parts.auditor),
+        *audit_log_routes.endpoints(parts.audit_log),
     ]
-    checks = make_checks(parts.database, parts.proxy, parts.catalog, parts.artifacts)
+    checks = make_checks(parts.database, parts.proxy, parts.catalog, parts.artifacts, parts.authority)
+    facts = {"catalog": parts.catalog.facts, "authority": parts.authority.facts}
     return [
-        *platform_routes.endpoints(
-            checks, slices, facts={"catalog": parts.catalog.facts}, cookie_name=parts.cookie.name
-        ),
+        *platform_routes.endpoints(checks, slices, facts=facts, cookie_name=parts.cookie.name),
         *slices,
         *edge_routes.endpoints(containers, domain=config.container_domain),
         *portal.endpoints(portal.default_folder()),
@@ -170,4 +215,12 @@ def make_endpoints(parts: Parts, config: ApiConfig) -> list[Endpoint]:
 def make_gate(parts: Parts, config: ApiConfig) -> Gate:
     """Return what every request passes before its endpoint."""
     origins = frozenset({config.portal_url.rstrip("/"), config.api_url})
-    return Gate(parts.customers, parts.customers, parts.containers, parts.standings, parts.cookie, origins)
+    accounts = parts.accounts
+    return Gate(accounts.callers, accounts.customers, parts.containers, parts.standings, parts.cookie, origins)
+
+
+def make_limits(parts: Parts, config: ApiConfig) -> CallLimits:
+    """Return how often this process may be called, and how many calls may stay open."""
+    section = config.rate_limits
+    rates = RateLimits(rate_settings(section), parts.cookie, parts.clock)
+    return CallLimits(rates, OpenCalls(open_settings(section)))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import structlog
 from aiohttp import web
 
-from zlh_api.app.parts import Parts, make_endpoints, make_gate, open_parts
+from zlh_api.app.parts import Parts, make_endpoints, make_gate, make_limits, open_parts
 from zlh_api.config.model import ApiConfig
 from zlh_api.database.migrate import migrate
 from zlh_api.listening import listen_error
@@ -16,7 +16,7 @@ from zlh_api.once.service import Once
 from zlh_api.web.access_watch import AccessWatch
 from zlh_api.web.client_address import parse_proxies
 from zlh_api.web.connections import BoundedRunner, limits_of_this_process
-from zlh_api.web.server import build_application
+from zlh_api.web.server import Entrance, build_application
 
 log = structlog.get_logger()
 
@@ -27,13 +27,16 @@ async def serve(config: ApiConfig, *, stop: asyncio.Event, ready: Callable[[], N
         await parts.driver.prepare()
         async with parts.database.connection() as connection:
             await migrate(connection)
+        await parts.authority.start()
         await parts.artifacts.start()
         await parts.catalog.refresh()
         gate = make_gate(parts, config)
         watch = AccessWatch(gate.pass_again)
-        proxies, once = parse_proxies(config.trusted_proxies), Once(parts.database)
+        entrance = Entrance(gate, watch, make_limits(parts, config), parts.audit_log, Once(parts.database))
         runner = BoundedRunner(
-            build_application(make_endpoints(parts, config), gate, watch, once, trusted_proxies=proxies),
+            build_application(
+                make_endpoints(parts, config), entrance, trusted_proxies=parse_proxies(config.trusted_proxies)
+            ),
             limits_of_this_process(),
             shutdown_timeout=2,
             handler_cancellation=True,
@@ -46,6 +49,7 @@ async def serve(config: ApiConfig, *, stop: asyncio.Event, ready: Callable[[], N
             await _run_until(stop, parts, watch)
         finally:
             await runner.cleanup()
+            await parts.audit_log.close()
             log.info("api.stopped")
 
 
@@ -61,6 +65,8 @@ async def _run_until(stop: asyncio.Event, parts: Parts, watch: AccessWatch) -> N
         watch.note_all()
         parts.reconciler.wake()
         parts.links.wake()
+        parts.authority.wake()
+        parts.superseded.note()
 
     channels: dict[str, Callable[[str], None]] = {
         # Before the changes of containers: what is shown of those depends on who may see it.
@@ -70,6 +76,8 @@ async def _run_until(stop: asyncio.Event, parts: Parts, watch: AccessWatch) -> N
         "container_happened": parts.live.note_happening,
         "link_due": parts.links.wake,
         "patrol_due": parts.patrol.look_now,
+        "authority_changed": parts.authority.wake,
+        "identity_changed": parts.superseded.note,
     }
     async with asyncio.TaskGroup() as group:
         loops = [
@@ -79,9 +87,13 @@ async def _run_until(stop: asyncio.Event, parts: Parts, watch: AccessWatch) -> N
             group.create_task(parts.artifacts.run()),
             group.create_task(parts.links.run()),
             group.create_task(parts.history.run()),
+            group.create_task(parts.accounts.last_use.run()),
             group.create_task(parts.reconciler.run()),
             group.create_task(parts.patrol.run()),
+            group.create_task(parts.audit_log.run()),
             group.create_task(parts.portal_route.run()),
+            group.create_task(parts.authority.run()),
+            group.create_task(parts.superseded.run()),
         ]
         await stop.wait()
         for loop in loops:

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from zlh_api.audit.service import AuditSetting
 from zlh_api.config.model import ApiConfig
-from zlh_api.config.tables import ReconcilerSection
+from zlh_api.config.tables import RateLimitsSection, RateSection, ReconcilerSection
 from zlh_api.containers.rules import spell
 from zlh_api.drivers.port import ContainerDriver
 from zlh_api.edge.portal_route import FILE_NAME, PLATFORM_OWNER
@@ -14,6 +14,9 @@ from zlh_api.edge.traefik_file import ProxySetting
 from zlh_api.history.service import Keeping
 from zlh_api.reconcile.pace import SEATS_PER_WORKER, Pace
 from zlh_api.reconcile.steps import Settings
+from zlh_api.web.open_calls import OpenSettings
+from zlh_api.web.rate_limits import Rates, RateSettings
+from zlh_api.web.token_buckets import Rate
 from zlh_common.names import OwnerMark
 from zlh_common.schema.resources import Limits, Resources
 
@@ -50,6 +53,29 @@ def step_settings(config: ApiConfig, proxy: ProxySetting) -> Settings:
         agent_port=config.agent_port,
         trusted_root=config.artifacts.trusted_root,
         proxy=proxy,
+    )
+
+
+def rate_settings(section: RateLimitsSection) -> RateSettings:
+    """Return how often anybody may call."""
+    return RateSettings(
+        credential=Rates(_rate(section.reads), _rate(section.changes)),
+        customer=Rates(_rate(section.customer_reads), _rate(section.customer_changes)),
+        address=Rates(_rate(section.address_reads), _rate(section.address_changes)),
+    )
+
+
+def _rate(section: RateSection) -> Rate:
+    return Rate(section.per_s, section.burst)
+
+
+def open_settings(section: RateLimitsSection) -> OpenSettings:
+    """Return how many calls may stay open."""
+    return OpenSettings(
+        event_streams_per_user=section.event_streams_per_user,
+        event_streams=section.event_streams,
+        sockets_per_user=section.sockets_per_user,
+        sockets=section.sockets,
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import getpass
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -22,6 +23,8 @@ from zlh_api.audit.printable import printable
 from zlh_api.audit.removal import Remains, Remover, collect
 from zlh_api.audit.rules import Key, confirm, keys_of, needs_second_look
 from zlh_api.audit.service import GUESTS, RECORDS, ROUTES, Auditor, Look
+from zlh_api.audit_log.service import AuditLog
+from zlh_common.clock import SystemClock
 from zlh_common.errors import ZlhError
 from zlh_common.names import Kind, OwnerMark, Vmid, is_mark
 from zlh_common.schema.audit import AuditReport, AuditStatus, Finding, FindingKind, Severity, WorkItem
@@ -188,13 +191,19 @@ async def _remove(owner: str, auditor: Auditor, remover: Remover) -> int:
         if not await tombstones.judge(connection, mark, _number_of(remains), _kind_of(remains)):
             raise MarkInUse(mark)
     log.info("audit.judged", owner=mark, guests=[guest.where for guest in remains.guests])
-    if not await remover.remove(remains):
-        raise RemovalUnderWay(mark)
+    async with AuditLog(auditor.database, SystemClock()).own_act("remains.remove", _describe(mark, remains)):
+        if not await remover.remove(remains):
+            raise RemovalUnderWay(mark)
     for guest in remains.guests:
         _say(f"removed {guest.where}")
     for file in remains.routes:
         _say(f"removed {file.name}")
     return CLEAN
+
+
+def _describe(mark: OwnerMark, remains: Remains) -> dict[str, object]:
+    """Return what the audit log keeps of a removal: also who asked for it, as the machine knows them."""
+    return {"owner": mark, "account": getpass.getuser(), "guests": len(remains.guests), "routes": len(remains.routes)}
 
 
 def _say(line: str) -> None:

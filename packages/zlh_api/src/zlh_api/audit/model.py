@@ -23,6 +23,7 @@ class Row:
     owner: OwnerMark
     vmid: Vmid
     kind: Kind
+    # Whether its guest should run: off as well while its customer is suspended.
     power: Power
     address: str | None
     resources: Resources

@@ -31,5 +31,6 @@ def endpoints(auditor: Auditor) -> list[Endpoint]:
             response=status,
             status=202,
             name="askForAudit",
+            act="audit.look",
         ),
     ]

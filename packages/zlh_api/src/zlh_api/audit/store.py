@@ -21,13 +21,14 @@ PATROL_LEASE_S = 20
 # Nobody works on it, nobody is about to, and its last look found all as it is wanted.
 _IS_SETTLED = """
     c.lease_until is null and c.wake_at > now() and c.held_until <= now() and c.waiting_for is null and c.attempts = 0
-    and c.deleting_at is null and c.restart_done >= c.restart_wanted
-    and (c.power = 'off' or c.provisioned_at is not null)
+    and c.deleting_at is null and (c.suspended or c.restart_done >= c.restart_wanted)
+    and (c.power = 'off' or c.suspended or c.provisioned_at is not null)
     and not exists (select from steps s where s.owner = c.owner and s.state in ('running', 'failed'))
 """
 
 _ROWS = f"""
-select c.owner, c.vmid, c.kind, c.power, c.deleting_at is not null as is_deleting, host(c.address) as address,
+select c.owner, c.vmid, c.kind, case when c.suspended then 'off' else c.power end as power,
+       c.deleting_at is not null as is_deleting, host(c.address) as address,
        c.resources, c.provisioned_at is not null as is_established, c.fence, e.ports, ({_IS_SETTLED}) as is_settled
 from containers c
 left join (select owner, array_agg(port order by created_at, id) as ports from exposures

@@ -11,6 +11,8 @@ from zlh_api.config.tables import (
     ArtifactsSection,
     DatabaseSection,
     HistorySection,
+    QuotaSection,
+    RateLimitsSection,
     ReconcilerSection,
     ResourcesSection,
     TraefikSection,
@@ -39,6 +41,8 @@ class ApiConfig(Section, kw_only=True):
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     history: HistorySection = HistorySection()
     resources: ResourcesSection = ResourcesSection()
+    quota: QuotaSection = QuotaSection()
+    rate_limits: RateLimitsSection = RateLimitsSection()
     reconciler: ReconcilerSection = ReconcilerSection()
     database: DatabaseSection
     artifacts: ArtifactsSection

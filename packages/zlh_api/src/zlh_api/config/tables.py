@@ -5,12 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
+import msgspec
 from msgspec import Meta
 
 from zlh_api.config.section import Section
 from zlh_api.containers.rules import round_cpu
 from zlh_api.reconcile.pace import DRIFT_S, LEASE_S
 from zlh_common.schema.catalog import MAX_MIRRORS
+from zlh_common.schema.customers import Count, Quota, QuotaCpu, QuotaMib
 from zlh_common.schema.resources import Cpu, DiskMib, MemoryMib, Pids, Resources
 
 
@@ -85,3 +87,44 @@ class ResourcesSection(Section):
 
     default: SizeSection = SizeSection()
     maximum: SizeSection = SizeSection(cpu=8.0, memory_mib=16_384, disk_mib=102_400, pids=8192)
+
+
+class RateSection(Section):
+    """So many calls a second for long, and so many at once."""
+
+    per_s: Annotated[float, Meta(gt=0, le=1_000_000)]
+    burst: Annotated[int, Meta(ge=1, le=1_000_000)]
+
+
+class RateLimitsSection(Section):
+    """How often anybody may call one API process, and how many calls may stay open there."""
+
+    # For one session or token.
+    reads: RateSection = RateSection(per_s=500, burst=1000)
+    changes: RateSection = RateSection(per_s=50, burst=250)
+    # For all sessions and tokens of one customer.
+    customer_reads: RateSection = RateSection(per_s=1000, burst=2000)
+    customer_changes: RateSection = RateSection(per_s=100, burst=500)
+    # For one address, of whoever is not signed in.
+    address_reads: RateSection = RateSection(per_s=500, burst=1000)
+    address_changes: RateSection = RateSection(per_s=20, burst=100)
+    event_streams_per_user: Annotated[int, Meta(ge=1, le=100_000)] = 20
+    event_streams: Annotated[int, Meta(ge=1, le=100_000)] = 2000
+    sockets_per_user: Annotated[int, Meta(ge=1, le=100_000)] = 300
+    sockets: Annotated[int, Meta(ge=1, le=100_000)] = 5000
+
+
+class QuotaSection(Section):
+    """What a customer may have for whom an operator has set nothing else; what is absent has no limit."""
+
+    containers: Count | None = None
+    cpu: QuotaCpu | None = None
+    memory_mib: QuotaMib | None = None
+    disk_mib: QuotaMib | None = None
+    exposures: Count | None = None
+    members: Count | None = None
+
+    @property
+    def quota(self) -> Quota:
+        """The same in the words of the platform."""
+        return Quota(**msgspec.structs.asdict(self))

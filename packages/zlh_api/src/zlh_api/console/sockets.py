@@ -34,6 +34,8 @@ WRITE_TIMEOUT_S = 60
 GOODBYE_S = 2
 # A viewer that catches up gives way to the others after each frame of this size.
 _YIELD_BYTES = 32 * 1024
+# How a viewer goes who says that he does: a page that is closed says 1001, and some clients give no code (1005).
+_IN_ORDER = frozenset({1000, 1001, 1005})
 FROM = whole_number(
     "from",
     f"The offset to go on at; {LIVE_ONLY} for new output alone, left out for the last bytes too.",
@@ -80,6 +82,7 @@ async def _join(call: Call, viewer: ConsoleViewer) -> web.WebSocketResponse:
         compress=False,
         autoping=False,
     )
+    await call.record.note_open()
     flow = await socket.prepare(call.request)
     transport = call.request.transport
     writer = FrameWriter(transport if isinstance(transport, asyncio.WriteTransport) else None, flow)
@@ -90,6 +93,8 @@ async def _join(call: Call, viewer: ConsoleViewer) -> web.WebSocketResponse:
     finally:
         for task in tasks:
             task.cancel()
+        # Before anything is awaited: whoever is gone has this called off.
+        _note_end(call, socket, viewer.ended)
         results = await asyncio.gather(*tasks, return_exceptions=True)
         await _say_goodbye(socket, _reason(call) or viewer.ended or _GONE)
     broken = next((result for result in results if isinstance(result, Exception)), None)
@@ -109,6 +114,17 @@ async def _say_goodbye(socket: web.WebSocketResponse, ended: Ended) -> None:
 def _reason(call: Call) -> Ended | None:
     """Return how a viewer is told that he may look no longer, where that is so."""
     return None if call.refusal is None else Ended(WSCloseCode.POLICY_VIOLATION, call.refusal.code)
+
+
+def _note_end(call: Call, socket: web.WebSocketResponse, ended: Ended | None) -> None:
+    """Tell the audit log why nobody looks any more."""
+    if call.refusal is not None:
+        call.record.note_end("revoked", call.refusal.code)
+    elif ended is not None:
+        call.note("because", ended.reason)
+        call.record.note_end("ended")
+    else:
+        call.record.note_end("left" if socket.close_code in _IN_ORDER else "broken")
 
 
 async def _pump_output(viewer: ConsoleViewer, socket: web.WebSocketResponse, writer: FrameWriter) -> None:

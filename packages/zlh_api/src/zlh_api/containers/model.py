@@ -63,6 +63,24 @@ class Published:
 
 
 @dataclass(frozen=True, slots=True)
+class HeldIdentity:
+    """What a container's agent was given to be known by; how long that is good stands in the container."""
+
+    # SHA-256 of its certificate; b"" where it has none, None where it is not known and any of its name will do.
+    known: bytes | None = b""
+    # Of those whose arrival was never confirmed.
+    wanted: tuple[bytes, ...] = ()
+    # None of its identities was ever issued for longer.
+    issued_until: datetime | None = None
+    # By which generation of CAs it is known, and the first and the last by which it knows the API.
+    generation: int = 0
+    trusts: tuple[int, int] = (0, 0)
+    # How often another one was asked for, and how many of these wishes this one is younger than.
+    asked: int = 0
+    done: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Container:
     """One row with its steps and exposures."""
 
@@ -101,6 +119,11 @@ class Container:
     resources_in_force: Resources | None = None
     # Whether it goes down without what runs in it being asked to end.
     is_stopped_at_once: bool = False
+    identity: HeldIdentity = HeldIdentity()
+    # What its agent was caught at since its last start.
+    agent_faults: tuple[str, ...] = ()
+    # Its customer is suspended: it is off, whatever its own power says.
+    is_suspended: bool = False
     # What its driver must not forget, kept under the fence.
     driver_notes: Mapping[str, str] = field(default_factory=dict)
     # Grows with every change that a person could see.
@@ -113,6 +136,11 @@ class Container:
     def host(self) -> HostName:
         """The container's own host."""
         return HostName(self.kind, self.vmid)
+
+    @property
+    def is_meant_to_run(self) -> bool:
+        """Whether its guest should be on, unless it is being deleted."""
+        return self.power is Power.ON and not self.is_suspended
 
     @property
     def is_deleting(self) -> bool:

@@ -24,9 +24,11 @@ from zlh_api.containers.service import (
     TemplateNotSupported,
     VisibilityNotOffered,
 )
+from zlh_api.customers.refusals import CustomerSuspended
+from zlh_api.quotas.rules import QuotaExceeded
 from zlh_api.web.endpoint import Call, Endpoint, Policy
-from zlh_api.web.gate import CustomerSuspended, RoleMissing
-from zlh_api.web.query import page_limit, whole_number
+from zlh_api.web.path_parameters import read_id
+from zlh_api.web.query import identifier, page_limit, whole_number
 from zlh_common.errors import NotFound
 from zlh_common.schema.catalog import CatalogEvent
 from zlh_common.schema.history import ContainerEvent
@@ -41,6 +43,7 @@ ONE = f"{ALL}/{{vmid}}"
 LIMITS = "/api/limits"
 AFTER = whole_number("after", "The VMID behind which the page begins.", low=0, high=2**31 - 1, default=0)
 LIMIT = page_limit(default=100, high=PAGE_LIMIT)
+CUSTOMER = identifier("customer", "The customer whose containers are listed; left out for all.")
 
 
 # What the stream tells, and what stands behind `data:` then.
@@ -58,12 +61,12 @@ _ABOUT_EVENTS = (
 )
 _EXAMPLE = {"kind": "dev", "name": "my-shop", "runtime": "node", "version": "24"}
 _REFUSE_CREATE = (
-    NoCustomer, CustomerSuspended, RoleMissing, NotFound, NameTaken, NameReserved, RuntimeMissing, CannotInstall,
+    NoCustomer, CustomerSuspended, QuotaExceeded, NotFound, NameTaken, NameReserved, RuntimeMissing, CannotInstall,
     CatalogNotLoaded, AddonNotOffered, AddonNotSupported, TemplateNotOffered, TemplateNotSupported, ResourcesTooLarge,
 )  # fmt: skip
 _REFUSE_PATCH = (
     BeingDeleted, NameTaken, NameReserved, AddonNotOffered, AddonNotSupported, ResourcesEmpty, ResourcesTooLarge,
-    DiskCannotShrink,
+    DiskCannotShrink, QuotaExceeded,
 )  # fmt: skip
 
 
@@ -77,7 +80,8 @@ def endpoints(service: ContainerService, live: LiveContainers) -> list[Endpoint]
         return service.limits
 
     return [
-        *_container_endpoints(service),
+        *_list_endpoints(service),
+        *_one_endpoints(service),
         *_power_endpoints(service),
         *_exposure_endpoints(service),
         Endpoint("GET", LIMITS, Policy.SIGNED_IN, limits, "How much a container may use", response=Limits),
@@ -96,28 +100,25 @@ def endpoints(service: ContainerService, live: LiveContainers) -> list[Endpoint]
     ]
 
 
-def _container_endpoints(service: ContainerService) -> list[Endpoint]:
+def _list_endpoints(service: ContainerService) -> list[Endpoint]:
     async def index(call: Call) -> Items[msgspec.Raw]:
-        after, limit = call.asked(AFTER), call.asked(LIMIT)
-        items, following = await service.fetch_page(call.caller, after=after, limit=limit)
+        after, limit, customer = call.asked(AFTER), call.asked(LIMIT), call.asked(CUSTOMER)
+        items, following = await service.fetch_page(call.caller, after=after, limit=limit, customer=customer)
         return Items(items=tuple(items), next=following or msgspec.UNSET)
 
     async def create(call: Call) -> ContainerStatus:
-        return await service.create(call.caller, call.body)
+        customer = await service.choose_customer(call.caller, call.body.customer_id)
+        await call.record.charge_to(customer)
+        _note_wish(call, call.body)
+        made = await service.create(customer, call.body)
+        call.record.acts_on(f"container {made.vmid}")
+        return made
 
-    async def show(call: Call) -> ContainerStatus:
-        return service.report(call.container)
-
-    async def patch(call: Call) -> ContainerStatus:
-        return await service.patch(call.container, call.body)
-
-    async def delete(call: Call) -> ContainerStatus:
-        return await service.delete(call.container)
-
-    view, change = Policy.VIEW_CONTAINER, Policy.CHANGE_CONTAINER
     status, page = ContainerStatus, Items[ContainerStatus]
     return [
-        Endpoint("GET", ALL, Policy.LIST_CONTAINERS, index, "List containers", response=page, query=(AFTER, LIMIT)),
+        Endpoint(
+            "GET", ALL, Policy.LIST_CONTAINERS, index, "List containers", response=page, query=(AFTER, LIMIT, CUSTOMER)
+        ),
         Endpoint(
             "POST",
             ALL,
@@ -133,7 +134,29 @@ def _container_endpoints(service: ContainerService) -> list[Endpoint]:
             example=_EXAMPLE,
             about="The wish is written and answered at once; poll its `status`, or listen to `/api/events`, until it "
             "is `ready`.",
+            act="container.create",
         ),
+    ]
+
+
+def _one_endpoints(service: ContainerService) -> list[Endpoint]:
+    async def show(call: Call) -> ContainerStatus:
+        return service.report(call.container)
+
+    async def patch(call: Call) -> ContainerStatus:
+        _note_wish(call, call.body)
+        return await service.patch(call.container, call.body)
+
+    async def delete(call: Call) -> ContainerStatus:
+        call.note("kind", call.container.kind)
+        call.note("name", call.container.name)
+        return await service.delete(call.container)
+
+    async def renew_identity(call: Call) -> ContainerStatus:
+        return await service.renew_identity(call.container)
+
+    view, change, status = Policy.VIEW_CONTAINER, Policy.CHANGE_CONTAINER, ContainerStatus
+    return [
         Endpoint("GET", ONE, view, show, "One container", response=status),
         Endpoint(
             "PATCH",
@@ -146,8 +169,30 @@ def _container_endpoints(service: ContainerService) -> list[Endpoint]:
             aliases=_ALIASES,
             refusals=_REFUSE_PATCH,
             example={"power": "off"},
+            act="container.change",
         ),
-        Endpoint("DELETE", ONE, change, delete, "Delete a container and all it has", response=status, status=202),
+        Endpoint(
+            "DELETE",
+            ONE,
+            change,
+            delete,
+            "Delete a container and all it has",
+            response=status,
+            status=202,
+            act="container.delete",
+        ),
+        Endpoint(
+            "POST",
+            f"{ONE}/identity",
+            Policy.GOVERN_CONTAINER,
+            renew_identity,
+            "Give the agent another key; the one before opens nothing any more",
+            response=status,
+            status=202,
+            refusals=(BeingDeleted,),
+            name="renewIdentity",
+            act="identity.renew",
+        ),
         Endpoint("GET", f"{ONE}/status", view, show, "The whole report of one container", response=status),
     ]
 
@@ -173,20 +218,33 @@ def _power_endpoints(service: ContainerService) -> list[Endpoint]:
         ("restart", restart, "Stop and start a container"),
     )
     return [
-        Endpoint("POST", f"{ONE}/{verb}", power, act, say, response=status, status=202, refusals=(BeingDeleted,))
-        for verb, act, say in verbs
+        Endpoint(
+            "POST",
+            f"{ONE}/{verb}",
+            power,
+            handler,
+            say,
+            response=status,
+            status=202,
+            refusals=(BeingDeleted,),
+            act=f"container.{verb}",
+        )
+        for verb, handler, say in verbs
     ]
 
 
 def _exposure_endpoints(service: ContainerService) -> list[Endpoint]:
     async def publish(call: Call) -> Exposure:
+        call.note("port", call.body.port)
+        call.note("visibility", call.body.visibility)
         return await service.publish_port(call.container, call.body)
 
     async def index(call: Call) -> Items[Exposure]:
         return Items(items=tuple(await service.fetch_exposures(call.container)))
 
     async def unpublish(call: Call) -> None:
-        await service.unpublish_port(call.container, call.request.match_info["exposure"])
+        exposure = read_id(call.request.match_info, "exposure")
+        call.note("port", await service.unpublish_port(call.container, exposure))
 
     view, change = Policy.VIEW_CONTAINER, Policy.CHANGE_CONTAINER
     every, one = f"{ONE}/exposures", f"{ONE}/exposures/{{exposure}}"
@@ -202,8 +260,17 @@ def _exposure_endpoints(service: ContainerService) -> list[Endpoint]:
             Exposure,
             201,
             creates=True,
-            refusals=(BeingDeleted, VisibilityNotOffered),
+            refusals=(BeingDeleted, VisibilityNotOffered, QuotaExceeded),
             example={"port": 3000, "visibility": "public"},
+            act="port.publish",
         ),
-        Endpoint("DELETE", one, change, unpublish, "Take a published port back", status=204),
+        Endpoint("DELETE", one, change, unpublish, "Take a published port back", status=204, act="port.unpublish"),
     ]
+
+
+def _note_wish(call: Call, wish: CreateContainer | PatchContainer) -> None:
+    """Note what is named in a wish, such as the name or a size."""
+    named = msgspec.to_builtins(wish)
+    sizes = named.pop("resources") or {}
+    for key, value in {**named, **sizes}.items():
+        call.note(key, value)

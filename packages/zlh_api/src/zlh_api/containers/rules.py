@@ -1,8 +1,8 @@
 """How much a container gets of what its customer asks for: pure.
 
 What is not named stays as it is. Nothing is above what the platform allows, and no disk gets smaller than it is or may
-be by now: files would be lost, and no driver does it. How much one customer may have in all of their containers is not
-counted yet; it would come in here, as narrower `limits`.
+be by now: files would be lost, and no driver does it. How much one
+customer may have in all of their containers is told by `quotas.rules`.
 """
 
 from __future__ import annotations

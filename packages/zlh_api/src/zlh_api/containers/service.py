@@ -18,7 +18,12 @@ from zlh_api.containers.rendered import RenderedReports
 from zlh_api.containers.rules import decide_first_resources, decide_resources
 from zlh_api.containers.status import render_status
 from zlh_api.customers.model import Caller
+from zlh_api.customers.refusals import CustomerSuspended
+from zlh_api.customers.service import CustomerService
 from zlh_api.database.pool import Connection, Database
+from zlh_api.quotas.rules import Usage
+from zlh_api.quotas.service import QuotaService
+from zlh_api.quotas.store import Held
 from zlh_api.reconcile.plan import DELETION_STEPS, first_steps
 from zlh_common.clock import Clock
 from zlh_common.errors import NotFound, ZlhError
@@ -26,7 +31,7 @@ from zlh_common.names import HostName, OwnerMark, Vmid, is_label, render_host
 from zlh_common.schema.catalog import CatalogProblem
 from zlh_common.schema.permissions import Permission
 from zlh_common.schema.process import WantedProcess
-from zlh_common.schema.resources import Limits
+from zlh_common.schema.resources import Limits, Resources
 from zlh_common.schema.spec import CreateContainer, CreateExposure, Exposure, PatchContainer, WantedRuntime
 from zlh_common.schema.status import ContainerStatus, StepState
 from zlh_common.schema.structs import encode
@@ -163,9 +168,19 @@ class ContainerService:
     """Reads and writes wishes about containers."""
 
     def __init__(
-        self, database: Database, catalog: CatalogService, hosting: Hosting, clock: Clock, *, limits: Limits
+        self,
+        database: Database,
+        catalog: CatalogService,
+        hosting: Hosting,
+        clock: Clock,
+        *,
+        limits: Limits,
+        customers: CustomerService,
+        quotas: QuotaService,
     ) -> None:
         self._database = database
+        self._customers = customers
+        self._quotas = quotas
         self._catalog = catalog
         self._hosting = hosting
         self._clock = clock
@@ -188,10 +203,18 @@ class ContainerService:
             raise NotFound("container")
         return container
 
-    async def fetch_page(self, caller: Caller, *, after: int, limit: int) -> tuple[list[msgspec.Raw], str | None]:
-        """Return one page of reports that the caller may see, as JSON, and what to ask for the next."""
+    async def fetch_page(
+        self, caller: Caller, *, after: int, limit: int, customer: UUID | None = None
+    ) -> tuple[list[msgspec.Raw], str | None]:
+        """Return one page of reports that the caller may see, as JSON, and what to ask for the next.
+
+        Of one customer's alone where that is named; NotFound is raised for a foreign one as for a missing one.
+        """
         limit = max(1, min(limit, PAGE_LIMIT))
         customers = None if caller.is_operator else [entry.customer_id for entry in caller.memberships]
+        if customer is not None:
+            await self._customers.find_visible(caller, customer)
+            customers = [customer]
         async with self._database.connection() as connection:
             rows = await store.fetch_page(connection, customers=customers, after=after, limit=limit + 1)
             reports = await self._fetch_reports(connection, [(owner, version) for owner, _, version in rows[:limit]])
@@ -223,13 +246,22 @@ class ContainerService:
         """Return the report of a container."""
         return render_status(container, domain=self._hosting.domain, url=self._hosting.url(container.host))
 
-    async def create(self, caller: Caller, wish: CreateContainer) -> ContainerStatus:
-        """Write the wish for a new container."""
+    async def choose_customer(self, caller: Caller, named: str | None) -> UUID:
+        """Return for whom the caller creates a container; raise NoCustomer, CustomerSuspended, NotFound."""
+        chosen = _customer_of(caller, named)
+        if named is not None:
+            # An operator may name any customer, and also one that there is not.
+            await self._customers.find_visible(caller, chosen)
+        return chosen
+
+    async def create(self, customer_id: UUID, wish: CreateContainer) -> ContainerStatus:
+        """Write the wish for a new container of a customer that the caller may act for."""
         _check_name(wish.name)
         await self._catalog.catch_up()
         runtimes, resources = self._choose(wish), decide_first_resources(wish.resources, self.limits)
-        customer_id = _customer_of(caller)
         async with self._database.transaction() as connection:
+            held = await self._quotas.hold_active(connection, customer_id)
+            await self._quotas.ensure_room(connection, held, _use_of(resources))
             owner = OwnerMark(str(uuid4()))
             try:
                 await store.insert_container(
@@ -271,12 +303,13 @@ class ContainerService:
         if wish.enable_code_server:
             await self._catalog.catch_up()
             self._refuse_addon(is_wanted=True)
-        async with self._changing(container) as connection:
+        async with self._adding(container) as (connection, held):
             current = await store.find_by_owner(connection, container.owner)
             if current is None:
                 raise NotFound("container")
             if wish.resources is not None:
                 resources = decide_resources(wish.resources, current, self.limits)
+                await self._quotas.ensure_room(connection, held, _growth(current.resources, resources))
                 await store.update_resources(connection, current.owner, resources)
             if wish.power is not None and wish.power != current.power.value:
                 await store.update_power(connection, current.owner, Power(wish.power))
@@ -303,6 +336,12 @@ class ContainerService:
         """Write that the guest should be off now, whatever runs in it."""
         async with self._changing(container) as connection:
             await store.ask_kill(connection, container.owner)
+            return await self._read(connection, container)
+
+    async def renew_identity(self, container: Container) -> ContainerStatus:
+        """Write that its agent must have another identity now, which ends the one before."""
+        async with self._changing(container) as connection:
+            await store.ask_identity(connection, container.owner)
             return await self._read(connection, container)
 
     async def change_processes(
@@ -351,7 +390,9 @@ class ContainerService:
         if wish.visibility != "public":
             raise VisibilityNotOffered(wish.visibility)
         expires_at = self._clock.now() + timedelta(seconds=wish.expires_in_s) if wish.expires_in_s else None
-        async with self._changing(container) as connection:
+        async with self._adding(container) as (connection, held):
+            if not await store.is_published(connection, container.owner, wish.port):
+                await self._quotas.ensure_room(connection, held, Usage(exposures=1))
             exposure_id = await store.insert_exposure(
                 connection,
                 exposure_id=uuid4(),
@@ -368,15 +409,13 @@ class ContainerService:
         """Return the published ports; the oldest one also answers on the container's own host."""
         return self._exposures(await self.find(container.vmid))
 
-    async def unpublish_port(self, container: Container, exposure_id: str) -> None:
-        """Take a port back; raise NotFound where there is no such exposure."""
-        try:
-            wanted = UUID(exposure_id)
-        except ValueError:
-            raise NotFound("exposure") from None
+    async def unpublish_port(self, container: Container, exposure_id: UUID) -> int:
+        """Take a port back and return its number; raise NotFound where there is no such exposure."""
         async with self._database.transaction() as connection:
-            if not await store.delete_exposure(connection, container.owner, wanted):
+            port = await store.delete_exposure(connection, container.owner, exposure_id)
+            if port is None:
                 raise NotFound("exposure")
+            return port
 
     def _exposures(self, container: Container) -> list[Exposure]:
         return [self._exposure(container, entry, index == 0) for index, entry in enumerate(container.exposures)]
@@ -395,12 +434,16 @@ class ContainerService:
     async def _changing(self, container: Container) -> AsyncIterator[Connection]:
         """Lend a transaction in which nobody else changes the row; raise NotFound or BeingDeleted."""
         async with self._database.transaction() as connection:
-            is_deleting = await store.lock(connection, container.owner)
-            if is_deleting is None:
-                raise NotFound("container")
-            if is_deleting:
-                raise BeingDeleted(container.vmid)
+            await _lock(connection, container)
             yield connection
+
+    @asynccontextmanager
+    async def _adding(self, container: Container) -> AsyncIterator[tuple[Connection, Held]]:
+        """Lend a transaction in which besides nobody else adds to what the customer has."""
+        async with self._database.transaction() as connection:
+            held = await self._quotas.hold(connection, container.customer_id)
+            await _lock(connection, container)
+            yield connection, held
 
     async def _read(self, connection: Connection, container: Container) -> ContainerStatus:
         current = await store.find_by_owner(connection, container.owner)
@@ -415,8 +458,47 @@ def _check_name(name: str | None) -> None:
         raise NameReserved(name)
 
 
-def _customer_of(caller: Caller) -> UUID:
+def _customer_of(caller: Caller, named: str | None) -> UUID:
+    """Return for which customer a container is made: the one that is named, or the first that one may act for.
+
+    One that the caller may not act for is like one that there is none of; nobody looks whether an operator's exists.
+    """
+    if named is not None:
+        return _named_customer(caller, UUID(named))
     acting = caller.customers_with(Permission.CHANGE_CONTAINERS)
-    if not acting:
-        raise NoCustomer
-    return acting[0]
+    going = [entry.customer_id for entry in caller.memberships if not entry.is_suspended]
+    if found := next((customer for customer in acting if customer in going), None):
+        return found
+    if acting or any(caller.is_held_back(Permission.CHANGE_CONTAINERS, e.customer_id) for e in caller.memberships):
+        raise CustomerSuspended
+    raise NoCustomer
+
+
+def _named_customer(caller: Caller, customer: UUID) -> UUID:
+    if caller.is_held_back(Permission.CHANGE_CONTAINERS, customer):
+        raise CustomerSuspended
+    if not caller.may(Permission.CHANGE_CONTAINERS, customer):
+        raise NotFound("customer")
+    return customer
+
+
+async def _lock(connection: Connection, container: Container) -> None:
+    is_deleting = await store.lock(connection, container.owner)
+    if is_deleting is None:
+        raise NotFound("container")
+    if is_deleting:
+        raise BeingDeleted(container.vmid)
+
+
+def _use_of(resources: Resources) -> Usage:
+    """Return what a new container adds to what its customer has."""
+    return Usage(containers=1, cpu=resources.cpu, memory_mib=resources.memory_mib, disk_mib=resources.disk_mib)
+
+
+def _growth(had: Resources, asked: Resources) -> Usage:
+    """Return what other limits of a container add to what its customer has; less of one is no room for another."""
+    return Usage(
+        cpu=asked.cpu - had.cpu,
+        memory_mib=asked.memory_mib - had.memory_mib,
+        disk_mib=asked.disk_mib - had.disk_mib,
+    )

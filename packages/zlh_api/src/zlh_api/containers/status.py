@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import msgspec
 
-from zlh_api.containers.model import Container, Guest, Power
+from zlh_api.containers.model import Container, Guest
 from zlh_api.containers.rules import is_refused_harmlessly, is_resize_pending
 from zlh_api.drivers.port import SlotBusy, SystemAway
 from zlh_api.reconcile.plan import Do
@@ -64,7 +64,7 @@ def render_status(container: Container, *, domain: str, url: str) -> ContainerSt
         resources=container.resources,
         resources_in_force=container.resources_in_force,
         degraded=find_degradations(container),
-        suspended=False,
+        suspended=container.is_suspended,
         steps=merge_steps(container),
         processes=agent.processes if agent and container.connection is Connection.ONLINE else (),
         terminals=agent.terminals if agent and container.connection is Connection.ONLINE else (),
@@ -145,7 +145,7 @@ def decide_lifecycle(container: Container, error: ProvisioningError | None) -> L
         return Lifecycle.DELETING
     if error is not None and (container.attempts >= ATTEMPTS_BEFORE_ERROR or is_agents_step(container, error.step)):
         return Lifecycle.ERROR
-    if container.power is Power.OFF:
+    if not container.is_meant_to_run:
         return Lifecycle.STOPPING if container.guest is Guest.RUNNING else Lifecycle.STOPPED
     return _lifecycle_of_wanted(container)
 
@@ -166,7 +166,7 @@ def is_ready(container: Container, error: ProvisioningError | None) -> bool:
     return (
         error is None
         and is_established(container)
-        and container.power is Power.ON
+        and container.is_meant_to_run
         and not container.is_deleting
         and container.guest is Guest.RUNNING
         and container.connection is Connection.ONLINE
@@ -186,6 +186,7 @@ def find_degradations(container: Container) -> tuple[str, ...]:
         reasons.append("step_failed")
     if any(step.name == Do.RENEW_IDENTITY and is_troubled(step) for step in container.steps):
         reasons.append("identity_not_renewed")
+    reasons += container.agent_faults
     if not container.is_deleting and is_resize_pending(container):
         reasons.append("resize_pending")
     return tuple(reasons)

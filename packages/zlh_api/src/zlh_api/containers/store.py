@@ -13,7 +13,7 @@ from uuid import UUID
 
 import msgspec
 
-from zlh_api.containers.model import Container, Guest, Power, Published, RuntimeWish
+from zlh_api.containers.model import Container, Guest, HeldIdentity, Power, Published, RuntimeWish
 from zlh_api.database.pool import Connection
 from zlh_common.names import OwnerMark, Vmid
 from zlh_common.request_ids import current_request_id
@@ -36,7 +36,9 @@ select c.owner, c.vmid, c.customer_id, c.kind, c.name, c.created_at, c.spec::tex
        c.restart_wanted, c.deleting_at, host(c.address) as address, c.guest, c.identity_expires_at, c.connection,
        c.agent_status::text as agent_status, c.observed_at, c.restart_done, c.route_confirmed, c.provisioned_at,
        c.attempts, c.waiting_for, c.spec_protocol, c.request_id, c.resources::text as resources,
-       c.resources_in_force::text as resources_in_force, c.stop_at_once, c.driver_notes,
+       c.resources_in_force::text as resources_in_force, c.stop_at_once, c.suspended, c.driver_notes, c.agent_faults,
+       c.identity_known, c.identity_wanted, c.identity_issued_until, c.identity_generation, c.identity_trusts_from,
+       c.identity_trusts_to, c.identity_asked, c.identity_done,
        {_VERSION},
        (select json_agg(json_build_object(
             'name', s.name, 'state', s.state, 'startedAt', s.started_at, 'finishedAt', s.finished_at,
@@ -184,6 +186,11 @@ async def ask_kill(connection: Connection, owner: OwnerMark) -> None:
     await _wish(connection, owner, "power = 'off', stop_at_once = true")
 
 
+async def ask_identity(connection: Connection, owner: OwnerMark) -> None:
+    """Write that its agent must have another identity now."""
+    await _wish(connection, owner, "identity_asked = identity_asked + 1")
+
+
 async def must_stop_at_once(connection: Connection, owner: OwnerMark) -> bool:
     """Tell whether nobody waits any more for a guest to stop in order: it was killed, or is being deleted."""
     is_meant: bool | None = await connection.fetchval(
@@ -198,6 +205,17 @@ async def mark_deleting(connection: Connection, owner: OwnerMark) -> bool:
     if is_deleting is False:
         await _wish(connection, owner, "deleting_at = now()")
     return is_deleting is False
+
+
+async def is_published(connection: Connection, owner: OwnerMark, port: int) -> bool:
+    """Tell whether a port of a container is published at this moment."""
+    found: bool = await connection.fetchval(
+        "select exists (select from exposures where owner = $1 and port = $2 "
+        "and (expires_at is null or expires_at > now()))",
+        UUID(owner),
+        port,
+    )
+    return found
 
 
 async def insert_exposure(
@@ -224,11 +242,13 @@ async def insert_exposure(
     return found
 
 
-async def delete_exposure(connection: Connection, owner: OwnerMark, exposure_id: UUID) -> bool:
-    """Take a port back; False where there is no such exposure."""
+async def delete_exposure(connection: Connection, owner: OwnerMark, exposure_id: UUID) -> int | None:
+    """Take a port back and return its number, or None where there is no such exposure."""
     await _wish(connection, owner)
-    done = await connection.execute("delete from exposures where owner = $1 and id = $2", UUID(owner), exposure_id)
-    return bool(done == "DELETE 1")
+    port: int | None = await connection.fetchval(
+        "delete from exposures where owner = $1 and id = $2 returning port", UUID(owner), exposure_id
+    )
+    return port
 
 
 async def _wish(connection: Connection, owner: OwnerMark, assignment: str = "", *values: Any) -> None:
@@ -293,10 +313,25 @@ def to_container(row: Any) -> Container:
         resources=_read_resources(row["resources"]),
         resources_in_force=_read_resources(row["resources_in_force"]) if row["resources_in_force"] else None,
         is_stopped_at_once=row["stop_at_once"],
+        identity=_to_identity(row),
+        agent_faults=tuple(row["agent_faults"]),
+        is_suspended=row["suspended"],
         driver_notes=row["driver_notes"],
         version=row["version"],
         steps=_read_steps(row["steps"]) if row["steps"] else (),
         exposures=_read_exposures(row["exposures"]) if row["exposures"] else (),
+    )
+
+
+def _to_identity(row: Any) -> HeldIdentity:
+    return HeldIdentity(
+        known=row["identity_known"],
+        wanted=tuple(row["identity_wanted"]),
+        issued_until=row["identity_issued_until"],
+        generation=row["identity_generation"],
+        trusts=(row["identity_trusts_from"], row["identity_trusts_to"]),
+        asked=row["identity_asked"],
+        done=row["identity_done"],
     )
 
 

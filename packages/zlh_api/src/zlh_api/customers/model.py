@@ -43,6 +43,14 @@ class Credential:
 
 
 @dataclass(frozen=True, slots=True)
+class Client:
+    """Where a request comes from, as far as we can know."""
+
+    address: str
+    user_agent: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class Caller:
     """A signed-in user with everything that decides what they may do."""
 
@@ -86,6 +94,13 @@ class Caller:
     def customers_with(self, permission: Permission) -> tuple[UUID, ...]:
         """Return the caller's own customers, oldest first, for which they may act so."""
         return tuple(e.customer_id for e in self.memberships if self.may(permission, e.customer_id))
+
+    def most(self, bound_to: UUID | None) -> frozenset[Permission]:
+        """Return all that a token of the caller could ever carry, held to one customer or to none."""
+        if bound_to is None and self.is_operator:
+            return self.scope & OF_OPERATORS
+        reached = (e for e in self.memberships if bound_to in {None, e.customer_id})
+        return self.scope & OF_EVERYBODY.union(*(BY_ROLE[entry.role] for entry in reached))
 
     def _granted(self, customer_id: UUID | None) -> frozenset[Permission]:
         if self.is_operator:

@@ -1,106 +1,137 @@
-"""HTTP of signing in and out, and of tickets."""
+"""HTTP of customers and their members."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from uuid import UUID
 
-from aiohttp import web
+from msgspec import UNSET
 
-from zlh_api.customers.model import Caller, Membership
-from zlh_api.customers.service import SESSION_LASTS, AccountSuspended, CustomerService, LoginRefused, SignInBusy
-from zlh_api.database.pool import DatabaseUnavailable
+from zlh_api.customers.members import Members
+from zlh_api.customers.reports import render_customer, render_member
+from zlh_api.customers.service import CustomerService
 from zlh_api.web.endpoint import Call, Endpoint, Policy
-from zlh_api.web.request_credentials import read_bearer
-from zlh_api.web.session_cookie import SessionCookie
-from zlh_common.schema.account import CustomerRole, Login, Me, Ticket, User
-from zlh_common.schema.permissions import Permission
-from zlh_common.schema.structs import encode
+from zlh_api.web.pages import PAGE_QUERY, SEARCH_QUERY, read_page
+from zlh_api.web.path_parameters import read_id
+from zlh_common.schema.customers import CreateCustomer, Customer, Member, PatchCustomer, PatchMember
+from zlh_common.schema.lists import Items
+
+ALL = "/api/customers"
+ONE = f"{ALL}/{{customer}}"
 
 COOKIE = {"Set-Cookie": "The session, or its end."}
 
 
-def endpoints(service: CustomerService, cookie: SessionCookie) -> list[Endpoint]:
-    """Return the endpoints of this slice."""
+def customer_endpoints(service: CustomerService) -> list[Endpoint]:
+    """Return the endpoints of customers themselves."""
 
-    async def login(call: Call) -> web.Response:
-        caller, token = await service.sign_in(call.body.email, call.body.password)
-        response = _me_response(caller)
-        cookie.put(response, token.value, lasts=SESSION_LASTS)
-        return response
+    async def index(call: Call) -> Items[Customer]:
+        page = read_page(call, is_search=True)
+        found, following = await service.fetch_page(call.caller, after=page.after, q=page.q, limit=page.limit)
+        return Items(items=tuple(render_customer(call.caller, entry) for entry in found), next=following or UNSET)
 
-    async def logout(call: Call) -> web.Response:
-        token = cookie.read(call.request)
-        if token is not None:
-            await service.sign_out(token)
-        response = web.Response(status=204)
-        cookie.put(response, "", lasts=timedelta(0))
-        return response
+    async def create(call: Call) -> Customer:
+        return render_customer(call.caller, await service.create(call.body.name))
 
-    async def me(call: Call) -> Me:
-        return _me(call.caller)
+    async def show(call: Call) -> Customer:
+        return render_customer(call.caller, call.customer)
 
-    async def issue_ticket(call: Call) -> Ticket:
-        ticket, expires_at = await service.issue_ticket(
-            call.container.vmid, bearer=read_bearer(call.request), cookie=cookie.read(call.request)
-        )
-        return Ticket(ticket=ticket.value, expires_at=expires_at)
+    async def rename(call: Call) -> Customer:
+        return render_customer(call.caller, await service.rename(call.caller, call.customer.id, call.body.name))
 
+    async def delete(call: Call) -> None:
+        await service.delete(call.customer.id)
+
+    listed, page = Policy.LIST_CUSTOMERS, Items[Customer]
     return [
         Endpoint(
-            "POST",
-            "/api/auth/login",
-            Policy.PUBLIC,
-            login,
-            "Sign in and get a session cookie",
-            Login,
-            Me,
-            headers=COOKIE,
-            refusals=(LoginRefused, AccountSuspended, SignInBusy, DatabaseUnavailable),
-            name="login",
-            example={"email": "name@example.org", "password": "correct horse battery staple"},
+            "GET", ALL, listed, index, "One's own customers; for operators all", response=page, query=SEARCH_QUERY
         ),
         Endpoint(
             "POST",
-            "/api/auth/logout",
-            Policy.PUBLIC,
-            logout,
-            "End the session of the cookie",
+            ALL,
+            Policy.MANAGE_PLATFORM,
+            create,
+            "Make a customer; invite its first owner next",
+            CreateCustomer,
+            Customer,
+            201,
+            creates=True,
+            act="customer.create",
+        ),
+        Endpoint("GET", ONE, Policy.VIEW_CUSTOMER, show, "One customer", response=Customer),
+        Endpoint(
+            "PATCH",
+            ONE,
+            Policy.MANAGE_CUSTOMER,
+            rename,
+            "Rename a customer",
+            PatchCustomer,
+            Customer,
+            act="customer.rename",
+        ),
+        Endpoint(
+            "DELETE",
+            ONE,
+            Policy.GOVERN_CUSTOMER,
+            delete,
+            "Delete a customer that has no containers",
             status=204,
-            headers=COOKIE,
-            refusals=(DatabaseUnavailable,),
-            name="logout",
+            act="customer.delete",
         ),
-        Endpoint(
-            "POST",
-            "/api/containers/{vmid}/tickets",
-            Policy.USE_CONSOLE,
-            issue_ticket,
-            "A ticket that opens one WebSocket of this container, once",
-            response=Ticket,
-            status=201,
-            name="createTicket",
-        ),
-        Endpoint("GET", "/api/me", Policy.SIGNED_IN, me, "Who one is signed in as", response=Me),
     ]
 
 
-def _me(caller: Caller) -> Me:
-    return Me(
-        user=User(id=str(caller.user_id), email=caller.email, is_operator=caller.is_operator),
-        customers=tuple(_customer_role(caller, entry) for entry in caller.memberships),
-        permissions=tuple(permission for permission in Permission if caller.may(permission)),
-    )
+def member_endpoints(members: Members) -> list[Endpoint]:
+    """Return the endpoints of members."""
+
+    async def index(call: Call) -> Items[Member]:
+        page = read_page(call)
+        found, following = await members.fetch_page(call.customer.id, after=page.after, limit=page.limit)
+        return Items(items=tuple(map(render_member, found)), next=following or UNSET)
+
+    async def change(call: Call) -> Member:
+        role = call.body.role
+        return render_member(await members.change_role(call.caller, call.customer.id, _user(call), role))
+
+    async def remove(call: Call) -> None:
+        await members.remove(call.caller, call.customer.id, _user(call))
+
+    async def leave(call: Call) -> None:
+        await members.leave(call.caller, call.customer.id)
+
+    every, one = f"{ONE}/members", f"{ONE}/members/{{user}}"
+    return [
+        Endpoint(
+            "GET",
+            every,
+            Policy.VIEW_CUSTOMER,
+            index,
+            "Who belongs to a customer",
+            response=Items[Member],
+            query=PAGE_QUERY,
+        ),
+        Endpoint(
+            "PATCH",
+            one,
+            Policy.MANAGE_CUSTOMER,
+            change,
+            "Give a member another role",
+            PatchMember,
+            Member,
+            act="member.change",
+        ),
+        Endpoint("DELETE", one, Policy.MANAGE_CUSTOMER, remove, "Remove a member", status=204, act="member.remove"),
+        Endpoint(
+            "POST",
+            f"{ONE}/leave",
+            Policy.LEAVE_CUSTOMER,
+            leave,
+            "Leave a customer that one belongs to",
+            status=204,
+            act="member.leave",
+        ),
+    ]
 
 
-def _customer_role(caller: Caller, entry: Membership) -> CustomerRole:
-    return CustomerRole(
-        id=str(entry.customer_id),
-        name=entry.customer_name,
-        role=entry.role,
-        suspended=entry.is_suspended,
-        permissions=tuple(permission for permission in Permission if caller.may(permission, entry.customer_id)),
-    )
-
-
-def _me_response(caller: Caller) -> web.Response:
-    return web.Response(body=encode(_me(caller)), content_type="application/json")
+def _user(call: Call) -> UUID:
+    return read_id(call.request.match_info, "user")

@@ -1,167 +1,42 @@
-"""Signing in and out, and turning a cookie or a bearer token into a caller."""
+"""Customers themselves: who they are, and that they begin and end."""
 
 from __future__ import annotations
 
-import asyncio
-import hashlib
-import secrets
-from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
-from argon2 import PasswordHasher
-from argon2.exceptions import InvalidHashError, VerificationError
+import asyncpg
 
 from zlh_api.customers import store
-from zlh_api.customers.model import Caller, Credential, Customer
-from zlh_api.database.pool import Database
-from zlh_common.clock import Clock
+from zlh_api.customers.callers import look_again
+from zlh_api.customers.model import Caller, Customer
+from zlh_api.database.pool import Connection, Database
 from zlh_common.errors import NotFound, ZlhError
-from zlh_common.names import Vmid
-
-SESSION_LASTS = timedelta(days=14)
-# A token says what it is, so that a leaked one is found by scanners.
-API_TOKEN_PREFIX = "zlh_pat_"  # noqa: S105 - the public part of a token
-# Long enough to open a socket with, and too short to be worth stealing from a log.
-TICKET_LASTS = timedelta(seconds=30)
-TICKET_PREFIX = "zlh_tkt_"
-# Each check of a password takes 64 MiB for some 50 ms; more at a time would only wait for the same cores.
-MAX_PASSWORD_CHECKS = 2
-# Whoever comes when so many wait is asked to come again, before he waits for more than a second or two.
-MAX_WAITING_SIGN_INS = 20
+from zlh_common.schema.permissions import Permission
 
 
-class NotSignedIn(ZlhError):
-    """The call needs a signed-in caller."""
+class CustomerNameTaken(ZlhError):
+    """There is a customer of this name."""
 
-    code, status = "not_signed_in", 401
+    code, status = "customer_name_taken", 409
 
-    def __init__(self, why: str = "Sign in, or send a valid bearer token.") -> None:
-        super().__init__(why)
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is a customer called {name} already; choose another name.", name=name)
 
 
-class LoginRefused(ZlhError):
-    """The e-mail address and the password do not belong together."""
+class CustomerNotEmpty(ZlhError):
+    """The customer still has containers."""
 
-    code, status = "login_refused", 401
+    code, status = "customer_not_empty", 409
 
     def __init__(self) -> None:
-        super().__init__("This e-mail address and password do not belong together.")
-
-
-class AccountSuspended(ZlhError):
-    """The user is held back by the platform; told to nobody but who knows the password."""
-
-    code, status = "account_suspended", 403
-
-    def __init__(self) -> None:
-        super().__init__("This account is suspended; ask who runs the platform.")
-
-
-class SignInBusy(ZlhError):
-    """Too many are signing in at this moment."""
-
-    code, status, retryable = "sign_in_busy", 429, True
-
-    def __init__(self) -> None:
-        super().__init__("Too many are signing in at this moment; try again in a few seconds.")
-
-
-class PasswordTooShort(ZlhError):
-    """A password must have at least twelve characters."""
-
-    code, status = "password_too_short", 400
-
-    def __init__(self) -> None:
-        super().__init__("A password must have at least 12 characters.")
-
-
-class TicketInvalid(ZlhError):
-    """The ticket opens nothing."""
-
-    code, status = "ticket_invalid", 401
-
-    def __init__(self) -> None:
-        super().__init__(
-            "This ticket is unknown, used, over or another container's; one opens a single WebSocket within "
-            f"{TICKET_LASTS.total_seconds():.0f} s. Ask for a new one."
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Secret:
-    """A value that never shows itself."""
-
-    value: str
-
-    def __repr__(self) -> str:
-        return "***"
-
-
-def find_credential(*, bearer: str | None, cookie: str | None) -> Credential:
-    """Return what a request is signed with; a bearer token counts alone where there is one. Raise NotSignedIn."""
-    token = cookie if bearer is None else bearer
-    if token is None:
-        raise NotSignedIn
-    return Credential(token_digest(token), by_cookie=bearer is None)
-
-
-def token_digest(token: str) -> bytes:
-    """Return what is stored of a token."""
-    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).digest()
+        super().__init__("This customer still has containers; delete them first, and wait until they are gone.")
 
 
 class CustomerService:
-    """Who calls, and how one becomes a caller."""
+    """All customers."""
 
-    def __init__(self, database: Database, clock: Clock) -> None:
+    def __init__(self, database: Database) -> None:
         self._database = database
-        self._clock = clock
-        self._hasher = PasswordHasher()
-        self._checks = asyncio.Semaphore(MAX_PASSWORD_CHECKS)
-        self._signing_in = 0
-        # Checked when there is no such user, so that both refusals take the same time.
-        self._nobody = self._hasher.hash(secrets.token_hex(16))
-
-    async def sign_in(self, email: str, password: str) -> tuple[Caller, Secret]:
-        """Return the caller and a new session token; raise LoginRefused, SignInBusy."""
-        if "\0" in email:
-            # PostgreSQL has no such text, so nobody can have this address.
-            raise LoginRefused
-        async with self._database.connection() as connection:
-            user = await store.find_user_by_email(connection, email)
-        matches = await self._check(user["password_hash"] if user else self._nobody, password)
-        if user is None or not matches:
-            raise LoginRefused
-        if user["is_suspended"]:
-            raise AccountSuspended
-        token = Secret(secrets.token_urlsafe(32))
-        async with self._database.transaction() as connection:
-            session = await store.insert_session(
-                connection,
-                token_sha256=token_digest(token.value),
-                user_id=user["id"],
-                expires_at=self._clock.now() + SESSION_LASTS,
-            )
-        return replace(store.to_caller(user, by_cookie=True), credential_id=session), token
-
-    async def sign_out(self, token: str) -> None:
-        """End the session of this cookie, if there is one."""
-        async with self._database.connection() as connection:
-            await store.delete_session(connection, token_digest(token))
-
-    async def identify(self, *, bearer: str | None, cookie: str | None) -> Caller:
-        """Return who calls; a bearer token counts alone where there is one. Raise NotSignedIn."""
-        return await self.identify_credential(find_credential(bearer=bearer, cookie=cookie))
-
-    async def identify_credential(self, credential: Credential) -> Caller:
-        """Return whose credential this is as of now; raise NotSignedIn."""
-        find = store.find_user_by_session if credential.by_cookie else store.find_user_by_api_token
-        async with self._database.connection() as connection:
-            user = await find(connection, credential.digest)
-        if user is None or user["is_suspended"]:
-            raise NotSignedIn("This token or session is unknown or over; sign in again.")
-        return store.to_caller(user, by_cookie=credential.by_cookie)
 
     async def find_visible(self, caller: Caller, customer_id: UUID) -> Customer:
         """Return a customer that the caller may know of; raise NotFound for any other, existing or not."""
@@ -171,67 +46,44 @@ class CustomerService:
             raise NotFound("customer")
         return customer
 
-    async def issue_ticket(self, vmid: Vmid, *, bearer: str | None, cookie: str | None) -> tuple[Secret, datetime]:
-        """Return a ticket for one WebSocket of this container, and when it is over; raise NotSignedIn."""
-        credential = find_credential(bearer=bearer, cookie=cookie)
-        ticket = Secret(TICKET_PREFIX + secrets.token_urlsafe(32))
-        async with self._database.transaction() as connection:
-            expires_at = await store.insert_ticket(
-                connection,
-                ticket_sha256=token_digest(ticket.value),
-                vmid=vmid,
-                credential=credential,
-                lasts_s=TICKET_LASTS.total_seconds(),
-            )
-        return ticket, expires_at
-
-    async def redeem_ticket(self, ticket: str, vmid: Vmid) -> Credential:
-        """Use a ticket up and return whose it is; raise TicketInvalid."""
+    async def fetch_page(self, caller: Caller, *, after: str, q: str, limit: int) -> tuple[list[Customer], str | None]:
+        """Return customers that the caller may know of, by name, and what to ask for the next page."""
+        ids = None if caller.is_operator else [entry.customer_id for entry in caller.memberships]
         async with self._database.connection() as connection:
-            credential = await store.take_ticket(connection, token_digest(ticket), vmid)
-        if credential is None:
-            raise TicketInvalid
-        return credential
+            found = await store.fetch_customers(connection, ids=ids, after=after, q=q, limit=limit + 1)
+        return found[:limit], found[limit - 1].name if len(found) > limit else None
 
-    async def ensure_operator(self, *, email: str, password: Secret, customer_name: str, api_token: Secret) -> None:
-        """Make sure that an operator with this password, customer and token exists."""
-        if len(password.value) < 12:
-            raise PasswordTooShort
-        password_hash = await asyncio.to_thread(self._hasher.hash, password.value)
+    async def create(self, name: str) -> Customer:
+        """Return a new customer, which has nobody yet; raise CustomerNameTaken."""
+        customer_id = uuid4()
         async with self._database.transaction() as connection:
-            user_id = await store.upsert_operator(
-                connection,
-                user_id=uuid4(),
-                email=email,
-                password_hash=password_hash,
-                customer_id=uuid4(),
-                customer_name=customer_name,
-            )
-            await store.replace_api_token(
-                connection,
-                token_id=uuid4(),
-                token_sha256=token_digest(api_token.value),
-                user_id=user_id,
-                name="operator",
-            )
+            if not await store.insert_customer(connection, customer_id, name):
+                raise CustomerNameTaken(name)
+            return await _read(connection, customer_id)
 
-    async def _check(self, password_hash: str, password: str) -> bool:
-        if self._signing_in >= MAX_WAITING_SIGN_INS:
-            raise SignInBusy
-        self._signing_in += 1
+    async def rename(self, caller: Caller, customer_id: UUID, name: str) -> Customer:
+        """Give a customer another name and return it; raise CustomerNameTaken."""
         try:
-            async with self._checks:
-                return await asyncio.to_thread(self._matches, password_hash, password)
-        finally:
-            self._signing_in -= 1
+            async with self._database.transaction() as connection:
+                if await store.lock_customer(connection, customer_id) is None:
+                    raise NotFound("customer")
+                await look_again(connection, caller, Permission.MANAGE_CUSTOMER, customer_id)
+                await store.rename_customer(connection, customer_id, name)
+                return await _read(connection, customer_id)
+        except asyncpg.UniqueViolationError:
+            raise CustomerNameTaken(name) from None
 
-    def _matches(self, password_hash: str, password: str) -> bool:
+    async def delete(self, customer_id: UUID) -> None:
+        """Delete a customer with its memberships, invitations and tokens; raise CustomerNotEmpty, NotFound."""
         try:
-            return self._hasher.verify(password_hash, password)
-        except (VerificationError, InvalidHashError):
-            return False
+            async with self._database.transaction() as connection:
+                if not await store.delete_customer(connection, customer_id):
+                    raise NotFound("customer")
+        except asyncpg.ForeignKeyViolationError:
+            raise CustomerNotEmpty from None
 
 
-def new_api_token() -> Secret:
-    """Return a fresh bearer token."""
-    return Secret(API_TOKEN_PREFIX + secrets.token_urlsafe(32))
+async def _read(connection: Connection, customer_id: UUID) -> Customer:
+    customer = await store.find_customer(connection, customer_id)
+    assert customer is not None
+    return customer

@@ -6,8 +6,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from uuid import UUID
 
-from zlh_api.customers import store
+from zlh_api.customers import standings_store as store
+from zlh_api.customers.last_use import LastUse
 from zlh_api.customers.model import Caller, Credential
+from zlh_api.customers.user_store import to_caller
 from zlh_api.database.pool import Database
 from zlh_common.names import Vmid
 
@@ -33,8 +35,9 @@ class Standings:
 class StandingsService:
     """Looks at the database through a pool of its own, so that no crowd of requests is waited for."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, last_use: LastUse) -> None:
         self._database = database
+        self._last_use = last_use
 
     async def look(
         self, credentials: Collection[Credential], vmids: Collection[Vmid], customers: Collection[UUID]
@@ -48,8 +51,11 @@ class StandingsService:
                 there, existing = await store.find_existing(connection, vmids=vmids, customers=customers)
         people = {
             Credential(row["digest"], row["by_cookie"]): Known(
-                store.to_caller(row, by_cookie=row["by_cookie"]), row["lasts_s"]
+                to_caller(row, by_cookie=row["by_cookie"]), row["lasts_s"]
             )
             for row in rows
         }
+        for known in people.values():
+            # Whoever has a console open is using it.
+            self._last_use.note(known.caller)
         return Standings(people, frozenset(map(Vmid, there)), existing)

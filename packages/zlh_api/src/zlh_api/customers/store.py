@@ -1,124 +1,96 @@
-"""SQL of customers, users, sessions and tokens."""
+"""SQL of customers and of their members. Locks are taken in this order: the customer, then users by id."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 import msgspec
 
-from zlh_api.customers.model import Caller, Credential, Customer, Membership
-from zlh_api.customers.permissions import EVERYTHING
+from zlh_api.customers.model import Customer
 from zlh_api.database.pool import Connection
 from zlh_common.schema.customers import Quota
-from zlh_common.schema.permissions import Permission
+from zlh_common.schema.permissions import Role
 
-# Who somebody is comes with all that decides what they may do, since every request asks for both.
-_USER = """
-select u.id, u.email, u.password_hash, u.is_operator, u.suspended_at is not null as is_suspended, {credential},
-       (select json_agg(json_build_object('customer_id', m.customer_id, 'customer_name', c.name, 'role', m.role,
-                'is_suspended', c.suspended_at is not null) order by c.created_at, c.id)
-        from memberships m join customers c on c.id = m.customer_id
-        where m.user_id = u.id and {reached})::text as memberships
-from users u
-"""
-_PLAIN = _USER.format(
-    credential="null::uuid as credential_id, null::uuid as bound_to, null::text[] as scopes", reached="true"
-)
-_BY_SESSION = (
-    _USER.format(credential="s.id as credential_id, null::uuid as bound_to, null::text[] as scopes", reached="true")
-    + "join sessions s on s.user_id = u.id where s.token_sha256 = $1 and s.expires_at > now()"
-)
-_BY_API_TOKEN = (
-    _USER.format(
-        credential="t.id as credential_id, t.customer_id as bound_to, t.scopes",
-        reached="(t.customer_id is null or t.customer_id = m.customer_id)",
-    )
-    + "join api_tokens t on t.user_id = u.id "
-    "where t.token_sha256 = $1 and (t.expires_at is null or t.expires_at > now())"
-)
-# Many at once, sessions ($1) and tokens ($2) alike; how long each lasts is told by the clock that it ends by.
-_BY_CREDENTIALS = (
-    _USER.format(
-        credential="k.digest, k.by_cookie, k.id as credential_id, k.customer_id as bound_to, k.scopes, "
-        "extract(epoch from k.expires_at - now())::float8 as lasts_s",
-        reached="(k.customer_id is null or k.customer_id = m.customer_id)",
-    )
-    + """join (
-        select token_sha256 as digest, true as by_cookie, id, user_id, null::uuid as customer_id,
-               null::text[] as scopes, expires_at
-        from sessions where token_sha256 = any($1::bytea[])
-        union all
-        select token_sha256, false, id, user_id, customer_id, scopes, expires_at
-        from api_tokens where token_sha256 = any($2::bytea[])
-    ) k on k.user_id = u.id
-    where (k.expires_at is null or k.expires_at > now()) and u.suspended_at is null"""
-)
 _CUSTOMER = "select id, name, created_at, suspended_at, suspended_reason, quota::text from customers"
+_MEMBER = (
+    "select m.user_id, u.email, m.role, m.created_at as since, u.suspended_at is not null as is_suspended "
+    "from memberships m join users u on u.id = m.user_id"
+)
 _read_quota = msgspec.json.Decoder(Quota).decode
-_read_memberships = msgspec.json.Decoder(tuple[Membership, ...]).decode
 
 
-async def find_user_by_email(connection: Connection, email: str) -> Any:
-    """Return the row of a user, or None; the case of the address does not matter."""
-    return await connection.fetchrow(f"{_PLAIN} where lower(u.email) = lower($1)", email)
+@dataclass(frozen=True, slots=True)
+class KeptMember:
+    """Somebody who belongs to a customer."""
 
-
-async def find_user_by_session(connection: Connection, token_sha256: bytes) -> Any:
-    """Return the user whose session this is, or None where it is unknown or over."""
-    return await connection.fetchrow(_BY_SESSION, token_sha256)
-
-
-async def find_user_by_api_token(connection: Connection, token_sha256: bytes) -> Any:
-    """Return the user whose token this is, or None where it is unknown or over."""
-    return await connection.fetchrow(_BY_API_TOKEN, token_sha256)
-
-
-async def find_users_by_credentials(connection: Connection, credentials: Collection[Credential]) -> list[Any]:
-    """Return the users who may sign in with these as of now, one row for each credential, with `lasts_s` of it."""
-    sessions = [each.digest for each in credentials if each.by_cookie]
-    tokens = [each.digest for each in credentials if not each.by_cookie]
-    rows: list[Any] = await connection.fetch(_BY_CREDENTIALS, sessions, tokens)
-    return rows
-
-
-async def find_existing(
-    connection: Connection, *, vmids: Collection[int], customers: Collection[UUID]
-) -> tuple[frozenset[int], frozenset[UUID]]:
-    """Return which of these containers and customers there are."""
-    row = await connection.fetchrow(
-        "select array(select vmid from containers where vmid = any($1::integer[])) as vmids, "
-        "array(select id from customers where id = any($2::uuid[])) as customers",
-        list(vmids),
-        list(customers),
-    )
-    assert row is not None
-    return frozenset(row["vmids"]), frozenset(row["customers"])
-
-
-def to_caller(user: Any, *, by_cookie: bool) -> Caller:
-    """Return the row of a user as a caller; the customers stand oldest first."""
-    scopes: list[str] | None = user["scopes"]
-    return Caller(
-        user_id=user["id"],
-        email=user["email"],
-        # Who runs the platform reaches every customer, and a token that is held to one must not.
-        is_operator=user["is_operator"] and user["bound_to"] is None,
-        memberships=_read_memberships(user["memberships"]) if user["memberships"] else (),
-        by_cookie=by_cookie,
-        # A scope that this version does not know grants nothing.
-        scope=EVERYTHING if scopes is None else frozenset(scope for scope in Permission if scope in scopes),
-        credential_id=user["credential_id"],
-        bound_to=user["bound_to"],
-    )
+    user_id: UUID
+    email: str
+    role: Role
+    since: datetime
+    is_suspended: bool
 
 
 async def find_customer(connection: Connection, customer_id: UUID) -> Customer | None:
     """Return a customer, or None."""
     row = await connection.fetchrow(f"{_CUSTOMER} where id = $1", customer_id)
     return None if row is None else _to_customer(row)
+
+
+async def lock_customer(connection: Connection, customer_id: UUID) -> Customer | None:
+    """Hold a customer, so that nobody else changes who belongs to it; return it, or None."""
+    row = await connection.fetchrow(f"{_CUSTOMER} where id = $1 for no key update", customer_id)
+    return None if row is None else _to_customer(row)
+
+
+async def fetch_customers(
+    connection: Connection, *, ids: Sequence[UUID] | None, after: str, q: str, limit: int
+) -> list[Customer]:
+    """Return customers by their name, from behind one on; `q` is a part of it, None for `ids` means all of them."""
+    rows = await connection.fetch(
+        f"{_CUSTOMER} where ($1::uuid[] is null or id = any($1)) and lower(name) > lower($2) "
+        "and strpos(lower(name), lower($3)) > 0 order by lower(name) limit $4",
+        ids,
+        after,
+        q,
+        limit,
+    )
+    return [_to_customer(row) for row in rows]
+
+
+async def insert_customer(connection: Connection, customer_id: UUID, name: str) -> bool:
+    """Write a new customer; tell whether the name was free."""
+    return bool(
+        await connection.fetchval(
+            "insert into customers (id, name) values ($1, $2) on conflict (lower(name)) do nothing returning true",
+            customer_id,
+            name,
+        )
+    )
+
+
+async def ensure_customer(connection: Connection, customer_id: UUID, name: str) -> UUID:
+    """Return the customer of this name, made where there is none."""
+    found: UUID = await connection.fetchval(
+        "insert into customers (id, name) values ($1, $2) "
+        "on conflict (lower(name)) do update set name = customers.name returning id",
+        customer_id,
+        name,
+    )
+    return found
+
+
+async def rename_customer(connection: Connection, customer_id: UUID, name: str) -> None:
+    """Give a customer another name; asyncpg.UniqueViolationError where it is taken."""
+    await connection.execute("update customers set name = $2 where id = $1", customer_id, name)
+
+
+async def delete_customer(connection: Connection, customer_id: UUID) -> bool:
+    """Delete a customer; asyncpg.ForeignKeyViolationError where it has containers."""
+    return bool(await connection.fetchval("delete from customers where id = $1 returning true", customer_id))
 
 
 def _to_customer(row: Any) -> Customer:
@@ -132,86 +104,79 @@ def _to_customer(row: Any) -> Customer:
     )
 
 
-async def insert_ticket(
-    connection: Connection, *, ticket_sha256: bytes, vmid: int, credential: Credential, lasts_s: float
-) -> datetime:
-    """Keep a ticket, and forget those that nobody used in time; return when this one is over."""
-    await connection.execute("delete from tickets where expires_at < now()")
-    expires_at: datetime = await connection.fetchval(
-        "insert into tickets (ticket_sha256, vmid, credential_sha256, by_cookie, expires_at) "
-        "values ($1, $2, $3, $4, now() + make_interval(secs => $5)) returning expires_at",
-        ticket_sha256,
-        vmid,
-        credential.digest,
-        credential.by_cookie,
-        lasts_s,
-    )
-    return expires_at
+# Members
 
 
-async def take_ticket(connection: Connection, ticket_sha256: bytes, vmid: int) -> Credential | None:
-    """Use a ticket up; return what it stands for, or None where it is unknown, used, over or another container's."""
-    row = await connection.fetchrow(
-        "delete from tickets where ticket_sha256 = $1 and vmid = $2 and expires_at > now() "
-        "returning credential_sha256, by_cookie",
-        ticket_sha256,
-        vmid,
-    )
-    return None if row is None else Credential(row["credential_sha256"], row["by_cookie"])
-
-
-async def insert_session(connection: Connection, *, token_sha256: bytes, user_id: UUID, expires_at: datetime) -> UUID:
-    """Open a session, and forget the ones that are over; return its id."""
-    await connection.execute("delete from sessions where expires_at < now()")
-    opened: UUID = await connection.fetchval(
-        "insert into sessions (token_sha256, user_id, expires_at) values ($1, $2, $3) returning id",
-        token_sha256,
-        user_id,
-        expires_at,
-    )
-    return opened
-
-
-async def delete_session(connection: Connection, token_sha256: bytes) -> None:
-    """End a session, if there is one."""
-    await connection.execute("delete from sessions where token_sha256 = $1", token_sha256)
-
-
-async def upsert_operator(
-    connection: Connection, *, user_id: UUID, email: str, password_hash: str, customer_id: UUID, customer_name: str
-) -> UUID:
-    """Make sure that the operator and their customer exist, with this password; return the user's id."""
-    found: UUID = await connection.fetchval(
-        "insert into users (id, email, password_hash, is_operator) values ($1, $2, $3, true) "
-        "on conflict (lower(email)) do update set password_hash = excluded.password_hash, is_operator = true "
-        "returning id",
-        user_id,
-        email,
-        password_hash,
-    )
-    customer: UUID = await connection.fetchval(
-        "insert into customers (id, name) values ($1, $2) "
-        "on conflict (lower(name)) do update set name = customers.name returning id",
+async def fetch_members(connection: Connection, customer_id: UUID, *, after: str, limit: int) -> list[KeptMember]:
+    """Return members by their address, from behind one on."""
+    rows = await connection.fetch(
+        f"{_MEMBER} where m.customer_id = $1 and lower(u.email) > lower($2) order by lower(u.email) limit $3",
         customer_id,
-        customer_name,
+        after,
+        limit,
     )
+    return [_to_member(row) for row in rows]
+
+
+async def find_member(connection: Connection, customer_id: UUID, user_id: UUID) -> KeptMember | None:
+    """Return a member, or None."""
+    row = await connection.fetchrow(f"{_MEMBER} where m.customer_id = $1 and m.user_id = $2", customer_id, user_id)
+    return None if row is None else _to_member(row)
+
+
+async def find_member_by_email(connection: Connection, customer_id: UUID, email: str) -> KeptMember | None:
+    """Return the member of this address, or None."""
+    row = await connection.fetchrow(
+        f"{_MEMBER} where m.customer_id = $1 and lower(u.email) = lower($2)", customer_id, email
+    )
+    return None if row is None else _to_member(row)
+
+
+async def set_role(connection: Connection, customer_id: UUID, user_id: UUID, role: Role) -> None:
+    """Give a member another role."""
     await connection.execute(
-        "insert into memberships (customer_id, user_id, role) values ($1, $2, 'owner') on conflict do nothing",
-        customer,
-        found,
+        "update memberships set role = $3 where customer_id = $1 and user_id = $2 and role <> $3",
+        customer_id,
+        user_id,
+        role,
+    )
+
+
+async def delete_membership(connection: Connection, customer_id: UUID, user_id: UUID) -> None:
+    """End a membership."""
+    await connection.execute("delete from memberships where customer_id = $1 and user_id = $2", customer_id, user_id)
+
+
+async def lock_other_owners(connection: Connection, customer_id: UUID, user_id: UUID) -> int:
+    """Return how many others own a customer and are not suspended, and keep it so until the commit."""
+    rows = await connection.fetch(
+        "select from memberships m join users u on u.id = m.user_id where m.customer_id = $1 and m.role = 'owner' "
+        "and u.suspended_at is null and u.id <> $2 order by u.id for share of u",
+        customer_id,
+        user_id,
+    )
+    return len(rows)
+
+
+async def lock_owned(connection: Connection, user_id: UUID) -> None:
+    """Hold every customer that a user owns."""
+    await connection.execute(
+        "select from customers c join memberships m on m.customer_id = c.id "
+        "where m.user_id = $1 and m.role = 'owner' order by c.id for no key update of c",
+        user_id,
+    )
+
+
+async def owns_alone(connection: Connection, user_id: UUID) -> bool:
+    """Tell whether a customer has no other owner who is not suspended."""
+    found: bool = await connection.fetchval(
+        "select exists (select from memberships m where m.user_id = $1 and m.role = 'owner' and not exists ("
+        "  select from memberships o join users u on u.id = o.user_id where o.customer_id = m.customer_id "
+        "  and o.role = 'owner' and o.user_id <> $1 and u.suspended_at is null))",
+        user_id,
     )
     return found
 
 
-async def replace_api_token(
-    connection: Connection, *, token_id: UUID, token_sha256: bytes, user_id: UUID, name: str
-) -> None:
-    """Give the user one token of this name, in place of an earlier one."""
-    await connection.execute("delete from api_tokens where user_id = $1 and name = $2", user_id, name)
-    await connection.execute(
-        "insert into api_tokens (id, token_sha256, user_id, name) values ($1, $2, $3, $4)",
-        token_id,
-        token_sha256,
-        user_id,
-        name,
-    )
+def _to_member(row: Any) -> KeptMember:
+    return KeptMember(row["user_id"], row["email"], Role(row["role"]), row["since"], row["is_suspended"])

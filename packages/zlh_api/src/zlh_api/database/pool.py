@@ -20,6 +20,8 @@ Connection = asyncpg.Connection | PoolConnectionProxy
 ACQUIRE_TIMEOUT_S = 5
 COMMAND_TIMEOUT_S = 15
 RECONNECT_S = 0.5
+# A connection that only listens would not notice that nobody speaks at its other end any more.
+LISTEN_PROOF_S = 5
 # Beginnings of SQLSTATE that tell about the server and not about the statement: connection, a standby that only reads,
 # a transaction that lost against another, resources, operator, system.
 _AWAY = ("08", "25006", "40", "53", "57", "58")
@@ -130,7 +132,8 @@ class Database:
             for name, receive in channels.items():
                 await connection.add_listener(name, _receiver(receive))
             on_connect()
-            await closed.wait()
+            while not await _wait_within(closed, LISTEN_PROOF_S):
+                await connection.execute("select 1", timeout=LISTEN_PROOF_S)
         finally:
             connection.terminate()
 
@@ -159,6 +162,16 @@ class Database:
                 await pool.close()
         except TimeoutError:
             pool.terminate()
+
+
+async def _wait_within(event: asyncio.Event, timeout_s: float) -> bool:
+    """Return whether an event has come within this time."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
+    except TimeoutError:
+        return False
+    return True
 
 
 def _receiver(receive: Callable[[str], None]) -> Callable[..., None]:

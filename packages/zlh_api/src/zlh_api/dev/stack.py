@@ -32,7 +32,7 @@ from zlh_api.app.driver import make_circuit, make_driver
 from zlh_api.app.parts import open_parts
 from zlh_api.config.load import load_config
 from zlh_api.config.model import ApiConfig
-from zlh_api.customers.service import Secret, new_api_token
+from zlh_api.customers.secret import Secret, new_api_token
 from zlh_api.database.embedded.server import EmbeddedPostgres
 from zlh_api.dev.child import ChildProcess, ChildSpec, end_leftovers
 from zlh_api.dev.portal_build import PortalBuildFailed, build_portal, find_sources, is_built
@@ -354,6 +354,17 @@ def _answers(url: str) -> Callable[[], Awaitable[bool]]:
     return is_ready
 
 
+# As much as a laptop shows the working of quotas with; an operator can give any customer more.
+_QUOTA = """[quota]
+containers = 20
+cpu = 40
+memory_mib = 40960
+disk_mib = 204800
+exposures = 50
+members = 20
+"""
+
+
 def _write_config(home: Home, ports: DevPorts, dsn: str, real: RealContainers | None) -> ApiConfig:
     """Write the API's configuration, and read it back as the API will."""
     containers = real.render() if real else f"[process]\nroot = {json.dumps(str(home.path / 'containers'))}\n"
@@ -372,6 +383,7 @@ def _write_config(home: Home, ports: DevPorts, dsn: str, real: RealContainers | 
         f"trusted_root = {json.dumps(str(home.artifact_keys / 'root.json'))}\n"
         f"folder = {json.dumps(str(home.artifacts))}\nkeys = {json.dumps(str(home.artifact_keys))}\n"
         f"{containers}"
+        f"{_QUOTA}"
         f"[traefik]\ndirectory = {json.dumps(str(home.routes))}\n"
         f'api_url = "http://127.0.0.1:{ports.traefik_api}"\nweb_url = "http://127.0.0.1:{ports.web}"\n'
     )
@@ -383,7 +395,7 @@ async def _write_dev_file(home: Home, ports: DevPorts, config: ApiConfig) -> Non
     """Make sure that the operator can sign in, and tell programs how."""
     operator = _load_operator(home)
     async with open_parts(config) as parts:
-        await parts.customers.ensure_operator(
+        await parts.accounts.users.ensure_operator(
             email=operator["email"],
             password=Secret(operator["password"]),
             customer_name=CUSTOMER,

@@ -30,6 +30,8 @@ def endpoints(service: ContainerService, *, domain: str) -> list[Endpoint]:
     async def home(call: Call) -> web.Response:
         host = _host_of(call.request, domain)
         container = await service.find(host.vmid)
+        if container.is_suspended:
+            return _suspended(host)
         return _page(
             f"{host.label} is here",
             f"<p>{escape(_state(container))} Nothing of it is published yet.</p>"
@@ -39,6 +41,8 @@ def endpoints(service: ContainerService, *, domain: str) -> list[Endpoint]:
     async def silent(call: Call) -> web.Response:
         host = _host_of(call.request, domain)
         container = await service.find(host.vmid)
+        if container.is_suspended:
+            return _suspended(host)
         port = host.port or (container.exposures[0].port if container.exposures else 0)
         return _page(
             f"Nothing listens on port {port}",
@@ -73,6 +77,15 @@ def _state(container: Container) -> str:
             return "The container is being made."
         case Guest.FOREIGN:
             return "The container cannot run."
+
+
+def _suspended(host: HostName) -> web.Response:
+    """Tell everybody that it is off, and nobody why: that is between its people and the platform."""
+    return _page(
+        f"{host.label} is suspended",
+        "<p>It is switched off by the platform, and its files are kept.</p>"
+        "<p>Its people see the reason in the portal.</p>",
+    )
 
 
 def _page(title: str, body: str) -> web.Response:

@@ -47,6 +47,7 @@ def endpoints(
     """Return the endpoints of this slice."""
     return [
         *_wish_endpoints(containers),
+        *_switch_endpoints(containers),
         *_command_endpoints(containers, client, agent_port),
         *_console_endpoints(client, proxy, agent_port),
     ]
@@ -70,18 +71,11 @@ def _wish_endpoints(containers: ContainerService) -> list[Endpoint]:
         container = await containers.change_processes(call.container, change)
         return Answer(_show(container, name), status=201 if is_new else 200)
 
-    async def start(call: Call) -> Process:
-        return await _switch(containers, call, "on")
-
-    async def stop(call: Call) -> Process:
-        return await _switch(containers, call, "off")
-
     async def delete(call: Call) -> None:
         name = _name(call)
         await containers.change_processes(call.container, lambda processes: remove_process(processes, name))
 
-    refused = (BeingDeleted, ProcessesTooLarge)
-    view, change, power = Policy.VIEW_CONTAINER, Policy.CHANGE_CONTAINER, Policy.POWER_CONTAINER
+    view, change = Policy.VIEW_CONTAINER, Policy.CHANGE_CONTAINER
     return [
         Endpoint("GET", EVERY, view, index, "List processes", response=Items[Process]),
         Endpoint("GET", ONE, view, show, "One process", response=Process),
@@ -96,12 +90,41 @@ def _wish_endpoints(containers: ContainerService) -> list[Endpoint]:
             also={201: "It was not there before"},
             refusals=(BeingDeleted, ProcessNameInvalid, ProcessUnusable, ProcessLimit, ProcessesTooLarge),
             example={"argv": ["npm", "start"], "folder": "shop", "environment": {"PORT": "3000"}},
+            act="process.declare",
         ),
-        Endpoint("DELETE", ONE, change, delete, "Stop a process and forget it", status=204, refusals=(BeingDeleted,)),
         Endpoint(
-            "POST", f"{ONE}/start", power, start, "Start a process", response=Process, status=202, refusals=refused
+            "DELETE",
+            ONE,
+            change,
+            delete,
+            "Stop a process and forget it",
+            status=204,
+            refusals=(BeingDeleted,),
+            act="process.remove",
         ),
-        Endpoint("POST", f"{ONE}/stop", power, stop, "Stop a process", response=Process, status=202, refusals=refused),
+    ]
+
+
+def _switch_endpoints(containers: ContainerService) -> list[Endpoint]:
+    async def start(call: Call) -> Process:
+        return await _switch(containers, call, "on")
+
+    async def stop(call: Call) -> Process:
+        return await _switch(containers, call, "off")
+
+    return [
+        Endpoint(
+            "POST",
+            f"{ONE}/{verb}",
+            Policy.POWER_CONTAINER,
+            handler,
+            say,
+            response=Process,
+            status=202,
+            refusals=(BeingDeleted, ProcessesTooLarge),
+            act=f"process.{verb}",
+        )
+        for verb, handler, say in (("start", start, "Start a process"), ("stop", stop, "Stop a process"))
     ]
 
 
@@ -130,8 +153,18 @@ def _command_endpoints(containers: ContainerService, client: AgentClient, agent_
         "give-up": (command("give-up"), "Do not start a process again that waits"),
     }
     return [
-        Endpoint("POST", f"{ONE}/{verb}", power, handler, summary, response=Process, status=202, refusals=refused)
-        for verb, (handler, summary) in orders.items()
+        Endpoint(
+            "POST",
+            f"{ONE}/{verb}",
+            power,
+            handler,
+            say,
+            response=Process,
+            status=202,
+            refusals=refused,
+            act=f"process.{verb}",
+        )
+        for verb, (handler, say) in orders.items()
     ]
 
 
@@ -150,7 +183,15 @@ def _console_endpoints(client: AgentClient, proxy: ConsoleProxy, agent_port: int
     use, path, refused = Policy.USE_CONSOLE, f"{ONE}/console", _REFUSED_BY_AGENT
     return [
         Endpoint(
-            "GET", path, use, console, "Its console (WebSocket)", is_websocket=True, query=(FROM,), refusals=refused
+            "GET",
+            path,
+            use,
+            console,
+            "Its console (WebSocket)",
+            is_websocket=True,
+            query=(FROM,),
+            refusals=refused,
+            act="console.open",
         ),
         Endpoint(
             "GET",

@@ -115,7 +115,7 @@ async def journal_settled(connection: Connection, claim: Claim, *, request_id: s
     await connection.execute(
         f"update steps set {_DONE} where owner = $1 and (state in ('running', 'failed') or (state = 'pending' and "
         # What lies ahead of a container that is off stays ahead of it, but it waits for nothing.
-        "(code is not null or (select power = 'on' from containers where owner = $1))))",
+        "(code is not null or (select power = 'on' and not suspended from containers where owner = $1))))",
         UUID(claim.owner),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from zlh_common.errors import ZlhError
@@ -18,6 +19,19 @@ class Claim:
     fence: int
     # By whom workers are shared out; None for what is left of a container that is gone.
     customer_id: UUID | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PutIdentity:
+    """An identity that an agent has."""
+
+    expires_at: datetime
+    sha256: bytes
+    generation: int
+    # The first and the last generation of CAs by which it knows the API; None where that is as it was.
+    trusts: tuple[int, int] | None
+    # How many of the wishes for another one it is younger than.
+    done: int
 
 
 class LeaseLost(ZlhError):

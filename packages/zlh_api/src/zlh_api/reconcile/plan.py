@@ -3,9 +3,10 @@
     on       reserve-address → create-guest → close-network → put-identity → start-guest → connect-agent → send-spec
              → (the agent's own steps) → publish-route → confirm-route → answer-dns → check-ready
     any time resize-guest, close-network where limits or the network rule are not as they must be
-    last     renew-identity, of a guest that runs, before its identity runs out
+    early    renew-identity, of a guest that runs; where that has failed, last
     later    what is added to the spec of a container that was ready once is waited for behind its route
     off      stop-guest, also where one that ended by itself has left something → the route of what was ready once stays
+             (so is what is suspended, whatever its own power says)
     deleting withdraw-route → stop-guest → destroy-guest → release-address → forget
     open     close-network, or stop-guest where that failed, before all else: a guest that runs with an open network
 
@@ -103,9 +104,16 @@ class Wanted:
     """What the row asks for."""
 
     power: Power
+    # Its customer is suspended: it is off, and what its power says waits.
+    is_suspended: bool
     is_deleting: bool
     spec_generation: int
     is_restart_due: bool
+
+    @property
+    def is_off(self) -> bool:
+        """Whether the guest should not run, for whichever reason."""
+        return self.power is Power.OFF or self.is_suspended
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +136,10 @@ class Seen:
     is_resize_put_off: bool = False
     # Whether a guest that has stopped holds nothing any more that only a running one needs.
     is_tidy: bool = True
-    # Whether the agent takes another identity while it runs.
+    # Whether the agent would take another identity while it runs, and be better off.
     may_renew_identity: bool = False
+    # Whether the last try to give it one came to nothing.
+    has_renewal_failed: bool = False
 
     @property
     def is_resize_due(self) -> bool:
@@ -143,14 +153,15 @@ def decide_next(wanted: Wanted, seen: Seen) -> Next:
         return _next_of_violator(wanted, seen)
     if wanted.is_deleting:
         return _next_of_deletion(seen)
-    if wanted.power is Power.OFF:
+    if wanted.is_off:
         return _next_of_off(seen)
     return (
         _next_of_guest(wanted, seen)
         or _next_of_agent(wanted, seen)
+        or _next_of_identity(seen, is_first=True)
         or _next_of_install(wanted, seen, is_first=True)
         or _next_of_route(seen)
-        or _next_of_identity(seen)
+        or _next_of_identity(seen, is_first=False)
         or _next_of_install(wanted, seen, is_first=False)
         or SETTLED
     )
@@ -214,9 +225,11 @@ def _next_of_install(wanted: Wanted, seen: Seen, *, is_first: bool) -> Next | No
     return Await.INSTALL if is_behind and is_first is not seen.is_proved else None
 
 
-def _next_of_identity(seen: Seen) -> Next | None:
-    """Whoever runs for a year would go dark; that there are weeks left lets everything else go first."""
-    return Do.RENEW_IDENTITY if seen.may_renew_identity and not seen.has_identity else None
+def _next_of_identity(seen: Seen, *, is_first: bool) -> Next | None:
+    """A key that may be stolen waits for no install; an agent that takes no other holds up nothing else."""
+    if not seen.may_renew_identity or seen.has_identity or is_first is seen.has_renewal_failed:
+        return None
+    return Do.RENEW_IDENTITY
 
 
 def _next_of_route(seen: Seen) -> Next | None:

@@ -7,18 +7,11 @@ from zlh_common.schema.spec import AgentSpec, WantedRuntime
 
 # From this version of the protocol on, an agent keeps several versions of a runtime, and removes what is not wanted.
 SEVERAL_VERSIONS = 2
-# From this one on, it takes another identity while it runs.
-RENEWS_IDENTITY = 3
 
 
 def known_protocol(container: Container) -> int:
     """Return the version of the protocol that the agent and we both speak; the first one while it has said nothing."""
     return max(1, min(container.agent.protocol_version, SEVERAL_VERSIONS)) if container.agent else 1
-
-
-def may_renew_identity(container: Container) -> bool:
-    """Tell whether the agent takes another identity without a restart."""
-    return container.agent is not None and container.agent.protocol_version >= RENEWS_IDENTITY
 
 
 def render_spec(container: Container, protocol: int) -> AgentSpec:

@@ -6,7 +6,6 @@ import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import timedelta
 from ipaddress import IPv4Network
 from itertools import islice
 from pathlib import Path
@@ -14,8 +13,8 @@ from pathlib import Path
 import asyncpg
 import structlog
 
-from zlh_api.agents.authority import Authority
-from zlh_api.agents.client import AgentAddress, AgentClient, AgentNonsense, decode_report
+from zlh_api.agents.authority import Authority, Grant
+from zlh_api.agents.client import AgentAddress, AgentClient, AgentNonsense, AgentRefused, decode_report
 from zlh_api.containers import store as containers
 from zlh_api.containers.model import Container
 from zlh_api.containers.rules import seconds_to_resize
@@ -25,6 +24,8 @@ from zlh_api.edge.port import Proxy, RouteDirectory
 from zlh_api.edge.traefik_file import ProxySetting, RouteFile, RouteWish, file_name, parse_mark, render_route_file
 from zlh_api.reconcile import store
 from zlh_api.reconcile.addresses import candidate_addresses
+from zlh_api.reconcile.identity_rules import Lack, find_lacks, knows_trust
+from zlh_api.reconcile.model import PutIdentity
 from zlh_api.reconcile.plan import Do, Route
 from zlh_api.reconcile.spec import known_protocol, render_spec
 from zlh_api.reconcile.warrant import StepWarrant
@@ -42,8 +43,6 @@ REST_S = 60.0
 CANDIDATES = 64
 # How many the database is asked of at once, where those before were taken.
 MOST_AT_ONCE = 16_384
-# An identity is replaced when it has less than this left.
-IDENTITY_MARGIN = timedelta(days=30)
 # How soon a stop in order, which may take minutes, gives way to one at once.
 IMPATIENCE_POLL_S = 0.5
 # Stands in the place of a digest from the intent to withdraw a route until the proxy has let go of it.
@@ -57,6 +56,15 @@ class NoAddressFree(ZlhError):
 
     def __init__(self, block: str) -> None:
         super().__init__(f"No address of {block} is free; delete containers or configure a larger block.", block=block)
+
+
+class IdentityOutdated(ZlhError):
+    """The CAs have changed since the guest was given its keys."""
+
+    code, status, retryable = "identity_outdated", 503, True
+
+    def __init__(self) -> None:
+        super().__init__("The CAs have changed since the guest was given its keys; it gets others before it starts.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,10 +151,9 @@ class Steps:
         """Return how long refused limits are left alone by now."""
         return seconds_to_resize(container, now=self._ports.clock.now())
 
-    def is_identity_good(self, container: Container) -> bool:
-        """Tell whether the identity that was put in lasts."""
-        expires_at = container.identity_expires_at
-        return expires_at is not None and expires_at - self._ports.clock.now() > IDENTITY_MARGIN
+    def find_lacks(self, container: Container) -> frozenset[Lack]:
+        """Return what the identity of the container's agent lacks."""
+        return find_lacks(container, self._ports.authority.standing, now=self._ports.clock.now())
 
     async def _reserve_address(self, warrant: StepWarrant, container: Container) -> None:
         settings = self._settings
@@ -181,7 +188,7 @@ class Steps:
     async def _create_guest(self, warrant: StepWarrant, container: Container) -> None:
         # A new guest holds no keys, whatever an earlier one of this container held.
         async with self._ports.database.connection() as connection:
-            await store.save_identity(connection, warrant.claim, None)
+            await store.forget_identity(connection, warrant.claim)
         await self._ports.driver.ensure_created(plan_guest(container), warrant)
 
     async def _close_network(self, warrant: StepWarrant, container: Container) -> None:
@@ -192,35 +199,71 @@ class Steps:
 
     async def _put_identity(self, warrant: StepWarrant, container: Container) -> None:
         ports = self._ports
-        issued = ports.authority.issue_agent(container.owner)
+        grant = await self._want_identity(warrant, container)
         trusted_root = await asyncio.to_thread(self._settings.trusted_root.read_bytes)
         identity = Identity(
-            certificate=issued.certificate,
-            private_key=issued.private_key,
-            client_ca=ports.authority.api_ca,
+            certificate=grant.issued.certificate,
+            private_key=grant.issued.private_key,
+            client_ca=grant.client_ca,
             trusted_root=trusted_root,
         )
         await ports.driver.ensure_identity(plan_guest(container), identity, warrant)
-        async with ports.database.connection() as connection:
-            await store.save_identity(connection, warrant.claim, issued.expires_at)
+        await self._keep_identity(warrant, container, grant, is_trust_known=True)
+
+    async def _want_identity(self, warrant: StepWarrant, container: Container) -> Grant:
+        """Make an identity and write down that it is on its way; whatever becomes of it, it is accepted."""
+        grant = self._ports.authority.grant(container.owner, after=container.identity.issued_until)
+        async with self._ports.database.connection() as connection:
+            await store.want_identity(connection, warrant.claim, grant.issued.sha256, grant.issued.expires_at)
+        return grant
+
+    async def _keep_identity(
+        self, warrant: StepWarrant, container: Container, grant: Grant, *, is_trust_known: bool
+    ) -> None:
+        """Write down that an identity has arrived."""
+        put = PutIdentity(
+            grant.issued.expires_at,
+            grant.issued.sha256,
+            grant.generation,
+            grant.trusts if is_trust_known else None,
+            done=container.identity.asked,
+        )
+        async with self._ports.database.connection() as connection:
+            await store.save_identity(connection, warrant.claim, put)
 
     async def _start_guest(self, warrant: StepWarrant, container: Container) -> None:
         # Written before the start: a crash in between costs no second restart.
-        async with self._ports.database.connection() as connection:
+        async with self._ports.database.transaction() as connection:
+            if not await store.may_start(connection, warrant.claim):
+                raise IdentityOutdated
+            await store.clear_faults(connection, warrant.claim)
             await store.save_restart_done(connection, warrant.claim, container.restart_wanted)
         await self._ports.driver.ensure_started(plan_guest(container), warrant)
 
     async def _renew_identity(self, warrant: StepWarrant, container: Container) -> None:
         """Give the running agent another identity. One that was given and not written down is good all the same."""
-        ports = self._ports
-        issued = ports.authority.issue_agent(container.owner)
-        wish = RenewIdentity(certificate=issued.certificate.decode(), private_key=issued.private_key.decode())
+        takes_trust = knows_trust(container)
+        grant = await self._want_identity(warrant, container)
+        issued = grant.issued
+        wish = RenewIdentity(
+            certificate=issued.certificate.decode(),
+            private_key=issued.private_key.decode(),
+            client_ca=grant.client_ca.decode() if takes_trust else None,
+        )
         warrant.check()
-        answer = await ports.agents.call(self._dial(container), "POST", "/identity", body=encode(wish))
-        if decode_report(answer, IdentityTaken).expires_at != issued.expires_at:
+        try:
+            answer = await self._ports.agents.call(self._dial(container), "POST", "/identity", body=encode(wish))
+        except AgentRefused:
+            async with self._ports.database.connection() as connection:
+                await store.unwant_identity(connection, warrant.claim, issued.sha256)
+            raise
+        taken = decode_report(answer, IdentityTaken)
+        if taken.expires_at != issued.expires_at:
             raise AgentNonsense("it shows another identity than the one that it was given")
-        async with ports.database.connection() as connection:
-            await store.save_identity(connection, warrant.claim, issued.expires_at)
+        first, last = grant.trusts
+        if takes_trust and taken.client_cas != last - first + 1:
+            raise AgentNonsense("it believes others than those that it was told to")
+        await self._keep_identity(warrant, container, grant, is_trust_known=takes_trust)
 
     def _dial(self, container: Container) -> AgentAddress:
         assert container.address is not None
@@ -311,6 +354,11 @@ class Steps:
 def has_closing_failed(container: Container) -> bool:
     """Tell whether the last try to close the guest's network has failed or had to wait."""
     return any(step.name == Do.CLOSE_NETWORK and step.code for step in container.steps)
+
+
+def has_renewal_failed(container: Container) -> bool:
+    """Tell whether the last try to give its agent another identity has failed."""
+    return any(step.name == Do.RENEW_IDENTITY and step.code for step in container.steps)
 
 
 def plan_guest(container: Container) -> GuestPlan:

@@ -11,7 +11,7 @@ import msgspec
 
 from zlh_api.containers.model import Guest
 from zlh_api.database.pool import Connection
-from zlh_api.reconcile.model import Claim, LeaseLost
+from zlh_api.reconcile.model import Claim, LeaseLost, PutIdentity
 from zlh_api.reconcile.pace import LEASE_S
 from zlh_common.names import OwnerMark, Vmid
 from zlh_common.schema.resources import Resources
@@ -20,6 +20,8 @@ from zlh_common.schema.structs import encode
 
 # How a system that is away is told from a slot among what containers wait for.
 AWAY = "away:"
+# So many identities that may have reached an agent are accepted. Each is the last of an attempt whose end nobody saw.
+MAX_WANTED = 64
 # How many containers stand in line at a time, for one process.
 LINE = 256
 
@@ -223,9 +225,64 @@ async def wake_all(connection: Connection, system: str, *, spread_s: float) -> N
     )
 
 
-async def save_identity(connection: Connection, claim: Claim, expires_at: datetime | None) -> None:
-    """Write until when the identity that was put in is good."""
-    await fenced(connection, claim, "identity_expires_at = $3", expires_at)
+async def forget_identity(connection: Connection, claim: Claim) -> None:
+    """Write that its guest holds no keys, so that none is accepted."""
+    await fenced(
+        connection,
+        claim,
+        "identity_expires_at = null, identity_known = '\\x', identity_wanted = '{}', identity_generation = 0, "
+        "identity_trusts_from = 0, identity_trusts_to = 0",
+    )
+
+
+async def want_identity(connection: Connection, claim: Claim, sha256: bytes, expires_at: datetime) -> None:
+    """Write which identity is on its way to the agent, before it is: from now on, it is accepted as well."""
+    await fenced(
+        connection,
+        claim,
+        f"identity_wanted = (array_prepend($3::bytea, identity_wanted))[:{MAX_WANTED}], identity_issued_until = $4",
+        sha256,
+        expires_at,
+    )
+
+
+async def unwant_identity(connection: Connection, claim: Claim, sha256: bytes) -> None:
+    """Write that the agent has said that it does not take it."""
+    await fenced(connection, claim, "identity_wanted = array_remove(identity_wanted, $3::bytea)", sha256)
+
+
+async def save_identity(connection: Connection, claim: Claim, put: PutIdentity) -> None:
+    """Write which identity the agent has, and that no other is accepted."""
+    await fenced(
+        connection,
+        claim,
+        "identity_expires_at = $3, identity_known = $4, identity_wanted = '{}', identity_generation = $5, "
+        "identity_trusts_from = coalesce($6, identity_trusts_from), "
+        "identity_trusts_to = coalesce($7, identity_trusts_to), identity_done = $8",
+        put.expires_at,
+        put.sha256,
+        put.generation,
+        *(put.trusts or (None, None)),
+        put.done,
+    )
+
+
+async def may_start(connection: Connection, claim: Claim) -> bool:
+    """Tell whether the identity that was put in is that of the CAs as they stand, and keep these until the end of the
+    transaction: whoever changes them sees all that have begun to start before.
+    """
+    issuing = await connection.fetchval("select issuing from authority for share")
+    is_current: bool | None = await connection.fetchval(
+        "select identity_generation >= $2 and identity_trusts_to >= $2 from containers where owner = $1",
+        UUID(claim.owner),
+        issuing or 0,
+    )
+    return is_current is True
+
+
+async def clear_faults(connection: Connection, claim: Claim) -> None:
+    """Forget what an agent was caught at that is started anew."""
+    await fenced(connection, claim, "agent_faults = '{}'")
 
 
 async def save_restart_done(connection: Connection, claim: Claim, count: int) -> None:

@@ -21,6 +21,7 @@ from zlh_api.containers.rules import find_in_force, is_refused_harmlessly
 from zlh_api.database.pool import Database
 from zlh_api.drivers.port import ContainerDriver, GuestSeen, SlotBusy, SystemAway
 from zlh_api.reconcile import journal, store
+from zlh_api.reconcile.identity_rules import may_renew
 from zlh_api.reconcile.model import LeaseLost
 from zlh_api.reconcile.pace import Pace
 from zlh_api.reconcile.plan import (
@@ -35,8 +36,8 @@ from zlh_api.reconcile.plan import (
     Wanted,
     decide_next,
 )
-from zlh_api.reconcile.spec import accepted_generation, may_renew_identity
-from zlh_api.reconcile.steps import Steps, has_closing_failed, plan_guest
+from zlh_api.reconcile.spec import accepted_generation
+from zlh_api.reconcile.steps import Steps, has_closing_failed, has_renewal_failed, plan_guest
 from zlh_api.reconcile.warrant import ClaimWarrant, StepWarrant
 from zlh_common.errors import ZlhError
 from zlh_common.request_ids import following
@@ -165,20 +166,22 @@ class Worker:
         except TimeoutError as exc:
             raise StepTimedOut(place.pace.observe_s) from exc
         await self._keep_seen(container, guest)
+        lacks = place.steps.find_lacks(container)
         return Seen(
             has_address=container.address is not None,
             guest=guest.state,
             is_closed=guest.is_closed,
             is_sized=guest.is_sized,
             is_tidy=guest.is_tidy,
-            has_identity=place.steps.is_identity_good(container),
+            has_identity=not lacks,
             is_agent_online=container.connection is Connection.ONLINE,
             accepted_generation=accepted_generation(container),
             observed_generation=agent.observed_generation if agent else 0,
             route=route,
             is_proved=container.provisioned_at is not None,
             has_closing_failed=has_closing_failed(container),
-            may_renew_identity=may_renew_identity(container),
+            may_renew_identity=may_renew(container, lacks),
+            has_renewal_failed=has_renewal_failed(container),
             is_resize_put_off=place.steps.seconds_to_resize(container) > 0,
         )
 
@@ -328,6 +331,7 @@ class Worker:
 def _wanted(container: Container) -> Wanted:
     return Wanted(
         power=container.power,
+        is_suspended=container.is_suspended,
         is_deleting=container.is_deleting,
         spec_generation=container.spec_generation,
         is_restart_due=container.restart_done < container.restart_wanted,

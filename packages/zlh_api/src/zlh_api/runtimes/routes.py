@@ -42,18 +42,22 @@ def endpoints(service: RuntimeService) -> list[Endpoint]:
         return service.report(call.container)
 
     async def install(call: Call) -> Runtimes:
+        call.note("runtime", call.body.name)
+        call.note("version", call.body.version)
         return await service.install(call.container, call.body)
 
     async def prune(call: Call) -> RuntimePruning:
         return await service.prune(call.container)
 
     async def upgrade(call: Call) -> Runtimes:
+        call.note("version", call.body.version)
         return await service.upgrade(call.container, _name(call), call.body.version)
 
     async def roll_back(call: Call) -> Runtimes:
         return await service.roll_back(call.container, _name(call))
 
     async def verify(call: Call) -> RuntimeVerification:
+        call.note("version", call.body.version)
         return await service.verify(call.container, _name(call), call.body.version)
 
     async def repair(call: Call) -> Runtimes:
@@ -80,31 +84,33 @@ def endpoints(service: RuntimeService) -> list[Endpoint]:
             202,
             refusals=(*refused, *_OF_THE_CATALOG, RuntimeLimit),
             name="installRuntime",
+            act="runtime.install",
             example={"name": "node", "version": "24"},
         ),
         Endpoint(
             "POST", f"{EVERY}/prune", change, prune, "Remove what is kept for a rollback", None, pruned, 202,
-            refusals=(*refused, RuntimeInUse), name="pruneRuntimes",
+            refusals=(*refused, RuntimeInUse), name="pruneRuntimes", act="runtime.prune",
         ),
         Endpoint(
             "POST", f"{ONE}/upgrade", change, upgrade, say_upgrade, UpgradeRuntime, both, 202, is_body_optional=True,
-            refusals=(*refused, *_OF_THE_CATALOG, RuntimeLimit, RuntimeIsNewest, RuntimeIsOlder),
+            refusals=(*refused, *_OF_THE_CATALOG, RuntimeLimit, RuntimeIsNewest, RuntimeIsOlder), act="runtime.upgrade",
         ),
         Endpoint(
             "POST", f"{ONE}/rollback", change, roll_back, say_back, response=both, status=202,
-            refusals=(*refused, NothingToRollBack),
+            refusals=(*refused, NothingToRollBack), act="runtime.roll-back",
         ),
         Endpoint(
             "POST", f"{ONE}/verify", change, verify, say_verify, VerifyRuntime, found, is_body_optional=True,
-            refusals=(*refused, *REFUSED_BY_AGENT, RuntimePending),
+            refusals=(*refused, *REFUSED_BY_AGENT, RuntimePending), act="runtime.verify",
         ),
         Endpoint(
             "POST", f"{VERSION}/repair", change, repair, "Unpack a version anew", response=both, status=202,
-            refusals=(*refused, NothingToRepair), name="repairRuntime",
+            refusals=(*refused, NothingToRepair), name="repairRuntime", act="runtime.repair",
         ),
         Endpoint(
             "DELETE", VERSION, change, remove, "Remove a version", response=both, status=202,
             refusals=(*refused, LastRuntime, RuntimeIsDefault, RuntimeInUse), name="deleteRuntime",
+            act="runtime.remove",
         ),
     ]  # fmt: skip
 

@@ -10,8 +10,8 @@ Every call that lasts is on this list from before its handler begins until after
 - A session or token that has an end is judged at that end, by the database's clock.
 - While the database is away nobody is judged and nothing ends; what is due is judged RETRY_S after it is back.
 
-Calls are judged by one worker, up to BATCH in one look, so a crowd takes one connection and no more: first those that a
-change is known of, and of those the first of each customer before the second of any.
+Calls are judged by one worker, up to BATCH in one look, so a crowd takes one connection and no more. The first of each
+customer comes before the second of any, so nobody's changes hold up the judgement of others, however many they are.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
+from uuid import UUID
 
 import structlog
 
@@ -57,11 +58,13 @@ class LongCall:
         self._timer: asyncio.TimerHandle | None = None
 
     @property
-    def turn(self) -> object:
-        """Whose turn it takes."""
+    def turn(self) -> UUID:
+        """For which customer it takes its turn: that of the container, else the caller's first."""
         if self.passed.container is not None:
             return self.passed.container.customer_id
-        return self._caller.user_id if self.passed.customer is None else self.passed.customer.id
+        if self.passed.customer is not None:
+            return self.passed.customer.id
+        return next((entry.customer_id for entry in self._caller.memberships), self._caller.user_id)
 
     @property
     def is_doubted(self) -> bool:
@@ -116,12 +119,12 @@ class LongCall:
 
 
 def take_turns(due: Iterable[LongCall], count: int) -> list[LongCall]:
-    """Return who is judged next: doubted ones first, then the first of each customer before the second of any."""
-    ranks: list[tuple[bool, int, int, LongCall]] = []
-    before: Counter[tuple[bool, object]] = Counter()
+    """Return who is judged next: the first of each customer before the second of any, doubted ones before others."""
+    ranks: list[tuple[int, bool, int, LongCall]] = []
+    before: Counter[tuple[bool, UUID]] = Counter()
     for number, call in enumerate(due):
         key = (not call.is_doubted, call.turn)
-        ranks.append((key[0], before[key], number, call))
+        ranks.append((before[key], key[0], number, call))
         before[key] += 1
     return [call for *_, call in sorted(ranks, key=lambda rank: rank[:3])[:count]]
 
@@ -211,7 +214,7 @@ class AccessWatch:
         if call.asked == asked or isinstance(verdict, ZlhError):
             self._due.pop(call, None)
         if isinstance(verdict, ZlhError):
-            log.info("access.ended", code=verdict.code)
+            log.info("access.ended", code=verdict.code, told=call.is_doubted)
             call.clear_timer()
             # Its handler is not told that all is certain: it is cancelled where it waits.
             call.refuse(verdict)

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol, TypeVar
+from uuid import UUID
 
 from aiohttp import web
 
@@ -55,8 +56,12 @@ class Policy(Enum):
     POWER_CONTAINER = (Subject.CONTAINER, Permission.POWER_CONTAINERS)
     CHANGE_CONTAINER = (Subject.CONTAINER, Permission.CHANGE_CONTAINERS)
     USE_CONSOLE = (Subject.CONTAINER, Permission.USE_CONSOLES)
+    # What operators alone do to one container.
+    GOVERN_CONTAINER = (Subject.CONTAINER, Permission.MANAGE_PLATFORM)
     VIEW_CUSTOMER = (Subject.CUSTOMER, Permission.VIEW_CUSTOMER)
     MANAGE_CUSTOMER = (Subject.CUSTOMER, Permission.MANAGE_CUSTOMER)
+    # Whoever belongs to a customer may go, whatever their role.
+    LEAVE_CUSTOMER = (Subject.CUSTOMER, Permission.MANAGE_ACCOUNT)
     VIEW_AUDIT_LOG = (Subject.CUSTOMER, Permission.VIEW_AUDIT_LOG)
     # What operators alone do to one customer.
     GOVERN_CUSTOMER = (Subject.CUSTOMER, Permission.MANAGE_PLATFORM)
@@ -94,6 +99,62 @@ class Watched(Protocol):
         ...
 
 
+class Record(Protocol):
+    """What the audit log is told of a call; see docs/audit-log.md for what is told without a word of the handler."""
+
+    def note(self, name: str, value: object) -> None:
+        """Add a fact worth knowing, such as the new role; never a secret. None is none.
+
+        Whatever it is, it is cut and cleaned before it is kept.
+        """
+        ...
+
+    def acts_on(self, subject: str) -> None:
+        """Say what is acted on, such as `container 101`, where the path does not name it."""
+        ...
+
+    async def charge_to(self, customer_id: UUID) -> None:
+        """Say whose log it stands in, before it is done; for what neither the path nor the gate tells."""
+        ...
+
+    async def acts_as(self, caller: Caller) -> None:
+        """Say who acts, before it is done; for what may be called without being signed in."""
+        ...
+
+    async def note_open(self) -> None:
+        """Say that what was asked for is open: that is an entry, and its end will be another."""
+        ...
+
+    def note_end(self, reason: str, code: str | None = None) -> None:
+        """Say why what was open has ended (`left`, `revoked`, `ended`, `broken`), and the code of what has ended it."""
+        ...
+
+
+class Unrecorded:
+    """The record of a call that changes nothing."""
+
+    def note(self, name: str, value: object) -> None:
+        """See Record."""
+
+    def acts_on(self, subject: str) -> None:
+        """See Record."""
+
+    async def charge_to(self, customer_id: UUID) -> None:
+        """See Record."""
+
+    async def acts_as(self, caller: Caller) -> None:
+        """See Record."""
+
+    async def note_open(self) -> None:
+        """See Record."""
+
+    def note_end(self, reason: str, code: str | None = None) -> None:
+        """See Record."""
+
+
+_UNRECORDED = Unrecorded()
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One request after the gate: the caller, what the path speaks of, the body."""
@@ -102,6 +163,7 @@ class Call:
     body: Any = None
     _passed: Passed = Passed()
     _watched: Watched | None = None
+    record: Record = _UNRECORDED
     _asked: Mapping[str, Any] = field(default_factory=dict)
 
     def asked(self, parameter: Parameter[T]) -> T:
@@ -121,6 +183,10 @@ class Call:
     def refusal(self) -> ZlhError | None:
         """Why a call that stayed open is ended, once it is."""
         return None if self._watched is None else self._watched.refusal
+
+    def note(self, name: str, value: object) -> None:
+        """Add a fact to the entry of the audit log that this call becomes."""
+        self.record.note(name, value)
 
     @property
     def caller(self) -> Caller:
@@ -179,7 +245,8 @@ class Endpoint:
     is_file: bool = False
     # Whether no body at all stands for {}.
     is_body_optional: bool = False
-    # What the audit log calls it, such as `container.create`; every call that changes something has a word.
+    # What the audit log calls it, such as `container.create`. Every call that changes something has a word, and so has
+    # every WebSocket: `console.open`, whose end is then `console.close`.
     act: str | None = None
     # Query parameters; below /api/ no other one is taken.
     query: tuple[Parameter[Any], ...] = ()

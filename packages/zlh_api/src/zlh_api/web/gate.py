@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
@@ -10,18 +11,19 @@ from uuid import UUID
 from aiohttp import web
 
 from zlh_api.containers.model import Container
+from zlh_api.customers.callers import find_credential
 from zlh_api.customers.model import Caller, Credential, Customer
-from zlh_api.customers.service import NotSignedIn, find_credential
+from zlh_api.customers.refusals import CustomerSuspended, NotSignedIn, RoleMissing, ScopeMissing
 from zlh_api.customers.standings import Standings
 from zlh_api.web.endpoint import Endpoint, Passed, Policy, Subject
 from zlh_api.web.path_parameters import parse_customer, parse_vmid
-from zlh_api.web.request_credentials import read_bearer, read_ticket
+from zlh_api.web.request_credentials import SAFE_METHODS, find_ticket, read_bearer
 from zlh_api.web.session_cookie import SessionCookie
 from zlh_common.errors import NotFound, ZlhError
 from zlh_common.names import PLATFORM_PATH, Vmid, is_label
-from zlh_common.schema.permissions import Permission
 
-SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+# What was found out of a request so far, also of one that is refused.
+FOUND = web.RequestKey("found", Passed)
 
 
 class OriginRefused(ZlhError):
@@ -34,38 +36,6 @@ class OriginRefused(ZlhError):
             f"Requests with the session cookie must come from the portal's own pages, not from {origin or 'nowhere'}. "
             "Programs send a bearer token instead."
         )
-
-
-class RoleMissing(ZlhError):
-    """The caller may know of this, and their role does not allow the act."""
-
-    code, status = "role_missing", 403
-
-    def __init__(self, permission: Permission) -> None:
-        super().__init__(
-            f"Your role does not include {permission}; ask an owner of the customer for a role that does.",
-            permission=permission,
-        )
-
-
-class ScopeMissing(ZlhError):
-    """The token was not made for this, whatever its user may do."""
-
-    code, status = "scope_missing", 403
-
-    def __init__(self, permission: Permission) -> None:
-        super().__init__(
-            f"This token does not carry the scope {permission}; make one that does.", permission=permission
-        )
-
-
-class CustomerSuspended(ZlhError):
-    """The customer is held back by the platform; its people may look, and nothing more."""
-
-    code, status = "customer_suspended", 403
-
-    def __init__(self) -> None:
-        super().__init__("This customer is suspended, so nothing can be changed or opened; ask who runs the platform.")
 
 
 class _Callers(Protocol):
@@ -112,20 +82,20 @@ class Gate:
     async def pass_through(self, endpoint: Endpoint, request: web.Request) -> Passed:
         """Return who calls and what they mean; raise where the policy says no."""
         _check_host(endpoint, request)
-        self._check_origin(endpoint, request)
+        await self._check_origin(endpoint, request)
         policy = endpoint.policy
         if policy.subject is Subject.ANYBODY:
             return Passed()
         credential = await self._find_credential(endpoint, request)
         caller = await self.callers.identify_credential(credential)
-        passed = Passed(caller, credential=credential)
+        passed = request[FOUND] = Passed(caller, credential=credential)
         match policy.subject:
             case Subject.CUSTOMER:
                 customer = await self.customers.find_visible(caller, parse_customer(request.match_info["customer"]))
-                passed = replace(passed, customer=customer)
+                passed = request[FOUND] = replace(passed, customer=customer)
             case Subject.CONTAINER:
                 container = await self.containers.find_visible(caller, parse_vmid(request.match_info["vmid"]))
-                passed = replace(passed, container=container)
+                passed = request[FOUND] = replace(passed, container=container)
             case _:
                 pass
         _check_policy(policy, passed, caller)
@@ -141,22 +111,30 @@ class Gate:
         return [_judge_again(policy, passed, standings) for policy, passed in calls]
 
     async def _find_credential(self, endpoint: Endpoint, request: web.Request) -> Credential:
-        ticket = _ticket(endpoint, request)
+        ticket = find_ticket(endpoint, request)
         if ticket is None:
             return find_credential(bearer=read_bearer(request), cookie=self.cookie.read(request))
         return await self.callers.redeem_ticket(ticket, parse_vmid(request.match_info["vmid"]))
 
-    def _check_origin(self, endpoint: Endpoint, request: web.Request) -> None:
+    async def _check_origin(self, endpoint: Endpoint, request: web.Request) -> None:
         """What a browser sends by itself, cookie and all, is only believed from our own pages."""
         origins = request.headers.getall("Origin", [])
         origin = origins[0] if len(origins) == 1 else None
         is_unsafe = request.method not in SAFE_METHODS or endpoint.is_websocket
-        if not is_unsafe or read_bearer(request) is not None or _ticket(endpoint, request) is not None:
+        if not is_unsafe or read_bearer(request) is not None or find_ticket(endpoint, request) is not None:
             return
         if not origins and self.cookie.read(request) is None:
             return
         if origin not in self.origins:
+            await self._find_victim(endpoint, request)
             raise OriginRefused(origin)
+
+    async def _find_victim(self, endpoint: Endpoint, request: web.Request) -> None:
+        """Find out in whose name a foreign page has asked, which the record tells, and the answer does not."""
+        if endpoint.act is not None:
+            with contextlib.suppress(NotSignedIn):
+                credential = find_credential(bearer=None, cookie=self.cookie.read(request))
+                request[FOUND] = Passed(await self.callers.identify_credential(credential))
 
 
 def _check_host(endpoint: Endpoint, request: web.Request) -> None:
@@ -211,10 +189,3 @@ def _check_customer(policy: Policy, caller: Caller, customer_id: UUID, what: str
         raise CustomerSuspended
     if not caller.may(policy.permission, customer_id):
         raise RoleMissing(policy.permission)
-
-
-def _ticket(endpoint: Endpoint, request: web.Request) -> str | None:
-    """Return the ticket that counts: for a WebSocket of a container, and only without a bearer token."""
-    if not endpoint.is_websocket or "vmid" not in request.match_info or read_bearer(request) is not None:
-        return None
-    return read_ticket(request)

@@ -100,6 +100,12 @@ def read_part(name: str, text: str) -> Any:
         raise NotFound(parameter.what) from None
 
 
+def read_id(values: Mapping[str, str], name: str) -> UUID:
+    """Return the id at one place of a path; raise NotFound for whatever could not be one."""
+    found: UUID = read_part(name, values[name])
+    return found
+
+
 def parse_vmid(text: str) -> Vmid:
     """Return the VMID in a path; raise NotFound for whatever could not be one."""
     return Vmid(read_part("vmid", text))

@@ -81,7 +81,7 @@ def problem_response(error: ZlhError, *, request_id: str) -> web.Response:
     """Return the answer for an error."""
     headers = {HEADER: request_id, "Cache-Control": "no-store"}
     if error.status in {429, 503}:
-        headers["Retry-After"] = RETRY_AFTER_S
+        headers["Retry-After"] = str(error.data.get("retryAfterS", RETRY_AFTER_S))
     if isinstance(error, MethodNotAllowed):
         headers["Allow"] = str(error.data["allowed"])
     if isinstance(error, UpgradeRequired):

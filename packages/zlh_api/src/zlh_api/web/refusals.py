@@ -4,20 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from zlh_api.audit_log.service import ActNotRecorded
+from zlh_api.customers.callers import TicketInvalid
 from zlh_api.customers.permissions import WHILE_SUSPENDED
-from zlh_api.customers.service import NotSignedIn, TicketInvalid
+from zlh_api.customers.refusals import CustomerSuspended, NotSignedIn, RoleMissing, ScopeMissing
 from zlh_api.database.pool import DatabaseUnavailable
 from zlh_api.once.service import IdempotencyKeyBusy, IdempotencyKeyInvalid, IdempotencyKeyReused
 from zlh_api.web.endpoint import Endpoint, Subject
-from zlh_api.web.gate import SAFE_METHODS, CustomerSuspended, OriginRefused, RoleMissing, ScopeMissing
+from zlh_api.web.gate import OriginRefused
+from zlh_api.web.open_calls import TooManyOpen
 from zlh_api.web.problems import BodyTooLarge, HeadersTooLarge, Internal, RequestRefused, UpgradeRequired
 from zlh_api.web.query import QueryInvalid, QueryUnknown
+from zlh_api.web.rate_limits import RateLimited
 from zlh_api.web.replays import SecretShownOnce
 from zlh_api.web.request_body import BodyTooSlow, ContentEncodingRefused, ContentTypeRefused
+from zlh_api.web.request_credentials import SAFE_METHODS
 from zlh_common.errors import InvalidBody, NotFound, ZlhError
 from zlh_common.schema.terminal import SubprotocolMissing, ViewerLimit
 
-_OF_EVERY_CALL = (RequestRefused, HeadersTooLarge, Internal)
+_OF_EVERY_CALL = (RequestRefused, HeadersTooLarge, RateLimited, Internal)
 _OF_THE_API = (QueryUnknown, QueryInvalid)
 _OF_A_BODY = (InvalidBody, BodyTooSlow, BodyTooLarge, ContentTypeRefused, ContentEncodingRefused)
 _OF_A_KEY = (IdempotencyKeyInvalid, IdempotencyKeyReused, IdempotencyKeyBusy)
@@ -52,6 +57,10 @@ def _refused_before(endpoint: Endpoint) -> Iterator[type[ZlhError]]:
     yield from _OF_EVERY_CALL
     if endpoint.is_api:
         yield from _OF_THE_API
+    if endpoint.act is not None:
+        yield ActNotRecorded
+    if endpoint.is_websocket or endpoint.is_stream:
+        yield TooManyOpen
     if endpoint.request is not None:
         yield from _OF_A_BODY
     if endpoint.creates:

@@ -68,17 +68,32 @@ async def answer_once(endpoint: Endpoint, call: Call, key: Key, keeper: Keeper) 
         status, body, headers = answer.status or endpoint.status, encode(answer.body), answer.headers
     else:
         _check_still_visible(endpoint, call, kept)
+        await _record_replay(endpoint, call, kept)
         if endpoint.shows_secret:
             raise SecretShownOnce(msgspec.json.decode(kept.body))
         status, body, headers = kept.status, kept.body, {REPLAYED: "true"}
     return web.Response(body=body, status=status, headers=headers, content_type=JSON)
 
 
+async def _record_replay(endpoint: Endpoint, call: Call, kept: Made) -> None:
+    """Tell the audit log that nothing was made, and whose log that stands in where the path does not say so."""
+    call.record.note("replayed", "true")
+    customer = _customer_of(kept) if endpoint.policy.subject is Subject.CALLER else None
+    if customer is not None:
+        await call.record.charge_to(customer)
+
+
+def _customer_of(kept: Made) -> UUID | None:
+    """Return whose it is what was made, where it says so."""
+    made = msgspec.json.decode(kept.body)
+    customer = made.get("customerId") if isinstance(made, dict) else None
+    return None if customer is None else UUID(customer)
+
+
 def _check_still_visible(endpoint: Endpoint, call: Call, kept: Made) -> None:
     """Raise NotFound where the caller may no longer see what was made; where the path names it, the gate has looked."""
     if endpoint.policy.subject is not Subject.CALLER:
         return
-    made = msgspec.json.decode(kept.body)
-    customer = made.get("customerId") if isinstance(made, dict) else None
-    if customer is not None and not call.caller.may_know(UUID(customer)):
+    customer = _customer_of(kept)
+    if customer is not None and not call.caller.may_know(customer):
         raise NotFound

@@ -13,16 +13,20 @@ import contextlib
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import structlog
 from aiohttp import WSCloseCode, web
 
+from zlh_api.audit_log.service import AuditLog
+from zlh_api.customers.refusals import NotSignedIn
 from zlh_api.web.access_watch import AccessWatch, LongCall
 from zlh_api.web.client_address import TRUSTED_PROXIES, Proxies, client_address
-from zlh_api.web.endpoint import JSON, Answer, Call, Endpoint, Passed, Policy
+from zlh_api.web.endpoint import JSON, Answer, Call, Endpoint, Passed, Policy, Unrecorded
 from zlh_api.web.etags import answer_unless_known
-from zlh_api.web.gate import Gate
+from zlh_api.web.gate import FOUND, Gate
+from zlh_api.web.open_calls import OpenCalls
 from zlh_api.web.path_parameters import check_path
 from zlh_api.web.problems import (
     SECURITY_HEADERS,
@@ -33,6 +37,8 @@ from zlh_api.web.problems import (
     problem_response,
 )
 from zlh_api.web.query import read_query
+from zlh_api.web.rate_limits import RateLimited, RateLimits, add_rate_headers
+from zlh_api.web.recording import Recording, record
 from zlh_api.web.replays import Keeper, answer_once, find_key
 from zlh_api.web.request_body import MAX_BODY_BYTES, read_body
 from zlh_common.errors import ZlhError
@@ -43,6 +49,28 @@ log = structlog.get_logger()
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 # A body that takes longer than this to arrive has its sender judged again.
 FRESH_S = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class CallLimits:
+    """How often anybody may call, and how many calls may last."""
+
+    rates: RateLimits
+    open: OpenCalls
+
+
+@dataclass(frozen=True, slots=True)
+class Entrance:
+    """What stands between a request and its handler; whoever serves the application runs `watch` and `audit_log`."""
+
+    gate: Gate
+    # What stays open is on its list.
+    watch: AccessWatch
+    limits: CallLimits
+    # What has a word in it is recorded there.
+    audit_log: AuditLog
+    # What has an Idempotency-Key is carried out once.
+    keeper: Keeper
 
 
 @dataclass(slots=True)
@@ -59,19 +87,19 @@ _COURSE = web.RequestKey("course", _Course)
 
 
 def build_application(
-    endpoints: Sequence[Endpoint], gate: Gate, watch: AccessWatch, keeper: Keeper, *, trusted_proxies: Proxies = ()
+    endpoints: Sequence[Endpoint], entrance: Entrance, *, trusted_proxies: Proxies = ()
 ) -> web.Application:
     """Return an application that serves `endpoints` and answers everything else with a problem document.
 
-    What stays open is put on the list of `watch`, which whoever serves the application runs; `keeper` carries out once
-    what has an Idempotency-Key; `trusted_proxies` are believed in what they say of where a request comes from.
+    `trusted_proxies` are believed in what they say of where a request comes from.
     """
     application = web.Application(middlewares=[_outermost], client_max_size=MAX_BODY_BYTES)
     application[TRUSTED_PROXIES] = trusted_proxies
     application.on_response_prepare.append(_begin)
+    application.on_response_prepare.append(add_rate_headers)
     taken = {(endpoint.method, endpoint.path) for endpoint in endpoints}
     for endpoint in endpoints:
-        handle = _serve(endpoint, gate, watch, keeper)
+        handle = _serve(endpoint, entrance)
         application.router.add_route(endpoint.method, endpoint.path, handle)
         # Whatever can be read can be asked about (RFC 9110, 9.3.2): aiohttp leaves the body out.
         if endpoint.method == "GET" and not endpoint.is_websocket and ("HEAD", endpoint.path) not in taken:
@@ -79,25 +107,37 @@ def build_application(
     return application
 
 
-def _serve(endpoint: Endpoint, gate: Gate, watch: AccessWatch, keeper: Keeper) -> Handler:
-    async def handle(request: web.Request) -> web.StreamResponse:
+def _serve(endpoint: Endpoint, entrance: Entrance) -> Handler:
+    gate, limits = entrance.gate, entrance.limits
+
+    async def carry_out(request: web.Request, recording: Recording | None) -> web.StreamResponse:
         request[_COURSE] = _Course(endpoint.policy)
-        passed = await gate.pass_through(endpoint, request)
+        passed = await _pass_gate(endpoint, request, gate, limits.rates)
         asked = _read_address(endpoint, request)
         _check_upgrade(endpoint, request)
         began = time.monotonic()
         body = await read_body(endpoint, request)
         if passed.caller is not None and time.monotonic() - began > FRESH_S:
             passed = await _pass_again(gate, endpoint.policy, passed)
-        call = Call(request, body, passed, _asked=asked)
+        if recording is not None:
+            await recording.begin()
+        call = Call(request, body, passed, record=recording or Unrecorded(), _asked=asked)
         if endpoint.is_stream and request.method == "HEAD":
             # The stream itself has no end.
             return web.Response(content_type=endpoint.media_type)
-        if passed.caller is not None and (endpoint.is_websocket or endpoint.is_stream):
-            return await _serve_watched(endpoint, call, passed, watch)
-        if key := find_key(endpoint, call):
-            return await answer_once(endpoint, call, key, keeper)
-        return _render(endpoint, request, await endpoint.handler(call))
+        with limits.open.hold(endpoint, passed.caller):
+            if passed.caller is not None and (endpoint.is_websocket or endpoint.is_stream):
+                return await _serve_watched(endpoint, call, passed, entrance.watch)
+            if key := find_key(endpoint, call):
+                return await answer_once(endpoint, call, key, entrance.keeper)
+            return _render(endpoint, request, await endpoint.handler(call))
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        # What comes too often costs nothing more, not even a record.
+        await limits.rates.admit(endpoint, request)
+        if endpoint.act is None:
+            return await carry_out(request, None)
+        return await record(Recording(entrance.audit_log, endpoint, request), partial(carry_out, request))
 
     return handle
 
@@ -129,6 +169,8 @@ async def _serve_watched(endpoint: Endpoint, call: Call, passed: Passed, watch: 
     except ZlhError as error:
         if course.begun is None:
             raise
+        is_revoked = course.watched is not None and error is course.watched.refusal
+        call.record.note_end("revoked" if is_revoked else "broken", error.code)
         await _end(course.begun, error)
         return course.begun
 
@@ -154,6 +196,19 @@ async def _end(response: web.StreamResponse, error: ZlhError) -> None:
     if isinstance(response, web.WebSocketResponse) and not response.closed:
         with contextlib.suppress(ConnectionError):
             await response.close(code=WSCloseCode.POLICY_VIOLATION, message=error.code.encode())
+
+
+async def _pass_gate(endpoint: Endpoint, request: web.Request, gate: Gate, rates: RateLimits) -> Passed:
+    """Pass the gate, and let the limits know what it has found out about the credential."""
+    try:
+        return await gate.pass_through(endpoint, request)
+    except NotSignedIn:
+        rates.note_bad(endpoint, request)
+        raise
+    finally:
+        found = request.get(FOUND)
+        if found is not None and found.caller is not None:
+            rates.note_good(endpoint, request, found.caller)
 
 
 def _read_address(endpoint: Endpoint, request: web.Request) -> dict[str, Any]:
@@ -215,6 +270,9 @@ async def _answer(request: web.Request, handler: Handler, request_id: str) -> we
         response.headers.setdefault(HEADER, request_id)
         for name, value in SECURITY_HEADERS.items():
             response.headers.setdefault(name, value)
+    if code == RateLimited.code:
+        # Told by the limits themselves, a second's refusals in one line.
+        return response
     log.info(
         "request.served",
         method=request.method,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated
 
-from msgspec import Meta
+from msgspec import UNSET, Meta, UnsetType
 
 from zlh_common.schema.customers import Name
 from zlh_common.schema.permissions import Permission, Role
@@ -76,8 +76,8 @@ class CreateToken(Request):
     name: Name
     scopes: tuple[Permission, ...] | None = None
     customer_id: str | None = None
-    # None for a token that does not expire.
-    expires_in_s: Annotated[int, Meta(ge=60, le=5 * 366 * 24 * 3600)] | None = 90 * 24 * 3600
+    # None for one that does not expire; left out, it is 90 days, or what the token has left that it is made with.
+    expires_in_s: Annotated[int, Meta(ge=60, le=5 * 366 * 24 * 3600)] | UnsetType | None = UNSET
 
 
 class ApiToken(Report):

@@ -11,20 +11,25 @@ from zlh_common.schema.permissions import Permission, Role
 from zlh_common.schema.secrets import ShownOnce
 from zlh_common.schema.structs import Report, Request
 
-Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")]
-Email = Annotated[str, Meta(min_length=3, max_length=254, pattern=r"^[^@\s\x00-\x1f\x7f]+@[^@\s\x00-\x1f\x7f]+$")]
+# Nothing in a name or an address moves a cursor, turns the direction of writing, or cannot be seen.
+_UNSEEN = r"\x00-\x1f\x7f-\x9f\xad\u061c\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb"
+CustomerId = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$(?!\n)")]
+Name = Annotated[str, Meta(min_length=1, max_length=64, pattern=rf"^(?!\s)[^{_UNSEEN}]+(?<!\s)$(?!\n)")]
+Email = Annotated[str, Meta(min_length=3, max_length=254, pattern=rf"^[^@\s{_UNSEEN}]+@[^@\s{_UNSEEN}]+$(?!\n)")]
 Reason = Annotated[str, Meta(min_length=1, max_length=500, pattern=r"^[^\x00]+$")]
 Count = Annotated[int, Meta(ge=0, le=1_000_000)]
+# Cores.
+QuotaCpu = Annotated[float, Meta(ge=0, le=1_000_000)]
+QuotaMib = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 
 
 class Quota(Request):
     """How much a customer may have in all of their containers; what is null is the platform's default."""
 
     containers: Count | None = None
-    # Cores.
-    cpu: Annotated[float, Meta(ge=0, le=1_000_000)] | None = None
-    memory_mib: Annotated[int, Meta(ge=0, le=2**31 - 1)] | None = None
-    disk_mib: Annotated[int, Meta(ge=0, le=2**31 - 1)] | None = None
+    cpu: QuotaCpu | None = None
+    memory_mib: QuotaMib | None = None
+    disk_mib: QuotaMib | None = None
     # Published ports.
     exposures: Count | None = None
     members: Count | None = None

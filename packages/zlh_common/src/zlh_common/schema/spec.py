@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta
 
+from zlh_common.schema.customers import CustomerId
 from zlh_common.schema.process import MAX_PROCESSES, Port, WantedProcess
 from zlh_common.schema.resources import ResourceWish
 from zlh_common.schema.structs import Report, Request
@@ -78,6 +79,8 @@ class CreateContainer(Request):
     template: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
     # What is not named is the platform's default.
     resources: ResourceWish | None = None
+    # Whose it will be; the first customer that the caller may create containers for where none is named.
+    customer_id: CustomerId | None = None
 
 
 class PatchContainer(Request):

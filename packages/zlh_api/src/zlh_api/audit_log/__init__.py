@@ -1,0 +1,1 @@
+"""What people have done, in chains of entries that nobody can change unseen."""

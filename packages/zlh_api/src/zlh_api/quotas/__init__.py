@@ -1,0 +1,1 @@
+"""How much each customer may have, and how much they have."""
