@@ -8,12 +8,12 @@ from datetime import timedelta
 from aiohttp import web
 
 from zlh_api.customers.callers import Callers
-from zlh_api.customers.credential_store import SESSION_LASTS
 from zlh_api.customers.model import Caller
 from zlh_api.customers.password_changes import PasswordChanges
 from zlh_api.customers.passwords import SignInBusy
 from zlh_api.customers.refusals import AccountSuspended, LoginRefused, NotSignedIn
 from zlh_api.customers.reports import render_me, render_session, render_token
+from zlh_api.customers.rules import SESSION_LASTS
 from zlh_api.customers.secret import Secret
 from zlh_api.customers.sessions import Sessions
 from zlh_api.customers.sign_in import PasswordSignIn
