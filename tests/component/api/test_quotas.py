@@ -316,7 +316,7 @@ async def test_a_container_is_made_for_the_customer_that_is_named(world: World, 
 
 
 async def test_a_key_stands_for_one_customer(world: World, client: Client) -> None:
-    """The same body for another customer is another request, whether it names them or they come first by now."""
+    """The same body for another customer is another request; what was made for one that is left is not shown again."""
     own, other = await customer_of(world), await customer_of(world, "customer 1")
     headers = {**OPERATOR, "Idempotency-Key": "k"}
     named = {**NODE, "customerId": str(own)}
@@ -327,7 +327,8 @@ async def test_a_key_stands_for_one_customer(world: World, client: Client) -> No
     headers = {**OWNER, "Idempotency-Key": "k"}
     assert (await client.post(CONTAINERS, json=NODE, headers=headers)).status == 202
     await world.fetch("update memberships set customer_id = $2 where customer_id = $1 returning 1", own, other)
-    await problem(await client.post(CONTAINERS, json=NODE, headers=headers), 422, "idempotency_key_reused")
+    await problem(await client.post(CONTAINERS, json=NODE, headers=headers), 404, "not_found")
+    assert await world.fetch("select from containers where customer_id = $1", other) == []
 
 
 async def test_a_list_of_one_customers_containers(world: World, client: Client) -> None:
