@@ -217,7 +217,7 @@ async def test_a_password_that_is_being_changed_opens_no_session(world: World) -
     await add_user(world, EMAIL)
     proof = await world.accounts.sign_in.prove(EMAIL, PASSWORD, client="192.0.2.1")
     async with world.another_pool().transaction() as connection:
-        await connection.execute("update users set password_hash = 'another' where id = $1", proof.user_id)
+        await connection.execute("update users set password_hash = 'another' where id = $1", proof.caller.user_id)
         opening = asyncio.create_task(world.accounts.sessions.open(proof, Browser("192.0.2.1", None)))
         await world.wait_until("select exists (select from pg_locks where not granted)")
         assert not opening.done()
