@@ -22,10 +22,10 @@ from guards.hangs import Alarms
 from guards.workers import Crew
 
 network.arm()
-# The default draws exceptions with their surroundings, from files read in the event loop.
 # How long an example takes by the clock says how busy the machine is.
 settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("busy")
+# The default draws exceptions with their surroundings, from files read in the event loop.
 structlog.configure(processors=[structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)])
 TEMP = leaks.own_temp_folder()
 leaks.adopt_orphans()
