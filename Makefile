@@ -32,8 +32,8 @@ dev: $(READY) ## run the whole platform on this machine; Ctrl-C stops it
 demo: $(READY) ## a tour through the public API, while `make dev` runs in another terminal
 	@exec $(BIN)/python deploy/demo/demo.py
 
-# Most tests wait most of their time, so there are more workers than processors.
-WORKERS ?= $(shell expr 3 \* $$(nproc))
+# Tests wait half of their time, so two workers keep one processor busy, and more would only be in each other's way.
+WORKERS ?= $(shell expr 2 \* $$(nproc))
 
 .PHONY: test
 test: $(READY) ## all tests; what needs root or a system package is skipped with its reason

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 import structlog
 from blockbuster import BlockBuster
+from hypothesis import HealthCheck, settings
 
 from fakes.clock import FakeClock
 from guards import leaks, network, parts, remains
@@ -21,6 +22,9 @@ from guards.hangs import Alarms
 from guards.workers import Crew
 
 network.arm()
+# How long an example takes by the clock says how busy the machine is.
+settings.register_profile("busy", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("busy")
 # The default draws exceptions with their surroundings, from files read in the event loop.
 structlog.configure(processors=[structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)])
 TEMP = leaks.own_temp_folder()
