@@ -116,8 +116,12 @@ class People:
 class _Server(TestServer):
     """Serves with the limits of a real API process."""
 
+    def __init__(self, application: Application, limits: ConnectionLimits) -> None:
+        super().__init__(application)
+        self.limits = limits
+
     async def _make_runner(self, **settings: Any) -> BoundedRunner:
-        return BoundedRunner(self.app, ConnectionLimits(), **{"handler_cancellation": True, **settings})
+        return BoundedRunner(self.app, self.limits, **settings)
 
 
 class World:
@@ -128,6 +132,7 @@ class World:
         self.dsn = dsn
         self.folder = folder
         self.clock = SystemClock()
+        self.limits = ConnectionLimits()
         self.faults = Faults()
         self.driver = FakeDriver(self.faults)
         self.routes = FakeRoutes(self.faults)
@@ -247,7 +252,7 @@ class World:
                 self.endpoints = make_endpoints(parts, config)
                 limits = self.call_limits(parts.cookie)
                 entrance = Entrance(gate, watch, limits, self.audit_log, Once(self.database))
-                server = _Server(build_application(self.endpoints, entrance))
+                server = _Server(build_application(self.endpoints, entrance), self.limits)
                 # A test says itself which cookie it sends.
                 async with TestClient(server, cookie_jar=DummyCookieJar()) as client:
                     yield client

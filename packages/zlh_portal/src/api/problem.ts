@@ -25,6 +25,11 @@ export class ApiError extends Error {
 
 const FIELD_OF_CODE: Readonly<Record<string, string>> = {
   name_taken: "name",
+  customer_name_taken: "name",
+  email_invalid: "email",
+  already_member: "email",
+  password_wrong: "currentPassword",
+  scope_not_yours: "scopes",
   name_reserved: "name",
   process_name_invalid: "name",
   runtime_missing: "runtime",

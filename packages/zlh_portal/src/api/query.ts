@@ -11,10 +11,24 @@ export function mayHeal(error: unknown): boolean {
   return code === "unreachable" || status >= 500;
 }
 
+/** Tell whether nobody is signed in any more; a wrong password says 401 as well, and ends nothing. */
+export function endsSession(error: unknown): boolean {
+  return asApiError(error).code === "not_signed_in";
+}
+
+const LOST_RIGHTS = new Set(["role_missing", "customer_suspended"]);
+
+/** Tell whether the caller may do less than this page believes. */
+export function tellsLostRight(error: unknown): boolean {
+  return LOST_RIGHTS.has(asApiError(error).code);
+}
+
 export function makeQueryClient(): QueryClient {
-  // A session that has ended shows in whatever is asked next; the page then asks to sign in.
   const onError = (error: unknown) => {
-    if (asApiError(error).status === 401) queries.setQueryData(ME, null);
+    // A session that has ended shows in whatever is asked next; the page then asks to sign in.
+    if (endsSession(error)) queries.setQueryData(ME, null);
+    // So does a right that is gone: what one may do is asked for anew, and buttons follow.
+    else if (tellsLostRight(error)) void queries.invalidateQueries({ queryKey: ME });
   };
   const queries = new QueryClient({
     queryCache: new QueryCache({ onError }),

@@ -49,7 +49,7 @@ export interface paths {
         get?: never;
         put?: never;
         /** Sign in and get a session cookie */
-        post: operations["loginAuth"];
+        post: operations["login"];
         delete?: never;
         options?: never;
         head?: never;
@@ -66,7 +66,7 @@ export interface paths {
         get?: never;
         put?: never;
         /** End the session of the cookie */
-        post: operations["logoutAuth"];
+        post: operations["logout"];
         delete?: never;
         options?: never;
         head?: never;
@@ -302,7 +302,7 @@ export interface paths {
         get?: never;
         put?: never;
         /** Give the agent another key; the one before opens nothing any more */
-        post: operations["identityContainer"];
+        post: operations["renewIdentity"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1664,6 +1664,11 @@ export interface components {
             customerId: string | null;
             /** @default false */
             enableCodeServer: boolean;
+            /**
+             * @deprecated
+             * @description Another spelling of `enableCodeServer`; not both.
+             */
+            enable_code_server?: boolean;
             /** @enum {string} */
             kind: "dev" | "game";
             /** @default null */
@@ -1676,8 +1681,6 @@ export interface components {
             template: string | null;
             /** @default null */
             version: string | null;
-        } & {
-            [key: string]: boolean;
         };
         /**
          * CreateCustomer
@@ -2066,14 +2069,17 @@ export interface components {
         PatchContainer: {
             /** @default null */
             enableCodeServer: boolean | null;
+            /**
+             * @deprecated
+             * @description Another spelling of `enableCodeServer`; not both.
+             */
+            enable_code_server?: boolean | null;
             /** @default null */
             name: string | null;
             /** @default null */
             power: ("off" | "on") | null;
             /** @default null */
             resources: components["schemas"]["ResourceWish"] | null;
-        } & {
-            [key: string]: boolean | null;
         };
         /**
          * PatchCustomer
@@ -3213,7 +3219,7 @@ export interface operations {
             };
         };
     };
-    loginAuth: {
+    login: {
         parameters: {
             query?: never;
             header?: never;
@@ -3224,8 +3230,8 @@ export interface operations {
             content: {
                 /**
                  * @example {
-                 *       "email": "example",
-                 *       "password": "example"
+                 *       "email": "name@example.org",
+                 *       "password": "correct horse battery staple"
                  *     }
                  */
                 "application/json": components["schemas"]["Login"];
@@ -3235,6 +3241,8 @@ export interface operations {
             /** @description Sign in and get a session cookie */
             200: {
                 headers: {
+                    /** @description The session, or its end. */
+                    "Set-Cookie"?: string;
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
                     "X-Request-Id": string;
                     [name: string]: unknown;
@@ -3259,7 +3267,21 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `origin_refused`: A page of another origin may not act for the signed-in user. */
+            /** @description - `login_refused`: The e-mail address and the password do not belong together. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `account_suspended`: The user is held back by the platform; told to nobody but who knows the password.
+             */
             403: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -3306,7 +3328,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `rate_limited`: There were too many calls in a short time. */
+            /**
+             * @description - `rate_limited`: There were too many calls in a short time.
+             *     - `sign_in_busy`: Too many are signing in at this moment.
+             *     - `too_many_tries`: The password was wrong too often.
+             */
             429: {
                 headers: {
                     /** @description So many seconds later it may go. */
@@ -3341,7 +3367,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `act_not_recorded`: The act could not be written down, so it is not carried out. */
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
             503: {
                 headers: {
                     /** @description So many seconds later it may go. */
@@ -3356,7 +3385,7 @@ export interface operations {
             };
         };
     };
-    logoutAuth: {
+    logout: {
         parameters: {
             query?: never;
             header?: never;
@@ -3368,6 +3397,8 @@ export interface operations {
             /** @description End the session of the cookie */
             204: {
                 headers: {
+                    /** @description The session, or its end. */
+                    "Set-Cookie"?: string;
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
                     "X-Request-Id": string;
                     [name: string]: unknown;
@@ -3435,7 +3466,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `act_not_recorded`: The act could not be written down, so it is not carried out. */
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
             503: {
                 headers: {
                     /** @description So many seconds later it may go. */
@@ -5844,7 +5878,7 @@ export interface operations {
             };
         };
     };
-    identityContainer: {
+    renewIdentity: {
         parameters: {
             query?: never;
             header?: never;

@@ -8,11 +8,30 @@ export type Step = Schemas["Step"];
 export type Resources = Schemas["Resources"];
 export type ResourceWish = Schemas["ResourceWish"];
 export type PatchContainer = Schemas["PatchContainer"];
+export type CreateContainer = Schemas["CreateContainer"];
 export type Limits = Schemas["Limits"];
 export type Lifecycle = Schemas["Lifecycle"];
 export type Connection = Schemas["Connection"];
 export type Me = Schemas["Me"];
-export type CreateContainer = Schemas["CreateContainer"];
+export type Actor = Schemas["Actor"];
+export type AuditEntry = Schemas["AuditEntry"];
+export type ApiToken = Schemas["ApiToken"];
+export type CreateToken = Schemas["CreateToken"];
+export type Customer = Schemas["Customer"];
+export type Invitation = Schemas["Invitation"];
+export type InvitationMade = Schemas["InvitationMade"];
+export type InvitationSeen = Schemas["InvitationSeen"];
+export type Invite = Schemas["Invite"];
+export type Member = Schemas["Member"];
+export type PasswordResetMade = Schemas["PasswordResetMade"];
+export type Quota = Schemas["Quota"];
+export type QuotaUse = Schemas["QuotaUse"];
+export type Session = Schemas["Session"];
+export type TokenMade = Schemas["TokenMade"];
+export type UserReport = Schemas["UserReport"];
+export type CustomerRole = Schemas["CustomerRole"];
+export type Permission = Schemas["Permission"];
+export type Role = Schemas["Role"];
 export type RuntimeOffer = Schemas["RuntimeOffer"];
 export type RuntimeVersionOffer = Schemas["RuntimeVersionOffer"];
 export type InstalledRuntime = Schemas["InstalledRuntime"];
@@ -37,3 +56,9 @@ export type AuditReport = Schemas["AuditReport"];
 export type Finding = Schemas["Finding"];
 export type WorkItem = Schemas["WorkItem"];
 export type QueueFigures = Schemas["QueueFigures"];
+
+/** A page of a list; `next` asks for the one after it. */
+export interface Page<T> {
+  items: T[];
+  next?: string;
+}

@@ -1,19 +1,20 @@
 /** The terminals of a container side by side as tabs. */
-import { ActionIcon, Alert, Button, Group, Stack, Text } from "@mantine/core";
+import { ActionIcon, Alert, Button, Group, Stack } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
 import { useMemo, useState } from "react";
 import { asApiError } from "../api/problem";
 import type { ContainerStatus } from "../api/types";
 import { CrossIcon, PlusIcon } from "../layout/icons";
-import { useMayChange } from "../session/session";
+import { MayNot } from "../session/MayNot";
+import { useMayStay, useWhyNot } from "../session/session";
 import { ConsolePane } from "./ConsolePane";
 import classes from "./console.module.css";
 import { MAIN, useCloseTerminal, useOpenTerminal, useTerminals } from "./queries";
 import { terminalSource } from "./source";
 
 export function TerminalsTab({ status }: { status: ContainerStatus }) {
-  const mayChange = useMayChange(status);
-  if (!mayChange) return <Text c="dimmed">You may look at this container, not work in it. Ask an owner for the role of a member.</Text>;
+  const mayUse = useMayStay("consoles:use", status.customerId);
+  if (!mayUse) return <MayNot permission="consoles:use" customerId={status.customerId} />;
   if (status.lifecycle === "provisioning" || status.lifecycle === "stopped" || status.lifecycle === "deleting") {
     return (
       <Alert color="gray" title="No terminal now" data-testid="no-terminal">
@@ -26,7 +27,8 @@ export function TerminalsTab({ status }: { status: ContainerStatus }) {
 
 function Terminals({ status }: { status: ContainerStatus }) {
   const { vmid, connection } = status;
-  const { data: terminals } = useTerminals(vmid, connection === "online");
+  const whyNot = useWhyNot("consoles:use", status.customerId);
+  const { data: terminals } = useTerminals(vmid, connection === "online" && whyNot === null);
   const open = useOpenTerminal(vmid);
   const close = useCloseTerminal(vmid);
   const [chosen, setChosen] = useState(MAIN);
@@ -63,12 +65,12 @@ function Terminals({ status }: { status: ContainerStatus }) {
         {ids.map((id) => (
           <Group key={id} gap={0} wrap="nowrap" flex="none">
             <Button size="compact-sm" variant={id === shown ? "light" : "subtle"} color={id === shown ? "indigo" : "gray"} aria-pressed={id === shown} onClick={() => setChosen(id)}>{label(id)}</Button>
-            {id !== MAIN && (
+            {id !== MAIN && whyNot === null && (
               <ActionIcon size="sm" variant="subtle" color="gray" aria-label={`Close ${label(id)}`} loading={close.isPending && close.variables === id} onClick={() => end(id)}><CrossIcon /></ActionIcon>
             )}
           </Group>
         ))}
-        <Button size="compact-sm" variant="subtle" color="gray" flex="none" leftSection={<PlusIcon />} disabled={connection !== "online"} loading={open.isPending} onClick={add}>New terminal</Button>
+        {whyNot === null && <Button size="compact-sm" variant="subtle" color="gray" flex="none" leftSection={<PlusIcon />} disabled={connection !== "online"} loading={open.isPending} onClick={add}>New terminal</Button>}
       </Group>
       <ConsolePane key={shown} source={source} label={label(shown)} connection={connection} onClose={shown === MAIN ? null : () => end(shown)} />
     </Stack>

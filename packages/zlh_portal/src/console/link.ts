@@ -1,4 +1,5 @@
 /** Joins the console machine to a real WebSocket and a screen; decides nothing itself. */
+import { explainClose } from "./farewell";
 import { SUBPROTOCOL, parseMessage, parseOutput, renderBinaryInput, renderInput, renderResize } from "./frames";
 import { START, step, type Effect, type Event, type State } from "./machine";
 
@@ -106,8 +107,8 @@ export class ConsoleLink {
     let wasOpen = false;
     socket.onopen = () => (wasOpen = true);
     socket.onmessage = ({ data }: MessageEvent<ArrayBuffer | string>) => this.receive(data);
-    socket.onclose = () => {
-      if (this.socket === socket) void this.lose(socket, wasOpen);
+    socket.onclose = ({ code, reason }) => {
+      if (this.socket === socket) void this.lose(socket, wasOpen, explainClose(code, reason));
     };
     this.socket = socket;
   }
@@ -122,8 +123,8 @@ export class ConsoleLink {
     }
   }
 
-  private async lose(socket: WebSocket, wasOpen: boolean): Promise<void> {
-    const diagnosis = wasOpen ? { reason: null, isFinal: false } : await this.diagnose();
+  private async lose(socket: WebSocket, wasOpen: boolean, told: Diagnosis | null): Promise<void> {
+    const diagnosis = told ?? (wasOpen ? { reason: null, isFinal: false } : await this.diagnose());
     if (this.socket === socket) this.handle({ type: "lost", ...diagnosis });
   }
 

@@ -1,5 +1,7 @@
 /** Ties one console to an element of the page, for as long as that is shown. */
+import { useQueryClient } from "@tanstack/react-query";
 import { type RefObject, useCallback, useEffect, useRef, useState } from "react";
+import { ME } from "../api/query";
 import { ConsoleLink } from "./link";
 import { START, type State } from "./machine";
 import { openScreen, type XtermScreen } from "./screen";
@@ -20,6 +22,7 @@ export function useConsole(source: ConsoleSource): Console {
   const link = useRef<ConsoleLink | null>(null);
   const shown = useRef<XtermScreen | null>(null);
   const [state, setState] = useState(START);
+  const queries = useQueryClient();
 
   useEffect(() => {
     if (!element.current) return;
@@ -46,6 +49,12 @@ export function useConsole(source: ConsoleSource): Console {
       screen.terminal.dispose();
     };
   }, [source]);
+
+  // What was refused here is refused elsewhere: the page learns what one may still do.
+  const isRefused = state.phase === "refused";
+  useEffect(() => {
+    if (isRefused) void queries.invalidateQueries({ queryKey: ME });
+  }, [isRefused, queries]);
 
   const reconnect = useCallback(() => link.current?.retryNow(), []);
   const wipe = useCallback(() => shown.current?.terminal.clear(), []);

@@ -3,6 +3,7 @@ import { Text } from "@mantine/core";
 import { Link } from "react-router";
 import type { ContainerStatus } from "../api/types";
 import { AddressLink } from "../layout/AddressLink";
+import { Name } from "../layout/Name";
 import { TimeAgo } from "../layout/TimeAgo";
 import { ProcessTrouble } from "../processes/ProcessTrouble";
 import classes from "./containers.module.css";
@@ -10,14 +11,14 @@ import { StateBadge } from "./StateBadge";
 import { describeRuntimes } from "./states";
 import { summarize } from "./timeline";
 
-export function ContainerRow({ status }: { status: ContainerStatus }) {
+export function ContainerRow({ status, customer }: { status: ContainerStatus; customer: string | null }) {
   const { settled, total, current } = summarize(status.steps);
   const isUnderWay = !status.provisioningComplete && current !== null;
   return (
     <li className={classes["row"]} data-testid={`container-${status.vmid}`}>
       <div>
         <Link to={`/containers/${status.vmid}`} className={classes["name"]}>{status.name}</Link>
-        <Text size="xs" c="dimmed" className="numbers">{status.kind} · {status.vmid}</Text>
+        <Text size="xs" c="dimmed" className="numbers">{status.kind} · {status.vmid}{customer !== null && <> · <Name text={customer} /></>}</Text>
       </div>
       <div className={classes["above"]}>
         <StateBadge status={status} />

@@ -8,6 +8,8 @@ import { preferredVersion } from "../catalog/choice";
 import { useValidation } from "../catalog/queries";
 import { type RuntimeChoice, RuntimePicker } from "../catalog/RuntimePicker";
 import { Problem } from "../layout/Problem";
+import { customersWith } from "../session/permissions";
+import { useMe } from "../session/session";
 import { KeyRing } from "./idempotency";
 import { complainAboutName } from "./name";
 import { useContainers, useCreateContainer } from "./queries";
@@ -37,8 +39,13 @@ export function CreateForm({ runtimes, addons, templates, limits }: Props) {
   const [size, setSize] = useState(limits.default);
   const [template, setTemplate] = useState<string | null>(templates[0] ?? null);
 
+  const { data: me } = useMe();
+  const customers = me ? customersWith(me, "containers:change") : [];
+  const [chosen, setChosen] = useState(() => parameters.get("customer"));
+  const customerId = customers.find(({ id }) => id === chosen)?.id ?? customers[0]?.id ?? null;
   const isDev = kind === "dev";
   const wish: CreateContainer = {
+    customerId,
     kind,
     name: name.trim() || null,
     runtime: isDev ? choice.runtime : null,
@@ -49,7 +56,7 @@ export function CreateForm({ runtimes, addons, templates, limits }: Props) {
   };
   const validation = useValidation(wish.runtime, wish.version);
   const complaint = complainAboutName(name, others?.map((item) => item.name) ?? []);
-  const refused = create.error ? splitByField(asApiError(create.error), ["name", "runtime", "version", "template", "enableCodeServer", ...SIZE_FIELDS]) : null;
+  const refused = create.error ? splitByField(asApiError(create.error), ["name", "customerId", "runtime", "version", "template", "enableCodeServer", ...SIZE_FIELDS]) : null;
   const unfit = Object.fromEntries(validation.data?.problems.map((problem) => [problem.field, problem.message]) ?? []);
   // A refusal is about what was sent; it goes as soon as that is changed.
   const change = (act: () => void) => {
@@ -71,6 +78,12 @@ export function CreateForm({ runtimes, addons, templates, limits }: Props) {
             label="Name" description="Leave it empty and the platform gives one." placeholder="my-api" autoFocus autoComplete="off" data-testid="name"
             value={name} error={complaint ?? refused?.fields["name"]} onChange={(event) => change(() => setName(event.target.value))}
           />
+          {customers.length > 1 && (
+            <Select
+              label="For" description="Whose quota it counts in, and whose people work with it." allowDeselect={false} value={customerId} error={refused?.fields["customerId"]} onChange={(next) => change(() => setChosen(next))}
+              data={customers.map(({ id, name: label }) => ({ value: id, label }))}
+            />
+          )}
           <Input.Wrapper label="Kind" labelElement="div">
             <SegmentedControl
               fullWidth mt={4} value={kind} aria-label="Kind" onChange={(next) => change(() => setKind(next))}

@@ -1,7 +1,7 @@
 import { Paper, Skeleton, Stack, Text, Title } from "@mantine/core";
 import { useAddonOffers, useRuntimeOffers, useTemplateOffers } from "../catalog/queries";
 import { Problem } from "../layout/Problem";
-import { BackToList } from "../layout/Shell";
+import { BackTo } from "../layout/BackTo";
 import { usePageTitle } from "../layout/title";
 import { CreateForm } from "./CreateForm";
 import { useLimits } from "./queries";
@@ -20,7 +20,7 @@ export function CreatePage() {
   return (
     <Stack maw={640} gap="md">
       <div>
-        <BackToList />
+        <BackTo to="/" label="Containers" />
         <Title order={1}>Create container</Title>
         <Text c="dimmed" size="sm">It is ready in seconds to a minute; you watch every step.</Text>
       </div>

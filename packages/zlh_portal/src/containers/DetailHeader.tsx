@@ -4,21 +4,20 @@ import { useDisclosure } from "@mantine/hooks";
 import type { ContainerStatus } from "../api/types";
 import { AddressLink } from "../layout/AddressLink";
 import { PencilIcon } from "../layout/icons";
-import { useMayChange } from "../session/session";
+import { useRights } from "../session/session";
 import { PowerButtons } from "./PowerButtons";
 import { RenameModal } from "./RenameModal";
 import { StateBadge } from "./StateBadge";
 
 export function DetailHeader({ status }: { status: ContainerStatus }) {
-  const mayChange = useMayChange(status);
+  const may = useRights(status);
   const [isRenaming, { open, close }] = useDisclosure(false);
-  const isStaying = status.lifecycle !== "deleting";
   return (
     <Group justify="space-between" align="flex-start" gap="sm">
       <div>
         <Group gap="xs">
           <Title order={1} style={{ overflowWrap: "anywhere" }}>{status.name}</Title>
-          {mayChange && isStaying && <ActionIcon variant="subtle" color="gray" aria-label="Rename" onClick={open}><PencilIcon /></ActionIcon>}
+          {may.change && <ActionIcon variant="subtle" color="gray" aria-label="Rename" onClick={open}><PencilIcon /></ActionIcon>}
           <StateBadge status={status} />
         </Group>
         <Group gap="sm" mt={2} mih={24}>
@@ -26,7 +25,7 @@ export function DetailHeader({ status }: { status: ContainerStatus }) {
           {status.url && <AddressLink address={status.url} />}
         </Group>
       </div>
-      {mayChange && isStaying && <PowerButtons status={status} />}
+      {may.power && <PowerButtons status={status} mayKill={false} />}
       {isRenaming && <RenameModal status={status} onClose={close} />}
     </Group>
   );

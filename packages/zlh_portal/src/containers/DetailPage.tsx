@@ -4,12 +4,13 @@ import { lazy, Suspense, useEffect, useRef } from "react";
 import { useNavigate, useParams } from "react-router";
 import { asApiError } from "../api/problem";
 import type { ContainerStatus } from "../api/types";
+import { SuspendedBanner } from "../customers/SuspendedBanner";
 import { RuntimesTab } from "../runtimes/RuntimesTab";
 import { PortsTab } from "../exposures/PortsTab";
 import { HistoryTab } from "../history/HistoryTab";
 import { NotFoundPage } from "../layout/NotFoundPage";
 import { Problem } from "../layout/Problem";
-import { BackToList } from "../layout/Shell";
+import { BackTo } from "../layout/BackTo";
 import { usePageTitle } from "../layout/title";
 import { ConnectionBanner } from "../live/ConnectionBanner";
 import { ProcessesTab } from "../processes/ProcessesTab";
@@ -73,7 +74,8 @@ function Detail({ vmid, tab }: { vmid: number; tab: Tab }) {
   if (!status) return query.error ? <Problem error={query.error} title="This container cannot be shown" onRetry={() => void query.refetch()} /> : <DetailSkeleton />;
   return (
     <Stack gap="md">
-      <div><BackToList /><DetailHeader status={status} /></div>
+      <div><BackTo to="/" label="Containers" /><DetailHeader status={status} /></div>
+      <SuspendedBanner customerId={status.customerId} isSuspended={status.suspended} />
       <FailureAlert status={status} />
       <Tabs value={tab} keepMounted={false} onChange={(next) => void navigate(`/containers/${vmid}/${next ?? "overview"}`, { replace: true })}>
         <Tabs.List ref={tabs} className={classes["tabs"] ?? ""} aria-label="About this container">

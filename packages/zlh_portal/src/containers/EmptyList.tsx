@@ -3,7 +3,7 @@ import { Button, Paper, Stack, Text, ThemeIcon, Title } from "@mantine/core";
 import { Link } from "react-router";
 import { BoxIcon, PlusIcon } from "../layout/icons";
 
-export function EmptyList() {
+export function EmptyList({ reason }: { reason: string | null }) {
   return (
     <Paper py={56} data-testid="empty">
       <Stack align="center" gap="sm" maw={460} mx="auto" ta="center">
@@ -13,7 +13,7 @@ export function EmptyList() {
           A container is a small machine of your own: a runtime such as Node.js or Go is installed in it, you work in its
           terminal, and a port that your program listens on gets a web address.
         </Text>
-        <Button component={Link} to="/containers/new" leftSection={<PlusIcon />} mt="xs">Create container</Button>
+        {reason === null ? <Button component={Link} to="/containers/new" leftSection={<PlusIcon />} mt="xs">Create container</Button> : <Text size="sm">{reason}</Text>}
       </Stack>
     </Paper>
   );

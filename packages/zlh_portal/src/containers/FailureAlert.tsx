@@ -5,7 +5,7 @@ import { asApiError } from "../api/problem";
 import type { ContainerStatus, Step } from "../api/types";
 import { useServerNow } from "../layout/clock";
 import { capitalize } from "../layout/words";
-import { useMayChange } from "../session/session";
+import { useRights } from "../session/session";
 import { adviseOn } from "./advice";
 import { usePower } from "./queries";
 import { describeDegradation, findTroubles } from "./states";
@@ -13,9 +13,9 @@ import { isOfRuntime, titleOf } from "./stepNames";
 import { tellTries } from "./timeline";
 
 export function FailureAlert({ status }: { status: ContainerStatus }) {
-  const { provisioningError: failure, suspended } = status;
+  const { provisioningError: failure } = status;
   const troubles = findTroubles(status);
-  if (!failure && troubles.length === 0 && !suspended) return null;
+  if (!failure && troubles.length === 0) return null;
   return (
     <Stack gap="sm">
       {failure && <Failure status={status} failure={failure} />}
@@ -24,7 +24,6 @@ export function FailureAlert({ status }: { status: ContainerStatus }) {
           {troubles.map((reason) => <Text key={reason} size="sm">{describeDegradation(reason)}</Text>)}
         </Alert>
       )}
-      {suspended && <Alert color="orange" title="Suspended">Your operator has suspended this container. Its files are kept.</Alert>}
     </Stack>
   );
 }
@@ -48,10 +47,10 @@ function Failure({ status, failure }: { status: ContainerStatus; failure: NonNul
 /** When it is tried again, and a way not to wait for that: any wish is worked on at once, the one for what is wanted too. */
 function Retry({ status, step }: { status: ContainerStatus; step: Step }) {
   const power = usePower(status.vmid);
-  const mayChange = useMayChange(status);
+  const may = useRights(status);
   const now = useServerNow(Boolean(step.nextTryAt), 250);
   const tries = tellTries(step, now);
-  const isOffered = mayChange && step.state === "failed" && !isOfRuntime(step.name) && status.lifecycle !== "deleting";
+  const isOffered = may.power && step.state === "failed" && !isOfRuntime(step.name);
   const retry = () =>
     power.mutate(status.power === "on" ? "start" : "stop", {
       onError: (error) => notifications.show({ color: "red", title: "It was not tried again", message: asApiError(error).detail }),

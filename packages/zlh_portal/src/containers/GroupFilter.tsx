@@ -27,7 +27,7 @@ export function GroupFilter({ items, value, onChange }: Props) {
   const counts = countGroups(items);
   return (
     <Select
-      aria-label="Filter by state" allowDeselect={false} w={210} flex="0 1 auto" value={value}
+      aria-label="Filter by state" allowDeselect={false} flex="1 1 150px" maw={{ base: "none", sm: 210 }} value={value}
       onChange={(next) => onChange(readGroup(next))}
       data={GROUPS.map((group) => ({ value: group, label: `${LABELS[group]} (${counts[group]})` }))}
     />

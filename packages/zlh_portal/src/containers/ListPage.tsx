@@ -1,65 +1,96 @@
 import { Button, Group, Paper, Skeleton, Stack, Text, TextInput, Title } from "@mantine/core";
 import { Link, useSearchParams } from "react-router";
+import type { ContainerStatus } from "../api/types";
+import { SuspendedBanner } from "../customers/SuspendedBanner";
+import { useCustomerNames } from "../customers/useCustomerNames";
+import { ActionButton } from "../layout/ActionButton";
 import { PlusIcon, SearchIcon } from "../layout/icons";
 import { Problem } from "../layout/Problem";
 import { usePageTitle } from "../layout/title";
 import { ConnectionBanner } from "../live/ConnectionBanner";
+import { useMe } from "../session/session";
 import { ContainerRow } from "./ContainerRow";
 import classes from "./containers.module.css";
+import { CustomerFilter } from "./CustomerFilter";
 import { EmptyList } from "./EmptyList";
-import { filterContainers, type Group as Filter } from "./filter";
+import { filterContainers, ofCustomer } from "./filter";
 import { GroupFilter, readGroup } from "./GroupFilter";
 import { useContainers } from "./queries";
+import { whyNoCreation } from "./whyNoCreation";
 
 export function ListPage() {
   usePageTitle("Containers");
   const query = useContainers();
+  const { data: me } = useMe();
+  const names = useCustomerNames();
   const [parameters, setParameters] = useSearchParams();
   const search = parameters.get("q") ?? "";
   const group = readGroup(parameters.get("state"));
+  const customer = parameters.get("customer");
   // In the address, so that a filtered list can be kept as a bookmark and is there again on the way back.
-  const filter = (nextGroup: Filter, nextSearch: string) =>
-    setParameters({ ...(nextGroup === "all" ? {} : { state: nextGroup }), ...(nextSearch ? { q: nextSearch } : {}) }, { replace: true });
+  const filter = (name: string, value: string | null) =>
+    setParameters(
+      (before) => {
+        const next = new URLSearchParams(before);
+        if (value) next.set(name, value);
+        else next.delete(name);
+        return next;
+      },
+      { replace: true },
+    );
 
-  const items = query.data;
+  const whyNot = whyNoCreation(me);
+  const suspended = me?.customers.filter((entry) => entry.suspended && (customer === null || entry.id === customer)) ?? [];
+  const items = query.data && ofCustomer(query.data, customer);
   const shown = items ? filterContainers(items, group, search) : [];
   return (
     <Stack gap="md">
       <Group justify="space-between">
         <Title order={1}>Containers</Title>
-        {items?.length !== 0 && (
-          <Button component={Link} to="/containers/new" leftSection={<PlusIcon />}>Create container</Button>
-        )}
+        {query.data?.length !== 0 && <CreateButton reason={whyNot} customer={customer} />}
       </Group>
+      {suspended.map(({ id }) => <SuspendedBanner key={id} customerId={id} />)}
       {query.error && !items && <Problem error={query.error} title="The containers cannot be listed" onRetry={() => void query.refetch()} />}
-      {items?.length === 0 && <EmptyList />}
-      {items && items.length > 0 && (
+      {query.data?.length === 0 && <EmptyList reason={whyNot} />}
+      {query.data && items && query.data.length > 0 && (
         <>
           <Group gap="sm">
             <TextInput
               aria-label="Filter by text" placeholder="Name, runtime, address…" type="search" leftSection={<SearchIcon />} flex="1 1 220px"
-              value={search} onChange={(event) => filter(group, event.currentTarget.value)}
+              value={search} onChange={(event) => filter("q", event.currentTarget.value)}
             />
-            <GroupFilter items={items} value={group} onChange={(next) => filter(next, search)} />
+            {names.size > 1 && <CustomerFilter customers={names} value={customer} onChange={(next) => filter("customer", next)} />}
+            <GroupFilter items={items} value={group} onChange={(next) => filter("state", next === "all" ? null : next)} />
           </Group>
           {shown.length === 0 ? (
             <Paper ta="center" py="xl">
-              <Text c="dimmed">None of your {items.length} containers matches.</Text>
-              <Button variant="subtle" mt="xs" onClick={() => filter("all", "")}>Show all</Button>
+              <Text c="dimmed">{items.length === 0 ? "This customer has no containers." : `None of your ${items.length} containers matches.`}</Text>
+              <Button variant="subtle" mt="xs" onClick={() => setParameters({}, { replace: true })}>Show all</Button>
             </Paper>
           ) : (
-            <Paper p={0}>
-              <div className={`${classes["row"] ?? ""} ${classes["head"] ?? ""}`} aria-hidden="true">
-                <span>Name</span><span>State</span><span>Runtimes</span><span>Address</span><span>Created</span>
-              </div>
-              <ul className={classes["list"]} aria-label="Containers">{shown.map((status) => <ContainerRow key={status.vmid} status={status} />)}</ul>
-            </Paper>
+            <Rows items={shown} names={names.size > 1 ? names : null} />
           )}
         </>
       )}
       {query.isPending && <ListSkeleton />}
       <ConnectionBanner query={query} />
     </Stack>
+  );
+}
+
+function CreateButton({ reason, customer }: { reason: string | null; customer: string | null }) {
+  if (reason !== null) return <ActionButton leftSection={<PlusIcon />} reason={reason} onClick={() => undefined}>Create container</ActionButton>;
+  return <Button component={Link} to={customer ? `/containers/new?customer=${encodeURIComponent(customer)}` : "/containers/new"} leftSection={<PlusIcon />}>Create container</Button>;
+}
+
+function Rows({ items, names }: { items: readonly ContainerStatus[]; names: ReadonlyMap<string, string> | null }) {
+  return (
+    <Paper p={0}>
+      <div className={`${classes["row"] ?? ""} ${classes["head"] ?? ""}`} aria-hidden="true">
+        <span>Name</span><span>State</span><span>Runtimes</span><span>Address</span><span>Created</span>
+      </div>
+      <ul className={classes["list"]} aria-label="Containers">{items.map((status) => <ContainerRow key={status.vmid} status={status} customer={names?.get(status.customerId) ?? null} />)}</ul>
+    </Paper>
   );
 }
 

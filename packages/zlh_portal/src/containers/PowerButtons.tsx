@@ -10,7 +10,7 @@ import { offerPower } from "./states";
 
 const LABELS: readonly [Power, string][] = [["start", "Start"], ["restart", "Restart"], ["stop", "Stop"]];
 
-export function PowerButtons({ status, withKill = false }: { status: ContainerStatus; withKill?: boolean }) {
+export function PowerButtons({ status, mayKill }: { status: ContainerStatus; mayKill: boolean }) {
   const [isAsking, { open, close }] = useDisclosure(false);
   const power = usePower(status.vmid);
   const offers = offerPower(status);
@@ -29,7 +29,7 @@ export function PowerButtons({ status, withKill = false }: { status: ContainerSt
           {label}
         </Button>
       ))}
-      {withKill && offers.kill && <Button variant="light" color="red" onClick={open}>Kill</Button>}
+      {mayKill && offers.kill && <Button variant="light" color="red" onClick={open}>Kill</Button>}
       {isAsking && (
         <ConfirmModal
           title={`Kill ${status.name}?`} action="Kill now" isPending={power.isPending} onConfirm={() => act("kill")} onClose={close}

@@ -3,7 +3,8 @@ import { Button, Group, Paper, Stack, Text, Title } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
 import type { ReactNode } from "react";
 import type { ContainerStatus } from "../api/types";
-import { useMayChange } from "../session/session";
+import { MayNot } from "../session/MayNot";
+import { useRights } from "../session/session";
 import { DeleteSection } from "./DeleteSection";
 import { PowerButtons } from "./PowerButtons";
 import { RenameModal } from "./RenameModal";
@@ -13,7 +14,7 @@ import { describeLifecycle } from "./states";
 import { StepsTimeline } from "./StepsTimeline";
 
 export function SettingsTab({ status }: { status: ContainerStatus }) {
-  const mayChange = useMayChange(status);
+  const may = useRights(status);
   const [isRenaming, { open, close }] = useDisclosure(false);
   if (status.lifecycle === "deleting") {
     return (
@@ -24,7 +25,7 @@ export function SettingsTab({ status }: { status: ContainerStatus }) {
       </Paper>
     );
   }
-  if (!mayChange) return <Text c="dimmed">You may look at this container, not change it. Ask an owner for the role of a member.</Text>;
+  if (!may.change) return <MayNot permission="containers:change" customerId={status.customerId} />;
   return (
     <Stack maw={720} gap="md">
       <Section title="Name">
@@ -37,7 +38,7 @@ export function SettingsTab({ status }: { status: ContainerStatus }) {
       <Section title="Power">
         <Group justify="space-between" gap="sm">
           <Group gap="xs"><StateBadge status={status} /><Text size="sm" c="dimmed">{describeLifecycle(status).meaning}</Text></Group>
-          <PowerButtons status={status} withKill />
+          {may.power && <PowerButtons status={status} mayKill />}
         </Group>
       </Section>
       <Section title="Size"><SizeSection status={status} /></Section>

@@ -27,6 +27,11 @@ export function countGroups(items: readonly ContainerStatus[]): Record<Group, nu
   return counts;
 }
 
+/** Return the containers of one customer; null stands for all. */
+export function ofCustomer(items: readonly ContainerStatus[], customer: string | null): ContainerStatus[] {
+  return customer === null ? [...items] : items.filter(({ customerId }) => customerId === customer);
+}
+
 /** Return the containers of a group that match every word of `search`, newest first. */
 export function filterContainers(items: readonly ContainerStatus[], group: Group, search: string): ContainerStatus[] {
   const words = search.toLowerCase().split(/\s+/).filter(Boolean);

@@ -2,18 +2,20 @@
 import { Paper, Skeleton, Stack, Text, Title } from "@mantine/core";
 import type { ContainerStatus } from "../api/types";
 import { Problem } from "../layout/Problem";
-import { useMayChange } from "../session/session";
+import { MayNot } from "../session/MayNot";
+import { useRights } from "../session/session";
 import { ExposureRow } from "./ExposureRow";
 import { PublishForm } from "./PublishForm";
 import { useExposures } from "./queries";
 
 export function PortsTab({ status }: { status: ContainerStatus }) {
   const query = useExposures(status.vmid);
-  const mayChange = useMayChange(status) && status.lifecycle !== "deleting";
+  const mayChange = useRights(status).change;
   const exposures = query.data;
   return (
     <Stack gap="md">
       {mayChange && <PublishForm vmid={status.vmid} published={exposures?.map((exposure) => exposure.port) ?? []} />}
+      <MayNot permission="containers:change" customerId={status.customerId} />
       {query.error && <Problem error={query.error} title="The published ports cannot be listed" onRetry={() => void query.refetch()} />}
       <Paper>
         <Title order={2} mb="xs">Published ports</Title>

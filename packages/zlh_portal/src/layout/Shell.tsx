@@ -1,14 +1,16 @@
 /** The frame of every page behind the sign-in. */
-import { ActionIcon, AppShell, Button, Container, Group, Menu, Text, UnstyledButton } from "@mantine/core";
+import { ActionIcon, AppShell, Container, Group, Menu, Text, UnstyledButton } from "@mantine/core";
 import { Link, NavLink, Outlet, useNavigate } from "react-router";
 import { LiveBadge } from "../live/LiveBadge";
-import { useMe, useSignOut } from "../session/session";
+import { useMe, useSignOut, useWhyNot } from "../session/session";
 import { ColorSchemeButton } from "./ColorSchemeButton";
 import { Mark, PersonIcon } from "./icons";
+import { Name } from "./Name";
 import classes from "./Shell.module.css";
 
 export function Shell() {
-  const { data: me } = useMe();
+  const people = useCustomersLink();
+  const mayViewPlatform = useWhyNot("platform:view") === null;
   return (
     <AppShell header={{ height: 56 }} padding={0}>
       <a href="#main" className={classes["skip"]}>Skip to the content</a>
@@ -22,7 +24,8 @@ export function Shell() {
               <nav aria-label="Main">
                 <NavLink to="/" end className={classes["nav"] ?? ""}>Containers</NavLink>
                 <NavLink to="/catalog" className={classes["nav"] ?? ""}>Catalog</NavLink>
-                {me?.user.isOperator && <NavLink to="/platform" className={`${classes["nav"]} ${classes["wide"]}`}>Platform</NavLink>}
+                <NavLink to={people.to} className={`${classes["nav"]} ${classes["wide"]}`}>{people.label}</NavLink>
+                {mayViewPlatform && <NavLink to="/platform" className={`${classes["nav"]} ${classes["wide"]}`}>Platform</NavLink>}
               </nav>
             </Group>
             <Group gap="xs" wrap="nowrap">
@@ -40,7 +43,16 @@ export function Shell() {
   );
 }
 
+/** Who has one customer is led to its page, and not to a list of one. */
+function useCustomersLink(): { to: string; label: string } {
+  const { data: me } = useMe();
+  const [only, ...others] = me?.customers ?? [];
+  return only && others.length === 0 ? { to: `/customers/${only.id}`, label: "Customer" } : { to: "/customers", label: "Customers" };
+}
+
 function AccountMenu() {
+  const people = useCustomersLink();
+  const mayViewPlatform = useWhyNot("platform:view") === null;
   const { data: me } = useMe();
   const signOut = useSignOut();
   const navigate = useNavigate();
@@ -50,22 +62,14 @@ function AccountMenu() {
         <ActionIcon variant="default" size="lg" aria-label="Account menu"><PersonIcon /></ActionIcon>
       </Menu.Target>
       <Menu.Dropdown>
-        <Menu.Label>{me?.user.email}</Menu.Label>
+        <Menu.Label style={{ overflowWrap: "anywhere" }}><Name text={me?.user.email ?? ""} /></Menu.Label>
         <Menu.Item onClick={() => void navigate("/account")}>Account</Menu.Item>
-        {me?.user.isOperator && <Menu.Item hiddenFrom="xs" onClick={() => void navigate("/platform")}>Platform</Menu.Item>}
+        <Menu.Item hiddenFrom="sm" onClick={() => void navigate(people.to)}>{people.label}</Menu.Item>
+        {mayViewPlatform && <Menu.Item hiddenFrom="sm" onClick={() => void navigate("/platform")}>Platform</Menu.Item>}
         <Menu.Item component="a" href="/api/docs" target="_blank" rel="noreferrer">API reference</Menu.Item>
         <Menu.Divider />
         <Menu.Item color="red" disabled={signOut.isPending} onClick={() => signOut.mutate()}>Sign out</Menu.Item>
       </Menu.Dropdown>
     </Menu>
-  );
-}
-
-/** The way back, above the title of a page that is one level down. */
-export function BackToList() {
-  return (
-    <Button component={Link} to="/" variant="subtle" color="gray" c="dimmed" fw={500} size="compact-sm" ml={-8} aria-label="Back to the containers">
-      ← Containers
-    </Button>
   );
 }

@@ -1,5 +1,5 @@
 import { expect, it } from "vitest";
-import { formatAgo, formatBytes, formatDuration } from "./words";
+import { formatAgo, formatBytes, formatDuration, formatUntil, isolate } from "./words";
 
 it.each([
   [-5, "< 0.1 s"], [49, "< 0.1 s"], [430, "0.4 s"], [9_949, "9.9 s"], [9_960, "10 s"], [42_000, "42 s"], [59_600, "1 m 00 s"],
@@ -9,6 +9,12 @@ it.each([
 it.each([
   [0, "just now"], [50, "1 min ago"], [600, "10 min ago"], [7_300, "2 h ago"], [90_000, "yesterday"], [400_000, "5 days ago"],
 ])("%d s ago reads as %s", (s, words) => expect(formatAgo(0, s * 1000)).toBe(words));
+
+it.each([
+  [-1, "over"], [0, "over"], [30, "in a minute"], [600, "in 10 min"], [7_300, "in 2 h"], [90_000, "in 25 h"], [604_800, "in 7 days"], [63_072_000, "in 2 years"],
+])("%d s from now reads as %s", (s, words) => expect(formatUntil(s * 1000, 0)).toBe(words));
+
+it("isolates what somebody chose", () => expect(isolate("a")).toBe("\u2068a\u2069"));
 
 it("never speaks of the future", () => expect(formatAgo(5_000, 0)).toBe("just now"));
 

@@ -21,6 +21,17 @@ export function formatAgo(thenMs: number, nowMs: number): string {
   return days === 1 ? "yesterday" : `${days} days ago`;
 }
 
+/** "in 5 min", "in 3 h", "in 6 days", "tomorrow"; "over" once it has come. */
+export function formatUntil(thenMs: number, nowMs: number): string {
+  const s = (thenMs - nowMs) / 1000;
+  if (s <= 0) return "over";
+  if (s < 90) return "in a minute";
+  if (s < 5400) return `in ${Math.round(s / 60)} min`;
+  if (s < 129_600) return `in ${Math.round(s / 3600)} h`;
+  const days = Math.round(s / 86_400);
+  return days < 700 ? `in ${days} days` : `in ${Math.round(days / 365)} years`;
+}
+
 /** "812 B", "64 KiB", "182 MiB". */
 export function formatBytes(bytes: number): string {
   const units = ["B", "KiB", "MiB", "GiB", "TiB"];
@@ -36,6 +47,11 @@ export function formatBytes(bytes: number): string {
 /** Return a sentence that begins with a capital. */
 export function capitalize(text: string): string {
   return text.charAt(0).toUpperCase() + text.slice(1);
+}
+
+/** Return a text that somebody chose so that it cannot turn round the direction of the sentence it is put into. */
+export function isolate(text: string): string {
+  return `\u2068${text}\u2069`;
 }
 
 function pad(value: number): string {

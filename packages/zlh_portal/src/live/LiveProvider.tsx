@@ -1,8 +1,10 @@
 /** Feeds the live stream into the cache, and tells whether it flows. */
 import { useQueryClient } from "@tanstack/react-query";
 import { type ReactNode, useEffect, useState } from "react";
+import { ME } from "../api/query";
 import { CATALOG } from "../catalog/queries";
 import { LIST, noteContainer, noteDeleted } from "../containers/queries";
+import { CUSTOMER } from "../customers/queries";
 import { HISTORY, noteEntry } from "../history/queries";
 import { RUNTIMES } from "../runtimes/queries";
 import { type Liveness, LiveContext } from "./liveness";
@@ -16,6 +18,8 @@ export function LiveProvider({ children }: { children: ReactNode }) {
       listen({
         onOpen: () => {
           setLiveness("live");
+          void queries.invalidateQueries({ queryKey: ME });
+          void queries.invalidateQueries({ queryKey: CUSTOMER });
           // The stream tells changes alone; what happened before it opened has to be asked for.
           void queries.invalidateQueries({ queryKey: LIST });
           void queries.invalidateQueries({ queryKey: ["container"] });
@@ -23,7 +27,11 @@ export function LiveProvider({ children }: { children: ReactNode }) {
           void queries.invalidateQueries({ queryKey: CATALOG });
           void queries.invalidateQueries({ queryKey: RUNTIMES });
         },
-        onLost: () => setLiveness("polling"),
+        onLost: () => {
+          setLiveness("polling");
+          // It is closed as well when a right or the session is gone.
+          void queries.invalidateQueries({ queryKey: ME });
+        },
         onContainer: (status) => noteContainer(queries, status),
         onDeleted: (vmid) => noteDeleted(queries, vmid),
         onEntry: (vmid, entry) => noteEntry(queries, vmid, entry),

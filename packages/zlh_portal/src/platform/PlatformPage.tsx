@@ -1,82 +1,38 @@
-/** How the platform stands: what books and world disagree on, what is being worked on, and who looks. For operators. */
-import { Alert, Button, Group, Paper, SimpleGrid, Skeleton, Stack, Text, Title } from "@mantine/core";
-import { asApiError } from "../api/problem";
-import type { AuditReport, AuditStatus, QueueFigures } from "../api/types";
-import { useServerNow } from "../layout/clock";
+/** What operators see: how everything stands, all customers, all users, and what was done. */
+import { Stack, Tabs, Title } from "@mantine/core";
+import { useNavigate, useParams } from "react-router";
+import classes from "../containers/containers.module.css";
 import { NotFoundPage } from "../layout/NotFoundPage";
-import { Problem } from "../layout/Problem";
-import { TimeAgo } from "../layout/TimeAgo";
 import { usePageTitle } from "../layout/title";
-import { FindingGroups } from "./FindingGroups";
-import classes from "./platform.module.css";
-import { useAudit, useLookNow } from "./queries";
-import { countLooked, figuresOf, judge, namePart } from "./words";
-import { WorkList } from "./WorkList";
+import { useWhyNot } from "../session/session";
+import { CustomersTab } from "./CustomersTab";
+import { PlatformAuditLog } from "./PlatformAuditLog";
+import { StandingTab } from "./StandingTab";
+import { UsersTab } from "./UsersTab";
 
-const COLOURS = { good: "teal", busy: "indigo", warn: "orange", bad: "red", quiet: "gray" } as const;
+const TABS = {
+  standing: { label: "Standing", show: () => <StandingTab /> },
+  customers: { label: "Customers", show: () => <CustomersTab /> },
+  users: { label: "Users", show: () => <UsersTab /> },
+  "audit-log": { label: "Audit log", show: () => <PlatformAuditLog /> },
+} as const;
 
 export function PlatformPage() {
   usePageTitle("Platform");
-  const query = useAudit();
-  const look = useLookNow();
-  if (query.isPending) return <Stack gap="md" role="status" aria-label="Loading the platform"><Skeleton h={40} w={220} /><Skeleton h={90} /><Skeleton h={160} /></Stack>;
-  if (query.error && asApiError(query.error).status === 404) return <NotFoundPage />;
+  const { tab = "standing" } = useParams();
+  const navigate = useNavigate();
+  const mayView = useWhyNot("platform:view") === null;
+  // Whoever may not see it is told nothing of it, as by the API.
+  if (!mayView || !(tab in TABS)) return <NotFoundPage />;
   return (
-    <Stack gap="lg">
-      <Group justify="space-between" align="flex-start">
-        <div>
-          <Title order={1}>Platform</Title>
-          <Text c="dimmed" size="sm">What the database says beside what is really there. It is compared by itself; what can be put right is.</Text>
-        </div>
-        <Button variant="default" loading={look.isPending} onClick={() => look.mutate()}>Look now</Button>
-      </Group>
-      {query.data && <Standing status={query.data} />}
-      {query.error && <Problem error={query.error} title={query.data ? "What is shown may be old" : "The platform cannot be read"} onRetry={() => void query.refetch()} />}
-      {look.error && <Problem error={look.error} title="Nobody could be asked to look" />}
-      {query.data?.report && <FindingGroups report={query.data.report} />}
-      {query.data && <Queue queue={query.data.queue} />}
-      {query.data && <WorkList work={query.data.work} leftOut={query.data.workLeftOut} />}
+    <Stack gap="md">
+      <Title order={1}>Platform</Title>
+      <Tabs value={tab} keepMounted={false} onChange={(next) => void navigate(`/platform/${next ?? "standing"}`, { replace: true })}>
+        <Tabs.List className={classes["tabs"] ?? ""} aria-label="About the platform">
+          {Object.entries(TABS).map(([key, { label }]) => <Tabs.Tab key={key} value={key}>{label}</Tabs.Tab>)}
+        </Tabs.List>
+        <Tabs.Panel value={tab} pt="md">{TABS[tab as keyof typeof TABS].show()}</Tabs.Panel>
+      </Tabs>
     </Stack>
-  );
-}
-
-function Standing({ status }: { status: AuditStatus }) {
-  const now = useServerNow(true, 5_000);
-  const { tone, title, detail } = judge(status, now);
-  return (
-    <Alert color={COLOURS[tone]} title={title} data-testid="standing" data-tone={tone}>
-      {detail && <Text size="sm">{detail}</Text>}
-      {status.report && <LastLook report={status.report} />}
-    </Alert>
-  );
-}
-
-function LastLook({ report }: { report: AuditReport }) {
-  const moment = new Date(report.lookedAt).toLocaleTimeString(undefined, { timeStyle: "medium" });
-  return (
-    <>
-      <Text size="sm" component="div" className="numbers" data-testid="last-look">
-        Last look <TimeAgo time={report.lookedAt} />, at {moment}: {countLooked(report)}, in {report.tookMs} ms.
-      </Text>
-      {report.parts.filter(({ trouble }) => trouble !== null).map(({ name, trouble }) => (
-        <Text key={name} size="sm" style={{ overflowWrap: "anywhere" }} data-testid={`part-${name}`}>Not looked at: {namePart(name)}. {trouble}</Text>
-      ))}
-    </>
-  );
-}
-
-function Queue({ queue }: { queue: QueueFigures }) {
-  return (
-    <section aria-labelledby="queue">
-      <Title order={2} fz="lg" mb="xs" id="queue">Containers on their way</Title>
-      <SimpleGrid cols={{ base: 2, xs: 4 }} spacing="sm" data-testid="queue">
-        {figuresOf(queue).map(({ label, value, isAlarming }) => (
-          <Paper key={label} p="sm">
-            <Text size="xs" c="dimmed">{label}</Text>
-            <Text fw={600} className={isAlarming ? `numbers ${classes["alarm"]}` : "numbers"} data-testid={`queue-${label.toLowerCase().replace(" ", "-")}`}>{value}</Text>
-          </Paper>
-        ))}
-      </SimpleGrid>
-    </section>
   );
 }

@@ -1,6 +1,7 @@
 /** What a process is, and an example to begin with. */
 import { Button, Group, Paper, Stack, Text, Title } from "@mantine/core";
 import { PlusIcon } from "../layout/icons";
+import { MayNot } from "../session/MayNot";
 import { type Draft, newDraft } from "./draft";
 
 // Runs wherever there is a shell, and shows on its console that it does.
@@ -9,7 +10,7 @@ const EXAMPLE: Partial<Draft> = {
   command: `sh -c 'i=0; while :; do i=$((i+1)); echo "tick $i"; sleep 2; done'`,
 };
 
-export function EmptyProcesses({ mayChange, onCreate }: { mayChange: boolean; onCreate: (draft: Draft) => void }) {
+export function EmptyProcesses({ customerId, mayChange, onCreate }: { customerId: string; mayChange: boolean; onCreate: (draft: Draft) => void }) {
   return (
     <Paper py={40} data-testid="no-processes">
       <Stack align="center" gap="sm" maw={520} mx="auto" ta="center">
@@ -24,7 +25,7 @@ export function EmptyProcesses({ mayChange, onCreate }: { mayChange: boolean; on
             <Button variant="default" onClick={() => onCreate(newDraft(EXAMPLE))}>Try an example</Button>
           </Group>
         ) : (
-          <Text size="sm" c="dimmed">You may look at this container, not change it.</Text>
+          <MayNot permission="containers:change" customerId={customerId} />
         )}
       </Stack>
     </Paper>

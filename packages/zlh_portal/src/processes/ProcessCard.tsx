@@ -3,6 +3,7 @@ import { Anchor, Button, Group, Paper, Stack, Text } from "@mantine/core";
 import { useState } from "react";
 import { Link } from "react-router";
 import type { Process } from "../api/types";
+import type { Rights } from "../session/permissions";
 import { joinWords } from "./argv";
 import { DeleteProcess } from "./DeleteProcess";
 import { ProcessActions } from "./ProcessActions";
@@ -12,11 +13,11 @@ import { ProcessState } from "./ProcessState";
 interface Props {
   vmid: number;
   process: Process;
-  mayChange: boolean;
+  may: Rights;
   onEdit: () => void;
 }
 
-export function ProcessCard({ vmid, process, mayChange, onEdit }: Props) {
+export function ProcessCard({ vmid, process, may, onEdit }: Props) {
   const [isDeleting, setDeleting] = useState(false);
   return (
     <Paper component="li" data-testid={`process-${process.name}`}>
@@ -26,18 +27,18 @@ export function ProcessCard({ vmid, process, mayChange, onEdit }: Props) {
             <Anchor component={Link} to={`/containers/${vmid}/processes/${process.name}`} fw={600} c="inherit" style={{ overflowWrap: "anywhere" }}>{process.name}</Anchor>
             <ProcessState process={process} />
           </Group>
-          {mayChange && (
+          {may.power && (
             <Group gap={6}>
               <ProcessActions vmid={vmid} process={process} />
             </Group>
           )}
         </Group>
         <Text size="sm" className="mono" lineClamp={2} title={joinWords(process.argv)}>{joinWords(process.argv)}</Text>
-        <ProcessNotes vmid={vmid} process={process} mayChange={mayChange} />
+        <ProcessNotes vmid={vmid} process={process} mayRestart={may.power} />
         <Group gap={6} ml={-8}>
-          {mayChange && <Button component={Link} to={`/containers/${vmid}/processes/${process.name}`} size="compact-sm" variant="subtle" aria-label={`Console of ${process.name}`}>Console</Button>}
-          {mayChange && <Button size="compact-sm" variant="subtle" color="gray" aria-label={`Edit ${process.name}`} onClick={onEdit}>Edit</Button>}
-          {mayChange && <Button size="compact-sm" variant="subtle" color="red" c="red" aria-label={`Delete ${process.name}`} onClick={() => setDeleting(true)}>Delete</Button>}
+          {may.console && <Button component={Link} to={`/containers/${vmid}/processes/${process.name}`} size="compact-sm" variant="subtle" aria-label={`Console of ${process.name}`}>Console</Button>}
+          {may.change && <Button size="compact-sm" variant="subtle" color="gray" aria-label={`Edit ${process.name}`} onClick={onEdit}>Edit</Button>}
+          {may.change && <Button size="compact-sm" variant="subtle" color="red" c="red" aria-label={`Delete ${process.name}`} onClick={() => setDeleting(true)}>Delete</Button>}
         </Group>
       </Stack>
       {isDeleting && <DeleteProcess vmid={vmid} name={process.name} onClose={() => setDeleting(false)} />}

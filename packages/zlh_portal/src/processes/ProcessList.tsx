@@ -4,11 +4,14 @@ import { Link } from "react-router";
 import type { ContainerStatus, ProcessStatus } from "../api/types";
 import { TimeAgo } from "../layout/TimeAgo";
 import { ToneBadge } from "../layout/ToneBadge";
+import { useRights } from "../session/session";
 import { describeEnd, describeState } from "./states";
 
 export function ProcessList({ status }: { status: ContainerStatus }) {
   const tab = `/containers/${status.vmid}/processes`;
+  const may = useRights(status);
   if (status.processes.length === 0) {
+    if (!may.change) return <Text size="sm" c="dimmed">None is reported.</Text>;
     return <Text size="sm" c="dimmed">None is reported. <Anchor component={Link} to={tab} size="sm">Add one</Anchor> to have a program always run.</Text>;
   }
   return (

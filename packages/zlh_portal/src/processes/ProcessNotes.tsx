@@ -7,7 +7,7 @@ import { TimeAgo } from "../layout/TimeAgo";
 import { useAct } from "./queries";
 import { describeEnd } from "./states";
 
-export function ProcessNotes({ vmid, process, mayChange }: { vmid: number; process: Process; mayChange: boolean }) {
+export function ProcessNotes({ vmid, process, mayRestart }: { vmid: number; process: Process; mayRestart: boolean }) {
   const { status } = process;
   if (!status) return null;
   const end = describeEnd(status);
@@ -23,12 +23,12 @@ export function ProcessNotes({ vmid, process, mayChange }: { vmid: number; proce
         {status.restarts > 0 && <Text size="xs">{status.restarts === 1 ? "1 restart" : `${status.restarts} restarts`} in a row</Text>}
         {end && <Text size="xs" component="div" data-testid="last-end">{status.pid === null ? end : `last time: ${end.charAt(0).toLowerCase()}${end.slice(1)}`}{status.exitedAt && <>, <TimeAgo time={status.exitedAt} /></>}</Text>}
       </Group>
-      {status.outdated && <Outdated vmid={vmid} process={process} mayChange={mayChange} />}
+      {status.outdated && <Outdated vmid={vmid} process={process} mayRestart={mayRestart} />}
     </>
   );
 }
 
-function Outdated({ vmid, process, mayChange }: { vmid: number; process: Process; mayChange: boolean }) {
+function Outdated({ vmid, process, mayRestart }: { vmid: number; process: Process; mayRestart: boolean }) {
   const act = useAct(vmid, process.name);
   const restart = () =>
     act.mutate("restart", {
@@ -38,7 +38,7 @@ function Outdated({ vmid, process, mayChange }: { vmid: number; process: Process
     <Alert color="orange" p="xs" data-testid="outdated">
       <Group gap="xs" justify="space-between">
         <Text size="sm">It still runs what it was started with.</Text>
-        {mayChange && process.power === "on" && <Button size="compact-sm" variant="light" color="orange" loading={act.isPending} onClick={restart}>Restart to apply the changed command</Button>}
+        {mayRestart && process.power === "on" && <Button size="compact-sm" variant="light" color="orange" loading={act.isPending} onClick={restart}>Restart to apply the changed command</Button>}
       </Group>
     </Alert>
   );

@@ -6,6 +6,9 @@ import type { ContainerStatus, Process } from "../api/types";
 import { ConsolePane } from "../console/ConsolePane";
 import { processSource } from "../console/source";
 import { usePageTitle } from "../layout/title";
+import { MayNot } from "../session/MayNot";
+import type { Rights } from "../session/permissions";
+import { useMayStay } from "../session/session";
 import { joinWords } from "./argv";
 import classes from "./processes.module.css";
 import { ProcessActions } from "./ProcessActions";
@@ -15,11 +18,11 @@ import { ProcessState } from "./ProcessState";
 interface Props {
   status: ContainerStatus;
   process: Process;
-  mayChange: boolean;
+  may: Rights;
   onEdit: () => void;
 }
 
-export function ProcessPage({ status, process, mayChange, onEdit }: Props) {
+export function ProcessPage({ status, process, may, onEdit }: Props) {
   const { vmid } = status;
   usePageTitle(`${process.name} · ${status.name}`);
   return (
@@ -30,24 +33,23 @@ export function ProcessPage({ status, process, mayChange, onEdit }: Props) {
           <Title order={2} style={{ overflowWrap: "anywhere" }}>{process.name}</Title>
           <ProcessState process={process} />
         </Group>
-        {mayChange && (
-          <Group gap={6}>
-            <ProcessActions vmid={vmid} process={process} />
-            <Button size="compact-sm" variant="subtle" color="gray" onClick={onEdit}>Edit</Button>
-          </Group>
-        )}
+        <Group gap={6}>
+          {may.power && <ProcessActions vmid={vmid} process={process} />}
+          {may.change && <Button size="compact-sm" variant="subtle" color="gray" onClick={onEdit}>Edit</Button>}
+        </Group>
       </Group>
       <Text size="sm" className="mono" lineClamp={3} title={joinWords(process.argv)}>{joinWords(process.argv)}</Text>
-      <ProcessNotes vmid={vmid} process={process} mayChange={mayChange} />
-      <ProcessConsole status={status} name={process.name} mayChange={mayChange} />
+      <ProcessNotes vmid={vmid} process={process} mayRestart={may.power} />
+      <ProcessConsole status={status} name={process.name} />
     </Stack>
   );
 }
 
-function ProcessConsole({ status, name, mayChange }: { status: ContainerStatus; name: string; mayChange: boolean }) {
+function ProcessConsole({ status, name }: { status: ContainerStatus; name: string }) {
   const { vmid, lifecycle, connection } = status;
   const source = useMemo(() => processSource(vmid, name), [vmid, name]);
-  if (!mayChange) return <Text c="dimmed">You may look at this container, not into its consoles. Ask an owner for the role of a member.</Text>;
+  const mayUse = useMayStay("consoles:use", status.customerId);
+  if (!mayUse) return <MayNot permission="consoles:use" customerId={status.customerId} />;
   if (lifecycle === "stopped" || lifecycle === "deleting" || lifecycle === "provisioning") {
     return <Alert color="gray" title="No console now">{lifecycle === "stopped" ? "The container is off. Start it to read what its processes have printed." : "The console opens while the container runs."}</Alert>;
   }

@@ -6,7 +6,8 @@ import type { ContainerStatus, Process } from "../api/types";
 import { NotFoundPage } from "../layout/NotFoundPage";
 import { PlusIcon } from "../layout/icons";
 import { Problem } from "../layout/Problem";
-import { useMayChange } from "../session/session";
+import { MayNot } from "../session/MayNot";
+import { useRights } from "../session/session";
 import { draftOf, newDraft, type Draft } from "./draft";
 import { EmptyProcesses } from "./EmptyProcesses";
 import { ProcessCard } from "./ProcessCard";
@@ -24,7 +25,7 @@ interface Editing {
 export function ProcessesTab({ status }: { status: ContainerStatus }) {
   const { item } = useParams();
   const query = useProcesses(status);
-  const mayChange = useMayChange(status) && status.lifecycle !== "deleting";
+  const may = useRights(status);
   const [editing, setEditing] = useState<Editing | null>(null);
   const edit = (process: Process) => setEditing({ draft: draftOf(process), isNew: false });
   const processes = query.data;
@@ -36,20 +37,21 @@ export function ProcessesTab({ status }: { status: ContainerStatus }) {
   if (item !== undefined) {
     const process = processes.find(({ name }) => name === item);
     if (!process) return query.isPlaceholderData ? <Loading /> : <NotFoundPage what="process" />;
-    return <Suspense fallback={<Loading />}><ProcessPage status={status} process={process} mayChange={mayChange} onEdit={() => edit(process)} />{form}</Suspense>;
+    return <Suspense fallback={<Loading />}><ProcessPage status={status} process={process} may={may} onEdit={() => edit(process)} />{form}</Suspense>;
   }
   return (
     <Stack gap="md">
       {processes.length > 0 && (
         <Group justify="space-between" gap="xs">
           <Text size="sm" c="dimmed">The agent starts them, watches them, and starts them again when they crash.</Text>
-          {mayChange && <Button leftSection={<PlusIcon />} onClick={() => setEditing({ draft: newDraft(), isNew: true })}>Add process</Button>}
+          {may.change && <Button leftSection={<PlusIcon />} onClick={() => setEditing({ draft: newDraft(), isNew: true })}>Add process</Button>}
         </Group>
       )}
+      {processes.length > 0 && <MayNot permission="containers:change" customerId={status.customerId} />}
       <Unheard status={status} />
-      {processes.length === 0 && <EmptyProcesses mayChange={mayChange} onCreate={(draft) => setEditing({ draft, isNew: true })} />}
+      {processes.length === 0 && <EmptyProcesses customerId={status.customerId} mayChange={may.change} onCreate={(draft) => setEditing({ draft, isNew: true })} />}
       <Stack gap="sm" component="ul" m={0} p={0} aria-label="Processes" style={{ listStyle: "none" }}>
-        {processes.map((process) => <ProcessCard key={process.name} vmid={status.vmid} process={process} mayChange={mayChange} onEdit={() => edit(process)} />)}
+        {processes.map((process) => <ProcessCard key={process.name} vmid={status.vmid} process={process} may={may} onEdit={() => edit(process)} />)}
       </Stack>
       {form}
     </Stack>

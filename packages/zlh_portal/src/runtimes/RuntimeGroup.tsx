@@ -16,11 +16,13 @@ interface Props {
   status: ContainerStatus;
   group: RuntimeVersions;
   groups: readonly RuntimeVersions[];
-  /** Why nothing may be changed; null where it may. */
+  /** Whether the person may change what is installed; what they may not is not shown. */
+  mayChange: boolean;
+  /** Why nothing can be changed now; null where it can. */
   reason: string | null;
 }
 
-export function RuntimeGroup({ status, group, groups, reason }: Props) {
+export function RuntimeGroup({ status, group, groups, mayChange, reason }: Props) {
   const upgrade = useUpgrade(status);
   const rollback = useRollback(status);
   const versions = useVersions(status);
@@ -35,12 +37,12 @@ export function RuntimeGroup({ status, group, groups, reason }: Props) {
       <Group justify="space-between" gap="xs">
         <Title order={2}>{group.title} {group.title !== group.name && <Text span size="sm" c="dimmed" fw={400}>{group.name}</Text>}</Title>
         <Group gap={6} role="group" aria-label={`Actions on ${group.title}`}>
-          {newer && (
+          {mayChange && newer && (
             <ActionButton size="compact-sm" variant="light" reason={reason} loading={upgrade.isPending} disabled={isBusy && !upgrade.isPending} onClick={() => upgrade.mutate({ name: group.name, version: newer }, { onError: complain(`${group.title} was not upgraded`) })}>
               Upgrade to {newer}
             </ActionButton>
           )}
-          {previous && previous.version !== newer && (
+          {mayChange && previous && previous.version !== newer && (
             <ActionButton size="compact-sm" variant="default" reason={reason} loading={rollback.isPending} disabled={isBusy && !rollback.isPending} onClick={rollBack}>
               Roll back to {previous.version}
             </ActionButton>
@@ -50,7 +52,7 @@ export function RuntimeGroup({ status, group, groups, reason }: Props) {
       <ul className={classes["rows"]} aria-label={`Versions of ${group.title}`}>
         {group.rows.map((row) => (
           <VersionRow
-            key={row.version} row={row} mayChange={reason === null} isBusy={isBusy} busy={versions.busy?.version === row.version ? versions.busy.action : null}
+            key={row.version} row={row} mayChange={mayChange} canChange={reason === null} isBusy={isBusy} busy={versions.busy?.version === row.version ? versions.busy.action : null}
             whyNot={(action) => reason ?? whyNot(action, row, groups, status)} verification={versions.found[row.version] ?? null}
             back={previous && row.becomesDefault ? { version: previous.version, onClick: rollBack } : undefined} onAct={(action) => act(row, action)}
           />

@@ -11,7 +11,8 @@ import { ConfirmModal } from "../layout/ConfirmModal";
 import { PlusIcon } from "../layout/icons";
 import { Problem } from "../layout/Problem";
 import { formatBytes } from "../layout/words";
-import { useMayChange } from "../session/session";
+import { MayNot } from "../session/MayNot";
+import { useWhyNot } from "../session/session";
 import { InstallModal } from "./InstallModal";
 import { usePrune, useRuntimes } from "./queries";
 import { groupRuntimes, type Group as RuntimeVersions } from "./rows";
@@ -26,30 +27,28 @@ export function RuntimesTab({ status }: { status: ContainerStatus }) {
 
 function Loaded({ status, runtimes }: { status: ContainerStatus; runtimes: Runtimes }) {
   const { data: offers } = useRuntimeOffers();
-  const reason = useReason(status);
+  const mayChange = useWhyNot("containers:change", status.customerId) === null;
+  const reason = status.lifecycle === "deleting" ? "The container is being deleted." : null;
   const [isInstalling, { open, close }] = useDisclosure(false);
   const groups = groupRuntimes(runtimes, status, offers ?? []);
   return (
     <Stack gap="md">
       <Group justify="space-between" gap="xs">
         <Text size="sm" c="dimmed" maw={560}>Versions stand beside each other; the default is what a name such as <span className="mono">node</span> leads to.</Text>
-        <Group gap="xs">
-          <PruneButton vmid={status.vmid} groups={groups} reason={reason} />
-          <ActionButton leftSection={<PlusIcon />} reason={reason} onClick={open}>Install a runtime</ActionButton>
-        </Group>
+        {mayChange && (
+          <Group gap="xs">
+            <PruneButton vmid={status.vmid} groups={groups} reason={reason} />
+            <ActionButton leftSection={<PlusIcon />} reason={reason} onClick={open}>Install a runtime</ActionButton>
+          </Group>
+        )}
       </Group>
+      <MayNot permission="containers:change" customerId={status.customerId} />
       <Unheard status={status} />
       {groups.length === 0 && <Paper><Text c="dimmed" size="sm">Nothing is installed yet.</Text></Paper>}
-      {groups.map((group) => <RuntimeGroup key={group.name} status={status} group={group} groups={groups} reason={reason} />)}
+      {groups.map((group) => <RuntimeGroup key={group.name} status={status} group={group} groups={groups} mayChange={mayChange} reason={reason} />)}
       {isInstalling && <InstallModal status={status} groups={groups} onClose={close} />}
     </Stack>
   );
-}
-
-function useReason(status: ContainerStatus): string | null {
-  const mayChange = useMayChange(status);
-  if (status.lifecycle === "deleting") return "The container is being deleted.";
-  return mayChange ? null : "You may look at this container, not change it. Ask an owner for the role of a member.";
 }
 
 /** Nobody should take an old state for the present one. */

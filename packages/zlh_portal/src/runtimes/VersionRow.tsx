@@ -20,10 +20,11 @@ interface Props {
   verification: RuntimeVerification | null;
   back?: { version: string; onClick: () => void } | undefined;
   mayChange: boolean;
+  canChange: boolean;
   onAct: (action: Action) => void;
 }
 
-export function VersionRow({ row, whyNot, busy, isBusy, verification, back, mayChange, onAct }: Props) {
+export function VersionRow({ row, whyNot, busy, isBusy, verification, back, mayChange, canChange, onAct }: Props) {
   const { record, step } = row;
   const name = `${row.name} ${row.version}`;
   const isFailed = step?.state === "failed";
@@ -35,7 +36,7 @@ export function VersionRow({ row, whyNot, busy, isBusy, verification, back, mayC
           <RowBadges row={row} />
         </Group>
         <Group gap={6} role="group" aria-label={`Actions on ${name}`}>
-          {offerActions(row).map((action) => (
+          {mayChange && offerActions(row).map((action) => (
             <ActionButton
               key={action} size="compact-sm" {...lookOf(action)} aria-label={`${labelOf(action, row)} ${name}`} reason={whyNot(action)}
               loading={busy === action} disabled={isBusy && busy !== action} onClick={() => onAct(action)}
@@ -52,7 +53,7 @@ export function VersionRow({ row, whyNot, busy, isBusy, verification, back, mayC
       {step && isFailed && (
         <StepTrouble
           step={step} title={row.isWanted ? `${name} was not installed` : `${name} was not removed`} isBusy={isBusy}
-          onRetry={mayChange && row.isWanted ? () => onAct("repair") : undefined} back={mayChange ? back : undefined}
+          onRetry={mayChange && canChange && row.isWanted ? () => onAct("repair") : undefined} back={mayChange && canChange ? back : undefined}
         />
       )}
       {verification && <VerificationResult found={verification} />}

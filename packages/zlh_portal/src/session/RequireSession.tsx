@@ -8,9 +8,9 @@ import { useMe } from "./session";
 
 export function RequireSession({ children }: { children: ReactNode }) {
   const { data: me, error, refetch } = useMe();
-  const { pathname } = useLocation();
+  const { pathname, search } = useLocation();
   if (me) return <LiveProvider>{children}</LiveProvider>;
-  if (me === null) return <Navigate to="/login" replace state={{ from: pathname }} />;
+  if (me === null) return <Navigate to="/login" replace state={{ from: pathname + search }} />;
   if (error) {
     return (
       <Container size="xs" py={80}>

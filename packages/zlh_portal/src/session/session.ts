@@ -1,16 +1,18 @@
 /** Who is signed in. */
-import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { type QueryClient, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { useState } from "react";
 import { client, take } from "../api/client";
 import { asApiError } from "../api/problem";
 import { ME } from "../api/query";
-import type { ContainerStatus, Me } from "../api/types";
-
-const CHANGERS = new Set(["owner", "member"]);
+import type { ContainerStatus, Me, Permission } from "../api/types";
+import { type Rights, rightsOn, whyNot } from "./permissions";
 
 export function useMe() {
   return useQuery({
     queryKey: ME,
-    staleTime: 5 * 60_000,
+    // A role may change at any time, and a session end; a refusal and the live stream have it asked for at once.
+    staleTime: 20_000,
+    refetchInterval: 60_000,
     queryFn: async ({ signal }): Promise<Me | null> => {
       try {
         return await take(client.GET("/api/me", { signal }));
@@ -26,26 +28,41 @@ export function useSignIn() {
   const queries = useQueryClient();
   return useMutation({
     mutationFn: (body: { email: string; password: string }) => take(client.POST("/api/auth/login", { body })),
-    onSuccess: (me: Me) => queries.setQueryData(ME, me),
+    onSuccess: (me: Me) => becomes(queries, me),
   });
+}
+
+/** Somebody is signed in, or nobody: what another person has seen is thrown away. */
+export function becomes(queries: QueryClient, me: Me | null): void {
+  // Not clear(): whoever shows who is signed in would go on looking at the entry that was thrown away.
+  queries.setQueryData(ME, me);
+  queries.removeQueries({ predicate: ({ queryKey }) => queryKey[0] !== ME[0] });
 }
 
 export function useSignOut() {
   const queries = useQueryClient();
   return useMutation({
     mutationFn: () => take(client.POST("/api/auth/logout")),
-    onSuccess: () => {
-      // Not clear(): whoever shows who is signed in would go on looking at the entry that was thrown away.
-      queries.setQueryData(ME, null);
-      queries.removeQueries({ predicate: ({ queryKey }) => queryKey[0] !== ME[0] });
-    },
+    onSuccess: () => becomes(queries, null),
   });
 }
 
-/** Tell whether this person may act on a container, as far as the portal can know; the API decides. */
-export function useMayChange(status: ContainerStatus): boolean {
+/** Return why this person may not act so, as far as the portal can know; null where they may. The API decides. */
+export function useWhyNot(permission: Permission, customerId: string | null = null): string | null {
   const { data: me } = useMe();
-  if (!me) return false;
-  if (me.user.isOperator) return true;
-  return me.customers.some((customer) => customer.id === status.customerId && CHANGERS.has(customer.role));
+  return whyNot(me, permission, customerId);
+}
+
+/** Return what this person may do with a container. */
+export function useRights(status: ContainerStatus): Rights {
+  const { data: me } = useMe();
+  return rightsOn(me, status);
+}
+
+/** Tell whether one who comes to this place may be here; who was let in stays, to read why it has ended. */
+export function useMayStay(permission: Permission, customerId: string): boolean {
+  const [wasLetIn, setLetIn] = useState(false);
+  const may = useWhyNot(permission, customerId) === null;
+  if (may && !wasLetIn) setLetIn(true);
+  return may || wasLetIn;
 }

@@ -78,7 +78,8 @@ def account_endpoints(accounts: Accounts, cookie: SessionCookie, *, portal_url: 
     """Return everything that is answered about people; links lead to the portal."""
     portal_url = portal_url.rstrip("/")
     return [
-        *account_routes.sign_in_endpoints(accounts.sign_in, accounts.sessions, accounts.callers, cookie),
+        *account_routes.sign_in_endpoints(accounts.sign_in, accounts.sessions, cookie),
+        *account_routes.signed_in_endpoints(accounts.sessions, accounts.callers, cookie),
         *account_routes.session_endpoints(accounts.sessions, accounts.password_changes),
         *account_routes.token_endpoints(accounts.tokens),
         *account_routes.ticket_endpoints(accounts.callers, cookie),

@@ -190,6 +190,7 @@ def _one_endpoints(service: ContainerService) -> list[Endpoint]:
             response=status,
             status=202,
             refusals=(BeingDeleted,),
+            name="renewIdentity",
             act="identity.renew",
         ),
         Endpoint("GET", f"{ONE}/status", view, show, "The whole report of one container", response=status),

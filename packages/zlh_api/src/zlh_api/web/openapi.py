@@ -224,7 +224,7 @@ def _text_header(about: str, *, pattern: str | None = None, is_required: bool = 
 
 
 def _file_answers(endpoint: Endpoint) -> dict[str, Any]:
-    content: dict[str, Any] = {"*/*": {}}
+    content = {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}
     return {
         "200": {"description": endpoint.summary, "content": content},
         "206": {"description": "The range that was asked for", "content": content},

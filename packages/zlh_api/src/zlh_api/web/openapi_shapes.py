@@ -120,16 +120,14 @@ def _close(part: Any) -> Any:
 
 
 def _show_aliases(endpoint: Endpoint, schema_of: Mapping[Any, Any], components: dict[str, Any]) -> None:
-    """Say which other spellings a body takes; as patterns, so that generated clients have each field once."""
+    """Say which other spellings a body takes: as fields that no new program should use."""
     if not endpoint.aliases or endpoint.request is None:
         return
     schema = find_component(schema_of[endpoint.request], components)
     for other, proper in endpoint.aliases.items():
+        field = {key: value for key, value in schema["properties"][proper].items() if key != "default"}
         about = f"Another spelling of `{proper}`; not both."
-        schema.setdefault("patternProperties", {})[f"^{other}$"] = {
-            **schema["properties"][proper],
-            "description": about,
-        }
+        schema["properties"][other] = {**field, "description": about, "deprecated": True}
         twice = {"required": [other, proper]}
         if twice not in schema.setdefault("not", {"anyOf": []})["anyOf"]:
             schema["not"]["anyOf"].append(twice)

@@ -1,0 +1,81 @@
+/** One customer: its people, how much it has, what was done for it, and its name. */
+import { Badge, Group, Skeleton, Stack, Tabs, Text, Title } from "@mantine/core";
+import { useNavigate, useParams } from "react-router";
+import { asApiError } from "../api/problem";
+import type { Customer } from "../api/types";
+import { CustomerAuditLog } from "../auditlog/CustomerAuditLog";
+import classes from "../containers/containers.module.css";
+import { BackTo } from "../layout/BackTo";
+import { Name } from "../layout/Name";
+import { NotFoundPage } from "../layout/NotFoundPage";
+import { Problem } from "../layout/Problem";
+import { TimeAgo } from "../layout/TimeAgo";
+import { usePageTitle } from "../layout/title";
+import { useMe } from "../session/session";
+import { MembersTab } from "./MembersTab";
+import { useCustomer } from "./queries";
+import { QuotaTab } from "./QuotaTab";
+import { ROLE_WORDS } from "./roles";
+import { SettingsTab } from "./SettingsTab";
+import { SuspendedBanner } from "./SuspendedBanner";
+
+const TABS = {
+  members: { label: "Members", show: (customer: Customer) => <MembersTab customer={customer} /> },
+  quota: { label: "Quota", show: (customer: Customer) => <QuotaTab customer={customer} /> },
+  "audit-log": { label: "Audit log", show: (customer: Customer) => <CustomerAuditLog customer={customer} /> },
+  settings: { label: "Settings", show: (customer: Customer) => <SettingsTab customer={customer} /> },
+} as const;
+
+type Tab = keyof typeof TABS;
+
+export function CustomerPage() {
+  const { customer = "", tab = "members" } = useParams();
+  if (!/^[0-9a-f-]{36}$/.test(customer) || !(tab in TABS)) return <NotFoundPage />;
+  return <One key={customer} id={customer} tab={tab as Tab} />;
+}
+
+function One({ id, tab }: { id: string; tab: Tab }) {
+  const query = useCustomer(id);
+  const { data: me } = useMe();
+  const navigate = useNavigate();
+  const customer = query.data;
+  usePageTitle(customer?.name ?? "Customer");
+  if (query.error && asApiError(query.error).status === 404) return <NotFoundPage what="customer" />;
+  if (!customer) return query.error ? <Problem error={query.error} title="This customer cannot be shown" onRetry={() => void query.refetch()} /> : <CustomerSkeleton />;
+  const own = me?.customers ?? [];
+  const isOwn = own.some((entry) => entry.id === id);
+  return (
+    <Stack gap="md">
+      <div>
+        {own.length > 1 && isOwn && <BackTo to="/customers" label="Customers" />}
+        {!isOwn && <BackTo to="/platform/customers" label="Platform" />}
+        <Group gap="xs">
+          <Title order={1} style={{ overflowWrap: "anywhere" }}><Name text={customer.name} /></Title>
+          {customer.suspended && <Badge color="orange" variant="light">Suspended</Badge>}
+        </Group>
+        <Text size="sm" c="dimmed" component="div" mt={2}>
+          {customer.role ? `Your role: ${ROLE_WORDS[customer.role].label.toLowerCase()}` : "You see it as an operator"} · created <TimeAgo time={customer.createdAt} />
+        </Text>
+      </div>
+      <SuspendedBanner customerId={id} isSuspended={customer.suspended} />
+      <Tabs value={tab} keepMounted={false} onChange={(next) => void navigate(`/customers/${id}/${next ?? "members"}`, { replace: true })}>
+        <Tabs.List className={classes["tabs"] ?? ""} aria-label="About this customer">
+          {Object.entries(TABS).map(([key, { label }]) => <Tabs.Tab key={key} value={key} {...(key === "settings" ? { ml: "auto" } : {})}>{label}</Tabs.Tab>)}
+        </Tabs.List>
+        <Tabs.Panel value={tab} pt="md">{TABS[tab].show(customer)}</Tabs.Panel>
+      </Tabs>
+      {query.error && <Problem error={query.error} title="What is shown may be old" onRetry={() => void query.refetch()} />}
+    </Stack>
+  );
+}
+
+function CustomerSkeleton() {
+  return (
+    <Stack gap="md" role="status" aria-label="Loading the customer">
+      <Skeleton h={20} w={110} />
+      <Skeleton h={36} maw={320} />
+      <Skeleton h={36} />
+      <Skeleton h={240} />
+    </Stack>
+  );
+}

@@ -1,0 +1,15 @@
+/** People for tests. */
+import type { CustomerRole, Me, Permission } from "../api/types";
+
+export const VIEWER: Permission[] = ["containers:view", "customer:view", "account:manage"];
+export const MEMBER: Permission[] = [...VIEWER, "containers:power", "containers:change", "consoles:use"];
+export const OWNER: Permission[] = [...MEMBER, "customer:manage", "audit-log:view"];
+export const EVERYTHING: Permission[] = [...OWNER, "platform:view", "platform:manage"];
+
+export function sampleCustomer(more: Partial<CustomerRole> = {}): CustomerRole {
+  return { id: "c1", name: "Acme", role: "member", suspended: false, permissions: MEMBER, ...more };
+}
+
+export function sampleMe(more: Partial<Me> = {}): Me {
+  return { user: { id: "u1", email: "ann@acme.example", isOperator: false }, customers: [sampleCustomer()], permissions: ["account:manage"], ...more };
+}
