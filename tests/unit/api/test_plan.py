@@ -279,7 +279,7 @@ def test_a_key_is_replaced_before_an_install_is_waited_for_and_after_it_where_th
             assert step is not Do.RENEW_IDENTITY
         elif not seen.has_renewal_failed:
             assert step not in {Await.INSTALL, Do.PUBLISH_ROUTE, Do.CONFIRM_ROUTE, Do.CHECK_READY, SETTLED} or (
-                wanted.is_deleting or wanted.power is Power.OFF
+                wanted.is_deleting or wanted.is_off
             )
         elif step is Do.RENEW_IDENTITY:
             assert seen.route is Route.CONFIRMED
