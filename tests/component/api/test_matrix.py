@@ -141,7 +141,11 @@ class Doors:
         """Send one request, with a body that the endpoint takes unless told otherwise."""
         if body is None and endpoint.request is not None:
             body = minimal_body(endpoint.request)
-        sent = {**headers, **(UPGRADE | {"Sec-WebSocket-Protocol": SUBPROTOCOL} if endpoint.is_websocket else {})}
+        sent = {
+            "Content-Type": "application/json",
+            **headers,
+            **(UPGRADE | {"Sec-WebSocket-Protocol": SUBPROTOCOL} if endpoint.is_websocket else {}),
+        }
         if endpoint.is_websocket and "Sec-WebSocket-Protocol" in headers:
             sent["Sec-WebSocket-Protocol"] = headers["Sec-WebSocket-Protocol"]
         url = URL(str(self.client.make_url("/"))[:-1] + path, encoded=True)
@@ -424,7 +428,7 @@ async def _ask_from(
     doors: Doors, endpoint: Endpoint, headers: Mapping[str, str], origins: list[str]
 ) -> tuple[int, Any]:
     sent = [(name, value) for name, value in headers.items() if name != "Origin"]
-    sent += [("Origin", origin) for origin in origins]
+    sent += [("Content-Type", "application/json"), *(("Origin", origin) for origin in origins)]
     sent += [*UPGRADE.items(), ("Sec-WebSocket-Protocol", SUBPROTOCOL)] if endpoint.is_websocket else []
     async with doors.client.request(endpoint.method, doors.path(endpoint), headers=sent, data=b"{}") as got:
         document = await got.json() if got.content_type.endswith("json") else {}
