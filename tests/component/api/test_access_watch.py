@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -249,14 +250,18 @@ async def test_one_that_takes_nothing_is_cut_off(place: Place) -> None:
     """Neither a flood that it does not read nor a goodbye that it does not answer keeps a connection."""
     keeper = await open_console(place, by("operator-token"))
     host, port = place.client.host, place.client.port
-    _, writer = await asyncio.open_connection(host, port, limit=1024)
+    narrow = socket.socket()
+    narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    narrow.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(narrow, (host, port))
+    _, writer = await asyncio.open_connection(sock=narrow, limit=1024)
     writer.write(
         f"GET {place.path} HTTP/1.1\r\nHost: {host}:{port}\r\nAuthorization: Bearer owner-token\r\n"
         "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Protocol: zlh.console.v1\r\n\r\n".encode()
     )
     await settled(place, 2)
-    await keeper.run("yes | head -c 20000000; echo en''d")
+    await keeper.run("yes | head -c 8000000; echo en''d")
     await keeper.until(b"end\r\n")
     await place.world.fetch(f"{LOSSES['role-taken'].sql} returning 1")
     await settled(place, 1)
@@ -288,7 +293,8 @@ async def test_a_body_that_takes_its_time_is_acted_on_for_who_still_may(
         yield b'["serve"]}'
 
     path = f"/api/containers/{place.vmid}/processes/web"
-    async with place.client.put(path, data=slow_body(), headers=by("owner-token")) as answer:
+    headers = {**by("owner-token"), "Content-Type": "application/json"}
+    async with place.client.put(path, data=slow_body(), headers=headers) as answer:
         assert (answer.status, (await answer.json())["code"]) == (403, "role_missing")
     assert await place.world.fetch("select 1 from containers where spec::text like '%serve%'") == []
 

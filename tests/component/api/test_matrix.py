@@ -141,7 +141,11 @@ class Doors:
         """Send one request, with a body that the endpoint takes unless told otherwise."""
         if body is None and endpoint.request is not None:
             body = minimal_body(endpoint.request)
-        sent = {**headers, **(UPGRADE | {"Sec-WebSocket-Protocol": SUBPROTOCOL} if endpoint.is_websocket else {})}
+        sent = {
+            "Content-Type": "application/json",
+            **headers,
+            **(UPGRADE | {"Sec-WebSocket-Protocol": SUBPROTOCOL} if endpoint.is_websocket else {}),
+        }
         if endpoint.is_websocket and "Sec-WebSocket-Protocol" in headers:
             sent["Sec-WebSocket-Protocol"] = headers["Sec-WebSocket-Protocol"]
         url = URL(str(self.client.make_url("/"))[:-1] + path, encoded=True)
@@ -365,9 +369,32 @@ async def test_the_router_has_the_list_and_nothing_else(doors: Doors) -> None:
     """No route is served past the list, so none is without a policy."""
     application = doors.client.server.app  # type: ignore[attr-defined]
     served = sorted((route.method, route.resource.canonical) for route in application.router.routes())
-    listed = sorted((endpoint.method, _canonical(endpoint.path)) for endpoint in doors.endpoints)
-    assert served == listed
+    listed = {(endpoint.method, _canonical(endpoint.path)) for endpoint in doors.endpoints}
+    # Whatever can be read can be asked about, by whoever may read it.
+    heads = {("HEAD", _canonical(each.path)) for each in doors.endpoints if each.method == "GET" and not _goes_on(each)}
+    assert served == sorted(listed | heads)
     assert all(isinstance(endpoint.policy, Policy) for endpoint in doors.endpoints)
+
+
+def _goes_on(endpoint: Endpoint) -> bool:
+    return endpoint.is_websocket or endpoint.is_stream
+
+
+async def test_who_may_not_read_may_not_ask_about_it(doors: Doors) -> None:
+    """A HEAD is judged like the GET of the same path: the same answer, without its body."""
+    wrong: list[str] = []
+    shown = [Pass("nothing", None, {}, is_valid=False), *doors.world.passes_of("viewer", "lonely", names=("token",))]
+    for endpoint, each in product(doors.endpoints, shown):
+        if endpoint.method != "GET" or _goes_on(endpoint) or expected(endpoint, each, "mine") is None:
+            continue
+        path = doors.path(endpoint)
+        async with (
+            doors.client.get(path, headers=each.headers) as got,
+            doors.client.head(path, headers=each.headers) as head,
+        ):
+            if head.status != got.status or head.status < 400:
+                wrong.append(f"{endpoint.path}: {each}: {head.status}, not {got.status}")
+    assert not wrong, "\n".join(wrong[:20])
 
 
 def _canonical(path: str) -> str:
@@ -424,7 +451,7 @@ async def _ask_from(
     doors: Doors, endpoint: Endpoint, headers: Mapping[str, str], origins: list[str]
 ) -> tuple[int, Any]:
     sent = [(name, value) for name, value in headers.items() if name != "Origin"]
-    sent += [("Origin", origin) for origin in origins]
+    sent += [("Content-Type", "application/json"), *(("Origin", origin) for origin in origins)]
     sent += [*UPGRADE.items(), ("Sec-WebSocket-Protocol", SUBPROTOCOL)] if endpoint.is_websocket else []
     async with doors.client.request(endpoint.method, doors.path(endpoint), headers=sent, data=b"{}") as got:
         document = await got.json() if got.content_type.endswith("json") else {}
@@ -447,8 +474,10 @@ async def test_a_method_is_what_the_request_line_says(doors: Doors) -> None:
     path = f"/api/containers/{doors.world.vmids['mine']}"
     for name in ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override"):
         for verb in ("DELETE", "PATCH"):
-            async with doors.client.get(f"{path}?_method={verb}", headers={**shown.headers, name: verb}) as got:
+            async with doors.client.get(path, headers={**shown.headers, name: verb}) as got:
                 assert got.status == 200
+            async with doors.client.get(f"{path}?_method={verb}", headers=shown.headers) as got:
+                assert (got.status, (await got.json())["code"]) == (400, "query_unknown")
             async with doors.client.post(path, headers={**shown.headers, name: verb}) as got:
                 assert got.status == 405
     assert await doors.world.digest() == before

@@ -101,8 +101,10 @@ def build_application(
     for endpoint in endpoints:
         handle = _serve(endpoint, entrance)
         application.router.add_route(endpoint.method, endpoint.path, handle)
-        # Whatever can be read can be asked about (RFC 9110, 9.3.2): aiohttp leaves the body out.
-        if endpoint.method == "GET" and not endpoint.is_websocket and ("HEAD", endpoint.path) not in taken:
+        # Whatever can be read can be asked about (RFC 9110, 9.3.2): aiohttp leaves the body out. A stream has no end at
+        # which it would be answered.
+        is_whole = not endpoint.is_websocket and not endpoint.is_stream
+        if endpoint.method == "GET" and is_whole and ("HEAD", endpoint.path) not in taken:
             application.router.add_route("HEAD", endpoint.path, handle)
     return application
 
