@@ -11,15 +11,15 @@ from typing import Any
 from zlh_api import cli
 from zlh_api.audit_log import store
 from zlh_api.audit_log.service import AuditLog
-from zlh_api.customers.service import CustomerService
+from zlh_api.customers.callers import Callers
 
 Function = Callable[..., Awaitable[Any]]
 # In the order in which they come, with what is replaced to get there.
 POINTS: dict[str, tuple[object, str, bool]] = {
     "before it is written down": (store, "insert_begun", False),
     "after it is written down": (store, "insert_begun", True),
-    "before it is done": (CustomerService, "issue_ticket", False),
-    "after it is done": (CustomerService, "issue_ticket", True),
+    "before it is done": (Callers, "issue_ticket", False),
+    "after it is done": (Callers, "issue_ticket", True),
     "before its entry": (store, "append", False),
     "before its entry is committed": (store, "append", True),
     "before its answer": (AuditLog, "finish", True),

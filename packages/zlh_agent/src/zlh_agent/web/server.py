@@ -72,7 +72,11 @@ async def _answer(request: web.Request, handler: Handler, request_id: str) -> we
         code, response = NotFound.code, _problem(NotFound(), request_id)
     except web.HTTPException as error:
         code, response = RequestNotTaken.code, _problem(RequestNotTaken(error.status, error.reason), request_id)
-    except (asyncio.CancelledError, ConnectionError):
+    except asyncio.CancelledError:
+        # A console ends so when the API goes, and is followed by its line like any other call.
+        log.info("request.cancelled", method=request.method, path=request.path)
+        raise
+    except ConnectionError:
         raise
     except Exception:
         log.exception("request.broke", method=request.method, path=request.path)

@@ -114,7 +114,9 @@ def _terminal_endpoints(client: AgentClient, proxy: ConsoleProxy, agent_of: Agen
             if error.agent_code == TerminalLimit.code:
                 raise TerminalLimit from error
             raise
-        return decode_report(raw, TerminalOpened)
+        opened = decode_report(raw, TerminalOpened)
+        call.note("terminal", opened.id)
+        return opened
 
     async def attach(call: Call) -> web.StreamResponse:
         return await proxy.serve(call, agent_of(call), f"/terminals/{_terminal(call)}", missing=NotFound("terminal"))

@@ -30,18 +30,24 @@ def customer_endpoints(service: CustomerService) -> list[Endpoint]:
         return Items(items=tuple(render_customer(call.caller, entry) for entry in found), next=following or UNSET)
 
     async def create(call: Call) -> Customer:
-        return render_customer(call.caller, await service.create(call.body.name))
+        call.note("name", call.body.name)
+        made = await service.create(call.body.name)
+        call.record.acts_on(f"customer {made.id}")
+        return render_customer(call.caller, made)
 
     async def show(call: Call) -> Customer:
         return render_customer(call.caller, call.customer)
 
     async def rename(call: Call) -> Customer:
+        call.note("name", call.body.name)
         return render_customer(call.caller, await service.rename(call.caller, call.customer.id, call.body.name))
 
     async def delete(call: Call) -> None:
+        call.note("name", call.customer.name)
         await service.delete(call.customer.id)
 
     listed, page = Policy.LIST_CUSTOMERS, Items[Customer]
+    say_delete = "Delete a customer that has no containers"
     return [
         Endpoint(
             "GET", ALL, listed, index, "One's own customers; for operators all", response=page, query=SEARCH_QUERY
@@ -69,15 +75,7 @@ def customer_endpoints(service: CustomerService) -> list[Endpoint]:
             Customer,
             act="customer.rename",
         ),
-        Endpoint(
-            "DELETE",
-            ONE,
-            Policy.GOVERN_CUSTOMER,
-            delete,
-            "Delete a customer that has no containers",
-            status=204,
-            act="customer.delete",
-        ),
+        Endpoint("DELETE", ONE, Policy.GOVERN_CUSTOMER, delete, say_delete, status=204, act="customer.delete"),
     ]
 
 
@@ -91,6 +89,7 @@ def member_endpoints(members: Members) -> list[Endpoint]:
 
     async def change(call: Call) -> Member:
         role = call.body.role
+        call.note("role", role)
         return render_member(await members.change_role(call.caller, call.customer.id, _user(call), role))
 
     async def remove(call: Call) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from zlh_api.quotas.service import QuotaService
 from zlh_api.web.endpoint import Call, Endpoint, Policy
 from zlh_common.schema.customers import Quota, QuotaUse
@@ -17,6 +19,8 @@ def endpoints(service: QuotaService) -> list[Endpoint]:
         return Items(items=await service.fetch_use(call.customer))
 
     async def set_quota(call: Call) -> Items[QuotaUse]:
+        for name, value in msgspec.to_builtins(call.body).items():
+            call.note(name, "default" if value is None else value)
         return Items(items=await service.set_quota(call.customer.id, call.body))
 
     view, govern, use = Policy.VIEW_CUSTOMER, Policy.GOVERN_CUSTOMER, Items[QuotaUse]

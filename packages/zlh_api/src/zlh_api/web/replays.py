@@ -78,6 +78,8 @@ async def answer_once(endpoint: Endpoint, call: Call, key: Key, keeper: Keeper) 
 async def _record_replay(endpoint: Endpoint, call: Call, kept: Made) -> None:
     """Tell the audit log that nothing was made, and whose log that stands in where the path does not say so."""
     call.record.note("replayed", "true")
+    if (vmid := _read_made(kept).get("vmid")) is not None:
+        call.record.acts_on(f"container {vmid}")
     customer = _customer_of(kept) if endpoint.policy.subject is Subject.CALLER else None
     if customer is not None:
         await call.record.charge_to(customer)
@@ -85,9 +87,13 @@ async def _record_replay(endpoint: Endpoint, call: Call, kept: Made) -> None:
 
 def _customer_of(kept: Made) -> UUID | None:
     """Return whose it is what was made, where it says so."""
-    made = msgspec.json.decode(kept.body)
-    customer = made.get("customerId") if isinstance(made, dict) else None
+    customer = _read_made(kept).get("customerId")
     return None if customer is None else UUID(customer)
+
+
+def _read_made(kept: Made) -> dict[str, Any]:
+    made = msgspec.json.decode(kept.body)
+    return made if isinstance(made, dict) else {}
 
 
 def _check_still_visible(endpoint: Endpoint, call: Call, kept: Made) -> None:
