@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from fakes.api_world import PASSWORD, World
-from zlh_api.customers.service import Secret
+from zlh_api.customers.secret import Secret
 from zlh_api.describe import describe_api
 
 
@@ -74,7 +74,7 @@ def use(name: str, url: str) -> dict[str, Any]:
 
 async def test_a_generated_python_client_works(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Types, parameters and errors are those of the document."""
-    await world.customers.ensure_operator(
+    await world.accounts.users.ensure_operator(
         email="first@example.org", password=Secret(PASSWORD), customer_name="first", api_token=Secret("first-token")
     )
     name = await generate(tmp_path)
