@@ -22,7 +22,7 @@ HERE = Path(__file__).parent / "contract"
 EXAMPLES = int(os.environ.get("ZLH_CONTRACT_EXAMPLES", "4"))
 SEED = int(os.environ.get("ZLH_CONTRACT_SEED", random.randrange(2**31)))
 ENVIRONMENT = {**os.environ, "SCHEMATHESIS_HOOKS": "documented_code", "PYTHONPATH": str(HERE)}
-TIME_S = 240 if EXAMPLES <= 10 else 3 * 3600
+TIME_S = 600 if EXAMPLES <= 10 else 3 * 3600
 
 
 async def make_some(client: TestClient[Request, Application]) -> None:

@@ -21,6 +21,10 @@ BOUNDED = {
     "/api/containers/{vmid}/processes": "32 processes",
     "/api/containers/{vmid}/terminals": "32 terminals",
     "/api/containers/{vmid}/metrics/history": "1,000 points",
+    "/api/sessions": "50 sessions of a user",
+    "/api/tokens": "50 tokens of a user",
+    "/api/customers/{customer}/invitations": "so many invitations as a customer may have open",
+    "/api/customers/{customer}/usage": "the kinds of things that are counted",
 }
 
 

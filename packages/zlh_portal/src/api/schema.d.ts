@@ -1229,7 +1229,7 @@ export interface paths {
         put?: never;
         post?: never;
         /** End a session */
-        delete: operations["deleteSession"];
+        delete: operations["deleteSession]+}"];
         options?: never;
         head?: never;
         patch?: never;
@@ -4169,6 +4169,17 @@ export interface operations {
             };
             /** @description - `scope_missing`: The token was not made for this, whatever its user may do. */
             403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
                     "X-Request-Id": string;
@@ -11218,7 +11229,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `rate_limited`: There were too many calls in a short time. */
+            /**
+             * @description - `rate_limited`: There were too many calls in a short time.
+             *     - `too_many_tickets`: Too many tickets wait to be used.
+             */
             429: {
                 headers: {
                     /** @description So many seconds later it may go. */
@@ -11499,7 +11513,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `idempotency_key_busy`: Another request with this key is still being carried out. */
+            /**
+             * @description - `idempotency_key_busy`: Another request with this key is still being carried out.
+             *     - `customer_name_taken`: There is a customer of this name.
+             */
             409: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -11813,6 +11830,17 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - `customer_not_empty`: The customer still has containers. */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `rate_limited`: There were too many calls in a short time. */
             429: {
                 headers: {
@@ -11954,6 +11982,17 @@ export interface operations {
             };
             /** @description - `body_too_slow`: The body did not come in time. */
             408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `customer_name_taken`: There is a customer of this name. */
+            409: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
                     "X-Request-Id": string;
@@ -12440,6 +12479,8 @@ export interface operations {
             /**
              * @description - `idempotency_key_busy`: Another request with this key is still being carried out.
              *     - `secret_shown_once`: This was made already, and its secret was shown with the first answer.
+             *     - `too_many_invitations`: A customer has a limited number of invitations that wait.
+             *     - `already_member`: Whoever is invited belongs to the customer already.
              */
             409: {
                 headers: {
@@ -12743,6 +12784,17 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - `last_owner`: A customer keeps one owner who is not suspended. */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `rate_limited`: There were too many calls in a short time. */
             429: {
                 headers: {
@@ -13017,6 +13069,17 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - `last_owner`: A customer keeps one owner who is not suspended. */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `rate_limited`: There were too many calls in a short time. */
             429: {
                 headers: {
@@ -13160,6 +13223,17 @@ export interface operations {
             };
             /** @description - `body_too_slow`: The body did not come in time. */
             408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `last_owner`: A customer keeps one owner who is not suspended. */
+            409: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
                     "X-Request-Id": string;
@@ -14172,8 +14246,36 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `origin_refused`: A page of another origin may not act for the signed-in user. */
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `token_bound`: The token is held to one customer, and this is about the whole account.
+             *     - `invitation_for_another`: The invitation is for another address than the one that is signed in.
+             *     - `account_suspended`: The user is held back by the platform; told to nobody but who knows the password.
+             */
             403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `invitation_invalid`: The code of an invitation opens nothing. */
+            404: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
                     "X-Request-Id": string;
@@ -14185,6 +14287,17 @@ export interface operations {
             };
             /** @description - `body_too_slow`: The body did not come in time. */
             408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `already_member`: Whoever is invited belongs to the customer already. */
+            409: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
                     "X-Request-Id": string;
@@ -14219,7 +14332,25 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `rate_limited`: There were too many calls in a short time. */
+            /**
+             * @description - `password_not_wanted`: Somebody who has an account keeps their password.
+             *     - `password_missing`: Somebody new chooses a password.
+             */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `rate_limited`: There were too many calls in a short time.
+             *     - `sign_in_busy`: Too many are signing in at this moment.
+             *     - `too_many_tries`: The password was wrong too often.
+             */
             429: {
                 headers: {
                     /** @description So many seconds later it may go. */
@@ -14254,7 +14385,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `act_not_recorded`: The act could not be written down, so it is not carried out. */
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
             503: {
                 headers: {
                     /** @description So many seconds later it may go. */
@@ -14325,6 +14459,17 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - `invitation_invalid`: The code of an invitation opens nothing. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `body_too_slow`: The body did not come in time. */
             408: {
                 headers: {
@@ -14388,6 +14533,19 @@ export interface operations {
             /** @description - `internal`: Something broke in a way that nobody foresaw. */
             500: {
                 headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `database_unavailable`: The database does not answer. */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
                     "X-Request-Id": string;
                     [name: string]: unknown;
@@ -14680,6 +14838,8 @@ export interface operations {
             /**
              * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
              *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `password_wrong`: The current password is another one.
+             *     - `token_bound`: The token is held to one customer, and this is about the whole account.
              */
             403: {
                 headers: {
@@ -14727,7 +14887,11 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `rate_limited`: There were too many calls in a short time. */
+            /**
+             * @description - `rate_limited`: There were too many calls in a short time.
+             *     - `sign_in_busy`: Too many are signing in at this moment.
+             *     - `too_many_tries`: The password was wrong too often.
+             */
             429: {
                 headers: {
                     /** @description So many seconds later it may go. */
@@ -14923,6 +15087,17 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /** @description - `password_reset_invalid`: The code of a password reset opens nothing. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `body_too_slow`: The body did not come in time. */
             408: {
                 headers: {
@@ -14959,7 +15134,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `rate_limited`: There were too many calls in a short time. */
+            /**
+             * @description - `rate_limited`: There were too many calls in a short time.
+             *     - `sign_in_busy`: Too many are signing in at this moment.
+             */
             429: {
                 headers: {
                     /** @description So many seconds later it may go. */
@@ -14994,7 +15172,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `act_not_recorded`: The act could not be written down, so it is not carried out. */
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
             503: {
                 headers: {
                     /** @description So many seconds later it may go. */
@@ -15071,7 +15252,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `scope_missing`: The token was not made for this, whatever its user may do. */
+            /**
+             * @description - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `token_bound`: The token is held to one customer, and this is about the whole account.
+             */
             403: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -15179,6 +15363,7 @@ export interface operations {
             /**
              * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
              *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `token_bound`: The token is held to one customer, and this is about the whole account.
              */
             403: {
                 headers: {
@@ -15243,7 +15428,7 @@ export interface operations {
             };
         };
     };
-    deleteSession: {
+    "deleteSession]+}": {
         parameters: {
             query?: never;
             header?: never;
@@ -15293,6 +15478,7 @@ export interface operations {
             /**
              * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
              *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `token_bound`: The token is held to one customer, and this is about the whole account.
              */
             403: {
                 headers: {
@@ -15556,8 +15742,21 @@ export interface operations {
             /**
              * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
              *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `token_exceeds_maker`: A token that is made with another one has no wider reach and no later end.
+             *     - `scope_not_yours`: Nobody hands on what they may not do themselves.
              */
             403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
                     "X-Request-Id": string;
@@ -15581,6 +15780,7 @@ export interface operations {
             /**
              * @description - `idempotency_key_busy`: Another request with this key is still being carried out.
              *     - `secret_shown_once`: This was made already, and its secret was shown with the first answer.
+             *     - `too_many_tokens`: A user has a limited number of tokens.
              */
             409: {
                 headers: {
@@ -16033,6 +16233,17 @@ export interface operations {
             };
             /** @description - `body_too_slow`: The body did not come in time. */
             408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `last_operator`: The platform keeps one operator who is not suspended. */
+            409: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
                     "X-Request-Id": string;
@@ -16500,6 +16711,20 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
+            /**
+             * @description - `last_operator`: The platform keeps one operator who is not suspended.
+             *     - `last_owner`: A customer keeps one owner who is not suspended.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
             /** @description - `body_too_large`: The body is larger than this call takes. */
             413: {
                 headers: {
@@ -16687,7 +16912,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "*/*": unknown;
+                    "application/octet-stream": string;
                 };
             };
             /** @description The range that was asked for */
@@ -16696,7 +16921,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "*/*": unknown;
+                    "application/octet-stream": string;
                 };
             };
             /** @description What the client has is still the same */

@@ -117,7 +117,14 @@ def _list_endpoints(service: ContainerService) -> list[Endpoint]:
     status, page = ContainerStatus, Items[ContainerStatus]
     return [
         Endpoint(
-            "GET", ALL, Policy.LIST_CONTAINERS, index, "List containers", response=page, query=(AFTER, LIMIT, CUSTOMER)
+            "GET",
+            ALL,
+            Policy.LIST_CONTAINERS,
+            index,
+            "List containers",
+            response=page,
+            query=(AFTER, LIMIT, CUSTOMER),
+            refusals=(NotFound,),
         ),
         Endpoint(
             "POST",

@@ -7,17 +7,17 @@ from datetime import timedelta
 
 from aiohttp import web
 
-from zlh_api.customers.callers import Callers
+from zlh_api.customers.callers import Callers, TooManyTickets
 from zlh_api.customers.model import Caller
-from zlh_api.customers.password_changes import PasswordChanges
+from zlh_api.customers.password_changes import PasswordChanges, PasswordWrong
 from zlh_api.customers.passwords import SignInBusy
-from zlh_api.customers.refusals import AccountSuspended, LoginRefused, NotSignedIn
+from zlh_api.customers.refusals import AccountSuspended, LoginRefused, NotSignedIn, TokenBound
 from zlh_api.customers.reports import render_me, render_session, render_token
 from zlh_api.customers.rules import SESSION_LASTS
 from zlh_api.customers.secret import Secret
 from zlh_api.customers.sessions import Sessions
 from zlh_api.customers.sign_in import PasswordSignIn
-from zlh_api.customers.tokens import Tokens, TokenWish
+from zlh_api.customers.tokens import ScopeNotYours, TokenExceedsMaker, Tokens, TokenWish, TooManyTokens
 from zlh_api.customers.tries import TooManyTries
 from zlh_api.database.pool import DatabaseUnavailable
 from zlh_api.web.client_address import address_group
@@ -26,10 +26,13 @@ from zlh_api.web.path_parameters import read_id, read_part
 from zlh_api.web.request_client import read_client
 from zlh_api.web.request_credentials import read_bearer
 from zlh_api.web.session_cookie import SessionCookie
+from zlh_common.errors import NotFound
 from zlh_common.schema.account import ApiToken, ChangePassword, CreateToken, Login, Me, Session, Ticket, TokenMade
 from zlh_common.schema.lists import Items
 from zlh_common.schema.structs import encode
 
+# What is done with all of them has its own place there.
+_ONE_SESSION = "/api/sessions/{session:(?!end-others$)[^/]+}"
 COOKIE = {"Set-Cookie": "The session, or its end."}
 # What holds a secret is kept by nobody on its way.
 NO_STORE = {"Cache-Control": "no-store"}
@@ -129,9 +132,32 @@ def session_endpoints(sessions: Sessions, passwords: PasswordChanges) -> list[En
             ChangePassword,
             status=204,
             act="password.change",
+            refusals=(
+                PasswordWrong,
+                SignInBusy,
+                TooManyTries,
+                TokenBound,
+            ),
         ),
-        Endpoint("GET", "/api/sessions", own, list_sessions, "One's own sessions", response=Items[Session]),
-        Endpoint("DELETE", "/api/sessions/{session}", own, end_session, "End a session", status=204, act="session.end"),
+        Endpoint(
+            "GET",
+            "/api/sessions",
+            own,
+            list_sessions,
+            "One's own sessions",
+            response=Items[Session],
+            refusals=(TokenBound,),
+        ),
+        Endpoint(
+            "DELETE",
+            _ONE_SESSION,
+            own,
+            end_session,
+            "End a session",
+            status=204,
+            act="session.end",
+            refusals=(TokenBound,),
+        ),
         Endpoint(
             "POST",
             "/api/sessions/end-others",
@@ -140,6 +166,7 @@ def session_endpoints(sessions: Sessions, passwords: PasswordChanges) -> list[En
             "End all sessions but the one that asks",
             status=204,
             act="session.end-others",
+            refusals=(TokenBound,),
         ),
     ]
 
@@ -174,6 +201,12 @@ def token_endpoints(tokens: Tokens) -> list[Endpoint]:
             201,
             creates=True,
             act="token.create",
+            refusals=(
+                NotFound,
+                TokenExceedsMaker,
+                ScopeNotYours,
+                TooManyTokens,
+            ),
         ),
         Endpoint(
             "DELETE",
@@ -206,6 +239,7 @@ def ticket_endpoints(callers: Callers, cookie: SessionCookie) -> list[Endpoint]:
             response=Ticket,
             status=201,
             act="ticket.issue",
+            refusals=(TooManyTickets,),
         )
     ]
 

@@ -10,11 +10,22 @@ from aiohttp import web
 
 from zlh_api.customers.account_routes import NO_STORE, signed_in
 from zlh_api.customers.callers import Callers
-from zlh_api.customers.invitations import Invitations
+from zlh_api.customers.invitations import (
+    AlreadyMember,
+    InvitationForAnother,
+    InvitationInvalid,
+    Invitations,
+    PasswordMissing,
+    PasswordNotWanted,
+    TooManyInvitations,
+)
 from zlh_api.customers.model import Caller
-from zlh_api.customers.refusals import NotSignedIn
+from zlh_api.customers.passwords import SignInBusy
+from zlh_api.customers.refusals import AccountSuspended, NotSignedIn, ScopeMissing, TokenBound
 from zlh_api.customers.reports import render_invitation, render_me
 from zlh_api.customers.routes import ONE
+from zlh_api.customers.tries import TooManyTries
+from zlh_api.database.pool import DatabaseUnavailable
 from zlh_api.web.endpoint import Answer, Call, Endpoint, Policy
 from zlh_api.web.path_parameters import read_id
 from zlh_api.web.request_client import read_client
@@ -65,6 +76,10 @@ def inviting_endpoints(invitations: Invitations, portal_url: str) -> list[Endpoi
             201,
             creates=True,
             act="invitation.create",
+            refusals=(
+                TooManyInvitations,
+                AlreadyMember,
+            ),
         ),
         Endpoint(
             "DELETE",
@@ -125,6 +140,7 @@ def answering_endpoints(invitations: Invitations, callers: Callers, cookie: Sess
             "What the code of an invitation leads to",
             OneTimeCode,
             InvitationSeen,
+            refusals=(InvitationInvalid, DatabaseUnavailable),
         ),
         Endpoint(
             "POST",
@@ -135,5 +151,19 @@ def answering_endpoints(invitations: Invitations, callers: Callers, cookie: Sess
             AcceptInvitation,
             Me,
             act="invitation.accept",
+            refusals=(
+                NotSignedIn,
+                InvitationInvalid,
+                ScopeMissing,
+                TokenBound,
+                InvitationForAnother,
+                AlreadyMember,
+                PasswordNotWanted,
+                PasswordMissing,
+                SignInBusy,
+                TooManyTries,
+                AccountSuspended,
+                DatabaseUnavailable,
+            ),
         ),
     ]

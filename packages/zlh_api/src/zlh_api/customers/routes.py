@@ -7,8 +7,9 @@ from uuid import UUID
 from msgspec import UNSET
 
 from zlh_api.customers.members import Members
+from zlh_api.customers.refusals import LastOwner
 from zlh_api.customers.reports import render_customer, render_member
-from zlh_api.customers.service import CustomerService
+from zlh_api.customers.service import CustomerNameTaken, CustomerNotEmpty, CustomerService
 from zlh_api.web.endpoint import Call, Endpoint, Policy
 from zlh_api.web.pages import PAGE_QUERY, SEARCH_QUERY, read_page
 from zlh_api.web.path_parameters import read_id
@@ -63,6 +64,7 @@ def customer_endpoints(service: CustomerService) -> list[Endpoint]:
             201,
             creates=True,
             act="customer.create",
+            refusals=(CustomerNameTaken,),
         ),
         Endpoint("GET", ONE, Policy.VIEW_CUSTOMER, show, "One customer", response=Customer),
         Endpoint(
@@ -74,8 +76,18 @@ def customer_endpoints(service: CustomerService) -> list[Endpoint]:
             PatchCustomer,
             Customer,
             act="customer.rename",
+            refusals=(CustomerNameTaken,),
         ),
-        Endpoint("DELETE", ONE, Policy.GOVERN_CUSTOMER, delete, say_delete, status=204, act="customer.delete"),
+        Endpoint(
+            "DELETE",
+            ONE,
+            Policy.GOVERN_CUSTOMER,
+            delete,
+            say_delete,
+            status=204,
+            act="customer.delete",
+            refusals=(CustomerNotEmpty,),
+        ),
     ]
 
 
@@ -118,8 +130,18 @@ def member_endpoints(members: Members) -> list[Endpoint]:
             PatchMember,
             Member,
             act="member.change",
+            refusals=(LastOwner,),
         ),
-        Endpoint("DELETE", one, Policy.MANAGE_CUSTOMER, remove, "Remove a member", status=204, act="member.remove"),
+        Endpoint(
+            "DELETE",
+            one,
+            Policy.MANAGE_CUSTOMER,
+            remove,
+            "Remove a member",
+            status=204,
+            act="member.remove",
+            refusals=(LastOwner,),
+        ),
         Endpoint(
             "POST",
             f"{ONE}/leave",
@@ -128,6 +150,7 @@ def member_endpoints(members: Members) -> list[Endpoint]:
             "Leave a customer that one belongs to",
             status=204,
             act="member.leave",
+            refusals=(LastOwner,),
         ),
     ]
 

@@ -7,9 +7,12 @@ from uuid import UUID
 from msgspec import UNSET
 
 from zlh_api.customers.account_routes import NO_STORE
-from zlh_api.customers.password_changes import PasswordChanges
+from zlh_api.customers.password_changes import PasswordChanges, PasswordResetInvalid
+from zlh_api.customers.passwords import SignInBusy
+from zlh_api.customers.refusals import LastOperator, LastOwner
 from zlh_api.customers.reports import render_user
 from zlh_api.customers.users import Users
+from zlh_api.database.pool import DatabaseUnavailable
 from zlh_api.web.endpoint import Answer, Call, Endpoint, Policy
 from zlh_api.web.pages import SEARCH_QUERY, read_page
 from zlh_api.web.path_parameters import read_id
@@ -54,6 +57,7 @@ def user_endpoints(users: Users) -> list[Endpoint]:
             PatchUser,
             UserReport,
             act="user.change",
+            refusals=(LastOperator,),
         ),
         Endpoint(
             "POST",
@@ -64,6 +68,10 @@ def user_endpoints(users: Users) -> list[Endpoint]:
             Suspend,
             UserReport,
             act="user.suspend",
+            refusals=(
+                LastOperator,
+                LastOwner,
+            ),
         ),
         Endpoint(
             "POST", f"{ONE}/resume", manage, resume, "Let a user in again", response=UserReport, act="user.resume"
@@ -104,6 +112,11 @@ def reset_endpoints(passwords: PasswordChanges, portal_url: str) -> list[Endpoin
             ResetPassword,
             status=204,
             act="password-reset.accept",
+            refusals=(
+                PasswordResetInvalid,
+                SignInBusy,
+                DatabaseUnavailable,
+            ),
         ),
     ]
 
