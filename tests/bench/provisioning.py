@@ -226,7 +226,7 @@ async def _round(world: World, count: int) -> tuple[float, float]:
     began = time.perf_counter()
     made = await asyncio.gather(
         *(
-            world.containers.create(caller, caller.memberships[0].customer_id, wish, key=None)
+            world.containers.create(caller.memberships[0].customer_id, wish)
             for caller in (callers[number % len(callers)] for number in range(count))
         )
     )
@@ -234,7 +234,7 @@ async def _round(world: World, count: int) -> tuple[float, float]:
         world, "select count(*) = 0 from containers where provisioned_at is null or lease_until is not null"
     )
     created = count / (time.perf_counter() - began)
-    containers = [await world.containers.find(Vmid(report.vmid)) for report, _ in made]
+    containers = [await world.containers.find(Vmid(report.vmid)) for report in made]
     began = time.perf_counter()
     await asyncio.gather(*(world.containers.delete(container) for container in containers))
     await _wait_for(world, "select count(*) = 0 from containers where deleting_at is not null")

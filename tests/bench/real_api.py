@@ -147,9 +147,9 @@ class RealApi:
             "with held as (insert into link_holders values (gen_random_uuid(), now() + interval '10 years') "
             "returning holder) "
             "insert into containers (owner, customer_id, kind, name, spec, guest, connection, provisioned_at, wake_at, "
-            "address, link_holder, lease_holder, lease_until) select $1, $2, 'dev', 'real', '{}', 'running', 'online', "
-            "now(), now() + interval '10 years', $3::text::inet, holder, holder, now() + interval '10 years' from held "
-            "returning vmid",
+            "address, identity_known, link_holder, lease_holder, lease_until) "
+            "select $1, $2, 'dev', 'real', '{}', 'running', 'online', now(), now() + interval '10 years', "
+            "$3::text::inet, null, holder, holder, now() + interval '10 years' from held returning vmid",
             UUID(agent.owner),
             self.customer,
             agent.host,

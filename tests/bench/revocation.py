@@ -21,33 +21,35 @@ CROWDS = (1, 100, 500)
 # A customer may have no more viewers than this; the rest of a crowd are live streams.
 MOST_CONSOLES = 180
 PER_TERMINAL = 60
-# Who opens what, each with a token of their own.
-TOKENS = 10
+# Nobody may have so much open that one user would do.
+LEAVERS = 25
+_TAKE = "update users set suspended_at = now() where email like 'leaver-%'"
+_GIVE_BACK = "update users set suspended_at = null where email like 'leaver-%'"
 PATIENCE_S = 60.0
 
 
-async def _add_leaver(connection: asyncpg.Connection, customer: UUID) -> tuple[UUID, list[str]]:
-    """Add the one whose right is taken; return who, and the tokens."""
-    user, tokens = uuid4(), [f"leaver-{number}" for number in range(TOKENS)]
-    await connection.execute(
-        "insert into users (id, email, password_hash) values ($1, 'leaver@example.org', 'none')", user
-    )
-    await connection.execute(
-        "insert into memberships (customer_id, user_id, role) values ($1, $2, 'member')", customer, user
-    )
+async def _add_leavers(connection: asyncpg.Connection, customer: UUID) -> list[str]:
+    """Add those whose right is taken, each with a token; return the tokens."""
+    tokens = [f"leaver-{number}" for number in range(LEAVERS)]
     for token in tokens:
+        user = uuid4()
         await connection.execute(
-            "insert into api_tokens (id, token_sha256, user_id, name) values ($1, $2, $3, $4)",
+            "insert into users (id, email, password_hash) values ($1, $2 || '@example.org', 'none')", user, token
+        )
+        await connection.execute(
+            "insert into memberships (customer_id, user_id, role) values ($1, $2, 'member')", customer, user
+        )
+        await connection.execute(
+            "insert into api_tokens (id, token_sha256, user_id, name) values ($1, $2, $3, 'x')",
             uuid4(),
             token_digest(token),
             user,
-            token,
         )
-    return user, tokens
+    return tokens
 
 
 class _Crowd:
-    """What is open by the leaver's tokens."""
+    """What is open by the leavers' tokens."""
 
     def __init__(self, session: aiohttp.ClientSession, tokens: list[str]) -> None:
         self._session = session
@@ -58,7 +60,7 @@ class _Crowd:
     async def open(self, count: int, consoles: list[str]) -> None:
         """Open so many: consoles first, then streams."""
         for number in range(count):
-            headers = {"Authorization": f"Bearer {self._tokens[number % TOKENS]}"}
+            headers = {"Authorization": f"Bearer {self._tokens[number % LEAVERS]}"}
             if number < MOST_CONSOLES:
                 await self._open_console(headers, consoles[number // PER_TERMINAL])
             else:
@@ -116,14 +118,14 @@ async def _served(run: Run) -> AsyncIterator[tuple[RealApi, asyncpg.Connection, 
 
 
 async def revocation(run: Run) -> list[Row]:
-    """Milliseconds from the commit that suspends a user to the last of their open consoles and streams being closed."""
+    """Milliseconds from the commit that suspends users to the last of their open consoles and streams being closed."""
     crowds = run.choose(CROWDS, CROWDS[:2])
     samples = Samples()
     async with _served(run) as (api, connection, consoles):
-        user, tokens = await _add_leaver(connection, api.customer)
+        tokens = await _add_leavers(connection, api.customer)
         for turn in range(1, run.repeat + 1):
             for count in crowds:
-                samples.add(str(count), await _revoke_once(api, connection, user, (tokens, consoles), count))
+                samples.add(str(count), await _revoke_once(api, connection, (tokens, consoles), count))
             run.show(f"console.revocation {turn}/{run.repeat}: {samples.figures}")
     mix = {count: f"{min(count, MOST_CONSOLES)} consoles, {max(0, count - MOST_CONSOLES)} streams" for count in crowds}
     return [
@@ -133,10 +135,10 @@ async def revocation(run: Run) -> list[Row]:
 
 
 async def _revoke_once(
-    api: RealApi, connection: asyncpg.Connection, user: UUID, opened: tuple[list[str], list[str]], count: int
+    api: RealApi, connection: asyncpg.Connection, opened: tuple[list[str], list[str]], count: int
 ) -> float:
     tokens, consoles = opened
-    await connection.execute("update users set suspended_at = null where id = $1", user)
+    await connection.execute(_GIVE_BACK)
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(api.url, connector=connector, timeout=aiohttp.ClientTimeout()) as session:
         crowd = _Crowd(session, tokens)
@@ -144,7 +146,7 @@ async def _revoke_once(
             await crowd.open(count, consoles)
             # All of them have been looked at since they were opened.
             await asyncio.sleep(1)
-            await connection.execute("update users set suspended_at = now() where id = $1", user)
+            await connection.execute(_TAKE)
             committed = time.perf_counter()
             return (await crowd.last_end() - committed) * 1000
         finally:

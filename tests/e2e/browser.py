@@ -12,7 +12,7 @@ from e2e.stack import Stack
 CHROMIUM = "/usr/bin/chromium"
 # Chromium resolves *.localhost by itself; nothing of it leaves the machine.
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"]
-PATIENCE_MS = 30_000
+PATIENCE_MS = 90_000
 expect.set_options(timeout=PATIENCE_MS)
 
 

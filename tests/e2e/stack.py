@@ -20,7 +20,7 @@ import psutil
 from guards.leaks import is_gone
 
 START_S = 400
-WAIT_S = 60
+WAIT_S = 120
 # Two runtimes tell them apart, two versions are gone up and back; each costs seconds to pack.
 RECIPES = "node-24.19.0 node-22.20.0 go-1.27.3"
 NODE = {"kind": "dev", "runtime": "node", "version": "24"}

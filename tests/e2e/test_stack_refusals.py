@@ -8,7 +8,7 @@ import socket
 import sys
 from pathlib import Path
 
-from e2e.stack import Stack
+from e2e.stack import WAIT_S, Stack
 
 
 async def run_dev(environment: dict[str, str]) -> tuple[int | None, str]:
@@ -22,8 +22,13 @@ async def run_dev(environment: dict[str, str]) -> tuple[int | None, str]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
     )
-    async with asyncio.timeout(30):
-        printed, _ = await program.communicate()
+    try:
+        async with asyncio.timeout(WAIT_S):
+            printed, _ = await program.communicate()
+    finally:
+        if program.returncode is None:
+            program.kill()
+            await program.communicate()
     return program.returncode, printed.decode()
 
 

@@ -46,12 +46,14 @@ from zlh_api.database.pool import Database
 from zlh_api.edge.portal_route import FILE_NAME, PLATFORM_OWNER, PortalRoute, render_portal_file
 from zlh_api.edge.traefik_file import ProxySetting
 from zlh_api.history.service import HistoryService, Keeping
+from zlh_api.once.service import Once
 from zlh_api.quotas.service import QuotaService
 from zlh_api.reconcile.pace import Pace
 from zlh_api.reconcile.service import Reconciler
 from zlh_api.reconcile.steps import Ports, Settings, Steps
 from zlh_api.suspensions.service import SuspensionService
 from zlh_api.web.access_watch import LOOK_AGAIN_S, AccessWatch
+from zlh_api.web.connections import BoundedRunner, ConnectionLimits
 from zlh_api.web.endpoint import Endpoint
 from zlh_api.web.open_calls import OpenCalls, OpenSettings
 from zlh_api.web.rate_limits import RateLimits, Rates, RateSettings
@@ -69,7 +71,7 @@ ADDRESS_BLOCK = "127.77.0.0/24"
 PROXY = ProxySetting("localhost", "web", "http://127.0.0.1:8400")
 PORTAL = "http://portal.localhost:8400"
 PASSWORD = "correct horse battery"
-WAIT_S = 10
+WAIT_S = 20
 # What a container may have here: by default two cores, 2 GiB of memory and 10 GiB of disk, at most twice that.
 LIMITS = Limits(
     default=Resources(),
@@ -111,6 +113,17 @@ class People:
     operator: str = "operator-token"
 
 
+class _Server(TestServer):
+    """Serves with the limits of a real API process."""
+
+    def __init__(self, application: Application, limits: ConnectionLimits) -> None:
+        super().__init__(application)
+        self.limits = limits
+
+    async def _make_runner(self, **settings: Any) -> BoundedRunner:
+        return BoundedRunner(self.app, self.limits, **settings)
+
+
 class World:
     """The parts of an API process, joined as its composition root joins them."""
 
@@ -119,6 +132,7 @@ class World:
         self.dsn = dsn
         self.folder = folder
         self.clock = SystemClock()
+        self.limits = ConnectionLimits()
         self.faults = Faults()
         self.driver = FakeDriver(self.faults)
         self.routes = FakeRoutes(self.faults)
@@ -129,10 +143,10 @@ class World:
         self.authority = authority
         (folder / "root.json").write_text("{}")
         self.people = People()
-        self.accounts = make_accounts(database, self.clock)
+        self.quotas = QuotaService(database, QUOTA)
+        self.accounts = make_accounts(database, self.clock, self.quotas)
         self.catalog = CatalogService(CatalogSource(("http://127.0.0.1:1",), folder / "root.json", folder), ("stable",))
         self.catalog._catalog, self.catalog._trouble = catalog(), None
-        self.quotas = QuotaService(database, QUOTA)
         self.suspensions = SuspensionService(database)
         self.containers = ContainerService(
             database,
@@ -224,7 +238,8 @@ class World:
 
     def another_accounts(self) -> Accounts:
         """Return what another API process has about people."""
-        return make_accounts(self.another_pool(), self.clock)
+        pool = self.another_pool()
+        return make_accounts(pool, self.clock, QuotaService(pool, QUOTA))
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[TestClient[Request, Application]]:
@@ -235,8 +250,9 @@ class World:
             watch = self.watch = AccessWatch(gate.pass_again, look_again_s=self.look_again_s)
             async with self._listening(watch):
                 self.endpoints = make_endpoints(parts, config)
-                entrance = Entrance(gate, watch, self.call_limits(parts.cookie), self.audit_log)
-                server = TestServer(build_application(self.endpoints, entrance))
+                limits = self.call_limits(parts.cookie)
+                entrance = Entrance(gate, watch, limits, self.audit_log, Once(self.database))
+                server = _Server(build_application(self.endpoints, entrance), self.limits)
                 # A test says itself which cookie it sends.
                 async with TestClient(server, cookie_jar=DummyCookieJar()) as client:
                     yield client

@@ -18,6 +18,7 @@ from component.api.conftest import Postgres
 from component.api.real_console import Console, Headers, Place, by, by_cookie, open_place
 from component.console.harness import PATIENCE_S, eventually
 from fakes.api_world import PORTAL, World
+from zlh_api.once.service import Once
 from zlh_api.web import access_watch, server
 from zlh_api.web.access_watch import AccessWatch
 from zlh_api.web.endpoint import Call, Endpoint, Passed, Policy
@@ -327,7 +328,7 @@ async def test_nothing_that_goes_on_is_served_unwatched(place: Place) -> None:
         "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
     }
     watch, limits = AccessWatch(gate.pass_again), world.call_limits(SessionCookie(has_tls=False))
-    application = build_application(endpoints, Entrance(gate, watch, limits, world.audit_log))
+    application = build_application(endpoints, Entrance(gate, watch, limits, world.audit_log, Once(world.database)))
     async with TestClient(TestServer(application)) as client:
         for path in handlers:
             async with client.get(path, headers=headers | (upgrade if path == "/socket" else {})) as answer:

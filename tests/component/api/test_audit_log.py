@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+import structlog
 from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient
 from aiohttp.web import Application, Request
@@ -21,11 +23,13 @@ from fakes.api_world import NODE, PASSWORD, World
 from zlh_api.app.parts import make_endpoints
 from zlh_api.audit_log import refusals
 from zlh_api.audit_log.model import PLATFORM
+from zlh_api.audit_log.service import AuditLog
 from zlh_api.console.service import ConsoleService
 from zlh_api.customers.model import Caller
 from zlh_api.customers.secret import Secret
 from zlh_api.database.pool import DatabaseUnavailable
 from zlh_api.web.endpoint import Endpoint, Subject
+from zlh_common.logs import configure_logs
 from zlh_common.pace import Rate
 
 Client = TestClient[Request, Application]
@@ -524,6 +528,49 @@ async def test_a_console_whose_shell_ends_has_ended(place: Place) -> None:
     await console.to_end()
     await eventually_told(place, 1)
     assert (await only(place.client, act="console.close"))["details"]["reason"] == "ended"
+
+
+async def test_an_entry_leads_to_the_lines_of_api_and_agent(place: Place, logged: io.StringIO) -> None:
+    """One id: of the answer, of the entry, of what the API has logged of the call, and of what its agent has."""
+    path, asked = f"/api/containers/{place.vmid}/terminals", "follow-the-terminal"
+    answer = await place.client.post(path, json={}, headers=OWNER | {"X-Request-Id": asked})
+    assert (answer.status, answer.headers["X-Request-Id"]) == (201, asked)
+    terminal = (await answer.json())["id"]
+    entry = await only(place.client, act="terminal.start")
+    assert (entry["requestId"], entry["details"]) == (asked, {"terminal": terminal})
+    assert paths_of(logged, asked) >= {path, "/terminals"}
+    assert (await place.client.delete(f"{path}/{terminal}", headers=OWNER)).status == 204
+
+
+@pytest.fixture
+def logged() -> Iterator[io.StringIO]:
+    """What API and agent, which share a process here, have logged."""
+    root, stream = logging.getLogger(), io.StringIO()
+    handlers, level, processors = list(root.handlers), root.level, structlog.get_config()
+    configure_logs(stream=stream)
+    yield stream
+    structlog.configure(**processors)
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+def paths_of(logged: io.StringIO, request_id: str) -> set[str]:
+    """Return the paths that were served on behalf of a request."""
+    lines = [json.loads(line) for line in logged.getvalue().splitlines()]
+    return {line.get("path", "") for line in lines if line.get("request_id") == request_id}
+
+
+async def test_the_end_of_a_console_whose_process_died_is_unknown(place: Place) -> None:
+    """It was open, and nobody can say until when; a process that lives after all says why it ended."""
+    console = await place.look(OWNER)
+    await place.world.fetch("update acts_begun set holder = gen_random_uuid() returning 1")
+    await AuditLog(place.world.another_pool(), place.world.clock).renew()
+    assert [entry["outcome"] for entry in await entries(place.client, act="console.close")] == ["unknown"]
+    await console.socket.close()
+    await eventually_told(place, 2)
+    late = (await entries(place.client, act="console.close"))[-1]
+    assert (late["outcome"], late["details"]["late"], late["details"]["reason"]) == ("done", "true", "left")
+    assert await is_whole(place.world)
 
 
 async def test_a_console_that_never_opens_is_refused_and_has_no_end(place: Place) -> None:

@@ -211,6 +211,29 @@ async def test_an_act_of_ours_that_we_know_nothing_of_is_told(world: World) -> N
     assert await is_whole(world)
 
 
+async def test_one_that_cannot_be_told_keeps_no_other_from_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More than are looked at in one go are told, and the one that breaks is tried again."""
+    monkeypatch.setattr("zlh_api.audit_log.service.SWEEP_ROWS", 3)
+    real, broken = store.append, replace(ACT, subject="container 13")
+    for number in range(10):
+        await world.audit_log.begin(uuid4(), broken if number == 5 else ACT)
+
+    async def append(connection: Any, act: Act, ending: Ending, *, begun: UUID | None = None) -> bool:
+        if act.subject == broken.subject:
+            raise ZeroDivisionError
+        return await real(connection, act, ending, begun=begun)
+
+    monkeypatch.setattr(store, "append", append)
+    other = await outlive(world)
+    await other.renew()
+    await other.renew()
+    assert len(await told(world)) == 9
+    monkeypatch.setattr(store, "append", real)
+    await other.renew()
+    assert len(await told(world)) == 10
+    assert await is_whole(world)
+
+
 async def test_holders_that_have_left_nothing_are_forgotten(world: World) -> None:
     """Their number does not grow with every restart."""
     for _ in range(3):

@@ -310,6 +310,9 @@ async def test_one_agent_gets_another_key_at_once(world: World) -> None:
     assert now["identity_wanted"] == []
     with pytest.raises(NotFound):
         await desk.desk.renew(Vmid(999))
+    assert await desk.desk.renew(Vmid(101))
+    await world.fetch("update containers set connection = 'offline' returning 1")
+    assert not await desk.desk.renew(Vmid(101))
 
 
 async def _post(client: object, token: str) -> int:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 from typing import TYPE_CHECKING
 
 import asyncpg
 import pytest
 
 from fakes.api_world import NODE, WAIT_S, World
+from zlh_api.database import pool
 from zlh_api.database.migrate import SchemaTooNew, migrate, migrations
 from zlh_api.database.pool import Database, DatabaseUnavailable
 
@@ -144,6 +147,32 @@ async def test_a_listener_hears_again_after_a_restart(database: Database, postgr
                 await connection.execute("notify news, 'x'")
             await heard.wait()
     finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_a_listener_whose_server_says_nothing_any_more_dials_anew(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A connection that is dead without having been closed would bring no news, and nobody would know."""
+    monkeypatch.setattr(pool, "LISTEN_PROOF_S", 0.2)
+    connected, heard = asyncio.Event(), asyncio.Event()
+    task = asyncio.create_task(database.listen({"news": lambda _text: heard.set()}, on_connect=connected.set))
+    frozen: int | None = None
+    try:
+        async with asyncio.timeout(WAIT_S):
+            await connected.wait()
+            connected.clear()
+            async with database.connection() as connection:
+                frozen = await connection.fetchval("select pid from pg_stat_activity where query like 'LISTEN %'")
+                assert frozen is not None
+                os.kill(frozen, signal.SIGSTOP)
+                await connected.wait()
+                await connection.execute("notify news, 'x'")
+            await heard.wait()
+    finally:
+        if frozen is not None:
+            os.kill(frozen, signal.SIGCONT)
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
 

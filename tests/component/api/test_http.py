@@ -19,7 +19,8 @@ from zlh_api.containers.live import LiveContainers
 from zlh_api.containers.model import Container
 from zlh_api.containers.service import ContainerService, Hosting
 from zlh_api.customers.model import Caller
-from zlh_api.web.server import MAX_BODY_BYTES, SECURITY_HEADERS
+from zlh_api.web.problems import SECURITY_HEADERS
+from zlh_api.web.request_body import MAX_BODY_BYTES
 from zlh_common.names import Vmid
 from zlh_common.schema.catalog import CatalogAddon, CatalogTemplate
 from zlh_common.schema.structs import encode
@@ -41,6 +42,7 @@ def by(token: str, **headers: str) -> dict[str, str]:
 
 
 OWNER, VIEWER, STRANGER = by("owner-token"), by("viewer-token"), by("stranger-token")
+JSON = {**OWNER, "Content-Type": "application/json"}
 
 
 async def problem(response: ClientResponse, status: int, code: str) -> dict[str, Any]:
@@ -124,7 +126,7 @@ async def test_power_is_written_as_a_wish(client: Client) -> None:
 )
 async def test_a_body_that_is_none_is_refused(client: Client, raw: bytes) -> None:
     """Whatever is sent, the answer is a problem that says what was wrong."""
-    await problem(await client.post(CONTAINERS, data=raw, headers=OWNER), 400, "invalid_body")
+    await problem(await client.post(CONTAINERS, data=raw, headers=JSON), 400, "invalid_body")
 
 
 @pytest.mark.parametrize("name", ["", " x", "-x", "x" * 64, "x\ny", "x/y", "é", 5, ["x"], "x\n"])
@@ -342,7 +344,7 @@ async def test_a_wrong_method_is_told_which_ones_there_are(client: Client) -> No
     """A path that exists answers 405, and names exactly its own methods."""
     response = await client.put(CONTAINERS, headers=OWNER)
     await problem(response, 405, "method_not_allowed")
-    assert response.headers["Allow"] == "GET, POST"
+    assert response.headers["Allow"] == "GET, HEAD, POST"
     response = await client.get("/api/auth/login")
     await problem(response, 405, "method_not_allowed")
     assert response.headers["Allow"] == "POST"
@@ -357,7 +359,7 @@ async def test_an_unknown_call_is_not_found(client: Client, method: str) -> None
 async def test_a_body_that_is_too_large_is_refused(client: Client) -> None:
     """The limit is named, with a length and without."""
     raw = b" " * (MAX_BODY_BYTES + 1)
-    body = await problem(await client.post(CONTAINERS, data=raw, headers=OWNER), 413, "body_too_large")
+    body = await problem(await client.post(CONTAINERS, data=raw, headers=JSON), 413, "body_too_large")
     assert body["limitBytes"] == MAX_BODY_BYTES
 
 
@@ -398,7 +400,7 @@ async def test_a_key_is_forgotten_after_a_day(world: World, client: Client) -> N
 
 async def test_a_key_that_cannot_be_used_is_refused(client: Client) -> None:
     """Empty, endless and unprintable keys are no keys."""
-    for key in ("", "x" * 256, "a\tb"):
+    for key in ("", "x" * 256, "a\tb", "a b", "\xe9"):
         response = await client.post(CONTAINERS, json=NODE, headers={**OWNER, "Idempotency-Key": key})
         await problem(response, 400, "idempotency_key_invalid")
 

@@ -68,6 +68,7 @@ RULES = {
     "leave-customer": Rule("account:manage", ALL, while_suspended=True),
     "view-audit-log": Rule("audit-log:view", OWNERS, while_suspended=True),
     "govern-customer": Rule("platform:manage"),
+    "govern-container": Rule("platform:manage"),
     "view-platform": Rule("platform:view", is_for_operators=True),
     "manage-platform": Rule("platform:manage", is_for_operators=True),
 }
@@ -152,6 +153,9 @@ class Doors:
             if is_open:
                 got.close()
             assert not [name for name in got.headers if name.lower().startswith("access-control")], path
+            for cookie in got.headers.getall("Set-Cookie", []):
+                assert {"HttpOnly", "Path=/", "SameSite=Lax"} <= set(cookie.split("; ")), path
+                assert "domain" not in cookie.lower(), path
             return _cut(got.status, text, got.headers)
 
     def path(self, endpoint: Endpoint, target: str = "mine", **others: str) -> str:

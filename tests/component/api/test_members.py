@@ -294,6 +294,19 @@ async def test_a_suspension_and_a_leave_at_once_leave_an_owner(world: World) -> 
     assert [type(error) for error in both if isinstance(error, Exception)] == [LastOwner]
 
 
+async def test_an_owner_who_is_being_suspended_does_not_count(world: World) -> None:
+    """Whoever would leave a customer to them waits until that is decided."""
+    own, first, second = await two_owners(world)
+    async with world.another_pool().transaction() as connection:
+        await connection.execute("update users set suspended_at = now() where id = $1", second.user_id)
+        leaving = asyncio.create_task(world.accounts.members.leave(first, own))
+        await world.wait_until("select exists (select from pg_locks where not granted)")
+        assert not leaving.done()
+    with pytest.raises(LastOwner):
+        await leaving
+    assert len(await roles_of(world, own)) == 2
+
+
 async def test_operators_are_made_and_unmade(world: World, client: Client) -> None:
     """The last one stays, and a suspended one does not count."""
     operator, owner = await user_of(world, "operator"), await user_of(world, "owner")

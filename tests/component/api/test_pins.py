@@ -163,6 +163,20 @@ async def test_no_other_key_passes_as_an_agents(kind: str, scene: Scene, tmp_pat
         assert thief.asked == b""
 
 
+async def test_tls_below_1_3_is_not_spoken(scene: Scene) -> None:
+    """Older TLS is refused, whatever is shown."""
+    owner = await scene.add()
+    issued = scene.issue(owner)
+    await scene.pin(owner, issued.sha256)
+    context = await asyncio.to_thread(shows, issued)
+    context.maximum_version = ssl.TLSVersion.TLSv1_2
+    async with Stranger(context, OK).running() as agent:
+        for way in (scene.call, scene.talk):
+            with pytest.raises(AgentUnreachable):
+                await way(owner, agent)
+        assert agent.asked == b""
+
+
 async def test_an_address_that_another_container_has_now_shares_nothing(scene: Scene) -> None:
     """A connection that was kept open to the one before is not used for the next one, nor is its session."""
     first, second = await scene.add(), await scene.add()

@@ -13,6 +13,7 @@ from fakes.api_world import World
 from zlh_api.agents import links, reports
 from zlh_api.containers import store as containers
 from zlh_api.customers import credential_store as credentials
+from zlh_api.customers.rules import SESSION_IDLES
 from zlh_api.reconcile import journal, store
 from zlh_api.reconcile.plan import PROVISIONING_STEPS
 
@@ -52,7 +53,7 @@ def statements(owner: UUID) -> Iterator[tuple[str, str, tuple[Any, ...]]]:
     yield "one by mark", f"{select} where c.owner = $1", (owner,)
     yield "some by mark", f"{select} where c.owner = any($1)", ([owner] * 100,)
     yield "page of an operator", containers._PAGE, (5000, None, 101)
-    yield "caller by session", credentials._BY_SESSION, (b"x", credentials.SESSION_IDLES)
+    yield "caller by session", credentials._BY_SESSION, (b"x", SESSION_IDLES)
     yield "caller by token", credentials._BY_API_TOKEN, (b"x",)
     yield "claim", store._CLAIM, (HOLDER, 16, 10.0, [])
     yield "release", "update containers set lease_until = null where owner = $1 and fence = $2", (owner, 1)

@@ -26,11 +26,10 @@ from component.api.people_world import (
 )
 from fakes.api_world import PASSWORD, World
 from fakes.clock import FakeClock
-from zlh_api.customers.credential_store import MAX_SESSIONS
 from zlh_api.customers.last_use import REST_S, LastUse
 from zlh_api.customers.password_changes import PasswordResetInvalid, PasswordWrong
 from zlh_api.customers.refusals import LoginRefused
-from zlh_api.customers.rules import TRIES_OF_PASSWORD
+from zlh_api.customers.rules import MAX_SESSIONS, TRIES_OF_PASSWORD
 
 EMAIL = "person@example.org"
 NEW = "an entirely new password"

@@ -16,7 +16,6 @@ from zlh_api.customers.refusals import AccountSuspended, LoginRefused
 from zlh_api.customers.rules import TRIES_OF_CLIENT, TRIES_OF_EMAIL, TRIES_OF_PAIR, TRIES_OF_PAIR_THEN
 from zlh_api.customers.sign_in import Proof
 from zlh_api.customers.tries import TooManyTries
-from zlh_api.database.pool import Database
 
 EMAIL = "person@example.org"
 LOGIN = "/api/auth/login"
@@ -200,18 +199,30 @@ async def test_who_was_not_looked_at_has_not_tried(world: World) -> None:
     assert {row["count"] for row in await world.fetch("select count from password_tries")} == {0}
 
 
-async def test_a_session_is_opened_by_the_password_that_was_proved(world: World, database: Database) -> None:
+async def test_a_session_is_opened_by_the_password_that_was_proved(world: World) -> None:
     """One that was changed, or a user who was suspended, between the proof and the session."""
     await add_user(world, EMAIL)
     proof = await world.accounts.sign_in.prove(EMAIL, PASSWORD, client="192.0.2.1")
     assert "argon2" not in repr(proof)
-    stale = Proof(proof.caller, "another hash")
-    for wrong in (stale,):
-        with pytest.raises(LoginRefused):
-            await world.accounts.sessions.open(wrong, Browser("192.0.2.1", None))
+    with pytest.raises(LoginRefused):
+        await world.accounts.sessions.open(Proof(proof.caller, "another hash"), Browser("192.0.2.1", None))
     await world.fetch("update users set suspended_at = now() where email = $1 returning 1", EMAIL)
     with pytest.raises(AccountSuspended):
         await world.accounts.sessions.open(proof, Browser("192.0.2.1", None))
+    assert await world.fetch("select 1 from sessions") == []
+
+
+async def test_a_password_that_is_being_changed_opens_no_session(world: World) -> None:
+    """Whoever has proved the old one waits until that is decided, and comes too late."""
+    await add_user(world, EMAIL)
+    proof = await world.accounts.sign_in.prove(EMAIL, PASSWORD, client="192.0.2.1")
+    async with world.another_pool().transaction() as connection:
+        await connection.execute("update users set password_hash = 'another' where id = $1", proof.caller.user_id)
+        opening = asyncio.create_task(world.accounts.sessions.open(proof, Browser("192.0.2.1", None)))
+        await world.wait_until("select exists (select from pg_locks where not granted)")
+        assert not opening.done()
+    with pytest.raises(LoginRefused):
+        await opening
     assert await world.fetch("select 1 from sessions") == []
 
 

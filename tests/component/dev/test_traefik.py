@@ -17,6 +17,7 @@ from aiohttp import web
 from zlh_api.dev.child import ChildFailed
 from zlh_api.dev.traefik import TraefikProcess, TraefikSettings, find_traefik, render_static_config
 from zlh_api.listening import PortInUse
+from zlh_api.web.client_address import TRUSTED_PROXIES, client_address, parse_proxies
 
 
 def free_port() -> int:
@@ -71,6 +72,38 @@ async def test_route_put_into_the_folder_is_served_at_once(traefik: TraefikProce
         assert time.monotonic() - started < 1.5
         async with client.get(f"{settings.api_url}/api/rawdata") as answer:
             assert (await answer.json())["routers"]["dev@file"]["status"] == "enabled"
+    await runner.cleanup()
+
+
+async def test_a_client_is_who_the_proxy_has_seen(traefik: TraefikProcess, settings: TraefikSettings) -> None:
+    """Whatever the client writes into the headers that proxies speak in; and nobody else is believed."""
+
+    async def tell(request: web.Request) -> web.Response:
+        return web.Response(text=client_address(request))
+
+    app = web.Application()
+    app[TRUSTED_PROXIES] = parse_proxies(["127.0.0.1"])
+    app.router.add_get("/", tell)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    backend = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    (settings.dynamic_dir / "dev.yml").write_text(
+        "http:\n  routers:\n    dev: {rule: 'Host(`dev-100.localhost`)', entryPoints: [web], service: dev}\n"
+        f"  services:\n    dev: {{loadBalancer: {{servers: [{{url: '{backend}'}}]}}}}\n"
+    )
+    spoken = ("X-Forwarded-For", "X_Forwarded_For", "X-Real-Ip", "Forwarded", "CF-Connecting-IP")
+    lies = dict.fromkeys(spoken, "198.51.100.1")
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(local_addr=("127.0.0.2", 0))) as client:
+        async with asyncio.timeout(10):
+            while True:
+                async with client.get(settings.web_url, headers={"Host": "dev-100.localhost", **lies}) as answer:
+                    if answer.status == 200:
+                        assert await answer.text() == "127.0.0.2"
+                        break
+                await asyncio.sleep(0.02)
+        async with client.get(backend, headers=lies) as answer:
+            assert await answer.text() == "127.0.0.2"
     await runner.cleanup()
 
 

@@ -78,7 +78,9 @@ def obey(orders: Path) -> None:
 
     def check_late(self: StepWarrant) -> None:
         if is_due(orders, "freeze"):
-            os.kill(os.getpid(), signal.SIGSTOP)
+            # By this thread itself: of a signal to the process another thread is told, and until that one runs this one
+            # would go on past the check.
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)
         check(self)
 
     async def put_spec_last(self: AgentClient, *args: Any, **kwargs: Any) -> Any:

@@ -30,7 +30,7 @@ TESTS = Path(__file__).parents[2]
 LARGER = Resources(cpu=3.0, memory_mib=4096, disk_mib=20_480)
 CREATING = 13
 HELD_SLOTS = "select 1 from driver_slots join good_claims using (owner, fence)"
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
 
 
 class Site:

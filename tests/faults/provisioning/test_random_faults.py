@@ -48,8 +48,9 @@ if TYPE_CHECKING:
 
 SEEDS = [int(seed) for seed in os.environ.get("ZLH_SEEDS", "").split()] or list(range(500))
 # Runs wait for leases most of the time, so several go on beside each other, each in a database of its own.
-LANES = 12
-BATCHES = 4
+# One process does the work of all of them, and a lease of theirs is shorter than what a loop may need that is too busy.
+LANES = 6
+BATCHES = 8
 HEAL_S = 60.0
 MOST_CONTAINERS = 4
 # Who claimed what when, by the clock of the machine.

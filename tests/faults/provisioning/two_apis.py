@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -257,8 +258,16 @@ class TwoApis:
         """Return what there is of a container on this machine: processes, and folders and routes of anybody."""
         names = [path.name for folder in ("containers", "routes") for path in (self.home / folder).glob("*")]
         return [name for name in names if not name.startswith("portal")] + [
-            str(process.pid) for process in find_marked(CONTAINER_MARK, owner)
+            f"{process.pid}: {_line(process.pid)}" for process in find_marked(CONTAINER_MARK, owner)
         ]
+
+
+def _line(pid: int) -> str:
+    try:
+        process = psutil.Process(pid)
+        return f"{' '.join(process.cmdline())} since {time.time() - process.create_time():.2f} s"
+    except psutil.Error:
+        return "gone by now"
 
 
 async def _carry(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -180,12 +180,12 @@ async def test_a_handler_that_holds_on_is_cut_off(monkeypatch: pytest.MonkeyPatc
 
 
 async def test_turns() -> None:
-    """Those of whom a change is told come first, and of them the first of each customer before the second of any."""
+    """The first of each customer comes before the second of any; of whom a change is told before who is just due."""
     customers = [uuid4(), uuid4()]
     calls = [LongCall(Policy.VIEW_CUSTOMER, person(customers[0]), lambda: None) for _ in range(4)]
     calls += [LongCall(Policy.VIEW_CUSTOMER, person(customers[1]), lambda: None)]
     turns = {calls[0]: "a", calls[1]: "b", calls[2]: "c", calls[3]: "d", calls[4]: "e"}
     for call in calls:
         call.ask(is_told=call in calls[1:])
-    assert "".join(turns[call] for call in take_turns(calls, 5)) == "becda"
+    assert "".join(turns[call] for call in take_turns(calls, 5)) == "beacd"
     assert "".join(turns[call] for call in take_turns(calls, 2)) == "be"

@@ -7,13 +7,17 @@ from pathlib import Path
 import pytest
 
 from zlh_api.app.driver import make_circuit, make_driver
+from zlh_api.app.settings import open_settings, rate_settings
 from zlh_api.config.load import load_config
 from zlh_api.config.problems import is_loopback
 from zlh_api.containers.rules import find_excess
 from zlh_api.containers.service import Hosting
 from zlh_api.drivers.proxmox.driver import ProxmoxDriver
+from zlh_api.web.rate_limits import Rates
+from zlh_api.web.token_buckets import Rate
 from zlh_common.errors import ConfigInvalid
 from zlh_common.names import HostName, Vmid
+from zlh_common.schema.customers import Quota
 from zlh_common.schema.resources import Resources
 
 GOOD = {
@@ -320,3 +324,42 @@ def test_trusted_proxies_are_read(tmp_path: Path) -> None:
     """Both kinds of address."""
     config = load_config(write(tmp_path, ("", "trusted_proxies", '["10.0.0.0/8", "::1"]')))
     assert config.trusted_proxies == ("10.0.0.0/8", "::1")
+
+
+def test_quotas_and_limits_are_read(tmp_path: Path) -> None:
+    """Without tables nothing is limited but the pace; what is named of them is taken, the rest as it is built in."""
+    config = load_config(write(tmp_path))
+    assert (config.quota.quota, rate_settings(config.rate_limits).credential.reads) == (Quota(), Rate(500, 1000))
+    named = write(
+        tmp_path,
+        ("quota", "cpu", "2.5"),
+        ("quota", "members", "0"),
+        ("rate_limits", "changes", "{ per_s = 0.5, burst = 3 }"),
+        ("rate_limits", "sockets", "7"),
+    )
+    config = load_config(named)
+    assert config.quota.quota == Quota(cpu=2.5, members=0)
+    assert rate_settings(config.rate_limits).credential == Rates(Rate(500, 1000), Rate(0.5, 3))
+    assert open_settings(config.rate_limits).sockets == 7
+
+
+@pytest.mark.parametrize(
+    ("table", "key", "value", "problem"),
+    [
+        ("quota", "containers", "-1", "$.quota.containers"),
+        ("quota", "cpu", "nan", "$.quota.cpu"),
+        ("quota", "memoryMib", "5", "memoryMib"),
+        ("rate_limits", "reads", "{ per_s = 0, burst = 3 }", "$.rate_limits.reads.per_s"),
+        ("rate_limits", "reads", "{ per_s = nan, burst = 3 }", "$.rate_limits.reads.per_s"),
+        ("rate_limits", "reads", "{ per_s = 5, burst = 0 }", "$.rate_limits.reads.burst"),
+        ("rate_limits", "reads", "{ per_s = 5 }", "burst"),
+        ("rate_limits", "event_streams", "0", "$.rate_limits.event_streams"),
+    ],
+)
+def test_quotas_and_limits_that_cannot_be_are_refused(
+    tmp_path: Path, table: str, key: str, value: str, problem: str
+) -> None:
+    """By the name of the key."""
+    with pytest.raises(ConfigInvalid) as caught:
+        load_config(write(tmp_path, (table, key, value)))
+    assert problem in caught.value.detail

@@ -60,6 +60,7 @@ SEEN += [
     if not seen.is_sized and seen.is_closed and seen.has_address and seen.accepted_generation == GENERATION
 ]
 SEEN += [replace(seen, may_renew_identity=True) for seen in SEEN if seen.is_agent_online and not seen.has_identity]
+SEEN += [replace(seen, has_renewal_failed=True) for seen in SEEN if seen.may_renew_identity]
 SEEN += [replace(seen, has_closing_failed=True) for seen in SEEN if seen.guest is Guest.RUNNING and not seen.is_closed]
 SEEN += [replace(seen, is_tidy=False) for seen in SEEN if seen.guest is Guest.STOPPED]
 ON_THE_GUEST = {Do.CLOSE_NETWORK, Do.RESIZE_GUEST, Do.PUT_IDENTITY, Do.START_GUEST, Do.STOP_GUEST, Do.DESTROY_GUEST}
@@ -70,7 +71,7 @@ EFFECTS: dict[Do | Await, dict[str, Any]] = {
     Do.CLOSE_NETWORK: {"is_closed": True, "has_closing_failed": False},
     Do.RESIZE_GUEST: {"is_sized": True},
     Do.PUT_IDENTITY: {"has_identity": True},
-    Do.RENEW_IDENTITY: {"has_identity": True},
+    Do.RENEW_IDENTITY: {"has_identity": True, "has_renewal_failed": False},
     Do.START_GUEST: {"guest": Guest.RUNNING},
     Await.CONNECT_AGENT: {"is_agent_online": True},
     Do.SEND_SPEC: {"accepted_generation": GENERATION},
@@ -268,6 +269,21 @@ def test_off_is_off() -> None:
         _, end = walk(world)
         if world.wanted.is_off and not end.is_gone and end.seen.guest is Guest.STOPPED:
             assert end.seen.is_tidy
+
+
+def test_a_key_is_replaced_before_an_install_is_waited_for_and_after_it_where_that_has_failed() -> None:
+    """A key that may be stolen is urgent; an agent that takes no other keeps its container from nothing."""
+    for wanted, seen in product(WANTED, SEEN):
+        step = decide_next(wanted, seen)
+        if not seen.may_renew_identity or seen.has_identity:
+            assert step is not Do.RENEW_IDENTITY
+        elif not seen.has_renewal_failed:
+            assert step not in {Await.INSTALL, Do.PUBLISH_ROUTE, Do.CONFIRM_ROUTE, Do.CHECK_READY, SETTLED} or (
+                wanted.is_deleting or wanted.power is Power.OFF
+            )
+        elif step is Do.RENEW_IDENTITY:
+            assert seen.route is Route.CONFIRMED
+            assert seen.is_proved or seen.observed_generation == GENERATION
 
 
 def test_an_identity_is_put_in_before_the_guest_starts() -> None:

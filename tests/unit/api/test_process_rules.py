@@ -8,13 +8,14 @@ from zlh_agent.web.server import MAX_BODY_BYTES
 from zlh_api.processes.rules import (
     ProcessesTooLarge,
     ProcessLimit,
+    ProcessUnusable,
     find_switched_on,
     put_process,
     remove_process,
     render_process,
     switch_process,
 )
-from zlh_common.errors import InvalidBody, NotFound
+from zlh_common.errors import NotFound
 from zlh_common.schema.process import (
     MAX_PROCESSES,
     LogProbe,
@@ -27,7 +28,7 @@ from zlh_common.schema.process import (
 )
 from zlh_common.schema.spec import AgentSpec
 from zlh_common.schema.status import ProcessStatus
-from zlh_common.schema.structs import decode, encode, find_ignored
+from zlh_common.schema.structs import decode, encode, find_ignored, parse_document
 
 WEB = WantedProcess(name="web", argv=("serve",), attempt=3)
 OFF = WantedProcess(name="off", argv=("sleep", "1"), power="off", attempt=1)
@@ -119,7 +120,7 @@ def test_a_wish_is_shown_beside_what_is_seen() -> None:
 def test_what_no_program_can_be_started_with_is_refused(changes: dict[str, object], word: str) -> None:
     """Before anything is stored."""
     values: dict[str, object] = {"argv": ("run",), **changes}
-    with pytest.raises(InvalidBody, match=word):
+    with pytest.raises(ProcessUnusable, match=word):
         put_process((), "web", PutProcess(**values))  # type: ignore[arg-type]
 
 
@@ -133,4 +134,4 @@ def test_what_no_program_can_be_started_with_is_refused(changes: dict[str, objec
 )
 def test_an_unknown_key_is_found_at_any_depth(body: bytes, path: str | None) -> None:
     """A typing mistake in a policy must not be a policy that nobody asked for."""
-    assert find_ignored(body, decode(body, PutProcess)) == path
+    assert find_ignored(parse_document(body), decode(body, PutProcess)) == path

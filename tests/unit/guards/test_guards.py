@@ -39,7 +39,7 @@ def run_pytest(tmp_path: Path, text: str, *options: str, **variables: str) -> su
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=170,
     )
 
 

@@ -13,6 +13,7 @@ from zlh_api.app.parts import make_endpoints, open_parts
 from zlh_api.config.driver_tables import ProcessDriverSection
 from zlh_api.config.model import ApiConfig
 from zlh_api.config.tables import ArtifactsSection, DatabaseSection, TraefikSection
+from zlh_api.web.endpoint import Endpoint
 from zlh_api.web.openapi import render_openapi
 
 # Nothing is dialled while the parts are made, so no address in here is ever used.
@@ -21,11 +22,16 @@ _NOWHERE = "http://127.0.0.1:1"
 
 async def describe_api() -> dict[str, Any]:
     """Return the document of this version."""
+    return render_openapi(await describe_endpoints(), version=__version__)
+
+
+async def describe_endpoints() -> list[Endpoint]:
+    """Return every endpoint of this version; none of them can be called."""
     folder = await asyncio.to_thread(tempfile.mkdtemp, prefix="zlh-describe-")
     try:
         config = _placeholder(Path(folder))
         async with open_parts(config) as parts:
-            return render_openapi(make_endpoints(parts, config), version=__version__)
+            return make_endpoints(parts, config)
     finally:
         await asyncio.to_thread(shutil.rmtree, folder)
 

@@ -8,8 +8,15 @@ from urllib.parse import urlencode
 
 from aiohttp import web
 
-from zlh_api.agents.client import AgentAddress, AgentClient, AgentRefused, AgentUnreachable, decode_report
-from zlh_api.console.sockets import ConsoleProxy
+from zlh_api.agents.client import (
+    AgentAddress,
+    AgentClient,
+    AgentNonsense,
+    AgentRefused,
+    AgentUnreachable,
+    decode_report,
+)
+from zlh_api.console.sockets import FROM, ConsoleProxy
 from zlh_api.containers.model import Container, Guest
 from zlh_api.web.endpoint import Call, Endpoint, Policy
 from zlh_api.web.query import short_text, whole_number
@@ -29,8 +36,24 @@ from zlh_common.schema.terminal import (
 )
 
 ONE = "/api/containers/{vmid}"
+# As many bytes of UTF-8 as an agent takes.
+MAX_NEEDLE_CHARS = MAX_NEEDLE_BYTES // 4
 # What an agent may call a terminal; anything else never becomes part of a URL.
 _TERMINAL = re.compile(r"[A-Za-z0-9_-]{1,64}")
+
+HISTORY_FROM = whole_number(
+    "from", "The offset of the first byte; left out, what ends with the newest.", low=0, high=MAX_OFFSET
+)
+HISTORY_LIMIT = whole_number("limit", "So many bytes at most.", low=0, high=MAX_HISTORY_BYTES)
+NEEDLE = short_text(
+    "q",
+    "Look for this text; offsets of what is found are `matches`.",
+    max_chars=MAX_NEEDLE_CHARS,
+    pattern=r"^[^\x00]*$",
+)
+# What any call to an agent can come to.
+REFUSED_BY_AGENT = (AgentUnreachable, AgentRefused, AgentNonsense)
+HISTORY = (HISTORY_FROM, HISTORY_LIMIT, NEEDLE)
 
 # Where the agent of a call's container is; raises AgentUnreachable where it does not run.
 AgentOf = Callable[[Call], AgentAddress]
@@ -53,8 +76,8 @@ def _console_endpoints(client: AgentClient, proxy: ConsoleProxy, agent_of: Agent
         path = f"/terminals/{MAIN_TERMINAL}/history?{urlencode(history_query(call))}"
         return decode_report(await _found(client.call(agent_of(call), "GET", path)), ConsoleHistory)
 
+    refused = REFUSED_BY_AGENT
     use, path = Policy.USE_CONSOLE, f"{ONE}/console"
-    asked = {"from": int, "limit": int, "q": str}
     return [
         Endpoint(
             "GET",
@@ -63,11 +86,19 @@ def _console_endpoints(client: AgentClient, proxy: ConsoleProxy, agent_of: Agent
             console,
             "The console (WebSocket)",
             is_websocket=True,
-            query={"from": int},
+            query=(FROM,),
+            refusals=refused,
             act="console.open",
         ),
         Endpoint(
-            "GET", f"{path}/history", use, history, "Console output from disk", response=ConsoleHistory, query=asked
+            "GET",
+            f"{path}/history",
+            use,
+            history,
+            "Console output from disk",
+            response=ConsoleHistory,
+            query=HISTORY,
+            refusals=refused,
         ),
     ]
 
@@ -83,9 +114,7 @@ def _terminal_endpoints(client: AgentClient, proxy: ConsoleProxy, agent_of: Agen
             if error.agent_code == TerminalLimit.code:
                 raise TerminalLimit from error
             raise
-        opened = decode_report(raw, TerminalOpened)
-        call.note("terminal", opened.id)
-        return opened
+        return decode_report(raw, TerminalOpened)
 
     async def attach(call: Call) -> web.StreamResponse:
         return await proxy.serve(call, agent_of(call), f"/terminals/{_terminal(call)}", missing=NotFound("terminal"))
@@ -93,10 +122,10 @@ def _terminal_endpoints(client: AgentClient, proxy: ConsoleProxy, agent_of: Agen
     async def close_terminal(call: Call) -> None:
         await _found(client.call(agent_of(call), "DELETE", f"/terminals/{_terminal(call)}"))
 
+    refused = REFUSED_BY_AGENT
     use, every, one = Policy.USE_CONSOLE, f"{ONE}/terminals", f"{ONE}/terminals/{{terminal}}"
-    asked = {"from": int}
     return [
-        Endpoint("GET", every, use, index, "List terminals", response=Items[Terminal]),
+        Endpoint("GET", every, use, index, "List terminals", response=Items[Terminal], refusals=refused),
         Endpoint(
             "POST",
             every,
@@ -106,7 +135,9 @@ def _terminal_endpoints(client: AgentClient, proxy: ConsoleProxy, agent_of: Agen
             OpenTerminal,
             TerminalOpened,
             201,
+            name="openTerminal",
             act="terminal.start",
+            refusals=(*refused, TerminalLimit),
         ),
         Endpoint(
             "GET",
@@ -114,20 +145,24 @@ def _terminal_endpoints(client: AgentClient, proxy: ConsoleProxy, agent_of: Agen
             use,
             attach,
             "Attach to a terminal (WebSocket)",
-            is_websocket=True,
-            query=asked,
+            name="attachTerminal",
             act="console.open",
+            is_websocket=True,
+            query=(FROM,),
+            refusals=refused,
         ),
-        Endpoint("DELETE", one, use, close_terminal, "End a terminal", status=204, act="terminal.end"),
+        Endpoint(
+            "DELETE", one, use, close_terminal, "End a terminal", status=204, refusals=refused, act="terminal.end"
+        ),
     ]
 
 
 def history_query(call: Call) -> dict[str, int | str]:
     """Return what was asked of a console's history, checked."""
     asked = {
-        "from": whole_number(call.request, "from", low=0, high=MAX_OFFSET),
-        "limit": whole_number(call.request, "limit", low=0, high=MAX_HISTORY_BYTES),
-        "q": short_text(call.request, "q", max_bytes=MAX_NEEDLE_BYTES) or None,
+        "from": call.asked(HISTORY_FROM),
+        "limit": call.asked(HISTORY_LIMIT),
+        "q": call.asked(NEEDLE) or None,
     }
     return {name: value for name, value in asked.items() if value is not None}
 

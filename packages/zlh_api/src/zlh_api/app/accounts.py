@@ -21,9 +21,11 @@ from zlh_api.customers.tries import Tries
 from zlh_api.customers.users import Users
 from zlh_api.database.migrate import check_schema
 from zlh_api.database.pool import Database
+from zlh_api.quotas.service import QuotaService
 from zlh_api.web.endpoint import Endpoint
 from zlh_api.web.session_cookie import SessionCookie
 from zlh_common.clock import Clock, SystemClock
+from zlh_common.schema.customers import Quota
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +44,7 @@ class Accounts:
     users: Users
 
 
-def make_accounts(database: Database, clock: Clock) -> Accounts:
+def make_accounts(database: Database, clock: Clock, quotas: QuotaService) -> Accounts:
     """Make them; nothing is dialled."""
     last_use, passwords, tries = LastUse(database, clock), Passwords(), Tries(database)
     return Accounts(
@@ -54,7 +56,7 @@ def make_accounts(database: Database, clock: Clock) -> Accounts:
         tokens=Tokens(database),
         customers=CustomerService(database),
         members=Members(database),
-        invitations=Invitations(database, passwords),
+        invitations=Invitations(database, passwords, quotas),
         users=Users(database, passwords),
     )
 
@@ -66,7 +68,8 @@ async def open_accounts(dsn: str) -> AsyncIterator[Accounts]:
     try:
         async with database.connection() as connection:
             await check_schema(connection)
-        yield make_accounts(database, SystemClock())
+        # No command makes anybody a member who was invited.
+        yield make_accounts(database, SystemClock(), QuotaService(database, Quota()))
     finally:
         await database.close()
 
@@ -75,7 +78,8 @@ def account_endpoints(accounts: Accounts, cookie: SessionCookie, *, portal_url: 
     """Return everything that is answered about people; links lead to the portal."""
     portal_url = portal_url.rstrip("/")
     return [
-        *account_routes.sign_in_endpoints(accounts.sign_in, accounts.sessions, accounts.callers, cookie),
+        *account_routes.sign_in_endpoints(accounts.sign_in, accounts.sessions, cookie),
+        *account_routes.signed_in_endpoints(accounts.sessions, accounts.callers, cookie),
         *account_routes.session_endpoints(accounts.sessions, accounts.password_changes),
         *account_routes.token_endpoints(accounts.tokens),
         *account_routes.ticket_endpoints(accounts.callers, cookie),

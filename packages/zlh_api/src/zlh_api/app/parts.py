@@ -127,8 +127,8 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
         catalog = CatalogService(source, config.channels, clock)
         stack.push_async_callback(catalog.close)
         hosting = Hosting(config.container_domain, config.container_scheme, config.container_port)
-        accounts = make_accounts(database, clock)
         quotas = QuotaService(database, config.quota.quota)
+        accounts = make_accounts(database, clock, quotas)
         containers = ContainerService(
             database,
             catalog,
@@ -205,7 +205,7 @@ def make_endpoints(parts: Parts, config: ApiConfig) -> list[Endpoint]:
     checks = make_checks(parts.database, parts.proxy, parts.catalog, parts.artifacts, parts.authority)
     facts = {"catalog": parts.catalog.facts, "authority": parts.authority.facts}
     return [
-        *platform_routes.endpoints(checks, slices, facts=facts),
+        *platform_routes.endpoints(checks, slices, facts=facts, cookie_name=parts.cookie.name),
         *slices,
         *edge_routes.endpoints(containers, domain=config.container_domain),
         *portal.endpoints(portal.default_folder()),

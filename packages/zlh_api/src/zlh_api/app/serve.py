@@ -12,8 +12,10 @@ from zlh_api.app.parts import Parts, make_endpoints, make_gate, make_limits, ope
 from zlh_api.config.model import ApiConfig
 from zlh_api.database.migrate import migrate
 from zlh_api.listening import listen_error
+from zlh_api.once.service import Once
 from zlh_api.web.access_watch import AccessWatch
 from zlh_api.web.client_address import parse_proxies
+from zlh_api.web.connections import BoundedRunner, limits_of_this_process
 from zlh_api.web.server import Entrance, build_application
 
 log = structlog.get_logger()
@@ -30,13 +32,12 @@ async def serve(config: ApiConfig, *, stop: asyncio.Event, ready: Callable[[], N
         await parts.catalog.refresh()
         gate = make_gate(parts, config)
         watch = AccessWatch(gate.pass_again)
-        runner = web.AppRunner(
+        entrance = Entrance(gate, watch, make_limits(parts, config), parts.audit_log, Once(parts.database))
+        runner = BoundedRunner(
             build_application(
-                make_endpoints(parts, config),
-                Entrance(gate, watch, make_limits(parts, config), parts.audit_log),
-                trusted_proxies=parse_proxies(config.trusted_proxies),
+                make_endpoints(parts, config), entrance, trusted_proxies=parse_proxies(config.trusted_proxies)
             ),
-            access_log=None,
+            limits_of_this_process(),
             shutdown_timeout=2,
             handler_cancellation=True,
         )

@@ -19,8 +19,18 @@ def endpoints(auditor: Auditor) -> list[Endpoint]:
 
     view, manage, status = Policy.VIEW_PLATFORM, Policy.MANAGE_PLATFORM, AuditStatus
     return [
-        Endpoint("GET", "/api/audit", view, show, "What the last look at everything found", response=status),
         Endpoint(
-            "POST", "/api/audit", manage, look, "Look at everything now", response=status, status=202, act="audit.look"
+            "GET", "/api/audit", view, show, "What the last look at everything found", response=status, is_stable=False
+        ),
+        Endpoint(
+            "POST",
+            "/api/audit",
+            manage,
+            look,
+            "Look at everything now",
+            response=status,
+            status=202,
+            name="askForAudit",
+            act="audit.look",
         ),
     ]

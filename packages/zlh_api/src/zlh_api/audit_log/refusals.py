@@ -11,7 +11,7 @@ from zlh_common.schema.audit_log import Outcome
 
 # Of one user, or of one address that nobody is signed in at.
 OF_ONE = Rate(60, 0.2)
-# Of all who are not signed in, wherever they come from: some 40 MB a day at most.
+# Of all who are not signed in, wherever they come from: some 70 MB a day at most.
 OF_STRANGERS = Rate(600, 1.0)
 # So many sources are remembered; what was left out of others is told in one sum.
 MAX_SOURCES = 10_000

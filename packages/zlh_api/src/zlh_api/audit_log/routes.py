@@ -5,41 +5,69 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from aiohttp import web
 from msgspec import UNSET
 
 from zlh_api.audit_log.model import PLATFORM, Entry, Wanted
 from zlh_api.audit_log.rules import MAX_SUBJECT_CHARS, WORD, parse_place, render_place
 from zlh_api.audit_log.service import AuditLog
 from zlh_api.web.endpoint import Call, Endpoint, Policy
-from zlh_api.web.query import QueryInvalid, short_text, whole_number
+from zlh_api.web.query import Parameter, identifier, page_limit, parse_id, short_text, whole_number
 from zlh_common.schema.audit_log import Actor, AuditEntry
 from zlh_common.schema.lists import Items
 
 OF_CUSTOMER = "/api/customers/{customer}/audit-log"
 OF_ALL = "/api/audit-log"
-DEFAULT_PAGE, PAGE_LIMIT = 50, 200
-_FILTERS: dict[str, type[int | str]] = {"limit": int, "act": str, "user": str, "subject": str}
+# What stands for the platform's own log where a customer could be named.
+THE_PLATFORM = "platform"
+_A_PLACE = r"^[0-9]{1,18}-[0-9a-f]{32}-[0-9]{1,18}$"
+
+
+def _read_place(text: str) -> tuple[datetime, UUID, int]:
+    place = parse_place(text)
+    if place is None:
+        raise ValueError(text)
+    return place
+
+
+def _read_chain(text: str) -> UUID:
+    return PLATFORM if text == THE_PLATFORM else parse_id(text)
+
+
+BEFORE_NUMBER = whole_number("before", "The `next` of the page before.", low=1, high=10**18 - 1)
+BEFORE_PLACE: Parameter[tuple[datetime, UUID, int] | None] = Parameter(
+    "before",
+    "The `next` of the page before.",
+    {"type": "string", "pattern": _A_PLACE},
+    _read_place,
+    "the `next` of an earlier page",
+    None,
+)
+CHAIN: Parameter[UUID | None] = Parameter(
+    "customer",
+    f"A customer, or `{THE_PLATFORM}` for what concerns none; left out for everything.",
+    {"type": "string", "pattern": rf"^({THE_PLATFORM}|[0-9a-f]{{8}}(-[0-9a-f]{{4}}){{3}}-[0-9a-f]{{12}})$"},
+    _read_chain,
+    f"the id of a customer, or {THE_PLATFORM}",
+    None,
+)
+LIMIT = page_limit(default=50, high=200)
+ACT = short_text("act", "The word of an act.", max_chars=64, pattern=f"^{WORD.pattern}$")
+USER = identifier("user", "Who has acted.")
+SUBJECT = short_text("subject", "What was acted on, such as `container 101`.", min_chars=1, max_chars=MAX_SUBJECT_CHARS)
+_FILTERS = (LIMIT, ACT, USER, SUBJECT)
 
 
 def endpoints(log: AuditLog) -> list[Endpoint]:
     """Return the endpoints of this slice."""
 
     async def of_customer(call: Call) -> Items[AuditEntry]:
-        request = call.request
-        before = whole_number(request, "before", low=1, high=10**18 - 1)
-        entries, limit = await _fetch(log, _wanted(request, chain=call.customer.id, before_number=before))
+        entries, limit = await _fetch(
+            log, _wanted(call, chain=call.customer.id, before_number=call.asked(BEFORE_NUMBER))
+        )
         return _page(entries, limit, following=str(entries[limit - 1].number) if len(entries) > limit else None)
 
     async def of_all(call: Call) -> Items[AuditEntry]:
-        request = call.request
-        text = short_text(request, "before", max_bytes=100)
-        before = parse_place(text) if text else None
-        if text and before is None:
-            raise QueryInvalid("before", "the `next` of an earlier page")
-        customer = request.query.get("customer")
-        chain = PLATFORM if customer == "platform" else _id(request, "customer")
-        entries, limit = await _fetch(log, _wanted(request, chain=chain, before=before))
+        entries, limit = await _fetch(log, _wanted(call, chain=call.asked(CHAIN), before=call.asked(BEFORE_PLACE)))
         return _page(entries, limit, following=_place_of(entries[limit - 1]) if len(entries) > limit else None)
 
     page = Items[AuditEntry]
@@ -52,7 +80,7 @@ def endpoints(log: AuditLog) -> list[Endpoint]:
             of_customer,
             say,
             response=page,
-            query={"before": int, **_FILTERS},
+            query=(BEFORE_NUMBER, *_FILTERS),
         ),
         Endpoint(
             "GET",
@@ -61,48 +89,28 @@ def endpoints(log: AuditLog) -> list[Endpoint]:
             of_all,
             say_all,
             response=page,
-            query={"before": str, "customer": str, **_FILTERS},
+            query=(BEFORE_PLACE, CHAIN, *_FILTERS),
         ),
     ]
 
 
 def _wanted(
-    request: web.Request,
+    call: Call,
     *,
     chain: UUID | None,
     before: tuple[datetime, UUID, int] | None = None,
     before_number: int | None = None,
 ) -> Wanted:
-    limit = whole_number(request, "limit", low=1, high=PAGE_LIMIT) or DEFAULT_PAGE
-    act = request.query.get("act")
-    if act is not None and (len(act) > 64 or WORD.fullmatch(act) is None):
-        raise QueryInvalid("act", "the word of an act, such as container.create")
-    subject = short_text(request, "subject", max_bytes=4 * MAX_SUBJECT_CHARS) or None
-    if subject is not None and not subject.isprintable():
-        raise QueryInvalid("subject", "what an entry shows, such as container 101")
     return Wanted(
         # One more tells whether there is a following page.
-        limit + 1,
+        call.asked(LIMIT) + 1,
         chain=chain,
-        act=act,
-        user=_id(request, "user"),
-        subject=subject,
+        act=call.asked(ACT),
+        user=call.asked(USER),
+        subject=call.asked(SUBJECT),
         before=before,
         before_number=before_number,
     )
-
-
-def _id(request: web.Request, name: str) -> UUID | None:
-    text = request.query.get(name)
-    if text is None:
-        return None
-    try:
-        found = UUID(text)
-    except ValueError:
-        found = None
-    if found is None or str(found) != text:
-        raise QueryInvalid(name, "an id, such as 6a4a6f2e-4a0f-4f5c-9d53-0a2b7d3c9c11")
-    return found
 
 
 async def _fetch(log: AuditLog, wanted: Wanted) -> tuple[list[Entry], int]:

@@ -12,8 +12,8 @@ next entry of the same caller.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from types import MappingProxyType
 from uuid import UUID, uuid4
@@ -24,7 +24,7 @@ from zlh_api.audit_log import rules, store
 from zlh_api.audit_log.chain import ChainCheck, Flaw, render_time
 from zlh_api.audit_log.model import Act, Ending, Entry, Head, Wanted
 from zlh_api.audit_log.refusals import LEFT_OUT, Refusals
-from zlh_api.database.pool import Connection, Database, DatabaseUnavailable
+from zlh_api.database.pool import Connection, Database, DatabaseUnavailable, is_away
 from zlh_common.clock import Clock
 from zlh_common.errors import ZlhError
 from zlh_common.schema.audit_log import Outcome
@@ -103,15 +103,14 @@ class AuditLog:
 
     async def _finish(self, begun: UUID, act: Act, ending: Ending) -> None:
         try:
-            async with self._database.transaction() as connection:
-                await _append_once(connection, begun, act, ending)
+            with _broken_told(act):
+                async with self._database.transaction() as connection:
+                    await _append_once(connection, begun, act, ending)
         except DatabaseUnavailable:
             self._unsaid[begun] = (act, ending)
             self._wake.set()
             log.warning("audit_log.entry_late", act=act.word)
             return
-        except Exception:
-            log.exception("audit_log.entry_broke", act=act.word)
         self._under_way.discard(begun)
 
     async def refuse(self, act: Act, ending: Ending, source: str) -> None:
@@ -163,30 +162,38 @@ class AuditLog:
         async with self._database.connection() as connection:
             await store.hold(connection, self._holder)
             await self._say_unsaid(connection)
-            left = await store.find_left(connection, limit=SWEEP_ROWS)
-            known = list(self._under_way)
-            left += await store.find_lost(connection, self._holder, known=known, older_s=LOST_S, limit=SWEEP_ROWS)
-            for begun in left:
-                await self._end(connection, begun)
+            while await self._end_left(connection) == SWEEP_ROWS:
+                pass
             for act, ending in self._refusals.collect(self._clock.monotonic()):
                 async with connection.transaction():
                     await store.append(connection, act, ending)
             await store.forget_holders(connection)
 
+    async def _end_left(self, connection: Connection) -> int:
+        """Tell of some of those that nobody will end any more; return how many were told."""
+        left = await store.find_left(connection, limit=SWEEP_ROWS)
+        if len(left) < SWEEP_ROWS:
+            known, limit = list(self._under_way), SWEEP_ROWS - len(left)
+            left += await store.find_lost(connection, self._holder, known=known, older_s=LOST_S, limit=limit)
+        return sum([await self._end(connection, begun) for begun in left])
+
     async def _say_unsaid(self, connection: Connection) -> None:
         for begun, (act, ending) in list(self._unsaid.items()):
-            async with connection.transaction():
-                await _append_once(connection, begun, act, ending)
+            with _broken_told(act):
+                async with connection.transaction():
+                    await _append_once(connection, begun, act, ending)
             self._unsaid.pop(begun, None)
             self._under_way.discard(begun)
 
-    async def _end(self, connection: Connection, begun: store.Begun) -> None:
-        """Append the entry of an act of which nobody knows how it ended."""
-        details = rules.add_note(begun.act.details, "begun", render_time(begun.at))
-        async with connection.transaction():
-            told = await store.append(connection, replace(begun.act, details=details), UNKNOWN, begun=begun.id)
+    async def _end(self, connection: Connection, begun: store.Begun) -> bool:
+        """Append the entry of an act of which nobody knows how it ended; False where another one has."""
+        details, told = rules.add_note(begun.act.details, "begun", render_time(begun.at)), False
+        with _broken_told(begun.act):
+            async with connection.transaction():
+                told = await store.append(connection, replace(begun.act, details=details), UNKNOWN, begun=begun.id)
         if told:
             log.warning("audit_log.outcome_unknown", act=begun.act.word, of_request=begun.act.request_id)
+        return told
 
     async def close(self) -> None:
         """Write down what is still to be said, and be gone."""
@@ -236,6 +243,17 @@ class AuditLog:
                 if flaw := check.finish(heads.get(each)):
                     flaws.append(flaw)
         return looked, flaws
+
+
+@contextmanager
+def _broken_told(act: Act) -> Iterator[None]:
+    """Log what nobody foresaw about one entry, which keeps no other from being told; it is tried again later."""
+    try:
+        yield
+    except Exception as exc:
+        if isinstance(exc, DatabaseUnavailable) or is_away(exc):
+            raise
+        log.exception("audit_log.entry_broke", act=act.word)
 
 
 async def _append_once(connection: Connection, begun: UUID, act: Act, ending: Ending) -> None:

@@ -28,8 +28,9 @@ async def run(args: argparse.Namespace, opened: Opener) -> int:
             case "retire":
                 _say_cut_off(await desk.retire(force=args.force))
             case "renew":
-                await desk.renew(Vmid(args.vmid))
-                _say(f"Container {args.vmid} gets another key now; the one before opens nothing once it has it.")
+                is_now = await desk.renew(Vmid(args.vmid))
+                when = "now" if is_now else "at its next start, since its agent cannot be told before: restart it"
+                _say(f"Container {args.vmid} gets another key {when}. The one before opens nothing once it has it.")
             case "unpin":
                 count = await desk.unpin(None if args.all else [Vmid(vmid) for vmid in args.vmids])
                 _say(f"Any key of their name is accepted from {count} agents until each has another.")

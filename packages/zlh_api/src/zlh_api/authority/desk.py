@@ -14,9 +14,12 @@ from zlh_api.authority.generations import AuthorityKeysMissing, find_usable, mak
 from zlh_api.authority.model import Dependent, Scene
 from zlh_api.authority.rules import describe
 from zlh_api.containers import store as containers
+from zlh_api.containers.model import Guest
 from zlh_api.database.pool import Connection, Database
+from zlh_api.reconcile.identity_rules import Lack, may_renew
 from zlh_common.errors import NotFound, ZlhError
 from zlh_common.names import Vmid
+from zlh_common.schema.status import Connection as AgentConnection
 
 log = structlog.get_logger()
 
@@ -114,13 +117,15 @@ class AuthorityDesk:
         log.warning("authority.adopted", generation=generation.number)
         return generation.number
 
-    async def renew(self, vmid: Vmid) -> None:
-        """Have one agent given another identity at once; raise NotFound."""
+    async def renew(self, vmid: Vmid) -> bool:
+        """Have one agent given another identity; raise NotFound. Tells whether that is now, or at its next start."""
         async with self._database.transaction() as connection:
             container = await containers.find_by_vmid(connection, vmid)
             if container is None:
                 raise NotFound("container")
             await containers.ask_identity(connection, container.owner)
+        can_take = may_renew(container, frozenset({Lack.ASKED}))
+        return container.guest is Guest.RUNNING and container.connection is AgentConnection.ONLINE and can_take
 
     async def unpin(self, vmids: Sequence[Vmid] | None) -> int:
         """Accept any identity of their name from some agents, or all, until each has another; return how many."""

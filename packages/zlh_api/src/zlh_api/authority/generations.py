@@ -39,6 +39,11 @@ def find_usable(found: Mapping[int, Generation], scene: Scene) -> dict[int, Gene
     }
 
 
+def find_missing(usable: Mapping[int, Generation], scene: Scene) -> list[int]:
+    """Return the generations that there are and that are not among these keys, in order."""
+    return [each.number for each in scene.registered if each.number not in usable]
+
+
 async def make_next(connection: Connection, keys: KeyFolder, scene: Scene) -> Generation:
     """Make the next generation, or take up what a crash has left of it, and write down that it is there."""
     generation = await asyncio.to_thread(keys.ensure, scene.newest.number + 1)

@@ -17,7 +17,7 @@ from zlh_api.agents.authority import Authority
 from zlh_api.agents.key_folder import Generation
 from zlh_api.agents.standing import Standing
 from zlh_api.authority import store
-from zlh_api.authority.generations import AuthorityKeysMissing, find_usable, make_next
+from zlh_api.authority.generations import AuthorityKeysMissing, find_missing, find_usable, make_next
 from zlh_api.authority.model import Scene
 from zlh_api.authority.rules import Move, decide_move, describe, move_on
 from zlh_api.database.pool import Connection, Database, DatabaseUnavailable
@@ -70,10 +70,9 @@ class AuthorityService:
         async with self._database.transaction() as connection:
             await store.begin(connection, self._found[max(self._found)])
             scene = await store.fetch_scene(connection)
-        usable = find_usable(self._found, scene)
-        for number in {scene.standing.issuing, scene.standing.presented}:
-            if number not in usable:
-                raise AuthorityKeysMissing(number)
+        missing = find_missing(find_usable(self._found, scene), scene)
+        if missing and missing[0] <= scene.standing.issuing:
+            raise AuthorityKeysMissing(missing[0])
         await self._look()
 
     async def run(self) -> None:
@@ -144,11 +143,9 @@ class AuthorityService:
     async def _follow(self, scene: Scene) -> None:
         """Use what the database says, as far as there are keys for it."""
         usable, standing = find_usable(self._found, scene), scene.standing
-        missing = [
-            number for number in (standing.issuing, standing.presented, scene.newest.number) if number not in usable
-        ]
+        missing = find_missing(usable, scene)
         self._note_trouble(AuthorityKeysMissing(missing[0]).detail if missing else None)
-        if standing.issuing not in usable or standing.presented not in usable:
+        if missing and missing[0] <= standing.issuing:
             return
         over = [number for number in self._numbers if number < standing.oldest]
         if over:

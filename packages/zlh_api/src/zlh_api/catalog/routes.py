@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zlh_api.catalog.service import CatalogService
+from zlh_api.catalog.service import CatalogNotLoaded, CatalogService
 from zlh_api.web.endpoint import Call, Endpoint, Policy
 from zlh_common.schema.catalog import CatalogSummary, NamedOffers, RuntimeOffers, ValidateRuntime, Validation
 
@@ -30,14 +30,25 @@ def endpoints(service: CatalogService) -> list[Endpoint]:
         await service.catch_up()
         return service.validate_wish(call.body)
 
+    lost = (CatalogNotLoaded,)
     who = Policy.SIGNED_IN
     return [
         Endpoint("GET", "/api/catalog", who, summary, "Which catalog is in use", response=CatalogSummary),
         Endpoint(
-            "GET", "/api/catalog/runtimes", who, runtimes, "Runtimes that can be installed", response=RuntimeOffers
+            "GET",
+            "/api/catalog/runtimes",
+            who,
+            runtimes,
+            "Runtimes that can be installed",
+            response=RuntimeOffers,
+            refusals=lost,
         ),
-        Endpoint("GET", "/api/catalog/addons", who, addons, "Addons of dev containers", response=NamedOffers),
-        Endpoint("GET", "/api/catalog/templates", who, templates, "Game templates", response=NamedOffers),
+        Endpoint(
+            "GET", "/api/catalog/addons", who, addons, "Addons of dev containers", response=NamedOffers, refusals=lost
+        ),
+        Endpoint(
+            "GET", "/api/catalog/templates", who, templates, "Game templates", response=NamedOffers, refusals=lost
+        ),
         Endpoint(
             "POST",
             "/api/catalog/validate",
@@ -46,5 +57,8 @@ def endpoints(service: CatalogService) -> list[Endpoint]:
             "Can this runtime, addon or template be installed, and why not",
             ValidateRuntime,
             Validation,
+            refusals=lost,
+            name="validateChoice",
+            example={"runtime": "node", "version": "24"},
         ),
     ]

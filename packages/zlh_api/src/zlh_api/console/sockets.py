@@ -36,6 +36,12 @@ GOODBYE_S = 2
 _YIELD_BYTES = 32 * 1024
 # How a viewer goes who says that he does: a page that is closed says 1001, and some clients give no code (1005).
 _IN_ORDER = frozenset({1000, 1001, 1005})
+FROM = whole_number(
+    "from",
+    f"The offset to go on at; {LIVE_ONLY} for new output alone, left out for the last bytes too.",
+    low=LIVE_ONLY,
+    high=MAX_OFFSET,
+)
 _GONE = Ended(WSCloseCode.GOING_AWAY, "the agent has gone")
 
 
@@ -54,7 +60,7 @@ class ConsoleProxy:
         offered = request.headers.get("Sec-WebSocket-Protocol", "").split(",")
         if SUBPROTOCOL not in {name.strip() for name in offered}:
             raise SubprotocolMissing
-        start = whole_number(request, "from", low=LIVE_ONLY, high=MAX_OFFSET)
+        start = call.asked(FROM)
         try:
             async with self._consoles.attach(agent, path, start, customer=call.container.customer_id) as viewer:
                 return await _join(call, viewer)

@@ -2,29 +2,72 @@
 
 from __future__ import annotations
 
-import hashlib
-from typing import Any
-
 import msgspec
 from aiohttp import web
 
+from zlh_api.catalog.service import CatalogNotLoaded
 from zlh_api.containers.live import LiveContainers
 from zlh_api.containers.model import Power
-from zlh_api.containers.service import PAGE_LIMIT, ContainerService
-from zlh_api.web.endpoint import Answer, Call, Endpoint, Policy
-from zlh_api.web.path_ids import parse_id
-from zlh_api.web.query import identifier, whole_number
+from zlh_api.containers.rules import DiskCannotShrink, ResourcesEmpty, ResourcesTooLarge
+from zlh_api.containers.service import (
+    PAGE_LIMIT,
+    AddonNotOffered,
+    AddonNotSupported,
+    BeingDeleted,
+    CannotInstall,
+    ContainerService,
+    NameReserved,
+    NameTaken,
+    NoCustomer,
+    RuntimeMissing,
+    TemplateNotOffered,
+    TemplateNotSupported,
+    VisibilityNotOffered,
+)
+from zlh_api.customers.refusals import CustomerSuspended
+from zlh_api.quotas.rules import QuotaExceeded
+from zlh_api.web.endpoint import Call, Endpoint, Policy
+from zlh_api.web.path_parameters import read_id
+from zlh_api.web.query import identifier, page_limit, whole_number
+from zlh_common.errors import NotFound
+from zlh_common.schema.catalog import CatalogEvent
+from zlh_common.schema.history import ContainerEvent
 from zlh_common.schema.lists import Items
 from zlh_common.schema.resources import Limits
 from zlh_common.schema.spec import CreateContainer, CreateExposure, Exposure, PatchContainer
-from zlh_common.schema.status import ContainerStatus
-from zlh_common.schema.structs import encode
+from zlh_common.schema.status import ContainerDeleted, ContainerStatus
 
 _ALIASES = {"enable_code_server": "enableCodeServer"}
 ALL = "/api/containers"
 ONE = f"{ALL}/{{vmid}}"
 LIMITS = "/api/limits"
-DEFAULT_PAGE = 100
+AFTER = whole_number("after", "The VMID behind which the page begins.", low=0, high=2**31 - 1, default=0)
+LIMIT = page_limit(default=100, high=PAGE_LIMIT)
+CUSTOMER = identifier("customer", "The customer whose containers are listed; left out for all.")
+
+
+# What the stream tells, and what stands behind `data:` then.
+EVENTS = {
+    "container": ContainerStatus,
+    "container-deleted": ContainerDeleted,
+    "container-event": ContainerEvent,
+    "catalog": CatalogEvent,
+}
+_ABOUT_EVENTS = (
+    "Server-sent events, one JSON document behind `data:` in each: `container` with a report that has changed, "
+    "`container-deleted`, `container-event` with an entry of a container's history, `catalog` when what can be "
+    "installed has changed. Lines that begin with a colon say that the stream is alive. It begins with what changes "
+    "from now on, so read the lists once it is open; it ends with the session or token that it was opened with."
+)
+_EXAMPLE = {"kind": "dev", "name": "my-shop", "runtime": "node", "version": "24"}
+_REFUSE_CREATE = (
+    NoCustomer, CustomerSuspended, QuotaExceeded, NotFound, NameTaken, NameReserved, RuntimeMissing, CannotInstall,
+    CatalogNotLoaded, AddonNotOffered, AddonNotSupported, TemplateNotOffered, TemplateNotSupported, ResourcesTooLarge,
+)  # fmt: skip
+_REFUSE_PATCH = (
+    BeingDeleted, NameTaken, NameReserved, AddonNotOffered, AddonNotSupported, ResourcesEmpty, ResourcesTooLarge,
+    DiskCannotShrink, QuotaExceeded,
+)  # fmt: skip
 
 
 def endpoints(service: ContainerService, live: LiveContainers) -> list[Endpoint]:
@@ -37,7 +80,8 @@ def endpoints(service: ContainerService, live: LiveContainers) -> list[Endpoint]
         return service.limits
 
     return [
-        *_container_endpoints(service),
+        *_list_endpoints(service),
+        *_one_endpoints(service),
         *_power_endpoints(service),
         *_exposure_endpoints(service),
         Endpoint("GET", LIMITS, Policy.SIGNED_IN, limits, "How much a container may use", response=Limits),
@@ -46,33 +90,58 @@ def endpoints(service: ContainerService, live: LiveContainers) -> list[Endpoint]
             "/api/events",
             Policy.LIST_CONTAINERS,
             events,
-            "Changes of containers as they happen (SSE)",
+            "Changes of containers as they happen",
+            media_type="text/event-stream",
+            about=_ABOUT_EVENTS,
+            events=EVENTS,
             is_stream=True,
+            name="streamEvents",
         ),
     ]
 
 
-def _container_endpoints(service: ContainerService) -> list[Endpoint]:
+def _list_endpoints(service: ContainerService) -> list[Endpoint]:
     async def index(call: Call) -> Items[msgspec.Raw]:
-        after = whole_number(call.request, "after", low=0, high=2**31 - 1) or 0
-        limit = whole_number(call.request, "limit", low=1, high=PAGE_LIMIT) or DEFAULT_PAGE
-        customer = identifier(call.request, "customer")
+        after, limit, customer = call.asked(AFTER), call.asked(LIMIT), call.asked(CUSTOMER)
         items, following = await service.fetch_page(call.caller, after=after, limit=limit, customer=customer)
         return Items(items=tuple(items), next=following or msgspec.UNSET)
 
     async def create(call: Call) -> ContainerStatus:
-        wish, key = call.body, call.request.headers.get("Idempotency-Key")
-        customer = await service.choose_customer(call.caller, wish.customer_id)
+        customer = await service.choose_customer(call.caller, call.body.customer_id)
         await call.record.charge_to(customer)
-        _note_wish(call, wish)
-        made, is_replayed = await service.create(call.caller, customer, wish, key=key)
+        _note_wish(call, call.body)
+        made = await service.create(customer, call.body)
         call.record.acts_on(f"container {made.vmid}")
-        if is_replayed:
-            call.note("replayed", "true")
         return made
 
-    async def show(call: Call) -> Any:
-        return _with_etag(call.request, service.report(call.container))
+    status, page = ContainerStatus, Items[ContainerStatus]
+    return [
+        Endpoint(
+            "GET", ALL, Policy.LIST_CONTAINERS, index, "List containers", response=page, query=(AFTER, LIMIT, CUSTOMER)
+        ),
+        Endpoint(
+            "POST",
+            ALL,
+            Policy.CREATE_CONTAINER,
+            create,
+            "Create a container",
+            CreateContainer,
+            status,
+            202,
+            _ALIASES,
+            creates=True,
+            refusals=_REFUSE_CREATE,
+            example=_EXAMPLE,
+            about="The wish is written and answered at once; poll its `status`, or listen to `/api/events`, until it "
+            "is `ready`.",
+            act="container.create",
+        ),
+    ]
+
+
+def _one_endpoints(service: ContainerService) -> list[Endpoint]:
+    async def show(call: Call) -> ContainerStatus:
+        return service.report(call.container)
 
     async def patch(call: Call) -> ContainerStatus:
         _note_wish(call, call.body)
@@ -86,16 +155,32 @@ def _container_endpoints(service: ContainerService) -> list[Endpoint]:
     async def renew_identity(call: Call) -> ContainerStatus:
         return await service.renew_identity(call.container)
 
-    new, view, change = Policy.CREATE_CONTAINER, Policy.VIEW_CONTAINER, Policy.CHANGE_CONTAINER
-    status, page = ContainerStatus, Items[ContainerStatus]
-    asked = {"after": int, "limit": int, "customer": str}
-    say, say_put, say_delete = "Create a container", "Rename, resize or switch", "Delete a container and all it has"
+    view, change, status = Policy.VIEW_CONTAINER, Policy.CHANGE_CONTAINER, ContainerStatus
     return [
-        Endpoint("GET", ALL, Policy.LIST_CONTAINERS, index, "List containers", response=page, query=asked),
-        Endpoint("POST", ALL, new, create, say, CreateContainer, status, 202, _ALIASES, act="container.create"),
         Endpoint("GET", ONE, view, show, "One container", response=status),
-        Endpoint("PATCH", ONE, change, patch, say_put, PatchContainer, status, 200, _ALIASES, act="container.change"),
-        Endpoint("DELETE", ONE, change, delete, say_delete, None, status, 202, act="container.delete"),
+        Endpoint(
+            "PATCH",
+            ONE,
+            change,
+            patch,
+            "Rename, resize or switch",
+            PatchContainer,
+            status,
+            aliases=_ALIASES,
+            refusals=_REFUSE_PATCH,
+            example={"power": "off"},
+            act="container.change",
+        ),
+        Endpoint(
+            "DELETE",
+            ONE,
+            change,
+            delete,
+            "Delete a container and all it has",
+            response=status,
+            status=202,
+            act="container.delete",
+        ),
         Endpoint(
             "POST",
             f"{ONE}/identity",
@@ -104,6 +189,8 @@ def _container_endpoints(service: ContainerService) -> list[Endpoint]:
             "Give the agent another key; the one before opens nothing any more",
             response=status,
             status=202,
+            refusals=(BeingDeleted,),
+            name="renewIdentity",
             act="identity.renew",
         ),
         Endpoint("GET", f"{ONE}/status", view, show, "The whole report of one container", response=status),
@@ -124,15 +211,25 @@ def _power_endpoints(service: ContainerService) -> list[Endpoint]:
         return await service.restart(call.container)
 
     power, status = Policy.POWER_CONTAINER, ContainerStatus
-    verbs = {
-        "start": (start, "Switch a container on"),
-        "stop": (stop, "Switch a container off"),
-        "kill": (kill, "Switch a container off at once"),
-        "restart": (restart, "Stop and start a container"),
-    }
+    verbs = (
+        ("start", start, "Switch a container on"),
+        ("stop", stop, "Switch a container off"),
+        ("kill", kill, "Switch a container off at once"),
+        ("restart", restart, "Stop and start a container"),
+    )
     return [
-        Endpoint("POST", f"{ONE}/{verb}", power, handler, say, response=status, status=202, act=f"container.{verb}")
-        for verb, (handler, say) in verbs.items()
+        Endpoint(
+            "POST",
+            f"{ONE}/{verb}",
+            power,
+            handler,
+            say,
+            response=status,
+            status=202,
+            refusals=(BeingDeleted,),
+            act=f"container.{verb}",
+        )
+        for verb, handler, say in verbs
     ]
 
 
@@ -146,14 +243,27 @@ def _exposure_endpoints(service: ContainerService) -> list[Endpoint]:
         return Items(items=tuple(await service.fetch_exposures(call.container)))
 
     async def unpublish(call: Call) -> None:
-        exposure = parse_id(call.request.match_info["exposure"], "exposure")
+        exposure = read_id(call.request.match_info, "exposure")
         call.note("port", await service.unpublish_port(call.container, exposure))
 
     view, change = Policy.VIEW_CONTAINER, Policy.CHANGE_CONTAINER
     every, one = f"{ONE}/exposures", f"{ONE}/exposures/{{exposure}}"
     return [
         Endpoint("GET", every, view, index, "List published ports", response=Items[Exposure]),
-        Endpoint("POST", every, change, publish, "Publish a port", CreateExposure, Exposure, 201, act="port.publish"),
+        Endpoint(
+            "POST",
+            every,
+            change,
+            publish,
+            "Publish a port",
+            CreateExposure,
+            Exposure,
+            201,
+            creates=True,
+            refusals=(BeingDeleted, VisibilityNotOffered, QuotaExceeded),
+            example={"port": 3000, "visibility": "public"},
+            act="port.publish",
+        ),
         Endpoint("DELETE", one, change, unpublish, "Take a published port back", status=204, act="port.unpublish"),
     ]
 
@@ -164,12 +274,3 @@ def _note_wish(call: Call, wish: CreateContainer | PatchContainer) -> None:
     sizes = named.pop("resources") or {}
     for key, value in {**named, **sizes}.items():
         call.note(key, value)
-
-
-def _with_etag(request: web.Request, report: ContainerStatus) -> Answer | web.Response:
-    """Answer 304 where the caller has this very report; pages poll it."""
-    etag = f'"{hashlib.sha256(encode(report)).hexdigest()[:32]}"'
-    headers = {"ETag": etag, "Cache-Control": "private, no-cache"}
-    if etag in request.headers.get("If-None-Match", ""):
-        return web.Response(status=304, headers=headers)
-    return Answer(report, headers=headers)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -38,7 +37,6 @@ from zlh_common.schema.status import ContainerStatus, StepState
 from zlh_common.schema.structs import encode
 
 PAGE_LIMIT = 200
-IDEMPOTENCY_KEY_CHARS = 255
 
 
 class CannotInstall(ZlhError):
@@ -119,24 +117,6 @@ class NameReserved(ZlhError):
         super().__init__(
             f"{name} has the form of a container label, which only we give out. Choose another.", name=name
         )
-
-
-class IdempotencyKeyReused(ZlhError):
-    """The key was used for another request before."""
-
-    code, status = "idempotency_key_reused", 422
-
-    def __init__(self) -> None:
-        super().__init__("This Idempotency-Key stands for another request; use a new key for a new request.")
-
-
-class IdempotencyKeyInvalid(ZlhError):
-    """The Idempotency-Key cannot be used."""
-
-    code, status = "idempotency_key_invalid", 400
-
-    def __init__(self) -> None:
-        super().__init__(f"An Idempotency-Key has 1 to {IDEMPOTENCY_KEY_CHARS} printable characters.")
 
 
 class NoCustomer(ZlhError):
@@ -274,31 +254,17 @@ class ContainerService:
             await self._customers.find_visible(caller, chosen)
         return chosen
 
-    async def create(
-        self, caller: Caller, customer_id: UUID, wish: CreateContainer, *, key: str | None
-    ) -> tuple[ContainerStatus, bool]:
-        """Write the wish for a new container, and tell whether it is one of before: the same key with the same body
-        yields the same container."""
-        if key is not None and not (0 < len(key) <= IDEMPOTENCY_KEY_CHARS and key.isprintable()):
-            raise IdempotencyKeyInvalid
+    async def create(self, customer_id: UUID, wish: CreateContainer) -> ContainerStatus:
+        """Write the wish for a new container of a customer that the caller may act for."""
         _check_name(wish.name)
         await self._catalog.catch_up()
         runtimes, resources = self._choose(wish), decide_first_resources(wish.resources, self.limits)
-        # One that goes to another customer is another request, whether it names them or not.
-        digest = hashlib.sha256(encode(wish) + customer_id.bytes).digest()
         async with self._database.transaction() as connection:
-            if key is not None and (known := await store.find_idempotent(connection, caller.user_id, key)):
-                if known["request_sha256"] != digest:
-                    raise IdempotencyKeyReused
-                container = await store.find_by_vmid(connection, Vmid(known["vmid"]))
-                if container is None:
-                    raise NotFound("container")
-                return self.report(container), True
             held = await self._quotas.hold_active(connection, customer_id)
             await self._quotas.ensure_room(connection, held, _use_of(resources))
             owner = OwnerMark(str(uuid4()))
             try:
-                vmid = await store.insert_container(
+                await store.insert_container(
                     connection,
                     owner=owner,
                     customer_id=customer_id,
@@ -310,11 +276,9 @@ class ContainerService:
             except asyncpg.UniqueViolationError as exc:
                 raise NameTaken(wish.name or "") from exc
             await store.insert_steps(connection, owner, first_steps())
-            if key is not None:
-                await store.insert_idempotent(connection, caller.user_id, key, digest, vmid)
             created = await store.find_by_owner(connection, owner)
         assert created is not None
-        return self.report(created), False
+        return self.report(created)
 
     def _choose(self, wish: CreateContainer) -> tuple[WantedRuntime, ...]:
         if wish.kind == "game":

@@ -267,29 +267,6 @@ async def _wish(connection: Connection, owner: OwnerMark, assignment: str = "", 
     )
 
 
-async def find_idempotent(connection: Connection, user_id: UUID, key: str) -> Any:
-    """Return (request_sha256, vmid) that this key stands for, or None; holds the key until the transaction ends."""
-    await connection.execute("select pg_advisory_xact_lock(hashtextextended($1, 0))", f"{user_id}/{key}")
-    return await connection.fetchrow(
-        "select request_sha256, vmid from idempotency_keys where user_id = $1 and key = $2 "
-        "and created_at > now() - interval '24 hours'",
-        user_id,
-        key,
-    )
-
-
-async def insert_idempotent(connection: Connection, user_id: UUID, key: str, request_sha256: bytes, vmid: Vmid) -> None:
-    """Keep what a key stands for; keys older than a day are forgotten."""
-    await connection.execute("delete from idempotency_keys where created_at < now() - interval '24 hours'")
-    await connection.execute(
-        "insert into idempotency_keys (user_id, key, request_sha256, vmid) values ($1, $2, $3, $4)",
-        user_id,
-        key,
-        request_sha256,
-        vmid,
-    )
-
-
 class _Spec(msgspec.Struct, frozen=True):
     """The column `spec`."""
 

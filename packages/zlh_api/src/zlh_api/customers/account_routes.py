@@ -8,18 +8,21 @@ from datetime import timedelta
 from aiohttp import web
 
 from zlh_api.customers.callers import Callers
-from zlh_api.customers.credential_store import SESSION_LASTS
 from zlh_api.customers.model import Caller
 from zlh_api.customers.password_changes import PasswordChanges
+from zlh_api.customers.passwords import SignInBusy
 from zlh_api.customers.refusals import AccountSuspended, LoginRefused, NotSignedIn
 from zlh_api.customers.reports import render_me, render_session, render_token
+from zlh_api.customers.rules import SESSION_LASTS
 from zlh_api.customers.secret import Secret
 from zlh_api.customers.sessions import Sessions
 from zlh_api.customers.sign_in import PasswordSignIn
 from zlh_api.customers.tokens import Tokens, TokenWish
+from zlh_api.customers.tries import TooManyTries
+from zlh_api.database.pool import DatabaseUnavailable
 from zlh_api.web.client_address import address_group
 from zlh_api.web.endpoint import Answer, Call, Endpoint, Policy
-from zlh_api.web.path_ids import parse_id
+from zlh_api.web.path_parameters import read_id, read_part
 from zlh_api.web.request_client import read_client
 from zlh_api.web.request_credentials import read_bearer
 from zlh_api.web.session_cookie import SessionCookie
@@ -27,14 +30,13 @@ from zlh_common.schema.account import ApiToken, ChangePassword, CreateToken, Log
 from zlh_common.schema.lists import Items
 from zlh_common.schema.structs import encode
 
+COOKIE = {"Set-Cookie": "The session, or its end."}
 # What holds a secret is kept by nobody on its way.
 NO_STORE = {"Cache-Control": "no-store"}
 
 
-def sign_in_endpoints(
-    sign_in: PasswordSignIn, sessions: Sessions, callers: Callers, cookie: SessionCookie
-) -> list[Endpoint]:
-    """Return the endpoints of signing in and out."""
+def sign_in_endpoints(sign_in: PasswordSignIn, sessions: Sessions, cookie: SessionCookie) -> list[Endpoint]:
+    """Return the endpoint of signing in."""
 
     async def login(call: Call) -> web.Response:
         client = read_client(call.request)
@@ -50,6 +52,27 @@ def sign_in_endpoints(
         call.note("session", caller.credential_id)
         return signed_in(caller, token, cookie)
 
+    return [
+        Endpoint(
+            "POST",
+            "/api/auth/login",
+            Policy.PUBLIC,
+            login,
+            "Sign in and get a session cookie",
+            Login,
+            Me,
+            act="session.open",
+            name="login",
+            headers=COOKIE,
+            refusals=(LoginRefused, AccountSuspended, SignInBusy, TooManyTries, DatabaseUnavailable),
+            example={"email": "name@example.org", "password": "correct horse battery staple"},
+        ),
+    ]
+
+
+def signed_in_endpoints(sessions: Sessions, callers: Callers, cookie: SessionCookie) -> list[Endpoint]:
+    """Return the endpoints of who one is, and of signing out."""
+
     async def logout(call: Call) -> web.Response:
         token = cookie.read(call.request)
         if token is not None:
@@ -63,13 +86,18 @@ def sign_in_endpoints(
     async def me(call: Call) -> Me:
         return render_me(call.caller)
 
-    public = Policy.PUBLIC
     return [
         Endpoint(
-            "POST", "/api/auth/login", public, login, "Sign in and get a session cookie", Login, Me, act="session.open"
-        ),
-        Endpoint(
-            "POST", "/api/auth/logout", public, logout, "End the session of the cookie", status=204, act="session.close"
+            "POST",
+            "/api/auth/logout",
+            Policy.PUBLIC,
+            logout,
+            "End the session of the cookie",
+            status=204,
+            act="session.close",
+            name="logout",
+            headers=COOKIE,
+            refusals=(DatabaseUnavailable,),
         ),
         Endpoint("GET", "/api/me", Policy.SIGNED_IN, me, "Who one is signed in as", response=Me),
     ]
@@ -85,7 +113,7 @@ def session_endpoints(sessions: Sessions, passwords: PasswordChanges) -> list[En
         return Items(items=tuple(render_session(call.caller, entry) for entry in await sessions.fetch(call.caller)))
 
     async def end_session(call: Call) -> None:
-        await sessions.end(call.caller, parse_id(call.request.match_info["session"], "session"))
+        await sessions.end(call.caller, read_id(call.request.match_info, "session"))
 
     async def end_others(call: Call) -> None:
         await sessions.end_others(call.caller)
@@ -130,7 +158,7 @@ def token_endpoints(tokens: Tokens) -> list[Endpoint]:
         return Answer(TokenMade(token=render_token(token), secret=secret.value), headers=NO_STORE)
 
     async def delete_token(call: Call) -> None:
-        await tokens.delete(call.caller, parse_id(call.request.match_info["token"], "token"))
+        await tokens.delete(call.caller, read_id(call.request.match_info, "token"))
 
     own = Policy.MANAGE_ACCOUNT
     return [
@@ -144,6 +172,7 @@ def token_endpoints(tokens: Tokens) -> list[Endpoint]:
             CreateToken,
             TokenMade,
             201,
+            creates=True,
             act="token.create",
         ),
         Endpoint(
@@ -191,7 +220,8 @@ def signed_in(caller: Caller, token: Secret, cookie: SessionCookie) -> web.Respo
 def _to_wish(body: CreateToken) -> TokenWish:
     return TokenWish(
         name=body.name,
-        scopes=body.scopes,
-        customer_id=None if body.customer_id is None else parse_id(body.customer_id, "customer"),
+        # Named twice is named once.
+        scopes=None if body.scopes is None else tuple(dict.fromkeys(body.scopes)),
+        customer_id=None if body.customer_id is None else read_part("customer", body.customer_id),
         expires_in=timedelta(seconds=body.expires_in_s) if isinstance(body.expires_in_s, int) else body.expires_in_s,
     )

@@ -9,15 +9,11 @@ from typing import Any
 from uuid import UUID
 
 from zlh_api.customers.model import Client, Credential
+from zlh_api.customers.rules import MAX_SESSIONS, SESSION_IDLES, SESSION_LASTS
 from zlh_api.customers.user_store import USER
 from zlh_api.database.pool import Connection
 from zlh_common.schema.permissions import Permission
 
-# A session ends so long after it was opened, and sooner where nobody uses it.
-SESSION_LASTS = timedelta(days=14)
-SESSION_IDLES = timedelta(days=7)
-# A browser more than so many, and the one that was used longest ago is signed out.
-MAX_SESSIONS = 50
 _PRUNE_ROWS = 1000
 _SESSION_HOLDS = "s.expires_at > now() and s.last_seen_at > now() - $2::interval"
 _TOKEN_HOLDS = "(t.expires_at is null or t.expires_at > now())"  # noqa: S105 - a condition

@@ -16,7 +16,7 @@ from zlh_api.customers.refusals import NotSignedIn
 from zlh_api.customers.reports import render_invitation, render_me
 from zlh_api.customers.routes import ONE
 from zlh_api.web.endpoint import Answer, Call, Endpoint, Policy
-from zlh_api.web.path_ids import parse_id
+from zlh_api.web.path_parameters import read_id
 from zlh_api.web.request_client import read_client
 from zlh_api.web.request_credentials import read_bearer
 from zlh_api.web.session_cookie import SessionCookie
@@ -47,7 +47,7 @@ def inviting_endpoints(invitations: Invitations, portal_url: str) -> list[Endpoi
         return Answer(InvitationMade(invitation=render_invitation(kept), code=code.value, url=url), headers=NO_STORE)
 
     async def withdraw(call: Call) -> None:
-        await invitations.withdraw(call.customer.id, parse_id(call.request.match_info["invitation"], "invitation"))
+        await invitations.withdraw(call.customer.id, read_id(call.request.match_info, "invitation"))
 
     every, manage = f"{ONE}/invitations", Policy.MANAGE_CUSTOMER
     return [
@@ -61,6 +61,7 @@ def inviting_endpoints(invitations: Invitations, portal_url: str) -> list[Endpoi
             Invite,
             InvitationMade,
             201,
+            creates=True,
             act="invitation.create",
         ),
         Endpoint(

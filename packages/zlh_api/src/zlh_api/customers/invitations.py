@@ -17,11 +17,13 @@ from zlh_api.customers.callers import as_of_now, look_again
 from zlh_api.customers.model import Caller, Client, Membership
 from zlh_api.customers.one_time_store import KeptInvitation
 from zlh_api.customers.passwords import Passwords
-from zlh_api.customers.refusals import CustomerSuspended, NotSignedIn, ScopeMissing, TokenBound
+from zlh_api.customers.refusals import NotSignedIn, ScopeMissing, TokenBound
 from zlh_api.customers.rules import canonical_email
 from zlh_api.customers.secret import INVITATION_PREFIX, Secret, new_secret, token_digest
 from zlh_api.customers.sessions import open_session
 from zlh_api.database.pool import Connection, Database
+from zlh_api.quotas.rules import Usage
+from zlh_api.quotas.service import QuotaService
 from zlh_common.errors import NotFound, ZlhError
 from zlh_common.schema.permissions import Permission, Role
 
@@ -103,9 +105,10 @@ class Accepted:
 class Invitations:
     """The invitations of all customers."""
 
-    def __init__(self, database: Database, passwords: Passwords) -> None:
+    def __init__(self, database: Database, passwords: Passwords, quotas: QuotaService) -> None:
         self._database = database
         self._passwords = passwords
+        self._quotas = quotas
 
     async def fetch(self, customer_id: UUID) -> list[KeptInvitation]:
         """Return the invitations of a customer that hold, oldest first."""
@@ -167,7 +170,7 @@ class Invitations:
         `on_known` is told who they will be, and of which customer, before anything is done.
 
         Raise InvitationInvalid, InvitationForAnother, NotSignedIn, AlreadyMember, PasswordMissing, PasswordNotWanted,
-        CustomerSuspended.
+        CustomerSuspended, QuotaExceeded.
         """
         # Whoever has no code costs no hash.
         invitation, has_account = await self.look(code)
@@ -182,11 +185,22 @@ class Invitations:
         if on_known is not None:
             await on_known(invitee, invitation.customer_id)
         async with self._database.transaction() as connection:
-            taken = await _take(connection, token_digest(code), invitation.customer_id)
+            taken = await self._take(connection, token_digest(code), invitation.customer_id)
             if caller is not None:
                 return await _join(connection, caller, taken)
             assert password_hash is not None
             return await _begin(connection, invitee.user_id, taken, password_hash, client)
+
+    async def _take(self, connection: Connection, digest: bytes, customer_id: UUID) -> KeptInvitation:
+        """Use an invitation up, while nobody else changes who belongs to its customer."""
+        customer = await store.lock_customer(connection, customer_id)
+        taken = await codes.take_invitation(connection, digest)
+        if customer is None or taken is None:
+            raise InvitationInvalid
+        held = await self._quotas.hold_active(connection, customer_id)
+        await _check_stranger(connection, customer_id, taken.email)
+        await self._quotas.ensure_room(connection, held, Usage(members=1))
+        return taken
 
     async def _hash(self, password: str | None) -> str:
         if password is None:
@@ -209,18 +223,6 @@ def _as_member(caller: Caller | None, invitation: KeptInvitation) -> Caller:
     if caller is not None:
         return replace(caller, memberships=(*caller.memberships, joined))
     return Caller(uuid4(), invitation.email, is_operator=False, memberships=(joined,), by_cookie=True)
-
-
-async def _take(connection: Connection, digest: bytes, customer_id: UUID) -> KeptInvitation:
-    """Use an invitation up, while nobody else changes who belongs to its customer."""
-    customer = await store.lock_customer(connection, customer_id)
-    taken = await codes.take_invitation(connection, digest)
-    if customer is None or taken is None:
-        raise InvitationInvalid
-    if customer.suspended_at is not None:
-        raise CustomerSuspended
-    await _check_stranger(connection, customer_id, taken.email)
-    return taken
 
 
 async def _check_stranger(connection: Connection, customer_id: UUID, email: str) -> None:

@@ -11,19 +11,21 @@ from zlh_api.customers.reports import render_customer, render_member
 from zlh_api.customers.service import CustomerService
 from zlh_api.web.endpoint import Call, Endpoint, Policy
 from zlh_api.web.pages import PAGE_QUERY, SEARCH_QUERY, read_page
-from zlh_api.web.path_ids import parse_id
+from zlh_api.web.path_parameters import read_id
 from zlh_common.schema.customers import CreateCustomer, Customer, Member, PatchCustomer, PatchMember
 from zlh_common.schema.lists import Items
 
 ALL = "/api/customers"
 ONE = f"{ALL}/{{customer}}"
 
+COOKIE = {"Set-Cookie": "The session, or its end."}
+
 
 def customer_endpoints(service: CustomerService) -> list[Endpoint]:
     """Return the endpoints of customers themselves."""
 
     async def index(call: Call) -> Items[Customer]:
-        page = read_page(call.request)
+        page = read_page(call, is_search=True)
         found, following = await service.fetch_page(call.caller, after=page.after, q=page.q, limit=page.limit)
         return Items(items=tuple(render_customer(call.caller, entry) for entry in found), next=following or UNSET)
 
@@ -53,6 +55,7 @@ def customer_endpoints(service: CustomerService) -> list[Endpoint]:
             CreateCustomer,
             Customer,
             201,
+            creates=True,
             act="customer.create",
         ),
         Endpoint("GET", ONE, Policy.VIEW_CUSTOMER, show, "One customer", response=Customer),
@@ -82,7 +85,7 @@ def member_endpoints(members: Members) -> list[Endpoint]:
     """Return the endpoints of members."""
 
     async def index(call: Call) -> Items[Member]:
-        page = read_page(call.request)
+        page = read_page(call)
         found, following = await members.fetch_page(call.customer.id, after=page.after, limit=page.limit)
         return Items(items=tuple(map(render_member, found)), next=following or UNSET)
 
@@ -131,4 +134,4 @@ def member_endpoints(members: Members) -> list[Endpoint]:
 
 
 def _user(call: Call) -> UUID:
-    return parse_id(call.request.match_info["user"], "member")
+    return read_id(call.request.match_info, "user")

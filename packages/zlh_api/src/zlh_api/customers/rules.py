@@ -23,6 +23,11 @@ TRIES_OF_PAIR_THEN = 2
 # Of the current password, by whoever holds a session or token of the user.
 TRIES_OF_PASSWORD = 10
 USER_AGENT_CHARS = 200
+# A session ends so long after it was opened, and sooner where nobody uses it.
+SESSION_LASTS = timedelta(days=14)
+SESSION_IDLES = timedelta(days=7)
+# A browser more than so many, and the one that was used longest ago is signed out.
+MAX_SESSIONS = 50
 
 
 @dataclass(frozen=True, slots=True)

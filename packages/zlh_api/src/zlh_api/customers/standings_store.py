@@ -6,8 +6,8 @@ from collections.abc import Collection
 from typing import Any
 from uuid import UUID
 
-from zlh_api.customers.credential_store import SESSION_IDLES
 from zlh_api.customers.model import Credential
+from zlh_api.customers.rules import SESSION_IDLES
 from zlh_api.customers.user_store import USER
 from zlh_api.database.pool import Connection
 

@@ -12,7 +12,7 @@ from zlh_api.customers.reports import render_user
 from zlh_api.customers.users import Users
 from zlh_api.web.endpoint import Answer, Call, Endpoint, Policy
 from zlh_api.web.pages import SEARCH_QUERY, read_page
-from zlh_api.web.path_ids import parse_id
+from zlh_api.web.path_parameters import read_id
 from zlh_common.schema.account import PasswordResetMade, PatchUser, ResetPassword, UserReport
 from zlh_common.schema.customers import Suspend
 from zlh_common.schema.lists import Items
@@ -27,7 +27,7 @@ def user_endpoints(users: Users) -> list[Endpoint]:
     """Return the endpoints of people."""
 
     async def index(call: Call) -> Items[UserReport]:
-        page = read_page(call.request)
+        page = read_page(call, is_search=True)
         found, following = await users.fetch_page(after=page.after, q=page.q, limit=page.limit)
         return Items(items=tuple(map(render_user, found)), next=following or UNSET)
 
@@ -90,6 +90,7 @@ def reset_endpoints(passwords: PasswordChanges, portal_url: str) -> list[Endpoin
             "What somebody sets a new password with, once; hand it over",
             response=PasswordResetMade,
             status=201,
+            creates=True,
             act="password-reset.create",
         ),
         Endpoint(
@@ -106,4 +107,4 @@ def reset_endpoints(passwords: PasswordChanges, portal_url: str) -> list[Endpoin
 
 
 def _user(call: Call) -> UUID:
-    return parse_id(call.request.match_info["user"], "user")
+    return read_id(call.request.match_info, "user")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 
 import asyncpg
 import msgspec
@@ -54,6 +56,18 @@ async def database_errors() -> AsyncIterator[None]:
         raise DatabaseUnavailable from exc
 
 
+@dataclass(frozen=True, slots=True)
+class _Joined:
+    """A transaction that everything takes part in that its task does."""
+
+    database: Database
+    task: asyncio.Task[object] | None
+    connection: PoolConnectionProxy
+
+
+_JOINED: ContextVar[_Joined | None] = ContextVar("joined", default=None)
+
+
 class Database:
     """A pool that can be opened before the server is there, and that outlives its restarts."""
 
@@ -67,9 +81,28 @@ class Database:
     async def connection(self) -> AsyncIterator[PoolConnectionProxy]:
         """Lend a connection outside of any transaction; raise DatabaseUnavailable where there is none."""
         async with database_errors():
+            joined = _JOINED.get()
+            if joined is not None and joined.database is self and joined.task is asyncio.current_task():
+                # A statement that fails would end the whole transaction, and not itself alone.
+                async with joined.connection.transaction():
+                    yield joined.connection
+                return
             pool = await self._open_pool()
             async with pool.acquire(timeout=ACQUIRE_TIMEOUT_S) as connection:
                 yield connection
+
+    @asynccontextmanager
+    async def joined(self) -> AsyncIterator[PoolConnectionProxy]:
+        """Lend a transaction in which all takes part that the same task does with this pool inside the block.
+
+        What is a transaction inside is a savepoint then: it can fail alone, and is committed with all the rest.
+        """
+        async with self.transaction() as connection:
+            before = _JOINED.set(_Joined(self, asyncio.current_task(), connection))
+            try:
+                yield connection
+            finally:
+                _JOINED.reset(before)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[PoolConnectionProxy]:

@@ -33,7 +33,7 @@ _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 class RangeInvalid(ZlhError):
     """The end of a time range is not after its begin."""
 
-    code, status = "range_invalid", 400
+    code, status = "range_invalid", 422
 
     def __init__(self) -> None:
         super().__init__("The time `from` must be before `to`.")

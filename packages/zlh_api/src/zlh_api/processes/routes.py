@@ -10,13 +10,16 @@ from urllib.parse import urlencode
 from aiohttp import web
 
 from zlh_api.agents.client import AgentAddress, AgentClient, AgentRefused, decode_report
-from zlh_api.agents.routes import find_agent, history_query
-from zlh_api.console.sockets import ConsoleProxy
+from zlh_api.agents.routes import HISTORY, REFUSED_BY_AGENT, find_agent, history_query
+from zlh_api.console.sockets import FROM, ConsoleProxy
 from zlh_api.containers.model import Container
-from zlh_api.containers.service import ContainerService
+from zlh_api.containers.service import BeingDeleted, ContainerService
 from zlh_api.processes.rules import (
     Processes,
+    ProcessesTooLarge,
+    ProcessLimit,
     ProcessPending,
+    ProcessUnusable,
     find_process,
     find_switched_on,
     put_process,
@@ -34,6 +37,7 @@ from zlh_common.schema.terminal import ConsoleHistory
 EVERY = "/api/containers/{vmid}/processes"
 ONE = f"{EVERY}/{{process}}"
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
+_REFUSED_BY_AGENT = (*REFUSED_BY_AGENT, NothingToRetry, ProcessNotRunning, ProcessSwitchedOff, ProcessPending)
 _REFUSALS = {refusal.code: refusal for refusal in (NothingToRetry, ProcessNotRunning, ProcessSwitchedOff)}
 
 
@@ -43,6 +47,7 @@ def endpoints(
     """Return the endpoints of this slice."""
     return [
         *_wish_endpoints(containers),
+        *_switch_endpoints(containers),
         *_command_endpoints(containers, client, agent_port),
         *_console_endpoints(client, proxy, agent_port),
     ]
@@ -66,26 +71,60 @@ def _wish_endpoints(containers: ContainerService) -> list[Endpoint]:
         container = await containers.change_processes(call.container, change)
         return Answer(_show(container, name), status=201 if is_new else 200)
 
+    async def delete(call: Call) -> None:
+        name = _name(call)
+        await containers.change_processes(call.container, lambda processes: remove_process(processes, name))
+
+    view, change = Policy.VIEW_CONTAINER, Policy.CHANGE_CONTAINER
+    return [
+        Endpoint("GET", EVERY, view, index, "List processes", response=Items[Process]),
+        Endpoint("GET", ONE, view, show, "One process", response=Process),
+        Endpoint(
+            "PUT",
+            ONE,
+            change,
+            put,
+            "Declare a process",
+            PutProcess,
+            Process,
+            also={201: "It was not there before"},
+            refusals=(BeingDeleted, ProcessNameInvalid, ProcessUnusable, ProcessLimit, ProcessesTooLarge),
+            example={"argv": ["npm", "start"], "folder": "shop", "environment": {"PORT": "3000"}},
+            act="process.declare",
+        ),
+        Endpoint(
+            "DELETE",
+            ONE,
+            change,
+            delete,
+            "Stop a process and forget it",
+            status=204,
+            refusals=(BeingDeleted,),
+            act="process.remove",
+        ),
+    ]
+
+
+def _switch_endpoints(containers: ContainerService) -> list[Endpoint]:
     async def start(call: Call) -> Process:
         return await _switch(containers, call, "on")
 
     async def stop(call: Call) -> Process:
         return await _switch(containers, call, "off")
 
-    async def delete(call: Call) -> None:
-        name = _name(call)
-        await containers.change_processes(call.container, lambda processes: remove_process(processes, name))
-
-    view, change, power = Policy.VIEW_CONTAINER, Policy.CHANGE_CONTAINER, Policy.POWER_CONTAINER
     return [
-        Endpoint("GET", EVERY, view, index, "List processes", response=Items[Process]),
-        Endpoint("GET", ONE, view, show, "One process", response=Process),
-        Endpoint("PUT", ONE, change, put, "Declare a process", PutProcess, Process, act="process.declare"),
-        Endpoint("DELETE", ONE, change, delete, "Stop a process and forget it", status=204, act="process.remove"),
-        *(
-            Endpoint("POST", f"{ONE}/{verb}", power, handler, say, response=Process, status=202, act=f"process.{verb}")
-            for verb, handler, say in (("start", start, "Start a process"), ("stop", stop, "Stop a process"))
-        ),
+        Endpoint(
+            "POST",
+            f"{ONE}/{verb}",
+            Policy.POWER_CONTAINER,
+            handler,
+            say,
+            response=Process,
+            status=202,
+            refusals=(BeingDeleted, ProcessesTooLarge),
+            act=f"process.{verb}",
+        )
+        for verb, handler, say in (("start", start, "Start a process"), ("stop", stop, "Stop a process"))
     ]
 
 
@@ -106,6 +145,7 @@ def _command_endpoints(containers: ContainerService, client: AgentClient, agent_
         return await _switch(containers, call, "off")
 
     power = Policy.POWER_CONTAINER
+    refused = (*_REFUSED_BY_AGENT, BeingDeleted)
     orders = {
         "kill": (kill, "End a process at once"),
         "restart": (command("restart", find_switched_on), "Stop a process in order and start it again"),
@@ -113,7 +153,17 @@ def _command_endpoints(containers: ContainerService, client: AgentClient, agent_
         "give-up": (command("give-up"), "Do not start a process again that waits"),
     }
     return [
-        Endpoint("POST", f"{ONE}/{verb}", power, handler, say, response=Process, status=202, act=f"process.{verb}")
+        Endpoint(
+            "POST",
+            f"{ONE}/{verb}",
+            power,
+            handler,
+            say,
+            response=Process,
+            status=202,
+            refusals=refused,
+            act=f"process.{verb}",
+        )
         for verb, (handler, say) in orders.items()
     ]
 
@@ -130,8 +180,7 @@ def _console_endpoints(client: AgentClient, proxy: ConsoleProxy, agent_port: int
         answer = client.call(find_agent(call.container, agent_port), "GET", path)
         return decode_report(await _asked(answer, _name(call)), ConsoleHistory)
 
-    use, path = Policy.USE_CONSOLE, f"{ONE}/console"
-    asked = {"from": int, "limit": int, "q": str}
+    use, path, refused = Policy.USE_CONSOLE, f"{ONE}/console", _REFUSED_BY_AGENT
     return [
         Endpoint(
             "GET",
@@ -140,10 +189,20 @@ def _console_endpoints(client: AgentClient, proxy: ConsoleProxy, agent_port: int
             console,
             "Its console (WebSocket)",
             is_websocket=True,
-            query={"from": int},
+            query=(FROM,),
+            refusals=refused,
             act="console.open",
         ),
-        Endpoint("GET", f"{path}/history", use, history, "Its output from disk", response=ConsoleHistory, query=asked),
+        Endpoint(
+            "GET",
+            f"{path}/history",
+            use,
+            history,
+            "Its output from disk",
+            response=ConsoleHistory,
+            query=HISTORY,
+            refusals=refused,
+        ),
     ]
 
 

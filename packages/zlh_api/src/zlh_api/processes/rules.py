@@ -16,7 +16,7 @@ from zlh_common.schema.process import (
     WantedProcess,
 )
 from zlh_common.schema.status import Process, ProcessStatus
-from zlh_common.schema.structs import convert, encode
+from zlh_common.schema.structs import encode
 
 Processes = tuple[WantedProcess, ...]
 
@@ -41,6 +41,15 @@ class ProcessesTooLarge(ZlhError):
             "shorten one.",
             limitBytes=MAX_DEFINITIONS_BYTES,
         )
+
+
+class ProcessUnusable(ZlhError):
+    """Nothing can be started like this."""
+
+    code, status = "process_unusable", 422
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"A process cannot be like this: {reason}.")
 
 
 class ProcessPending(ZlhError):
@@ -71,7 +80,7 @@ def find_switched_on(processes: Sequence[WantedProcess], name: str) -> WantedPro
 def put_process(processes: Processes, name: str, wish: PutProcess) -> tuple[Processes, bool]:
     """Return the definitions with this one as wished, and whether it is new.
 
-    Raise InvalidBody, ProcessLimit or ProcessesTooLarge.
+    Raise ProcessUnusable, ProcessLimit or ProcessesTooLarge.
 
     A power that is not named stays, and is on for a new one. Switching it on by this is a start like any other.
     """
@@ -82,11 +91,18 @@ def put_process(processes: Processes, name: str, wish: PutProcess) -> tuple[Proc
     power = wish.power or (former.power if former is not None else "on")
     is_start = former is not None and former.power == "off" and power == "on"
     attempt = (former.attempt if former is not None else 0) + is_start
-    wanted = convert({**values, "name": name, "power": power, "attempt": attempt}, WantedProcess)
+    wanted = _make({**values, "name": name, "power": power, "attempt": attempt})
     changed = (*processes, wanted) if former is None else _replace(processes, wanted)
     if len(encode(changed)) > MAX_DEFINITIONS_BYTES:
         raise ProcessesTooLarge
     return changed, former is None
+
+
+def _make(values: dict[str, object]) -> WantedProcess:
+    try:
+        return msgspec.convert(values, type=WantedProcess)
+    except msgspec.ValidationError as exc:
+        raise ProcessUnusable(str(exc)) from exc
 
 
 def switch_process(processes: Processes, name: str, power: Literal["on", "off"]) -> Processes:

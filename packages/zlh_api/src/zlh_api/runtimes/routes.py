@@ -2,10 +2,25 @@
 
 from __future__ import annotations
 
+from zlh_api.agents.routes import REFUSED_BY_AGENT
+from zlh_api.catalog.service import CatalogNotLoaded
+from zlh_api.containers.service import BeingDeleted, CannotInstall
+from zlh_api.runtimes.rules import (
+    LastRuntime,
+    NothingToRepair,
+    NothingToRollBack,
+    RuntimeIsDefault,
+    RuntimeIsNewest,
+    RuntimeIsOlder,
+    RuntimeLimit,
+    RuntimeNotFound,
+    RuntimePending,
+)
 from zlh_api.runtimes.service import RuntimeService
 from zlh_api.web.endpoint import Call, Endpoint, Policy
 from zlh_common.schema.runtime import (
     InstallRuntime,
+    RuntimeInUse,
     RuntimePruning,
     Runtimes,
     RuntimeVerification,
@@ -13,9 +28,11 @@ from zlh_common.schema.runtime import (
     VerifyRuntime,
 )
 
+_OF_THE_CATALOG = (CannotInstall, CatalogNotLoaded)
 EVERY = "/api/containers/{vmid}/runtimes"
 ONE = f"{EVERY}/{{runtime}}"
-VERSION = f"{ONE}/{{version}}"
+# What is done with a runtime has its own place there.
+VERSION = f"{ONE}/{{version:(?!(?:rollback|upgrade|verify)$)[^/]+}}"
 
 
 def endpoints(service: RuntimeService) -> list[Endpoint]:
@@ -49,64 +66,53 @@ def endpoints(service: RuntimeService) -> list[Endpoint]:
     async def remove(call: Call) -> Runtimes:
         return await service.remove(call.container, _name(call), _version(call))
 
+    refused = (BeingDeleted, RuntimeNotFound)
     view, change = Policy.VIEW_CONTAINER, Policy.CHANGE_CONTAINER
     both, found, pruned = Runtimes, RuntimeVerification, RuntimePruning
     say_install, say_back = "Install a version, or make it the default", "Go back to the version before the default"
     say_upgrade, say_verify = "Take a newer default", "Compare every file of a version with its hash"
     return [
         Endpoint("GET", EVERY, view, index, "Runtimes that are installed or wanted", response=both),
-        Endpoint("POST", EVERY, change, install, say_install, InstallRuntime, both, 202, act="runtime.install"),
         Endpoint(
             "POST",
-            f"{EVERY}/prune",
+            EVERY,
             change,
-            prune,
-            "Remove what is kept for a rollback",
-            None,
-            pruned,
-            202,
-            act="runtime.prune",
-        ),
-        Endpoint(
-            "POST",
-            f"{ONE}/upgrade",
-            change,
-            upgrade,
-            say_upgrade,
-            UpgradeRuntime,
+            install,
+            say_install,
+            InstallRuntime,
             both,
             202,
-            is_body_optional=True,
-            act="runtime.upgrade",
+            refusals=(*refused, *_OF_THE_CATALOG, RuntimeLimit),
+            name="installRuntime",
+            act="runtime.install",
+            example={"name": "node", "version": "24"},
         ),
         Endpoint(
-            "POST", f"{ONE}/rollback", change, roll_back, say_back, response=both, status=202, act="runtime.roll-back"
+            "POST", f"{EVERY}/prune", change, prune, "Remove what is kept for a rollback", None, pruned, 202,
+            refusals=(*refused, RuntimeInUse), name="pruneRuntimes", act="runtime.prune",
         ),
         Endpoint(
-            "POST",
-            f"{ONE}/verify",
-            change,
-            verify,
-            say_verify,
-            VerifyRuntime,
-            found,
-            is_body_optional=True,
-            act="runtime.verify",
+            "POST", f"{ONE}/upgrade", change, upgrade, say_upgrade, UpgradeRuntime, both, 202, is_body_optional=True,
+            refusals=(*refused, *_OF_THE_CATALOG, RuntimeLimit, RuntimeIsNewest, RuntimeIsOlder), act="runtime.upgrade",
         ),
         Endpoint(
-            "POST",
-            f"{VERSION}/repair",
-            change,
-            repair,
-            "Unpack a version anew",
-            response=both,
-            status=202,
-            act="runtime.repair",
+            "POST", f"{ONE}/rollback", change, roll_back, say_back, response=both, status=202,
+            refusals=(*refused, NothingToRollBack), act="runtime.roll-back",
         ),
         Endpoint(
-            "DELETE", VERSION, change, remove, "Remove a version", response=both, status=202, act="runtime.remove"
+            "POST", f"{ONE}/verify", change, verify, say_verify, VerifyRuntime, found, is_body_optional=True,
+            refusals=(*refused, *REFUSED_BY_AGENT, RuntimePending), act="runtime.verify",
         ),
-    ]
+        Endpoint(
+            "POST", f"{VERSION}/repair", change, repair, "Unpack a version anew", response=both, status=202,
+            refusals=(*refused, NothingToRepair), name="repairRuntime", act="runtime.repair",
+        ),
+        Endpoint(
+            "DELETE", VERSION, change, remove, "Remove a version", response=both, status=202,
+            refusals=(*refused, LastRuntime, RuntimeIsDefault, RuntimeInUse), name="deleteRuntime",
+            act="runtime.remove",
+        ),
+    ]  # fmt: skip
 
 
 def _name(call: Call) -> str:

@@ -10,8 +10,8 @@ Every call that lasts is on this list from before its handler begins until after
 - A session or token that has an end is judged at that end, by the database's clock.
 - While the database is away nobody is judged and nothing ends; what is due is judged RETRY_S after it is back.
 
-Calls are judged by one worker, up to BATCH in one look, so a crowd takes one connection and no more: first those that a
-change is known of, and of those the first of each customer before the second of any.
+Calls are judged by one worker, up to BATCH in one look, so a crowd takes one connection and no more. The first of each
+customer comes before the second of any, so nobody's changes hold up the judgement of others, however many they are.
 """
 
 from __future__ import annotations
@@ -119,12 +119,12 @@ class LongCall:
 
 
 def take_turns(due: Iterable[LongCall], count: int) -> list[LongCall]:
-    """Return who is judged next: doubted ones first, then the first of each customer before the second of any."""
-    ranks: list[tuple[bool, int, int, LongCall]] = []
+    """Return who is judged next: the first of each customer before the second of any, doubted ones before others."""
+    ranks: list[tuple[int, bool, int, LongCall]] = []
     before: Counter[tuple[bool, UUID]] = Counter()
     for number, call in enumerate(due):
         key = (not call.is_doubted, call.turn)
-        ranks.append((key[0], before[key], number, call))
+        ranks.append((before[key], key[0], number, call))
         before[key] += 1
     return [call for *_, call in sorted(ranks, key=lambda rank: rank[:3])[:count]]
 

@@ -9,15 +9,19 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from aiohttp import web
 
 from zlh_api.containers.model import Container
 from zlh_api.customers.model import Caller, Credential, Customer
+from zlh_api.web.query import Parameter, short_text
 from zlh_common.errors import ZlhError
 from zlh_common.schema.permissions import Permission
+from zlh_common.schema.secrets import secret_fields
+
+T = TypeVar("T")
 
 
 class Subject(Enum):
@@ -160,6 +164,12 @@ class Call:
     _passed: Passed = Passed()
     _watched: Watched | None = None
     record: Record = _UNRECORDED
+    _asked: Mapping[str, Any] = field(default_factory=dict)
+
+    def asked(self, parameter: Parameter[T]) -> T:
+        """Return what was asked for; only of a query parameter that the endpoint declares."""
+        value: T = self._asked[parameter.name]
+        return value
 
     async def wait_certain(self) -> None:
         """Return once no news of what the caller may do is left unanswered; at once, where there has been none.
@@ -208,6 +218,10 @@ class Answer:
 
 
 Handler = Callable[[Call], Awaitable[Any]]
+JSON = "application/json"
+TICKET = short_text(
+    "ticket", "A ticket, by programs that cannot offer it as a subprotocol; it then stands in their URL.", max_chars=200
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -234,5 +248,45 @@ class Endpoint:
     # What the audit log calls it, such as `container.create`. Every call that changes something has a word, and so has
     # every WebSocket: `console.open`, whose end is then `console.close`.
     act: str | None = None
-    # Query parameters, none of them required: {"limit": int}.
-    query: Mapping[str, type[int | str]] = field(default_factory=dict)
+    # Query parameters; below /api/ no other one is taken.
+    query: tuple[Parameter[Any], ...] = ()
+    # It makes something, so a second request with the same Idempotency-Key makes nothing more.
+    creates: bool = False
+    # False where what is read is never the same twice.
+    is_stable: bool = True
+    # What it says besides of itself, in Markdown.
+    about: str = ""
+    # Of the answer. Anything but JSON is the handler's own response.
+    media_type: str = JSON
+    # Other statuses of success, with the same body: {201: "It was not there before"}.
+    also: Mapping[int, str] = field(default_factory=dict)
+    # Headers of the successful answer besides those that all have: {"Set-Cookie": "the session"}.
+    headers: Mapping[str, str] = field(default_factory=dict)
+    # What it may refuse by itself; what the gate, the body and the query refuse is known without.
+    refusals: tuple[type[ZlhError], ...] = ()
+    # Server-sent events by their names, each with the struct of its data.
+    events: Mapping[str, type] = field(default_factory=dict)
+    # A body to begin with, where one that is made of the schema alone says little.
+    example: Mapping[str, Any] | None = None
+    # Its name in generated clients, where the one that follows from method and path is no good.
+    name: str | None = None
+
+    @property
+    def is_api(self) -> bool:
+        """Whether it is part of the API, which documents all that it takes, and takes nothing else."""
+        return self.path.startswith("/api/")
+
+    @property
+    def has_etag(self) -> bool:
+        """Whether who has this very answer gets 304."""
+        return self.method == "GET" and self.response is not None and self.is_stable
+
+    @property
+    def shows_secret(self) -> bool:
+        """Whether something in the answer is shown this once."""
+        return bool(secret_fields(self.response))
+
+    @property
+    def parameters(self) -> tuple[Parameter[Any], ...]:
+        """All query parameters, with what every WebSocket of a container takes."""
+        return (*self.query, TICKET) if self.is_websocket and "{vmid}" in self.path else self.query

@@ -16,7 +16,7 @@ from zlh_api.customers.model import Caller, Credential, Customer
 from zlh_api.customers.refusals import CustomerSuspended, NotSignedIn, RoleMissing, ScopeMissing
 from zlh_api.customers.standings import Standings
 from zlh_api.web.endpoint import Endpoint, Passed, Policy, Subject
-from zlh_api.web.path_ids import parse_id
+from zlh_api.web.path_parameters import parse_customer, parse_vmid
 from zlh_api.web.request_credentials import SAFE_METHODS, find_ticket, read_bearer
 from zlh_api.web.session_cookie import SessionCookie
 from zlh_common.errors import NotFound, ZlhError
@@ -91,9 +91,7 @@ class Gate:
         passed = request[FOUND] = Passed(caller, credential=credential)
         match policy.subject:
             case Subject.CUSTOMER:
-                customer = await self.customers.find_visible(
-                    caller, parse_id(request.match_info["customer"], "customer")
-                )
+                customer = await self.customers.find_visible(caller, parse_customer(request.match_info["customer"]))
                 passed = request[FOUND] = replace(passed, customer=customer)
             case Subject.CONTAINER:
                 container = await self.containers.find_visible(caller, parse_vmid(request.match_info["vmid"]))
@@ -143,13 +141,6 @@ def _check_host(endpoint: Endpoint, request: web.Request) -> None:
     """A container's host is the customer's: nothing of ours but /.zlh/ may be served below it, least the portal."""
     if is_label(request.host.lower().partition(".")[0]) and not endpoint.path.startswith(PLATFORM_PATH):
         raise NotFound
-
-
-def parse_vmid(text: str) -> Vmid:
-    """Return the VMID in a path; raise NotFound for whatever could not be one."""
-    if not text.isascii() or not text.isdigit() or len(text) > 9 or text[0] == "0":
-        raise NotFound("container")
-    return Vmid(int(text))
 
 
 def _judge_again(policy: Policy, passed: Passed, standings: Standings) -> Renewed | ZlhError:

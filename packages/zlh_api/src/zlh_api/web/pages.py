@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 
-from aiohttp import web
+from zlh_api.web.endpoint import Call
+from zlh_api.web.query import page_limit, short_text
 
-from zlh_api.web.query import short_text, whole_number
-
-DEFAULT_LIMIT = 100
-MAX_LIMIT = 200
-# As long as an e-mail address in UTF-8.
-MAX_TEXT_BYTES = 1024
-PAGE_QUERY: Mapping[str, type[int | str]] = MappingProxyType({"after": str, "limit": int})
-SEARCH_QUERY: Mapping[str, type[int | str]] = MappingProxyType({**PAGE_QUERY, "q": str})
+# As long as an e-mail address may be, and longer than a name.
+MAX_CHARS = 320
+AFTER = short_text("after", "The `next` of the page before.", max_chars=MAX_CHARS)
+LIMIT = page_limit(default=100, high=200)
+SEARCH = short_text("q", "A part of what is listed; its case does not matter.", max_chars=MAX_CHARS)
+PAGE_QUERY = (AFTER, LIMIT)
+SEARCH_QUERY = (*PAGE_QUERY, SEARCH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +27,10 @@ class Page:
     q: str
 
 
-def read_page(request: web.Request) -> Page:
-    """Return what a request asks for; raise QueryInvalid."""
+def read_page(call: Call, *, is_search: bool = False) -> Page:
+    """Return what a request asks of a list whose endpoint declares PAGE_QUERY, or SEARCH_QUERY for a search."""
     return Page(
-        after=short_text(request, "after", max_bytes=MAX_TEXT_BYTES),
-        limit=whole_number(request, "limit", low=1, high=MAX_LIMIT) or DEFAULT_LIMIT,
-        q=short_text(request, "q", max_bytes=MAX_TEXT_BYTES),
+        after=call.asked(AFTER) or "",
+        limit=call.asked(LIMIT),
+        q=(call.asked(SEARCH) or "") if is_search else "",
     )

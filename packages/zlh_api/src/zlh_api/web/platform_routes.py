@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 from aiohttp import web
 
 from zlh_api import __version__
+from zlh_api.web.docs_page import CONTENT_SECURITY_POLICY, render_docs
 from zlh_api.web.endpoint import Answer, Call, Endpoint, Policy
-from zlh_api.web.openapi import render_docs, render_openapi
+from zlh_api.web.openapi import render_openapi
+from zlh_common.schema.platform import Health, Version
 from zlh_common.schema.status import PROTOCOL_VERSION
 
 # Each check returns None where the dependency is well, else what is wrong with it.
@@ -18,7 +21,11 @@ Facts = Callable[[], Mapping[str, object]]
 
 
 def endpoints(
-    checks: Mapping[str, Check], others: list[Endpoint], *, facts: Mapping[str, Facts] | None = None
+    checks: Mapping[str, Check],
+    others: list[Endpoint],
+    *,
+    facts: Mapping[str, Facts] | None = None,
+    cookie_name: str = "zlh_session",
 ) -> list[Endpoint]:
     """Return the endpoints of the platform itself; the document lists these and `others`."""
 
@@ -26,6 +33,7 @@ def endpoints(
 
     async def health(_call: Call) -> Answer:
         troubles = {name: await check() for name, check in checks.items()}
+        # Some dependencies tell more of themselves than their shape has.
         body = {
             "status": "degraded" if any(troubles.values()) else "ok",
             "dependencies": {
@@ -36,21 +44,40 @@ def endpoints(
         # Without the database nothing works; without the others what runs goes on.
         return Answer(body, status=503 if troubles.get("database") else 200, headers={"Cache-Control": "no-store"})
 
-    async def version(_call: Call) -> Answer:
-        return Answer({"version": __version__, "protocolVersion": PROTOCOL_VERSION})
+    async def version(_call: Call) -> Version:
+        return Version(version=__version__, protocol_version=PROTOCOL_VERSION)
 
     async def openapi(_call: Call) -> Answer:
         return Answer(document)
 
     async def docs(_call: Call) -> web.Response:
-        return web.Response(text=page, content_type="text/html")
+        headers = {"Content-Security-Policy": CONTENT_SECURITY_POLICY, "Cache-Control": "no-cache"}
+        return web.Response(text=page, content_type="text/html", headers=headers)
 
     own = [
-        Endpoint("GET", "/api/healthz", Policy.PUBLIC, health, "Whether the API and what it depends on are well"),
-        Endpoint("GET", "/api/version", Policy.PUBLIC, version, "The version of the API"),
-        Endpoint("GET", "/api/openapi.json", Policy.PUBLIC, openapi, "This API as an OpenAPI document"),
-        Endpoint("GET", "/api/docs", Policy.PUBLIC, docs, "This API as a page"),
+        Endpoint(
+            "GET",
+            "/api/healthz",
+            Policy.PUBLIC,
+            health,
+            "Whether the API and what it depends on are well",
+            response=Health,
+            is_stable=False,
+            also={503: "The database is away, and without it nothing works"},
+            name="getHealth",
+        ),
+        Endpoint("GET", "/api/version", Policy.PUBLIC, version, "The version of the API", response=Version),
+        Endpoint(
+            "GET",
+            "/api/openapi.json",
+            Policy.PUBLIC,
+            openapi,
+            "This API as an OpenAPI document",
+            response=dict[str, Any],
+            name="getOpenapi",
+        ),
+        Endpoint("GET", "/api/docs", Policy.PUBLIC, docs, "This API as a page", media_type="text/html"),
     ]
-    document = render_openapi([*own, *others], version=__version__)
+    document = render_openapi([*own, *others], version=__version__, cookie_name=cookie_name)
     page = render_docs(document)
     return own

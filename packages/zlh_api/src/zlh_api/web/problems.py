@@ -12,6 +12,11 @@ from zlh_common.schema.problem import PROBLEM_CONTENT_TYPE, render_problem
 
 log = structlog.get_logger()
 RETRY_AFTER_S = "2"
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "same-origin",
+    "X-Frame-Options": "DENY",
+}
 
 
 class Internal(ZlhError):
@@ -52,6 +57,26 @@ class RequestRefused(ZlhError):
         super().__init__(f"The request is refused: {reason}.")
 
 
+class HeadersTooLarge(ZlhError):
+    """The address or the headers of the request are larger than we read."""
+
+    code, status = "headers_too_large", 431
+
+    def __init__(self, line_bytes: int, headers: int) -> None:
+        super().__init__(
+            f"The address and each header have at most {line_bytes} bytes, and there are at most {headers} headers."
+        )
+
+
+class UpgradeRequired(ZlhError):
+    """This address is a WebSocket."""
+
+    code, status = "upgrade_required", 426
+
+    def __init__(self) -> None:
+        super().__init__("This address speaks WebSocket alone; open it with a client that does.")
+
+
 def problem_response(error: ZlhError, *, request_id: str) -> web.Response:
     """Return the answer for an error."""
     headers = {HEADER: request_id, "Cache-Control": "no-store"}
@@ -59,12 +84,14 @@ def problem_response(error: ZlhError, *, request_id: str) -> web.Response:
         headers["Retry-After"] = str(error.data.get("retryAfterS", RETRY_AFTER_S))
     if isinstance(error, MethodNotAllowed):
         headers["Allow"] = str(error.data["allowed"])
+    if isinstance(error, UpgradeRequired):
+        headers |= {"Upgrade": "websocket", "Connection": "Upgrade"}
     if error.status == 416:
         headers["Content-Range"] = f"bytes */{error.data['size']}"
     return web.Response(
         status=error.status,
+        headers={**SECURITY_HEADERS, **headers},
         body=msgspec.json.encode(render_problem(error, request_id=request_id)),
-        headers=headers,
         content_type=PROBLEM_CONTENT_TYPE,
     )
 

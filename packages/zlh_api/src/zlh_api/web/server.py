@@ -16,7 +16,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
-import msgspec
 import structlog
 from aiohttp import WSCloseCode, web
 
@@ -24,25 +23,32 @@ from zlh_api.audit_log.service import AuditLog
 from zlh_api.customers.refusals import NotSignedIn
 from zlh_api.web.access_watch import AccessWatch, LongCall
 from zlh_api.web.client_address import TRUSTED_PROXIES, Proxies, client_address
-from zlh_api.web.endpoint import Answer, Call, Endpoint, Passed, Policy, Unrecorded
+from zlh_api.web.endpoint import JSON, Answer, Call, Endpoint, Passed, Policy, Unrecorded
+from zlh_api.web.etags import answer_unless_known
 from zlh_api.web.gate import FOUND, Gate
 from zlh_api.web.open_calls import OpenCalls
-from zlh_api.web.problems import Internal, from_http, problem_response
+from zlh_api.web.path_parameters import check_path
+from zlh_api.web.problems import (
+    SECURITY_HEADERS,
+    Internal,
+    RequestRefused,
+    UpgradeRequired,
+    from_http,
+    problem_response,
+)
+from zlh_api.web.query import read_query
 from zlh_api.web.rate_limits import RateLimited, RateLimits, add_rate_headers
 from zlh_api.web.recording import Recording, record
-from zlh_common.errors import InvalidBody, ZlhError
+from zlh_api.web.replays import Keeper, answer_once, find_key
+from zlh_api.web.request_body import MAX_BODY_BYTES, read_body
+from zlh_common.errors import ZlhError
 from zlh_common.request_ids import HEADER, accept_request_id, following
-from zlh_common.schema.structs import decode, encode, find_ignored
+from zlh_common.schema.structs import encode
 
 log = structlog.get_logger()
-MAX_BODY_BYTES = 256 * 1024
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 # A body that takes longer than this to arrive has its sender judged again.
 FRESH_S = 0.5
-SECURITY_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "X-Frame-Options": "DENY",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +69,8 @@ class Entrance:
     limits: CallLimits
     # What has a word in it is recorded there.
     audit_log: AuditLog
+    # What has an Idempotency-Key is carried out once.
+    keeper: Keeper
 
 
 @dataclass(slots=True)
@@ -89,28 +97,40 @@ def build_application(
     application[TRUSTED_PROXIES] = trusted_proxies
     application.on_response_prepare.append(_begin)
     application.on_response_prepare.append(add_rate_headers)
+    taken = {(endpoint.method, endpoint.path) for endpoint in endpoints}
     for endpoint in endpoints:
-        application.router.add_route(endpoint.method, endpoint.path, _serve(endpoint, entrance))
+        handle = _serve(endpoint, entrance)
+        application.router.add_route(endpoint.method, endpoint.path, handle)
+        # Whatever can be read can be asked about (RFC 9110, 9.3.2): aiohttp leaves the body out.
+        if endpoint.method == "GET" and not endpoint.is_websocket and ("HEAD", endpoint.path) not in taken:
+            application.router.add_route("HEAD", endpoint.path, handle)
     return application
 
 
-def _serve(endpoint: Endpoint, entrance: Entrance) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+def _serve(endpoint: Endpoint, entrance: Entrance) -> Handler:
     gate, limits = entrance.gate, entrance.limits
 
     async def carry_out(request: web.Request, recording: Recording | None) -> web.StreamResponse:
         request[_COURSE] = _Course(endpoint.policy)
         passed = await _pass_gate(endpoint, request, gate, limits.rates)
+        asked = _read_address(endpoint, request)
+        _check_upgrade(endpoint, request)
         began = time.monotonic()
-        body = await _read_body(endpoint, request)
+        body = await read_body(endpoint, request)
         if passed.caller is not None and time.monotonic() - began > FRESH_S:
             passed = await _pass_again(gate, endpoint.policy, passed)
         if recording is not None:
             await recording.begin()
-        call = Call(request, body, passed, record=recording or Unrecorded())
+        call = Call(request, body, passed, record=recording or Unrecorded(), _asked=asked)
+        if endpoint.is_stream and request.method == "HEAD":
+            # The stream itself has no end.
+            return web.Response(content_type=endpoint.media_type)
         with limits.open.hold(endpoint, passed.caller):
             if passed.caller is not None and (endpoint.is_websocket or endpoint.is_stream):
                 return await _serve_watched(endpoint, call, passed, entrance.watch)
-            return _render(endpoint, await endpoint.handler(call))
+            if key := find_key(endpoint, call):
+                return await answer_once(endpoint, call, key, entrance.keeper)
+            return _render(endpoint, request, await endpoint.handler(call))
 
     async def handle(request: web.Request) -> web.StreamResponse:
         # What comes too often costs nothing more, not even a record.
@@ -120,6 +140,11 @@ def _serve(endpoint: Endpoint, entrance: Entrance) -> Callable[[web.Request], Aw
         return await record(Recording(entrance.audit_log, endpoint, request), partial(carry_out, request))
 
     return handle
+
+
+def _check_upgrade(endpoint: Endpoint, request: web.Request) -> None:
+    if endpoint.is_websocket and request.headers.get("Upgrade", "").lower() != "websocket":
+        raise UpgradeRequired
 
 
 async def _pass_again(gate: Gate, policy: Policy, passed: Passed) -> Passed:
@@ -140,7 +165,7 @@ async def _serve_watched(endpoint: Endpoint, call: Call, passed: Passed, watch: 
     try:
         async with watch.watching(endpoint.policy, passed, cut=cut) as watched:
             course.watched = watched
-            return _render(endpoint, await endpoint.handler(replace(call, _watched=watched)))
+            return _render(endpoint, call.request, await endpoint.handler(replace(call, _watched=watched)))
     except ZlhError as error:
         if course.begun is None:
             raise
@@ -186,63 +211,40 @@ async def _pass_gate(endpoint: Endpoint, request: web.Request, gate: Gate, rates
             rates.note_good(endpoint, request, found.caller)
 
 
-async def _read_body(endpoint: Endpoint, request: web.Request) -> Any:
-    if endpoint.request is None:
-        return None
-    raw = await request.read()
-    if not raw and endpoint.is_body_optional:
-        raw = b"{}"
-    if endpoint.aliases:
-        raw = _apply_aliases(raw, endpoint.aliases)
-    body: Any = decode(raw, endpoint.request)
-    if ignored := find_ignored(raw, body):
-        raise InvalidBody(reason=f"it has an unknown field `{ignored[:200]}`")
-    return body
+def _read_address(endpoint: Endpoint, request: web.Request) -> dict[str, Any]:
+    """Return what the query asks for; raise where path or query are none of this endpoint."""
+    if not endpoint.is_api:
+        return {}
+    # PUT gives a name to what it makes: its handler says what is wrong with one.
+    if endpoint.method != "PUT":
+        check_path(request.match_info)
+    return read_query(request.query, endpoint.parameters)
 
 
-def _apply_aliases(raw: bytes, aliases: dict[str, str]) -> bytes:
-    """Return the body with accepted other spellings replaced; both spellings at once are a contradiction."""
-    try:
-        document = msgspec.json.decode(raw)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
-        raise InvalidBody(reason=str(exc)) from exc
-    if not isinstance(document, dict):
-        return raw
-    for other, proper in aliases.items():
-        if other in document:
-            if proper in document:
-                raise InvalidBody(reason=f"it has both {other} and {proper}")
-            document[proper] = document.pop(other)
-    return msgspec.json.encode(document)
-
-
-def _render(endpoint: Endpoint, result: Any) -> web.StreamResponse:
+def _render(endpoint: Endpoint, request: web.Request, result: Any) -> web.StreamResponse:
     match result:
         case web.StreamResponse():
             return result
         case None:
             return web.Response(status=204)
         case Answer(body=body, status=status, headers=headers):
-            return web.Response(
-                body=encode(body), status=status or endpoint.status, headers=headers, content_type="application/json"
+            answer = web.Response(
+                body=encode(body), status=status or endpoint.status, headers=headers, content_type=JSON
             )
         case _:
-            return web.Response(body=encode(result), status=endpoint.status, content_type="application/json")
+            answer = web.Response(body=encode(result), status=endpoint.status, content_type=JSON)
+    return answer_unless_known(request, answer) if endpoint.has_etag and answer.status == 200 else answer
 
 
 @web.middleware
-async def _outermost(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]]
-) -> web.StreamResponse:
+async def _outermost(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give the request an id, turn errors into problems, and log one line."""
     request_id = accept_request_id(request.headers.get(HEADER, ""))
     with following(request_id):
         return await _answer(request, handler, request_id)
 
 
-async def _answer(
-    request: web.Request, handler: Callable[[web.Request], Awaitable[web.StreamResponse]], request_id: str
-) -> web.StreamResponse:
+async def _answer(request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
     began = time.monotonic()
     code: str | None = None
     try:
@@ -252,6 +254,10 @@ async def _answer(
     except web.HTTPException as error:
         ours = from_http(error, request)
         code, response = ours.code, problem_response(ours, request_id=request_id)
+    except web.RequestPayloadError:
+        ours = RequestRefused("its body is cut off, or its chunks are none")
+        code, response = ours.code, problem_response(ours, request_id=request_id)
+        response.force_close()
     except asyncio.CancelledError:
         log.info("request.cancelled", method=request.method, path=request.path)
         raise

@@ -9,6 +9,7 @@ from msgspec import UNSET, Meta, UnsetType
 
 from zlh_common.schema.customers import Name
 from zlh_common.schema.permissions import Permission, Role
+from zlh_common.schema.secrets import ShownOnce
 from zlh_common.schema.structs import Report, Request
 
 # Long enough that nobody guesses it, and short enough to be hashed quickly.
@@ -96,7 +97,7 @@ class TokenMade(Report):
     """A new token; its secret is shown this once."""
 
     token: ApiToken
-    secret: str
+    secret: ShownOnce
 
 
 class OneTimeCode(Request):
@@ -133,8 +134,9 @@ class ResetPassword(Request):
 class PasswordResetMade(Report):
     """What an operator hands to a user who has lost their password; it works once."""
 
-    code: str
-    url: str
+    code: ShownOnce
+    # It holds the code.
+    url: ShownOnce
     expires_at: datetime
 
 
@@ -159,5 +161,5 @@ class PatchUser(Request):
 class Ticket(Report):
     """`POST …/tickets`: offer `zlh.ticket.<ticket>` beside the WebSocket's own subprotocol, or `?ticket=`."""
 
-    ticket: str
+    ticket: ShownOnce
     expires_at: datetime

@@ -8,6 +8,7 @@ from typing import Annotated
 from msgspec import Meta
 
 from zlh_common.schema.permissions import Permission, Role
+from zlh_common.schema.secrets import ShownOnce
 from zlh_common.schema.structs import Report, Request
 
 # Nothing in a name or an address moves a cursor, turns the direction of writing, or cannot be seen.
@@ -115,5 +116,5 @@ class InvitationMade(Report):
     """The code is shown this once; the page that takes it is `url`, which holds it behind the #."""
 
     invitation: Invitation
-    code: str
-    url: str
+    code: ShownOnce
+    url: ShownOnce

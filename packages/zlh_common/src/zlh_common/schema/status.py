@@ -204,3 +204,9 @@ class ContainerStatus(Report):
     observed_at: datetime | None
     spec_generation: int
     observed_generation: int
+
+
+class ContainerDeleted(Report):
+    """`container-deleted` on `GET /api/events`: a container that was shown there is gone."""
+
+    vmid: int

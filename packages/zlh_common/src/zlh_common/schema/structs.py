@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import math
 from typing import Any, TypeVar, dataclass_transform
 
 import msgspec
@@ -51,13 +53,70 @@ def convert(value: Any, shape: type[T]) -> T:
         raise InvalidBody(reason=str(exc)) from exc
 
 
-def find_ignored(raw: bytes, value: object) -> str | None:
-    """Return the path of a key of the JSON document `raw` that `value`, decoded from it, does not hold; else None.
+def parse_document(raw: bytes) -> Any:
+    """Return a JSON document as it is written, for what a decoder would not tell; raise InvalidBody.
+
+    Refused is what readers of JSON understand in different ways: a key that stands twice, NaN and numbers beyond every
+    float, a byte order mark. `1.0` is the whole number that it is for JSON Schema.
+    """
+    try:
+        return json.loads(
+            raw.decode(), object_pairs_hook=_once, parse_constant=_no_number, parse_float=_finite, strict=True
+        )
+    except (ValueError, RecursionError) as exc:
+        raise InvalidBody(reason=str(exc)[:300]) from exc
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        twice = next(key for index, (key, _) in enumerate(pairs) if key in dict(pairs[:index]))
+        raise ValueError(f"the key `{twice[:200]}` stands twice in one object")
+    return found
+
+
+def _no_number(text: str) -> Any:
+    raise ValueError(f"{text} is no number of JSON")
+
+
+def _finite(text: str) -> int | float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text[:40]} is larger than every number")
+    return int(number) if number.is_integer() else number
+
+
+def find_unkept_text(document: Any) -> str | None:
+    """Return what no database and no argument of a program can hold of the texts and keys of a document, or None."""
+    match document:
+        case str():
+            return _find_unkept(document)
+        case dict():
+            texts = [*document, *document.values()]
+        case list():
+            texts = document
+        case _:
+            return None
+    return next((found for text in texts if (found := find_unkept_text(text))), None)
+
+
+def _find_unkept(text: str) -> str | None:
+    if "\0" in text:
+        return "a NUL character"
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return "half of a pair of surrogates"
+    return None
+
+
+def find_ignored(document: Any, value: object) -> str | None:
+    """Return the path of a key of a JSON document that `value`, decoded from it, does not hold; else None.
 
     A struct that is closed refuses unknown keys by itself, and what is inside it may be open: in a request of a
     customer that is a typing mistake as well.
     """
-    return _find_ignored(msgspec.json.decode(raw), msgspec.to_builtins(value), "")
+    return _find_ignored(document, msgspec.to_builtins(value), "")
 
 
 def _find_ignored(given: object, kept: object, path: str) -> str | None:

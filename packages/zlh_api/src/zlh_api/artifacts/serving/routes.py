@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from zlh_api.artifacts.errors import FileUnknown, RangeUnsatisfiable
 from zlh_api.artifacts.serving.served_tree import ServedTree
 from zlh_api.web.endpoint import Call, Endpoint, Policy
 
@@ -16,8 +17,17 @@ def endpoints(tree: ServedTree) -> list[Endpoint]:
     async def file(call: Call) -> web.StreamResponse:
         return await tree.answer(call.request, call.request.match_info["path"])
 
+    refused = (FileUnknown, RangeUnsatisfiable)
     about = "A file of the signed tree: archive, its record, SHA256SUMS, or TUF metadata"
     return [
-        Endpoint("GET", PATH, Policy.PUBLIC, file, about, is_file=True),
-        Endpoint("HEAD", PATH, Policy.PUBLIC, file, "Size and validators of such a file"),
+        Endpoint("GET", PATH, Policy.PUBLIC, file, about, is_file=True, refusals=refused, name="getArtifact"),
+        Endpoint(
+            "HEAD",
+            PATH,
+            Policy.PUBLIC,
+            file,
+            "Size and validators of such a file",
+            refusals=refused,
+            name="lookAtArtifact",
+        ),
     ]

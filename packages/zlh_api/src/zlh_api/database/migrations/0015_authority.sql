@@ -67,3 +67,19 @@ begin
 end $$;
 create trigger announce_identity after update of identity_known on containers
     for each row when (old.identity_known is distinct from new.identity_known) execute function announce_identity();
+
+-- An API process of before, beside a newer one for the time of an upgrade, writes how long an identity lasts and nothing
+-- of which it is: then that is not known, and the agent gets another one.
+create function note_unnamed_identity() returns trigger language plpgsql as $$
+begin
+    new.identity_known := null;
+    new.identity_wanted := '{}';
+    new.identity_issued_until := greatest(old.identity_issued_until, new.identity_expires_at);
+    return new;
+end $$;
+create trigger note_unnamed_identity before update of identity_expires_at on containers
+    for each row when (
+        new.identity_expires_at is not null
+        and old.identity_expires_at is distinct from new.identity_expires_at
+        and old.identity_known is not distinct from new.identity_known
+    ) execute function note_unnamed_identity();

@@ -1,0 +1,180 @@
+"""Connections with clients, and how much of each is taken: time, size, count. Nobody's slowness costs anybody else.
+
+what                                              limit
+the head of a request, from its first byte (or     HEAD_S, then the connection is closed
+from the connection's beginning)
+a connection on which nothing is asked             IDLE_S, longer than proxies keep theirs
+the body of a request                              request_body.BODY_TIMEOUT_S, then 408
+what is left of a body that nobody reads           LINGERING_S
+the request line; one header                       MAX_LINE_BYTES each, then 431
+headers of a request                               MAX_HEADERS, then 431
+connections of one process                         MAX_CONNECTIONS; the one that has asked for nothing for longest
+                                                   makes room for a new one
+"""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from dataclasses import dataclass
+from typing import Any
+from uuid import uuid4
+
+import structlog
+from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
+from aiohttp.web_protocol import RequestHandler
+
+from zlh_api.web.problems import HeadersTooLarge, Internal, RequestRefused, problem_response
+from zlh_common.errors import ZlhError
+
+log = structlog.get_logger()
+HEAD_S = 10.0
+IDLE_S = 120.0
+LINGERING_S = 5.0
+MAX_LINE_BYTES = 8190
+MAX_HEADERS = 100
+MAX_CONNECTIONS = 4096
+# Descriptors that are no connections of clients: the database, agents, files, the listener.
+_OTHER_DESCRIPTORS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionLimits:
+    """How long and how many."""
+
+    head_s: float = HEAD_S
+    idle_s: float = IDLE_S
+    lingering_s: float = LINGERING_S
+    connections: int = MAX_CONNECTIONS
+
+
+def limits_of_this_process() -> ConnectionLimits:
+    """Return the limits, with no more connections than there may be descriptors."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return ConnectionLimits()
+    return ConnectionLimits(connections=max(16, min(MAX_CONNECTIONS, soft - _OTHER_DESCRIPTORS)))
+
+
+class BoundedRunner(web.AppRunner):
+    """Serves an application within the limits."""
+
+    def __init__(self, application: web.Application, limits: ConnectionLimits, **settings: Any) -> None:
+        super().__init__(
+            application,
+            keepalive_timeout=limits.idle_s,
+            lingering_time=limits.lingering_s,
+            max_line_size=MAX_LINE_BYTES,
+            max_field_size=MAX_LINE_BYTES,
+            max_headers=MAX_HEADERS,
+            # What is compressed is refused by who reads it, not unpacked.
+            auto_decompress=False,
+            access_log=None,
+            **settings,
+        )
+        self._limits = limits
+
+    async def _make_server(self) -> web.Server:
+        made = await super()._make_server()
+        return _BoundedServer(
+            self._limits,
+            made.request_handler,
+            request_factory=made.request_factory,
+            handler_cancellation=made.handler_cancellation,
+            loop=asyncio.get_running_loop(),
+            **made._kwargs,  # noqa: SLF001 - what the runner was told, in aiohttp's words
+        )
+
+
+class _BoundedServer(web.Server):
+    """Makes connections, and room for them."""
+
+    def __init__(self, limits: ConnectionLimits, handler: Any, **settings: Any) -> None:
+        super().__init__(handler, **settings)
+        self.limits = limits
+
+    def __call__(self) -> RequestHandler:
+        return _BoundedConnection(self, loop=self._loop, **self._kwargs)
+
+    def make_room(self) -> None:
+        """Close the connection that has asked for nothing for longest, where there are too many."""
+        connections = self.connections
+        if len(connections) <= self.limits.connections:
+            return
+        waiting = (each for each in connections if isinstance(each, _BoundedConnection) and each.is_waiting)
+        chosen = next(waiting, connections[-1])
+        log.warning("connections.one_closed", reason="too many", count=len(connections))
+        chosen.force_close()
+
+
+class _BoundedConnection(RequestHandler):
+    """One connection; its clock runs whenever a head has begun and is not complete."""
+
+    __slots__ = ("_head_timer", "_server")
+
+    def __init__(self, server: _BoundedServer, **settings: Any) -> None:
+        super().__init__(server, **settings)
+        self._server = server
+        self._head_timer: asyncio.TimerHandle | None = None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether it has no request that is complete."""
+        return self._waiter is not None and not self._waiter.done()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Begin."""
+        super().connection_made(transport)
+        self._start_clock()
+        self._server.make_room()
+
+    def data_received(self, data: bytes) -> None:
+        """Take bytes; those that begin a head must be followed by the rest of it in time."""
+        super().data_received(data)
+        if not self.is_waiting:
+            self._stop_clock()
+        elif self._head_timer is None:
+            self._start_clock()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """End."""
+        self._stop_clock()
+        super().connection_lost(exc)
+
+    def _start_clock(self) -> None:
+        self._head_timer = self._loop.call_later(self._server.limits.head_s, self._give_up)
+
+    def _stop_clock(self) -> None:
+        if self._head_timer is not None:
+            self._head_timer.cancel()
+            self._head_timer = None
+
+    def _give_up(self) -> None:
+        self._head_timer = None
+        if self.is_waiting:
+            self.force_close()
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer what is no HTTP with a problem, and close: nobody knows where the next request would begin."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("the answer has begun")
+        if status >= Internal.status:
+            log.error("connection.broke", exc_info=exc)
+        response = problem_response(_refusal(status, exc, message), request_id=uuid4().hex)
+        response.force_close()
+        return response
+
+
+def _refusal(status: int, exc: BaseException | None, message: str | None) -> ZlhError:
+    if status >= Internal.status:
+        return Internal()
+    if isinstance(exc, LineTooLong) or "Too many headers" in (message or ""):
+        return HeadersTooLarge(MAX_LINE_BYTES, MAX_HEADERS)
+    return RequestRefused("it is no HTTP that we read")
