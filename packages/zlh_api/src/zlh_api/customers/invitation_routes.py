@@ -36,6 +36,8 @@ def inviting_endpoints(invitations: Invitations, portal_url: str) -> list[Endpoi
 
     async def invite(call: Call) -> Answer:
         wish = call.body
+        call.note("email", wish.email)
+        call.note("role", wish.role)
         kept, code = await invitations.invite(
             call.caller,
             call.customer.id,

@@ -36,6 +36,7 @@ def customer_endpoints(service: CustomerService) -> list[Endpoint]:
         return render_customer(call.caller, call.customer)
 
     async def rename(call: Call) -> Customer:
+        call.note("name", call.body.name)
         return render_customer(call.caller, await service.rename(call.caller, call.customer.id, call.body.name))
 
     async def delete(call: Call) -> None:
@@ -91,6 +92,7 @@ def member_endpoints(members: Members) -> list[Endpoint]:
 
     async def change(call: Call) -> Member:
         role = call.body.role
+        call.note("role", role)
         return render_member(await members.change_role(call.caller, call.customer.id, _user(call), role))
 
     async def remove(call: Call) -> None:

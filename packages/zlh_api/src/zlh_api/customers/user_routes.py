@@ -32,9 +32,11 @@ def user_endpoints(users: Users) -> list[Endpoint]:
         return Items(items=tuple(map(render_user, found)), next=following or UNSET)
 
     async def patch(call: Call) -> UserReport:
+        call.note("operator", call.body.is_operator)
         return render_user(await users.set_operator(call.caller, _user(call), call.body.is_operator))
 
     async def suspend(call: Call) -> UserReport:
+        call.note("reason", call.body.reason)
         return render_user(await users.suspend(call.caller, _user(call), call.body.reason))
 
     async def resume(call: Call) -> UserReport:

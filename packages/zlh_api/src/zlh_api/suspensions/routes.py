@@ -18,6 +18,7 @@ def endpoints(service: SuspensionService, customers: CustomerService) -> list[En
         return render_customer(call.caller, await customers.find_visible(call.caller, call.customer.id))
 
     async def suspend(call: Call) -> Customer:
+        call.note("reason", call.body.reason)
         await service.suspend(call.customer.id, call.body.reason)
         return await report(call)
 
