@@ -24,6 +24,7 @@ interface Props {
 
 export function AuditLog({ query, filters, people, children, customers, isMixed }: Props) {
   const entries = query.data?.pages.flatMap(({ items }) => items) ?? [];
+  const names = new Map([...actorsOf(entries), ...people].map(({ value, label }) => [value, label]));
   const shown = filterOutcome(entries, filters.outcome);
   return (
     <Stack gap="md">
@@ -51,7 +52,7 @@ export function AuditLog({ query, filters, people, children, customers, isMixed 
         <Paper p={0}>
           <div className={`${classes["row"] ?? ""} ${classes["head"] ?? ""}`} aria-hidden="true"><span>What</span><span>Who</span><span>Outcome</span><span>From</span><span>When</span></div>
           <ol className={classes["list"]} aria-label="Audit log" data-testid="audit-log">
-            {shown.map((entry) => <EntryRow key={entry.hash} entry={entry} customers={customers} isMixed={isMixed} onNarrow={(subject) => filters.set("subject", subject)} />)}
+            {shown.map((entry) => <EntryRow key={entry.hash} entry={entry} customers={customers} people={names} isMixed={isMixed} onNarrow={(subject) => filters.set("subject", subject)} />)}
           </ol>
         </Paper>
       )}

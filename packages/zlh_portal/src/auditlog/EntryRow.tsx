@@ -14,12 +14,14 @@ import classes from "./auditlog.module.css";
 interface Props {
   entry: AuditEntry;
   customers: ReadonlyMap<string, string>;
+  /** Addresses of people by their ids, as far as they are known. */
+  people: ReadonlyMap<string, string>;
   /** Whether it has to be said whose it is. */
   isMixed: boolean;
   onNarrow: (subject: string) => void;
 }
 
-export function EntryRow({ entry, customers, isMixed, onNarrow }: Props) {
+export function EntryRow({ entry, customers, people, isMixed, onNarrow }: Props) {
   const [isOpen, { toggle }] = useDisclosure(false);
   const details = useId();
   const subject = findSubject(entry, customers);
@@ -45,12 +47,12 @@ export function EntryRow({ entry, customers, isMixed, onNarrow }: Props) {
         <Text size="xs" c="dimmed" className={`numbers ${classes["cell"] ?? ""}`}>{entry.address ?? "–"}</Text>
         <Text size="xs" c="dimmed" component="div" className={classes["when"] ?? ""}><TimeAgo time={entry.at} /></Text>
       </div>
-      <div id={details} hidden={!isOpen}>{isOpen && <Details entry={entry} onNarrow={onNarrow} />}</div>
+      <div id={details} hidden={!isOpen}>{isOpen && <Details entry={entry} people={people} onNarrow={onNarrow} />}</div>
     </li>
   );
 }
 
-function Details({ entry, onNarrow }: { entry: AuditEntry; onNarrow: (subject: string) => void }) {
+function Details({ entry, people, onNarrow }: { entry: AuditEntry; people: ReadonlyMap<string, string>; onNarrow: (subject: string) => void }) {
   const { actor, subject } = entry;
   return (
     <div className={classes["details"]} data-testid="entry-details">
@@ -60,7 +62,7 @@ function Details({ entry, onNarrow }: { entry: AuditEntry; onNarrow: (subject: s
         {subject !== null && <Fact name="About"><Name text={subject} /> <Button size="compact-xs" variant="default" onClick={() => onNarrow(subject)}>Show only this</Button></Fact>}
         {entry.status !== null && <Fact name="Answer"><span className="numbers">{entry.status}</span>{entry.code !== null && <> · <span className="mono">{entry.code}</span></>}</Fact>}
         <Fact name="From">{entry.address === null ? "Not known" : <span className="mono">{entry.address}</span>}</Fact>
-        {Object.entries(entry.details).map(([name, value]) => <Fact key={name} name={<Name text={name} />}><Name text={value} /></Fact>)}
+        {Object.entries(entry.details).map(([name, value]) => <Fact key={name} name={<Name text={name} />}><Name text={people.get(value) ?? value} /></Fact>)}
         {actor.userId !== null && <Fact name="User"><span className="mono">{actor.userId}</span></Fact>}
         {actor.credentialId !== null && <Fact name={actor.byToken ? "Token" : "Session"}><span className="mono">{actor.credentialId}</span></Fact>}
         {entry.requestId !== null && <Fact name="Request"><span className="mono" data-testid="request-id">{entry.requestId}</span> <CopyButton text={entry.requestId} what="the request id" /></Fact>}
