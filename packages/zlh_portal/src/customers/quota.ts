@@ -11,7 +11,7 @@ const GIB_IN_MIB = 1024;
 export const KINDS: readonly Kind[] = ["containers", "cpu", "memoryMib", "diskMib", "exposures", "members"];
 
 const LABELS: Readonly<Record<Kind, string>> = {
-  containers: "Containers", cpu: "Processor cores", memoryMib: "Memory", diskMib: "Disk", exposures: "Published ports", members: "Members and invitations",
+  containers: "Containers", cpu: "Processor cores", memoryMib: "Memory", diskMib: "Disk", exposures: "Published ports", members: "Members",
 };
 
 /** The API may count a kind that this portal does not know yet. */
