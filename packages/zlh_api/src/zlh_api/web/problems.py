@@ -100,7 +100,7 @@ def problem_response(error: ZlhError, *, request_id: str) -> web.Response:
 
 def _encode(document: dict[str, object]) -> bytes:
     """Return a document as JSON. It may say a header again, where any bytes can stand: what is no text becomes `?`."""
-    return json.dumps(msgspec.to_builtins(document), ensure_ascii=False).encode(errors="replace")
+    return json.dumps(msgspec.to_builtins(document), ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
 
 
 def from_http(error: web.HTTPException, request: web.Request) -> ZlhError:
