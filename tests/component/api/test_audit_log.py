@@ -386,6 +386,49 @@ async def test_failed_sign_ins_are_bounded(world: World, client: Client, monkeyp
     assert sum(int(entry["details"].get("leftOut", 0)) for entry in await entries(client)) == 3
 
 
+async def test_what_a_handler_refuses_is_bounded_and_what_is_done_is_not(
+    world: World, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Alike by a member, and by a stranger who is invited and comes again and again."""
+    monkeypatch.setattr(refusals, "OF_ONE", Rate(2, 1e-9))
+    own = str(await customer_of(world))
+    for _ in range(5):
+        wish = {**NODE, "runtime": "nonsense"}
+        assert (await client.post(CONTAINERS, json=wish, headers=OWNER)).status == 422
+    for _ in range(3):
+        assert (await client.post(CONTAINERS, json=NODE, headers=OWNER)).status == 202
+    told = [entry["outcome"] for entry in await entries(client, act="container.create", customer=own)]
+    assert told == ["refused", "refused", "done", "done", "done"]
+    await world.fetch("update customers set suspended_at = now() where id = $1 returning 1", UUID(own))
+    code = await invite(client, own)
+    for _ in range(5):
+        body = {"code": code, "password": PASSWORD}
+        assert (await client.post("/api/invitations/accept", json=body)).status == 403
+    assert len(await entries(client, act="invitation.accept", customer=own)) == 2
+    assert await world.fetch("select 1 from acts_begun") == []
+
+
+async def test_a_customer_reads_the_address_of_who_has_joined_alone(world: World, client: Client) -> None:
+    """Whoever was invited and did not come in, such as an operator, is none of its people."""
+    own = str(await customer_of(world))
+    body = {"code": await invite(client, own), "password": PASSWORD}
+    for sql, status in (("now()", 403), ("null", 200)):
+        await world.fetch(f"update customers set suspended_at = {sql} where id = $1 returning 1", UUID(own))
+        assert (await client.post("/api/invitations/accept", json=body)).status == status
+    told = [(e["outcome"], e["address"]) for e in await entries(client, act="invitation.accept", customer=own)]
+    assert told == [("refused", None), ("done", "127.0.0.1")]
+
+
+async def invite(client: Client, customer: str) -> str:
+    """Invite somebody new as an operator; return the code."""
+    body = {"email": "guest@example.org", "role": "viewer"}
+    answer = await client.post(f"/api/customers/{customer}/invitations", json=body, headers=OPERATOR)
+    made = await answer.json()
+    assert answer.status == 201, made
+    code: str = made["code"]
+    return code
+
+
 # The record comes first
 
 

@@ -136,6 +136,26 @@ async def test_what_is_too_much_is_refused(port: int) -> None:
         check_refused(await say(port, head + headers + b"\r\n"), code)
 
 
+# A request line, and headers in which bytes stand that are no text: (it, the code).
+NO_TEXT = (
+    (b"POST /api/tokens", b"Cookie: zlh_session=a\r\nOrigin: \xff\xfe\r\n" + JSON, "origin_refused"),
+    (b"POST /api/invitations/look", b"Origin: https://\xed\xa0\x80\r\n" + JSON, "origin_refused"),
+    (b"POST /api/tokens", TOKEN + b"Content-Type: a/\xff\r\n", "content_type_refused"),
+    (b"POST /api/tokens", TOKEN + b"Content-Type: application/json; charset=\xff\r\n", "content_type_refused"),
+    (b"POST /api/tokens", TOKEN + JSON + b"Content-Encoding: \xff\r\n", "content_encoding_refused"),
+    (b"GET /api/me", b"Authorization: Bearer \xff\xfe\r\n", "not_signed_in"),
+    (b"GET /api/me", b"Cookie: zlh_session=\xff\xfe\r\n", "not_signed_in"),
+    (b"GET /api/containers/1/console", b"Sec-WebSocket-Protocol: zlh.ticket.\xff\r\n", "ticket_invalid"),
+)
+
+
+@pytest.mark.parametrize(("line", "headers", "code"), NO_TEXT, ids=[case[2] for case in NO_TEXT])
+async def test_a_header_that_is_no_text_is_refused(port: int, line: bytes, headers: bytes, code: str) -> None:
+    """Whatever of it is said again: by a problem that is JSON, and not by breaking."""
+    head = line + b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\nContent-Length: 2\r\n"
+    check_refused(await say(port, head + headers + b"\r\n{}"), code)
+
+
 async def test_who_sends_a_head_byte_by_byte_is_cut_off(port: int) -> None:
     """Ten at once, and somebody else is served meanwhile."""
     head = b"GET /api/version HTTP/1.1\r\nHost: a\r\n"

@@ -76,13 +76,26 @@ async def test_a_customer_begins_is_renamed_and_ends(world: World, client: Clien
     assert await world.fetch("select 1 from users where id = $1", user)
 
 
-async def test_a_name_is_taken_once_whatever_its_case(client: Client, world: World) -> None:
-    """Also by two at once, and by a rename."""
+async def test_operators_give_a_name_once_whatever_its_case(client: Client, world: World) -> None:
+    """Also two at once, and by a rename."""
     told = await asyncio.gather(*(client.post(CUSTOMERS, json={"name": n}, headers=OPERATOR) for n in ("Ab", "aB")))
     assert sorted(answer.status for answer in told) == [201, 409]
     own = await customer_of(world)
-    await refused(client, "PATCH", f"{CUSTOMERS}/{own}", OWNER, {"name": "AB"}, code="customer_name_taken")
-    await ask(client, "PATCH", f"{CUSTOMERS}/{own}", OWNER, {"name": "CUSTOMER 0"})
+    await refused(client, "PATCH", f"{CUSTOMERS}/{own}", OPERATOR, {"name": "AB"}, code="customer_name_taken")
+    await ask(client, "PATCH", f"{CUSTOMERS}/{own}", OPERATOR, {"name": "CUSTOMER 0"})
+
+
+async def test_an_owner_learns_no_names_of_others(client: Client, world: World) -> None:
+    """A rename goes alike whether another customer is called so; and each is listed once, whatever they are called."""
+    own, foreign = await customer_of(world), await customer_of(world, "stranger")
+    for name in ("customer 1", "Nobody's", "Customer 1"):
+        assert (await ask(client, "PATCH", f"{CUSTOMERS}/{own}", OWNER, {"name": name}))["name"] == name
+    seen, after = [], ""
+    while after is not None:
+        page = await ask(client, "GET", f"{CUSTOMERS}?limit=1&after={quote(after)}", OPERATOR)
+        seen += [entry["id"] for entry in page["items"]]
+        after = page.get("next")
+    assert sorted(seen) == sorted(map(str, (own, foreign)))
 
 
 async def test_a_customer_with_containers_stays(world: World, client: Client) -> None:

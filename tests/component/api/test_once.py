@@ -120,6 +120,20 @@ async def test_two_processes_make_one(world: World) -> None:
     assert kept.count(Made(201, b'"one"')) == 3
 
 
+async def test_many_that_wait_inside_leave_the_database_to_others(
+    world: World, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """More of them than there are connections, and what is carried out waits for something else than the database."""
+    may_go = asyncio.Event()
+    monkeypatch.setattr(world.catalog, "catch_up", may_go.wait)
+    async with asyncio.TaskGroup() as group:
+        asked = [group.create_task(make(client, "/api/containers", NODE, f"k{number}")) for number in range(20)]
+        await world.wait_until("select count(*) = 20 from acts_begun")
+        assert (await client.get("/api/me", headers=OWNER)).status == 200
+        may_go.set()
+    assert {status for status, *_ in (task.result() for task in asked)} == {202}
+
+
 async def test_a_secret_is_shown_once_and_kept_nowhere(world: World) -> None:
     """A second request is told what was made, and that the secret is gone."""
     (row,) = await world.fetch("select id from users where email like 'owner%'")

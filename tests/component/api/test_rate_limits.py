@@ -103,6 +103,22 @@ async def test_tokens_of_one_customer_do_not_add_up(world: World, clock: FakeClo
         assert await statuses(client, 5, headers=STRANGER) == {200: 5}
 
 
+async def test_a_customer_that_floods_stops_nobody_from_working_for_another(world: World, clock: FakeClock) -> None:
+    """Who belongs to both goes on until both have no room, and takes nothing of the one that has none."""
+    limit(world, customer=FEW)
+    await world.fetch(
+        "insert into memberships select m.customer_id, u.id, 'viewer' from users u, memberships m join users o "
+        "on o.id = m.user_id where u.email = 'stranger@example.org' and o.email = 'owner@example.org' returning 1"
+    )
+    async with world.client() as client:
+        for who in (OWNER, STRANGER):
+            await client.get(ME, headers=who)
+        assert await statuses(client, 50, headers=OWNER) == {200: 5, 429: 45}
+        assert await statuses(client, 7, headers=STRANGER) == {200: 5, 429: 2}
+        clock.advance(1.0)
+        assert await statuses(client, 2, headers=OWNER) == {200: 1, 429: 1}
+
+
 async def test_a_refused_call_costs_nobody_else(world: World, clock: FakeClock) -> None:
     """A token that floods takes no more of its customer's than it was let have."""
     limit(world, credential=FEW, customer=Rates(Rate(1.0, 10), Rate(1.0, 10)))

@@ -91,12 +91,16 @@ class AuditLog:
                 raise ActNotRecorded
             await store.append(connection, act, ending)
 
-    async def finish(self, begun: UUID, act: Act, ending: Ending) -> None:
+    async def finish(self, begun: UUID, act: Act, ending: Ending, *, source: str | None = None) -> None:
         """Append the entry of an act that was begun; while the database is away, that is done later.
 
-        It is done to the end whoever calls it off.
+        It is done to the end whoever calls it off. One that was refused is counted for `source`, as in `refuse`.
         """
-        task = asyncio.create_task(self._finish(begun, act, ending))
+        if source is not None and ending.outcome is Outcome.REFUSED:
+            left_out = self._refusals.admit(source, act, self._clock.monotonic())
+            task = asyncio.create_task(self._finish_refused(begun, act, ending, left_out))
+        else:
+            task = asyncio.create_task(self._finish(begun, act, ending))
         self._saying.add(task)
         task.add_done_callback(self._saying.discard)
         await asyncio.shield(task)
@@ -112,6 +116,21 @@ class AuditLog:
             log.warning("audit_log.entry_late", act=act.word)
             return
         self._under_way.discard(begun)
+
+    async def _finish_refused(self, begun: UUID, act: Act, ending: Ending, left_out: int | None) -> None:
+        """Append the entry, or where its source has no more, none."""
+        if left_out is not None:
+            details = rules.add_note(act.details, LEFT_OUT, left_out) if left_out else act.details
+            await self._finish(begun, replace(act, details=details), ending)
+            return
+        try:
+            async with self._database.connection() as connection:
+                await store.drop_begun(connection, begun)
+        except DatabaseUnavailable:
+            # What cannot be taken away is told.
+            await self._finish(begun, act, ending)
+        else:
+            self._under_way.discard(begun)
 
     async def refuse(self, act: Act, ending: Ending, source: str) -> None:
         """Append the entry of an act that never began; `source` is who is counted for it."""

@@ -115,6 +115,11 @@ async def update_begun(connection: Connection, begun: UUID, act: Act) -> bool:
     return bool(await connection.fetchval(_CHANGE, begun, *_columns(act)))
 
 
+async def drop_begun(connection: Connection, begun: UUID) -> None:
+    """Take away an act that becomes no entry."""
+    await connection.execute("delete from acts_begun where id = $1", begun)
+
+
 async def find_left(connection: Connection, *, limit: int) -> list[Begun]:
     """Return acts whose process is gone."""
     return [_to_begun(row) for row in await connection.fetch(_LEFT, limit)]

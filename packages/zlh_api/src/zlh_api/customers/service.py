@@ -13,6 +13,9 @@ from zlh_api.database.pool import Connection, Database
 from zlh_common.errors import NotFound, ZlhError
 from zlh_common.schema.permissions import Permission
 
+# Behind all ids.
+_LAST = UUID(int=2**128 - 1)
+
 
 class CustomerNameTaken(ZlhError):
     """There is a customer of this name."""
@@ -50,28 +53,32 @@ class CustomerService:
         """Return customers that the caller may know of, by name, and what to ask for the next page."""
         ids = None if caller.is_operator else [entry.customer_id for entry in caller.memberships]
         async with self._database.connection() as connection:
-            found = await store.fetch_customers(connection, ids=ids, after=after, q=q, limit=limit + 1)
-        return found[:limit], found[limit - 1].name if len(found) > limit else None
+            place = _read_place(after)
+            found = await store.fetch_customers(connection, ids=ids, after=place, q=q, limit=limit + 1)
+        return found[:limit], _render_place(found[limit - 1]) if len(found) > limit else None
 
     async def create(self, name: str) -> Customer:
         """Return a new customer, which has nobody yet; raise CustomerNameTaken."""
         customer_id = uuid4()
         async with self._database.transaction() as connection:
-            if not await store.insert_customer(connection, customer_id, name):
+            if await store.find_namesake(connection, name) is not None:
                 raise CustomerNameTaken(name)
+            await store.insert_customer(connection, customer_id, name)
             return await _read(connection, customer_id)
 
     async def rename(self, caller: Caller, customer_id: UUID, name: str) -> Customer:
-        """Give a customer another name and return it; raise CustomerNameTaken."""
-        try:
-            async with self._database.transaction() as connection:
-                if await store.lock_customer(connection, customer_id) is None:
-                    raise NotFound("customer")
-                await look_again(connection, caller, Permission.MANAGE_CUSTOMER, customer_id)
-                await store.rename_customer(connection, customer_id, name)
-                return await _read(connection, customer_id)
-        except asyncpg.UniqueViolationError:
-            raise CustomerNameTaken(name) from None
+        """Give a customer another name and return it; raise CustomerNameTaken.
+
+        That is for operators: by it anybody else would find out who the other customers are.
+        """
+        async with self._database.transaction() as connection:
+            if await store.lock_customer(connection, customer_id) is None:
+                raise NotFound("customer")
+            await look_again(connection, caller, Permission.MANAGE_CUSTOMER, customer_id)
+            if caller.is_operator and await store.find_namesake(connection, name, but=customer_id) is not None:
+                raise CustomerNameTaken(name)
+            await store.rename_customer(connection, customer_id, name)
+            return await _read(connection, customer_id)
 
     async def delete(self, customer_id: UUID) -> None:
         """Delete a customer with its memberships, invitations and tokens; raise CustomerNotEmpty, NotFound."""
@@ -87,3 +94,17 @@ async def _read(connection: Connection, customer_id: UUID) -> Customer:
     customer = await store.find_customer(connection, customer_id)
     assert customer is not None
     return customer
+
+
+def _render_place(customer: Customer) -> str:
+    """Return the place of a customer among all, for `after`; names alone may be the same."""
+    return f"{customer.id} {customer.name}"
+
+
+def _read_place(text: str) -> tuple[str, UUID]:
+    """Return what `_render_place` has written as name and id; any other text is taken for a name."""
+    first, _, name = text.partition(" ")
+    try:
+        return name, UUID(first)
+    except ValueError:
+        return text, _LAST

@@ -47,44 +47,39 @@ async def lock_customer(connection: Connection, customer_id: UUID) -> Customer |
 
 
 async def fetch_customers(
-    connection: Connection, *, ids: Sequence[UUID] | None, after: str, q: str, limit: int
+    connection: Connection, *, ids: Sequence[UUID] | None, after: tuple[str, UUID], q: str, limit: int
 ) -> list[Customer]:
-    """Return customers by their name, from behind one on; `q` is a part of it, None for `ids` means all of them."""
+    """Return customers by name and id, from behind one on; `q` is a part of the name, None for `ids` means all."""
     rows = await connection.fetch(
-        f"{_CUSTOMER} where ($1::uuid[] is null or id = any($1)) and lower(name) > lower($2) "
-        "and strpos(lower(name), lower($3)) > 0 order by lower(name) limit $4",
+        f"{_CUSTOMER} where ($1::uuid[] is null or id = any($1)) and (lower(name), id) > (lower($2), $3) "
+        "and strpos(lower(name), lower($4)) > 0 order by lower(name), id limit $5",
         ids,
-        after,
+        *after,
         q,
         limit,
     )
     return [_to_customer(row) for row in rows]
 
 
-async def insert_customer(connection: Connection, customer_id: UUID, name: str) -> bool:
-    """Write a new customer; tell whether the name was free."""
-    return bool(
-        await connection.fetchval(
-            "insert into customers (id, name) values ($1, $2) on conflict (lower(name)) do nothing returning true",
-            customer_id,
-            name,
-        )
-    )
-
-
-async def ensure_customer(connection: Connection, customer_id: UUID, name: str) -> UUID:
-    """Return the customer of this name, made where there is none."""
-    found: UUID = await connection.fetchval(
-        "insert into customers (id, name) values ($1, $2) "
-        "on conflict (lower(name)) do update set name = customers.name returning id",
-        customer_id,
+async def find_namesake(connection: Connection, name: str, *, but: UUID | None = None) -> UUID | None:
+    """Return the oldest customer of a name besides one, or None; who asks is alone with that until the commit."""
+    await connection.execute("select pg_advisory_xact_lock(hashtextextended('customers/names', 0))")
+    found: UUID | None = await connection.fetchval(
+        "select id from customers where lower(name) = lower($1) and id is distinct from $2 "
+        "order by created_at, id limit 1",
         name,
+        but,
     )
     return found
 
 
+async def insert_customer(connection: Connection, customer_id: UUID, name: str) -> None:
+    """Write a new customer."""
+    await connection.execute("insert into customers (id, name) values ($1, $2)", customer_id, name)
+
+
 async def rename_customer(connection: Connection, customer_id: UUID, name: str) -> None:
-    """Give a customer another name; asyncpg.UniqueViolationError where it is taken."""
+    """Give a customer another name."""
     await connection.execute("update customers set name = $2 where id = $1", customer_id, name)
 
 

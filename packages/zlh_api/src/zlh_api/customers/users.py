@@ -101,7 +101,10 @@ class Users:
         """Make sure that an operator with this password, customer and token exists; sessions go on."""
         password_hash = await self._passwords.hash(password.value)
         async with self._database.transaction() as connection:
-            customer_id = await store.ensure_customer(connection, uuid4(), customer_name)
+            customer_id = await store.find_namesake(connection, customer_name)
+            if customer_id is None:
+                customer_id = uuid4()
+                await store.insert_customer(connection, customer_id, customer_name)
             user_id = await user_store.upsert_operator(
                 connection, user_id=uuid4(), email=_checked(email), password_hash=password_hash
             )

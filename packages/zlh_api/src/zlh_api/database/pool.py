@@ -76,6 +76,8 @@ class Database:
         self._max = max_connections
         self._pool: asyncpg.Pool | None = None
         self._opening = asyncio.Lock()
+        # What is joined lasts as long as its caller, which waits for more than the database; it never takes all.
+        self._joining = asyncio.Semaphore(max(1, max_connections // 2))
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[PoolConnectionProxy]:
@@ -97,12 +99,24 @@ class Database:
 
         What is a transaction inside is a savepoint then: it can fail alone, and is committed with all the rest.
         """
-        async with self.transaction() as connection:
+        async with self._place_to_join(), self.transaction() as connection:
             before = _JOINED.set(_Joined(self, asyncio.current_task(), connection))
             try:
                 yield connection
             finally:
                 _JOINED.reset(before)
+
+    @asynccontextmanager
+    async def _place_to_join(self) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(ACQUIRE_TIMEOUT_S):
+                await self._joining.acquire()
+        except TimeoutError as exc:
+            raise DatabaseUnavailable from exc
+        try:
+            yield
+        finally:
+            self._joining.release()
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[PoolConnectionProxy]:

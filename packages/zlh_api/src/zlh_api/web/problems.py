@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import msgspec
 import structlog
 from aiohttp import web
@@ -91,9 +93,14 @@ def problem_response(error: ZlhError, *, request_id: str) -> web.Response:
     return web.Response(
         status=error.status,
         headers={**SECURITY_HEADERS, **headers},
-        body=msgspec.json.encode(render_problem(error, request_id=request_id)),
+        body=_encode(render_problem(error, request_id=request_id)),
         content_type=PROBLEM_CONTENT_TYPE,
     )
+
+
+def _encode(document: dict[str, object]) -> bytes:
+    """Return a document as JSON. It may say a header again, where any bytes can stand: what is no text becomes `?`."""
+    return json.dumps(msgspec.to_builtins(document), ensure_ascii=False, separators=(",", ":")).encode(errors="replace")
 
 
 def from_http(error: web.HTTPException, request: web.Request) -> ZlhError:

@@ -1,8 +1,9 @@
 """How often anybody may call, counted by this process before the database is asked.
 
-A request is counted for the credential that it brings and for each customer which that reaches, where the credential is
-one that was found to be good lately; for the address of its sender otherwise. So tokens that are made up cost what no
-token costs, have no bucket of their own, and push nobody's out; and many tokens of one customer do not add up.
+A request is counted for the credential that it brings and for each customer which that reaches and that has room, where
+the credential is one that was found to be good lately; for the address of its sender otherwise. So tokens that are made
+up cost what no token costs, have no bucket of their own, and push nobody's out; and many tokens of one customer do not
+add up.
 """
 
 from __future__ import annotations
@@ -85,6 +86,16 @@ class _Count:
         return self.buckets.look(self.key, now)
 
 
+def _with_room(counts: list[tuple[_Count, Standing]]) -> list[tuple[_Count, Standing]]:
+    """Leave out the customers that have no room where another one has; where none has, all but the next that will.
+
+    So a customer that floods stops none of its people from working for others.
+    """
+    customers = [pair for pair in counts if pair[0].by == "customer"]
+    least = min((standing.wait_s for _, standing in customers), default=0.0)
+    return [pair for pair in counts if pair[0].by != "customer" or pair[1].wait_s <= least]
+
+
 class _Buckets:
     """All buckets for calls of one kind."""
 
@@ -126,15 +137,14 @@ class RateLimits:
 
     def _count(self, endpoint: Endpoint, request: web.Request) -> None:
         now = self._clock.monotonic()
-        counts = self._counts_of(endpoint, request)
-        standings = [count.look(now) for count in counts]
-        count, standing = max(zip(counts, standings, strict=True), key=lambda pair: (pair[1].wait_s, -pair[1].share))
+        counts = _with_room([(count, count.look(now)) for count in self._counts_of(endpoint, request)])
+        count, standing = max(counts, key=lambda pair: (pair[1].wait_s, -pair[1].share))
         if standing.wait_s > 0:
             request[_STANDING] = standing
             self._tell(request, count.by, now)
             raise RateLimited(by=count.by, limit=standing.limit, retry_after_s=math.ceil(standing.wait_s))
         # None is counted where another refuses, so nobody pays for what was not done.
-        for each in counts:
+        for each, _ in counts:
             each.buckets.take(each.key, now)
         request[_STANDING] = count.look(now)
 

@@ -15,7 +15,7 @@ from uuid import UUID, uuid4
 from aiohttp import web
 
 from zlh_api.audit_log import rules
-from zlh_api.audit_log.model import NOBODY, Act, Ending
+from zlh_api.audit_log.model import NOBODY, PLATFORM, Act, Ending
 from zlh_api.audit_log.service import UNKNOWN, AuditLog
 from zlh_api.customers.model import Caller
 from zlh_api.web.client_address import address_group, client_address
@@ -77,8 +77,21 @@ class Recording:
         act = replace(self._act, who=who, chain=self._act.chain if chain is None else chain, subject=subject)
         self._act = replace(act, details=details, address=self._told_address(act))
 
-    def _told_address(self, act: Act) -> str | None:
+    def _told_address(self, act: Act, *, is_done: bool = False) -> str | None:
+        if self._is_for_anybody and act.chain != PLATFORM and not is_done:
+            # Whoever is on their way in is none of the customer's people yet, and perhaps never.
+            return None
         return rules.choose_address(self._address, self._caller, act.chain)
+
+    @property
+    def _is_for_anybody(self) -> bool:
+        return self._endpoint.policy.subject is Subject.ANYBODY
+
+    @property
+    def _source(self) -> str:
+        """Who is counted for it where it is refused; of a user who is about to begin, the address."""
+        user = None if self._is_for_anybody else self._act.who.user_id
+        return f"address {address_group(self._address)}" if user is None else f"user {user} {self._act.chain}"
 
     # What a handler says
 
@@ -125,7 +138,8 @@ class Recording:
         if self._begun is not None:
             if self._is_open:
                 ending = self._ending_of_open(ending)
-            await self._log.finish(self._begun, self._act, ending)
+            act = replace(self._act, address=self._told_address(self._act, is_done=ending.outcome is Outcome.DONE))
+            await self._log.finish(self._begun, act, ending, source=self._source)
         elif ending.outcome is Outcome.REFUSED:
             await self._refuse(ending)
 
