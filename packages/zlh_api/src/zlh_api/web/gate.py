@@ -16,7 +16,7 @@ from zlh_api.customers.model import Caller, Credential, Customer
 from zlh_api.customers.refusals import CustomerSuspended, NotSignedIn, RoleMissing, ScopeMissing
 from zlh_api.customers.standings import Standings
 from zlh_api.web.endpoint import Endpoint, Passed, Policy, Subject
-from zlh_api.web.path_parameters import parse_customer, parse_vmid
+from zlh_api.web.path_parameters import parse_vmid, read_id
 from zlh_api.web.request_credentials import SAFE_METHODS, find_ticket, read_bearer
 from zlh_api.web.session_cookie import SessionCookie
 from zlh_common.errors import NotFound, ZlhError
@@ -91,7 +91,7 @@ class Gate:
         passed = request[FOUND] = Passed(caller, credential=credential)
         match policy.subject:
             case Subject.CUSTOMER:
-                customer = await self.customers.find_visible(caller, parse_customer(request.match_info["customer"]))
+                customer = await self.customers.find_visible(caller, read_id(request.match_info, "customer"))
                 passed = request[FOUND] = replace(passed, customer=customer)
             case Subject.CONTAINER:
                 container = await self.containers.find_visible(caller, parse_vmid(request.match_info["vmid"]))
