@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID, uuid4
@@ -34,13 +33,6 @@ from zlh_common.errors import NotFound
 from zlh_common.schema.permissions import Role
 
 CUSTOMERS, USERS = "/api/customers", "/api/users"
-
-
-@pytest.fixture
-async def client(world: World) -> AsyncIterator[Client]:
-    """A client of a served API."""
-    async with world.client() as made:
-        yield made
 
 
 async def caller_of(world: World, email: str) -> Caller:

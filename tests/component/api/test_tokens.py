@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from itertools import product
 from typing import Any
 from uuid import UUID, uuid4
-
-import pytest
 
 from component.api.people_world import (
     OPERATOR,
@@ -31,13 +28,6 @@ from zlh_common.schema.permissions import Permission, Role
 
 TOKENS = "/api/tokens"
 ACCOUNT, VIEW = "account:manage", "containers:view"
-
-
-@pytest.fixture
-async def client(world: World) -> AsyncIterator[Client]:
-    """A client of a served API."""
-    async with world.client() as made:
-        yield made
 
 
 async def make(client: Client, headers: dict[str, str], **wish: Any) -> dict[str, Any]:
