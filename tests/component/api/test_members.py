@@ -154,14 +154,14 @@ async def test_fields_wrong_in_every_way_are_named(world: World, client: Client)
     """Whatever takes a body."""
     own, viewer = await customer_of(world), await user_of(world, "viewer")
     one, member = f"{CUSTOMERS}/{own}", f"{CUSTOMERS}/{own}/members/{viewer}"
-    names: list[Any] = ["", " x", "x ", "x" * 65, "a\0b", "a\nb", "x\n", "a\x7f", "a\x85b", "a\u202eb", "\u200b"]
+    names: list[Any] = ["", " x", "x ", "x" * 65, "a\nb", "x\n", "a\x7f", "a\x85b", "a\u202eb", "\u200b"]
     names += [5, None, ["x"]]
     wrong: list[tuple[str, str, str, list[Any]]] = [
         ("POST", CUSTOMERS, "name", names),
         ("PATCH", one, "name", names),
         ("PATCH", member, "role", ["", "Owner", "operator", "owner ", 5, None, ["owner"]]),
         ("PATCH", f"{USERS}/{viewer}", "isOperator", ["", "true", 1, None]),
-        ("POST", f"{USERS}/{viewer}/suspend", "reason", ["", "x" * 501, "a\0b", 5, None]),
+        ("POST", f"{USERS}/{viewer}/suspend", "reason", ["", "x" * 501, 5, None]),
     ]
     for method, path, field, values in wrong:
         for value in values:
