@@ -6,9 +6,8 @@ from collections.abc import Collection
 from uuid import UUID
 
 from zlh_api.containers.model import Container
-from zlh_api.customers.callers import TicketInvalid
 from zlh_api.customers.model import Caller, Credential, Customer
-from zlh_api.customers.refusals import NotSignedIn
+from zlh_api.customers.refusals import NotSignedIn, TicketInvalid
 from zlh_api.customers.secret import token_digest
 from zlh_api.customers.standings import Known, Standings
 from zlh_common.errors import NotFound

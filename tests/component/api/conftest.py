@@ -15,6 +15,8 @@ from uuid import uuid4
 import asyncpg
 import psutil
 import pytest
+from aiohttp.test_utils import TestClient
+from aiohttp.web import Application, Request
 
 from fakes.api_world import World
 from guards import leaks
@@ -147,3 +149,10 @@ async def world(database: Database, dsn: str, tmp_path: Path) -> AsyncIterator[W
     await made.add_people()
     yield made
     await made.close()
+
+
+@pytest.fixture
+async def client(world: World) -> AsyncIterator[TestClient[Request, Application]]:
+    """A client of a served API."""
+    async with world.client() as made:
+        yield made

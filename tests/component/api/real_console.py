@@ -17,8 +17,9 @@ from aiohttp import ClientWebSocketResponse, WSMsgType, WSServerHandshakeError, 
 from aiohttp.test_utils import TestClient
 from aiohttp.web import Application, Request
 
+from component.api.people_world import by
 from component.console.harness import PATIENCE_S, Bench, eventually
-from fakes.api_world import NODE, PORTAL, World
+from fakes.api_world import NODE, World
 from guards.leaks import is_gone
 from zlh_agent.console.seats import Seats
 from zlh_agent.terminals.routes import routes
@@ -30,16 +31,6 @@ from zlh_common.names import OwnerMark
 from zlh_common.schema.console_wire import SUBPROTOCOL, parse_output
 
 Headers = dict[str, str]
-
-
-def by(token: str) -> Headers:
-    """Return the headers of a program."""
-    return {"Authorization": f"Bearer {token}"}
-
-
-def by_cookie(session: str) -> Headers:
-    """Return the headers of a browser that shows one of our pages."""
-    return {"Cookie": f"zlh_session={session}", "Origin": PORTAL}
 
 
 @dataclass

@@ -16,7 +16,8 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from component.api.conftest import Postgres
-from component.api.real_console import Console, Headers, Place, by, by_cookie, open_place
+from component.api.people_world import browser, by
+from component.api.real_console import Console, Headers, Place, open_place
 from component.console.harness import PATIENCE_S, eventually
 from fakes.api_world import PORTAL, World
 from zlh_api.once.service import Once
@@ -86,7 +87,7 @@ async def sign(place: Place, who: str, *, with_cookie: bool = False) -> Headers:
     """Return what somebody signs requests with."""
     if not with_cookie:
         return by(f"{who}-token")
-    return by_cookie(await place.sign_in(f"{who}@example.org"))
+    return browser(await place.sign_in(f"{who}@example.org"))
 
 
 async def open_console(place: Place, headers: Headers) -> Console:
@@ -217,7 +218,7 @@ async def test_while_the_database_is_away_nothing_ends_and_soon_after_what_must(
     loser, going = await open_console(place, by("owner-token")), await open_console(place, by("operator-token"))
     session = await place.sign_in("owner@example.org")
     await place.world.fetch(f"update sessions set expires_at = now() + interval '1 s' {HIS} returning 1")
-    ending = await open_console(place, by_cookie(session))
+    ending = await open_console(place, browser(session))
     await settled(place)
     await asyncio.to_thread(postgres.stop)
     try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -23,13 +22,6 @@ async def shop(world: World) -> RuntimeShop:
     made = await asyncio.to_thread(make_shop, world.folder / "shop", "1.0")
     (world.folder / "artifacts").symlink_to(made.tree)
     return made
-
-
-@pytest.fixture
-async def client(world: World) -> AsyncIterator[Client]:
-    """A client of a served API, signed in as nobody."""
-    async with world.client() as made:
-        yield made
 
 
 async def test_a_client_believes_what_the_api_serves(client: Client, shop: RuntimeShop, tmp_path: Path) -> None:

@@ -18,7 +18,8 @@ from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient
 from aiohttp.web import Application, Request
 
-from component.api.real_console import Place, by, by_cookie, open_place
+from component.api.people_world import browser, by, customer_of
+from component.api.real_console import Place, open_place
 from component.console.harness import PATIENCE_S, eventually
 from fakes.api_world import NODE, PASSWORD, World
 from zlh_api.app.parts import make_endpoints
@@ -40,26 +41,10 @@ Shown = dict[str, Any]
 
 
 @pytest.fixture
-async def client(world: World) -> AsyncIterator[Client]:
-    """A client of a served API."""
-    async with world.client() as made:
-        yield made
-
-
-@pytest.fixture
 async def place(world: World, tmp_path: Path) -> AsyncIterator[Place]:
     """A container whose console is a real agent's."""
     async with open_place(world, tmp_path) as made:
         yield made
-
-
-async def customer_of(world: World, who: str = "owner") -> UUID:
-    """Return the customer that somebody belongs to."""
-    rows = await world.fetch(
-        "select customer_id from memberships join users on id = user_id where email = $1", f"{who}@example.org"
-    )
-    found: UUID = rows[0]["customer_id"]
-    return found
 
 
 async def entries(client: Client, **query: str) -> list[Shown]:
@@ -178,7 +163,7 @@ async def test_a_foreign_page_is_recorded_in_the_name_that_it_used(
     """Whose cookie was abused, and never what the page wanted to be answered."""
     vmid = await add_container(client)
     session = await Place(world, client, vmid, None).sign_in("owner@example.org")  # type: ignore[arg-type]
-    headers = by_cookie(session) | {"Origin": "https://evil.example"}
+    headers = browser(session) | {"Origin": "https://evil.example"}
     assert (await client.delete(f"{CONTAINERS}/{vmid}", headers=headers)).status == 403
     entry = await only(client, act="container.delete")
     assert (entry["outcome"], entry["code"], entry["customerId"]) == ("refused", "origin_refused", None)
@@ -345,7 +330,7 @@ async def test_signing_in_and_out_is_recorded(world: World, client: Client) -> N
     assert answer.status == 200
     cookie = answer.cookies["zlh_session"].value
     client.session.cookie_jar.clear()
-    headers = by_cookie(cookie)
+    headers = browser(cookie)
     for _ in range(2):
         assert (await client.post("/api/auth/logout", headers=headers)).status == 204
     session = (await entries(client))[0]["details"]["session"]

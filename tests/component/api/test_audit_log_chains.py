@@ -20,7 +20,7 @@ import asyncpg
 import pytest
 
 from component.api.conftest import Postgres
-from component.api.real_console import by
+from component.api.people_world import by
 from fakes import dying_api
 from fakes.api_world import NODE, World
 from zlh_api.app.audit_log import open_audit_log

@@ -25,13 +25,6 @@ OWNER = {"Authorization": "Bearer owner-token"}
 
 
 @pytest.fixture
-async def client(world: World) -> AsyncIterator[Client]:
-    """A client of a served API."""
-    async with world.client() as made:
-        yield made
-
-
-@pytest.fixture
 def shop(tmp_path: Path) -> RuntimeShop:
     """A tree that offers 2.0 and 1.0."""
     return make_shop(tmp_path / "shop", "1.0", "2.0")

@@ -8,10 +8,9 @@ from collections import Counter
 import pytest
 
 from fakes.api_world import PASSWORD, PORTAL, World
-from zlh_api.customers.callers import TicketInvalid
 from zlh_api.customers.model import Caller, Credential
 from zlh_api.customers.passwords import PasswordTooShort
-from zlh_api.customers.refusals import LoginRefused, NotSignedIn
+from zlh_api.customers.refusals import LoginRefused, NotSignedIn, TicketInvalid
 from zlh_api.customers.secret import Secret, new_api_token
 from zlh_common.names import Vmid
 from zlh_common.schema.spec import CreateContainer

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID, uuid4
@@ -28,13 +27,6 @@ Client = TestClient[Request, Application]
 JOURNAL, OTHER = "a" * 32, "b" * 32
 FENCE = 1
 OWNER, VIEWER, STRANGER = ({"Authorization": f"Bearer {name}-token"} for name in ("owner", "viewer", "stranger"))
-
-
-@pytest.fixture
-async def client(world: World) -> AsyncIterator[Client]:
-    """A client of the API."""
-    async with world.client() as client:
-        yield client
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
@@ -14,6 +13,7 @@ from aiohttp import ClientResponse
 from aiohttp.test_utils import TestClient
 from aiohttp.web import Application, Request
 
+from component.api.people_world import OWNER, STRANGER, VIEWER, by
 from fakes.api_world import LIMITS, NODE, PORTAL, WAIT_S, World
 from zlh_api.containers.live import LiveContainers
 from zlh_api.containers.model import Container
@@ -29,19 +29,6 @@ Client = TestClient[Request, Application]
 CONTAINERS = "/api/containers"
 
 
-@pytest.fixture
-async def client(world: World) -> AsyncIterator[Client]:
-    """A client of a served API."""
-    async with world.client() as made:
-        yield made
-
-
-def by(token: str, **headers: str) -> dict[str, str]:
-    """Return the headers of a caller."""
-    return {"Authorization": f"Bearer {token}", **headers}
-
-
-OWNER, VIEWER, STRANGER = by("owner-token"), by("viewer-token"), by("stranger-token")
 JSON = {**OWNER, "Content-Type": "application/json"}
 
 

@@ -205,7 +205,7 @@ async def test_the_next_invitation_takes_the_place_of_the_last(world: World, cli
     third = await invite(world, client, NEW)
     await world.fetch("update invitations set expires_at = now() - interval '1 second' returning 1")
     told.append(await refused(client, "POST", LOOK, {}, {"code": third["code"]}, code="invitation_invalid"))
-    told.append(await refused(client, "POST", LOOK, {}, {"code": "\0"}, code="invitation_invalid"))
+    told.append(await refused(client, "POST", LOOK, {}, {"code": "nonsense"}, code="invitation_invalid"))
     told.append(
         await refused(
             client, "POST", ACCEPT, {}, {"code": third["code"], "password": PASSWORD}, code="invitation_invalid"
@@ -326,7 +326,6 @@ async def test_the_fields_of_invitations_wrong_in_every_way(world: World, client
         "a b@c",
         "a@b@c",
         "a@b\n",
-        "a\0@b",
         "a@b\u200b",
         "a\u202e@b",
         "a\u00a0@b",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 from uuid import uuid4
 
@@ -29,13 +28,6 @@ class Shown(Report):
 
     id: str
     secret: ShownOnce
-
-
-@pytest.fixture
-async def client(world: World) -> AsyncIterator[Client]:
-    """A client of a served API."""
-    async with world.client() as made:
-        yield made
 
 
 async def make(client: Client, path: str, body: dict[str, Any], key: str) -> tuple[int, Any, str | None]:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from typing import Any, get_origin
 
-import pytest
 from aiohttp.test_utils import TestClient
 from aiohttp.web import Application, Request
 
@@ -26,13 +24,6 @@ BOUNDED = {
     "/api/customers/{customer}/invitations": "so many invitations as a customer may have open",
     "/api/customers/{customer}/usage": "the kinds of things that are counted",
 }
-
-
-@pytest.fixture
-async def client(world: World) -> AsyncIterator[Client]:
-    """A client of a served API."""
-    async with world.client() as made:
-        yield made
 
 
 async def test_every_list_has_pages_or_a_bound() -> None:

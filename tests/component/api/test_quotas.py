@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any
@@ -13,7 +12,8 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from component.api.test_http import CONTAINERS, OWNER, STRANGER, VIEWER, Client, by, problem
+from component.api.people_world import OWNER, STRANGER, VIEWER, by
+from component.api.test_http import CONTAINERS, Client, problem
 from fakes.api_world import LIMITS, NODE, PASSWORD, World
 from fakes.wishes import want_deletion
 from zlh_api.containers.service import ContainerService, Hosting
@@ -32,13 +32,6 @@ from zlh_common.schema.status import ContainerStatus
 
 OPERATOR = by("operator-token")
 WISH = CreateContainer(kind="dev", runtime="node", version="24")
-
-
-@pytest.fixture
-async def client(world: World) -> AsyncIterator[Client]:
-    """A client of a served API."""
-    async with world.client() as made:
-        yield made
 
 
 async def customer_of(world: World, name: str = "customer 0") -> UUID:

@@ -11,7 +11,8 @@ from typing import Any
 import pytest
 from aiohttp import ClientResponse
 
-from component.api.test_http import CONTAINERS, OWNER, STRANGER, VIEWER, Client, by, create, problem
+from component.api.people_world import OWNER, STRANGER, VIEWER, by
+from component.api.test_http import CONTAINERS, Client, create, problem
 from component.api.test_quotas import create as create_for_owner
 from fakes.api_world import ANY_RATES, PORTAL, World
 from fakes.clock import FakeClock

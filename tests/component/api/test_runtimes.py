@@ -11,7 +11,8 @@ import pytest
 from aiohttp.test_utils import TestClient
 from aiohttp.web import Application, Request
 
-from component.api.test_http import OWNER, STRANGER, VIEWER, create, problem, status_of
+from component.api.people_world import OWNER, STRANGER, VIEWER
+from component.api.test_http import create, problem, status_of
 from fakes.api_world import WAIT_S, World
 from zlh_api.agents.client import AgentRefused, AgentUnreachable
 from zlh_common.runtime_choice import this_platform

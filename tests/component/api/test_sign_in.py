@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -28,13 +27,6 @@ async def passwords(world: World) -> CountedPasswords:
     counted = CountedPasswords()
     world.accounts.sign_in._passwords = counted
     return counted
-
-
-@pytest.fixture
-async def client(world: World) -> AsyncIterator[Client]:
-    """A client of a served API."""
-    async with world.client() as made:
-        yield made
 
 
 async def outcome(world: World, email: str = EMAIL, password: str = "wrong", *, at: str = "192.0.2.1") -> str:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from component.api.test_http import CONTAINERS, OWNER, STRANGER, VIEWER, Client, by, problem, status_of
+from component.api.people_world import OWNER, STRANGER, VIEWER, by
+from component.api.test_http import CONTAINERS, Client, problem, status_of
 from component.api.test_http import create as create_by_http
 from component.api.test_quotas import create, customer_of
 from component.api.test_reconciler import CREATION, add, kill, settled
@@ -20,13 +20,6 @@ from zlh_common.names import Vmid
 OPERATOR = by("operator-token")
 IS_OFF = "select bool_and(guest in ('stopped', 'absent') and lease_until is null and wake_at > now()) from containers"
 IS_ON = "select bool_and(guest = 'running' and connection = 'online' and lease_until is null) from containers"
-
-
-@pytest.fixture
-async def client(world: World) -> AsyncIterator[Client]:
-    """A client of a served API."""
-    async with world.client() as made:
-        yield made
 
 
 async def suspend(client: Client, world: World, reason: str = "The bill is not paid.") -> dict[str, Any]:

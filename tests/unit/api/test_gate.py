@@ -20,9 +20,8 @@ from zlh_api.config.driver_tables import ProcessDriverSection
 from zlh_api.config.model import ApiConfig
 from zlh_api.config.tables import ArtifactsSection, DatabaseSection, TraefikSection
 from zlh_api.containers.model import Container, Guest, Power
-from zlh_api.customers.callers import TicketInvalid
 from zlh_api.customers.model import Caller, Customer, Membership
-from zlh_api.customers.refusals import CustomerSuspended, NotSignedIn, RoleMissing, ScopeMissing
+from zlh_api.customers.refusals import CustomerSuspended, NotSignedIn, RoleMissing, ScopeMissing, TicketInvalid
 from zlh_api.web.endpoint import Call, Endpoint, Policy, Subject
 from zlh_api.web.gate import Gate, OriginRefused, Renewed
 from zlh_api.web.openapi import render_openapi

@@ -1075,7 +1075,7 @@ export interface paths {
         get?: never;
         put?: never;
         /** Join a customer: with a new password, or signed in as who was invited */
-        post: operations["acceptInvitations"];
+        post: operations["acceptInvitation"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1092,7 +1092,7 @@ export interface paths {
         get?: never;
         put?: never;
         /** What the code of an invitation leads to */
-        post: operations["lookInvitations"];
+        post: operations["lookAtInvitation"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1143,7 +1143,7 @@ export interface paths {
         get?: never;
         put?: never;
         /** Choose another password; all other sessions end */
-        post: operations["passwordMe"];
+        post: operations["changePassword"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1177,7 +1177,7 @@ export interface paths {
         get?: never;
         put?: never;
         /** Set a new password with the code of a reset; all sessions end */
-        post: operations["acceptPasswordResets"];
+        post: operations["acceptPasswordReset"];
         delete?: never;
         options?: never;
         head?: never;
@@ -1229,7 +1229,7 @@ export interface paths {
         put?: never;
         post?: never;
         /** End a session */
-        delete: operations["deleteSession]+}"];
+        delete: operations["deleteSession"];
         options?: never;
         head?: never;
         patch?: never;
@@ -1320,7 +1320,7 @@ export interface paths {
          * What somebody sets a new password with, once; hand it over
          * @description What is secret in the answer is shown this once and kept nowhere.
          */
-        post: operations["createUserPasswordReset"];
+        post: operations["createPasswordReset"];
         delete?: never;
         options?: never;
         head?: never;
@@ -14201,7 +14201,7 @@ export interface operations {
             };
         };
     };
-    acceptInvitations: {
+    acceptInvitation: {
         parameters: {
             query?: never;
             header?: never;
@@ -14262,7 +14262,7 @@ export interface operations {
              *     - `scope_missing`: The token was not made for this, whatever its user may do.
              *     - `token_bound`: The token is held to one customer, and this is about the whole account.
              *     - `invitation_for_another`: The invitation is for another address than the one that is signed in.
-             *     - `account_suspended`: The user is held back by the platform; told to nobody but who knows the password.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
              */
             403: {
                 headers: {
@@ -14296,7 +14296,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `already_member`: Whoever is invited belongs to the customer already. */
+            /**
+             * @description - `already_member`: Whoever is invited belongs to the customer already.
+             *     - `quota_exceeded`: The customer would have more than their quota allows.
+             */
             409: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -14349,7 +14352,6 @@ export interface operations {
             /**
              * @description - `rate_limited`: There were too many calls in a short time.
              *     - `sign_in_busy`: Too many are signing in at this moment.
-             *     - `too_many_tries`: The password was wrong too often.
              */
             429: {
                 headers: {
@@ -14403,7 +14405,7 @@ export interface operations {
             };
         };
     };
-    lookInvitations: {
+    lookAtInvitation: {
         parameters: {
             query?: never;
             header?: never;
@@ -14780,7 +14782,7 @@ export interface operations {
             };
         };
     };
-    passwordMe: {
+    changePassword: {
         parameters: {
             query?: never;
             header?: never;
@@ -15032,7 +15034,7 @@ export interface operations {
             };
         };
     };
-    acceptPasswordResets: {
+    acceptPasswordReset: {
         parameters: {
             query?: never;
             header?: never;
@@ -15428,7 +15430,7 @@ export interface operations {
             };
         };
     };
-    "deleteSession]+}": {
+    deleteSession: {
         parameters: {
             query?: never;
             header?: never;
@@ -16331,7 +16333,7 @@ export interface operations {
             };
         };
     };
-    createUserPasswordReset: {
+    createPasswordReset: {
         parameters: {
             query?: never;
             header?: {

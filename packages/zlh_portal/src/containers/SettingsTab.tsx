@@ -1,8 +1,8 @@
 /** Everything about a container that its customer decides: its name, whether it runs, its size, and its end. */
 import { Button, Group, Paper, Stack, Text, Title } from "@mantine/core";
 import { useDisclosure } from "@mantine/hooks";
-import type { ReactNode } from "react";
 import type { ContainerStatus } from "../api/types";
+import { Section } from "../layout/Section";
 import { MayNot } from "../session/MayNot";
 import { useRights } from "../session/session";
 import { DeleteSection } from "./DeleteSection";
@@ -45,8 +45,4 @@ export function SettingsTab({ status }: { status: ContainerStatus }) {
       <Section title="Delete"><DeleteSection status={status} /></Section>
     </Stack>
   );
-}
-
-function Section({ title, children }: { title: string; children: ReactNode }) {
-  return <Paper component="section" aria-label={title}><Title order={2} mb="sm">{title}</Title>{children}</Paper>;
 }

@@ -1,6 +1,7 @@
 /** Kinds of what happens in a container, in words and colours; pure. Agents of later versions send others. */
 import type { HistoryEntry } from "../api/types";
 import type { Tone } from "../layout/tone";
+import { capitalize } from "../layout/words";
 
 export interface KindWords {
   label: string;
@@ -44,8 +45,4 @@ export function parseEntry(value: unknown): HistoryEntry | null {
   if (typeof id !== "string" || typeof at !== "string" || typeof kind !== "string" || typeof message !== "string") return null;
   const facts = typeof data === "object" && data !== null && !Array.isArray(data) ? (data as HistoryEntry["data"]) : {};
   return { id, at, kind, subject: typeof subject === "string" ? subject : null, message, data: facts };
-}
-
-function capitalize(words: string): string {
-  return words.charAt(0).toUpperCase() + words.slice(1);
 }

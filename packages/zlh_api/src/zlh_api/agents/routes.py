@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable
 from urllib.parse import urlencode
 
@@ -19,6 +18,7 @@ from zlh_api.agents.client import (
 from zlh_api.console.sockets import FROM, ConsoleProxy
 from zlh_api.containers.model import Container, Guest
 from zlh_api.web.endpoint import Call, Endpoint, Policy
+from zlh_api.web.path_parameters import read_part
 from zlh_api.web.query import short_text, whole_number
 from zlh_common.errors import NotFound
 from zlh_common.schema.console_wire import MAX_OFFSET
@@ -38,8 +38,6 @@ from zlh_common.schema.terminal import (
 ONE = "/api/containers/{vmid}"
 # As many bytes of UTF-8 as an agent takes.
 MAX_NEEDLE_CHARS = MAX_NEEDLE_BYTES // 4
-# What an agent may call a terminal; anything else never becomes part of a URL.
-_TERMINAL = re.compile(r"[A-Za-z0-9_-]{1,64}")
 
 HISTORY_FROM = whole_number(
     "from", "The offset of the first byte; left out, what ends with the newest.", low=0, high=MAX_OFFSET
@@ -177,9 +175,8 @@ def find_agent(container: Container, port: int) -> AgentAddress:
 
 
 def _terminal(call: Call) -> str:
-    name = call.request.match_info["terminal"]
-    if _TERMINAL.fullmatch(name) is None:
-        raise NotFound("terminal")
+    """Return the id in the path; it becomes part of a URL only as what an agent may call a terminal."""
+    name: str = read_part("terminal", call.request.match_info["terminal"])
     return name
 
 

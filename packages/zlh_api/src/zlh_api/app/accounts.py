@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
+from zlh_api.app.lent_database import lend_database
 from zlh_api.customers import account_routes, invitation_routes, routes, user_routes
 from zlh_api.customers.callers import Callers
 from zlh_api.customers.invitations import Invitations
@@ -19,7 +20,6 @@ from zlh_api.customers.sign_in import PasswordSignIn
 from zlh_api.customers.tokens import Tokens
 from zlh_api.customers.tries import Tries
 from zlh_api.customers.users import Users
-from zlh_api.database.migrate import check_schema
 from zlh_api.database.pool import Database
 from zlh_api.quotas.service import QuotaService
 from zlh_api.web.endpoint import Endpoint
@@ -64,14 +64,9 @@ def make_accounts(database: Database, clock: Clock, quotas: QuotaService) -> Acc
 @asynccontextmanager
 async def open_accounts(dsn: str) -> AsyncIterator[Accounts]:
     """Lend them to a command, which runs beside the API or without it; raise SchemaTooOld, SchemaTooNew."""
-    database = Database(dsn, max_connections=1)
-    try:
-        async with database.connection() as connection:
-            await check_schema(connection)
+    async with lend_database(dsn) as database:
         # No command makes anybody a member who was invited.
         yield make_accounts(database, SystemClock(), QuotaService(database, Quota()))
-    finally:
-        await database.close()
 
 
 def account_endpoints(accounts: Accounts, cookie: SessionCookie, *, portal_url: str) -> list[Endpoint]:

@@ -7,25 +7,21 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from zlh_api.app.driver import make_circuit, make_driver
+from zlh_api.app.lent_database import lend_database
 from zlh_api.app.settings import audit_setting
 from zlh_api.audit.removal import Remover
 from zlh_api.audit.service import Auditor
 from zlh_api.config.model import ApiConfig
-from zlh_api.database.migrate import check_schema
-from zlh_api.database.pool import Database
 from zlh_api.edge.local_directory import LocalRouteDirectory
 
 
 @asynccontextmanager
 async def open_audit(config: ApiConfig) -> AsyncIterator[tuple[Auditor, Remover]]:
     """Make what the audit's commands need, which run beside the API or without it."""
-    database = Database(config.database.dsn, max_connections=2)
     driver = await asyncio.to_thread(make_driver, config, make_circuit())
     directory = LocalRouteDirectory(config.traefik.directory)
     try:
-        async with database.connection() as connection:
-            await check_schema(connection)
-        yield Auditor(database, driver, directory, audit_setting(config)), Remover(database, driver, directory)
+        async with lend_database(config.database.dsn, max_connections=2) as database:
+            yield Auditor(database, driver, directory, audit_setting(config)), Remover(database, driver, directory)
     finally:
         await driver.close()
-        await database.close()

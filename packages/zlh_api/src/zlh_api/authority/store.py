@@ -95,7 +95,7 @@ async def leave(connection: Connection, holder: UUID) -> None:
 
 async def fetch_scene(connection: Connection, *, for_update: bool = False) -> Scene:
     """Return all that decides what follows; to move it on, keep everybody else from doing so."""
-    lock = " for update" if for_update else ""
+    lock = " for no key update" if for_update else ""
     standing = _standing(await connection.fetchrow(f"select issuing, presented, oldest from authority{lock}"))
     assert standing is not None
     registered = await fetch_registered(connection)

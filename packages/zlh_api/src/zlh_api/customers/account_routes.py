@@ -132,6 +132,7 @@ def session_endpoints(sessions: Sessions, passwords: PasswordChanges) -> list[En
             ChangePassword,
             status=204,
             act="password.change",
+            name="changePassword",
             refusals=(
                 PasswordWrong,
                 SignInBusy,

@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from zlh_api.customers import credential_store as store
 from zlh_api.customers import user_store
 from zlh_api.customers.last_use import LastUse
 from zlh_api.customers.model import Caller, Credential
-from zlh_api.customers.refusals import NotSignedIn, RoleMissing
+from zlh_api.customers.refusals import CREDENTIAL_OVER, NotSignedIn, RoleMissing, TicketInvalid
+from zlh_api.customers.rules import TICKET_LASTS
 from zlh_api.customers.secret import TICKET_PREFIX, Secret, new_secret, token_digest
 from zlh_api.database.pool import Connection, Database
 from zlh_common.errors import NotFound, ZlhError
 from zlh_common.names import Vmid
 from zlh_common.schema.permissions import Permission
 
-# Long enough to open a socket with, and too short to be worth stealing from a log.
-TICKET_LASTS = timedelta(seconds=30)
 # So many of one session or token wait to be used at a time.
 MAX_TICKETS = 100
 
@@ -35,18 +34,6 @@ class TooManyTickets(ZlhError):
             f"again in {retry_after_s} s, when the oldest is over.",
             limit=MAX_TICKETS,
             retryAfterS=retry_after_s,
-        )
-
-
-class TicketInvalid(ZlhError):
-    """The ticket opens nothing."""
-
-    code, status = "ticket_invalid", 401
-
-    def __init__(self) -> None:
-        super().__init__(
-            "This ticket is unknown, used, over or another container's; one opens a single WebSocket within "
-            f"{TICKET_LASTS.total_seconds():.0f} s. Ask for a new one."
         )
 
 
@@ -75,7 +62,7 @@ class Callers:
         async with self._database.connection() as connection:
             user = await find(connection, credential.digest)
         if user is None or user["is_suspended"]:
-            raise NotSignedIn("This token or session is unknown or over; sign in again.")
+            raise NotSignedIn(CREDENTIAL_OVER)
         caller = user_store.to_caller(user, by_cookie=credential.by_cookie)
         self._last_use.note(caller)
         return caller

@@ -21,11 +21,11 @@ from zlh_api.customers.invitations import (
 )
 from zlh_api.customers.model import Caller
 from zlh_api.customers.passwords import SignInBusy
-from zlh_api.customers.refusals import AccountSuspended, NotSignedIn, ScopeMissing, TokenBound
+from zlh_api.customers.refusals import CustomerSuspended, NotSignedIn, ScopeMissing, TokenBound
 from zlh_api.customers.reports import render_invitation, render_me
 from zlh_api.customers.routes import ONE
-from zlh_api.customers.tries import TooManyTries
 from zlh_api.database.pool import DatabaseUnavailable
+from zlh_api.quotas.rules import QuotaExceeded
 from zlh_api.web.endpoint import Answer, Call, Endpoint, Policy
 from zlh_api.web.path_parameters import read_id
 from zlh_api.web.request_client import read_client
@@ -140,6 +140,7 @@ def answering_endpoints(invitations: Invitations, callers: Callers, cookie: Sess
             "What the code of an invitation leads to",
             OneTimeCode,
             InvitationSeen,
+            name="lookAtInvitation",
             refusals=(InvitationInvalid, DatabaseUnavailable),
         ),
         Endpoint(
@@ -151,6 +152,7 @@ def answering_endpoints(invitations: Invitations, callers: Callers, cookie: Sess
             AcceptInvitation,
             Me,
             act="invitation.accept",
+            name="acceptInvitation",
             refusals=(
                 NotSignedIn,
                 InvitationInvalid,
@@ -161,8 +163,8 @@ def answering_endpoints(invitations: Invitations, callers: Callers, cookie: Sess
                 PasswordNotWanted,
                 PasswordMissing,
                 SignInBusy,
-                TooManyTries,
-                AccountSuspended,
+                CustomerSuspended,
+                QuotaExceeded,
                 DatabaseUnavailable,
             ),
         ),

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from zlh_api.customers.rules import TICKET_LASTS
 from zlh_common.errors import ZlhError
 from zlh_common.schema.permissions import Permission
+
+# Of a session or token that was good once, or never.
+CREDENTIAL_OVER = "This token or session is unknown or over; sign in again."
 
 
 class NotSignedIn(ZlhError):
@@ -15,6 +19,18 @@ class NotSignedIn(ZlhError):
 
     def __init__(self, why: str = "Sign in, or send a valid bearer token.") -> None:
         super().__init__(why)
+
+
+class TicketInvalid(ZlhError):
+    """The ticket opens nothing."""
+
+    code, status = "ticket_invalid", 401
+
+    def __init__(self) -> None:
+        super().__init__(
+            "This ticket is unknown, used, over or another container's; one opens a single WebSocket within "
+            f"{TICKET_LASTS.total_seconds():.0f} s. Ask for a new one."
+        )
 
 
 class RoleMissing(ZlhError):

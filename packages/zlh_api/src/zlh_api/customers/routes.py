@@ -19,8 +19,6 @@ from zlh_common.schema.lists import Items
 ALL = "/api/customers"
 ONE = f"{ALL}/{{customer}}"
 
-COOKIE = {"Set-Cookie": "The session, or its end."}
-
 
 def customer_endpoints(service: CustomerService) -> list[Endpoint]:
     """Return the endpoints of customers themselves."""

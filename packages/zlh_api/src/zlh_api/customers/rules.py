@@ -28,6 +28,8 @@ SESSION_LASTS = timedelta(days=14)
 SESSION_IDLES = timedelta(days=7)
 # A browser more than so many, and the one that was used longest ago is signed out.
 MAX_SESSIONS = 50
+# Long enough to open a socket with, and too short to be worth stealing from a log.
+TICKET_LASTS = timedelta(seconds=30)
 
 
 @dataclass(frozen=True, slots=True)

@@ -102,6 +102,7 @@ def reset_endpoints(passwords: PasswordChanges, portal_url: str) -> list[Endpoin
             status=201,
             creates=True,
             act="password-reset.create",
+            name="createPasswordReset",
         ),
         Endpoint(
             "POST",
@@ -112,6 +113,7 @@ def reset_endpoints(passwords: PasswordChanges, portal_url: str) -> list[Endpoin
             ResetPassword,
             status=204,
             act="password-reset.accept",
+            name="acceptPasswordReset",
             refusals=(
                 PasswordResetInvalid,
                 SignInBusy,

@@ -56,5 +56,5 @@ async def keep(connection: Connection, user_id: UUID, key: str, *, status: int, 
     )
     await connection.execute(
         "delete from idempotency_keys where ctid in (select ctid from idempotency_keys "
-        f"where {_IS_OVER} limit {_FORGOTTEN_AT_ONCE} for update skip locked)"
+        f"where {_IS_OVER} limit {_FORGOTTEN_AT_ONCE} for no key update skip locked)"
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Awaitable, Callable
 from typing import Literal
 from urllib.parse import urlencode
@@ -28,6 +27,7 @@ from zlh_api.processes.rules import (
     switch_process,
 )
 from zlh_api.web.endpoint import Answer, Call, Endpoint, Policy
+from zlh_api.web.path_parameters import read_part
 from zlh_common.errors import NotFound, ZlhError
 from zlh_common.schema.lists import Items
 from zlh_common.schema.process import NothingToRetry, ProcessNotRunning, ProcessSwitchedOff, PutProcess, WantedProcess
@@ -36,7 +36,6 @@ from zlh_common.schema.terminal import ConsoleHistory
 
 EVERY = "/api/containers/{vmid}/processes"
 ONE = f"{EVERY}/{{process}}"
-_NAME = re.compile(r"[a-z][a-z0-9-]{0,31}")
 _REFUSED_BY_AGENT = (*REFUSED_BY_AGENT, NothingToRetry, ProcessNotRunning, ProcessSwitchedOff, ProcessPending)
 _REFUSALS = {refusal.code: refusal for refusal in (NothingToRetry, ProcessNotRunning, ProcessSwitchedOff)}
 
@@ -242,9 +241,10 @@ def _name(call: Call) -> str:
 
 
 def _new_name(call: Call) -> str:
-    name = call.request.match_info["process"]
-    if _NAME.fullmatch(name) is None:
-        raise ProcessNameInvalid
+    try:
+        name: str = read_part("process", call.request.match_info["process"])
+    except NotFound:
+        raise ProcessNameInvalid from None
     return name
 
 

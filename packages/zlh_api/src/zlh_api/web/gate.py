@@ -13,10 +13,10 @@ from aiohttp import web
 from zlh_api.containers.model import Container
 from zlh_api.customers.callers import find_credential
 from zlh_api.customers.model import Caller, Credential, Customer
-from zlh_api.customers.refusals import CustomerSuspended, NotSignedIn, RoleMissing, ScopeMissing
+from zlh_api.customers.refusals import CREDENTIAL_OVER, CustomerSuspended, NotSignedIn, RoleMissing, ScopeMissing
 from zlh_api.customers.standings import Standings
 from zlh_api.web.endpoint import Endpoint, Passed, Policy, Subject
-from zlh_api.web.path_parameters import parse_customer, parse_vmid
+from zlh_api.web.path_parameters import parse_vmid, read_id
 from zlh_api.web.request_credentials import SAFE_METHODS, find_ticket, read_bearer
 from zlh_api.web.session_cookie import SessionCookie
 from zlh_common.errors import NotFound, ZlhError
@@ -91,7 +91,7 @@ class Gate:
         passed = request[FOUND] = Passed(caller, credential=credential)
         match policy.subject:
             case Subject.CUSTOMER:
-                customer = await self.customers.find_visible(caller, parse_customer(request.match_info["customer"]))
+                customer = await self.customers.find_visible(caller, read_id(request.match_info, "customer"))
                 passed = request[FOUND] = replace(passed, customer=customer)
             case Subject.CONTAINER:
                 container = await self.containers.find_visible(caller, parse_vmid(request.match_info["vmid"]))
@@ -146,7 +146,7 @@ def _check_host(endpoint: Endpoint, request: web.Request) -> None:
 def _judge_again(policy: Policy, passed: Passed, standings: Standings) -> Renewed | ZlhError:
     known = standings.people.get(passed.credential) if passed.credential is not None else None
     if known is None:
-        return NotSignedIn("This token or session is unknown or over; sign in again.")
+        return NotSignedIn(CREDENTIAL_OVER)
     if passed.container is not None and passed.container.vmid not in standings.containers:
         return NotFound("container")
     if passed.customer is not None and passed.customer.id not in standings.customers:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from zlh_api.once.service import KEY_CHARS
 from zlh_api.web.endpoint import JSON, Endpoint, Subject
 from zlh_api.web.openapi_names import TAGS, operation_id, tag_of
 from zlh_api.web.openapi_shapes import find_component, render_shapes
@@ -16,7 +17,6 @@ from zlh_common.request_ids import HEADER
 from zlh_common.schema.console_wire import SUBPROTOCOL
 from zlh_common.schema.problem import PROBLEM_CONTENT_TYPE
 
-IDEMPOTENCY_KEY_CHARS = 255
 Document = dict[str, Any]
 _ABOUT = f"""
 Game servers and dev environments in containers of their own.
@@ -164,7 +164,7 @@ def _headers(endpoint: Endpoint) -> list[dict[str, Any]]:
     found = []
     if endpoint.creates:
         about = "Any text of your own, new for each thing to make. For 24 hours it stands for this request alone."
-        shape = {"type": "string", "minLength": 1, "maxLength": IDEMPOTENCY_KEY_CHARS, "pattern": "^[!-~]+$"}
+        shape = {"type": "string", "minLength": 1, "maxLength": KEY_CHARS, "pattern": "^[!-~]+$"}
         found.append(header("Idempotency-Key", about, shape))
     if endpoint.has_etag:
         found.append(header("If-None-Match", "The `ETag` of an answer that one has, or several.", {"type": "string"}))

@@ -6,6 +6,7 @@ import re
 from typing import get_origin
 
 from zlh_api.web.endpoint import Endpoint
+from zlh_api.web.path_parameters import plain
 from zlh_common.schema.lists import Items
 
 # By the part of the path that says what it is about; the last one of these counts.
@@ -70,12 +71,16 @@ def operation_id(endpoint: Endpoint) -> str:
 
 
 def _fixed(endpoint: Endpoint) -> list[str]:
-    return [part for part in endpoint.path.removeprefix("/api").split("/") if part and not part.startswith("{")]
+    return [part for part in _parts(endpoint) if not part.startswith("{")]
+
+
+def _parts(endpoint: Endpoint) -> list[str]:
+    return [part for part in plain(endpoint.path).removeprefix("/api").split("/") if part]
 
 
 def _words(endpoint: Endpoint) -> list[str]:
     """Return the words of a path; what a parameter follows is one of its kind."""
-    parts = [part for part in endpoint.path.removeprefix("/api").split("/") if part]
+    parts = _parts(endpoint)
     words = []
     for part, behind in zip(parts, [*parts[1:], ""], strict=True):
         if not part.startswith("{"):

@@ -109,9 +109,3 @@ def read_id(values: Mapping[str, str], name: str) -> UUID:
 def parse_vmid(text: str) -> Vmid:
     """Return the VMID in a path; raise NotFound for whatever could not be one."""
     return Vmid(read_part("vmid", text))
-
-
-def parse_customer(text: str) -> UUID:
-    """Return the id of a customer in a path; raise NotFound for whatever could not be one."""
-    found: UUID = read_part("customer", text)
-    return found

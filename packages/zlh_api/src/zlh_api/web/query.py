@@ -6,7 +6,6 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import StrEnum
 from typing import Any, Generic, TypeVar, overload
 from uuid import UUID
 
@@ -15,7 +14,6 @@ from multidict import MultiMapping
 from zlh_common.errors import ZlhError
 
 T = TypeVar("T")
-E = TypeVar("E", bound=StrEnum)
 _WHOLE_NUMBER = re.compile(r"-?(0|[1-9][0-9]{0,18})", re.ASCII)
 # RFC 3339; a plus sign that was not escaped has become a blank on its way.
 _MOMENT = re.compile(r"(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d):(\d\d)(?:\.(\d{1,9}))?(?:([Zz])|([+ -]\d\d:\d\d))", re.ASCII)
@@ -94,12 +92,6 @@ def short_text(
     schema = {"type": "string", "minLength": min_chars, "maxLength": max_chars, "pattern": shape}
     length = f"{min_chars} to {max_chars} characters long" if min_chars else f"at most {max_chars} characters long"
     return Parameter(name, about, schema, read, f"{length} and match {shape}" if pattern else length, None)
-
-
-def choice(name: str, about: str, kind: type[E]) -> Parameter[E | None]:
-    """Declare one of the words of an enumeration."""
-    words = [str(member) for member in kind]
-    return Parameter(name, about, {"type": "string", "enum": words}, kind, f"one of {', '.join(words)}", None)
 
 
 def identifier(name: str, about: str) -> Parameter[UUID | None]:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from zlh_api.audit_log.service import ActNotRecorded
-from zlh_api.customers.callers import TicketInvalid
 from zlh_api.customers.permissions import WHILE_SUSPENDED
-from zlh_api.customers.refusals import CustomerSuspended, NotSignedIn, RoleMissing, ScopeMissing
+from zlh_api.customers.refusals import CustomerSuspended, NotSignedIn, RoleMissing, ScopeMissing, TicketInvalid
 from zlh_api.database.pool import DatabaseUnavailable
 from zlh_api.once.service import IdempotencyKeyBusy, IdempotencyKeyInvalid, IdempotencyKeyReused
 from zlh_api.web.endpoint import Endpoint, Subject

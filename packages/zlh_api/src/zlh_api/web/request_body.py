@@ -67,11 +67,12 @@ def parse_body(raw: bytes, endpoint: Endpoint) -> Any:
     document = parse_document(raw)
     if isinstance(document, dict):
         _apply_aliases(document, endpoint.aliases)
-    if found := find_unkept_text(document):
-        raise InvalidBody(reason=f"{found} stands in it")
+    # The shape first, since it names the field.
     body: Any = convert(document, endpoint.request)
     if ignored := find_ignored(document, body):
         raise InvalidBody(reason=f"it has an unknown field `{ignored[:200]}`")
+    if found := find_unkept_text(document):
+        raise InvalidBody(reason=f"{found} stands in it")
     return body
 
 

@@ -1,4 +1,4 @@
-"""Where a request comes from and what has sent it, to be shown to the user alone."""
+"""Where a request comes from and what has sent it, as a session keeps it for its user."""
 
 from __future__ import annotations
 

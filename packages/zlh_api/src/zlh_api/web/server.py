@@ -124,9 +124,6 @@ def _serve(endpoint: Endpoint, entrance: Entrance) -> Handler:
         if recording is not None:
             await recording.begin()
         call = Call(request, body, passed, record=recording or Unrecorded(), _asked=asked)
-        if endpoint.is_stream and request.method == "HEAD":
-            # The stream itself has no end.
-            return web.Response(content_type=endpoint.media_type)
         with limits.open.hold(endpoint, passed.caller):
             if passed.caller is not None and (endpoint.is_websocket or endpoint.is_stream):
                 return await _serve_watched(endpoint, call, passed, entrance.watch)
