@@ -61,7 +61,7 @@ async def _hold(
 async def _find(connection: Connection, customer_id: UUID, user_id: UUID) -> KeptMember:
     member = await store.find_member(connection, customer_id, user_id)
     if member is None:
-        raise NotFound("member")
+        raise NotFound("user")
     return member
 
 
