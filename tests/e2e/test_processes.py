@@ -121,7 +121,6 @@ async def test_a_bad_definition_is_refused_and_nothing_is_stored(stack: Stack, p
         ({}, "argv"),
         ({"argv": []}, "argv"),
         ({"argv": ["a\0"]}, "NUL"),
-        ({"argv": ["a"], "folder": "../.."}, "folder"),
         ({"argv": ["a"], "policy": {"restart": {"wehn": "always"}}}, "wehn"),
         ({"argv": ["a"], "policy": {"restart": {"delaysS": [-1]}}}, "delaysS"),
         ({"argv": ["a"], "policy": {"ports": [70000]}}, "ports"),
@@ -129,6 +128,9 @@ async def test_a_bad_definition_is_refused_and_nothing_is_stored(stack: Stack, p
         status, problem = await stack.call("PUT", path, body)
         assert (status, problem["code"]) == (400, "invalid_body"), body
         assert word in problem["detail"]
+    # Of the right shape, and of no use.
+    status, problem = await stack.call("PUT", path, {"argv": ["a"], "folder": "../.."})
+    assert (status, problem["code"]) == (422, "process_unusable")
     for name in ("Web", "a" * 33, "-a", "a_b", "a%2Fb"):
         status, problem = await stack.call("PUT", path.replace("/web", f"/{name}"), {"argv": ["a"]})
         assert status in {404, 422}, name

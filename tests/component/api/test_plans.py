@@ -60,7 +60,7 @@ def statements(owner: UUID) -> Iterator[tuple[str, str, tuple[Any, ...]]]:
     yield "step begins", journal._START, (owner, "start-guest", 100, 0, True)
     yield "step ends", journal._FINISH, (owner, "start-guest", 0)
     yield "claim of links", links._CLAIM, (HOLDER, 256)
-    yield "report", reports._REPORT, (owner, 0, "{}", None)
+    yield "report", reports._REPORT, (owner, 0, "{}", None, "x")
     yield "reports", reports._REPORTS, ([owner], [0], ["{}"], [0.0])
     yield "addresses", store._UNUSABLE, (["127.64.0.9"],)
 

@@ -101,7 +101,7 @@ async def sign_in_raw(client: Client, user_agent: bytes) -> bytes:
     """Sign in with a header that no client library sends; return the line of the answer."""
     reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
     body = b'{"email":"person@example.org","password":"correct horse battery"}'
-    head = b"POST /api/auth/login HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\nUser-Agent: " % len(body)
+    head = b"POST /api/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\nUser-Agent: " % len(body)
     writer.write(head + user_agent + b"\r\n\r\n" + body)
     line = await reader.readline()
     writer.close()
@@ -120,7 +120,7 @@ async def test_what_a_browser_calls_itself_is_short_and_harmless(world: World, c
         rows = await world.fetch("select user_agent from sessions order by created_at desc limit 1")
         assert rows[0]["user_agent"] == kept
     assert b" 400 " in await sign_in_raw(client, b"a\x1b[31mb")
-    assert b" 400 " in await sign_in_raw(client, b"x" * 10_000_000)
+    assert b" 431 " in await sign_in_raw(client, b"x" * 10_000_000)
     assert len(await world.fetch("select 1 from sessions")) == 4
 
 
