@@ -101,7 +101,8 @@ async def sign_in_raw(client: Client, user_agent: bytes) -> bytes:
     """Sign in with a header that no client library sends; return the line of the answer."""
     reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
     body = b'{"email":"person@example.org","password":"correct horse battery"}'
-    head = b"POST /api/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\nUser-Agent: " % len(body)
+    head = b"POST /api/auth/login HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    head += b"Content-Length: %d\r\nUser-Agent: " % len(body)
     writer.write(head + user_agent + b"\r\n\r\n" + body)
     line = await reader.readline()
     writer.close()
