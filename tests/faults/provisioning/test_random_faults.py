@@ -51,8 +51,7 @@ SEEDS = [int(seed) for seed in os.environ.get("ZLH_SEEDS", "").split()] or list(
 # One process does the work of all of them, and a lease of theirs is shorter than what a loop may need that is too busy.
 LANES = 6
 BATCHES = 8
-# A second or two at this pace; the rest is for a machine that other workers keep busy.
-HEAL_S = 150.0
+HEAL_S = 60.0
 MOST_CONTAINERS = 4
 # Who claimed what when, by the clock of the machine.
 CLAIM_LOG = """
