@@ -186,7 +186,7 @@ async def test_deleting_the_row_deletes_all_that_refers_to_it(world: World) -> N
     """Nothing of a container is left in the database."""
     (owner,) = await add(world)
     (held,) = await claim(world.database)
-    async with world.database.connection() as connection:
+    async with world.database.transaction() as connection:
         await containers.insert_exposure(
             connection, exposure_id=uuid4(), owner=owner, port=80, visibility="public", expires_at=None
         )

@@ -404,7 +404,7 @@ async def test_a_published_port_reaches_the_proxy(world: World) -> None:
     """An exposure wakes the reconciler, which writes and confirms the new file."""
     owner = await settled(world)
     async with world.reconciler():
-        async with world.database.connection() as connection:
+        async with world.database.transaction() as connection:
             await containers.insert_exposure(
                 connection, exposure_id=uuid4(), owner=owner, port=3000, visibility="public", expires_at=None
             )

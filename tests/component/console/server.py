@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import os
 import socket
 import statistics
@@ -156,8 +157,10 @@ async def echo_s(
     """Return the echoes of a key that a viewer of another console saw while somebody misbehaved.
 
     The median by the clock, and the slowest by what the loop has worked meanwhile: a single slow one by the clock may
-    be the machine's.
+    be the machine's. What the tests before have left in memory is not searched for garbage in between.
     """
+    gc.collect()
+    gc.freeze()
     async with watch(client, path) as viewer:
         await viewer.send_bytes(b"stty -echo -icanon; echo re''ady; cat\n")
         await read_until(viewer, b"ready\r\n")
@@ -171,6 +174,7 @@ async def echo_s(
             worked.append(time.thread_time() - began_work)
             await asyncio.sleep(0.01)
         await attacking
+    gc.unfreeze()
     return statistics.median(echoes), max(worked)
 
 

@@ -227,7 +227,9 @@ async def insert_exposure(
     visibility: str,
     expires_at: datetime | None,
 ) -> UUID:
-    """Publish a port, or change how it is published; return the exposure's id."""
+    """Publish a port, or change how it is published; return the exposure's id. Only within a transaction."""
+    # Otherwise a worker would look between the wake-up call and what there is to see.
+    assert connection.is_in_transaction()
     await _wish(connection, owner)
     found: UUID = await connection.fetchval(
         "insert into exposures (id, owner, port, visibility, expires_at) values ($1, $2, $3, $4, $5) "
@@ -243,7 +245,8 @@ async def insert_exposure(
 
 
 async def delete_exposure(connection: Connection, owner: OwnerMark, exposure_id: UUID) -> int | None:
-    """Take a port back and return its number, or None where there is no such exposure."""
+    """Take a port back and return its number, or None where there is no such exposure. Only within a transaction."""
+    assert connection.is_in_transaction()
     await _wish(connection, owner)
     port: int | None = await connection.fetchval(
         "delete from exposures where owner = $1 and id = $2 returning port", UUID(owner), exposure_id
