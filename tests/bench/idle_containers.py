@@ -25,7 +25,8 @@ from zlh_api.audit.removal import Remover
 from zlh_api.audit.service import EVERY_S
 from zlh_api.database.pool import Database
 from zlh_api.edge.local_directory import LocalRouteDirectory
-from zlh_api.edge.traefik_file import RouteWish, render_route_file
+from zlh_api.edge.model import RouteWish
+from zlh_api.edge.traefik_file import render_route_file
 from zlh_api.reconcile.pace import DRIFT_S, PATROLLED_DRIFT_S
 from zlh_common.clock import SystemClock
 from zlh_common.names import HostName, OwnerMark, Vmid

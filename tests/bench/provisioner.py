@@ -17,7 +17,7 @@ from zlh_api.agents.authority import Authority
 from zlh_api.database.pool import Database
 from zlh_api.drivers.port import GuestPlan, GuestSeen, Identity, Warrant
 from zlh_api.edge.local_directory import LocalRouteDirectory
-from zlh_api.edge.traefik_file import RouteFile
+from zlh_api.edge.model import RouteFile
 from zlh_api.reconcile.service import Reconciler
 from zlh_api.reconcile.steps import Ports, Settings, Steps
 from zlh_common.clock import SystemClock

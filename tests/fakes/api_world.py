@@ -33,8 +33,9 @@ from zlh_api.audit_log.service import AuditLog
 from zlh_api.authority.service import AuthorityService
 from zlh_api.catalog.service import CatalogService, CatalogSource
 from zlh_api.config.driver_tables import ProcessDriverSection
+from zlh_api.config.edge_tables import TraefikSection
 from zlh_api.config.model import ApiConfig
-from zlh_api.config.tables import ArtifactsSection, DatabaseSection, TraefikSection
+from zlh_api.config.tables import ArtifactsSection, DatabaseSection
 from zlh_api.console.service import ConsoleService
 from zlh_api.console.sockets import ConsoleProxy
 from zlh_api.containers.live import LiveContainers
@@ -43,8 +44,8 @@ from zlh_api.customers.model import Caller, Client
 from zlh_api.customers.secret import Secret, token_digest
 from zlh_api.customers.standings import StandingsService
 from zlh_api.database.pool import Database
+from zlh_api.edge.model import ProxySetting
 from zlh_api.edge.portal_route import FILE_NAME, PLATFORM_OWNER, PortalRoute, render_portal_file
-from zlh_api.edge.traefik_file import ProxySetting
 from zlh_api.history.service import HistoryService, Keeping
 from zlh_api.once.service import Once
 from zlh_api.quotas.service import QuotaService

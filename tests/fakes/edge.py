@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from fakes.faults import Faults
+from zlh_api.edge.model import RouteFile, text_sha256
 from zlh_api.edge.port import Check, FoundRoute, NameNotAnswering, RouteFileForeign, RouteNotLoaded, unconditional
-from zlh_api.edge.traefik_file import RouteFile, parse_mark, text_sha256
+from zlh_api.edge.traefik_file import parse_mark
 
 
 class FakeRoutes:

@@ -24,8 +24,9 @@ from zlh_api.audit.commands import AuditIncomplete, MarkInUse, MarkUnseen
 from zlh_api.audit.removal import Remover
 from zlh_api.audit.service import Auditor
 from zlh_api.config.driver_tables import ProcessDriverSection
+from zlh_api.config.edge_tables import TraefikSection
 from zlh_api.config.model import ApiConfig
-from zlh_api.config.tables import ArtifactsSection, DatabaseSection, TraefikSection
+from zlh_api.config.tables import ArtifactsSection, DatabaseSection
 from zlh_api.database.migrate import SchemaTooOld
 from zlh_api.drivers.port import GuestFailed, SystemAway
 from zlh_common.names import OwnerMark, Vmid

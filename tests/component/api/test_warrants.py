@@ -15,7 +15,8 @@ from zlh_api.containers.model import Guest
 from zlh_api.database.pool import DatabaseUnavailable
 from zlh_api.drivers.port import GuestPlan, SlotBusy, Warrant
 from zlh_api.edge.local_directory import LocalRouteDirectory
-from zlh_api.edge.traefik_file import ProxySetting, RouteFile, RouteWish, render_route_file
+from zlh_api.edge.model import ProxySetting, RouteFile, RouteWish
+from zlh_api.edge.traefik_file import render_route_file
 from zlh_api.reconcile import store, warrant
 from zlh_api.reconcile.model import LeaseLost
 from zlh_api.reconcile.pace import Pace

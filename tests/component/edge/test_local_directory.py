@@ -11,12 +11,15 @@ import pytest
 
 from zlh_api.edge import local_directory
 from zlh_api.edge.local_directory import LocalRouteDirectory
+from zlh_api.edge.model import ExposedPort, ProxySetting, RouteWish, text_sha256
 from zlh_api.edge.port import FoundRoute, RoutesUnreadable
-from zlh_api.edge.traefik_file import MARK_PREFIX, ProxySetting, RouteWish, render_route_file, text_sha256
+from zlh_api.edge.traefik_file import MARK_PREFIX, render_route_file
 from zlh_common.names import HostName, OwnerMark, Vmid
 
 OWNER = OwnerMark("6a4a6f2e-4a0f-4f5c-9d53-0a2b7d3c9c11")
-FILE = render_route_file(RouteWish(OWNER, HostName("dev", Vmid(101)), "10.0.0.5", (3000,)), ProxySetting("x", "w", "u"))
+FILE = render_route_file(
+    RouteWish(OWNER, HostName("dev", Vmid(101)), "10.0.0.5", (ExposedPort(3000),)), ProxySetting("x", "w", "u")
+)
 
 
 async def survey(directory: LocalRouteDirectory) -> dict[str, FoundRoute]:

@@ -34,7 +34,7 @@ from zlh_api.database.pool import Database
 from zlh_api.drivers import process
 from zlh_api.drivers.agent_config import AgentSettings
 from zlh_api.drivers.process import ProcessDriver
-from zlh_api.edge.traefik_file import ProxySetting
+from zlh_api.edge.model import ProxySetting
 from zlh_api.history.service import HistoryService, Keeping
 from zlh_api.reconcile import store
 from zlh_api.reconcile.pace import Pace

@@ -22,8 +22,9 @@ from fakes.edge import FakeRoutes
 from fakes.faults import Faults
 from zlh_api.database.pool import Database, DatabaseUnavailable
 from zlh_api.drivers.port import GuestFailed, GuestPlan, SystemAway, Warrant
+from zlh_api.edge.model import RouteFile
 from zlh_api.edge.port import Check, unconditional
-from zlh_api.edge.traefik_file import RouteFile, parse_mark
+from zlh_api.edge.traefik_file import parse_mark
 from zlh_api.reconcile.pace import Pace
 from zlh_api.reconcile.service import Reconciler
 from zlh_api.reconcile.steps import Steps

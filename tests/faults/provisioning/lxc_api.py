@@ -28,7 +28,7 @@ from zlh_api.database.pool import Database
 from zlh_api.drivers.lxc.host import Arguments, Host, Result
 from zlh_api.drivers.lxc.model import LxcSettings
 from zlh_api.drivers.port import Right
-from zlh_api.edge.traefik_file import ProxySetting
+from zlh_api.edge.model import ProxySetting
 from zlh_api.reconcile.service import Reconciler
 from zlh_api.reconcile.steps import Ports, Settings, Steps
 from zlh_common.clock import SystemClock

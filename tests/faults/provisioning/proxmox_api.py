@@ -26,7 +26,7 @@ from zlh_api.drivers.proxmox.client import Access
 from zlh_api.drivers.proxmox.driver import ProxmoxSettings
 from zlh_api.drivers.proxmox.guest_files import ShellAccess
 from zlh_api.drivers.proxmox.making import Recipe
-from zlh_api.edge.traefik_file import ProxySetting
+from zlh_api.edge.model import ProxySetting
 from zlh_api.reconcile.pace import Pace
 from zlh_api.reconcile.service import Reconciler
 from zlh_api.reconcile.steps import Ports, Settings, Steps

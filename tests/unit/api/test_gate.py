@@ -17,8 +17,9 @@ from fakes.people import CUSTOMER, STRANGER, FakeCallers, FakeContainers, FakeCu
 from zlh_api.app.parts import make_endpoints, open_parts
 from zlh_api.audit_log.rules import WORD, closing_word
 from zlh_api.config.driver_tables import ProcessDriverSection
+from zlh_api.config.edge_tables import TraefikSection
 from zlh_api.config.model import ApiConfig
-from zlh_api.config.tables import ArtifactsSection, DatabaseSection, TraefikSection
+from zlh_api.config.tables import ArtifactsSection, DatabaseSection
 from zlh_api.containers.model import Container, Guest, Power
 from zlh_api.customers.model import Caller, Customer, Membership
 from zlh_api.customers.refusals import CustomerSuspended, NotSignedIn, RoleMissing, ScopeMissing, TicketInvalid

@@ -10,9 +10,10 @@ import pytest
 from fakes.edge import FakeRoutes
 from fakes.faults import Faults
 from zlh_api.edge import portal_route
+from zlh_api.edge.model import ProxySetting
 from zlh_api.edge.port import RouteWriteFailed
 from zlh_api.edge.portal_route import PLATFORM_OWNER, PortalRoute, render_portal_file
-from zlh_api.edge.traefik_file import ProxySetting, parse_mark
+from zlh_api.edge.traefik_file import parse_mark
 
 SETTING = ProxySetting("localhost", "web", "http://127.0.0.1:8400")
 FILE = render_portal_file("http://portal.localhost:8080", SETTING)

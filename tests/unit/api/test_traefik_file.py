@@ -10,18 +10,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zlh_api.edge.traefik_file import MARK_PREFIX, ProxySetting, RouteFile, RouteWish, parse_mark, render_route_file
+from zlh_api.edge.model import ExposedPort, ProxySetting, RouteFile, RouteWish
+from zlh_api.edge.traefik_file import MARK_PREFIX, parse_mark, render_route_file
 from zlh_common.names import MAX_VMID, MIN_VMID, HostName, OwnerMark, Vmid, render_host
 
 OWNER = OwnerMark("6a4a6f2e-4a0f-4f5c-9d53-0a2b7d3c9c11")
 SETTING = ProxySetting("example.org", "web", "http://127.0.0.1:8400")
-WISH = RouteWish(OWNER, HostName("dev", Vmid(101)), "127.77.0.9", (3000, 5173))
+WISH = RouteWish(OWNER, HostName("dev", Vmid(101)), "127.77.0.9", (ExposedPort(3000), ExposedPort(5173)))
 
 PORTS = st.lists(st.integers(1, 65535), unique=True, max_size=8).map(tuple)
 VMIDS = st.integers(MIN_VMID, MAX_VMID).map(Vmid)
 KINDS = st.sampled_from(("dev", "game"))
 WISHES = st.builds(
-    lambda kind, vmid, ports: RouteWish(OWNER, HostName(kind, vmid), "127.77.0.9", ports), KINDS, VMIDS, PORTS
+    lambda kind, vmid, ports: RouteWish(OWNER, HostName(kind, vmid), "127.77.0.9", tuple(map(ExposedPort, ports))),
+    KINDS,
+    VMIDS,
+    PORTS,
 )
 
 
@@ -50,7 +54,7 @@ def test_each_host_has_one_router(wish: RouteWish) -> None:
     """The container's own host, the platform's paths below it, and one host per port; nothing else."""
     rules = sorted(router["rule"] for router in body(render_route_file(wish, SETTING))["routers"].values())
     own = f"Host(`{render_host(wish.host, SETTING.domain)}`)"
-    hosts = [replace(wish.host, port=port) for port in wish.ports]
+    hosts = [replace(wish.host, port=port) for port in (exposed.port for exposed in wish.exposed)]
     expected = [own, f"{own} && PathPrefix(`/.zlh/`)", *(f"Host(`{render_host(h, SETTING.domain)}`)" for h in hosts)]
     assert rules == sorted(expected)
 
@@ -60,7 +64,10 @@ def test_services_lead_to_the_container_or_to_us(wish: RouteWish) -> None:
     """No file leads anywhere but to its own address and to the API."""
     services = body(render_route_file(wish, SETTING))["services"].values()
     urls = {server["url"] for service in services for server in service["loadBalancer"]["servers"]}
-    assert urls == {SETTING.api_url, *(f"http://{wish.address}:{port}" for port in wish.ports)}
+    assert urls == {
+        SETTING.api_url,
+        *(f"http://{wish.address}:{port}" for port in (exposed.port for exposed in wish.exposed)),
+    }
 
 
 @given(wish=WISHES)
@@ -83,8 +90,8 @@ def test_the_digest_tells_versions_apart(wish: RouteWish, other: RouteWish) -> N
 @pytest.mark.parametrize(
     "changed",
     [
-        (replace(WISH, ports=(5173, 3000)), SETTING),
-        (replace(WISH, ports=()), SETTING),
+        (replace(WISH, exposed=WISH.exposed[::-1]), SETTING),
+        (replace(WISH, exposed=()), SETTING),
         (replace(WISH, address="127.77.0.10"), SETTING),
         (replace(WISH, owner=OwnerMark("00000000-4a0f-4f5c-9d53-0a2b7d3c9c11")), SETTING),
         (WISH, replace(SETTING, domain="example.com")),
@@ -101,7 +108,7 @@ def test_the_first_port_answers_on_the_own_host() -> None:
     """The default exposure is the first; without one the platform answers."""
     http = body(render_route_file(WISH, SETTING))
     assert http["routers"]["dev-101"]["service"].startswith("3000-dev-101-")
-    alone = body(render_route_file(replace(WISH, ports=()), SETTING))
+    alone = body(render_route_file(replace(WISH, exposed=()), SETTING))
     assert alone["routers"]["dev-101"]["service"].startswith("api-dev-101-")
     assert alone["routers"]["dev-101"]["middlewares"] == ["dev-101-home"]
 

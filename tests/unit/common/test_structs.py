@@ -56,7 +56,7 @@ def test_port_is_a_port(port: object) -> None:
 def test_wire_is_camel_case_and_comes_back() -> None:
     """Python says expires_in_s, the wire says expiresInS."""
     wish = CreateExposure(port=80, visibility="public", expires_in_s=60)
-    assert encode(wish) == b'{"port":80,"visibility":"public","expiresInS":60}'
+    assert encode(wish) == b'{"port":80,"visibility":"public","expiresInS":60,"kind":"http"}'
     assert decode(encode(wish), CreateExposure) == wish
 
 

@@ -11,8 +11,9 @@ from typing import Any
 from zlh_api import __version__
 from zlh_api.app.parts import make_endpoints, open_parts
 from zlh_api.config.driver_tables import ProcessDriverSection
+from zlh_api.config.edge_tables import TraefikSection
 from zlh_api.config.model import ApiConfig
-from zlh_api.config.tables import ArtifactsSection, DatabaseSection, TraefikSection
+from zlh_api.config.tables import ArtifactsSection, DatabaseSection
 from zlh_api.web.endpoint import Endpoint
 from zlh_api.web.openapi import render_openapi
 

@@ -1696,6 +1696,11 @@ export interface components {
         CreateExposure: {
             /** @default null */
             expiresInS: number | null;
+            /**
+             * @default http
+             * @enum {string}
+             */
+            kind: "http" | "https";
             port: number;
             /** @enum {string} */
             visibility: "customer" | "private" | "public";
@@ -1758,10 +1763,15 @@ export interface components {
          */
         Exposure: {
             default: boolean;
+            expiresAt: string | null;
             id: string;
+            /** @enum {string} */
+            kind: "http" | "https";
             port: number;
+            publishedBy: string | null;
             url: string;
-            visibility: string;
+            /** @enum {string} */
+            visibility: "customer" | "private" | "public";
         };
         /**
          * ExposurePage

@@ -4,7 +4,7 @@ import { sampleStatus as sampleProcess } from "../processes/sample";
 import { listLosses } from "./losses";
 import { sampleStatus } from "./sample";
 
-const port = (number: number): Exposure => ({ id: String(number), port: number, visibility: "public", url: "", default: false });
+const port = (number: number): Exposure => ({ id: String(number), port: number, visibility: "public", kind: "http", url: "", expiresAt: null, publishedBy: null, default: false });
 
 it("names what there is, and nothing else", () =>
   expect(listLosses(sampleStatus(), [])).toEqual(["All files in it", "Its address dev-101.localhost, its history, and its place on the host (2 cores, 2 GiB of memory, 10 GiB of disk)"]));

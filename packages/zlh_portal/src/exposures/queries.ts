@@ -20,7 +20,7 @@ export function usePublish(vmid: number) {
       take(
         client.POST("/api/containers/{vmid}/exposures", {
           params: { path: { vmid } },
-          body: { port, visibility: "public", expiresInS: null },
+          body: { port, visibility: "public", expiresInS: null, kind: "http" },
         }),
       ),
     onSettled: () => queries.invalidateQueries({ queryKey: keyOf(vmid) }),

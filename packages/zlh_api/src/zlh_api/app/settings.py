@@ -9,8 +9,8 @@ from zlh_api.config.model import ApiConfig
 from zlh_api.config.tables import RateLimitsSection, RateSection, ReconcilerSection
 from zlh_api.containers.rules import spell
 from zlh_api.drivers.port import ContainerDriver
+from zlh_api.edge.model import ProxySetting, TlsSetting
 from zlh_api.edge.portal_route import FILE_NAME, PLATFORM_OWNER
-from zlh_api.edge.traefik_file import ProxySetting
 from zlh_api.history.service import Keeping
 from zlh_api.reconcile.pace import SEATS_PER_WORKER, Pace
 from zlh_api.reconcile.steps import Settings
@@ -19,8 +19,6 @@ from zlh_api.web.rate_limits import Rates, RateSettings
 from zlh_api.web.token_buckets import Rate
 from zlh_common.names import OwnerMark
 from zlh_common.schema.resources import Limits, Resources
-
-ENTRY_POINT = "web"
 
 
 def state_limits(config: ApiConfig, driver: ContainerDriver) -> Limits:
@@ -32,7 +30,9 @@ def state_limits(config: ApiConfig, driver: ContainerDriver) -> Limits:
 
 def proxy_setting(config: ApiConfig) -> ProxySetting:
     """Return what route files say of the proxy and of us."""
-    return ProxySetting(config.container_domain, ENTRY_POINT, config.traefik.backend_url or config.api_url)
+    traefik = config.traefik
+    tls = TlsSetting(traefik.tls.resolver, is_wildcard=traefik.tls.wildcard) if traefik.tls is not None else None
+    return ProxySetting(config.container_domain, traefik.entry_point, traefik.backend_url or config.api_url, tls)
 
 
 def audit_setting(config: ApiConfig) -> AuditSetting:

@@ -18,8 +18,9 @@ from zlh_api.audit.rules import find_differences
 from zlh_api.containers.model import Power
 from zlh_api.database.pool import Database
 from zlh_api.drivers.port import ContainerDriver, FoundGuest
+from zlh_api.edge.model import ProxySetting, RouteWish, expose
 from zlh_api.edge.port import FoundRoute, RouteDirectory
-from zlh_api.edge.traefik_file import ProxySetting, RouteWish, render_route_file
+from zlh_api.edge.traefik_file import render_route_file
 from zlh_common.errors import ZlhError
 from zlh_common.names import HostName, OwnerMark, Vmid, is_mark
 from zlh_common.schema.audit import AuditPart, AuditReport, AuditStatus, Finding, PatrolStatus
@@ -150,6 +151,7 @@ class Auditor:
     def _read_row(self, raw: Any, fence: int | None) -> Row:
         owner, vmid, address = OwnerMark(str(raw["owner"])), Vmid(raw["vmid"]), raw["address"]
         wants_route = raw["is_established"] and not raw["is_deleting"] and address is not None
+        exposed = tuple(expose(*each) for each in raw["exposed"] or ())
         return Row(
             owner=owner,
             vmid=vmid,
@@ -159,9 +161,7 @@ class Auditor:
             resources=convert(raw["resources"], Resources),
             is_established=raw["is_established"],
             is_settled=raw["is_settled"] and raw["fence"] == fence,
-            route_sha256=self._route_sha256(
-                RouteWish(owner, HostName(raw["kind"], vmid), address, tuple(raw["ports"] or ()))
-            )
+            route_sha256=self._route_sha256(RouteWish(owner, HostName(raw["kind"], vmid), address, exposed))
             if wants_route
             else None,
         )

@@ -29,10 +29,10 @@ _IS_SETTLED = """
 _ROWS = f"""
 select c.owner, c.vmid, c.kind, case when c.suspended then 'off' else c.power end as power,
        c.deleting_at is not null as is_deleting, host(c.address) as address,
-       c.resources, c.provisioned_at is not null as is_established, c.fence, e.ports, ({_IS_SETTLED}) as is_settled
+       c.resources, c.provisioned_at is not null as is_established, c.fence, e.exposed, ({_IS_SETTLED}) as is_settled
 from containers c
-left join (select owner, array_agg(port order by created_at, id) as ports from exposures
-           where expires_at is null or expires_at > now() group by owner) e on e.owner = c.owner
+left join (select owner, jsonb_agg(jsonb_build_array(port, visibility, kind) order by created_at, id) as exposed
+           from exposures where expires_at is null or expires_at > now() group by owner) e on e.owner = c.owner
 """
 
 _WORK = f"""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from zlh_api.config.driver_tables import DriverSection, LxcDriverSection, ProcessDriverSection, ProxmoxDriverSection
+from zlh_api.config.edge_tables import DnsSection, TraefikSection
 from zlh_api.config.section import ListenPort, Section
 from zlh_api.config.tables import (
     ArtifactsSection,
@@ -15,7 +16,6 @@ from zlh_api.config.tables import (
     RateLimitsSection,
     ReconcilerSection,
     ResourcesSection,
-    TraefikSection,
 )
 
 
@@ -50,6 +50,8 @@ class ApiConfig(Section, kw_only=True):
     proxmox: ProxmoxDriverSection | None = None
     lxc: LxcDriverSection | None = None
     traefik: TraefikSection
+    # Every one of them has a record for each host; none at all where a wildcard is kept by hand.
+    dns: tuple[DnsSection, ...] = ()
 
     @property
     def api_url(self) -> str:

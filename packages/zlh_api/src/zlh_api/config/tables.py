@@ -40,16 +40,6 @@ class ArtifactsSection(Section):
         return (self.url, *self.mirrors)
 
 
-class TraefikSection(Section):
-    """The proxy: the directory that only we write, its private API, and where its public side answers."""
-
-    directory: Path
-    api_url: str
-    web_url: str
-    # Where the proxy reaches the API, if that is not where this process listens; all processes must name the same.
-    backend_url: str | None = None
-
-
 class ReconcilerSection(Section):
     """How one process works on containers."""
 

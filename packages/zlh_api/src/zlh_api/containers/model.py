@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Literal
 from uuid import UUID
 
 from zlh_common.names import HostName, Kind, OwnerMark, Vmid
 from zlh_common.schema.process import WantedProcess
 from zlh_common.schema.resources import Resources
-from zlh_common.schema.spec import WantedRuntime
+from zlh_common.schema.spec import Visibility, WantedRuntime
 from zlh_common.schema.status import AgentStatus, Connection, Step
 
 
@@ -59,7 +60,11 @@ class Published:
 
     id: UUID
     port: int
-    visibility: str
+    visibility: Visibility
+    kind: Literal["http", "https"] = "http"
+    expires_at: datetime | None = None
+    # Who may open it where it is private; None where that user is gone.
+    published_by: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +131,11 @@ class Container:
     is_suspended: bool = False
     # What its driver must not forget, kept under the fence.
     driver_notes: Mapping[str, str] = field(default_factory=dict)
+    # Digests of the DNS records that were written last, and of those that were seen to be answered.
+    records_written: str | None = None
+    records_answered: str | None = None
+    # Why its public name does not lead to it any more, though it did.
+    edge_faults: tuple[str, ...] = ()
     # Grows with every change that a person could see.
     version: int = 0
 

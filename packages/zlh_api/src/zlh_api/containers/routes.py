@@ -244,7 +244,7 @@ def _exposure_endpoints(service: ContainerService) -> list[Endpoint]:
     async def publish(call: Call) -> Exposure:
         call.note("port", call.body.port)
         call.note("visibility", call.body.visibility)
-        return await service.publish_port(call.container, call.body)
+        return await service.publish_port(call.container, call.body, published_by=call.caller.user_id)
 
     async def index(call: Call) -> Items[Exposure]:
         return Items(items=tuple(await service.fetch_exposures(call.container)))

@@ -385,8 +385,10 @@ class ContainerService:
                 await store.insert_steps(connection, container.owner, steps)
             return await self._read(connection, container)
 
-    async def publish_port(self, container: Container, wish: CreateExposure) -> Exposure:
-        """Publish a port of a container."""
+    async def publish_port(
+        self, container: Container, wish: CreateExposure, *, published_by: UUID | None = None
+    ) -> Exposure:
+        """Publish a port of a container, in the name of a user."""
         if wish.visibility != "public":
             raise VisibilityNotOffered(wish.visibility)
         expires_at = self._clock.now() + timedelta(seconds=wish.expires_in_s) if wish.expires_in_s else None
@@ -400,6 +402,8 @@ class ContainerService:
                 port=wish.port,
                 visibility=wish.visibility,
                 expires_at=expires_at,
+                kind=wish.kind,
+                published_by=published_by,
             )
             current = await store.find_by_owner(connection, container.owner)
         assert current is not None
@@ -426,7 +430,10 @@ class ContainerService:
             id=str(entry.id),
             port=entry.port,
             visibility=entry.visibility,
+            kind=entry.kind,
             url=self._hosting.url(host),
+            expires_at=entry.expires_at,
+            published_by=str(entry.published_by) if entry.published_by is not None else None,
             default=is_default,
         )
 

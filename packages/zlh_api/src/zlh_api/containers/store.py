@@ -19,7 +19,7 @@ from zlh_common.names import OwnerMark, Vmid
 from zlh_common.request_ids import current_request_id
 from zlh_common.schema.process import WantedProcess
 from zlh_common.schema.resources import Resources
-from zlh_common.schema.spec import WantedRuntime
+from zlh_common.schema.spec import Visibility, WantedRuntime
 from zlh_common.schema.status import AgentStatus, Step, StepState
 from zlh_common.schema.status import Connection as AgentConnection
 from zlh_common.schema.structs import encode
@@ -38,14 +38,16 @@ select c.owner, c.vmid, c.customer_id, c.kind, c.name, c.created_at, c.spec::tex
        c.attempts, c.waiting_for, c.spec_protocol, c.request_id, c.resources::text as resources,
        c.resources_in_force::text as resources_in_force, c.stop_at_once, c.suspended, c.driver_notes, c.agent_faults,
        c.identity_known, c.identity_wanted, c.identity_issued_until, c.identity_generation, c.identity_trusts_from,
-       c.identity_trusts_to, c.identity_asked, c.identity_done,
+       c.identity_trusts_to, c.identity_asked, c.identity_done, c.records_written,
+       c.records_answered, c.edge_faults,
        {_VERSION},
        (select json_agg(json_build_object(
             'name', s.name, 'state', s.state, 'startedAt', s.started_at, 'finishedAt', s.finished_at,
             'code', s.code, 'message', s.message, 'output', s.output, 'attempts', s.attempts,
             'nextTryAt', s.next_try_at) order by s.position)
         from steps s where s.owner = c.owner)::text as steps,
-       (select json_agg(json_build_object('id', e.id, 'port', e.port, 'visibility', e.visibility)
+       (select json_agg(json_build_object('id', e.id, 'port', e.port, 'visibility', e.visibility,
+            'kind', e.kind, 'expires_at', e.expires_at, 'published_by', e.published_by)
             order by e.created_at, e.id)
         from exposures e where e.owner = c.owner and (e.expires_at is null or e.expires_at > now()))::text as exposures
 from containers c
@@ -224,22 +226,27 @@ async def insert_exposure(
     exposure_id: UUID,
     owner: OwnerMark,
     port: int,
-    visibility: str,
+    visibility: Visibility,
     expires_at: datetime | None,
+    kind: str = "http",
+    published_by: UUID | None = None,
 ) -> UUID:
     """Publish a port, or change how it is published; return the exposure's id. Only within a transaction."""
     # Otherwise a worker would look between the wake-up call and what there is to see.
     assert connection.is_in_transaction()
     await _wish(connection, owner)
     found: UUID = await connection.fetchval(
-        "insert into exposures (id, owner, port, visibility, expires_at) values ($1, $2, $3, $4, $5) "
-        "on conflict (owner, port) do update set visibility = excluded.visibility, expires_at = excluded.expires_at "
-        "returning id",
+        "insert into exposures (id, owner, port, visibility, expires_at, kind, published_by) "
+        "values ($1, $2, $3, $4, $5, $6, $7) "
+        "on conflict (owner, port) do update set visibility = excluded.visibility, expires_at = excluded.expires_at, "
+        "kind = excluded.kind, published_by = excluded.published_by returning id",
         exposure_id,
         UUID(owner),
         port,
         visibility,
         expires_at,
+        kind,
+        published_by,
     )
     return found
 
@@ -320,6 +327,9 @@ def to_container(row: Any) -> Container:
         agent_faults=tuple(row["agent_faults"]),
         is_suspended=row["suspended"],
         driver_notes=row["driver_notes"],
+        records_written=row["records_written"],
+        records_answered=row["records_answered"],
+        edge_faults=tuple(row["edge_faults"]),
         version=row["version"],
         steps=_read_steps(row["steps"]) if row["steps"] else (),
         exposures=_read_exposures(row["exposures"]) if row["exposures"] else (),

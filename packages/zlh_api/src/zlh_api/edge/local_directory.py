@@ -7,8 +7,9 @@ import os
 import time
 from pathlib import Path
 
+from zlh_api.edge.model import RouteFile, text_sha256
 from zlh_api.edge.port import Check, FoundRoute, RouteFileForeign, RoutesUnreadable, RouteWriteFailed, unconditional
-from zlh_api.edge.traefik_file import RouteFile, parse_mark, text_sha256
+from zlh_api.edge.traefik_file import parse_mark
 from zlh_common.durable_files import sync_folder, write_durably
 
 # A file that was changed so short a time before it was read may change again within the same tick of its time stamp.

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from zlh_api.edge.traefik_file import RouteFile
+from zlh_api.edge.model import RouteFile
 from zlh_common.errors import ZlhError
 from zlh_common.names import OwnerMark
 

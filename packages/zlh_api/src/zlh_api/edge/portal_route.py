@@ -10,8 +10,9 @@ from uuid import UUID
 
 import structlog
 
+from zlh_api.edge.model import ProxySetting, RouteFile
 from zlh_api.edge.port import RouteDirectory
-from zlh_api.edge.traefik_file import MARK_PREFIX, ProxySetting, RouteFile
+from zlh_api.edge.traefik_file import MARK_PREFIX
 from zlh_common.errors import ZlhError
 
 log = structlog.get_logger()

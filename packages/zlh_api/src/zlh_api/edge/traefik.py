@@ -8,8 +8,8 @@ from typing import Any, Self
 
 import aiohttp
 
+from zlh_api.edge.model import RouteFile
 from zlh_api.edge.port import NameNotAnswering, RouteNotLoaded
-from zlh_api.edge.traefik_file import RouteFile
 from zlh_common.names import PLATFORM_PATH
 
 LOAD_TIMEOUT_S = 10.0

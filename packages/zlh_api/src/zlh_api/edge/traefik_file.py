@@ -15,49 +15,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict
 from typing import Any
 
+from zlh_api.edge.model import ExposedPort, ProxySetting, RouteFile, RouteWish
 from zlh_common.names import PLATFORM_PATH, HostName, OwnerMark, container_label, render_host
 
 MARK_PREFIX = "# zlh owner: "
 _MARK = re.compile(rf"^{re.escape(MARK_PREFIX)}([0-9a-f-]{{36}})$", re.MULTILINE)
-
-
-@dataclass(frozen=True, slots=True)
-class RouteWish:
-    """What the proxy should do for one container; the first port is the default one."""
-
-    owner: OwnerMark
-    host: HostName
-    address: str
-    ports: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class ProxySetting:
-    """What all files have in common."""
-
-    domain: str
-    entry_point: str
-    # Where the proxy reaches the API.
-    api_url: str
-
-
-@dataclass(frozen=True, slots=True)
-class RouteFile:
-    """A file of the directory that is ours alone; `routers` are the names that the proxy must list, with services."""
-
-    name: str
-    text: str
-    digest: str
-    routers: tuple[tuple[str, str], ...]
-
-    @property
-    def sha256(self) -> str:
-        """Of the text, by which a file of a survey is compared with this one."""
-        return text_sha256(self.text.encode())
 
 
 def file_name(host: HostName) -> str:
@@ -67,7 +32,7 @@ def file_name(host: HostName) -> str:
 
 def render_route_file(wish: RouteWish, setting: ProxySetting) -> RouteFile:
     """Return the file that makes `wish` true."""
-    digest = hashlib.sha256(json.dumps([_plain(wish), _plain(setting)]).encode()).hexdigest()[:12]
+    digest = hashlib.sha256(json.dumps([asdict(wish), asdict(setting)], sort_keys=True).encode()).hexdigest()[:12]
     routers, services = _routes(wish, setting, digest)
     document: dict[str, Any] = {
         "http": {
@@ -97,11 +62,6 @@ def render_route_file(wish: RouteWish, setting: ProxySetting) -> RouteFile:
     )
 
 
-def text_sha256(text: bytes) -> str:
-    """Return what stands for the text of a file."""
-    return hashlib.sha256(text).hexdigest()
-
-
 def parse_mark(text: str) -> OwnerMark | None:
     """Return whose file this is, or None where it carries no mark of ours."""
     found = _MARK.search(text)
@@ -122,35 +82,29 @@ def _routes(wish: RouteWish, setting: ProxySetting, digest: str) -> tuple[dict[s
         label: {
             "rule": rule,
             "entryPoints": [setting.entry_point],
-            "service": _port_service(wish, wish.ports[0], digest) if wish.ports else api,
-            "middlewares": [f"{label}-silent" if wish.ports else f"{label}-home"],
+            "service": _port_service(wish, wish.exposed[0], digest) if wish.exposed else api,
+            "middlewares": [f"{label}-silent" if wish.exposed else f"{label}-home"],
         },
     }
     services: dict[str, Any] = {api: _to(setting.api_url)}
-    for port in wish.ports:
-        host = HostName(wish.host.kind, wish.host.vmid, port)
+    for exposed in wish.exposed:
+        host = HostName(wish.host.kind, wish.host.vmid, exposed.port)
         routers[host.label] = {
             "rule": _host_rule(host, setting),
             "entryPoints": [setting.entry_point],
-            "service": _port_service(wish, port, digest),
+            "service": _port_service(wish, exposed, digest),
             "middlewares": [f"{label}-silent"],
         }
-        services[_port_service(wish, port, digest)] = _to(f"http://{wish.address}:{port}")
+        services[_port_service(wish, exposed, digest)] = _to(f"{exposed.kind}://{wish.address}:{exposed.port}")
     return routers, services
-
-
-def _plain(value: RouteWish | ProxySetting) -> Sequence[Any]:
-    if isinstance(value, ProxySetting):
-        return [value.domain, value.entry_point, value.api_url]
-    return [value.owner, value.host.label, value.address, list(value.ports)]
 
 
 def _host_rule(host: HostName, setting: ProxySetting) -> str:
     return f"Host(`{render_host(host, setting.domain)}`)"
 
 
-def _port_service(wish: RouteWish, port: int, digest: str) -> str:
-    return f"{port}-{wish.host.label}-{digest}"
+def _port_service(wish: RouteWish, exposed: ExposedPort, digest: str) -> str:
+    return f"{exposed.port}-{wish.host.label}-{digest}"
 
 
 def _to(url: str) -> dict[str, Any]:

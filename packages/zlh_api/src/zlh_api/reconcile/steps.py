@@ -20,8 +20,9 @@ from zlh_api.containers.model import Container
 from zlh_api.containers.rules import seconds_to_resize
 from zlh_api.database.pool import Database
 from zlh_api.drivers.port import ContainerDriver, GuestPlan, Identity
+from zlh_api.edge.model import ProxySetting, RouteFile, RouteWish, expose
 from zlh_api.edge.port import Proxy, RouteDirectory
-from zlh_api.edge.traefik_file import ProxySetting, RouteFile, RouteWish, file_name, parse_mark, render_route_file
+from zlh_api.edge.traefik_file import file_name, parse_mark, render_route_file
 from zlh_api.reconcile import store
 from zlh_api.reconcile.addresses import candidate_addresses
 from zlh_api.reconcile.identity_rules import Lack, find_lacks, knows_trust
@@ -129,7 +130,7 @@ class Steps:
             owner=container.owner,
             host=container.host,
             address=container.address,
-            ports=tuple(exposure.port for exposure in container.exposures),
+            exposed=tuple(expose(entry.port, entry.visibility, entry.kind) for entry in container.exposures),
         )
         return render_route_file(wish, self._settings.proxy)
 

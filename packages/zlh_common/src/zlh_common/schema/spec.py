@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Annotated, Literal
 
 from msgspec import Meta
@@ -92,12 +93,18 @@ class PatchContainer(Request):
     enable_code_server: bool | None = None
 
 
+# Who may open a published port: whoever published it, everybody of its customer, everybody.
+Visibility = Literal["private", "customer", "public"]
+
+
 class CreateExposure(Request):
     """`POST …/exposures`: publish one port of a container."""
 
     port: Port
-    visibility: Literal["private", "customer", "public"]
+    visibility: Visibility
     expires_in_s: Annotated[int, Meta(ge=60, le=31_536_000)] | None = None
+    # What listens there. Of an https server the certificate is not checked: it is reached at the container's address.
+    kind: Literal["http", "https"] = "http"
 
 
 class Exposure(Report):
@@ -105,7 +112,12 @@ class Exposure(Report):
 
     id: str
     port: int
-    visibility: str
+    visibility: Visibility
+    kind: Literal["http", "https"]
     url: str
+    # When it is taken back by itself.
+    expires_at: datetime | None
+    # The id of the user who published it; null where they are gone.
+    published_by: str | None
     # The exposure that also answers on the container's own host.
     default: bool
