@@ -187,6 +187,8 @@ def find_degradations(container: Container) -> tuple[str, ...]:
     if any(step.name == Do.RENEW_IDENTITY and is_troubled(step) for step in container.steps):
         reasons.append("identity_not_renewed")
     reasons += container.agent_faults
+    if container.cut_fault is not None:
+        reasons.append("connections_open")
     if not container.is_deleting and is_resize_pending(container):
         reasons.append("resize_pending")
     return tuple(reasons)

@@ -18,6 +18,7 @@ from zlh_api.agents.client import AgentAddress, AgentClient, AgentNonsense, Agen
 from zlh_api.containers import store as containers
 from zlh_api.containers.model import Container
 from zlh_api.containers.rules import seconds_to_resize
+from zlh_api.cuts import store as cuts
 from zlh_api.database.pool import Database
 from zlh_api.drivers.port import ContainerDriver, GuestPlan, Identity
 from zlh_api.edge.model import ProxySetting, RouteFile, RouteWish, expose
@@ -294,6 +295,7 @@ class Steps:
         await self._ports.proxy.wait_loaded(file)
         async with self._ports.database.connection() as connection:
             await store.save_route(connection, warrant.claim, file.digest)
+            await cuts.note_route(connection, container.owner, container.row_version)
 
     async def _check_ready(self, warrant: StepWarrant, container: Container) -> None:
         host = render_host(container.host, self._settings.proxy.domain)
