@@ -10,7 +10,7 @@ import aiohttp
 
 from zlh_api.edge.model import RouteFile
 from zlh_api.edge.port import NameNotAnswering, RouteNotLoaded
-from zlh_common.names import PLATFORM_PATH
+from zlh_common.names import PLATFORM_PATH, Protocol
 
 LOAD_TIMEOUT_S = 10.0
 POLL_S = 0.05
@@ -49,21 +49,24 @@ class Traefik:
         trouble = ""
         try:
             async with asyncio.timeout(LOAD_TIMEOUT_S):
-                for name, service in file.routers:
-                    while trouble := await self._find_trouble(name, service):
+                for protocol, name, service in (*(("http", *router) for router in file.routers), *file.game_routers):
+                    while trouble := await self._find_trouble(protocol, name, service):
                         await asyncio.sleep(POLL_S)
         except TimeoutError as exc:
             raise RouteNotLoaded(trouble) from exc
 
-    async def wait_unloaded(self, routers: tuple[str, ...]) -> None:
+    async def wait_unloaded(
+        self, routers: tuple[str, ...], game_routers: tuple[tuple[Protocol, str], ...] = ()
+    ) -> None:
         """Return when none of the routers is listed any more."""
+        listed = (*(("http", name) for name in routers), *game_routers)
         try:
             async with asyncio.timeout(LOAD_TIMEOUT_S):
-                for name in routers:
-                    while await self._fetch(f"/api/http/routers/{name}@file") is not None:
+                for protocol, name in listed:
+                    while await self._fetch(f"/api/{protocol}/routers/{name}@file") is not None:
                         await asyncio.sleep(POLL_S)
         except TimeoutError as exc:
-            raise RouteNotLoaded(f"it still lists {', '.join(routers)}") from exc
+            raise RouteNotLoaded(f"it still lists {', '.join(name for _, name in listed)}") from exc
 
     async def check_ready(self, host: str, vmid: int) -> None:
         """Ask for `/.zlh/ready` by its public name; the answer must come from us and speak of this container."""
@@ -81,8 +84,8 @@ class Traefik:
         if not isinstance(answer, dict) or answer.get("vmid") != vmid:
             raise NameNotAnswering(url=url, reason="something else answers there")
 
-    async def _find_trouble(self, name: str, service: str) -> str:
-        router = await self._fetch(f"/api/http/routers/{name}@file")
+    async def _find_trouble(self, protocol: str, name: str, service: str) -> str:
+        router = await self._fetch(f"/api/{protocol}/routers/{name}@file")
         if router is None:
             return f"it does not list {name}"
         if router.get("service") != service:
