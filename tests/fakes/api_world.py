@@ -162,6 +162,7 @@ class World:
         )
         self.hosting = Hosting("localhost", "http", 80)
         self.exposures = ExposureService(database, self.containers, self.quotas, self.hosting)
+        self.access = AccessService(database, self.hosting, portal_url=PORTAL)
         self.history = HistoryService(database, self.clock, Keeping(entries=10))
         self.live = LiveContainers(self.containers, self.history)
         self.agent_port = 7443
@@ -326,7 +327,7 @@ class World:
             artifacts=ServedTree(self.folder / "artifacts", None, self.clock),
             containers=self.containers,
             exposures=self.exposures,
-            access=AccessService(self.database, self.hosting, portal_url=PORTAL),
+            access=self.access,
             cuts=ConnectionCuts(self.database, self.agents, agent_port=self.agent_port),
             live=self.live,
             history=self.history,

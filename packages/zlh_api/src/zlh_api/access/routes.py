@@ -24,7 +24,7 @@ from zlh_api.web.endpoint import Call, Endpoint, Policy
 from zlh_api.web.query import short_text
 from zlh_api.web.session_cookie import SessionCookie
 from zlh_common.errors import NotFound
-from zlh_common.names import PLATFORM_PATH, is_label, parse_label, read_host
+from zlh_common.names import ACCESS_PATH, is_label, parse_label, read_host
 
 STATE = short_text("state", "What the browser set out with.", max_chars=64)
 PATH = short_text("path", "Where it goes on to at the host, once it is signed in there.", max_chars=8000)
@@ -91,7 +91,7 @@ def endpoints(service: AccessService, callers: Callers, cookie: SessionCookie, *
 
     return [
         Endpoint(
-            "GET", f"{PLATFORM_PATH}access", Policy.PUBLIC, check, "What the proxy asks before each guarded request",
+            "GET", ACCESS_PATH, Policy.PUBLIC, check, "What the proxy asks before each guarded request",
             refusals=(AccessNotSignedIn, AccessOriginRefused, NotFound, DatabaseUnavailable), is_counted=False,
             also={302: "The browser is sent to the portal, to sign in"}, name="checkAccess",
         ),
