@@ -14,7 +14,7 @@ from component.api.people_world import CountedPasswords, browser, by, customer_o
 from fakes.api_world import PORTAL, World
 from zlh_api.due import DueWork
 
-MAY_OPEN = {
+MAY_OPEN: dict[str, set[str | None]] = {
     "private": {"publisher"},
     "customer": {"publisher", "owner", "member", "viewer"},
     "public": {*PEOPLE, None},
