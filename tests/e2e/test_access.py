@@ -264,11 +264,20 @@ async def settle(scene: Scene) -> None:
 
 async def reopened(scene: Scene, socket: ClientConnection) -> ClientConnection:
     """Return the socket, or another one where it was ended with those of before."""
+    if not await is_open(socket):
+        socket = await scene.ann.watch(scene.url)
+    # Else it would have ended without anybody losing anything.
+    assert await is_open(socket)
+    return socket
+
+
+async def is_open(socket: ClientConnection) -> bool:
+    """Tell whether a WebSocket on which nothing is said stays open for a while."""
     try:
-        async with asyncio.timeout(0.05):
+        async with asyncio.timeout(0.3):
             await socket.recv()
     except TimeoutError:
-        return socket
+        return True
     except ConnectionClosed:
-        return await scene.ann.watch(scene.url)
+        return False
     raise AssertionError
