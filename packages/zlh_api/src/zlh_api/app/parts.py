@@ -23,6 +23,7 @@ from zlh_api.app.settings import (
     make_pace,
     open_settings,
     proxy_setting,
+    public_ca,
     rate_settings,
     state_limits,
     step_settings,
@@ -118,7 +119,7 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
         rotation = AuthorityService(database, authority, clock)
         rotation.on_context = agents.use
         traefik = await stack.enter_async_context(
-            Traefik(api_url=config.traefik.api_url, web_url=config.traefik.web_url)
+            Traefik(api_url=config.traefik.api_url, web_url=config.traefik.web_url, ca=public_ca(config))
         )
         circuit = make_circuit(clock)
         driver = await asyncio.to_thread(make_driver, config, circuit)
