@@ -7,10 +7,9 @@ from uuid import UUID, uuid4
 
 from zlh_api.containers import store as containers
 from zlh_api.database.pool import Connection
-from zlh_api.reconcile.plan import DELETION_STEPS, first_steps
+from zlh_api.reconcile.plan import first_steps, last_steps
 from zlh_common.names import OwnerMark
 from zlh_common.schema.spec import WantedRuntime
-from zlh_common.schema.status import StepState
 
 NODE = WantedRuntime(name="node", version="24.19.0")
 
@@ -36,4 +35,4 @@ async def want_container(
 async def want_deletion(connection: Connection, owner: OwnerMark) -> None:
     """Want an end of it; for the first time or again."""
     if await containers.mark_deleting(connection, owner):
-        await containers.insert_steps(connection, owner, [(name, StepState.PENDING) for name in DELETION_STEPS])
+        await containers.insert_steps(connection, owner, last_steps())
