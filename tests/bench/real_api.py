@@ -186,7 +186,7 @@ class RealApi:
         root.write_text("{}")
         return (
             f'listen_port = {self.port}\nportal_url = "http://portal.localhost:{self.port}"\n'
-            f'container_domain = "localhost"\nagent_port = {self.agent_port}\n'
+            f'container_domain = "localhost"\ncontainer_scheme = "http"\nagent_port = {self.agent_port}\n'
             f"keys_dir = {json.dumps(str(self.keys))}\nstate_dir = {json.dumps(str(self.folder / 'state'))}\n"
             f"[database]\ndsn = {json.dumps(self.dsn)}\n"
             f'[artifacts]\nurl = "http://127.0.0.1:9"\ntrusted_root = {json.dumps(str(root))}\n'

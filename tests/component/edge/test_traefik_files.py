@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal, cast
 
 import aiohttp
+import psutil
 import pytest
 from aiohttp import WSMsgType, web
 from multidict import CIMultiDict
@@ -117,7 +118,6 @@ class World:
     wish: RouteWish
     setting: ProxySetting
     runners: list[web.AppRunner] = field(default_factory=list)
-    transports: list[asyncio.Transport] = field(default_factory=list)
     # What the API was asked with, and what reached the container.
     asked: list[CIMultiDict[str]] = field(default_factory=list)
     reached: list[CIMultiDict[str]] = field(default_factory=list)
@@ -147,8 +147,6 @@ class World:
     async def echo(self, request: web.Request) -> web.StreamResponse:
         """Tell what came; a WebSocket says everything twice."""
         self.reached.append(request.headers.copy())
-        if request.transport is not None:
-            self.transports.append(request.transport)
         if request.headers.get("Upgrade", "").lower() != "websocket":
             return web.Response(text="the container")
         answer = web.WebSocketResponse()
@@ -191,11 +189,13 @@ async def world(
     await world.publish()
     yield world
     (traefik.directory / "dev-101.yml").unlink()
-    # The farewell of TLS would outlast the test.
-    for transport in world.transports:
-        transport.abort()
+    ports = {runner.addresses[0][1] for runner in world.runners}
     for runner in world.runners:
         await runner.cleanup()
+    # The proxy takes part in the farewell of TLS, for which the loop must go on.
+    async with asyncio.timeout(20):
+        while any(each.laddr.port in ports for each in psutil.Process().net_connections("tcp4")):
+            await asyncio.sleep(0.02)
 
 
 async def answer_as_platform(_request: web.Request) -> web.Response:
