@@ -72,6 +72,7 @@ async def _site(run: Run) -> AsyncIterator[tuple[RunningTraefik, int, int, str]]
 async def _sign_in(connection: asyncpg.Connection, customer: UUID, guarded: int, public: int) -> tuple[int, str]:
     """Publish two ports and sign in at the first; return the container's number and the cookie."""
     row = await connection.fetchrow("select owner, vmid from containers")
+    assert row is not None
     user, session, exposure = await connection.fetchval("select id from users"), uuid4(), uuid4()
     token = new_secret("")
     await connection.execute(
