@@ -96,12 +96,11 @@ def _web_entry(entry: WebEntry) -> dict[str, Any]:
     http: dict[str, Any] = {**_SANE_HEADERS}
     if entry.redirects_to is not None:
         http["redirections"] = {"entryPoint": {"to": entry.redirects_to, "scheme": "https", "permanent": True}}
-    found: dict[str, Any] = {
-        "address": entry.address,
+    found: dict[str, Any] = {"address": entry.address, "http": http}
+    if entry.redirects_to is None:
         # The default of 60 s ends every upload that takes longer.
-        "transport": {"respondingTimeouts": {"readTimeout": "0s", "writeTimeout": "0s", "idleTimeout": "180s"}},
-        "http": http,
-    }
+        timeouts = {"readTimeout": "0s", "writeTimeout": "0s", "idleTimeout": "180s"}
+        found["transport"] = {"respondingTimeouts": timeouts}
     if entry.trusted:
         found["forwardedHeaders"] = {"trustedIPs": list(entry.trusted)}
     return found
