@@ -15,6 +15,7 @@ from zlh_api.dev.traefik import find_traefik
 
 DEPLOY = Path(__file__).parents[3] / "deploy/traefik"
 EXAMPLE = DEPLOY / "api.example.toml"
+WHERE = ("--directory", "/srv/zlh-routes/dynamic")
 ACME = ("--acme-email", "ops@example.org", "--acme-provider", "rfc2136", "--acme-ask", "192.0.2.53:53")
 
 
@@ -28,7 +29,7 @@ def make(capsys: pytest.CaptureFixture[str], *arguments: str, config: Path = EXA
 
 def test_what_is_deployed_is_what_the_command_prints(capsys: pytest.CaptureFixture[str]) -> None:
     """So nobody edits one and forgets the other: entry points, pool and trust are the configuration's."""
-    code, text = make(capsys, *ACME)
+    code, text = make(capsys, *WHERE, *ACME)
     shipped = (DEPLOY / "traefik.yml").read_text()
     assert code == 0
     assert "\n".join(itertools.dropwhile(lambda line: line.startswith("#"), shipped.splitlines())) + "\n" == text
@@ -36,22 +37,35 @@ def test_what_is_deployed_is_what_the_command_prints(capsys: pytest.CaptureFixtu
     assert {f"game-tcp-{port}" for port in range(25565, 25575)} <= set(entries)
     assert {f"game-udp-{port}" for port in range(19132, 19137)} <= set(entries)
     assert entries["websecure"]["forwardedHeaders"]["trustedIPs"] == ["10.20.0.2", "192.0.2.0/24"]
-    # Its API has no credentials: it is where the configuration says, and nowhere else.
     assert entries["traefik"]["address"] == "10.20.0.2:8401"
+
+
+@pytest.mark.parametrize(("url", "is_open"), [("https://10.20.0.2:8401", False), ("http://127.0.0.1:8401", True)])
+def test_its_own_api_is_open_where_no_credentials_are_used_alone(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, url: str, is_open: bool
+) -> None:
+    """By TLS a route asks for them, beside which nothing may lead there without."""
+    config = tmp_path / "api.toml"
+    text = EXAMPLE.read_text().replace("https://10.20.0.2:8401", url)
+    config.write_text(re.sub(r"^api_(ca|credentials) = .*\n", "", text, flags=re.MULTILINE))
+    code, printed = make(capsys, *WHERE, *ACME, config=config)
+    assert code == 0
+    assert yaml.safe_load(printed)["api"] == {"insecure": is_open, "dashboard": False}
 
 
 @pytest.mark.parametrize(
     ("arguments", "changed", "told"),
     [
-        ((), ("", ""), "needs --acme-email and --acme-provider"),
-        (ACME, ('resolver = "acme"', ""), "no resolver is named"),
+        (WHERE, ("", ""), "needs --acme-email and --acme-provider"),
+        ((*WHERE, *ACME), ('resolver = "acme"', ""), "no resolver is named"),
+        (ACME, ("", ""), "--directory"),
     ],
-    ids=["no-source", "no-resolver"],
+    ids=["no-source", "no-resolver", "no-directory"],
 )
-def test_certificates_without_a_source_are_refused(
+def test_what_is_not_said_is_asked_for(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, arguments: tuple[str, ...], changed: tuple[str, str], told: str
 ) -> None:
-    """A resolver that the static file lacks would leave every name with Traefik's own certificate."""
+    """Else every name would have Traefik's own certificate, or no route at all."""
     config = tmp_path / "api.toml"
     config.write_text(EXAMPLE.read_text().replace(*changed) if changed[0] else EXAMPLE.read_text())
     code, text = make(capsys, *arguments, config=config)
@@ -83,12 +97,9 @@ def test_traefik_starts_with_it(tmp_path: Path) -> None:
         assert '"level":"error"' not in program.said
 
 
-@pytest.mark.parametrize("name", ["acme-rfc2136.env", "acme-cloudflare.env"])
-def test_no_secret_is_in_the_environment(name: str) -> None:
+def test_no_secret_is_in_the_environment() -> None:
     """Variables name the files that hold them."""
-    variables = dict(
-        line.split("=", 1) for line in (DEPLOY / name).read_text().splitlines() if line and not line.startswith("#")
-    )
+    variables = dict(re.findall(r"^(?:# )?([A-Z0-9_]+)=(.+)$", (DEPLOY / "acme.env").read_text(), re.MULTILINE))
     secrets = [key for key in variables if re.search("SECRET|TOKEN|PASSWORD|API_KEY", key)]
-    assert secrets
+    assert len(secrets) == 2
     assert all(key.endswith("_FILE") and variables[key].startswith("/") for key in secrets)

@@ -166,7 +166,8 @@ def _traefik_static(arguments: argparse.Namespace) -> int:
     from zlh_api.edge.traefik_static import render_static_file
 
     config = load_config(arguments.config or home() / "api.toml")
-    print(render_static_file(static_setting(config, read_acme(arguments, config))), end="")
+    setting = static_setting(config, read_acme(arguments, config), arguments.directory)
+    print(render_static_file(setting), end="")
     return 0
 
 

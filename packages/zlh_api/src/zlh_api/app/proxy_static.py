@@ -25,6 +25,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     """Declare the command."""
     parser = commands.add_parser("traefik-static", help="print the static file of the proxy for this configuration")
     parser.add_argument("--config", type=Path, default=None, help="default: $ZLH_HOME/api.toml")
+    parser.add_argument(
+        "--directory",
+        metavar="PATH",
+        help="of the route files as Traefik sees it, where that is another one than what the publisher sees by SFTP",
+    )
     parser.add_argument("--acme-email", metavar="ADDRESS", help="whom the ACME server tells what goes wrong")
     parser.add_argument("--acme-provider", choices=("cloudflare", "rfc2136"), help="where names are proved: DNS-01")
     parser.add_argument("--acme-server", metavar="URL", help="default: Let's Encrypt")
@@ -38,7 +43,7 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     return parser
 
 
-def static_setting(config: ApiConfig, acme: Acme | None) -> StaticSetting:
+def static_setting(config: ApiConfig, acme: Acme | None, directory: str | None) -> StaticSetting:
     """Return what the static file must say; raise ConfigInvalid where certificates have no source."""
     traefik = config.traefik
     wanted = traefik.tls.resolver if traefik.tls is not None else None
@@ -51,14 +56,20 @@ def static_setting(config: ApiConfig, acme: Acme | None) -> StaticSetting:
                 else f"the resolver {wanted} needs --acme-email and --acme-provider"
             ],
         )
+    if traefik.sftp is not None and directory is None:
+        raise ConfigInvalid(
+            source="traefik.directory",
+            problems=[f"{traefik.directory} is what SFTP shows; say with --directory where that is for Traefik"],
+        )
     games = traefik.games or GamePortsSection()
     ranges: tuple[tuple[Protocol, str | None], ...] = (("tcp", games.tcp), ("udp", games.udp))
     return StaticSetting(
-        directory=str(traefik.directory),
+        directory=directory or str(traefik.directory),
         private_address=_private_address(traefik.api_url),
         web=_web_entries(config),
         games=tuple((protocol, port) for protocol, text in ranges for port in parse_ports(text)),
         acme=acme,
+        is_api_open=urlsplit(traefik.api_url).scheme == "http",
     )
 
 
@@ -87,7 +98,7 @@ def _web_entries(config: ApiConfig) -> tuple[WebEntry, ...]:
 
 
 def _private_address(api_url: str) -> str:
-    # It asks for no credentials, so it listens where the API finds it and nowhere else.
+    # It listens where the API finds it and nowhere else.
     found = urlsplit(api_url)
     host = found.hostname or ""
     return f"{f'[{host}]' if ':' in host else host}:{found.port or _USUAL_PORT[found.scheme]}"

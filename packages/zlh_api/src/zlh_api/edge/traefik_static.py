@@ -57,13 +57,16 @@ class StaticSetting:
 
     # Where the route files are.
     directory: str
-    # Of its own API and ping, without any credentials: nobody but the API may reach it.
+    # Of its own API and ping.
     private_address: str
     web: tuple[WebEntry, ...]
     games: tuple[tuple[Protocol, int], ...] = ()
     # Where the game ports are open; everywhere where empty.
     games_host: str = ""
     acme: Acme | None = None
+    # Whether its own API asks for no credentials, so that nobody but the API may reach the address. Where it does ask,
+    # a file of the directory leads there (`deploy/traefik/private-api.yml`).
+    is_api_open: bool = True
 
 
 def render_static_file(setting: StaticSetting) -> str:
@@ -73,14 +76,14 @@ def render_static_file(setting: StaticSetting) -> str:
         "log": {"level": "WARN", "format": "json"},
         "entryPoints": {
             **{entry.name: _web_entry(entry) for entry in setting.web},
-            # The name `traefik` is the one that `api.insecure` and `ping` attach to.
+            # The name `traefik` is the one that `api.insecure`, `ping` and the private route attach to.
             "traefik": {"address": setting.private_address, "http": _SANE_HEADERS},
             **{
                 game_entry_point(protocol, port): _game_entry(setting.games_host, protocol, port)
                 for protocol, port in setting.games
             },
         },
-        "api": {"insecure": True, "dashboard": False},
+        "api": {"insecure": setting.is_api_open, "dashboard": False},
         "ping": {"entryPoint": "traefik"},
         "providers": {
             "providersThrottleDuration": f"{THROTTLE_MS}ms",
