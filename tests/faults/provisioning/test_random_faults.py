@@ -363,7 +363,7 @@ async def take_back(run: Run) -> None:
     if rows:
         row = run.chance.choice(rows)
         async with run.world.database.transaction() as connection:
-            await containers.delete_exposure(connection, OwnerMark(str(row["owner"])), row["id"])
+            await exposures.delete_exposure(connection, OwnerMark(str(row["owner"])), row["id"])
 
 
 async def intrude(run: Run) -> None:
