@@ -20,76 +20,36 @@ import psutil
 import pytest
 from aiohttp import web
 
-from guards import leaks
+from real_parts.acme_edge import RESOLVER, ZONE, AcmeEdge, running_acme_edge
 from real_parts.certificates import PublicCa
-from real_parts.knot import Knot, running_knot
 from real_parts.nginx import ADDRESS as FRONT
 from real_parts.nginx import Nginx, running_nginx
-from real_parts.pebble import Pebble, running_pebble
 from real_parts.program import Program
-from real_parts.traefik import RunningTraefik, running_traefik
 from zlh_api.edge.certificate_trouble import ShownCertificate, parse_certificate
 from zlh_api.edge.model import ExposedPort, ProxySetting, RouteWish, TlsSetting
 from zlh_api.edge.port import NameNotAnswering
 from zlh_api.edge.traefik import Traefik
 from zlh_api.edge.traefik_file import render_route_file
-from zlh_api.edge.traefik_static import Acme
 from zlh_api.web.client_address import TRUSTED_PROXIES, client_address, parse_proxies
 from zlh_common.names import HostName, OwnerMark, Vmid, render_host
 
 pytestmark = [pytest.mark.real("traefik", "knot", "pebble", "nginx")]
 OWNER = OwnerMark("6a4a6f2e-4a0f-4f5c-9d53-0a2b7d3c9c11")
-ZONE = "example.test"
 PATIENCE_S = 60.0
 
 
-@dataclass(frozen=True)
-class Edge:
-    """All that stands between a browser and a container."""
-
-    folder: Path
-    knot: Knot
-    pebble: Pebble
-    traefik: RunningTraefik
-
-    @property
-    def root(self) -> Path:
-        """What a browser trusts."""
-        return self.folder / "root.pem"
-
-
 @pytest.fixture(scope="module")
-def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
-    """Run all parts, with the secret of the zone in a file that Traefik's own DNS provider reads."""
-    folder = tmp_path_factory.mktemp("edge")
-    # Tests start some of them again, for those that follow.
-    leaks.long_lived.add(str(folder))
-    with (
-        running_knot(folder, ZONE) as knot,
-        running_pebble(folder, f"{knot.address}:{knot.port}") as pebble,
-    ):
-        secret = folder / "tsig"
-        secret.write_text(knot.secret)
-        secret.chmod(0o600)
-        environment = {
-            "LEGO_CA_CERTIFICATES": str(pebble.ca.ca),
-            "RFC2136_NAMESERVER": f"{knot.address}:{knot.port}",
-            "RFC2136_TSIG_KEY": f"{knot.key_name}.",
-            "RFC2136_TSIG_ALGORITHM": f"{knot.algorithm}.",
-            "RFC2136_TSIG_SECRET_FILE": str(secret),
-            "RFC2136_POLLING_INTERVAL": "1",
-        }
-        acme = Acme("acme", "ops@example.test", "", "rfc2136", pebble.directory, (f"{knot.address}:{knot.port}",))
-        with running_traefik(folder, trusted=(FRONT,), acme=acme, environment=environment) as traefik:
-            (folder / "root.pem").write_bytes(pebble.fetch_root())
-            yield Edge(folder, knot, pebble, traefik)
+def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AcmeEdge]:
+    """Run all parts; nginx is believed about its clients."""
+    with running_acme_edge(tmp_path_factory.mktemp("edge"), trusted=(FRONT,)) as edge:
+        yield edge
 
 
 @dataclass
 class Backend:
     """The API as far as names go, and one container, on loopback."""
 
-    edge: Edge
+    edge: AcmeEdge
     runners: list[web.AppRunner] = field(default_factory=list)
     api_url: str = ""
     port: int = 0
@@ -149,14 +109,14 @@ class Backend:
 
 
 @contextlib.asynccontextmanager
-async def asking(edge: Edge) -> AsyncIterator[Traefik]:
+async def asking(edge: AcmeEdge) -> AsyncIterator[Traefik]:
     """Ask as the reconciler does, with a browser's trust in the ACME server's root alone."""
     traefik = edge.traefik
     async with Traefik(api_url=traefik.api_url, web_url=traefik.secure_url, ca=edge.root) as proxy:
         yield proxy
 
 
-async def wait_ready(edge: Edge, host: str, vmid: int) -> None:
+async def wait_ready(edge: AcmeEdge, host: str, vmid: int) -> None:
     """Wait until the name answers with a certificate that is believed."""
     async with asking(edge) as proxy:
         try:
@@ -169,7 +129,7 @@ async def wait_ready(edge: Edge, host: str, vmid: int) -> None:
             raise AssertionError(edge.traefik.program.said[-3000:]) from None
 
 
-async def find_trouble(edge: Edge, host: str, vmid: int) -> str:
+async def find_trouble(edge: AcmeEdge, host: str, vmid: int) -> str:
     """Return what is wrong with a name."""
     async with asking(edge) as proxy:
         with pytest.raises(NameNotAnswering) as caught:
@@ -177,7 +137,7 @@ async def find_trouble(edge: Edge, host: str, vmid: int) -> str:
         return caught.value.detail
 
 
-def shown(edge: Edge, host: str) -> tuple[ShownCertificate, bytes]:
+def shown(edge: AcmeEdge, host: str) -> tuple[ShownCertificate, bytes]:
     """Return what is shown for a name, having checked it by the root."""
     context = ssl.create_default_context(cafile=str(edge.root))
     with (
@@ -192,7 +152,7 @@ def shown(edge: Edge, host: str) -> tuple[ShownCertificate, bytes]:
 
 
 @pytest.fixture
-async def backend(edge: Edge) -> AsyncIterator[Backend]:
+async def backend(edge: AcmeEdge) -> AsyncIterator[Backend]:
     """Give the API and a container."""
     backend = Backend(edge)
     await backend.start()
@@ -205,11 +165,11 @@ async def backend(edge: Edge) -> AsyncIterator[Backend]:
             await asyncio.sleep(0.02)
 
 
-WILDCARD = ProxySetting(ZONE, "websecure", "", TlsSetting("acme"))
-EACH_HOST = ProxySetting(f"each.{ZONE}", "websecure", "", TlsSetting("acme", is_wildcard=False))
+WILDCARD = ProxySetting(ZONE, "websecure", "", TlsSetting(RESOLVER))
+EACH_HOST = ProxySetting(f"each.{ZONE}", "websecure", "", TlsSetting(RESOLVER, is_wildcard=False))
 
 
-async def test_one_wildcard_serves_all_containers(edge: Edge, backend: Backend) -> None:
+async def test_one_wildcard_serves_all_containers(edge: AcmeEdge, backend: Backend) -> None:
     """It is asked for once, by a proof in the zone that is gone afterwards, and the second name is ready at once."""
     host = await backend.publish(101, WILDCARD)
     await wait_ready(edge, host, 101)
@@ -225,7 +185,7 @@ async def test_one_wildcard_serves_all_containers(edge: Edge, backend: Backend) 
             await asyncio.sleep(0.1)
 
 
-async def test_each_host_may_have_a_certificate_of_its_own(edge: Edge, backend: Backend) -> None:
+async def test_each_host_may_have_a_certificate_of_its_own(edge: AcmeEdge, backend: Backend) -> None:
     """One for the container's own host and one for that of its port, since a rule names each."""
     host = await backend.publish(201, EACH_HOST)
     for name in (host, f"{backend.port}-{host}"):
@@ -233,7 +193,7 @@ async def test_each_host_may_have_a_certificate_of_its_own(edge: Edge, backend: 
         assert (await asyncio.to_thread(shown, edge, name))[0].names == (name,)
 
 
-async def test_a_name_without_a_certificate_says_so(edge: Edge, backend: Backend) -> None:
+async def test_a_name_without_a_certificate_says_so(edge: AcmeEdge, backend: Backend) -> None:
     """The zone refuses what is not in it, and Traefik goes on with the certificate that it made up itself."""
     host = await backend.publish(301, replace(EACH_HOST, domain="elsewhere.test"))
     found = await find_trouble(edge, host, 301)
@@ -243,7 +203,7 @@ async def test_a_name_without_a_certificate_says_so(edge: Edge, backend: Backend
 
 
 @pytest.fixture
-def nginx(edge: Edge, tmp_path: Path) -> Iterator[tuple[Nginx, PublicCa]]:
+def nginx(edge: AcmeEdge, tmp_path: Path) -> Iterator[tuple[Nginx, PublicCa]]:
     """Put nginx in front, with a certificate as Cloudflare's."""
     ca = PublicCa(tmp_path / "front", "Test Front CA")
     shows = ca.issue(f"*.{ZONE}")
@@ -252,7 +212,7 @@ def nginx(edge: Edge, tmp_path: Path) -> Iterator[tuple[Nginx, PublicCa]]:
 
 
 async def test_a_client_behind_a_front_is_who_it_is(
-    edge: Edge, backend: Backend, nginx: tuple[Nginx, PublicCa]
+    edge: AcmeEdge, backend: Backend, nginx: tuple[Nginx, PublicCa]
 ) -> None:
     """Whatever it writes into the headers of proxies, through the front and past it, and for which host it says."""
     host = await backend.publish(101, WILDCARD)
@@ -280,7 +240,7 @@ async def test_a_client_behind_a_front_is_who_it_is(
     assert backend.asked == [(host, "https")] * 2
 
 
-async def test_a_certificate_is_renewed_and_serves_on_where_that_fails(edge: Edge, backend: Backend) -> None:
+async def test_a_certificate_is_renewed_and_serves_on_where_that_fails(edge: AcmeEdge, backend: Backend) -> None:
     """What runs out soon is asked for anew; with the ACME server away the one that there is goes on to be shown."""
     host = await backend.publish(101, WILDCARD)
     await wait_ready(edge, host, 101)
