@@ -70,6 +70,7 @@ from zlh_common.schema.catalog import Artifact, Catalog, CatalogRuntime, Catalog
 from zlh_common.schema.customers import Quota
 from zlh_common.schema.resources import Limits, Resources
 
+AGENT_PORT = 7443
 ADDRESS_BLOCK = "127.77.0.0/24"
 PROXY = ProxySetting("localhost", "web", "http://127.0.0.1:8400")
 PORTAL = "http://portal.localhost:8400"
@@ -154,7 +155,7 @@ class World:
         self.containers = ContainerService(
             database,
             self.catalog,
-            Hosting("localhost", "http", 80),
+            Hosting("localhost", "http", 80, reserved_ports=frozenset({AGENT_PORT})),
             self.clock,
             limits=LIMITS,
             customers=self.accounts.customers,
@@ -162,7 +163,7 @@ class World:
         )
         self.history = HistoryService(database, self.clock, Keeping(entries=10))
         self.live = LiveContainers(self.containers, self.history)
-        self.agent_port = 7443
+        self.agent_port = AGENT_PORT
         # How long who stays open goes unlooked at where nothing is told.
         self.look_again_s = LOOK_AGAIN_S
         # Of what was served last.

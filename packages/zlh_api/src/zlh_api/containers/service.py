@@ -149,6 +149,19 @@ class VisibilityNotOffered(ZlhError):
         )
 
 
+class PortReserved(ZlhError):
+    """The port is the platform's own."""
+
+    code, status = "port_reserved", 422
+
+    def __init__(self, port: int) -> None:
+        super().__init__(
+            f"Port {port} is where the platform speaks to the container's agent, so it is never published. "
+            "Let your server listen on another port and publish that.",
+            port=port,
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class Hosting:
     """How container hosts look from outside: their domain, and the scheme and port in front of it."""
@@ -158,6 +171,8 @@ class Hosting:
     port: int
     # Whether a container's names get records at DNS providers.
     has_dns: bool = False
+    # Of containers, what belongs to the platform: where their agents listen.
+    reserved_ports: frozenset[int] = frozenset()
 
     def url(self, host: HostName) -> str:
         """Return where a host opens in a browser."""
@@ -390,6 +405,8 @@ class ContainerService:
         self, container: Container, wish: CreateExposure, *, published_by: UUID | None = None
     ) -> Exposure:
         """Publish a port of a container, in the name of a user."""
+        if wish.port in self._hosting.reserved_ports:
+            raise PortReserved(wish.port)
         if wish.visibility != "public":
             raise VisibilityNotOffered(wish.visibility)
         expires_at = self._clock.now() + timedelta(seconds=wish.expires_in_s) if wish.expires_in_s else None
