@@ -50,6 +50,8 @@ class Program:
     log: Path
     is_ready: Callable[[], bool]
     environment: Mapping[str, str] | None = None
+    # Between the request to end and the end by force.
+    stop_timeout_s: float = STOP_TIMEOUT_S
     _child: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     @property
@@ -76,7 +78,7 @@ class Program:
             return
         self._child.terminate()
         try:
-            self._child.wait(STOP_TIMEOUT_S)
+            self._child.wait(self.stop_timeout_s)
         except subprocess.TimeoutExpired:
             self._child.kill()
             self._child.wait()

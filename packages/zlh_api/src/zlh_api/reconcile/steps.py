@@ -18,6 +18,7 @@ from zlh_api.agents.client import AgentAddress, AgentClient, AgentNonsense, Agen
 from zlh_api.containers import store as containers
 from zlh_api.containers.model import Container
 from zlh_api.containers.rules import seconds_to_resize
+from zlh_api.cuts import store as cuts
 from zlh_api.database.pool import Database
 from zlh_api.dns.rules import Kept, Wanted, digest_all, find_stale, parse_kept, render_kept
 from zlh_api.dns.service import DnsService
@@ -25,6 +26,7 @@ from zlh_api.drivers.port import ContainerDriver, GuestPlan, Identity, SystemAwa
 from zlh_api.edge.model import ProxySetting, RouteFile, RouteWish, expose
 from zlh_api.edge.port import Proxy, RouteDirectory
 from zlh_api.edge.traefik_file import file_name, parse_mark, render_route_file
+from zlh_api.edge.traefik_http import router_names
 from zlh_api.reconcile import store
 from zlh_api.reconcile.addresses import candidate_addresses
 from zlh_api.reconcile.identity_rules import Lack, find_lacks, knows_trust
@@ -311,6 +313,7 @@ class Steps:
         await self._ports.proxy.wait_loaded(file)
         async with self._ports.database.connection() as connection:
             await store.save_route(connection, warrant.claim, file.digest)
+            await cuts.note_route(connection, container.owner, container.row_version)
 
     def _want_records(self, container: Container) -> Wanted:
         return self._ports.dns.want(container.host, (exposure.port for exposure in container.exposures))
@@ -397,9 +400,8 @@ class Steps:
         async with ports.database.connection() as connection:
             await store.save_route(connection, warrant.claim, WITHDRAWING)
         await ports.routes.withdraw(file_name(container.host), container.owner, check=warrant.check)
-        label = container.host.label
-        exposed = tuple(f"{exposure.port}-{label}" for exposure in container.exposures)
-        await ports.proxy.wait_unloaded((label, f"{label}-platform", *exposed))
+        exposed = (exposure.port for exposure in container.exposures)
+        await ports.proxy.wait_unloaded(router_names(container.host, exposed))
         async with ports.database.connection() as connection:
             await store.save_route(connection, warrant.claim, None)
 
