@@ -121,8 +121,8 @@ async def idle(run: Run) -> list[Row]:
 async def _looks_at_all(run: Run, world: World, server: psutil.Process, count: int, each_ms: float) -> list[Row]:
     auditor = world.auditor()
     patrol = Patrol(auditor, Remover(world.database, world.driver, world.routes))
-    holding = asyncio.create_task(patrol._hold())
-    await patrol._held.wait()
+    holding = asyncio.create_task(patrol.lease.run())
+    await patrol.lease.wait_held()
     name = f"idle.{count}"
     async with asyncio.TaskGroup() as group:
         look = partial(_look_at_all, patrol, group, server)

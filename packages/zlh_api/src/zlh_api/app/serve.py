@@ -76,6 +76,8 @@ async def _run_until(stop: asyncio.Event, parts: Parts, watch: AccessWatch) -> N
         "container_happened": parts.live.note_happening,
         "link_due": parts.links.wake,
         "patrol_due": parts.patrol.look_now,
+        "proof_due": parts.prober.look_now,
+        "proof_hinted": parts.prober.note_hint,
         "authority_changed": parts.authority.wake,
         "identity_changed": parts.superseded.note,
     }
@@ -90,6 +92,7 @@ async def _run_until(stop: asyncio.Event, parts: Parts, watch: AccessWatch) -> N
             group.create_task(parts.accounts.last_use.run()),
             group.create_task(parts.reconciler.run()),
             group.create_task(parts.patrol.run()),
+            group.create_task(parts.prober.run()),
             group.create_task(parts.audit_log.run()),
             group.create_task(parts.portal_route.run()),
             group.create_task(parts.authority.run()),

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 from zlh_api.audit.service import AuditSetting
+from zlh_api.config.edge_tables import TraefikSection
 from zlh_api.config.model import ApiConfig
 from zlh_api.config.tables import RateLimitsSection, RateSection, ReconcilerSection
 from zlh_api.containers.rules import spell
 from zlh_api.drivers.port import ContainerDriver
+from zlh_api.edge.handshake import TlsHandshake
 from zlh_api.edge.model import ProxySetting, TlsSetting
 from zlh_api.edge.portal_route import FILE_NAME, PLATFORM_OWNER
 from zlh_api.history.service import Keeping
+from zlh_api.proof.service import ProofSetting
 from zlh_api.reconcile.pace import SEATS_PER_WORKER, Pace
 from zlh_api.reconcile.steps import Settings
 from zlh_api.web.open_calls import OpenSettings
@@ -43,6 +47,19 @@ def audit_setting(config: ApiConfig) -> AuditSetting:
         platform_files=frozenset({FILE_NAME}),
         platform_owner=OwnerMark(PLATFORM_OWNER),
     )
+
+
+def proof_setting(config: ApiConfig) -> ProofSetting:
+    """Return what the prober must know."""
+    return ProofSetting(domain=config.container_domain, portal_host=urlsplit(config.portal_url).hostname or "")
+
+
+def make_handshake(section: TraefikSection) -> TlsHandshake | None:
+    """Return what looks at certificates, or None where the proxy's public side speaks plain HTTP."""
+    public = urlsplit(section.web_url)
+    if section.tls is None and public.scheme != "https":
+        return None
+    return TlsHandshake(address=public.hostname or "", port=public.port or 443)
 
 
 def step_settings(config: ApiConfig, proxy: ProxySetting) -> Settings:

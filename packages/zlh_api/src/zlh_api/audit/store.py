@@ -92,6 +92,13 @@ async def wake(connection: Connection, owners: Iterable[OwnerMark]) -> int:
     return int(done.removeprefix("UPDATE "))
 
 
+async def hint_proof(connection: Connection, vmids: Iterable[int]) -> None:
+    """Let whoever proves look at these containers soon: something of them was not as it should be."""
+    await connection.execute(
+        "select pg_notify('proof_hinted', vmid::text) from unnest($1::int[]) as vmid", sorted(vmids)
+    )
+
+
 async def take_patrol(connection: Connection, holder: UUID) -> int | None:
     """Become the one who looks, or stay it; return the fence, or None where another is."""
     fence: int | None = await connection.fetchval(

@@ -172,6 +172,7 @@ def is_ready(container: Container, error: ProvisioningError | None) -> bool:
         and container.connection is Connection.ONLINE
         and container.route_confirmed is not None
         and container.agent is not None
+        and not container.edge_faults
     )
 
 
@@ -187,6 +188,8 @@ def find_degradations(container: Container) -> tuple[str, ...]:
     if any(step.name == Do.RENEW_IDENTITY and is_troubled(step) for step in container.steps):
         reasons.append("identity_not_renewed")
     reasons += container.agent_faults
+    if container.is_meant_to_run and not container.is_deleting:
+        reasons += container.edge_faults
     if not container.is_deleting and is_resize_pending(container):
         reasons.append("resize_pending")
     return tuple(reasons)

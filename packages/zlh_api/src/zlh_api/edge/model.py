@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -84,6 +85,24 @@ class RouteFile:
     def sha256(self) -> str:
         """Of the text, by which a file of a survey is compared with this one."""
         return text_sha256(self.text.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Router:
+    """One router as the proxy lists it."""
+
+    service: str
+    # `enabled`, or what the proxy says instead.
+    status: str
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProxySeen:
+    """What the proxy says of itself in one look."""
+
+    version: str
+    routers: Mapping[str, Router]
 
 
 def text_sha256(text: bytes) -> str:
