@@ -11,6 +11,7 @@ const ACTS: Readonly<Record<string, string>> = {
   "container.stop": "Stop a container",
   "container.restart": "Restart a container",
   "container.kill": "Kill a container",
+  "container.check": "Have the way to a container looked at",
   "console.open": "Open a console",
   "console.close": "Close a console",
   "ticket.issue": "Get a ticket for a console",

@@ -6,6 +6,7 @@ import { AddressLink } from "../layout/AddressLink";
 import { TimeAgo } from "../layout/TimeAgo";
 import { ProcessList } from "../processes/ProcessList";
 import classes from "./containers.module.css";
+import { ProofChain } from "./ProofChain";
 import { ConnectionBadge } from "./StateBadge";
 import { describeSize } from "./sizes";
 import { describeLifecycle, describeRuntimes } from "./states";
@@ -49,6 +50,7 @@ export function OverviewTab({ status }: { status: ContainerStatus }) {
       </Grid.Col>
       <Grid.Col span={{ base: 12, md: 6 }} order={{ base: 1, md: 2 }}>
         <Stack gap="md">
+          {status.provisioningComplete && status.lifecycle !== "deleting" && <Card title="Way to it"><ProofChain status={status} /></Card>}
           {later.length > 0 && <Card title="Asked for since"><StepsTimeline status={{ ...status, steps: later }} /></Card>}
           <Card title={status.lifecycle === "deleting" ? "Deletion" : "Provisioning"}><StepsTimeline status={{ ...status, steps: first }} /></Card>
         </Stack>

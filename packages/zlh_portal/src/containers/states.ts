@@ -31,6 +31,9 @@ const DEGRADED: Readonly<Record<string, string>> = {
   agent_redirects: "The agent in this container tried to send the platform elsewhere, which no agent of ours does. Distrust what runs in it; this is shown until its next start.",
   agent_identity_unknown: "What answers at this container's address shows a key that its agent was not given, or has no more. It is not spoken to; a restart gives the agent another key.",
   identity_not_renewed: "The container's identity runs out within weeks and could not be renewed; it is tried again. A restart renews it as well.",
+  route_not_loaded: "The proxy does not use the route to this container, so its addresses open nowhere; what runs in it goes on. The route is written again by itself, and Overview shows how far the way to it holds.",
+  name_not_answering: "The public name does not lead to this container, though it did; what runs in it goes on. Overview shows which link of the way is broken; if it stays like this, an operator must look.",
+  records_not_answered: "A DNS provider does not answer with this container's address, so its name may open nowhere. The records are written again by itself; Overview names the provider.",
   resize_pending: "The host has not accepted the size that was asked for; the one before still holds, and everything goes on. Settings says why.",
 };
 
