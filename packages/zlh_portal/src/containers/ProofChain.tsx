@@ -7,7 +7,7 @@ import { Problem } from "../layout/Problem";
 import { TimeAgo } from "../layout/TimeAgo";
 import { useRights } from "../session/session";
 import classes from "./containers.module.css";
-import { describeCertificate, isChecking, isCheckLost, type LinkRow, renderChain, summarizeChain } from "./proof";
+import { describeCertificate, isCheckLost, type LinkRow, mayCheckAgain, renderChain, summarizeChain } from "./proof";
 import { useCheck, useProof } from "./queries";
 
 const ICONS = { holds: <CheckIcon />, broken: <CrossIcon />, doubtful: <WarnIcon />, unknown: null, skipped: null } as const;
@@ -16,13 +16,12 @@ export function ProofChain({ status }: { status: ContainerStatus }) {
   const query = useProof(status);
   const check = useCheck(status.vmid);
   const mayCheck = useRights(status).power;
-  const now = useServerNow(true, 15_000);
+  const now = useServerNow(true, 1_000);
   const proof = query.data;
   if (!proof) {
     return query.error ? <Problem error={query.error} title="The chain cannot be read" onRetry={() => void query.refetch()} /> : <Skeleton h={120} role="status" aria-label="Loading the chain" />;
   }
   const certificate = describeCertificate(proof, now);
-  const isUnderWay = isChecking(proof) && !isCheckLost(proof, now);
   return (
     <div data-testid="proof">
       <Group justify="space-between" mb="sm" gap="xs">
@@ -30,7 +29,7 @@ export function ProofChain({ status }: { status: ContainerStatus }) {
           <Text size="sm" role="status" data-testid="proof-summary">{summarizeChain(proof)}</Text>
           <Text size="xs" c="dimmed" component="div">Looked at <TimeAgo time={proof.checkedAt} /></Text>
         </div>
-        {mayCheck && <Button variant="default" size="compact-sm" loading={check.isPending || isUnderWay} onClick={() => check.mutate()}>Check now</Button>}
+        {mayCheck && <Button variant="default" size="compact-sm" loading={check.isPending || !mayCheckAgain(proof, now)} onClick={() => check.mutate()}>Check now</Button>}
       </Group>
       {check.error && <Problem error={check.error} title="Nobody could be asked to look" />}
       {isCheckLost(proof, now) && <Text size="xs" c="orange" mb="xs">A look was asked for, and nobody has taken it. It follows once the platform is well and the container should answer.</Text>}

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest";
 import type { Proof, ProofLink } from "../api/types";
-import { describeCertificate, isChecking, isCheckLost, renderChain, summarizeChain, titleOfLink } from "./proof";
+import { describeCertificate, isChecking, isCheckLost, mayCheckAgain, renderChain, summarizeChain, titleOfLink } from "./proof";
 
 const link = (name: string, state: ProofLink["state"], more: Partial<ProofLink> = {}): ProofLink => ({ link: name, state, at: null, since: null, code: null, message: null, ...more });
 const proof = (links: ProofLink[], more: Partial<Proof> = {}): Proof => ({ vmid: 101, checkedAt: null, askedAt: null, links, certificate: null, outages: [], ...more });
@@ -37,6 +37,14 @@ describe("a look that was asked for", () => {
     expect(isChecking(asked)).toBe(true);
     expect(isChecking({ ...asked, checkedAt: "2026-01-01T00:00:11Z" })).toBe(false);
     expect(isChecking({ ...asked, askedAt: null })).toBe(false);
+  });
+  it("is asked for once in a moment", () => {
+    const taken = { ...asked, checkedAt: "2026-01-01T00:00:11Z" };
+    expect(mayCheckAgain(taken, Date.parse("2026-01-01T00:00:12Z"))).toBe(false);
+    expect(mayCheckAgain(taken, Date.parse("2026-01-01T00:00:16Z"))).toBe(true);
+    expect(mayCheckAgain(asked, Date.parse("2026-01-01T00:00:16Z"))).toBe(false);
+    expect(mayCheckAgain(asked, Date.parse("2026-01-01T00:02:00Z"))).toBe(true);
+    expect(mayCheckAgain({ ...asked, askedAt: null }, 0)).toBe(true);
   });
   it("is not waited for without end", () => {
     expect(isCheckLost(asked, Date.parse("2026-01-01T00:00:20Z"))).toBe(false);

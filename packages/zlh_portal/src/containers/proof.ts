@@ -75,8 +75,16 @@ export function isChecking({ askedAt, checkedAt }: Pick<Proof, "askedAt" | "chec
   return askedAt !== null && (checkedAt === null || Date.parse(checkedAt) <= Date.parse(askedAt));
 }
 
+// The platform takes no second wish for a look at the same container within this time.
+const PAUSE_MS = 5_500;
 const LOST_MS = 60_000;
 const DAY_MS = 86_400_000;
+
+/** Tell whether a look may be asked for: none is under way, and the last one was not asked for a moment ago. */
+export function mayCheckAgain(proof: Pick<Proof, "askedAt" | "checkedAt">, nowMs: number): boolean {
+  if (proof.askedAt === null) return true;
+  return nowMs - Date.parse(proof.askedAt) > PAUSE_MS && (!isChecking(proof) || isCheckLost(proof, nowMs));
+}
 
 /** Tell whether a look was asked for so long ago that nobody seems to take it. */
 export function isCheckLost(proof: Pick<Proof, "askedAt" | "checkedAt">, nowMs: number): boolean {
