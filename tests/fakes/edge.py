@@ -61,7 +61,11 @@ class FakeProxy:
             routers = [json.loads(text.partition("\n")[2])["http"]["routers"] for text in texts]
             return ProxySeen(
                 "0.0.0",
-                {name: Router(router["service"], "enabled") for each in routers for name, router in each.items()},
+                {
+                    ("http", name): Router(router["service"], "enabled")
+                    for each in routers
+                    for name, router in each.items()
+                },
             )
 
     async def is_alive(self) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -12,22 +11,19 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from component.api.test_proof import faults, history, looking
 from component.api.test_reconciler import add
 from component.dev.test_traefik import free_port
 from fakes import api_world
 from fakes.api_world import WAIT_S, World
+from real_parts.certificates import PublicCa
 from zlh_api.dev.traefik import TraefikProcess, TraefikSettings
 from zlh_api.edge import traefik as edge
-from zlh_api.edge.handshake import TlsHandshake
 from zlh_api.edge.local_directory import LocalRouteDirectory
 from zlh_api.edge.model import ProxySetting
 from zlh_api.edge.port import ProxyAway
+from zlh_api.edge.public_name import PublicName
 from zlh_api.proof import rules
 
 FILE = "dev-101.yml"
@@ -61,7 +57,7 @@ class Edge:
     async def wait_listed(self, *, is_listed: bool) -> None:
         """Return once Traefik lists the container's router, or does not."""
         async with asyncio.timeout(WAIT_S):
-            while ("dev-101" in (await self.proxy.fetch_seen()).routers) is not is_listed:
+            while (("http", "dev-101") in (await self.proxy.fetch_seen()).routers) is not is_listed:
                 await asyncio.sleep(0.02)
 
 
@@ -141,10 +137,10 @@ async def test_what_breaks_behind_our_back_is_told_or_put_right(place: Edge, mon
 async def test_a_file_that_the_proxy_refuses_is_named_with_its_reason(place: Edge) -> None:
     """A router that is listed is not yet one that is used."""
     text = (place.folder / FILE).read_text()
-    (place.folder / "edited").write_text(text.replace('"dev-101-home"\n', '"nowhere"\n', 1))
+    (place.folder / "edited").write_text(text.replace('"dev-101-home",\n', '"nowhere",\n', 1))
     (place.folder / "edited").rename(place.folder / FILE)
     async with asyncio.timeout(WAIT_S):
-        while (await place.proxy.fetch_seen()).routers["dev-101"].status == "enabled":
+        while (await place.proxy.fetch_seen()).routers["http", "dev-101"].status == "enabled":
             await asyncio.sleep(0.02)
     async with looking(place.world) as prober:
         await prober.look()
@@ -158,30 +154,19 @@ async def test_a_file_that_the_proxy_refuses_is_named_with_its_reason(place: Edg
 
 async def test_what_is_shown_for_a_name_is_seen_also_where_it_is_too_old(tmp_path: Path) -> None:
     """Nobody else would tell when it ended; where nothing speaks TLS, nothing is seen."""
-    ended = datetime.now(UTC).replace(microsecond=0) - timedelta(days=1)
-    context = _context_with(tmp_path, ended)
-    server = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0, ssl=context)
-    plain = await asyncio.start_server(lambda _reader, writer: writer.close(), "127.0.0.1", 0)
+    pair = PublicCa(tmp_path, name="An old CA").issue(HOST, "*.localhost", ends=timedelta(days=-1))
+    server = await asyncio.start_server(_hang_up, "127.0.0.1", 0, ssl=pair.server_context())
+    plain = await asyncio.start_server(_hang_up, "127.0.0.1", 0)
     async with server, plain:
         port, other = (each.sockets[0].getsockname()[1] for each in (server, plain))
-        shown = await TlsHandshake(address="127.0.0.1", port=port).fetch_certificate(HOST)
+        shown = await PublicName(web_url=f"https://127.0.0.1:{port}").fetch_certificate(HOST)
         assert shown is not None
-        assert (shown.names, shown.issuer, shown.not_after) == ((HOST, "*.localhost"), "An old CA", ended)
-        assert await TlsHandshake(address="127.0.0.1", port=other).fetch_certificate(HOST) is None
-    assert await TlsHandshake(address="127.0.0.1", port=port).fetch_certificate(HOST) is None
+        assert (shown.names, shown.issuer) == ((HOST, "*.localhost"), "An old CA")
+        assert timedelta(hours=23) < datetime.now(UTC) - shown.not_after < timedelta(hours=25)
+        assert await PublicName(web_url=f"https://127.0.0.1:{other}").fetch_certificate(HOST) is None
+        assert await PublicName(web_url=f"http://127.0.0.1:{port}").fetch_certificate(HOST) is None
+    assert await PublicName(web_url=f"https://127.0.0.1:{port}").fetch_certificate(HOST) is None
 
 
-def _context_with(folder: Path, not_after: datetime) -> ssl.SSLContext:
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "An old CA")])
-    names = x509.SubjectAlternativeName([x509.DNSName(HOST), x509.DNSName("*.localhost")])
-    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, not_after - timedelta(days=90), not_after)
-    certificate = builder.add_extension(names, critical=False).sign(key, hashes.SHA256())
-    file = folder / "shown.pem"
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    file.write_bytes(private + certificate.public_bytes(serialization.Encoding.PEM))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file)
-    return context
+def _hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.close()

@@ -18,7 +18,12 @@ from zlh_common.schema.status import Connection
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
-FILE = (("dev-101", "3000-dev-101-abc"), ("dev-101-platform", "api-dev-101-abc"))
+FILE = (
+    ("http", "dev-101", "3000-dev-101-abc"),
+    ("http", "dev-101-platform", "api-dev-101-abc"),
+    ("udp", "dev-101", "game-dev-101-abc"),
+)
+UDP = Router("game-dev-101-abc", "enabled")
 
 
 def seen(*, is_good: bool, link: str = NAME) -> LinkSeen:
@@ -130,7 +135,9 @@ def test_faults_stand_in_the_order_of_the_chain() -> None:
 )
 def test_a_route_holds_with_every_router_of_this_very_file(routers: dict[str, Router], word: str | None) -> None:
     """A router with the service of an earlier file is as good as none."""
-    found = rules.judge_route(FILE, routers)
+    listed = {("http", name): router for name, router in routers.items()}
+    found = rules.judge_route(FILE, {**listed, ("udp", "dev-101"): UDP})
+    assert not rules.judge_route(FILE, listed).is_good
     assert found.is_good is (word is None)
     assert word is None or word in (found.message or "")
 

@@ -20,11 +20,11 @@ from zlh_api.app.driver import make_circuit, make_driver
 from zlh_api.app.settings import (
     audit_setting,
     keeping,
-    make_handshake,
     make_pace,
     open_settings,
     proof_setting,
     proxy_setting,
+    public_ca,
     rate_settings,
     state_limits,
     step_settings,
@@ -126,7 +126,7 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
         rotation = AuthorityService(database, authority, clock)
         rotation.on_context = agents.use
         traefik = await stack.enter_async_context(
-            Traefik(api_url=config.traefik.api_url, web_url=config.traefik.web_url)
+            Traefik(api_url=config.traefik.api_url, web_url=config.traefik.web_url, ca=public_ca(config))
         )
         circuit = make_circuit(clock)
         driver = await asyncio.to_thread(make_driver, config, circuit)
@@ -165,7 +165,7 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
         auditor = Auditor(database, driver, directory, audit_setting(config))
         patrol = Patrol(auditor, Remover(database, driver, directory))
         # What of DNS and of the directory's own matters is joined later, is shown as not configured until then.
-        sights = Sights(traefik, NoNameLinks(), make_handshake(config.traefik), steps.route_file)
+        sights = Sights(traefik, NoNameLinks(), traefik, steps.route_file)
         yield Parts(
             database=database,
             driver=driver,

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from zlh_api.audit.service import AuditSetting
-from zlh_api.config.edge_tables import TraefikSection
 from zlh_api.config.model import ApiConfig
 from zlh_api.config.tables import RateLimitsSection, RateSection, ReconcilerSection
 from zlh_api.containers.rules import spell
 from zlh_api.drivers.port import ContainerDriver
-from zlh_api.edge.handshake import TlsHandshake
 from zlh_api.edge.model import ProxySetting, TlsSetting
 from zlh_api.edge.portal_route import FILE_NAME, PLATFORM_OWNER
 from zlh_api.history.service import Keeping
@@ -39,6 +38,11 @@ def proxy_setting(config: ApiConfig) -> ProxySetting:
     return ProxySetting(config.container_domain, traefik.entry_point, traefik.backend_url or config.api_url, tls)
 
 
+def public_ca(config: ApiConfig) -> Path | None:
+    """Return what public certificates are checked by, where that is not what this system trusts."""
+    return config.traefik.tls.ca if config.traefik.tls is not None else None
+
+
 def audit_setting(config: ApiConfig) -> AuditSetting:
     """Return what the audit takes for ours."""
     return AuditSetting(
@@ -52,14 +56,6 @@ def audit_setting(config: ApiConfig) -> AuditSetting:
 def proof_setting(config: ApiConfig) -> ProofSetting:
     """Return what the prober must know."""
     return ProofSetting(domain=config.container_domain, portal_host=urlsplit(config.portal_url).hostname or "")
-
-
-def make_handshake(section: TraefikSection) -> TlsHandshake | None:
-    """Return what looks at certificates, or None where the proxy's public side speaks plain HTTP."""
-    public = urlsplit(section.web_url)
-    if section.tls is None and public.scheme != "https":
-        return None
-    return TlsHandshake(address=public.hostname or "", port=public.port or 443)
 
 
 def step_settings(config: ApiConfig, proxy: ProxySetting) -> Settings:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from zlh_common.names import HostName, OwnerMark
+from zlh_common.names import HostName, OwnerMark, Protocol
 from zlh_common.schema.spec import Visibility
 
 
@@ -31,7 +31,7 @@ def expose(port: int, visibility: Visibility, kind: Literal["http", "https"]) ->
 class GamePort:
     """A port of a game server, and the port of the proxy's pool that leads there."""
 
-    protocol: Literal["tcp", "udp"]
+    protocol: Protocol
     # Of the proxy: one of the ports that its static file declares.
     public_port: int
     # Of the container.
@@ -80,6 +80,13 @@ class RouteFile:
     text: str
     digest: str
     routers: tuple[tuple[str, str], ...]
+    # The routers of game ports, which the proxy lists elsewhere: protocol, name, service.
+    game_routers: tuple[tuple[Protocol, str, str], ...] = ()
+
+    @property
+    def all_routers(self) -> tuple[tuple[str, str, str], ...]:
+        """Every router, with its protocol and its service."""
+        return (*(("http", name, service) for name, service in self.routers), *self.game_routers)
 
     @property
     def sha256(self) -> str:
@@ -102,7 +109,8 @@ class ProxySeen:
     """What the proxy says of itself in one look."""
 
     version: str
-    routers: Mapping[str, Router]
+    # By protocol and name, as far as they come from files.
+    routers: Mapping[tuple[str, str], Router]
 
 
 def text_sha256(text: bytes) -> str:

@@ -11,6 +11,7 @@ from zlh_api.edge.port import ProxyAway
 PER_PAGE = 2000
 MAX_PAGES = 1000
 MAX_PAGE_BYTES = 16 * 1024 * 1024
+PROTOCOLS = ("http", "tcp", "udp")
 # Behind the names of what comes from files.
 _PROVIDER = "@file"
 
@@ -43,14 +44,14 @@ def parse_version(body: bytes) -> str:
         raise ProxyAway("what answers there is not Traefik") from exc
 
 
-def parse_page(body: bytes) -> dict[str, Router]:
-    """Return the routers of one page that come from files, by their names; raise ProxyAway where it is none."""
+def parse_page(body: bytes, protocol: str) -> dict[tuple[str, str], Router]:
+    """Return the routers of one page that come from files; raise ProxyAway where it is none."""
     try:
         listed = _read_page(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
         raise ProxyAway("its list of routers is none") from exc
     return {
-        each.name.removesuffix(_PROVIDER): Router(each.service, each.status, _errors(each.error))
+        (protocol, each.name.removesuffix(_PROVIDER)): Router(each.service, each.status, _errors(each.error))
         for each in listed
         if each.name.endswith(_PROVIDER)
     }

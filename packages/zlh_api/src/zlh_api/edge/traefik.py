@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
 
 from zlh_api.edge.model import ProxySeen, RouteFile, Router
-from zlh_api.edge.port import NameNotAnswering, ProxyAway, RouteNotLoaded
-from zlh_api.edge.router_list import MAX_PAGE_BYTES, MAX_PAGES, PER_PAGE, parse_page, parse_version
-from zlh_common.names import PLATFORM_PATH
+from zlh_api.edge.port import ProxyAway, RouteNotLoaded
+from zlh_api.edge.public_name import PublicName
+from zlh_api.edge.router_list import MAX_PAGE_BYTES, MAX_PAGES, PER_PAGE, PROTOCOLS, parse_page, parse_version
+from zlh_common.names import Protocol
+from zlh_common.schema.edge import Certificate
 
 LOAD_TIMEOUT_S = 10.0
 POLL_S = 0.05
@@ -21,20 +24,22 @@ CALL_TIMEOUT_S = 5
 class Traefik:
     """Asks the private API and the public side of one Traefik."""
 
-    def __init__(self, *, api_url: str, web_url: str) -> None:
+    def __init__(self, *, api_url: str, web_url: str, ca: Path | None = None) -> None:
         self._api_url = api_url.rstrip("/")
-        self._web_url = web_url.rstrip("/")
+        self._public = PublicName(web_url=web_url, ca=ca)
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=CALL_TIMEOUT_S), cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
         )
+        await self._public.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self._public.__aexit__(kind, error, trace)
         if self._session is not None:
             await self._session.close()
 
@@ -48,13 +53,14 @@ class Traefik:
     async def fetch_seen(self) -> ProxySeen:
         """Return its version and every router that it lists, page by page; raise ProxyAway."""
         version = parse_version((await self._fetch_page("/api/version"))[0])
-        routers: dict[str, Router] = {}
-        page: int | None = 1
-        while page is not None:
-            body, following = await self._fetch_page(f"/api/http/routers?per_page={PER_PAGE}&page={page}")
-            routers |= parse_page(body)
-            # The last page names the first as the one that follows.
-            page = int(following) if following.isdecimal() and page < int(following) <= MAX_PAGES else None
+        routers: dict[tuple[str, str], Router] = {}
+        for protocol in PROTOCOLS:
+            page: int | None = 1
+            while page is not None:
+                body, following = await self._fetch_page(f"/api/{protocol}/routers?per_page={PER_PAGE}&page={page}")
+                routers |= parse_page(body, protocol)
+                # The last page names the first as the one that follows.
+                page = int(following) if following.isdecimal() and page < int(following) <= MAX_PAGES else None
         return ProxySeen(version, routers)
 
     async def wait_loaded(self, file: RouteFile) -> None:
@@ -62,40 +68,35 @@ class Traefik:
         trouble = ""
         try:
             async with asyncio.timeout(LOAD_TIMEOUT_S):
-                for name, service in file.routers:
-                    while trouble := await self._find_trouble(name, service):
+                for protocol, name, service in (*(("http", *router) for router in file.routers), *file.game_routers):
+                    while trouble := await self._find_trouble(protocol, name, service):
                         await asyncio.sleep(POLL_S)
         except TimeoutError as exc:
             raise RouteNotLoaded(trouble) from exc
 
-    async def wait_unloaded(self, routers: tuple[str, ...]) -> None:
+    async def wait_unloaded(
+        self, routers: tuple[str, ...], game_routers: tuple[tuple[Protocol, str], ...] = ()
+    ) -> None:
         """Return when none of the routers is listed any more."""
+        listed = (*(("http", name) for name in routers), *game_routers)
         try:
             async with asyncio.timeout(LOAD_TIMEOUT_S):
-                for name in routers:
-                    while await self._fetch(f"/api/http/routers/{name}@file") is not None:
+                for protocol, name in listed:
+                    while await self._fetch(f"/api/{protocol}/routers/{name}@file") is not None:
                         await asyncio.sleep(POLL_S)
         except TimeoutError as exc:
-            raise RouteNotLoaded(f"it still lists {', '.join(routers)}") from exc
+            raise RouteNotLoaded(f"it still lists {', '.join(name for _, name in listed)}") from exc
 
     async def check_ready(self, host: str, vmid: int) -> None:
         """Ask for `/.zlh/ready` by its public name; the answer must come from us and speak of this container."""
-        assert self._session is not None
-        url = f"http://{host}{PLATFORM_PATH}ready"
-        try:
-            async with self._session.get(
-                f"{self._web_url}{PLATFORM_PATH}ready", headers={"Host": host}, allow_redirects=False
-            ) as response:
-                if response.status != 200:
-                    raise NameNotAnswering(url=url, reason=f"status {response.status}")
-                answer = await response.json(content_type=None)
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as exc:
-            raise NameNotAnswering(url=url, reason=str(exc) or type(exc).__name__) from exc
-        if not isinstance(answer, dict) or answer.get("vmid") != vmid:
-            raise NameNotAnswering(url=url, reason="something else answers there")
+        await self._public.check_ready(host, vmid)
 
-    async def _find_trouble(self, name: str, service: str) -> str:
-        router = await self._fetch(f"/api/http/routers/{name}@file")
+    async def fetch_certificate(self, host: str) -> Certificate | None:
+        """Return what the public side shows for a host, however wrong or old it is; None where nothing is."""
+        return await self._public.fetch_certificate(host)
+
+    async def _find_trouble(self, protocol: str, name: str, service: str) -> str:
+        router = await self._fetch(f"/api/{protocol}/routers/{name}@file")
         if router is None:
             return f"it does not list {name}"
         if router.get("service") != service:

@@ -127,10 +127,10 @@ def _state(link: LinkMemory) -> tuple[object, ...]:
     return link.link, link.is_good, link.is_broken, link.failures, held, link.code, link.message
 
 
-def judge_route(expected: Sequence[tuple[str, str]], routers: Mapping[str, Router]) -> LinkSeen:
+def judge_route(expected: Sequence[tuple[str, str, str]], routers: Mapping[tuple[str, str], Router]) -> LinkSeen:
     """Tell whether the proxy uses every router of a container's file, with the very service of this file."""
-    for name, service in expected:
-        router = routers.get(name)
+    for protocol, name, service in expected:
+        router = routers.get((protocol, name))
         if router is None:
             return _not_loaded(f"The proxy does not list the route {name}.")
         if router.service.removesuffix("@file") != service:

@@ -104,7 +104,7 @@ class Prober:
         self._setting = setting
         self._fence: int | None = None
         self._memories: dict[OwnerMark, Memory] = {}
-        self._expected: dict[OwnerMark, tuple[str, tuple[tuple[str, str], ...]]] = {}
+        self._expected: dict[OwnerMark, tuple[str, tuple[tuple[str, str, str], ...]]] = {}
         self._outages: tuple[EdgeOutage, ...] = ()
         self._portal: ShownCertificate | None = None
         self._hinted: set[int] = set()
@@ -224,14 +224,14 @@ class Prober:
             for container in found:
                 if container.address is not None:
                     file = self._sights.route_file(container)
-                    self._expected[container.owner] = file.digest, file.routers
+                    self._expected[container.owner] = file.digest, file.all_routers
 
     def _knows(self, row: Provable) -> bool:
         """Tell whether the file that was confirmed is the one whose routers are known; another is on its way."""
         known = self._expected.get(row.owner)
         return known is not None and known[0] == row.confirmed
 
-    def _routers_of(self, row: Provable) -> tuple[tuple[str, str], ...]:
+    def _routers_of(self, row: Provable) -> tuple[tuple[str, str, str], ...]:
         return self._expected[row.owner][1]
 
     # Public names
