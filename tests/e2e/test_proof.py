@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import aiohttp
 from playwright.async_api import Page, expect
 
 from e2e.browser import sign_in
@@ -22,11 +25,21 @@ def shadow(folder: Path, vmid: int) -> Path:
     return written.rename(file)
 
 
+async def wait_shadowed(stack: Stack, vmid: int) -> None:
+    """Return once the proxy goes by the foreign file."""
+    port = urlsplit(stack.dev["portalUrl"]).port
+    async with aiohttp.ClientSession() as client, asyncio.timeout(30):
+        while True:
+            url, headers = f"http://127.0.0.1:{port}/.zlh/ready", {"Host": f"dev-{vmid}.localhost"}
+            async with client.get(url, headers=headers) as answer:
+                if answer.status != 200:
+                    return
+            await asyncio.sleep(0.05)
+
+
 async def check_now(page: Page) -> None:
-    """Ask for a look, and see that it was taken."""
-    button = page.get_by_role("button", name="Check now")
-    await button.click()
-    await expect(button).to_be_enabled()
+    """Ask for a look, as soon as one may."""
+    await page.locator("button:not([data-loading])", has_text="Check now").click()
 
 
 async def test_what_breaks_later_is_shown_and_taken_back(page: Page, stack: Stack, own_vmid: int) -> None:
@@ -38,6 +51,7 @@ async def test_what_breaks_later_is_shown_and_taken_back(page: Page, stack: Stac
         await expect(page.get_by_test_id(f"link-{name}")).to_have_attribute("data-link-state", state)
     await expect(page.get_by_test_id("proof-summary")).to_have_text("Every link holds.")
     file = shadow(stack.home / "routes", own_vmid)
+    await wait_shadowed(stack, own_vmid)
     await check_now(page)
     await expect(page.get_by_test_id("link-name")).to_have_attribute("data-link-state", "broken")
     await expect(page.get_by_test_id("degraded")).to_contain_text("public name does not lead")

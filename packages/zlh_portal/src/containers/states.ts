@@ -38,11 +38,21 @@ const DEGRADED: Readonly<Record<string, string>> = {
 };
 
 /** Return the lifecycle in words. A running container whose chain is not proved says so. */
-export function describeLifecycle(status: Pick<ContainerStatus, "lifecycle" | "ready">): Words {
+export function describeLifecycle(status: Pick<ContainerStatus, "lifecycle" | "ready"> & { degraded?: readonly string[] }): Words {
+  if (status.lifecycle === "running" && isWayBroken(status.degraded ?? [])) {
+    return { label: "Running", tone: "warn", meaning: "The container is up, but its public name does not lead to it any more." };
+  }
   if (status.lifecycle === "running" && !status.ready) {
     return { label: "Running", tone: "warn", meaning: "The container is up, but not everything on the way to it is proved yet." };
   }
   return LIFECYCLE[status.lifecycle];
+}
+
+const WAY = new Set(["route_not_loaded", "name_not_answering", "records_not_answered"]);
+
+/** Tell whether the way from its public name to a container is broken, though it held once. */
+export function isWayBroken(degraded: readonly string[]): boolean {
+  return degraded.some((reason) => WAY.has(reason));
 }
 
 /** Return the connection in words. Silence of something that is off is nothing bad. */

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import getpass
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -191,7 +190,7 @@ async def _remove(owner: str, auditor: Auditor, remover: Remover) -> int:
         if not await tombstones.judge(connection, mark, _number_of(remains), _kind_of(remains)):
             raise MarkInUse(mark)
     log.info("audit.judged", owner=mark, guests=[guest.where for guest in remains.guests])
-    async with AuditLog(auditor.database, SystemClock()).own_act("remains.remove", _describe(mark, remains)):
+    async with AuditLog(auditor.database, SystemClock()).command("remains.remove", _describe(mark, remains)):
         if not await remover.remove(remains):
             raise RemovalUnderWay(mark)
     for guest in remains.guests:
@@ -202,8 +201,8 @@ async def _remove(owner: str, auditor: Auditor, remover: Remover) -> int:
 
 
 def _describe(mark: OwnerMark, remains: Remains) -> dict[str, object]:
-    """Return what the audit log keeps of a removal: also who asked for it, as the machine knows them."""
-    return {"owner": mark, "account": getpass.getuser(), "guests": len(remains.guests), "routes": len(remains.routes)}
+    """Return what the audit log keeps of a removal."""
+    return {"owner": mark, "guests": len(remains.guests), "routes": len(remains.routes)}
 
 
 def _say(line: str) -> None:
