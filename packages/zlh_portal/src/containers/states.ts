@@ -33,7 +33,9 @@ const DEGRADED: Readonly<Record<string, string>> = {
   identity_not_renewed: "The container's identity runs out within weeks and could not be renewed; it is tried again. A restart renews it as well.",
   route_not_loaded: "The proxy does not use the route to this container, so its addresses open nowhere; what runs in it goes on. The route is written again by itself, and Overview shows how far the way to it holds.",
   name_not_answering: "The public name does not lead to this container, though it did; what runs in it goes on. Overview shows which link of the way is broken; if it stays like this, an operator must look.",
+  records_pending: "The DNS records of this container are not yet as they should be at every provider; they are written again by itself. Its steps say what hinders.",
   records_not_answered: "A DNS provider does not answer with this container's address, so its name may open nowhere. The records are written again by itself; Overview names the provider.",
+  connections_open: "A port was taken back from somebody, and connections to it could not be ended. It is tried again; restart the program that has them to be sure.",
   resize_pending: "The host has not accepted the size that was asked for; the one before still holds, and everything goes on. Settings says why.",
 };
 

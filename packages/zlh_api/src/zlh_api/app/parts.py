@@ -8,6 +8,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from zlh_api.access import routes as access_routes
+from zlh_api.access.service import AccessService
 from zlh_api.agents import routes as agent_routes
 from zlh_api.agents.authority import Authority
 from zlh_api.agents.client import AgentClient
@@ -16,6 +18,7 @@ from zlh_api.agents.pins import RowPins
 from zlh_api.agents.superseded import SupersededSockets
 from zlh_api.app.accounts import Accounts, account_endpoints, make_accounts
 from zlh_api.app.checks import make_checks
+from zlh_api.app.dns import DnsCircuits, make_dns
 from zlh_api.app.driver import make_circuit, make_driver
 from zlh_api.app.settings import (
     audit_setting,
@@ -47,12 +50,16 @@ from zlh_api.containers import routes as container_routes
 from zlh_api.containers.live import LiveContainers
 from zlh_api.containers.service import ContainerService, Hosting
 from zlh_api.customers.standings import StandingsService
+from zlh_api.cuts.service import ConnectionCuts
 from zlh_api.database.pool import Database
 from zlh_api.drivers.port import ContainerDriver
+from zlh_api.due import DueWork
 from zlh_api.edge import routes as edge_routes
 from zlh_api.edge.local_directory import LocalRouteDirectory
 from zlh_api.edge.portal_route import PortalRoute, render_portal_file
 from zlh_api.edge.traefik import Traefik
+from zlh_api.exposures import routes as exposure_routes
+from zlh_api.exposures.service import ExposureService
 from zlh_api.history import routes as history_routes
 from zlh_api.history.service import HistoryService
 from zlh_api.processes import routes as process_routes
@@ -95,6 +102,9 @@ class Parts:
     catalog: CatalogService
     artifacts: ServedTree
     containers: ContainerService
+    exposures: ExposureService
+    access: AccessService
+    cuts: ConnectionCuts
     live: LiveContainers
     history: HistoryService
     links: AgentLinks
@@ -134,14 +144,15 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
         source = CatalogSource(config.artifacts.urls, config.artifacts.trusted_root, config.state_dir / "catalog")
         catalog = CatalogService(source, config.channels, clock)
         stack.push_async_callback(catalog.close)
-        hosting = Hosting(config.container_domain, config.container_scheme, config.container_port)
+        hosting = Hosting(
+            config.container_domain, config.container_scheme, config.container_port, has_dns=bool(config.dns)
+        )
         quotas = QuotaService(database, config.quota.quota)
         accounts = make_accounts(database, clock, quotas)
         containers = ContainerService(
             database,
             catalog,
             hosting,
-            clock,
             limits=state_limits(config, driver),
             customers=accounts.customers,
             quotas=quotas,
@@ -149,6 +160,9 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
         history = HistoryService(database, clock, keeping(config))
         live = LiveContainers(containers, history)
         catalog.on_change = live.note_catalog
+        dns_circuits = DnsCircuits(clock)
+        dns = make_dns(config, dns_circuits, clock)
+        stack.push_async_callback(dns.close)
         directory, proxy = LocalRouteDirectory(config.traefik.directory), proxy_setting(config)
         ports = Ports(
             database=database,
@@ -158,12 +172,13 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             routes=directory,
             proxy=traefik,
             clock=clock,
+            dns=dns,
         )
         steps = Steps(ports, step_settings(config, proxy))
         reconciler = Reconciler(database, driver, steps, make_pace(config.reconciler))
-        circuit.on_closed = reconciler.note_back
-        auditor = Auditor(database, driver, directory, audit_setting(config))
-        patrol = Patrol(auditor, Remover(database, driver, directory))
+        circuit.on_closed = dns_circuits.on_closed = reconciler.note_back
+        auditor = Auditor(database, driver, directory, audit_setting(config), dns, clock)
+        patrol = Patrol(auditor, Remover(database, driver, directory, dns))
         # What of DNS and of the directory's own matters is joined later, is shown as not configured until then.
         sights = Sights(traefik, NoNameLinks(), traefik, steps.route_file)
         yield Parts(
@@ -180,6 +195,9 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             catalog=catalog,
             artifacts=ServedTree(config.artifacts.folder, config.artifacts.keys, clock),
             containers=containers,
+            exposures=ExposureService(database, containers, quotas, hosting),
+            access=AccessService(database, hosting, portal_url=config.portal_url),
+            cuts=ConnectionCuts(database, agents, agent_port=config.agent_port),
             live=live,
             history=history,
             links=AgentLinks(database, agents, history, agent_port=config.agent_port),
@@ -207,6 +225,8 @@ def make_endpoints(parts: Parts, config: ApiConfig) -> list[Endpoint]:
         *catalog_routes.endpoints(parts.catalog),
         *artifact_routes.endpoints(parts.artifacts),
         *container_routes.endpoints(containers, parts.live),
+        *exposure_routes.endpoints(parts.exposures),
+        *access_routes.endpoints(parts.access, parts.accounts.callers, parts.cookie, portal_url=config.portal_url),
         *agent_routes.endpoints(agents, parts.consoles, agent_port=port),
         *process_routes.endpoints(containers, agents, parts.consoles, agent_port=port),
         *runtime_routes.endpoints(runtimes),
@@ -223,6 +243,15 @@ def make_endpoints(parts: Parts, config: ApiConfig) -> list[Endpoint]:
         *edge_routes.endpoints(containers, domain=config.container_domain),
         *portal.endpoints(portal.default_folder()),
     ]
+
+
+def make_due_work(parts: Parts) -> dict[str, DueWork]:
+    """Return what is done at times of the database, by the channel on which sooner ones are announced."""
+    exposures, access = parts.exposures, parts.access
+    return {
+        "port_expiry_due": DueWork(exposures.seconds_to_expiry, exposures.end_expired),
+        "access_expiry_due": DueWork(access.seconds_to_expiry, access.end_expired),
+    }
 
 
 def make_gate(parts: Parts, config: ApiConfig) -> Gate:

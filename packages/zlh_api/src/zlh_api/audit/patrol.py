@@ -17,9 +17,11 @@ from zlh_api.audit.removal import Remains, Remover, collect
 from zlh_api.audit.rules import (
     Key,
     confirm,
+    find_doubts,
     find_occupied,
     find_owners_to_wake,
     find_removable,
+    is_record_of,
     is_removable,
     keys_of,
     needs_second_look,
@@ -107,6 +109,8 @@ class Patrol:
         async with self._database.transaction() as connection:
             if not await store.save_report(connection, fence, look.report(findings), occupied):
                 return False
+            # Before they are woken, or they would look too early.
+            await store.doubt_records(connection, find_doubts(look.differences))
             woken = await store.wake(connection, find_owners_to_wake(look.differences))
             if woken:
                 await store.hint_proof(connection, _numbers_of(look))
@@ -123,7 +127,8 @@ class Patrol:
 
     async def _remove_one(self, remains: Remains) -> None:
         try:
-            await self._remover.remove(remains)
+            if await self._remover.remove(remains):
+                self._auditor.records.forget(remains.owner)
         except (LeaseLost, DatabaseUnavailable, TimeoutError) as error:
             log.warning("audit.removal_dropped", owner=remains.owner, error=str(error) or type(error).__name__)
         except ZlhError as error:
@@ -145,4 +150,10 @@ def _remains(look: Look, owner: OwnerMark) -> Remains:
     """What is ours to take away of a deleted container; a copy at another number is not."""
     departed = look.books.departed[owner]
     guests = [guest for guest in look.seen.guests or () if guest.owner == owner and is_removable(guest, departed)]
-    return collect(owner, guests, look.seen.routes or ())
+    records = [
+        (survey.provider, record)
+        for survey in look.seen.records
+        for record in survey.found
+        if record.owner == owner and is_record_of(record, departed, domain=look.books.domain)
+    ]
+    return collect(owner, guests, look.seen.routes or (), records)
