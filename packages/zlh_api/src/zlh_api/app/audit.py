@@ -7,21 +7,23 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from zlh_api.app.driver import make_circuit, make_driver
+from zlh_api.app.edge import make_proxy_circuit, open_directory
 from zlh_api.app.lent_database import lend_database
 from zlh_api.app.settings import audit_setting
 from zlh_api.audit.removal import Remover
 from zlh_api.audit.service import Auditor
 from zlh_api.config.model import ApiConfig
-from zlh_api.edge.local_directory import LocalRouteDirectory
 
 
 @asynccontextmanager
 async def open_audit(config: ApiConfig) -> AsyncIterator[tuple[Auditor, Remover]]:
     """Make what the audit's commands need, which run beside the API or without it."""
     driver = await asyncio.to_thread(make_driver, config, make_circuit())
-    directory = LocalRouteDirectory(config.traefik.directory)
     try:
-        async with lend_database(config.database.dsn, max_connections=2) as database:
+        async with (
+            open_directory(config, make_proxy_circuit()) as directory,
+            lend_database(config.database.dsn, max_connections=2) as database,
+        ):
             yield Auditor(database, driver, directory, audit_setting(config)), Remover(database, driver, directory)
     finally:
         await driver.close()

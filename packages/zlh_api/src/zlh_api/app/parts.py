@@ -17,6 +17,7 @@ from zlh_api.agents.superseded import SupersededSockets
 from zlh_api.app.accounts import Accounts, account_endpoints, make_accounts
 from zlh_api.app.checks import make_checks
 from zlh_api.app.driver import make_circuit, make_driver
+from zlh_api.app.edge import make_proxy_circuit, open_directory
 from zlh_api.app.settings import (
     audit_setting,
     keeping,
@@ -48,9 +49,10 @@ from zlh_api.customers.standings import StandingsService
 from zlh_api.database.pool import Database
 from zlh_api.drivers.port import ContainerDriver
 from zlh_api.edge import routes as edge_routes
-from zlh_api.edge.local_directory import LocalRouteDirectory
+from zlh_api.edge.directory_watch import DirectoryWatch
 from zlh_api.edge.portal_route import PortalRoute, render_portal_file
-from zlh_api.edge.traefik import Traefik
+from zlh_api.edge.relieving_proxy import RelievingProxy
+from zlh_api.edge.traefik import Traefik, read_api_trust
 from zlh_api.history import routes as history_routes
 from zlh_api.history.service import HistoryService
 from zlh_api.processes import routes as process_routes
@@ -98,6 +100,7 @@ class Parts:
     patrol: Patrol
     proxy: Traefik
     portal_route: PortalRoute
+    directory_watch: DirectoryWatch
     cookie: SessionCookie
     clock: Clock
 
@@ -118,7 +121,11 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
         rotation = AuthorityService(database, authority, clock)
         rotation.on_context = agents.use
         traefik = await stack.enter_async_context(
-            Traefik(api_url=config.traefik.api_url, web_url=config.traefik.web_url)
+            Traefik(
+                api_url=config.traefik.api_url,
+                web_url=config.traefik.web_url,
+                trust=await asyncio.to_thread(read_api_trust, config.traefik.api_ca, config.traefik.api_credentials),
+            )
         )
         circuit = make_circuit(clock)
         driver = await asyncio.to_thread(make_driver, config, circuit)
@@ -141,20 +148,21 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
         history = HistoryService(database, clock, keeping(config))
         live = LiveContainers(containers, history)
         catalog.on_change = live.note_catalog
-        directory, proxy = LocalRouteDirectory(config.traefik.directory), proxy_setting(config)
+        proxy_circuit, proxy = make_proxy_circuit(clock), proxy_setting(config)
+        directory = await stack.enter_async_context(open_directory(config, proxy_circuit))
         ports = Ports(
             database=database,
             driver=driver,
             authority=authority,
             agents=agents,
             routes=directory,
-            proxy=traefik,
+            proxy=RelievingProxy(traefik, directory),
             clock=clock,
         )
         reconciler = Reconciler(
             database, driver, Steps(ports, step_settings(config, proxy)), make_pace(config.reconciler)
         )
-        circuit.on_closed = reconciler.note_back
+        circuit.on_closed = proxy_circuit.on_closed = reconciler.note_back
         auditor = Auditor(database, driver, directory, audit_setting(config))
         yield Parts(
             database=database,
@@ -179,6 +187,7 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             patrol=Patrol(auditor, Remover(database, driver, directory)),
             proxy=traefik,
             portal_route=PortalRoute(directory, render_portal_file(config.portal_url, proxy)),
+            directory_watch=DirectoryWatch(directory),
             cookie=SessionCookie(has_tls=urlsplit(config.portal_url).scheme == "https"),
             clock=clock,
         )

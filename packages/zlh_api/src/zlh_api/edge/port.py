@@ -34,8 +34,11 @@ class RouteNotLoaded(ZlhError):
 
     code, status, retryable = "route_not_loaded", 502, True
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, is_behind: bool = False) -> None:
         super().__init__(f"The proxy has not taken up the route: {reason}.")
+        self.reason = reason
+        # It answers, and shows an earlier state of the directory: something there may keep it from reading any file.
+        self.is_behind = is_behind
 
 
 class NameNotAnswering(ZlhError):
@@ -72,6 +75,10 @@ class FoundRoute:
     owner: OwnerMark | None
     # Of its text; empty where that cannot be read.
     sha256: str
+    # Why the proxy takes up no file as long as this one is there.
+    trouble: str | None = None
+    # Whether it is one that was moved out of the directory, since it stopped the proxy.
+    is_quarantined: bool = False
 
 
 class RouteDirectory(Protocol):

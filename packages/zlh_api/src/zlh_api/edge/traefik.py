@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
+from dataclasses import dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -10,6 +13,7 @@ import aiohttp
 
 from zlh_api.edge.model import RouteFile
 from zlh_api.edge.port import NameNotAnswering, RouteNotLoaded
+from zlh_common.errors import ConfigInvalid
 from zlh_common.names import PLATFORM_PATH
 
 LOAD_TIMEOUT_S = 10.0
@@ -17,12 +21,50 @@ POLL_S = 0.05
 CALL_TIMEOUT_S = 5
 
 
+@dataclass(frozen=True, slots=True)
+class ApiTrust:
+    """What the private API is checked by, and by what we are known to it."""
+
+    # None where this system's own authorities are asked.
+    context: ssl.SSLContext | None = None
+    credentials: aiohttp.BasicAuth | None = None
+
+
+def read_api_trust(ca: Path | None, credentials: Path | None) -> ApiTrust:
+    """Return what the files say; raise ConfigInvalid where one cannot be used, or others may read the credentials."""
+    return ApiTrust(
+        None if ca is None else _read_ca(ca),
+        None if credentials is None else _read_credentials(credentials),
+    )
+
+
+def _read_ca(file: Path) -> ssl.SSLContext:
+    try:
+        return ssl.create_default_context(cafile=str(file))
+    except (OSError, ssl.SSLError) as exc:
+        raise ConfigInvalid(source=str(file), problems=[f"it holds no certificates: {exc}"]) from exc
+
+
+def _read_credentials(file: Path) -> aiohttp.BasicAuth:
+    try:
+        mode, text = file.stat().st_mode, file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as exc:
+        raise ConfigInvalid(source=str(file), problems=[f"it cannot be read: {exc}"]) from exc
+    if mode & 0o077:
+        raise ConfigInvalid(source=str(file), problems=["others may read it; set its mode to 0600"])
+    user, colon, password = text.partition(":")
+    if not colon or not user or not password or "\n" in text:
+        raise ConfigInvalid(source=str(file), problems=["it is not one line user:password"])
+    return aiohttp.BasicAuth(user, password, "utf-8")
+
+
 class Traefik:
     """Asks the private API and the public side of one Traefik."""
 
-    def __init__(self, *, api_url: str, web_url: str) -> None:
+    def __init__(self, *, api_url: str, web_url: str, trust: ApiTrust | None = None) -> None:
         self._api_url = api_url.rstrip("/")
         self._web_url = web_url.rstrip("/")
+        self._trust = trust or ApiTrust()
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
@@ -46,14 +88,17 @@ class Traefik:
 
     async def wait_loaded(self, file: RouteFile) -> None:
         """Return when every router of the file is enabled with the service of this very version."""
-        trouble = ""
+        trouble, is_behind = "", False
         try:
             async with asyncio.timeout(LOAD_TIMEOUT_S):
                 for name, service in file.routers:
-                    while trouble := await self._find_trouble(name, service):
+                    while True:
+                        trouble, is_behind = await self._find_trouble(name, service)
+                        if not trouble:
+                            break
                         await asyncio.sleep(POLL_S)
         except TimeoutError as exc:
-            raise RouteNotLoaded(trouble) from exc
+            raise RouteNotLoaded(trouble or "its API is slow", is_behind=is_behind) from exc
 
     async def wait_unloaded(self, routers: tuple[str, ...]) -> None:
         """Return when none of the routers is listed any more."""
@@ -63,7 +108,7 @@ class Traefik:
                     while await self._fetch(f"/api/http/routers/{name}@file") is not None:
                         await asyncio.sleep(POLL_S)
         except TimeoutError as exc:
-            raise RouteNotLoaded(f"it still lists {', '.join(routers)}") from exc
+            raise RouteNotLoaded(f"it still lists {', '.join(routers)}", is_behind=True) from exc
 
     async def check_ready(self, host: str, vmid: int) -> None:
         """Ask for `/.zlh/ready` by its public name; the answer must come from us and speak of this container."""
@@ -81,24 +126,35 @@ class Traefik:
         if not isinstance(answer, dict) or answer.get("vmid") != vmid:
             raise NameNotAnswering(url=url, reason="something else answers there")
 
-    async def _find_trouble(self, name: str, service: str) -> str:
+    async def _find_trouble(self, name: str, service: str) -> tuple[str, bool]:
+        """Return what is wrong, if anything, and whether it is that Traefik shows an earlier state."""
         router = await self._fetch(f"/api/http/routers/{name}@file")
         if router is None:
-            return f"it does not list {name}"
+            return f"it does not list {name}", True
         if router.get("service") != service:
-            return f"it still uses an earlier file of {name}"
+            return f"it still uses an earlier file of {name}", True
         if router.get("status") != "enabled":
-            return f"{name} is {router.get('status')}: {router.get('error') or router.get('errors')}"
-        return ""
+            return f"{name} is {router.get('status')}: {router.get('error') or router.get('errors')}", False
+        return "", False
 
     async def _fetch(self, path: str) -> Any:
         assert self._session is not None
+        trust = self._trust
         try:
-            async with self._session.get(f"{self._api_url}{path}", allow_redirects=False) as response:
+            async with self._session.get(
+                f"{self._api_url}{path}",
+                allow_redirects=False,
+                auth=trust.credentials,
+                ssl=trust.context if trust.context is not None else True,
+            ) as response:
                 if response.status == 404:
                     return None
+                if response.status in {401, 403}:
+                    raise RouteNotLoaded("its API refuses our credentials; traefik.api_credentials names their file")
                 if response.status != 200:
                     raise RouteNotLoaded(f"its API answers {response.status}")
                 return await response.json(content_type=None)
+        except aiohttp.ClientConnectorCertificateError as exc:
+            raise RouteNotLoaded(f"its API shows a certificate that traefik.api_ca does not hold ({exc})") from exc
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as exc:
             raise RouteNotLoaded(f"its API does not answer ({str(exc) or type(exc).__name__})") from exc
