@@ -37,7 +37,7 @@ values ($2, $3, now(), 'container.start', 'done', 'a@example.org', true, 'contai
 
 
 async def calls(run: Run) -> list[Row]:
-    """POST …/tickets with and without a record: alone, and as fast as four clients ask."""
+    """POST …/start with and without a record: alone, and as fast as four clients ask."""
     ours = RealApi.make(run)
     samples = Samples()
     async with ours.database() as connection:
@@ -49,7 +49,7 @@ async def calls(run: Run) -> list[Row]:
             seconds = run.choose(3.0, 0.3)
 
             async def measure(side: str, api: RealApi) -> float:
-                target = Target(api.port, f"/api/containers/{vmid}/tickets", "POST")
+                target = Target(api.port, f"/api/containers/{vmid}/start", "POST")
                 alone = await ask_one_by_one(target, seconds)
                 samples.add(f"{side}-p50", percentile(alone, 0.5))
                 samples.add(f"{side}-p99", percentile(alone, 0.99))

@@ -31,7 +31,8 @@ TOKEN = "bench-token"
 # there is no guest behind any of them, and the platform would make one.
 # Whoever measures sends more than anybody may; what counting costs is measured all the same.
 _MANY = "{ per_s = 1000000, burst = 1000000 }"
-_NO_LIMITS = f"[rate_limits]\nreads = {_MANY}\ncustomer_reads = {_MANY}\naddress_reads = {_MANY}\n"
+_KINDS = ("reads", "changes", "customer_reads", "customer_changes", "address_reads", "address_changes")
+_NO_LIMITS = "[rate_limits]\n" + "".join(f"{kind} = {_MANY}\n" for kind in _KINDS)
 _INSERT = """
 insert into containers (owner, customer_id, kind, name, spec, guest, connection, agent_status, observed_at,
     provisioned_at, wake_at, address, lease_holder, lease_until)
@@ -185,7 +186,7 @@ class RealApi:
         root.write_text("{}")
         return (
             f'listen_port = {self.port}\nportal_url = "http://portal.localhost:{self.port}"\n'
-            f'container_domain = "localhost"\nagent_port = {self.agent_port}\n'
+            f'container_domain = "localhost"\ncontainer_scheme = "http"\nagent_port = {self.agent_port}\n'
             f"keys_dir = {json.dumps(str(self.keys))}\nstate_dir = {json.dumps(str(self.folder / 'state'))}\n"
             f"[database]\ndsn = {json.dumps(self.dsn)}\n"
             f'[artifacts]\nurl = "http://127.0.0.1:9"\ntrusted_root = {json.dumps(str(root))}\n'

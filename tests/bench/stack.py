@@ -23,6 +23,7 @@ from bench.programs import free_port, our_environment, running
 PATIENCE_S = 600.0
 LOOK_S = 0.02
 SLOW_LOOK_S = 0.1
+PORT = 3000
 PORTS = ("ZLH_API_PORT", "ZLH_HTTP_PORT", "ZLH_TRAEFIK_API_PORT", "ZLH_ARTIFACTS_PORT")
 WISH = {"kind": "dev", "runtime": "node", "version": "24", "enableCodeServer": False}
 
@@ -56,6 +57,12 @@ class Stack:
                     raise RuntimeError(f"the stack ended: {self.log.read_text()[-2000:]}")
                 await asyncio.sleep(LOOK_S)
 
+    @property
+    def traefik_url(self) -> str:
+        """Where its proxy listens, while it runs."""
+        found: str = json.loads((self.home / "dev.json").read_text())["traefikUrl"]
+        return found
+
     @asynccontextmanager
     async def client(self) -> AsyncIterator[aiohttp.ClientSession]:
         """Lend a client of its public API, as the operator."""
@@ -75,7 +82,7 @@ async def whole_path(run: Run) -> list[Row]:
             samples.add("later" if turn else "first", seconds)
             run.show(f"stack {turn}/{run.repeat}: up after {seconds:.1f} s")
             async with stack.client() as session:
-                await _live_once(session, samples, is_first=turn == 0)
+                await _live_once(session, samples, traefik_url=stack.traefik_url, is_first=turn == 0)
             run.show(", ".join(f"{name} {figures[-1]:.3g}" for name, figures in samples.figures.items()))
     return [
         samples.alone("stack.first-start", "s", side="first", note="runtimes fetched and packed, database made"),
@@ -88,11 +95,14 @@ async def whole_path(run: Run) -> list[Row]:
             for name in samples.figures
             if name.startswith("step ")
         ],
+        samples.alone(
+            "stack.publish", "s", side="published", budget=at_most(2), note="from the wish to its first answer by name"
+        ),
         samples.alone("stack.delete", "s", side="deleted", note="until the API no longer knows it"),
     ]
 
 
-async def _live_once(session: aiohttp.ClientSession, samples: Samples, *, is_first: bool) -> None:
+async def _live_once(session: aiohttp.ClientSession, samples: Samples, *, traefik_url: str, is_first: bool) -> None:
     """Create a container, wait until it is ready, delete it; the first one of an installation does not count."""
     began = time.perf_counter()
     async with session.post("/api/containers", json=WISH) as answer:
@@ -112,6 +122,7 @@ async def _live_once(session: aiohttp.ClientSession, samples: Samples, *, is_fir
             # Looking costs the API time as well: often only while a moment counts.
             await asyncio.sleep(LOOK_S if "online" not in found else SLOW_LOOK_S)
         found |= _step_times(report)
+        found["published"] = await _publish(session, vmid, report["hostname"], traefik_url)
         began = time.perf_counter()
         async with session.delete(f"/api/containers/{vmid}"):
             pass
@@ -124,6 +135,36 @@ async def _live_once(session: aiohttp.ClientSession, samples: Samples, *, is_fir
     if not is_first:
         for name, figure in found.items():
             samples.add(name, figure)
+
+
+async def _publish(session: aiohttp.ClientSession, vmid: int, hostname: str, traefik_url: str) -> float:
+    """Publish the port of a server that listens already; return the seconds until it answers by its public name."""
+    program = f"require('http').createServer((asked, answer) => answer.end('here')).listen({PORT}, process.env.HOST)"
+    policy = {"ready": {"probe": {"kind": "tcp", "port": PORT}}}
+    server = {"argv": ["node", "-e", program], "policy": policy}
+    async with session.put(f"/api/containers/{vmid}/processes/server", json=server):
+        pass
+    async with asyncio.timeout(PATIENCE_S):
+        await _wait_running(session, vmid)
+        began = time.perf_counter()
+        async with session.post(f"/api/containers/{vmid}/exposures", json={"port": PORT, "visibility": "public"}):
+            pass
+        headers = {"Host": f"{PORT}-{hostname}"}
+        async with aiohttp.ClientSession(traefik_url, headers=headers) as public:
+            while True:
+                async with public.get("/") as answer:
+                    if await answer.text() == "here":
+                        return time.perf_counter() - began
+                await asyncio.sleep(LOOK_S)
+
+
+async def _wait_running(session: aiohttp.ClientSession, vmid: int) -> None:
+    while True:
+        async with session.get(f"/api/containers/{vmid}/status") as answer:
+            processes = (await answer.json())["processes"]
+        if any(process["name"] == "server" and process["ready"] for process in processes):
+            return
+        await asyncio.sleep(LOOK_S)
 
 
 def _step_times(report: dict[str, Any]) -> dict[str, float]:

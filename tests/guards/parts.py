@@ -78,6 +78,9 @@ PARTS: dict[str, tuple[Callable[[], bool], str]] = {
         lambda: all(map(_has, ("vim", "htop", "top"))),
         "needs vim, htop and top (Debian: vim htop procps)",
     ),
+    "knot": (lambda: _has_server("knotd"), "needs knotd (Debian: knot)"),
+    "pebble": (lambda: _has_server("pebble"), "needs Debian's pebble"),
+    "nginx": (lambda: _has_server("nginx"), "needs Debian's nginx"),
     "landlock": (lambda: find_abi() > 0, "needs a kernel with Landlock"),
     "go": (lambda: _has("go"), "needs a Go toolchain"),
 }
@@ -85,6 +88,16 @@ PARTS: dict[str, tuple[Callable[[], bool], str]] = {
 
 def _has(program: str) -> bool:
     return shutil.which(program) is not None or (ROOT / ".venv/bin" / program).exists()
+
+
+def _has_server(program: str) -> bool:
+    """Debian puts servers where only root's PATH leads."""
+    return find_server(program) is not None
+
+
+def find_server(program: str) -> str | None:
+    """Return the path of a server's program, or None."""
+    return shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
 
 
 def why_missing(part: str) -> str | None:

@@ -317,7 +317,8 @@ def render_config(world: World, folder: Path, port: int) -> str:
     """Return the configuration of an API process on the database of the world."""
     nowhere, name = "http://127.0.0.1:9", json.dumps
     return (
-        f'listen_port = {port}\nportal_url = "http://portal.localhost:{port}"\ncontainer_domain = "localhost"\n'
+        f'listen_port = {port}\nportal_url = "http://portal.localhost:{port}"\n'
+        'container_domain = "localhost"\ncontainer_scheme = "http"\n'
         f"keys_dir = {name(str(folder / 'keys'))}\nstate_dir = {name(str(folder / 'state'))}\n"
         f"[database]\ndsn = {name(world.dsn)}\n"
         f"[artifacts]\nurl = {name(nowhere)}\ntrusted_root = {name(str(folder / 'root.json'))}\n"

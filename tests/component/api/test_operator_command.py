@@ -35,7 +35,7 @@ def config(world: World, tmp_path: Path) -> Path:
     """A configuration that names the database of the test."""
     path = tmp_path / "api.toml"
     path.write_text(
-        'portal_url = "http://portal.localhost:1"\ncontainer_domain = "localhost"\n'
+        'portal_url = "http://portal.localhost:1"\ncontainer_domain = "localhost"\ncontainer_scheme = "http"\n'
         f'keys_dir = "{tmp_path}/keys"\nstate_dir = "{tmp_path}/state"\n[database]\ndsn = "{world.dsn}"\n'
         f'[artifacts]\nurl = "http://127.0.0.1:1"\ntrusted_root = "{tmp_path}/root.json"\n'
         f'[process]\nroot = "{tmp_path}/containers"\n[traefik]\ndirectory = "{tmp_path}/routes"\n'

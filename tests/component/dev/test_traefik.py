@@ -15,7 +15,7 @@ import pytest
 from aiohttp import web
 
 from zlh_api.dev.child import ChildFailed
-from zlh_api.dev.traefik import TraefikProcess, TraefikSettings, find_traefik, render_static_config
+from zlh_api.dev.traefik import TraefikProcess, TraefikSettings, find_traefik
 from zlh_api.listening import PortInUse
 from zlh_api.web.client_address import TRUSTED_PROXIES, client_address, parse_proxies
 
@@ -149,15 +149,6 @@ async def test_traefik_that_refuses_its_file_is_told_with_its_words(settings: Tr
     with pytest.raises(ChildFailed, match="bad field somewhere"):
         await process.start()
     assert process.child.pid is None
-
-
-def test_static_file_quotes_what_stands_in_a_path() -> None:
-    """A folder's name cannot become YAML, and uploads are not cut after a minute."""
-    text = render_static_config(address="127.0.0.1", web_port=1, api_port=2, dynamic_dir=Path('/a: "b"\n#c'))
-    assert '    directory: "/a: \\"b\\"\\n#c"' in text
-    assert 'readTimeout: "0s"' in text
-    assert "sendAnonymousUsage: false" in text
-    assert 'providersThrottleDuration: "100ms"' in text
 
 
 def test_binary_of_the_wheel_is_found() -> None:

@@ -7,12 +7,14 @@ from pathlib import Path
 import pytest
 
 from zlh_api.app.driver import make_circuit, make_driver
-from zlh_api.app.settings import open_settings, rate_settings
+from zlh_api.app.settings import open_settings, proxy_setting, rate_settings
+from zlh_api.config.edge_tables import parse_ports
 from zlh_api.config.load import load_config
 from zlh_api.config.problems import is_loopback
 from zlh_api.containers.rules import find_excess
 from zlh_api.containers.service import Hosting
 from zlh_api.drivers.proxmox.driver import ProxmoxDriver
+from zlh_api.edge.model import TlsSetting
 from zlh_api.web.rate_limits import Rates
 from zlh_api.web.token_buckets import Rate
 from zlh_common.errors import ConfigInvalid
@@ -24,6 +26,7 @@ GOOD = {
     "": {
         "portal_url": "http://portal.localhost:8400",
         "container_domain": "localhost",
+        "container_scheme": "http",
         "keys_dir": "/tmp/keys",
         "state_dir": "/tmp/state",
     },
@@ -205,6 +208,42 @@ def test_container_urls_leave_the_usual_port_out() -> None:
     host = HostName("dev", Vmid(101))
     assert Hosting("example.org", "https", 443).url(host) == "https://dev-101.example.org/"
     assert Hosting("example.org", "https", 8443).url(host) == "https://dev-101.example.org:8443/"
+
+
+SECURE = (("", "container_scheme", '"https"'), ("traefik", "web_url", '"https://127.0.0.1:443"'))
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ([("traefik.tls", "resolver", '"acme"')], "container_scheme is http, and the proxy speaks TLS"),
+        ([("traefik", "web_url", '"https://127.0.0.1"')], "container_scheme is http, and the proxy speaks TLS"),
+        ([("", "container_scheme", '"https"')], "no certificate would ever be checked"),
+        ([*SECURE, ("traefik.tls", "ca", '"ca.pem"')], "no absolute path"),
+        ([("traefik.games", "tcp", '"25599-25500"')], "no range of ports"),
+        ([("traefik.games", "udp", '"0-5"')], "no range of ports"),
+        ([("traefik.games", "udp", '"65000-65536"')], "no range of ports"),
+        ([("traefik.games", "tcp", '"20000-29999"')], "10000 ports"),
+        ([("traefik.games", "tcp", '"8400-8410"')], "port of traefik.web_url"),
+        ([*SECURE, ("traefik.games", "tcp", '"440-450"')], "port of traefik.web_url"),
+    ],
+    ids=["tls", "web", "unchecked", "ca", "reversed", "zero", "beyond", "many", "taken", "taken-tls"],
+)
+def test_what_the_public_side_cannot_be_is_told(tmp_path: Path, changes: list[tuple[str, str, str]], told: str) -> None:
+    """Schemes that contradict each other, and pools of game ports that no proxy could open."""
+    with pytest.raises(ConfigInvalid) as caught:
+        load_config(write(tmp_path, *changes))
+    assert told in caught.value.detail
+
+
+def test_certificates_and_a_pool_of_game_ports_are_read(tmp_path: Path) -> None:
+    """A proxy that speaks TLS itself, and one that has somebody in front who does."""
+    load_config(write(tmp_path, *SECURE))
+    pool = (("traefik.games", "tcp", '"25500-25599"'), ("traefik.games", "udp", '"443-443"'))
+    config = load_config(write(tmp_path, *SECURE, ("traefik.tls", "resolver", '"acme"'), *pool))
+    assert proxy_setting(config).tls == TlsSetting("acme")
+    assert config.traefik.games is not None
+    assert parse_ports(config.traefik.games.tcp) == range(25500, 25600)
 
 
 PROXMOX = (

@@ -3,6 +3,7 @@
     container   dev-<vmid>   game-<vmid>
     host        <container label>.<domain>
     exposure    <port>-<container label>.<domain>
+    game port   game-tcp-<port>   game-udp-<port>     (entry points of the proxy's pool)
 
 Render and parse are inverse: `parse_host(render_host(x, d), d) == x` for every container and exposure, and `parse_host`
 returns None for whatever `render_host` would not have made (upper case, leading zeros, a foreign domain).
@@ -20,10 +21,13 @@ Vmid = NewType("Vmid", int)
 # A UUID of the container row; guests, records and files that carry it are ours.
 OwnerMark = NewType("OwnerMark", str)
 Kind = Literal["dev", "game"]
+Protocol = Literal["tcp", "udp"]
 
 MIN_VMID, MAX_VMID = 100, 999_999_999
 # Below every container host, this path belongs to the API, never to the container.
 PLATFORM_PATH = "/.zlh/"
+# Of the API: what the proxy asks before each request to a guarded port.
+ACCESS_PATH = f"{PLATFORM_PATH}access"
 # In the environment of everything that runs in a container under the process driver, with the owner mark as value.
 CONTAINER_MARK = "ZLH_CONTAINER"
 API_NAME = "api.zlh.internal"
@@ -69,6 +73,11 @@ def parse_host(name: str, domain: str) -> HostName | None:
     if port is not None and port > 65535:
         return None
     return HostName("dev" if match["kind"] == "dev" else "game", Vmid(int(match["vmid"])), port)
+
+
+def game_entry_point(protocol: Protocol, port: int) -> str:
+    """Return the name of the proxy's entry point for a port of the pool of game ports."""
+    return f"game-{protocol}-{port}"
 
 
 def is_label(text: str) -> bool:

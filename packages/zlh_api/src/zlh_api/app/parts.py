@@ -24,6 +24,7 @@ from zlh_api.app.settings import (
     make_pace,
     open_settings,
     proxy_setting,
+    public_ca,
     rate_settings,
     state_limits,
     step_settings,
@@ -124,6 +125,7 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             Traefik(
                 api_url=config.traefik.api_url,
                 web_url=config.traefik.web_url,
+                ca=public_ca(config),
                 trust=await asyncio.to_thread(read_api_trust, config.traefik.api_ca, config.traefik.api_credentials),
             )
         )

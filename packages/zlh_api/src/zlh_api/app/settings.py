@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from pathlib import Path
 
 from zlh_api.audit.service import AuditSetting
 from zlh_api.config.model import ApiConfig
@@ -33,6 +34,11 @@ def proxy_setting(config: ApiConfig) -> ProxySetting:
     traefik = config.traefik
     tls = TlsSetting(traefik.tls.resolver, is_wildcard=traefik.tls.wildcard) if traefik.tls is not None else None
     return ProxySetting(config.container_domain, traefik.entry_point, traefik.backend_url or config.api_url, tls)
+
+
+def public_ca(config: ApiConfig) -> Path | None:
+    """Return what public certificates are checked by, where that is not what this system trusts."""
+    return config.traefik.tls.ca if config.traefik.tls is not None else None
 
 
 def audit_setting(config: ApiConfig) -> AuditSetting:

@@ -115,3 +115,9 @@ class Rfc2136Section(ProviderSection, kw_only=True, tag_field="kind", tag="rfc21
 
 
 DnsSection = CloudflareSection | TechnitiumSection | Rfc2136Section
+
+
+def parse_ports(text: str | None) -> range:
+    """Return the ports of a range; none for what is no range."""
+    low, _, high = (text or "0-0").partition("-")
+    return range(int(low), int(high) + 1) if 1 <= int(low) <= int(high) <= 65535 else range(0)

@@ -6,7 +6,7 @@ import ipaddress
 from urllib.parse import urlsplit
 
 from zlh_api.config.driver_problems import find_driver_problems
-from zlh_api.config.edge_problems import find_edge_problems
+from zlh_api.config.edge_problems import find_directory_problems, find_public_problems
 from zlh_api.config.model import ApiConfig
 from zlh_api.config.tables import (
     ArtifactsSection,
@@ -36,6 +36,7 @@ def find_problems(config: ApiConfig) -> list[str]:
     label, _, domain = portal_host.partition(".")
     if domain == config.container_domain and is_label(label):
         problems.append(f"portal_url {config.portal_url!r} has the name of a container; choose another")
+    problems += find_public_problems(config)
     problems += _find_artifact_problems(config.artifacts)
     problems += _find_resource_problems(config.resources)
     problems += [
@@ -48,7 +49,7 @@ def find_problems(config: ApiConfig) -> list[str]:
             f"listen_host {config.listen_host} is beyond loopback, and the process driver isolates nothing: "
             "its containers run as your own user; listen on 127.0.0.1 or use another driver"
         )
-    return problems + find_edge_problems(config.traefik) + find_driver_problems(config)
+    return problems + find_directory_problems(config.traefik) + find_driver_problems(config)
 
 
 def _find_resource_problems(sizes: ResourcesSection) -> list[str]:

@@ -1,4 +1,4 @@
-"""The real Traefik as a child process: its static file, its binary, and the wait until it answers.
+"""The real Traefik as a child process: its binary, its environment, and the wait until it answers.
 
 The dynamic files are the edge's own matter; this gives Traefik the folder to watch and nothing else.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import os
 import shutil
 import sysconfig
@@ -15,11 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from zlh_api.dev.child import ChildProcess, ChildSpec
+from zlh_api.edge.traefik_static import StaticSetting, WebEntry, render_static_file
 from zlh_api.listening import check_port_free
 from zlh_common.errors import ZlhError
-
-# A published file is seen after this time; Traefik's default of two seconds is felt by whoever waits for a container.
-THROTTLE_MS = 100
 
 
 class TraefikMissing(ZlhError):
@@ -52,50 +49,18 @@ class TraefikSettings:
         return f"http://{self.address}:{self.web_port}"
 
     @property
+    def static(self) -> StaticSetting:
+        """What the static file says. Only loopback may be the address: its API asks for no credentials."""
+        return StaticSetting(
+            directory=str(self.dynamic_dir.absolute()),
+            private_address=f"{self.address}:{self.api_port}",
+            web=(WebEntry("web", f"{self.address}:{self.web_port}"),),
+        )
+
+    @property
     def api_url(self) -> str:
         """Where Traefik says what it has loaded: `/api/rawdata`, `/ping`."""
         return f"http://{self.address}:{self.api_port}"
-
-
-def render_static_config(*, address: str, web_port: int, api_port: int, dynamic_dir: Path) -> str:
-    """Return Traefik's static file, as YAML.
-
-    Only loopback may be given as the address: the API and ping are on an entry point without any credentials.
-    `readTimeout: 0` because the default of 60 s ends every upload that takes longer.
-    """
-    timeouts = {"respondingTimeouts": {"readTimeout": "0s", "writeTimeout": "0s", "idleTimeout": "180s"}}
-    config = {
-        "global": {"checkNewVersion": False, "sendAnonymousUsage": False},
-        "log": {"level": "WARN", "format": "json"},
-        "entryPoints": {
-            # A header that only looks like one of the proxy's own (X_Forwarded_For) must not reach what trusts it.
-            "web": {
-                "address": f"{address}:{web_port}",
-                "transport": timeouts,
-                "http": {"aliasHeadersStrategy": "delete"},
-            },
-            # The name `traefik` is the one that `api.insecure` and `ping` attach to.
-            "traefik": {"address": f"{address}:{api_port}"},
-        },
-        "api": {"insecure": True, "dashboard": False},
-        "ping": {"entryPoint": "traefik"},
-        "providers": {
-            "providersThrottleDuration": f"{THROTTLE_MS}ms",
-            "file": {"directory": str(dynamic_dir), "watch": True},
-        },
-    }
-    return "\n".join(_render_yaml(config)) + "\n"
-
-
-def _render_yaml(value: dict[str, object], indent: int = 0) -> list[str]:
-    lines = []
-    for key, item in value.items():
-        if isinstance(item, dict):
-            lines += [f"{'  ' * indent}{key}:", *_render_yaml(item, indent + 1)]
-        else:
-            # A JSON scalar is a YAML scalar, whatever stands in a path.
-            lines.append(f"{'  ' * indent}{key}: {json.dumps(item)}")
-    return lines
 
 
 def find_traefik() -> Path:
@@ -165,14 +130,7 @@ class TraefikProcess:
         check_port_free(settings.address, settings.api_port, settings.api_port_setting)
         for folder in (settings.state_dir, settings.dynamic_dir):
             folder.mkdir(parents=True, exist_ok=True)
-        self._config.write_text(
-            render_static_config(
-                address=settings.address,
-                web_port=settings.web_port,
-                api_port=settings.api_port,
-                dynamic_dir=settings.dynamic_dir.absolute(),
-            )
-        )
+        self._config.write_text(render_static_file(settings.static))
         return binary
 
     async def _ping(self) -> bool:

@@ -6,7 +6,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Literal
 
-from zlh_common.names import HostName, OwnerMark
+from zlh_common.names import HostName, OwnerMark, Protocol
 from zlh_common.schema.spec import Visibility
 
 
@@ -30,7 +30,7 @@ def expose(port: int, visibility: Visibility, kind: Literal["http", "https"]) ->
 class GamePort:
     """A port of a game server, and the port of the proxy's pool that leads there."""
 
-    protocol: Literal["tcp", "udp"]
+    protocol: Protocol
     # Of the proxy: one of the ports that its static file declares.
     public_port: int
     # Of the container.
@@ -79,6 +79,8 @@ class RouteFile:
     text: str
     digest: str
     routers: tuple[tuple[str, str], ...]
+    # The routers of game ports, which the proxy lists elsewhere: protocol, name, service.
+    game_routers: tuple[tuple[Protocol, str, str], ...] = ()
 
     @property
     def sha256(self) -> str:

@@ -9,6 +9,7 @@ from typing import Protocol
 from zlh_api.edge.model import RouteFile
 from zlh_common.errors import ZlhError
 from zlh_common.names import OwnerMark
+from zlh_common.names import Protocol as GameProtocol
 
 
 class RouteFileForeign(ZlhError):
@@ -108,7 +109,9 @@ class Proxy(Protocol):
         """Return when the proxy uses this version of the file; raise RouteNotLoaded."""
         ...
 
-    async def wait_unloaded(self, routers: tuple[str, ...]) -> None:
+    async def wait_unloaded(
+        self, routers: tuple[str, ...], game_routers: tuple[tuple[GameProtocol, str], ...] = ()
+    ) -> None:
         """Return when the proxy lists none of these routers; raise RouteNotLoaded."""
         ...
 

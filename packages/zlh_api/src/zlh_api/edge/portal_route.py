@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
-import json
+from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
@@ -12,8 +11,10 @@ import structlog
 
 from zlh_api.edge.model import ProxySetting, RouteFile
 from zlh_api.edge.port import RouteDirectory
-from zlh_api.edge.traefik_file import MARK_PREFIX
+from zlh_api.edge.traefik_http import render_tls
+from zlh_api.edge.traefik_text import RouteUnsafe, check_values, compute_digest, render_text
 from zlh_common.errors import ZlhError
+from zlh_common.names import is_domain
 
 log = structlog.get_logger()
 FILE_NAME = "portal.yml"
@@ -21,24 +22,28 @@ FILE_NAME = "portal.yml"
 PLATFORM_OWNER = str(UUID(int=0))
 # A file that was edited by hand or lost is put right this soon.
 LOOK_S = 30.0
+# How long a browser that has seen the portal's certificate insists on one.
+STRICT_S = 31_536_000
 
 
 def render_portal_file(portal_url: str, setting: ProxySetting) -> RouteFile:
-    """Return the file by which `portal_url` leads to the API, which serves the portal."""
+    """Return the file by which `portal_url` leads to the API, which serves the portal; raise RouteUnsafe."""
     host = urlsplit(portal_url).hostname or ""
-    if not host or set(host) & set("`{}"):
-        raise ValueError(f"{portal_url} has no host that a rule could name")
-    digest = hashlib.sha256(json.dumps([host, setting.entry_point, setting.api_url]).encode()).hexdigest()[:12]
+    if not is_domain(host):
+        raise RouteUnsafe(f"portal_url {portal_url!r} has no host that a rule could name")
+    check_values((setting.entry_point, setting.api_url, setting.domain))
+    tls = render_tls(host, setting)
+    digest = compute_digest(host, setting.entry_point, setting.api_url, tls)
     service = f"portal-{digest}"
-    document = {
-        "http": {
-            "routers": {
-                "portal": {"rule": f"Host(`{host}`)", "entryPoints": [setting.entry_point], "service": service}
-            },
-            "services": {service: {"loadBalancer": {"servers": [{"url": setting.api_url}]}}},
-        }
+    router = {"rule": f"Host(`{host}`)", "entryPoints": [setting.entry_point], "service": service, **tls}
+    http: dict[str, Any] = {
+        "routers": {"portal": router},
+        "services": {service: {"loadBalancer": {"servers": [{"url": setting.api_url}]}}},
     }
-    text = f"{MARK_PREFIX}{PLATFORM_OWNER}\n{json.dumps(document, indent=1, sort_keys=True)}\n"
+    if tls:
+        router["middlewares"] = ["portal-strict"]
+        http["middlewares"] = {"portal-strict": {"headers": {"stsSeconds": STRICT_S}}}
+    text = render_text(PLATFORM_OWNER, {"http": http})
     return RouteFile(name=FILE_NAME, text=text, digest=digest, routers=(("portal", service),))
 
 

@@ -15,6 +15,7 @@ import structlog
 from zlh_api.edge.model import RouteFile
 from zlh_api.edge.port import Proxy, RouteNotLoaded
 from zlh_common.errors import ZlhError
+from zlh_common.names import Protocol as GameProtocol
 
 log = structlog.get_logger()
 # A step that waits longer is given up by its worker, and the next try goes on where this one has left off.
@@ -48,13 +49,15 @@ class RelievingProxy:
 
         await self._wait(lambda: self._proxy.wait_loaded(file), is_written)
 
-    async def wait_unloaded(self, routers: tuple[str, ...]) -> None:
+    async def wait_unloaded(
+        self, routers: tuple[str, ...], game_routers: tuple[tuple[GameProtocol, str], ...] = ()
+    ) -> None:
         """Return when the proxy lists none of these routers; raise RouteNotLoaded."""
 
         async def is_written() -> bool:
             return True
 
-        await self._wait(lambda: self._proxy.wait_unloaded(routers), is_written)
+        await self._wait(lambda: self._proxy.wait_unloaded(routers, game_routers), is_written)
 
     async def check_ready(self, host: str, vmid: int) -> None:
         """Ask through the public name."""

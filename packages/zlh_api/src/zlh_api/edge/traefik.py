@@ -12,9 +12,10 @@ from typing import Any, Self
 import aiohttp
 
 from zlh_api.edge.model import RouteFile
-from zlh_api.edge.port import NameNotAnswering, RouteNotLoaded
+from zlh_api.edge.port import RouteNotLoaded
+from zlh_api.edge.public_name import PublicName
 from zlh_common.errors import ConfigInvalid
-from zlh_common.names import PLATFORM_PATH
+from zlh_common.names import Protocol
 
 LOAD_TIMEOUT_S = 10.0
 POLL_S = 0.05
@@ -61,9 +62,9 @@ def _read_credentials(file: Path) -> aiohttp.BasicAuth:
 class Traefik:
     """Asks the private API and the public side of one Traefik."""
 
-    def __init__(self, *, api_url: str, web_url: str, trust: ApiTrust | None = None) -> None:
+    def __init__(self, *, api_url: str, web_url: str, ca: Path | None = None, trust: ApiTrust | None = None) -> None:
         self._api_url = api_url.rstrip("/")
-        self._web_url = web_url.rstrip("/")
+        self._public = PublicName(web_url=web_url, ca=ca)
         self._trust = trust or ApiTrust()
         self._session: aiohttp.ClientSession | None = None
 
@@ -71,11 +72,13 @@ class Traefik:
         self._session = aiohttp.ClientSession(
             timeout=aiohttp.ClientTimeout(total=CALL_TIMEOUT_S), cookie_jar=aiohttp.DummyCookieJar(), trust_env=False
         )
+        await self._public.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        await self._public.__aexit__(kind, error, trace)
         if self._session is not None:
             await self._session.close()
 
@@ -91,44 +94,35 @@ class Traefik:
         trouble, is_behind = "", False
         try:
             async with asyncio.timeout(LOAD_TIMEOUT_S):
-                for name, service in file.routers:
+                for protocol, name, service in (*(("http", *router) for router in file.routers), *file.game_routers):
                     while True:
-                        trouble, is_behind = await self._find_trouble(name, service)
+                        trouble, is_behind = await self._find_trouble(protocol, name, service)
                         if not trouble:
                             break
                         await asyncio.sleep(POLL_S)
         except TimeoutError as exc:
             raise RouteNotLoaded(trouble or "its API is slow", is_behind=is_behind) from exc
 
-    async def wait_unloaded(self, routers: tuple[str, ...]) -> None:
+    async def wait_unloaded(
+        self, routers: tuple[str, ...], game_routers: tuple[tuple[Protocol, str], ...] = ()
+    ) -> None:
         """Return when none of the routers is listed any more."""
+        listed = (*(("http", name) for name in routers), *game_routers)
         try:
             async with asyncio.timeout(LOAD_TIMEOUT_S):
-                for name in routers:
-                    while await self._fetch(f"/api/http/routers/{name}@file") is not None:
+                for protocol, name in listed:
+                    while await self._fetch(f"/api/{protocol}/routers/{name}@file") is not None:
                         await asyncio.sleep(POLL_S)
         except TimeoutError as exc:
-            raise RouteNotLoaded(f"it still lists {', '.join(routers)}", is_behind=True) from exc
+            raise RouteNotLoaded(f"it still lists {', '.join(name for _, name in listed)}", is_behind=True) from exc
 
     async def check_ready(self, host: str, vmid: int) -> None:
         """Ask for `/.zlh/ready` by its public name; the answer must come from us and speak of this container."""
-        assert self._session is not None
-        url = f"http://{host}{PLATFORM_PATH}ready"
-        try:
-            async with self._session.get(
-                f"{self._web_url}{PLATFORM_PATH}ready", headers={"Host": host}, allow_redirects=False
-            ) as response:
-                if response.status != 200:
-                    raise NameNotAnswering(url=url, reason=f"status {response.status}")
-                answer = await response.json(content_type=None)
-        except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as exc:
-            raise NameNotAnswering(url=url, reason=str(exc) or type(exc).__name__) from exc
-        if not isinstance(answer, dict) or answer.get("vmid") != vmid:
-            raise NameNotAnswering(url=url, reason="something else answers there")
+        await self._public.check_ready(host, vmid)
 
-    async def _find_trouble(self, name: str, service: str) -> tuple[str, bool]:
+    async def _find_trouble(self, protocol: str, name: str, service: str) -> tuple[str, bool]:
         """Return what is wrong, if anything, and whether it is that Traefik shows an earlier state."""
-        router = await self._fetch(f"/api/http/routers/{name}@file")
+        router = await self._fetch(f"/api/{protocol}/routers/{name}@file")
         if router is None:
             return f"it does not list {name}", True
         if router.get("service") != service:

@@ -23,6 +23,7 @@ from zlh_api.drivers.port import ContainerDriver, GuestPlan, Identity
 from zlh_api.edge.model import ProxySetting, RouteFile, RouteWish, expose
 from zlh_api.edge.port import Proxy, RouteDirectory
 from zlh_api.edge.traefik_file import file_name, parse_mark, render_route_file
+from zlh_api.edge.traefik_http import router_names
 from zlh_api.reconcile import store
 from zlh_api.reconcile.addresses import candidate_addresses
 from zlh_api.reconcile.identity_rules import Lack, find_lacks, knows_trust
@@ -337,9 +338,8 @@ class Steps:
         async with ports.database.connection() as connection:
             await store.save_route(connection, warrant.claim, WITHDRAWING)
         await ports.routes.withdraw(file_name(container.host), container.owner, check=warrant.check)
-        label = container.host.label
-        exposed = tuple(f"{exposure.port}-{label}" for exposure in container.exposures)
-        await ports.proxy.wait_unloaded((label, f"{label}-platform", *exposed))
+        exposed = (exposure.port for exposure in container.exposures)
+        await ports.proxy.wait_unloaded(router_names(container.host, exposed))
         async with ports.database.connection() as connection:
             await store.save_route(connection, warrant.claim, None)
 
