@@ -167,7 +167,7 @@ class CutProxy:
             async with asyncio.TaskGroup() as group:
                 group.create_task(self._pump(reader, up_writer, is_upward=True))
                 group.create_task(self._pump(up_reader, writer, is_upward=False))
-        except* ConnectionError:
+        except* (ConnectionError, asyncio.CancelledError):
             pass
         finally:
             for end in (writer, up_writer):

@@ -29,6 +29,9 @@ KEEPALIVE_S = 10.0
 OPERATION_S = 30.0
 # All of them authenticate; the first ones cost least here.
 CIPHERS = ("aes256-gcm@openssh.com", "aes128-gcm@openssh.com", "chacha20-poly1305@openssh.com")
+# Which kinds of host keys are asked for, behind those that are pinned: a machine that has only others is told by the
+# key that it shows, and not by a line that breaks off.
+KEY_ALGORITHMS = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "rsa-sha2-512", "rsa-sha2-256")
 # Operations at a time; more only lengthen the queue at the other side.
 MOST_AT_ONCE = 128
 # Sessions of the connection: the server has a process for each, and while one waits for its disk the others go on.
@@ -94,11 +97,15 @@ class SftpConnection:
         self._access = access
         self._circuit = circuit
         self._connection: asyncssh.SSHClientConnection | None = None
+        # Lost ones, until they are gone.
+        self._leaving: list[asyncssh.SSHClientConnection] = []
         # Each with how many operations it serves.
         self._sessions: dict[SftpSession, int] = {}
         self._opening = asyncio.Lock()
         self._seats = asyncio.Semaphore(MOST_AT_ONCE)
         self._refusal: tuple[ZlhError, float] | None = None
+        # How often nothing could be opened, and why the last time.
+        self._failures, self._failure = 0, ""
         # How often a connection was opened.
         self.opened = 0
 
@@ -120,23 +127,33 @@ class SftpConnection:
     async def close(self) -> None:
         """Let go of the connection; the next operation opens another."""
         async with self._opening:
-            connection = self._connection
+            if self._connection is not None:
+                self._connection.close()
+                self._leaving.append(self._connection)
+            leaving, self._leaving = self._leaving, []
             self._connection, self._sessions = None, {}
-            if connection is not None:
-                connection.close()
+            for connection in leaving:
                 await connection.wait_closed()
 
     async def _choose(self) -> SftpSession:
         """Return the session with least to do; another is opened while all have much, as long as there may be more."""
         if (session := self._find_free()) is not None:
             return session
+        failures = self._failures
         async with self._opening:
             if (session := self._find_free()) is not None:
                 return session
             self._raise_refusal()
+            if self._failures != failures:
+                # Whoever was before us has just found out; all who wait would wait for the same, one after the other.
+                raise SessionLost(self._failure)
             if any(not session.is_open for session in self._sessions):
                 self._drop()
-            session = await self._connect()
+            try:
+                session = await self._connect()
+            except (OSError, TimeoutError) as exc:
+                self._failures, self._failure = self._failures + 1, str(exc) or type(exc).__name__
+                raise
             self._sessions[session] = 0
             return session
 
@@ -150,6 +167,7 @@ class SftpConnection:
     def _drop(self) -> None:
         if self._connection is not None:
             self._connection.abort()
+            self._leaving = [each for each in self._leaving if not each.is_closed()] + [self._connection]
         self._connection, self._sessions = None, {}
 
     def _raise_refusal(self) -> None:
@@ -160,24 +178,25 @@ class SftpConnection:
             self._refusal = None
 
     async def _connect(self) -> SftpSession:
-        access = self._access
+        access, connection = self._access, self._connection
         try:
-            if self._connection is None:
-                self._connection = await self._dial()
+            if connection is None:
+                connection = self._connection = await self._dial()
                 self.opened += 1
-            return await self._open_session(self._connection)
+            return await self._open_session(connection)
         except asyncssh.HostKeyNotVerifiable as exc:
             raise self._refuse(ProxyHostKeyWrong(host=access.host, known_hosts=access.known_hosts)) from exc
         except asyncssh.PermissionDenied as exc:
             raise self._refuse(ProxyLoginRefused(host=access.host, user=access.user, key=access.key)) from exc
         except (asyncssh.ChannelOpenError, ServerUnfit) as exc:
+            # Another operation may have found that out meanwhile.
+            is_lost = connection is None or connection is not self._connection or connection.is_closed()
             self._drop()
+            if is_lost:
+                raise SessionLost(str(exc)) from exc
             raise self._refuse(ProxyServerUnfit(host=access.host, reason=str(exc))) from exc
         except asyncssh.Error as exc:
             self._drop()
-            if isinstance(exc, asyncssh.KeyExchangeFailed) and "host key" in str(exc):
-                # It has no key at all of the kind that is pinned.
-                raise self._refuse(ProxyHostKeyWrong(host=access.host, known_hosts=access.known_hosts)) from exc
             raise SessionLost(str(exc) or type(exc).__name__) from exc
         except BaseException:
             self._drop()
@@ -199,6 +218,7 @@ class SftpConnection:
             preferred_auth="publickey",
             compression_algs=None,
             encryption_algs=CIPHERS,
+            server_host_key_algs=_host_key_algorithms(known, access),
             connect_timeout=CONNECT_TIMEOUT_S,
             login_timeout=CONNECT_TIMEOUT_S,
             keepalive_interval=KEEPALIVE_S,
@@ -214,3 +234,9 @@ class SftpConnection:
     def _refuse(self, error: ZlhError) -> ZlhError:
         self._refusal = (error, time.monotonic() + REFUSED_FOR_S)
         return error
+
+
+def _host_key_algorithms(known: asyncssh.SSHKnownHosts, access: SftpAccess) -> list[str]:
+    pinned = known.match(access.host, "", access.port)[0]
+    names = [name.decode() for key in pinned for name in key.sig_algorithms]
+    return list(dict.fromkeys((*names, *KEY_ALGORITHMS)))
