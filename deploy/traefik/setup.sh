@@ -42,10 +42,7 @@ if [ ! -e "$etc/api.crt" ]; then
         *[!0-9.:a-f]*) san="DNS:$address" ;;
         *) san="IP:$address" ;;
     esac
-    (umask 077 && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3650 -quiet \
-        -subj "/CN=Traefik API" -addext "subjectAltName=$san" -addext "extendedKeyUsage=serverAuth" \
-        -keyout "$etc/api.key" -out "$etc/api.crt.new") 2> /dev/null \
-    || (umask 077 && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3650 \
+    (umask 077 && openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 3650 \
         -subj "/CN=Traefik API" -addext "subjectAltName=$san" -addext "extendedKeyUsage=serverAuth" \
         -keyout "$etc/api.key" -out "$etc/api.crt.new" 2> /dev/null)
     chmod 0644 "$etc/api.crt.new"

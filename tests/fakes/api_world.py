@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
 
 from fakes.agents import FakeAgents
+from fakes.dns import FakeProvider
 from fakes.driver import FakeDriver
 from fakes.edge import FakeProxy, FakeRoutes
 from fakes.faults import Faults
@@ -44,6 +45,7 @@ from zlh_api.customers.model import Caller, Client
 from zlh_api.customers.secret import Secret, token_digest
 from zlh_api.customers.standings import StandingsService
 from zlh_api.database.pool import Database
+from zlh_api.dns.service import DnsService
 from zlh_api.edge.directory_watch import DirectoryWatch
 from zlh_api.edge.model import ProxySetting
 from zlh_api.edge.portal_route import FILE_NAME, PLATFORM_OWNER, PortalRoute, render_portal_file
@@ -171,7 +173,17 @@ class World:
         self.rates = RateSettings(ANY_RATES, ANY_RATES, ANY_RATES, refusal_wait_s=0.0)
         self.open_settings = OpenSettings(1000, 1000, 1000, 1000)
         self.audit_log = AuditLog(database, self.clock)
+        self.dns = DnsService()
         self._opened: list[Database] = []
+
+    def use_dns(self, *providers: FakeProvider, patience_s: float = 0.0) -> None:
+        """Have records at these providers, from now on and for whoever is made from now on."""
+        self.dns = DnsService(providers, domain=PROXY.domain, clock=self.clock, patience_s=patience_s)
+        self.containers._hosting = replace(self.containers._hosting, has_dns=bool(providers))
+
+    def remover(self, database: Database | None = None) -> Remover:
+        """Return who takes away what deleted containers have left."""
+        return Remover(database or self.database, self.driver, self.routes, self.dns)
 
     def steps(self, database: Database) -> Steps:
         """Return the steps as they are taken through a pool."""
@@ -183,6 +195,7 @@ class World:
             routes=self.routes,
             proxy=self.proxy,
             clock=self.clock,
+            dns=self.dns,
         )
         settings = Settings(
             address_block=ADDRESS_BLOCK,
@@ -196,13 +209,13 @@ class World:
     def auditor(self, database: Database | None = None) -> Auditor:
         """Return who compares, through a pool."""
         setting = AuditSetting(ADDRESS_BLOCK, PROXY, frozenset({FILE_NAME}), OwnerMark(PLATFORM_OWNER))
-        return Auditor(database or self.database, self.driver, self.routes, setting)
+        return Auditor(database or self.database, self.driver, self.routes, setting, self.dns, self.clock)
 
     @asynccontextmanager
     async def patrol(self, database: Database | None = None) -> AsyncIterator[asyncio.Task[None]]:
         """Run one patrol, which looks when it is asked to, for the length of the block; yields its task."""
         database = database or self.database
-        made = Patrol(self.auditor(database), Remover(database, self.driver, self.routes))
+        made = Patrol(self.auditor(database), self.remover(database))
         tasks = [
             asyncio.create_task(made.run()),
             asyncio.create_task(database.listen({"patrol_due": made.look_now}, on_connect=made.look_now)),
@@ -307,7 +320,7 @@ class World:
 
     def parts(self, consoles: ConsoleService) -> Parts:
         """Return the parts of which the endpoints of an API process are made."""
-        remover, proxy = Remover(self.database, self.driver, self.routes), proxy_setting(self.config())
+        remover, proxy = self.remover(), proxy_setting(self.config())
         return Parts(
             database=self.database,
             driver=self.driver,

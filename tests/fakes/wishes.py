@@ -7,10 +7,9 @@ from uuid import UUID, uuid4
 
 from zlh_api.containers import store as containers
 from zlh_api.database.pool import Connection
-from zlh_api.reconcile.plan import DELETION_STEPS, first_steps
+from zlh_api.reconcile.plan import first_steps, last_steps
 from zlh_common.names import OwnerMark
 from zlh_common.schema.spec import WantedRuntime
-from zlh_common.schema.status import StepState
 
 NODE = WantedRuntime(name="node", version="24.19.0")
 
@@ -21,6 +20,7 @@ async def want_container(
     *,
     name: str | None = None,
     runtimes: Sequence[WantedRuntime] = (NODE,),
+    has_dns: bool = False,
 ) -> OwnerMark:
     """Want a new container for a customer, or for the first of all."""
     owner = OwnerMark(str(uuid4()))
@@ -29,11 +29,11 @@ async def want_container(
     await containers.insert_container(
         connection, owner=owner, customer_id=customer_id, kind="dev", name=name, runtimes=runtimes
     )
-    await containers.insert_steps(connection, owner, first_steps())
+    await containers.insert_steps(connection, owner, first_steps(has_dns=has_dns))
     return owner
 
 
-async def want_deletion(connection: Connection, owner: OwnerMark) -> None:
+async def want_deletion(connection: Connection, owner: OwnerMark, *, has_dns: bool = False) -> None:
     """Want an end of it; for the first time or again."""
     if await containers.mark_deleting(connection, owner):
-        await containers.insert_steps(connection, owner, [(name, StepState.PENDING) for name in DELETION_STEPS])
+        await containers.insert_steps(connection, owner, last_steps(has_dns=has_dns))

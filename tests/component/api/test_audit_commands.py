@@ -57,7 +57,7 @@ async def run(world: World, *arguments: str) -> int:
 
     @asynccontextmanager
     async def opened() -> AsyncIterator[tuple[Auditor, Remover]]:
-        yield world.auditor(), Remover(world.database, world.driver, world.routes)
+        yield world.auditor(), world.remover()
 
     return await commands.run(await parsed(*arguments), opened)
 

@@ -17,10 +17,12 @@ from typing import Any
 
 from asyncpg.pool import PoolConnectionProxy
 
+from fakes.dns import FakeProvider
 from fakes.driver import FakeDriver, FakeGuest
 from fakes.edge import FakeRoutes
 from fakes.faults import Faults
 from zlh_api.database.pool import Database, DatabaseUnavailable
+from zlh_api.dns.model import FoundRecord, Whose
 from zlh_api.drivers.port import GuestFailed, GuestPlan, SystemAway, Warrant
 from zlh_api.edge.model import RouteFile
 from zlh_api.edge.port import Check, unconditional
@@ -236,6 +238,32 @@ class ChaosRoutes(FakeRoutes):
             present = self.files.get(name)
             if present is not None and parse_mark(present) == owner:
                 del self.files[name]
+
+
+class ChaosProvider(FakeProvider):
+    """A DNS provider with the same faults, which may be away by itself."""
+
+    def __init__(self, chaos: Chaos, ledger: Ledger, name: str) -> None:
+        super().__init__(chaos, name)
+        self.chaos = chaos
+        self.ledger = ledger
+        self.away_until = 0.0
+
+    async def find(self, whose: Whose) -> list[FoundRecord]:
+        """Return what is at the names that are known."""
+        self._be_away()
+        return await super().find(whose)
+
+    @asynccontextmanager
+    async def effect(self, name: str, check: Check) -> AsyncIterator[None]:
+        """Surround one write."""
+        self._be_away()
+        async with _effect(self.chaos, self.ledger, name, _warrant_of(check)):
+            yield
+
+    def _be_away(self) -> None:
+        if self.chaos.is_on and time.monotonic() < self.away_until:
+            raise SystemAway(system=f"the DNS provider {self.setting.name}", reason="refused", retry_in_s=0.02)
 
 
 @asynccontextmanager

@@ -25,7 +25,7 @@ from fakes.agents import FakeAgents
 from fakes.api_world import World
 from fakes.edge import FakeProxy
 from fakes.wishes import want_container, want_deletion
-from faults.provisioning.chaos import Chaos, ChaosDriver, ChaosRoutes, Ledger, Process, stranger
+from faults.provisioning.chaos import Chaos, ChaosDriver, ChaosProvider, ChaosRoutes, Ledger, Process, stranger
 from zlh_api.agents.authority import Authority
 from zlh_api.audit.rules import confirm, keys_of
 from zlh_api.containers import store as containers
@@ -34,10 +34,11 @@ from zlh_api.database import pool
 from zlh_api.database.pool import Connection, Database
 from zlh_api.edge.traefik_file import file_name
 from zlh_api.quotas.store import hold_customer
+from zlh_api.reconcile.plan import Records
 from zlh_api.reconcile.steps import plan_guest
 from zlh_api.suspensions.service import SuspensionService
 from zlh_common.clock import SystemClock
-from zlh_common.names import OwnerMark, Vmid
+from zlh_common.names import HostName, OwnerMark, Vmid, parse_host, render_host
 from zlh_common.schema.audit import FindingKind, Remedy
 from zlh_common.schema.resources import Resources
 from zlh_common.schema.status import Connection as Connected
@@ -123,6 +124,10 @@ class Run:
         self.ledger = Ledger()
         self.driver = ChaosDriver(self.chaos, self.ledger)
         self.routes = ChaosRoutes(self.chaos, self.ledger)
+        # Some installations have none, and some have several.
+        names = ["public", "internal"][: self.chance.randrange(3)]
+        self.providers = [ChaosProvider(self.chaos, self.ledger, name) for name in names]
+        world.use_dns(*self.providers)
         world.faults, world.driver, world.routes = self.chaos, self.driver, self.routes
         world.proxy = FakeProxy(self.chaos, self.routes)
         world.agents = FakeAgents(self.chaos, world.database)
@@ -210,6 +215,9 @@ class Run:
                    if guest.owner not in ours and vmid not in self.driver.strangers]  # fmt: skip
         names = {file_name(container.host) for container in known}
         faults += [f"{name} has no row" for name in self.routes.files if name not in names]
+        faults += [f"{name} has no row" for provider in self.providers for name in provider.names()
+                   if (host := parse_host(name, "localhost")) is None
+                   or host.vmid not in {container.vmid for container in known}]  # fmt: skip
         faults += [f"stranger {vmid} was touched" for vmid, guest in self.driver.strangers.items()
                    if self.driver.guests.get(Vmid(vmid)) is not guest or not guest.is_running
                    or guest.closed_for or guest.identity]  # fmt: skip
@@ -242,6 +250,10 @@ class Run:
             == self.world.steps(self.world.database).route_file(container).text
             if container.address
             else False,
+            "has other records": all(
+                provider.names(container.owner) == _names_of(container) for provider in self.providers
+            ),
+            "is not seen in DNS": self.world.steps(self.world.database).observe_records(container) is Records.SETTLED,
             "waits or has failed": container.waiting_for is None and container.attempts == 0,
             "tells of what is over": all(
                 (step.code, step.attempts, step.next_try_at) == (None, 0, None) for step in container.steps
@@ -266,6 +278,11 @@ class Run:
         return late
 
 
+def _names_of(container: Container) -> list[str]:
+    ports = [None, *(exposure.port for exposure in container.exposures)]
+    return sorted(render_host(HostName("dev", container.vmid, port), "localhost") for port in ports)
+
+
 async def create(run: Run) -> None:
     """A customer wants one more."""
     if len(run.owners) == MOST_CONTAINERS:
@@ -275,7 +292,7 @@ async def create(run: Run) -> None:
         held = await hold_customer(connection, run.chance.choice(customers)["id"])
         if held is None or held.is_suspended:
             return
-        owner = await want_container(connection, held.id)
+        owner = await want_container(connection, held.id, has_dns=bool(run.providers))
     run.owners.append(owner)
     run.created.add(owner)
 
@@ -309,7 +326,7 @@ async def delete(run: Run) -> None:
         return
     owner = run.owners.pop(run.chance.randrange(len(run.owners)))
     async with run.world.database.transaction() as connection:
-        await want_deletion(connection, owner)
+        await want_deletion(connection, owner, has_dns=bool(run.providers))
 
 
 async def suspend(run: Run) -> None:
@@ -339,6 +356,15 @@ async def publish(run: Run) -> None:
     )
 
 
+async def take_back(run: Run) -> None:
+    """A customer takes a port back."""
+    rows = await run.world.fetch("select id, owner from exposures order by port")
+    if rows:
+        row = run.chance.choice(rows)
+        async with run.world.database.transaction() as connection:
+            await containers.delete_exposure(connection, OwnerMark(str(row["owner"])), row["id"])
+
+
 async def intrude(run: Run) -> None:
     """Somebody makes a guest at the number that comes next."""
     vmid = 1 + (await run.world.fetch("select last_value from vmids"))[0][0]
@@ -365,8 +391,10 @@ async def meddle(run: Run) -> None:
 
 
 async def go_away(run: Run) -> None:
-    """The cluster is away for a while."""
-    run.chaos.away_until = time.monotonic() + run.chance.uniform(0.02, 0.2)
+    """The cluster is away for a while, or a DNS provider."""
+    until = time.monotonic() + run.chance.uniform(0.02, 0.2)
+    systems: list[Chaos | ChaosProvider] = [run.chaos, *run.providers]
+    run.chance.choice(systems).away_until = until
 
 
 ACTS: dict[Callable[[Run], Awaitable[None]], int] = {
@@ -375,12 +403,13 @@ ACTS: dict[Callable[[Run], Awaitable[None]], int] = {
     restart: 2,
     resize: 2,
     delete: 4,
-    publish: 1,
+    publish: 3,
+    take_back: 1,
     suspend: 2,
     resume: 2,
     intrude: 1,
     meddle: 3,
-    go_away: 1,
+    go_away: 2,
 }
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
 
 import pytest
 
-from zlh_api.audit.model import Books, Departed, Row, Sightings
-from zlh_api.audit.port import FoundRecord
+from zlh_api.audit.model import Books, Departed, RecordSurvey, Row, Sightings
 from zlh_api.audit.rules import (
     confirm,
     find_differences,
+    find_doubts,
     find_occupied,
     find_owners_to_wake,
     find_removable,
@@ -19,6 +21,7 @@ from zlh_api.audit.rules import (
     needs_second_look,
 )
 from zlh_api.containers.model import Guest, Power
+from zlh_api.dns.model import FoundRecord, Record
 from zlh_api.drivers.port import FoundGuest
 from zlh_api.edge.port import FoundRoute
 from zlh_common.names import OwnerMark, Vmid
@@ -51,7 +54,7 @@ GUEST = FoundGuest(
 )
 ROUTE = FoundRoute("dev-101.yml", MINE, "right")
 PORTAL = FoundRoute("portal.yml", PLATFORM, "whatever")
-SEEN = Sightings(BEGAN, (GUEST,), (ROUTE, PORTAL), ())
+SEEN = Sightings(BEGAN, (GUEST,), (ROUTE, PORTAL))
 BOOKS = Books(
     rows=(ROW,),
     departed={},
@@ -78,6 +81,20 @@ def at_once(books: Books = BOOKS, seen: Sightings = SEEN) -> list[Finding]:
 def guests(*others: FoundGuest) -> Sightings:
     """Return what is seen when these stand beside our own guest."""
     return replace(SEEN, guests=(GUEST, *others))
+
+
+WANTED = Record("dev-101.example.org", "A", "192.0.2.1", 300)
+REACHABLE = replace(BOOKS, rows=(replace(ROW, records={"public": (WANTED,)}, fence=7),))
+
+
+def record(name: str = WANTED.name, owner: OwnerMark | None = MINE, **changes: Any) -> FoundRecord:
+    """Return the record of our container, as a provider lists it, or one that differs in this."""
+    return replace(FoundRecord(name, WANTED.type, WANTED.content, WANTED.ttl, owner, handle="1"), **changes)
+
+
+def records(*found: FoundRecord) -> Sightings:
+    """Return what is seen when a provider holds these."""
+    return replace(SEEN, records=(RecordSurvey("public", BEGAN, {UUID(MINE): 7}, found),))
 
 
 def row(**changes: object) -> Books:
@@ -302,24 +319,91 @@ def test_a_file_of_another_name_does_not_conform(name: str) -> None:
 
 def test_records_are_held_to_marks_and_names() -> None:
     """What a provider lists: ours under a name of ours, a mark without a container, and another's."""
-    seen = replace(
-        SEEN,
-        records=(
-            FoundRecord("dev-101.example.org", MINE, "zone"),
-            FoundRecord("dev-101.Example.org", MINE, "zone"),
-            FoundRecord("dev-160.example.org", LOST, "zone"),
-            FoundRecord("www.example.org", None, "zone"),
-        ),
+    seen = records(
+        record(),
+        record("3000-dev-101.Example.org", MINE),
+        record("dev-160.example.org", LOST),
+        record("www.example.org", None),
+        record("_acme-challenge.example.org", None, type="TXT"),
+        record("dev-0101.example.org", None),
     )
-    assert [(finding.kind, finding.name) for finding in found(seen=seen)] == [
-        (FindingKind.NONCONFORMING_NAME, "dev-101.Example.org"),
+    assert [(finding.kind, finding.name) for finding in found(REACHABLE, seen)] == [
+        (FindingKind.DRIFTED, "3000-dev-101.Example.org"),
+        (FindingKind.NONCONFORMING_NAME, "dev-0101.example.org"),
+        (FindingKind.NONCONFORMING_NAME, "3000-dev-101.Example.org"),
         (FindingKind.ORPHAN, "dev-160.example.org"),
     ]
 
 
+@pytest.mark.parametrize(
+    ("shown", "kind", "remedy", "names"),
+    [
+        ((), FindingKind.MISSING, PLATFORM_MENDS, set()),
+        (({"content": "192.0.2.9"},), FindingKind.DRIFTED, PLATFORM_MENDS, {"dev-101.example.org"}),
+        (({"ttl": 60},), FindingKind.DRIFTED, PLATFORM_MENDS, {"dev-101.example.org"}),
+        (({}, {"handle": "2"}), FindingKind.DRIFTED, PLATFORM_MENDS, {"dev-101.example.org"}),
+        (
+            ({}, {"name": "81-dev-101.example.org"}),
+            FindingKind.DRIFTED,
+            PLATFORM_MENDS,
+            {"dev-101.example.org", "81-dev-101.example.org"},
+        ),
+        (({}, {"owner": None, "content": "192.0.2.9"}), FindingKind.CONFLICT, OPERATOR_MENDS, set()),
+        (({}, {"owner": None, "type": "CNAME", "content": "x.y"}), FindingKind.CONFLICT, OPERATOR_MENDS, set()),
+    ],
+    ids=["gone", "elsewhere", "ttl", "twice", "too-many", "foreign-beside", "foreign-alias"],
+)
+def test_records_that_are_not_as_we_wrote_them_wake_their_container(
+    shown: tuple[dict[str, Any], ...], kind: FindingKind, remedy: Remedy, names: set[str]
+) -> None:
+    """It is doubted that they are written, and kept at which names some were seen, so that those are found again."""
+    seen = records(*(record(**each) for each in shown))
+    assert kinds(at_once(REACHABLE, seen)) == [(kind, remedy)]
+    differences = find_differences(REACHABLE, seen)
+    assert find_owners_to_wake(differences) == {MINE}
+    assert find_doubts(differences) == {MINE: {"public": frozenset(names)}}
+
+
+def test_a_survey_from_before_says_nothing_of_a_container_that_was_worked_on_since() -> None:
+    """Providers are asked as seldom as they want; what was repaired meanwhile is not repaired again."""
+    assert found(row(records=REACHABLE.rows[0].records, fence=8), records()) == []
+
+
+def test_one_provider_says_nothing_of_another() -> None:
+    """Each is held against what is wanted there; of one that is away nothing is known, so nothing is missing."""
+    both = {"public": (WANTED,), "internal": (WANTED,)}
+    assert found(row(records=both, fence=7), records(record())) == []
+    public, internal = records(record()).records[0], records().records[0]
+    seen = replace(SEEN, records=(public, replace(internal, provider="internal")))
+    (finding,) = found(row(records=both, fence=7), seen)
+    assert (finding.kind, finding.where) == (FindingKind.MISSING, "internal")
+
+
+def test_records_of_the_departed_are_removed_at_their_names_alone() -> None:
+    """A mark that somebody has copied onto a record of his own takes that from nobody."""
+    ours, copied = record("dev-120.example.org", LOST), record("www.example.org", LOST)
+    assert find_removable(find_differences(DELETED, records(ours))) == {LOST}
+    assert find_removable(find_differences(DELETED, records(copied))) == set()
+    assert find_removable(find_differences(BOOKS, records(ours))) == set()
+    during = replace(BOOKS, departed={LOST: Departed(Vmid(120), BEGAN + timedelta(seconds=1))})
+    assert found(during, records(ours)) == []
+
+
+def test_a_strangers_record_at_a_name_of_ours_is_told() -> None:
+    """Of a port that is not published, and of a container that is not there: it leads past the platform."""
+    seen = records(record(), record("9-dev-101.example.org", None), record("dev-170.example.org", None))
+    assert kinds(found(REACHABLE, seen)) == 2 * [(FindingKind.STRANGER, OPERATOR_MENDS)]
+
+
+def test_a_mark_at_the_name_of_another_container_is_a_conflict() -> None:
+    """Made by hand, so a person has to say which is right."""
+    seen = records(record(), record("dev-170.example.org", MINE))
+    assert kinds(found(REACHABLE, seen)) == [(FindingKind.CONFLICT, OPERATOR_MENDS)]
+
+
 def test_what_could_not_be_looked_at_is_no_finding() -> None:
     """Nothing is missing where nobody looked; that it was not looked at is told by the part."""
-    assert found(seen=Sightings(BEGAN, None, None, None)) == []
+    assert found(seen=Sightings(BEGAN, None, None)) == []
 
 
 def test_what_is_not_sure_needs_two_looks() -> None:

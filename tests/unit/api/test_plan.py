@@ -17,6 +17,7 @@ from zlh_api.reconcile.plan import (
     Await,
     Do,
     Next,
+    Records,
     Route,
     Seen,
     Wanted,
@@ -63,6 +64,12 @@ SEEN += [replace(seen, may_renew_identity=True) for seen in SEEN if seen.is_agen
 SEEN += [replace(seen, has_renewal_failed=True) for seen in SEEN if seen.may_renew_identity]
 SEEN += [replace(seen, has_closing_failed=True) for seen in SEEN if seen.guest is Guest.RUNNING and not seen.is_closed]
 SEEN += [replace(seen, is_tidy=False) for seen in SEEN if seen.guest is Guest.STOPPED]
+SEEN += [
+    replace(seen, records=records, is_records_put_off=put_off)
+    for seen in SEEN
+    if seen.is_tidy and seen.is_sized and seen.has_identity and seen.is_closed and seen.is_agent_online
+    for records, put_off in product((Records.STALE, Records.WRITTEN), BOOLS)
+]
 ON_THE_GUEST = {Do.CLOSE_NETWORK, Do.RESIZE_GUEST, Do.PUT_IDENTITY, Do.START_GUEST, Do.STOP_GUEST, Do.DESTROY_GUEST}
 
 EFFECTS: dict[Do | Await, dict[str, Any]] = {
@@ -78,10 +85,13 @@ EFFECTS: dict[Do | Await, dict[str, Any]] = {
     Await.INSTALL: {"observed_generation": GENERATION},
     Do.PUBLISH_ROUTE: {"route": Route.WRITTEN},
     Do.CONFIRM_ROUTE: {"route": Route.CONFIRMED},
+    Do.PUBLISH_RECORDS: {"records": Records.WRITTEN},
+    Do.ANSWER_DNS: {"records": Records.SETTLED},
     Do.CHECK_READY: {"is_proved": True},
     Do.STOP_GUEST: {"guest": Guest.STOPPED, "is_agent_online": False, "is_tidy": True},
     Do.WITHDRAW_ROUTE: {"route": Route.ABSENT},
     Do.DESTROY_GUEST: {"guest": Guest.ABSENT, "is_agent_online": False},
+    Do.WITHDRAW_RECORDS: {"records": Records.SETTLED},
     Do.RELEASE_ADDRESS: {"has_address": False},
 }
 
@@ -155,6 +165,7 @@ def test_a_settled_world_is_the_one_that_was_wanted() -> None:
         else:
             assert end.seen.guest is Guest.RUNNING
             assert end.seen.route is Route.CONFIRMED
+            assert end.seen.records is Records.SETTLED or end.seen.is_records_put_off
             assert end.seen.observed_generation == GENERATION
             assert end.seen.is_proved
             assert not end.wanted.is_restart_due
@@ -240,9 +251,31 @@ def test_provisioning_keeps_its_order() -> None:
         is_proved=False,
     )
     wanted = Wanted(power=Power.ON, is_suspended=False, is_deleting=False, spec_generation=1, is_restart_due=False)
-    taken = [str(step) for step in walk(World(wanted, nothing))[0] if step is not Await.INSTALL]
-    assert taken == [name for name, state in first_steps() if state is StepState.PENDING]
-    assert [name for name, _ in first_steps()] == [str(name) for name in PROVISIONING_STEPS]
+    for has_dns, records in ((False, Records.SETTLED), (True, Records.STALE)):
+        start = World(wanted, replace(nothing, records=records))
+        taken = [str(step) for step in walk(start)[0] if step is not Await.INSTALL]
+        assert taken == [name for name, state in first_steps(has_dns=has_dns) if state is StepState.PENDING]
+        assert [name for name, _ in first_steps(has_dns=has_dns)] == [str(name) for name in PROVISIONING_STEPS]
+
+
+def test_a_provider_that_is_away_holds_up_nothing_else() -> None:
+    """While they are put off, all goes on as if they were right; deletion lets the guest go and keeps the address."""
+    for world in worlds():
+        settled = World(world.wanted, replace(world.seen, records=Records.SETTLED))
+        if world.seen.is_records_put_off and not world.wanted.is_deleting:
+            assert world.next() == settled.next()
+        if world.wanted.is_deleting and world.seen.records is not Records.SETTLED:
+            assert world.next() not in {Do.RELEASE_ADDRESS, Do.FORGET}
+            assert world.next() == settled.next() or world.next() is Do.WITHDRAW_RECORDS
+
+
+def test_records_lead_to_a_route_that_is_in_use() -> None:
+    """A name is published once something stands behind it, and answered before it is opened from outside."""
+    for world in worlds():
+        if world.next() in {Do.PUBLISH_RECORDS, Do.ANSWER_DNS}:
+            assert world.seen.route is Route.CONFIRMED
+        if world.next() is Do.CHECK_READY:
+            assert world.seen.records is Records.SETTLED or world.seen.is_records_put_off
 
 
 def test_no_guest_starts_with_an_open_network() -> None:

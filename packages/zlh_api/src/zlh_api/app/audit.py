@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from zlh_api.app.dns import DnsCircuits, make_dns
 from zlh_api.app.driver import make_circuit, make_driver
 from zlh_api.app.edge import make_proxy_circuit, open_directory
 from zlh_api.app.lent_database import lend_database
@@ -13,17 +14,22 @@ from zlh_api.app.settings import audit_setting
 from zlh_api.audit.removal import Remover
 from zlh_api.audit.service import Auditor
 from zlh_api.config.model import ApiConfig
+from zlh_common.clock import SystemClock
 
 
 @asynccontextmanager
 async def open_audit(config: ApiConfig) -> AsyncIterator[tuple[Auditor, Remover]]:
     """Make what the audit's commands need, which run beside the API or without it."""
     driver = await asyncio.to_thread(make_driver, config, make_circuit())
+    clock = SystemClock()
+    dns = make_dns(config, DnsCircuits(clock), clock)
     try:
         async with (
-            open_directory(config, make_proxy_circuit()) as directory,
+            open_directory(config, make_proxy_circuit(clock)) as directory,
             lend_database(config.database.dsn, max_connections=2) as database,
         ):
-            yield Auditor(database, driver, directory, audit_setting(config)), Remover(database, driver, directory)
+            auditor = Auditor(database, driver, directory, audit_setting(config), dns, clock)
+            yield auditor, Remover(database, driver, directory, dns)
     finally:
+        await dns.close()
         await driver.close()

@@ -16,6 +16,7 @@ from zlh_api.agents.pins import RowPins
 from zlh_api.agents.superseded import SupersededSockets
 from zlh_api.app.accounts import Accounts, account_endpoints, make_accounts
 from zlh_api.app.checks import make_checks
+from zlh_api.app.dns import DnsCircuits, make_dns
 from zlh_api.app.driver import make_circuit, make_driver
 from zlh_api.app.edge import make_proxy_circuit, open_directory
 from zlh_api.app.settings import (
@@ -135,7 +136,9 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
         source = CatalogSource(config.artifacts.urls, config.artifacts.trusted_root, config.state_dir / "catalog")
         catalog = CatalogService(source, config.channels, clock)
         stack.push_async_callback(catalog.close)
-        hosting = Hosting(config.container_domain, config.container_scheme, config.container_port)
+        hosting = Hosting(
+            config.container_domain, config.container_scheme, config.container_port, has_dns=bool(config.dns)
+        )
         quotas = QuotaService(database, config.quota.quota)
         accounts = make_accounts(database, clock, quotas)
         containers = ContainerService(
@@ -150,6 +153,9 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
         history = HistoryService(database, clock, keeping(config))
         live = LiveContainers(containers, history)
         catalog.on_change = live.note_catalog
+        dns_circuits = DnsCircuits(clock)
+        dns = make_dns(config, dns_circuits, clock)
+        stack.push_async_callback(dns.close)
         proxy_circuit, proxy = make_proxy_circuit(clock), proxy_setting(config)
         directory = await stack.enter_async_context(open_directory(config, proxy_circuit))
         ports = Ports(
@@ -160,12 +166,13 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             routes=directory,
             proxy=RelievingProxy(traefik, directory),
             clock=clock,
+            dns=dns,
         )
         reconciler = Reconciler(
             database, driver, Steps(ports, step_settings(config, proxy)), make_pace(config.reconciler)
         )
-        circuit.on_closed = proxy_circuit.on_closed = reconciler.note_back
-        auditor = Auditor(database, driver, directory, audit_setting(config))
+        circuit.on_closed = dns_circuits.on_closed = proxy_circuit.on_closed = reconciler.note_back
+        auditor = Auditor(database, driver, directory, audit_setting(config), dns, clock)
         yield Parts(
             database=database,
             driver=driver,
@@ -186,7 +193,7 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             reconciler=reconciler,
             auditor=auditor,
             audit_log=AuditLog(database, clock),
-            patrol=Patrol(auditor, Remover(database, driver, directory)),
+            patrol=Patrol(auditor, Remover(database, driver, directory, dns)),
             proxy=traefik,
             portal_route=PortalRoute(directory, render_portal_file(config.portal_url, proxy)),
             directory_watch=DirectoryWatch(directory),

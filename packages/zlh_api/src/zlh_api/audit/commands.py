@@ -20,13 +20,14 @@ from rich.text import Text
 
 from zlh_api.audit import tombstones
 from zlh_api.audit.printable import printable
+from zlh_api.audit.record_surveys import RECORDS
 from zlh_api.audit.removal import Remains, Remover, collect
 from zlh_api.audit.rules import Key, confirm, keys_of, needs_second_look
-from zlh_api.audit.service import GUESTS, RECORDS, ROUTES, Auditor, Look
+from zlh_api.audit.service import GUESTS, ROUTES, Auditor, Look
 from zlh_api.audit_log.service import AuditLog
 from zlh_common.clock import SystemClock
 from zlh_common.errors import ZlhError
-from zlh_common.names import Kind, OwnerMark, Vmid, is_mark
+from zlh_common.names import Kind, OwnerMark, Vmid, is_mark, parse_host
 from zlh_common.schema.audit import AuditReport, AuditStatus, Finding, FindingKind, Severity, WorkItem
 from zlh_common.schema.structs import encode
 
@@ -56,7 +57,7 @@ class MarkUnseen(ZlhError):
 
     def __init__(self, owner: str) -> None:
         super().__init__(
-            f"Neither a guest nor a route file carries the mark {owner}; `zlh-api audit` lists those seen."
+            f"Neither a guest nor a route file nor a record carries the mark {owner}; `zlh-api audit` lists those seen."
         )
 
 
@@ -127,11 +128,11 @@ def print_report(
 ) -> None:
     """Print what was looked at, what was found, and what is under way."""
     counts = [f"{report.containers} containers"]
-    counts += [f"{part.count} {_CALLED[part.name]}" for part in report.parts if part.count is not None]
+    counts += [f"{part.count} {_call(part.name)}" for part in report.parts if part.count is not None]
     console.print(f"Looked at {', '.join(counts)} in {report.took_ms} ms.", highlight=False)
     for part in report.parts:
         if part.trouble is not None:
-            console.print(Text(f"Not looked at: {_CALLED[part.name]}. {printable(part.trouble)}", style="yellow"))
+            console.print(Text(f"Not looked at: {_call(part.name)}. {printable(part.trouble)}", style="yellow"))
     if findings:
         console.print(_findings_table(findings))
     else:
@@ -140,6 +141,12 @@ def print_report(
         console.print(_work_table(status.work))
         if status.work_left_out:
             console.print(f"… and {status.work_left_out} more.", highlight=False)
+
+
+def _call(name: str) -> str:
+    """Return how people call a part."""
+    part, _, provider = name.partition(":")
+    return f"{_CALLED[part]} at {provider}" if provider else _CALLED[part]
 
 
 def _say_clean(report: AuditReport, status: AuditStatus) -> Text:
@@ -184,11 +191,14 @@ async def _remove(owner: str, auditor: Auditor, remover: Remover) -> int:
         raise MarkInUse(mark)
     if look.troubles:
         raise AuditIncomplete([f"{part.name}: {part.trouble}" for part in look.troubles])
-    remains = collect(mark, look.seen.guests or (), look.seen.routes or ())
-    if not remains.guests and not remains.routes:
+    records = [(survey.provider, record) for survey in look.seen.records for record in survey.found]
+    # What carries our mark and has no name of ours is left to whoever gave it that.
+    named = [(provider, record) for provider, record in records if parse_host(record.host, look.books.domain)]
+    remains = collect(mark, look.seen.guests or (), look.seen.routes or (), named)
+    if not remains.guests and not remains.routes and not remains.records:
         raise MarkUnseen(owner)
     async with auditor.database.transaction() as connection:
-        if not await tombstones.judge(connection, mark, _number_of(remains), _kind_of(remains)):
+        if not await tombstones.judge(connection, mark, _number_of(remains, look.books.domain), _kind_of(remains)):
             raise MarkInUse(mark)
     log.info("audit.judged", owner=mark, guests=[guest.where for guest in remains.guests])
     async with AuditLog(auditor.database, SystemClock()).own_act("remains.remove", _describe(mark, remains)):
@@ -198,22 +208,36 @@ async def _remove(owner: str, auditor: Auditor, remover: Remover) -> int:
         _say(f"removed {guest.where}")
     for file in remains.routes:
         _say(f"removed {file.name}")
+    for provider, record in remains.records:
+        _say(f"removed {record.name} at {provider}")
     return CLEAN
 
 
 def _describe(mark: OwnerMark, remains: Remains) -> dict[str, object]:
     """Return what the audit log keeps of a removal: also who asked for it, as the machine knows them."""
-    return {"owner": mark, "account": getpass.getuser(), "guests": len(remains.guests), "routes": len(remains.routes)}
+    return {
+        "owner": mark,
+        "account": getpass.getuser(),
+        "guests": len(remains.guests),
+        "routes": len(remains.routes),
+        "records": len(remains.records),
+    }
 
 
 def _say(line: str) -> None:
     sys.stdout.write(printable(line) + "\n")
 
 
-def _number_of(remains: Remains) -> Vmid:
-    return next((guest.vmid for guest in remains.guests if guest.vmid is not None), Vmid(0))
+def _number_of(remains: Remains, domain: str) -> Vmid:
+    numbers = [guest.vmid for guest in remains.guests if guest.vmid is not None]
+    hosts = [parse_host(record.host, domain) for _, record in remains.records]
+    numbers += [host.vmid for host in hosts if host is not None]
+    return numbers[0] if numbers else Vmid(0)
 
 
 def _kind_of(remains: Remains) -> Kind:
     names = [guest.name or "" for guest in remains.guests] + [file.name for file in remains.routes]
+    names += [
+        record.host.partition("-")[2] if record.host[0].isdigit() else record.host for _, record in remains.records
+    ]
     return "game" if any(name.startswith("game-") for name in names) else "dev"

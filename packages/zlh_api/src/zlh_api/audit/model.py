@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum, auto
+from uuid import UUID
 
-from zlh_api.audit.port import FoundRecord
 from zlh_api.containers.model import Power
+from zlh_api.dns.model import FoundRecord, Record
 from zlh_api.drivers.port import FoundGuest
 from zlh_api.edge.port import FoundRoute
 from zlh_common.names import HostName, Kind, OwnerMark, Vmid
@@ -33,6 +34,10 @@ class Row:
     is_settled: bool
     # Of the file that the proxy should have; None where it need not have one.
     route_sha256: str | None
+    # At each provider, by its name; None where it need not have any.
+    records: Mapping[str, tuple[Record, ...]] | None = None
+    # Grows with everybody who works on it.
+    fence: int = 0
 
     @property
     def host(self) -> HostName:
@@ -66,13 +71,24 @@ class Books:
 
 
 @dataclass(frozen=True, slots=True)
+class RecordSurvey:
+    """What one DNS provider holds, as it was seen from `began` on, when the containers had these fences."""
+
+    provider: str
+    began: datetime
+    fences: Mapping[UUID, int]
+    found: tuple[FoundRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Sightings:
     """What was seen, from `began` on by the database's clock; None is what could not be looked at."""
 
     began: datetime
     guests: tuple[FoundGuest, ...] | None
     routes: tuple[FoundRoute, ...] | None
-    records: tuple[FoundRecord, ...] | None = None
+    # Of those providers that could be looked at.
+    records: tuple[RecordSurvey, ...] = ()
 
 
 class Certainty(Enum):
@@ -94,6 +110,8 @@ class Difference:
     certainty: Certainty
     # The container whose reconciler should look: it puts this right, or tells its customer what stands in its way.
     wakes: OwnerMark | None = None
+    # At which provider its records are not what our books say, and at which names it was seen to have some.
+    doubts: tuple[str, frozenset[str]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

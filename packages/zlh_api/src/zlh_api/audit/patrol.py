@@ -17,9 +17,11 @@ from zlh_api.audit.removal import Remains, Remover, collect
 from zlh_api.audit.rules import (
     Key,
     confirm,
+    find_doubts,
     find_occupied,
     find_owners_to_wake,
     find_removable,
+    is_record_of,
     is_removable,
     keys_of,
     needs_second_look,
@@ -135,6 +137,8 @@ class Patrol:
         async with self._database.transaction() as connection:
             if not await store.save_report(connection, self._fence, look.report(findings), occupied):
                 return False
+            # Before they are woken, or they would look too early.
+            await store.doubt_records(connection, find_doubts(look.differences))
             woken = await store.wake(connection, find_owners_to_wake(look.differences))
         if woken or findings:
             log.info("patrol.looked", findings=len(findings), woken=woken, seconds=round(look.took_s, 3))
@@ -149,7 +153,8 @@ class Patrol:
 
     async def _remove_one(self, remains: Remains) -> None:
         try:
-            await self._remover.remove(remains)
+            if await self._remover.remove(remains):
+                self._auditor.records.forget(remains.owner)
         except (LeaseLost, DatabaseUnavailable, TimeoutError) as error:
             log.warning("audit.removal_dropped", owner=remains.owner, error=str(error) or type(error).__name__)
         except ZlhError as error:
@@ -166,4 +171,10 @@ def _remains(look: Look, owner: OwnerMark) -> Remains:
     """What is ours to take away of a deleted container; a copy at another number is not."""
     departed = look.books.departed[owner]
     guests = [guest for guest in look.seen.guests or () if guest.owner == owner and is_removable(guest, departed)]
-    return collect(owner, guests, look.seen.routes or ())
+    records = [
+        (survey.provider, record)
+        for survey in look.seen.records
+        for record in survey.found
+        if record.owner == owner and is_record_of(record, departed, domain=look.books.domain)
+    ]
+    return collect(owner, guests, look.seen.routes or (), records)

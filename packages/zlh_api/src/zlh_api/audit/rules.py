@@ -8,14 +8,19 @@ on is no finding, but what stands in its way is.
 from __future__ import annotations
 
 import ipaddress
+import re
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from uuid import UUID
 
-from zlh_api.audit.model import Books, Certainty, Departed, Difference, Occupied, Row, Sightings
+from zlh_api.audit.model import Books, Certainty, Departed, Difference, Occupied, RecordSurvey, Row, Sightings
 from zlh_api.containers.model import Guest, Power
+from zlh_api.dns.diff import diff_records, excludes, leads
+from zlh_api.dns.model import FoundRecord, Record, Whose
 from zlh_api.drivers.port import FoundGuest
 from zlh_api.edge.port import FoundRoute
-from zlh_common.names import OwnerMark, container_label, is_label, parse_host
+from zlh_common.names import OwnerMark, container_label, is_label, parse_host, render_host
 from zlh_common.schema.audit import Finding, FindingKind, Remedy, Severity, Thing
 
 
@@ -43,6 +48,8 @@ _MISPLACED = _Verdict(FindingKind.DRIFTED, Severity.ERROR, Remedy.OPERATOR)
 _MISNAMED = _Verdict(FindingKind.NONCONFORMING_NAME, Severity.WARNING, Remedy.OPERATOR)
 _RANK = {Severity.ERROR: 0, Severity.WARNING: 1, Severity.NOTE: 2}
 Key = tuple[str, ...]
+# What somebody may take for a name of ours, or has meant as one.
+_LOOKS_LIKE_OURS = re.compile(r"([0-9]+[-_])?(dev|game)[-_]?[0-9]+\.")
 
 
 def find_differences(books: Books, seen: Sightings) -> list[Difference]:
@@ -83,6 +90,17 @@ def find_owners_to_wake(differences: Iterable[Difference]) -> set[OwnerMark]:
     return {each.wakes for each in differences if each.wakes is not None}
 
 
+def find_doubts(differences: Iterable[Difference]) -> dict[OwnerMark, dict[str, frozenset[str]]]:
+    """Return whose records are not what our books say, at which providers, and where some were seen."""
+    doubts: dict[OwnerMark, dict[str, frozenset[str]]] = {}
+    for each in differences:
+        if each.doubts is not None and each.finding.owner is not None:
+            provider, names = each.doubts
+            own = doubts.setdefault(OwnerMark(each.finding.owner), {})
+            own[provider] = own.get(provider, frozenset()) | names
+    return doubts
+
+
 def find_removable(differences: Iterable[Difference]) -> set[OwnerMark]:
     """Return the marks of deleted containers of which something has turned up again."""
     return {
@@ -118,6 +136,15 @@ class _Ledger:
         self.row_at = {row.vmid: row for row in books.rows}
         self.row_of_file = {_file_of(row): row for row in books.rows}
         self.row_of_address = {row.address: row for row in books.rows if row.address is not None}
+
+    def row_of_host(self, name: str) -> Row | None:
+        """Return the container whose host, or whose port's host, this is."""
+        host = parse_host(name, self.books.domain)
+        row = self.row_at.get(host.vmid) if host is not None else None
+        return row if row is not None and host is not None and row.kind == host.kind else None
+
+    def whose(self, row: Row) -> Whose:
+        return Whose(row.owner, render_host(row.host, self.books.domain), frozenset())
 
     def departed_before_look(self, owner: OwnerMark) -> Departed | None:
         departed = self.books.departed.get(owner)
@@ -335,25 +362,118 @@ def _of_unexpected_file(ledger: _Ledger, file: FoundRoute) -> Iterator[Differenc
 
 
 def _orphaned_name(ledger: _Ledger, thing: Thing, name: str, owner: OwnerMark) -> Iterator[Difference]:
-    """A file or record whose mark no row has."""
+    """A file whose mark no row has."""
     if ledger.went_during_look(owner):
         return
     departed = ledger.departed_before_look(owner)
-    if departed is not None and thing is Thing.ROUTE:
+    if departed is not None:
         text = f"{name} turned up after container {departed.vmid} had been deleted. It is taken away by itself."
         yield _named(_LEFTOVER, thing, name, owner, text)
         return
     text = (
         f"{name} carries a mark of ours that no container has. It is left alone; once you know that nobody needs it, "
-        + (f"`zlh-api audit remove {owner}` takes it away." if thing is Thing.ROUTE else "remove it at its provider.")
+        f"`zlh-api audit remove {owner}` takes it away."
     )
     yield _named(_ORPHAN, thing, name, owner, text)
 
 
 def _of_records(ledger: _Ledger) -> Iterator[Difference]:
-    for record in ledger.seen.records or ():
-        if record.owner is not None and record.owner not in ledger.rows:
-            yield from _orphaned_name(ledger, Thing.RECORD, record.name, record.owner)
+    """Each provider by itself: what one holds says nothing of another."""
+    for survey in ledger.seen.records:
+        own: dict[OwnerMark, list[FoundRecord]] = defaultdict(list)
+        for record in survey.found:
+            row = ledger.row_of_host(record.host)
+            if record.owner is not None and row is not None and record.owner == row.owner:
+                own[row.owner].append(record)
+            elif record.owner is None:
+                yield from _of_strange_record(ledger, survey, record, row)
+            elif record.owner in ledger.rows:
+                yield _copied_record(survey, record, ledger.rows[record.owner])
+            else:
+                yield from _of_orphaned_record(ledger, survey, record)
+        for row in ledger.books.rows:
+            wanted = row.records.get(survey.provider) if row.records is not None else None
+            # Who has worked on it since the survey began knows better.
+            if wanted is not None and survey.fences.get(UUID(row.owner)) == row.fence:
+                yield from _of_own_records(ledger, survey, row, wanted, own.get(row.owner, []))
+
+
+def _of_own_records(
+    ledger: _Ledger, survey: RecordSurvey, row: Row, wanted: Sequence[Record], found: Sequence[FoundRecord]
+) -> Iterator[Difference]:
+    changes = diff_records(ledger.whose(row), wanted, found)
+    if changes.is_empty:
+        return
+    names = frozenset(record.host for record in found)
+    if changes.added:
+        name = changes.added[0].name
+        text = f"The record {name} of container {row.vmid} is gone. It is written again by itself."
+        yield _doubt(_own(_MISSING, row, Thing.RECORD, text, name=name, where=survey.provider), survey, names)
+    for record in (*(found for found, _ in changes.changed), *changes.deleted):
+        text = f"The record {record.name} of container {row.vmid} is not as we wrote it. It is put right by itself."
+        finding = _own(_DRIFTED, row, Thing.RECORD, text, name=record.name, where=survey.provider)
+        yield _doubt(finding, survey, names)
+
+
+def _of_strange_record(
+    ledger: _Ledger, survey: RecordSurvey, record: FoundRecord, row: Row | None
+) -> Iterator[Difference]:
+    wanted = row.records.get(survey.provider, ()) if row is not None and row.records is not None else ()
+    if row is not None and any(excludes(record, each) for each in wanted):
+        text = (
+            f"{record.name} is a name of container {row.vmid}, and its record {record.type} {record.content} does not "
+            "carry its mark, so it is left alone. Remove it; ours is written as soon as it is gone."
+        )
+        yield _doubt(_own(_CONFLICT, row, Thing.RECORD, text, name=record.name, where=survey.provider), survey)
+    elif parse_host(record.host, ledger.books.domain) is not None and leads(record):
+        text = (
+            f"{record.name} is a name that containers have, and its record {record.type} {record.content} is not ours. "
+            "Remove it, since it leads past the platform."
+        )
+        yield _at(_INTRUDER, survey, record, text)
+
+
+def _copied_record(survey: RecordSurvey, record: FoundRecord, row: Row) -> Difference:
+    text = (
+        f"{record.name} carries the mark of container {row.vmid} and is no name of it: a copy made by hand. Take the "
+        "mark off it or remove it; it is left alone."
+    )
+    return _at(_CONFLICT, survey, record, text)
+
+
+def _of_orphaned_record(ledger: _Ledger, survey: RecordSurvey, record: FoundRecord) -> Iterator[Difference]:
+    """A record whose mark no row has."""
+    assert record.owner is not None
+    departed = ledger.books.departed.get(record.owner)
+    if departed is not None and departed.departed_at >= survey.began:
+        # It went while we looked, as the last step of an orderly end.
+        return
+    if departed is not None and is_record_of(record, departed, domain=ledger.books.domain):
+        text = f"{record.name} turned up after container {departed.vmid} had been deleted. It is taken away by itself."
+        yield _at(_LEFTOVER, survey, record, text)
+        return
+    removal = (
+        f"`zlh-api audit remove {record.owner}` takes it away."
+        if parse_host(record.host, ledger.books.domain) is not None
+        else "remove it at its provider, since it is no name of ours."
+    )
+    text = f"{record.name} carries a mark of ours that no container has. It is left alone; once you know that nobody "
+    yield _at(_ORPHAN, survey, record, f"{text}needs it, {removal}")
+
+
+def is_record_of(record: FoundRecord, departed: Departed, *, domain: str) -> bool:
+    """Tell whether a record with a departed mark is at a name that its container had; elsewhere it is a copy."""
+    host = parse_host(record.host, domain)
+    return host is not None and host.vmid == departed.vmid
+
+
+def _at(verdict: _Verdict, survey: RecordSurvey, record: FoundRecord, message: str) -> Difference:
+    """A difference about a record that no row accounts for."""
+    return _named(verdict, Thing.RECORD, record.name, record.owner, message, where=survey.provider)
+
+
+def _doubt(difference: Difference, survey: RecordSurvey, names: frozenset[str] = frozenset()) -> Difference:
+    return replace(difference, doubts=(survey.provider, names))
 
 
 def _of_names(ledger: _Ledger) -> Iterator[Difference]:
@@ -367,9 +487,18 @@ def _of_names(ledger: _Ledger) -> Iterator[Difference]:
     for file in ledger.seen.routes or ():
         if file.owner not in {None, ledger.books.platform_owner} and not _is_file_name(file.name):
             yield _misnamed(Thing.ROUTE, file.name, file.owner, "<label>.yml")
-    for record in ledger.seen.records or ():
-        if record.owner is not None and parse_host(record.name, ledger.books.domain) is None:
-            yield _misnamed(Thing.RECORD, record.name, record.owner, f"<label>.{ledger.books.domain}")
+    for survey in ledger.seen.records:
+        for record in survey.found:
+            if not _is_record_name(ledger, record):
+                wanted = f"<label>.{ledger.books.domain}"
+                yield _misnamed(Thing.RECORD, record.name, record.owner, wanted, where=survey.provider)
+
+
+def _is_record_name(ledger: _Ledger, record: FoundRecord) -> bool:
+    """What carries our mark, or looks like one of ours, is called as we would call it; others as they like."""
+    if parse_host(record.name, ledger.books.domain) is not None:
+        return True
+    return record.owner is None and _LOOKS_LIKE_OURS.match(record.host) is None
 
 
 def _is_guest_name(ledger: _Ledger, guest: FoundGuest) -> bool:
@@ -383,9 +512,10 @@ def _wanted_label(ledger: _Ledger, guest: FoundGuest) -> str:
     return container_label(row.kind, row.vmid) if row is not None else "a container's label"
 
 
-def _misnamed(thing: Thing, name: str, owner: OwnerMark | None, wanted: str) -> Difference:
-    text = f"The {thing} {name} is ours and should be called {wanted}. Rename it, or remove it and let it be made anew."
-    return _named(_MISNAMED, thing, name, owner, text)
+def _misnamed(thing: Thing, name: str, owner: OwnerMark | None, wanted: str, *, where: str | None = None) -> Difference:
+    whose = "is ours" if owner is not None or thing is not Thing.RECORD else "looks like ours"
+    text = f"The {thing} {name} {whose} and should be called {wanted}. Rename it, or remove it and let it be made anew."
+    return _named(_MISNAMED, thing, name, owner, text, where=where)
 
 
 def _guest(
@@ -407,7 +537,9 @@ def _guest(
     return Difference(finding, Certainty.ONCE, wakes)
 
 
-def _named(verdict: _Verdict, thing: Thing, name: str, owner: OwnerMark | None, message: str) -> Difference:
+def _named(
+    verdict: _Verdict, thing: Thing, name: str, owner: OwnerMark | None, message: str, *, where: str | None = None
+) -> Difference:
     """A difference about a thing that is known by its name."""
     finding = Finding(
         kind=verdict.kind,
@@ -417,6 +549,7 @@ def _named(verdict: _Verdict, thing: Thing, name: str, owner: OwnerMark | None, 
         message=message,
         name=name,
         owner=owner,
+        where=where,
     )
     return Difference(finding, Certainty.ONCE)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeVar
@@ -12,15 +12,18 @@ from uuid import UUID
 
 from zlh_api.audit import store
 from zlh_api.audit.model import Books, Difference, Row, Sightings
-from zlh_api.audit.port import FoundRecord, RecordInventory
 from zlh_api.audit.printable import printable
+from zlh_api.audit.record_surveys import NO_PROVIDER, RecordSurveys
 from zlh_api.audit.rules import find_differences
 from zlh_api.containers.model import Power
 from zlh_api.database.pool import Database
+from zlh_api.dns.rules import Wanted
+from zlh_api.dns.service import DnsService
 from zlh_api.drivers.port import ContainerDriver, FoundGuest
 from zlh_api.edge.model import ProxySetting, RouteWish, expose
 from zlh_api.edge.port import FoundRoute, RouteDirectory
 from zlh_api.edge.traefik_file import render_route_file
+from zlh_common.clock import Clock, SystemClock
 from zlh_common.errors import ZlhError
 from zlh_common.names import HostName, OwnerMark, Vmid, is_mark
 from zlh_common.schema.audit import AuditPart, AuditReport, AuditStatus, Finding, PatrolStatus
@@ -34,9 +37,8 @@ EVERY_S = 15.0
 # More than people read; whoever wants all of them runs the command.
 REPORTED_FINDINGS = 500
 REPORTED_WORK = 200
-GUESTS, ROUTES, RECORDS = "guests", "routes", "records"
-NO_PROVIDER = "No DNS provider is configured."
-Found = TypeVar("Found", FoundGuest, FoundRoute, FoundRecord)
+GUESTS, ROUTES = "guests", "routes"
+Found = TypeVar("Found", FoundGuest, FoundRoute)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,16 +86,23 @@ class Auditor:
     driver: ContainerDriver
     routes: RouteDirectory
     setting: AuditSetting
-    records: RecordInventory | None = None
+    dns: DnsService = field(default_factory=DnsService)
+    clock: Clock = field(default_factory=SystemClock)
+    records: RecordSurveys = field(init=False)
     # What was rendered before, so that a file is rendered again only where its container has changed.
     _rendered: dict[OwnerMark, tuple[RouteWish, str]] = field(default_factory=dict)
+    _wanted_records: dict[OwnerMark, tuple[RouteWish, Wanted]] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        surveys = RecordSurveys(self.dns.providers, self.clock, timeout_s=SURVEY_TIMEOUT_S)
+        object.__setattr__(self, "records", surveys)
 
     async def look(self) -> Look:
         """Look at everything once; raise DatabaseUnavailable."""
         started = time.monotonic()
         async with self.database.connection() as connection:
             began, fences = await store.fetch_began(connection)
-        seen, parts = await self._survey(began)
+        seen, parts = await self._survey(began, fences)
         async with self.database.connection() as connection:
             raw = await store.fetch_rows(connection)
             last_number = await store.fetch_last_number(connection)
@@ -133,25 +142,27 @@ class Auditor:
         async with self.database.connection() as connection:
             await store.ask_look(connection)
 
-    async def _survey(self, began: datetime) -> tuple[Sightings, tuple[AuditPart, ...]]:
-        guests, routes, records = await asyncio.gather(
+    async def _survey(self, began: datetime, fences: Mapping[UUID, int]) -> tuple[Sightings, tuple[AuditPart, ...]]:
+        guests, routes, (records, record_parts) = await asyncio.gather(
             _ask(GUESTS, self.driver.survey),
             _ask(ROUTES, self.routes.survey),
-            _ask(RECORDS, self.records.survey) if self.records is not None else _no_provider(),
+            self.records.look(began, fences),
         )
-        seen = Sightings(began, _read_strangers(guests[0]), _read_strangers(routes[0]), _read_strangers(records[0]))
-        return seen, (guests[1], routes[1], records[1])
+        seen = Sightings(began, _read_strangers(guests[0]), _read_strangers(routes[0]), records)
+        return seen, (guests[1], routes[1], *record_parts)
 
     def _read_rows(self, raw: list[Any], fences: dict[UUID, int]) -> tuple[Row, ...]:
         rows = tuple(self._read_row(row, fences.get(row["owner"])) for row in raw)
         for gone in self._rendered.keys() - {row.owner for row in rows}:
-            del self._rendered[gone]
+            self._rendered.pop(gone)
+            self._wanted_records.pop(gone, None)
         return rows
 
     def _read_row(self, raw: Any, fence: int | None) -> Row:
         owner, vmid, address = OwnerMark(str(raw["owner"])), Vmid(raw["vmid"]), raw["address"]
         wants_route = raw["is_established"] and not raw["is_deleting"] and address is not None
         exposed = tuple(expose(*each) for each in raw["exposed"] or ())
+        wish = RouteWish(owner, HostName(raw["kind"], vmid), address, exposed) if wants_route else None
         return Row(
             owner=owner,
             vmid=vmid,
@@ -161,15 +172,22 @@ class Auditor:
             resources=convert(raw["resources"], Resources),
             is_established=raw["is_established"],
             is_settled=raw["is_settled"] and raw["fence"] == fence,
-            route_sha256=self._route_sha256(RouteWish(owner, HostName(raw["kind"], vmid), address, exposed))
-            if wants_route
-            else None,
+            route_sha256=self._route_sha256(wish) if wish is not None else None,
+            records=self._records(wish) if wish is not None else None,
+            fence=raw["fence"],
         )
 
     def _route_sha256(self, wish: RouteWish) -> str:
         known = self._rendered.get(wish.owner)
         if known is None or known[0] != wish:
             known = self._rendered[wish.owner] = (wish, render_route_file(wish, self.setting.proxy).sha256)
+        return known[1]
+
+    def _records(self, wish: RouteWish) -> Wanted:
+        known = self._wanted_records.get(wish.owner)
+        if known is None or known[0] != wish:
+            wanted = self.dns.want(wish.host, (each.port for each in wish.exposed))
+            known = self._wanted_records[wish.owner] = (wish, wanted)
         return known[1]
 
 
@@ -183,10 +201,6 @@ async def _ask(name: str, survey: Callable[[], Awaitable[list[Found]]]) -> tuple
     except TimeoutError:
         return None, AuditPart(name=name, count=None, trouble=f"It did not answer within {SURVEY_TIMEOUT_S:.0f} s.")
     return found, AuditPart(name=name, count=len(found))
-
-
-async def _no_provider() -> tuple[list[FoundRecord] | None, AuditPart]:
-    return None, AuditPart(name=RECORDS, count=None, trouble=NO_PROVIDER)
 
 
 def _read_strangers(found: list[Found] | None) -> tuple[Found, ...] | None:
@@ -207,5 +221,6 @@ def _read_stranger(entry: Found) -> Found:
 
 
 def _marks(seen: Sightings) -> set[OwnerMark]:
-    found = (seen.guests or (), seen.routes or (), seen.records or ())
-    return {entry.owner for entries in found for entry in entries if entry.owner is not None}
+    owners = [guest.owner for guest in seen.guests or ()] + [file.owner for file in seen.routes or ()]
+    owners += [record.owner for survey in seen.records for record in survey.found]
+    return {owner for owner in owners if owner is not None}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -11,6 +11,7 @@ import msgspec
 
 from zlh_api.audit.model import Departed, Occupied
 from zlh_api.database.pool import Connection
+from zlh_api.dns.rules import parse_kept, render_kept
 from zlh_common.names import OwnerMark, Vmid
 from zlh_common.schema.audit import AuditReport, QueueFigures, WorkItem
 from zlh_common.schema.structs import convert, encode
@@ -90,6 +91,32 @@ async def wake(connection: Connection, owners: Iterable[OwnerMark]) -> int:
         [UUID(owner) for owner in owners],
     )
     return int(done.removeprefix("UPDATE "))
+
+
+async def doubt_records(connection: Connection, doubts: Mapping[OwnerMark, Mapping[str, Collection[str]]]) -> int:
+    """Write that providers hold something else than our books say; return of how many containers that was news.
+
+    Not of one that is worked on: whoever does has seen more than a survey from before.
+    """
+    if not doubts:
+        return 0
+    rows = await connection.fetch(
+        "select owner, records_written from containers where owner = any($1) and lease_until is null "
+        "order by owner for no key update",
+        [UUID(owner) for owner in doubts],
+    )
+    news: dict[UUID, str | None] = {}
+    for row in rows:
+        kept = parse_kept(row["records_written"]).with_doubt(doubts[OwnerMark(str(row["owner"]))])
+        if (text := render_kept(kept)) != row["records_written"]:
+            news[row["owner"]] = text
+    await connection.execute(
+        "update containers c set records_written = n.kept, records_answered = null "
+        "from unnest($1::uuid[], $2::text[]) as n(owner, kept) where c.owner = n.owner",
+        list(news),
+        list(news.values()),
+    )
+    return len(news)
 
 
 async def take_patrol(connection: Connection, holder: UUID) -> int | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from urllib.parse import urlsplit
 
+from zlh_api.config.dns_problems import find_dns_problems
 from zlh_api.config.driver_problems import find_driver_problems
 from zlh_api.config.edge_problems import find_directory_problems, find_public_problems
 from zlh_api.config.model import ApiConfig
@@ -49,7 +50,9 @@ def find_problems(config: ApiConfig) -> list[str]:
             f"listen_host {config.listen_host} is beyond loopback, and the process driver isolates nothing: "
             "its containers run as your own user; listen on 127.0.0.1 or use another driver"
         )
-    return problems + find_directory_problems(config.traefik) + find_driver_problems(config)
+    problems += find_directory_problems(config.traefik)
+    problems += find_dns_problems(config.dns, domain=config.container_domain)
+    return problems + find_driver_problems(config)
 
 
 def _find_resource_problems(sizes: ResourcesSection) -> list[str]:

@@ -24,7 +24,7 @@ from zlh_api.database.pool import Connection, Database
 from zlh_api.quotas.rules import Usage
 from zlh_api.quotas.service import QuotaService
 from zlh_api.quotas.store import Held
-from zlh_api.reconcile.plan import DELETION_STEPS, first_steps
+from zlh_api.reconcile.plan import first_steps, last_steps
 from zlh_common.clock import Clock
 from zlh_common.errors import NotFound, ZlhError
 from zlh_common.names import HostName, OwnerMark, Vmid, is_label, render_host
@@ -33,7 +33,7 @@ from zlh_common.schema.permissions import Permission
 from zlh_common.schema.process import WantedProcess
 from zlh_common.schema.resources import Limits, Resources
 from zlh_common.schema.spec import CreateContainer, CreateExposure, Exposure, PatchContainer, WantedRuntime
-from zlh_common.schema.status import ContainerStatus, StepState
+from zlh_common.schema.status import ContainerStatus
 from zlh_common.schema.structs import encode
 
 PAGE_LIMIT = 200
@@ -156,6 +156,8 @@ class Hosting:
     domain: str
     scheme: str
     port: int
+    # Whether a container's names get records at DNS providers.
+    has_dns: bool = False
 
     def url(self, host: HostName) -> str:
         """Return where a host opens in a browser."""
@@ -275,7 +277,7 @@ class ContainerService:
                 )
             except asyncpg.UniqueViolationError as exc:
                 raise NameTaken(wish.name or "") from exc
-            await store.insert_steps(connection, owner, first_steps())
+            await store.insert_steps(connection, owner, first_steps(has_dns=self._hosting.has_dns))
             created = await store.find_by_owner(connection, owner)
         assert created is not None
         return self.report(created)
@@ -381,8 +383,7 @@ class ContainerService:
         """Write that the container must go; asking twice changes nothing."""
         async with self._database.transaction() as connection:
             if await store.mark_deleting(connection, container.owner):
-                steps = [(name, StepState.PENDING) for name in DELETION_STEPS]
-                await store.insert_steps(connection, container.owner, steps)
+                await store.insert_steps(connection, container.owner, last_steps(has_dns=self._hosting.has_dns))
             return await self._read(connection, container)
 
     async def publish_port(

@@ -3,7 +3,8 @@
 What an agent installs is a link of the chain the first time. Once a container has been ready it stays so while more is
 installed, or fails to be: its address, its terminals and what it had go on as before. Such a failure is told by its
 step, and as `step_failed` among what is degraded. Only a guest that has lost all of its runtimes is made anew. Limits
-that the host refuses are told likewise, as `resize_pending`: those before them hold, and the container goes on.
+that the host refuses are told likewise, as `resize_pending`: those before them hold, and the container goes on. So are
+DNS records of such a container that a provider does not take, as `records_pending`.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import msgspec
 from zlh_api.containers.model import Container, Guest
 from zlh_api.containers.rules import is_refused_harmlessly, is_resize_pending
 from zlh_api.drivers.port import SlotBusy, SystemAway
-from zlh_api.reconcile.plan import Do
+from zlh_api.reconcile.plan import RECORD_STEPS, Do
 from zlh_common.names import render_host
 from zlh_common.schema.runtime import RuntimeInUse
 from zlh_common.schema.status import (
@@ -126,7 +127,12 @@ def find_error(container: Container) -> ProvisioningError | None:
 def _is_harmless(container: Container, step: Step) -> bool:
     """Tell whether nobody waits for a step to use the rest, so that its failure is told elsewhere."""
     is_renewal = step.name == Do.RENEW_IDENTITY
-    return is_removal(step.name) or is_renewal or is_refused_harmlessly(container, step.name)
+    return (
+        is_removal(step.name)
+        or is_renewal
+        or is_refused_harmlessly(container, step.name)
+        or (step.name in RECORD_STEPS and is_established(container) and not container.is_deleting)
+    )
 
 
 def is_troubled(step: Step) -> bool:
@@ -186,6 +192,8 @@ def find_degradations(container: Container) -> tuple[str, ...]:
         reasons.append("step_failed")
     if any(step.name == Do.RENEW_IDENTITY and is_troubled(step) for step in container.steps):
         reasons.append("identity_not_renewed")
+    if is_established(container) and any(step.name in RECORD_STEPS and step.code for step in container.steps):
+        reasons.append("records_pending")
     reasons += container.agent_faults
     if not container.is_deleting and is_resize_pending(container):
         reasons.append("resize_pending")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -28,7 +29,8 @@ class ApiTrust:
 
     # None where this system's own authorities are asked.
     context: ssl.SSLContext | None = None
-    credentials: aiohttp.BasicAuth | None = None
+    # A header; never shown.
+    authorization: str | None = field(default=None, repr=False)
 
 
 def read_api_trust(ca: Path | None, credentials: Path | None) -> ApiTrust:
@@ -46,7 +48,7 @@ def _read_ca(file: Path) -> ssl.SSLContext:
         raise ConfigInvalid(source=str(file), problems=[f"it holds no certificates: {exc}"]) from exc
 
 
-def _read_credentials(file: Path) -> aiohttp.BasicAuth:
+def _read_credentials(file: Path) -> str:
     try:
         mode, text = file.stat().st_mode, file.read_text().strip()
     except (OSError, UnicodeDecodeError) as exc:
@@ -56,7 +58,7 @@ def _read_credentials(file: Path) -> aiohttp.BasicAuth:
     user, colon, password = text.partition(":")
     if not colon or not user or not password or "\n" in text:
         raise ConfigInvalid(source=str(file), problems=["it is not one line user:password"])
-    return aiohttp.BasicAuth(user, password, "utf-8")
+    return f"Basic {base64.b64encode(text.encode()).decode()}"
 
 
 class Traefik:
@@ -138,7 +140,7 @@ class Traefik:
             async with self._session.get(
                 f"{self._api_url}{path}",
                 allow_redirects=False,
-                auth=trust.credentials,
+                headers={} if trust.authorization is None else {"Authorization": trust.authorization},
                 ssl=trust.context if trust.context is not None else True,
             ) as response:
                 if response.status == 404:

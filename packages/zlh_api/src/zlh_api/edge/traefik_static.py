@@ -16,6 +16,8 @@ from zlh_common.names import Protocol, game_entry_point
 
 # A published file is seen after this time; Traefik's default of two seconds is felt by whoever waits for a container.
 THROTTLE_MS = 100
+# What asks for TLS and credentials before Traefik's own API; the set-up of its machine puts it into the directory.
+PRIVATE_API_FILE = "private-api.yml"
 # Players who stand still send little; after this time without a packet they would be others to the game server.
 UDP_IDLE_S = 120
 
@@ -54,13 +56,16 @@ class StaticSetting:
 
     # Where the route files are.
     directory: str
-    # Of its own API and ping, without any credentials: nobody but the API may reach it.
+    # Of its own API and ping: nobody but our API may reach it.
     private_address: str
     web: tuple[WebEntry, ...]
     games: tuple[tuple[Protocol, int], ...] = ()
     # Where the game ports are open; everywhere where empty.
     games_host: str = ""
     acme: Acme | None = None
+    # Whether a file of the directory (`deploy/traefik/private-api.yml`) asks for TLS and credentials before its own
+    # API; without it everybody who reaches the private address is answered.
+    is_api_guarded: bool = False
 
 
 def render_static_file(setting: StaticSetting) -> str:
@@ -77,7 +82,7 @@ def render_static_file(setting: StaticSetting) -> str:
                 for protocol, port in setting.games
             },
         },
-        "api": {"insecure": True, "dashboard": False},
+        "api": {"insecure": not setting.is_api_guarded, "dashboard": False},
         "ping": {"entryPoint": "traefik"},
         "providers": {
             "providersThrottleDuration": f"{THROTTLE_MS}ms",

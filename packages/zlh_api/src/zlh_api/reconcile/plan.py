@@ -1,18 +1,19 @@
 """What is the next step? A pure comparison of what is wanted with what was seen.
 
     on       reserve-address → create-guest → close-network → put-identity → start-guest → connect-agent → send-spec
-             → (the agent's own steps) → publish-route → confirm-route → answer-dns → check-ready
+             → (the agent's own steps) → publish-route → confirm-route → publish-records → answer-dns → check-ready
     any time resize-guest, close-network where limits or the network rule are not as they must be
     early    renew-identity, of a guest that runs; where that has failed, last
     later    what is added to the spec of a container that was ready once is waited for behind its route
     off      stop-guest, also where one that ended by itself has left something → the route of what was ready once stays
              (so is what is suspended, whatever its own power says)
-    deleting withdraw-route → stop-guest → destroy-guest → release-address → forget
+    records  of what was ready once: put off where they have just failed or a provider is away; nothing waits for them
+    deleting withdraw-route → stop-guest → destroy-guest → withdraw-records → release-address → forget
     open     close-network, or stop-guest where that failed, before all else: a guest that runs with an open network
 
 Invariants: nothing is done to a guest that does not carry our mark; no guest starts before its network was seen to be
-closed, and none that runs is left open; the route goes before the guest, and the guest before the address; a step is
-named here only while its effect is missing, so taking it twice is as good as once.
+closed, and none that runs is left open; the route goes before the guest, and guest and records before the address; a
+step is named here only while its effect is missing, so taking it twice is as good as once.
 """
 
 from __future__ import annotations
@@ -37,10 +38,13 @@ class Do(StrEnum):
     RENEW_IDENTITY = "renew-identity"
     PUBLISH_ROUTE = "publish-route"
     CONFIRM_ROUTE = "confirm-route"
+    PUBLISH_RECORDS = "publish-records"
+    ANSWER_DNS = "answer-dns"
     CHECK_READY = "check-ready"
     STOP_GUEST = "stop-guest"
     WITHDRAW_ROUTE = "withdraw-route"
     DESTROY_GUEST = "destroy-guest"
+    WITHDRAW_RECORDS = "withdraw-records"
     RELEASE_ADDRESS = "release-address"
     FORGET = "forget"
 
@@ -60,7 +64,6 @@ class Settled:
 SETTLED = Settled()
 Next = Do | Await | Settled
 
-ANSWER_DNS = "answer-dns"
 PROVISIONING_STEPS: tuple[str, ...] = (
     Do.RESERVE_ADDRESS,
     Do.CREATE_GUEST,
@@ -71,21 +74,37 @@ PROVISIONING_STEPS: tuple[str, ...] = (
     Do.SEND_SPEC,
     Do.PUBLISH_ROUTE,
     Do.CONFIRM_ROUTE,
-    ANSWER_DNS,
+    Do.PUBLISH_RECORDS,
+    Do.ANSWER_DNS,
     Do.CHECK_READY,
 )
 DELETION_STEPS: tuple[str, ...] = (
     Do.WITHDRAW_ROUTE,
     Do.STOP_GUEST,
     Do.DESTROY_GUEST,
+    Do.WITHDRAW_RECORDS,
     Do.RELEASE_ADDRESS,
     Do.FORGET,
 )
 
 
-def first_steps() -> list[tuple[str, StepState]]:
-    """Return the steps ahead of a new container. No DNS provider is configured yet, so that link is skipped."""
-    return [(str(name), StepState.SKIPPED if name == ANSWER_DNS else StepState.PENDING) for name in PROVISIONING_STEPS]
+# What is skipped where no DNS provider is configured.
+RECORD_STEPS = frozenset({Do.PUBLISH_RECORDS, Do.ANSWER_DNS, Do.WITHDRAW_RECORDS})
+
+
+def first_steps(*, has_dns: bool = False) -> list[tuple[str, StepState]]:
+    """Return the steps ahead of a new container."""
+    return _list_steps(PROVISIONING_STEPS, has_dns=has_dns)
+
+
+def last_steps(*, has_dns: bool = False) -> list[tuple[str, StepState]]:
+    """Return the steps ahead of a container that shall go."""
+    return _list_steps(DELETION_STEPS, has_dns=has_dns)
+
+
+def _list_steps(names: tuple[str, ...], *, has_dns: bool) -> list[tuple[str, StepState]]:
+    skipped = frozenset[str]() if has_dns else RECORD_STEPS
+    return [(str(name), StepState.SKIPPED if name in skipped else StepState.PENDING) for name in names]
 
 
 class Route(StrEnum):
@@ -97,6 +116,17 @@ class Route(StrEnum):
     # The file is right; the proxy has not been seen to use it.
     WRITTEN = "written"
     CONFIRMED = "confirmed"
+
+
+class Records(StrEnum):
+    """How far the container's records are at the DNS providers that are configured."""
+
+    # Some are missing, or not those that we would write now; where it is deleted, some may be left.
+    STALE = "stale"
+    # All are right; nobody has seen them answered.
+    WRITTEN = "written"
+    # All are answered, or there is no provider; where it is deleted, none is left.
+    SETTLED = "settled"
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +170,9 @@ class Seen:
     may_renew_identity: bool = False
     # Whether the last try to give it one came to nothing.
     has_renewal_failed: bool = False
+    records: Records = Records.SETTLED
+    # Whether they have just failed, or wait for a provider, and the rest need not wait for them.
+    is_records_put_off: bool = False
 
     @property
     def is_resize_due(self) -> bool:
@@ -161,6 +194,8 @@ def decide_next(wanted: Wanted, seen: Seen) -> Next:
         or _next_of_identity(seen, is_first=True)
         or _next_of_install(wanted, seen, is_first=True)
         or _next_of_route(seen)
+        or _next_of_records(seen)
+        or _next_of_proof(seen)
         or _next_of_identity(seen, is_first=False)
         or _next_of_install(wanted, seen, is_first=False)
         or SETTLED
@@ -182,7 +217,9 @@ def _next_of_off(seen: Seen) -> Next:
     if seen.guest is Guest.STOPPED and not seen.is_tidy:
         return Do.STOP_GUEST
     # Its name goes on leading to the page that stands in for it, and to nobody else.
-    return (_next_of_route(seen) if seen.is_proved and seen.has_address else None) or SETTLED
+    if not (seen.is_proved and seen.has_address):
+        return SETTLED
+    return _next_of_route(seen) or _next_of_records(seen) or SETTLED
 
 
 def _next_of_deletion(seen: Seen) -> Next:
@@ -193,6 +230,8 @@ def _next_of_deletion(seen: Seen) -> Next:
     if seen.guest in {Guest.STOPPED, Guest.HALF_MADE}:
         return Do.DESTROY_GUEST
     # A foreign guest stands where ours was: ours is gone, and the stranger is none of our business.
+    if seen.records is not Records.SETTLED:
+        return Do.WITHDRAW_RECORDS
     return Do.RELEASE_ADDRESS if seen.has_address else Do.FORGET
 
 
@@ -239,4 +278,21 @@ def _next_of_route(seen: Seen) -> Next | None:
         case Route.WRITTEN:
             return Do.CONFIRM_ROUTE
         case Route.CONFIRMED:
-            return None if seen.is_proved else Do.CHECK_READY
+            return None
+
+
+def _next_of_records(seen: Seen) -> Next | None:
+    """A provider that is away keeps nothing else from a container that was ready once."""
+    if seen.is_records_put_off:
+        return None
+    match seen.records:
+        case Records.STALE:
+            return Do.PUBLISH_RECORDS
+        case Records.WRITTEN:
+            return Do.ANSWER_DNS
+        case Records.SETTLED:
+            return None
+
+
+def _next_of_proof(seen: Seen) -> Next | None:
+    return None if seen.is_proved else Do.CHECK_READY

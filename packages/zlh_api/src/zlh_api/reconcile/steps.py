@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from ipaddress import IPv4Network
 from itertools import islice
 from pathlib import Path
@@ -19,7 +19,9 @@ from zlh_api.containers import store as containers
 from zlh_api.containers.model import Container
 from zlh_api.containers.rules import seconds_to_resize
 from zlh_api.database.pool import Database
-from zlh_api.drivers.port import ContainerDriver, GuestPlan, Identity
+from zlh_api.dns.rules import Kept, Wanted, digest_all, find_stale, parse_kept, render_kept
+from zlh_api.dns.service import DnsService
+from zlh_api.drivers.port import ContainerDriver, GuestPlan, Identity, SystemAway
 from zlh_api.edge.model import ProxySetting, RouteFile, RouteWish, expose
 from zlh_api.edge.port import Proxy, RouteDirectory
 from zlh_api.edge.traefik_file import file_name, parse_mark, render_route_file
@@ -27,8 +29,8 @@ from zlh_api.edge.traefik_http import router_names
 from zlh_api.reconcile import store
 from zlh_api.reconcile.addresses import candidate_addresses
 from zlh_api.reconcile.identity_rules import Lack, find_lacks, knows_trust
-from zlh_api.reconcile.model import PutIdentity
-from zlh_api.reconcile.plan import Do, Route
+from zlh_api.reconcile.model import LeaseLost, PutIdentity
+from zlh_api.reconcile.plan import Do, Records, Route
 from zlh_api.reconcile.spec import known_protocol, render_spec
 from zlh_api.reconcile.warrant import StepWarrant
 from zlh_common.clock import Clock
@@ -80,6 +82,7 @@ class Ports:
     routes: RouteDirectory
     proxy: Proxy
     clock: Clock
+    dns: DnsService = field(default_factory=DnsService)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +114,13 @@ class Steps:
             Do.RENEW_IDENTITY: self._renew_identity,
             Do.PUBLISH_ROUTE: self._publish_route,
             Do.CONFIRM_ROUTE: self._confirm_route,
+            Do.PUBLISH_RECORDS: self._publish_records,
+            Do.ANSWER_DNS: self._answer_dns,
             Do.CHECK_READY: self._check_ready,
             Do.STOP_GUEST: self._stop_guest,
             Do.WITHDRAW_ROUTE: self._withdraw_route,
             Do.DESTROY_GUEST: self._destroy_guest,
+            Do.WITHDRAW_RECORDS: self._withdraw_records,
             Do.RELEASE_ADDRESS: self._release_address,
             Do.FORGET: self._forget,
         }
@@ -148,6 +154,17 @@ class Steps:
         if present != wanted.text:
             return Route.STALE
         return Route.CONFIRMED if container.route_confirmed == wanted.digest else Route.WRITTEN
+
+    def observe_records(self, container: Container) -> Records:
+        """Return how far the container's records are, by what we have written and seen; the patrol looks at them."""
+        kept = parse_kept(container.records_written)
+        if container.is_deleting:
+            return Records.STALE if self._find_left(kept) else Records.SETTLED
+        wanted = self._want_records(container)
+        if find_stale(kept, wanted):
+            return Records.STALE
+        is_answered = not wanted or container.records_answered == digest_all(wanted)
+        return Records.SETTLED if is_answered else Records.WRITTEN
 
     def seconds_to_resize(self, container: Container) -> float:
         """Return how long refused limits are left alone by now."""
@@ -296,6 +313,49 @@ class Steps:
         async with self._ports.database.connection() as connection:
             await store.save_route(connection, warrant.claim, file.digest)
 
+    def _want_records(self, container: Container) -> Wanted:
+        return self._ports.dns.want(container.host, (exposure.port for exposure in container.exposures))
+
+    def _find_left(self, kept: Kept) -> list[str]:
+        """Return the providers at which something may be left; those that are configured no more cannot be asked."""
+        names = [provider.setting.name for provider in self._ports.dns.providers]
+        return [name for name in names if name in kept.written]
+
+    async def _publish_records(self, warrant: StepWarrant, container: Container) -> None:
+        dns, kept = self._ports.dns, parse_kept(container.records_written)
+        stale = find_stale(kept, self._want_records(container))
+        # Where a record may be is written down before it is there, and found again whoever dies in between.
+        kept = kept.with_intent(stale)
+        await self._save_records(warrant, kept)
+        whose = {name: dns.know(container.owner, container.host, kept.at(name).names) for name in stale}
+        calls = {name: dns.write(name, whose[name], records, warrant.check) for name, records in stale.items()}
+        done, error = await _settle_all(calls)
+        await self._save_records(warrant, kept.with_written({name: stale[name] for name in done}))
+        if error is not None:
+            raise error
+
+    async def _answer_dns(self, warrant: StepWarrant, container: Container) -> None:
+        dns, wanted = self._ports.dns, self._want_records(container)
+        names = {record.name for records in wanted.values() for record in records}
+        await dns.wait_answered(dns.know(container.owner, container.host, names), wanted)
+        async with self._ports.database.connection() as connection:
+            await store.save_answered(connection, warrant.claim, digest_all(wanted))
+
+    async def _withdraw_records(self, warrant: StepWarrant, container: Container) -> None:
+        dns, kept = self._ports.dns, parse_kept(container.records_written)
+        calls = {
+            name: dns.withdraw(name, dns.know(container.owner, container.host, kept.at(name).names), warrant.check)
+            for name in self._find_left(kept)
+        }
+        done, error = await _settle_all(calls)
+        await self._save_records(warrant, kept.without(done))
+        if error is not None:
+            raise error
+
+    async def _save_records(self, warrant: StepWarrant, kept: Kept) -> None:
+        async with self._ports.database.connection() as connection:
+            await store.save_records(connection, warrant.claim, render_kept(kept))
+
     async def _check_ready(self, warrant: StepWarrant, container: Container) -> None:
         host = render_host(container.host, self._settings.proxy.domain)
         await self._ports.proxy.check_ready(host, container.vmid)
@@ -360,6 +420,21 @@ def has_closing_failed(container: Container) -> bool:
 def has_renewal_failed(container: Container) -> bool:
     """Tell whether the last try to give its agent another identity has failed."""
     return any(step.name == Do.RENEW_IDENTITY and step.code for step in container.steps)
+
+
+async def _settle_all(calls: Mapping[str, Awaitable[None]]) -> tuple[list[str], BaseException | None]:
+    """Make all calls at once; return the names of those that went well, and what is the most to tell of the others."""
+    ended = dict(zip(calls, await asyncio.gather(*calls.values(), return_exceptions=True), strict=True))
+    done = [name for name, error in ended.items() if error is None]
+    errors = [error for error in ended.values() if error is not None]
+    return done, min(errors, key=_rank, default=None)
+
+
+def _rank(error: BaseException) -> int:
+    """What needs a person is told before what time mends; a lost lease, and what nobody foresaw, before both."""
+    if isinstance(error, LeaseLost) or not isinstance(error, ZlhError):
+        return 0
+    return 2 if isinstance(error, SystemAway) else 1
 
 
 def plan_guest(container: Container) -> GuestPlan:

@@ -313,6 +313,16 @@ async def save_route(connection: Connection, claim: Claim, digest: str | None) -
     await fenced(connection, claim, "route_confirmed = $3", digest)
 
 
+async def save_records(connection: Connection, claim: Claim, kept: str | None) -> None:
+    """Write which records may be at the DNS providers; whatever was seen of them before is seen no more."""
+    await fenced(connection, claim, "records_written = $3, records_answered = null", kept)
+
+
+async def save_answered(connection: Connection, claim: Claim, digest: str) -> None:
+    """Write which records were seen to be answered."""
+    await fenced(connection, claim, "records_answered = $3", digest)
+
+
 async def save_proved(connection: Connection, claim: Claim) -> None:
     """Write that the whole chain was proved."""
     await fenced(connection, claim, "provisioned_at = coalesce(provisioned_at, now())")

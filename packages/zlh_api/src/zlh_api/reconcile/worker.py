@@ -27,6 +27,7 @@ from zlh_api.reconcile.pace import Pace
 from zlh_api.reconcile.plan import (
     DELETION_STEPS,
     PROVISIONING_STEPS,
+    RECORD_STEPS,
     Await,
     Do,
     Next,
@@ -121,6 +122,8 @@ class Worker:
         # Told when a step begins to last, and when it no longer does.
         self._on_slow = on_slow
         self._taken: Counter[Do] = Counter()
+        # When to try its records again that have failed or wait, once all else is done.
+        self._records_pause: Pause | None = None
 
     async def reconcile(self) -> Pause:
         """Take steps until there is none to take; return when to look again. Raise LeaseLost, DatabaseUnavailable."""
@@ -146,9 +149,9 @@ class Worker:
         step = decide_next(_wanted(container), seen)
         match step:
             case Settled():
-                return await self._settle(container, seen)
+                return self._records_pause or await self._settle(container, seen)
             case Await():
-                return await self._await(container, step)
+                return self._no_later_than_records(await self._await(container, step))
             case Do() if self._taken[step] == TAKES_BEFORE_DOUBT:
                 return await self._fail(container, step, StepWithoutEffect())
             case Do():
@@ -183,6 +186,8 @@ class Worker:
             may_renew_identity=may_renew(container, lacks),
             has_renewal_failed=has_renewal_failed(container),
             is_resize_put_off=place.steps.seconds_to_resize(container) > 0,
+            records=place.steps.observe_records(container),
+            is_records_put_off=self._records_pause is not None,
         )
 
     async def _keep_seen(self, container: Container, guest: GuestSeen) -> None:
@@ -231,7 +236,14 @@ class Worker:
         # A guest that runs, and whose network could not be closed, is not left running for as long as a pause; and what
         # else there is to do does not wait for limits while those before hold.
         is_open = step is Do.CLOSE_NETWORK and seen.guest is Guest.RUNNING
+        if step in RECORD_STEPS and seen.is_proved and not container.is_deleting:
+            self._records_pause = pause
+            return None
         return None if is_open or (has_failed and is_refused_harmlessly(container, step)) else pause
+
+    def _no_later_than_records(self, pause: Pause) -> Pause:
+        put_off = self._records_pause
+        return pause if put_off is None or pause.seconds < put_off.seconds else Pause(put_off.seconds)
 
     async def _finish(self, container: Container, step: Do) -> Pause | None:
         if step is Do.FORGET:

@@ -1,0 +1,1 @@
+"""DNS records: which a container needs, and the providers that hold them."""

@@ -1,0 +1,109 @@
+"""What Technitium's API says: pure. Every answer is HTTP 200; whether it is a good one stands in its status."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from zlh_api.dns.mark import parse_mark, render_mark
+from zlh_api.dns.model import FoundRecord, Record
+from zlh_api.dns.rules import spell_content
+from zlh_common.names import OwnerMark
+
+# Texts by which it says that what was found is not so any more; it has no codes.
+_CHANGED = ("already exists", "does not exist", "no such record exists", "cname record exist", "other record exist")
+_GONE = "no such record exists"
+_DENIED = ("access was denied", "access denied")
+
+
+class Data(msgspec.Struct, frozen=True, rename="camel"):
+    """What a record says, as far as it says where a name leads."""
+
+    ip_address: str | None = None
+    cname: str | None = None
+    serial: int | None = None
+
+
+class Listed(msgspec.Struct, frozen=True, rename="camel"):
+    """A record of a list."""
+
+    name: str
+    type: str
+    ttl: int = 0
+    disabled: bool = False
+    comments: str | None = None
+    r_data: Data = Data()
+
+
+class Records(msgspec.Struct, frozen=True):
+    """The list itself."""
+
+    records: tuple[Listed, ...] = ()
+
+
+class Envelope(msgspec.Struct, frozen=True, rename="camel"):
+    """Every answer."""
+
+    status: str
+    error_message: str = ""
+    response: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+read_envelope = msgspec.json.Decoder(Envelope).decode
+read_records = msgspec.json.Decoder(Records).decode
+
+
+def read_found(listed: tuple[Listed, ...]) -> Iterator[FoundRecord]:
+    """Yield what a list says."""
+    for each in listed:
+        content = each.r_data.ip_address or each.r_data.cname or ""
+        yield FoundRecord(
+            each.name.rstrip("."),
+            each.type,
+            spell_content(each.type, content),
+            each.ttl,
+            parse_mark(each.comments),
+            is_disabled=each.disabled,
+        )
+
+
+def find_serial(listed: tuple[Listed, ...]) -> int | None:
+    """Return the serial of a zone out of the records at its top."""
+    return next((each.r_data.serial for each in listed if each.type == "SOA"), None)
+
+
+def is_changed(message: str) -> bool:
+    """Tell whether a refusal means that what was found is not there any more, or something else is."""
+    return any(text in message.lower() for text in _CHANGED)
+
+
+def is_gone(message: str) -> bool:
+    """Tell whether a refusal means that what was to be deleted is not there."""
+    return _GONE in message.lower()
+
+
+def is_denied(message: str) -> bool:
+    """Tell whether a refusal means that our user may not do that."""
+    return any(text in message.lower() for text in _DENIED)
+
+
+def render_record(record: Record) -> dict[str, str]:
+    """Return which record is meant."""
+    return {"domain": record.name, "type": record.type, content_field(record.type): record.content}
+
+
+def render_found(record: FoundRecord) -> dict[str, str]:
+    """Return which record is meant of those that were found."""
+    return {"domain": record.name, "type": record.type, content_field(record.type): record.content}
+
+
+def render_settings(owner: OwnerMark, record: Record) -> dict[str, str]:
+    """Return all that a record has beside what it says: whatever is left out would be set to a default."""
+    settings = {"ttl": str(record.ttl), "comments": render_mark(owner), "disable": "false"}
+    return settings if record.type == "CNAME" else {**settings, "ptr": "false"}
+
+
+def content_field(record_type: str) -> str:
+    """Return how what a record says is called."""
+    return "cname" if record_type == "CNAME" else "ipAddress"
