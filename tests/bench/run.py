@@ -33,6 +33,7 @@ from bench import (  # noqa: E402 - after the path
     console,
     console_crowd,
     container,
+    edge_files,
     fan_in,
     files,
     idle_containers,
@@ -66,6 +67,7 @@ CASES: tuple[Case, ...] = (
     *looks.CASES,
     *provisioning.CASES,
     *artifacts.CASES,
+    *edge_files.CASES,
     *stack.CASES,
 )
 

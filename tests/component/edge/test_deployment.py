@@ -7,9 +7,11 @@ import base64
 import importlib.util
 import shutil
 import signal
+import ssl
 import subprocess
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -141,13 +143,19 @@ def _static_file(folder: Path, private: str) -> str:
 
 
 def _wait_traefik(port: int, log: Path) -> None:
+    """Return when its own API asks for credentials, and so has read the file that says so."""
+    unchecked = ssl._create_unverified_context()
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/ping", timeout=1):
+            with urllib.request.urlopen(f"https://127.0.0.1:{port}/api/version", timeout=1, context=unchecked):
+                raise AssertionError("it asks for no credentials")
+        except urllib.error.HTTPError as answer:
+            if answer.code == 401:
                 return
         except OSError:
-            time.sleep(0.05)
+            pass
+        time.sleep(0.05)
     raise AssertionError(log.read_text() if log.exists() else "it never began")
 
 
