@@ -148,7 +148,11 @@ async def _serve(run: Run, count: int, backend: str) -> Samples:
     samples = Samples()
     with running_traefik(run.fresh_folder("traefik")) as traefik:
         directory = LocalRouteDirectory(traefik.directory)
-        await asyncio.gather(*map(directory.publish, render_files(count, api_url=backend)))
+        # Each event makes it read all of them again; so it is off while they are put there.
+        await asyncio.to_thread(traefik.program.stop)
+        for file in render_files(count, api_url=backend):
+            (traefik.directory / file.name).write_text(file.text)
+        await asyncio.to_thread(traefik.program.start)
         last = render_files(run.repeat + 2, api_url=backend, first=100_000)
         process = psutil.Process(traefik.program.pid)
         async with aiohttp.ClientSession() as client:

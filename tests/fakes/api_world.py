@@ -20,6 +20,7 @@ from fakes.dns import FakeProvider
 from fakes.driver import FakeDriver
 from fakes.edge import FakeProxy, FakeRoutes
 from fakes.faults import Faults
+from zlh_api.access.service import AccessService
 from zlh_api.agents.authority import Authority
 from zlh_api.agents.links import AgentLinks
 from zlh_api.agents.superseded import SupersededSockets
@@ -44,11 +45,13 @@ from zlh_api.containers.service import ContainerService, Hosting
 from zlh_api.customers.model import Caller, Client
 from zlh_api.customers.secret import Secret, token_digest
 from zlh_api.customers.standings import StandingsService
+from zlh_api.cuts.service import ConnectionCuts
 from zlh_api.database.pool import Database
 from zlh_api.dns.service import DnsService
 from zlh_api.edge.directory_watch import DirectoryWatch
 from zlh_api.edge.model import ProxySetting
 from zlh_api.edge.portal_route import FILE_NAME, PLATFORM_OWNER, PortalRoute, render_portal_file
+from zlh_api.exposures.service import ExposureService
 from zlh_api.history.service import HistoryService, Keeping
 from zlh_api.once.service import Once
 from zlh_api.quotas.service import QuotaService
@@ -156,11 +159,13 @@ class World:
             database,
             self.catalog,
             Hosting("localhost", "http", 80),
-            self.clock,
             limits=LIMITS,
             customers=self.accounts.customers,
             quotas=self.quotas,
         )
+        self.hosting = Hosting("localhost", "http", 80)
+        self.exposures = ExposureService(database, self.containers, self.quotas, self.hosting)
+        self.access = AccessService(database, self.hosting, portal_url=PORTAL)
         self.history = HistoryService(database, self.clock, Keeping(entries=10))
         self.live = LiveContainers(self.containers, self.history)
         self.agent_port = 7443
@@ -335,6 +340,9 @@ class World:
             catalog=self.catalog,
             artifacts=ServedTree(self.folder / "artifacts", None, self.clock),
             containers=self.containers,
+            exposures=self.exposures,
+            access=self.access,
+            cuts=ConnectionCuts(self.database, self.agents, agent_port=self.agent_port),
             live=self.live,
             history=self.history,
             links=AgentLinks(self.database, self.agents, self.history, agent_port=self.agent_port),

@@ -119,6 +119,9 @@ class MatrixWorld:
             "session": Ids(rows["session", "owner"], rows["session", "stranger"], str(uuid4()), BAD_UUIDS),
             "token": Ids(rows["token", "owner"], rows["token", "stranger"], str(uuid4()), BAD_UUIDS),
             "invitation": Ids(rows["invitation", "mine"], rows["invitation", "other"], str(uuid4()), BAD_UUIDS),
+            "label": Ids(
+                f"dev-{self.vmids['mine']}", f"dev-{self.vmids['other']}", "dev-999999", ("dev", "-", "0-dev-101")
+            ),
             "exposure": Ids(self.exposures["mine"], self.exposures["other"], str(uuid4()), BAD_UUIDS),
             "process": Ids("web", "alien", "missing", BAD_NAMES),
             "terminal": Ids("main", "alien", "missing", BAD_NAMES),

@@ -23,6 +23,7 @@ from zlh_api.containers.model import Power
 from zlh_api.database.pool import Database
 from zlh_api.drivers.port import GuestFailed, SystemAway
 from zlh_api.edge.port import Check
+from zlh_api.exposures import store as exposures
 from zlh_api.reconcile.model import LeaseLost
 from zlh_api.reconcile.pace import DRIFT_S, JITTER, PATROLLED_DRIFT_S
 from zlh_common.names import OwnerMark, Vmid
@@ -181,7 +182,7 @@ async def test_a_published_port_whose_time_is_over_leaves_the_route(world: World
     owner = await settled(world)
     before = world.routes.files[NAME]
     async with world.database.transaction() as connection:
-        await containers.insert_exposure(
+        await exposures.insert_exposure(
             connection, exposure_id=uuid4(), owner=owner, port=3000, visibility="public", expires_at=None
         )
     async with both(world):

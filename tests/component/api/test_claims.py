@@ -16,6 +16,7 @@ from zlh_api.containers import store as containers
 from zlh_api.containers.model import Guest, HeldIdentity, Power, RuntimeWish
 from zlh_api.database.pool import Database
 from zlh_api.drivers.port import GuestFailed, SlotBusy
+from zlh_api.exposures import store as exposures
 from zlh_api.reconcile import journal, store
 from zlh_api.reconcile.model import Claim, LeaseLost, PutIdentity
 from zlh_common.names import OwnerMark
@@ -187,7 +188,7 @@ async def test_deleting_the_row_deletes_all_that_refers_to_it(world: World) -> N
     (owner,) = await add(world)
     (held,) = await claim(world.database)
     async with world.database.transaction() as connection:
-        await containers.insert_exposure(
+        await exposures.insert_exposure(
             connection, exposure_id=uuid4(), owner=owner, port=80, visibility="public", expires_at=None
         )
         await store.delete_container(connection, held)

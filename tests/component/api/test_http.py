@@ -544,7 +544,6 @@ async def test_a_container_that_changes_without_end_costs_the_streams_of_others_
         world.database,
         world.catalog,
         Hosting("localhost", "http", 80),
-        world.clock,
         limits=LIMITS,
         customers=world.accounts.customers,
         quotas=world.quotas,

@@ -20,6 +20,7 @@ from zlh_api.containers.service import ContainerService, Hosting
 from zlh_api.customers.invitations import Accepted
 from zlh_api.customers.model import Client as Browser
 from zlh_api.database.pool import Database
+from zlh_api.exposures.service import ExposureService
 from zlh_api.quotas.rules import QuotaExceeded, Usage
 from zlh_api.quotas.service import QuotaService
 from zlh_api.quotas.store import usage_of
@@ -60,7 +61,6 @@ def another_service(world: World, database: Database) -> ContainerService:
         database,
         world.catalog,
         hosting,
-        world.clock,
         limits=LIMITS,
         customers=world.accounts.customers,
         quotas=QuotaService(database, Quota()),
@@ -110,6 +110,7 @@ async def test_resizes_and_creates_that_cross(world: World) -> None:
     made = [await create(world) for _ in range(3)]
     customer = await set_quota(world, Quota(cpu=9.0, memory_mib=8 * 1024))
     services = [world.containers, another_service(world, world.another_pool())]
+    publishers = [ExposureService(world.database, each, world.quotas, world.hosting) for each in services]
 
     async def resize(number: int) -> ContainerStatus:
         container = await world.containers.find(Vmid(made[number % 3].vmid))
@@ -118,7 +119,7 @@ async def test_resizes_and_creates_that_cross(world: World) -> None:
 
     async def publish(number: int) -> object:
         container = await world.containers.find(Vmid(made[number % 3].vmid))
-        return await services[number % 2].publish_port(container, CreateExposure(port=8000, visibility="public"))
+        return await publishers[number % 2].publish(container, CreateExposure(port=8000, visibility="public"))
 
     calls = [call for number in range(8) for call in (resize(number), create(world), publish(number))]
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
@@ -164,7 +165,7 @@ async def test_a_quota_below_what_is_used_touches_nothing(world: World) -> None:
     with pytest.raises(QuotaExceeded):
         await create(world)
     with pytest.raises(QuotaExceeded):
-        await world.containers.publish_port(container, CreateExposure(port=80, visibility="public"))
+        await world.exposures.publish(container, CreateExposure(port=80, visibility="public"))
 
 
 async def test_a_container_counts_until_its_row_is_gone(world: World) -> None:
@@ -189,7 +190,7 @@ async def test_ports_are_counted_once_and_as_long_as_they_are_open(world: World)
     container = await world.containers.find(Vmid(made.vmid))
 
     async def publish(port: int) -> None:
-        await world.containers.publish_port(container, CreateExposure(port=port, visibility="public"))
+        await world.exposures.publish(container, CreateExposure(port=port, visibility="public"))
 
     outcomes = await asyncio.gather(*(publish(port) for port in range(8000, 8006)), return_exceptions=True)
     assert count_kinds(outcomes) == {type(None): 2, QuotaExceeded: 4}
@@ -351,7 +352,7 @@ async def test_nobody_waits_for_another_whoever_locks_what(world: World) -> None
             calls += [
                 create(world),
                 world.containers.patch(container, wish),
-                world.containers.publish_port(container, CreateExposure(port=8000 + number, visibility="public")),
+                world.exposures.publish(container, CreateExposure(port=8000 + number, visibility="public")),
                 world.containers.restart(container),
                 world.quotas.set_quota(customer, Quota(containers=10 + number)),
                 world.suspensions.suspend(customer, "x") if number % 2 else world.suspensions.resume(customer),

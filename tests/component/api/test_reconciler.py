@@ -18,6 +18,7 @@ from zlh_api.containers import store as containers
 from zlh_api.containers.model import Power
 from zlh_api.drivers.port import GuestFailed, GuestPlan, Warrant
 from zlh_api.edge.port import RouteNotLoaded, RouteWriteFailed
+from zlh_api.exposures import store as exposures
 from zlh_api.reconcile.journal import MESSAGE_CHARS
 from zlh_api.reconcile.plan import first_steps
 from zlh_api.reconcile.worker import TAKES_BEFORE_DOUBT
@@ -405,7 +406,7 @@ async def test_a_published_port_reaches_the_proxy(world: World) -> None:
     owner = await settled(world)
     async with world.reconciler():
         async with world.database.transaction() as connection:
-            await containers.insert_exposure(
+            await exposures.insert_exposure(
                 connection, exposure_id=uuid4(), owner=owner, port=3000, visibility="public", expires_at=None
             )
         await world.wait_settled(owner)

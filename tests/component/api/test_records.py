@@ -20,6 +20,7 @@ from zlh_api.containers import store as containers
 from zlh_api.dns.model import Record
 from zlh_api.dns.port import DnsCredentialsRefused
 from zlh_api.drivers.port import SystemAway
+from zlh_api.exposures import store as exposures
 from zlh_api.reconcile.pace import Pace
 from zlh_common.names import OwnerMark
 from zlh_common.schema.audit import FindingKind
@@ -63,7 +64,7 @@ async def add(world: World) -> OwnerMark:
 async def publish(world: World, owner: OwnerMark, port: int = 3000) -> UUID:
     """Publish a port."""
     async with world.database.transaction() as connection:
-        return await containers.insert_exposure(
+        return await exposures.insert_exposure(
             connection, exposure_id=uuid4(), owner=owner, port=port, visibility="public", expires_at=None
         )
 
@@ -90,7 +91,7 @@ async def test_a_new_container_has_its_names_at_every_provider(world: World) -> 
         exposure = await publish(world, owner)
         await wait_mended(world, lambda: public.names(owner) == internal.names(owner) == [PORT_HOST, HOST])
         async with world.database.transaction() as connection:
-            await containers.delete_exposure(connection, owner, exposure)
+            await exposures.delete_exposure(connection, owner, exposure)
         await wait_mended(world, lambda: public.names() == internal.names() == [HOST])
         await delete(world, owner)
         await world.wait_forgotten()

@@ -83,7 +83,7 @@ async def test_nothing_else_waits_for_limits_that_are_refused(world: World) -> N
     async with world.reconciler():
         await refuse(world)
         container = await world.containers.find(Vmid(101))
-        await world.containers.publish_port(container, CreateExposure(port=4000, visibility="public"))
+        await world.exposures.publish(container, CreateExposure(port=4000, visibility="public"))
         await world.wait_until(
             "select count(*) = 1 from steps where name = 'confirm-route' and state = 'done' and finished_at > "
             "(select created_at from exposures)"

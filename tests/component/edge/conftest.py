@@ -13,6 +13,7 @@ from fakes.clock import FakeClock
 from fakes.sshd import Sshd
 from guards import parts
 from zlh_api.circuit import Circuit
+from zlh_api.edge.directory_rules import WRITING
 from zlh_api.edge.kept_directory import KeptDirectory
 from zlh_api.edge.local_directory import LocalPlace
 from zlh_api.edge.sftp_connection import SftpConnection
@@ -41,8 +42,10 @@ class Rig:
     clock: FakeClock
 
     def names(self) -> list[str]:
-        """Return what lies in the directory."""
-        return sorted(str(path.relative_to(self.folder)) for path in self.folder.rglob("*"))
+        """Return what lies in the directory, without the folder in which files are written."""
+        return sorted(
+            name for path in self.folder.rglob("*") if (name := str(path.relative_to(self.folder))) != WRITING
+        )
 
     def quarantined(self) -> dict[str, bytes]:
         """Return what lies in the quarantine, by the name that it had."""

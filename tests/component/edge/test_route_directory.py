@@ -114,8 +114,8 @@ async def test_who_may_not_act_any_more_changes_nothing(rig: Rig) -> None:
         except Denied:
             assert await rig.directory.fetch(FILE.name) == FILE.text
             allowed += 1
-    # Over a line the file is made and renamed in two steps.
-    assert allowed == (2 if isinstance(rig.directory._place, SftpPlace) else 1)
+    # The file is made and renamed in two steps.
+    assert allowed == 2
     asked = allowed = 0
     with pytest.raises(Denied):
         await rig.directory.withdraw(FILE.name, OWNER, check=check)

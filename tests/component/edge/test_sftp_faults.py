@@ -20,7 +20,7 @@ from fakes.sshd import CutProxy, Sshd
 from zlh_api.circuit import Circuit
 from zlh_api.drivers.port import SystemAway
 from zlh_api.edge import sftp_connection
-from zlh_api.edge.directory_rules import is_temporary
+from zlh_api.edge.directory_rules import WRITING, is_temporary
 from zlh_api.edge.model import ExposedPort, ProxySetting, RouteFile, RouteWish
 from zlh_api.edge.port import RoutesUnreadable, RouteWriteFailed
 from zlh_api.edge.sftp_connection import ProxyHostKeyWrong, ProxyLoginRefused, ProxyServerUnfit, SftpConnection
@@ -73,7 +73,7 @@ def assert_whole(folder: Path, *allowed: str | None) -> None:
     """A loader sees one of these, and nothing else that it would read."""
     path = folder / OLD.name
     assert (path.read_text() if path.exists() else None) in allowed
-    others = [each.name for each in folder.iterdir() if each.name != OLD.name]
+    others = {str(each.relative_to(folder)) for each in folder.rglob("*")} - {OLD.name, WRITING}
     assert all(map(is_temporary, others)), others
 
 
@@ -175,7 +175,7 @@ async def test_many_share_one_connection(sshd: Sshd, folder: Path) -> None:
 
 
 def _texts(folder: Path) -> dict[str, str]:
-    return {path.name: path.read_text() for path in folder.iterdir()}
+    return {path.name: path.read_text() for path in folder.iterdir() if path.is_file()}
 
 
 async def test_a_machine_that_is_away_is_asked_seldom_and_found_again(sshd: Sshd, tmp_path: Path) -> None:
@@ -255,7 +255,7 @@ async def test_another_key_of_the_machine_is_refused(tmp_path: Path, how: str, m
             with pytest.raises(ProxyHostKeyWrong, match="compare its key"):
                 await directory.publish(OLD)
         assert not ProxyHostKeyWrong.retryable
-        assert not list(folder.iterdir())
+        assert {each.name for each in folder.rglob("*")} <= {WRITING}
         assert "Accepted" not in server.log()
         assert server.log().count("Connection closed by") + server.log().count("Unable to negotiate") <= 2
         if how == "unknown":
@@ -305,7 +305,7 @@ async def test_a_server_that_cannot_do_it_is_told(tmp_path: Path, extra: str, re
         with pytest.raises((ProxyServerUnfit, RouteWriteFailed, SystemAway)) as told:
             await directory.publish(OLD)
         assert reason in str(told.value) or isinstance(told.value, RouteWriteFailed), told.value
-    assert not list(folder.iterdir())
+    assert {each.name for each in folder.rglob("*")} <= {WRITING}
     await asyncio.to_thread(server.stop)
 
 

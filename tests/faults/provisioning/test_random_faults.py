@@ -33,6 +33,7 @@ from zlh_api.containers.model import Container, Guest, Power
 from zlh_api.database import pool
 from zlh_api.database.pool import Connection, Database
 from zlh_api.edge.traefik_file import file_name
+from zlh_api.exposures import store as exposures
 from zlh_api.quotas.store import hold_customer
 from zlh_api.reconcile.plan import Records
 from zlh_api.reconcile.steps import plan_guest
@@ -350,7 +351,7 @@ async def publish(run: Run) -> None:
     port = run.chance.randint(1000, 9000)
     await _change(
         run,
-        lambda connection, owner: containers.insert_exposure(
+        lambda connection, owner: exposures.insert_exposure(
             connection, exposure_id=uuid4(), owner=owner, port=port, visibility="public", expires_at=None
         ),
     )
@@ -362,7 +363,7 @@ async def take_back(run: Run) -> None:
     if rows:
         row = run.chance.choice(rows)
         async with run.world.database.transaction() as connection:
-            await containers.delete_exposure(connection, OwnerMark(str(row["owner"])), row["id"])
+            await exposures.delete_exposure(connection, OwnerMark(str(row["owner"])), row["id"])
 
 
 async def intrude(run: Run) -> None:

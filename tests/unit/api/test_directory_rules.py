@@ -89,6 +89,8 @@ def test_a_name_of_the_quarantine_is_new_and_tells_its_moment(name: str, count: 
     [
         (rules.temporary_name("dev-101.yml", "0123456789abcdef"), True),
         (".portal.yml.new", True),
+        (".writing/.dev-101.yml.0123456789abcdef.new.new", True),
+        (".writing/dev-101.yml", False),
         (".dev-101.yml.swp", False),
         ("dev-101.yml.new", False),
         (".a/b.yml.new", False),

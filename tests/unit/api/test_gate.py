@@ -39,6 +39,8 @@ PORTAL = "https://portal.example"
 COOKIE = SessionCookie(has_tls=True)
 NOWHERE = "http://127.0.0.1:1"
 # What may be called without signing in; a new one belongs here only after somebody has thought about it.
+# What a browser does by following a link.
+ACTS_BY_GET = {("GET", "/api/access/{label}")}
 PUBLIC = {
     ("POST", "/api/auth/login"),
     ("POST", "/api/auth/logout"),
@@ -52,6 +54,9 @@ PUBLIC = {
     ("GET", "/artifacts/{path:.*}"),
     ("HEAD", "/artifacts/{path:.*}"),
     ("GET", "/.zlh/ready"),
+    ("GET", "/.zlh/access"),
+    ("GET", "/.zlh/enter"),
+    ("GET", "/api/access/{label}"),
     ("GET", "/.zlh/home"),
     ("GET", "/.zlh/silent"),
     ("GET", "/assets/{path}"),
@@ -281,7 +286,7 @@ async def test_every_call_that_changes_something_has_a_word(served_endpoints: li
     """What has no word is not recorded, so only what is a plain look may have none."""
     for served in served_endpoints:
         is_look = served.method in SAFE_METHODS or (served.method, served.path) in LOOKS_BY_POST
-        is_act = served.is_websocket or not is_look
+        is_act = served.is_websocket or not is_look or (served.method, served.path) in ACTS_BY_GET
         assert (served.act is not None) == is_act, (served.method, served.path)
         assert served.act is None or WORD.fullmatch(served.act), served.act
 

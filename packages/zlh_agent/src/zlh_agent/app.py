@@ -27,6 +27,8 @@ from zlh_agent.metrics.model import Key
 from zlh_agent.metrics.reader import Place
 from zlh_agent.metrics.service import MetricsService
 from zlh_agent.notify import feed_watchdog, notify
+from zlh_agent.ports import routes as port_routes
+from zlh_agent.ports.service import PortService
 from zlh_agent.runtimes import routes as runtime_routes
 from zlh_agent.runtimes.service import InstallSource, RuntimeService
 from zlh_agent.shim.host import ShimHost
@@ -136,6 +138,7 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
         *runtime_routes.routes(runtimes),
         *process_routes.routes(processes, seats),
         *terminal_routes.routes(terminals, seats),
+        *port_routes.routes(PortService(config.bind_address)),
         *metrics_routes.routes(metrics),
         *stream_routes.routes(EventStream(status, journal, metrics)),
     ]

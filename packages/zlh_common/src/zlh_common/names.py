@@ -66,8 +66,24 @@ def render_host(host: HostName, domain: str) -> str:
 def parse_host(name: str, domain: str) -> HostName | None:
     """Return what `name` (without a port) leads to, or None where it is not one of ours."""
     label, dot, rest = name.partition(".")
+    return parse_label(label) if dot and rest == domain else None
+
+
+def read_host(authority: str, domain: str) -> HostName | None:
+    """Return what the host of a request leads to: in any case, with or without a port and the dot of the root.
+
+    The proxy finds a name in each of these spellings, so we do too.
+    """
+    name, colon, port = authority.partition(":")
+    if colon and not (port.isascii() and port.isdigit() and len(port) <= 5):
+        return None
+    return parse_host(name.lower().removesuffix("."), domain) if name.isascii() else None
+
+
+def parse_label(label: str) -> HostName | None:
+    """Return what the first label of a host leads to, or None where it is none of ours."""
     match = _HOST.fullmatch(label)
-    if not dot or rest != domain or match is None:
+    if match is None:
         return None
     port = int(match["port"]) if match["port"] else None
     if port is not None and port > 65535:

@@ -4,6 +4,26 @@
  */
 
 export interface paths {
+    "/api/access/{label}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Sign in at a container's host
+         * @description Browsers are sent here by a host that is not open to everybody, and sent back with a code that works once. Whoever is not signed in here is asked to sign in first.
+         */
+        get: operations["openAccess"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/audit": {
         parameters: {
             query?: never;
@@ -267,7 +287,10 @@ export interface paths {
         /** List published ports */
         get: operations["listExposures"];
         put?: never;
-        /** Publish a port */
+        /**
+         * Publish a port, or change who may open one
+         * @description `private` opens for the user who publishes it, as long as they belong to the customer, and for its owners once they do not; `customer` for all who belong to the customer; `public` for everybody. A port that is published already is changed, and whoever is connected to it has to connect again.
+         */
         post: operations["createExposure"];
         delete?: never;
         options?: never;
@@ -2840,6 +2863,113 @@ export interface components {
 }
 export type $defs = Record<string, never>;
 export interface operations {
+    openAccess: {
+        parameters: {
+            query?: {
+                /** @description What the browser set out with. */
+                state?: string;
+                /** @description Where it goes on to at the host, once it is signed in there. */
+                path?: string;
+            };
+            header?: never;
+            path: {
+                /** @description The first label of a host, such as 3000-dev-101. */
+                label: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Sign in at a container's host */
+            302: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "text/html": string;
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
     getAudit: {
         parameters: {
             query?: never;
@@ -5577,14 +5707,14 @@ export interface operations {
                 /**
                  * @example {
                  *       "port": 3000,
-                 *       "visibility": "public"
+                 *       "visibility": "private"
                  *     }
                  */
                 "application/json": components["schemas"]["CreateExposure"];
             };
         };
         responses: {
-            /** @description Publish a port */
+            /** @description Publish a port, or change who may open one */
             201: {
                 headers: {
                     /** @description `true` where this is the answer of an earlier request. */
@@ -5703,10 +5833,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /**
-             * @description - `idempotency_key_reused`: The key was used for another request before.
-             *     - `visibility_not_offered`: Ports cannot be published this way here.
-             */
+            /** @description - `idempotency_key_reused`: The key was used for another request before. */
             422: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */

@@ -5,9 +5,20 @@ import { useState } from "react";
 import { asApiError } from "../api/problem";
 import type { Exposure } from "../api/types";
 import { AddressLink } from "../layout/AddressLink";
+import { TimeUntil } from "../layout/TimeUntil";
+import { useMe } from "../session/session";
+import { describeViewers } from "./access";
 import { useUnpublish } from "./queries";
 
-export function ExposureRow({ vmid, exposure, mayChange }: { vmid: number; exposure: Exposure; mayChange: boolean }) {
+interface Props {
+  vmid: number;
+  exposure: Exposure;
+  mayChange: boolean;
+  onChange: () => void;
+}
+
+export function ExposureRow({ vmid, exposure, mayChange, onChange }: Props) {
+  const { data: me } = useMe();
   const unpublish = useUnpublish(vmid);
   const [isAsking, setAsking] = useState(false);
   const act = () =>
@@ -20,13 +31,16 @@ export function ExposureRow({ vmid, exposure, mayChange }: { vmid: number; expos
       <Group gap="sm" miw={0} flex="1 1 220px">
         <Text fw={600} className="numbers" miw={52}>{exposure.port}</Text>
         <AddressLink address={exposure.url} />
-        <Badge variant="light" color="gray">{exposure.visibility}</Badge>
+        <Tooltip label="Who may open it."><Badge variant="light" color={exposure.visibility === "public" ? "orange" : "gray"} tabIndex={0}>{describeViewers(exposure, me)}</Badge></Tooltip>
+        {exposure.kind === "https" && <Badge variant="light" color="gray">HTTPS</Badge>}
+        {exposure.expiresAt && <Text size="sm" c="dimmed">ends <TimeUntil time={exposure.expiresAt} ended="now" /></Text>}
         {exposure.default && (
           <Tooltip label="The oldest published port also answers at the container's own address."><Badge variant="light" tabIndex={0}>Main</Badge></Tooltip>
         )}
       </Group>
       {mayChange && (
         <Group gap={6}>
+          {!isAsking && <Button size="compact-sm" variant="subtle" aria-label={`Change port ${exposure.port}`} onClick={onChange}>Change</Button>}
           {isAsking && <Button size="compact-sm" variant="default" onClick={() => setAsking(false)}>Keep</Button>}
           <Button
             size="compact-sm" variant={isAsking ? "filled" : "subtle"} color="red" {...(isAsking ? {} : { c: "red" })} loading={unpublish.isPending}

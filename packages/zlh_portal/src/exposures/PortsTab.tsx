@@ -1,6 +1,7 @@
 /** Ports of programs in the container that have a web address. */
 import { Paper, Skeleton, Stack, Text, Title } from "@mantine/core";
-import type { ContainerStatus } from "../api/types";
+import { useState } from "react";
+import type { ContainerStatus, Exposure } from "../api/types";
 import { Problem } from "../layout/Problem";
 import { MayNot } from "../session/MayNot";
 import { useRights } from "../session/session";
@@ -12,9 +13,15 @@ export function PortsTab({ status }: { status: ContainerStatus }) {
   const query = useExposures(status.vmid);
   const mayChange = useRights(status).change;
   const exposures = query.data;
+  const [editing, setEditing] = useState<Exposure | null>(null);
   return (
     <Stack gap="md">
-      {mayChange && <PublishForm vmid={status.vmid} published={exposures?.map((exposure) => exposure.port) ?? []} />}
+      {mayChange && (
+        <PublishForm
+          key={editing?.id ?? "new"} vmid={status.vmid} published={exposures?.map((exposure) => exposure.port) ?? []} editing={editing}
+          onDone={() => setEditing(null)}
+        />
+      )}
       <MayNot permission="containers:change" customerId={status.customerId} />
       {query.error && <Problem error={query.error} title="The published ports cannot be listed" onRetry={() => void query.refetch()} />}
       <Paper>
@@ -23,12 +30,14 @@ export function PortsTab({ status }: { status: ContainerStatus }) {
         {exposures?.length === 0 && <Text size="sm" c="dimmed">None yet. Start a program that listens on a port, and publish that port here.</Text>}
         {exposures && exposures.length > 0 && (
           <Stack gap="sm" component="ul" m={0} p={0} aria-label="Published ports" style={{ listStyle: "none" }}>
-            {exposures.map((exposure) => <ExposureRow key={exposure.id} vmid={status.vmid} exposure={exposure} mayChange={mayChange} />)}
+            {exposures.map((exposure) => <ExposureRow key={exposure.id} vmid={status.vmid} exposure={exposure} mayChange={mayChange} onChange={() => setEditing(exposure)} />)}
           </Stack>
         )}
       </Paper>
       <Text size="sm" c="dimmed">
-        An address answers once a program listens on that port on all interfaces (0.0.0.0), and is open to everybody who knows it.
+        An address answers once a program listens on that port on all interfaces (0.0.0.0). Where it is not for everybody, the browser is
+        sent here to sign in and comes back by itself; your program sees who it is in the header <code>X-Zlh-User</code>. Who loses the right, or
+        whose time is over, is disconnected within a second; others who are connected to the same port at that moment have to connect again.
       </Text>
     </Stack>
   );

@@ -1,36 +1,83 @@
-import { Button, Group, Paper, Stack, TextInput, Title } from "@mantine/core";
+/** Publishes a port, or changes who may open one that is published. */
+import { Button, Group, Paper, Select, Stack, Text, TextInput, Title } from "@mantine/core";
 import { type SyntheticEvent, useState } from "react";
 import { asApiError, splitByField } from "../api/problem";
+import type { Exposure } from "../api/types";
 import { Problem } from "../layout/Problem";
+import { describeVisibility, EXPIRIES, KEEP, KINDS, type Kind, secondsOf, VISIBILITIES, type Visibility } from "./access";
 import { parsePort } from "./port";
 import { usePublish } from "./queries";
 
-export function PublishForm({ vmid, published }: { vmid: number; published: readonly number[] }) {
+interface Props {
+  vmid: number;
+  published: readonly number[];
+  /** What is changed; null where another port is published. */
+  editing: Exposure | null;
+  onDone: () => void;
+}
+
+export function PublishForm({ vmid, published, editing, onDone }: Props) {
   const publish = usePublish(vmid);
-  const [text, setText] = useState("");
+  const [text, setText] = useState(editing ? String(editing.port) : "");
+  const [visibility, setVisibility] = useState<Visibility>(editing?.visibility ?? "private");
+  const [kind, setKind] = useState<Kind>(editing?.kind ?? "http");
+  const [expiry, setExpiry] = useState(editing?.expiresAt ? KEEP : "never");
   const [problem, setProblem] = useState<string | null>(null);
-  const refused = publish.error ? splitByField(asApiError(publish.error), ["port"]) : null;
+  const refused = publish.error ? splitByField(asApiError(publish.error), ["port", "visibility", "kind", "expiresInS"]) : null;
+  const change = (act: () => void) => {
+    publish.reset();
+    setProblem(null);
+    act();
+  };
   const submit = (event: SyntheticEvent) => {
     event.preventDefault();
-    const parsed = parsePort(text, published);
-    if ("problem" in parsed) setProblem(parsed.problem);
-    else publish.mutate(parsed.port, { onSuccess: () => setText("") });
+    const parsed = parsePort(text, editing ? [] : published);
+    if ("problem" in parsed) {
+      setProblem(parsed.problem);
+      return;
+    }
+    const expiresInS = secondsOf(expiry, editing?.expiresAt ?? null, Date.now());
+    publish.mutate({ port: parsed.port, visibility, kind, expiresInS }, {
+      onSuccess: () => {
+        setText("");
+        onDone();
+      },
+    });
   };
+  const title = editing ? `Change port ${editing.port}` : "Publish a port";
+  const ends = EXPIRIES.map(({ value, label }) => ({ value, label }));
   return (
-    <Paper component="form" onSubmit={submit} noValidate aria-label="Publish a port">
+    <Paper component="form" onSubmit={submit} noValidate aria-label={title}>
       <Stack gap="sm">
-        <Title order={2}>Publish a port</Title>
-        {publish.error && refused?.rest && <Problem error={publish.error} title="The port was not published" />}
+        <Title order={2}>{title}</Title>
+        {publish.error && refused?.rest && <Problem error={publish.error} title={editing ? "The port was not changed" : "The port was not published"} />}
         <Group align="flex-start" gap="sm">
           <TextInput
-            aria-label="Port" placeholder="3000" inputMode="numeric" autoComplete="off" w={280} maw="60%" value={text} error={problem ?? refused?.fields["port"]}
+            label="Port" placeholder="3000" inputMode="numeric" autoComplete="off" w={110} readOnly={editing !== null} value={text} error={problem ?? refused?.fields["port"]}
             onChange={(event) => {
-              publish.reset();
-              setProblem(null);
-              setText(event.currentTarget.value);
+              const { value } = event.currentTarget;
+              change(() => setText(value));
             }}
           />
-          <Button type="submit" loading={publish.isPending}>Publish</Button>
+          <Select
+            label="Opens for" w={170} allowDeselect={false} value={visibility} error={refused?.fields["visibility"]} data={VISIBILITIES.map(({ value, label }) => ({ value, label }))}
+            onChange={(value) => change(() => setVisibility(value ?? "private"))}
+          />
+          <Select
+            label="Until" w={170} allowDeselect={false} value={expiry} error={refused?.fields["expiresInS"]} data={editing?.expiresAt ? [{ value: KEEP, label: "As it is" }, ...ends] : ends}
+            onChange={(value) => change(() => setExpiry(value ?? "never"))}
+          />
+          <Select
+            label="Speaks" w={170} allowDeselect={false} value={kind} error={refused?.fields["kind"]} data={[...KINDS]}
+            onChange={(value) => change(() => setKind(value ?? "http"))}
+          />
+        </Group>
+        <Text size="sm" c="dimmed">
+          {describeVisibility(visibility)}{editing && " Whoever is connected now has to connect again."}
+        </Text>
+        <Group gap="sm">
+          <Button type="submit" loading={publish.isPending}>{editing ? "Save" : "Publish"}</Button>
+          {editing && <Button variant="default" onClick={onDone}>Cancel</Button>}
         </Group>
       </Stack>
     </Paper>

@@ -1,6 +1,7 @@
 /** Published ports of a container. */
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { client, take } from "../api/client";
+import type { Exposure } from "../api/types";
 
 const keyOf = (vmid: number) => ["exposures", vmid] as const;
 
@@ -16,11 +17,11 @@ export function useExposures(vmid: number) {
 export function usePublish(vmid: number) {
   const queries = useQueryClient();
   return useMutation({
-    mutationFn: (port: number) =>
+    mutationFn: (wish: Pick<Exposure, "port" | "visibility" | "kind"> & { expiresInS: number | null }) =>
       take(
         client.POST("/api/containers/{vmid}/exposures", {
           params: { path: { vmid } },
-          body: { port, visibility: "public", expiresInS: null, kind: "http" },
+          body: wish,
         }),
       ),
     onSettled: () => queries.invalidateQueries({ queryKey: keyOf(vmid) }),

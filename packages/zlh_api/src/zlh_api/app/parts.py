@@ -8,6 +8,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from zlh_api.access import routes as access_routes
+from zlh_api.access.service import AccessService
 from zlh_api.agents import routes as agent_routes
 from zlh_api.agents.authority import Authority
 from zlh_api.agents.client import AgentClient
@@ -48,13 +50,17 @@ from zlh_api.containers import routes as container_routes
 from zlh_api.containers.live import LiveContainers
 from zlh_api.containers.service import ContainerService, Hosting
 from zlh_api.customers.standings import StandingsService
+from zlh_api.cuts.service import ConnectionCuts
 from zlh_api.database.pool import Database
 from zlh_api.drivers.port import ContainerDriver
+from zlh_api.due import DueWork
 from zlh_api.edge import routes as edge_routes
 from zlh_api.edge.directory_watch import DirectoryWatch
 from zlh_api.edge.portal_route import PortalRoute, render_portal_file
 from zlh_api.edge.relieving_proxy import RelievingProxy
 from zlh_api.edge.traefik import Traefik, read_api_trust
+from zlh_api.exposures import routes as exposure_routes
+from zlh_api.exposures.service import ExposureService
 from zlh_api.history import routes as history_routes
 from zlh_api.history.service import HistoryService
 from zlh_api.processes import routes as process_routes
@@ -93,6 +99,9 @@ class Parts:
     catalog: CatalogService
     artifacts: ServedTree
     containers: ContainerService
+    exposures: ExposureService
+    access: AccessService
+    cuts: ConnectionCuts
     live: LiveContainers
     history: HistoryService
     links: AgentLinks
@@ -145,7 +154,6 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             database,
             catalog,
             hosting,
-            clock,
             limits=state_limits(config, driver),
             customers=accounts.customers,
             quotas=quotas,
@@ -187,6 +195,9 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             catalog=catalog,
             artifacts=ServedTree(config.artifacts.folder, config.artifacts.keys, clock),
             containers=containers,
+            exposures=ExposureService(database, containers, quotas, hosting),
+            access=AccessService(database, hosting, portal_url=config.portal_url),
+            cuts=ConnectionCuts(database, agents, agent_port=config.agent_port),
             live=live,
             history=history,
             links=AgentLinks(database, agents, history, agent_port=config.agent_port),
@@ -213,6 +224,8 @@ def make_endpoints(parts: Parts, config: ApiConfig) -> list[Endpoint]:
         *catalog_routes.endpoints(parts.catalog),
         *artifact_routes.endpoints(parts.artifacts),
         *container_routes.endpoints(containers, parts.live),
+        *exposure_routes.endpoints(parts.exposures),
+        *access_routes.endpoints(parts.access, parts.accounts.callers, parts.cookie, portal_url=config.portal_url),
         *agent_routes.endpoints(agents, parts.consoles, agent_port=port),
         *process_routes.endpoints(containers, agents, parts.consoles, agent_port=port),
         *runtime_routes.endpoints(runtimes),
@@ -228,6 +241,15 @@ def make_endpoints(parts: Parts, config: ApiConfig) -> list[Endpoint]:
         *edge_routes.endpoints(containers, domain=config.container_domain),
         *portal.endpoints(portal.default_folder()),
     ]
+
+
+def make_due_work(parts: Parts) -> dict[str, DueWork]:
+    """Return what is done at times of the database, by the channel on which sooner ones are announced."""
+    exposures, access = parts.exposures, parts.access
+    return {
+        "port_expiry_due": DueWork(exposures.seconds_to_expiry, exposures.end_expired),
+        "access_expiry_due": DueWork(access.seconds_to_expiry, access.end_expired),
+    }
 
 
 def make_gate(parts: Parts, config: ApiConfig) -> Gate:

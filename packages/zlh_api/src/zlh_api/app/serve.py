@@ -8,7 +8,7 @@ from collections.abc import Callable
 import structlog
 from aiohttp import web
 
-from zlh_api.app.parts import Parts, make_endpoints, make_gate, make_limits, open_parts
+from zlh_api.app.parts import Parts, make_due_work, make_endpoints, make_gate, make_limits, open_parts
 from zlh_api.config.model import ApiConfig
 from zlh_api.database.migrate import migrate
 from zlh_api.listening import listen_error
@@ -67,7 +67,11 @@ async def _run_until(stop: asyncio.Event, parts: Parts, watch: AccessWatch) -> N
         parts.links.wake()
         parts.authority.wake()
         parts.superseded.note()
+        parts.cuts.wake()
+        for work in due.values():
+            work.wake()
 
+    due = make_due_work(parts)
     channels: dict[str, Callable[[str], None]] = {
         # Before the changes of containers: what is shown of those depends on who may see it.
         "access_changed": watch.note_change,
@@ -78,6 +82,8 @@ async def _run_until(stop: asyncio.Event, parts: Parts, watch: AccessWatch) -> N
         "patrol_due": parts.patrol.look_now,
         "authority_changed": parts.authority.wake,
         "identity_changed": parts.superseded.note,
+        "cut_due": parts.cuts.wake,
+        **{channel: work.wake for channel, work in due.items()},
     }
     async with asyncio.TaskGroup() as group:
         loops = [
@@ -95,6 +101,8 @@ async def _run_until(stop: asyncio.Event, parts: Parts, watch: AccessWatch) -> N
             group.create_task(parts.directory_watch.run()),
             group.create_task(parts.authority.run()),
             group.create_task(parts.superseded.run()),
+            group.create_task(parts.cuts.run()),
+            *(group.create_task(work.run()) for work in due.values()),
         ]
         await stop.wait()
         for loop in loops:

@@ -136,11 +136,18 @@ class Container:
     records_answered: str | None = None
     # Why its public name does not lead to it any more, though it did.
     edge_faults: tuple[str, ...] = ()
+    # Why connections to it that must end stay open.
+    cut_fault: str | None = None
     # Grows with every change that a person could see.
     version: int = 0
 
     steps: tuple[Step, ...] = ()
     exposures: tuple[Published, ...] = ()
+
+    @property
+    def row_version(self) -> int:
+        """What the database counts of `version`."""
+        return self.version >> 32
 
     @property
     def host(self) -> HostName:

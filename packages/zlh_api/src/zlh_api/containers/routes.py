@@ -22,19 +22,17 @@ from zlh_api.containers.service import (
     RuntimeMissing,
     TemplateNotOffered,
     TemplateNotSupported,
-    VisibilityNotOffered,
 )
 from zlh_api.customers.refusals import CustomerSuspended
 from zlh_api.quotas.rules import QuotaExceeded
 from zlh_api.web.endpoint import Call, Endpoint, Policy
-from zlh_api.web.path_parameters import read_id
 from zlh_api.web.query import identifier, page_limit, whole_number
 from zlh_common.errors import NotFound
 from zlh_common.schema.catalog import CatalogEvent
 from zlh_common.schema.history import ContainerEvent
 from zlh_common.schema.lists import Items
 from zlh_common.schema.resources import Limits
-from zlh_common.schema.spec import CreateContainer, CreateExposure, Exposure, PatchContainer
+from zlh_common.schema.spec import CreateContainer, PatchContainer
 from zlh_common.schema.status import ContainerDeleted, ContainerStatus
 
 _ALIASES = {"enable_code_server": "enableCodeServer"}
@@ -83,7 +81,6 @@ def endpoints(service: ContainerService, live: LiveContainers) -> list[Endpoint]
         *_list_endpoints(service),
         *_one_endpoints(service),
         *_power_endpoints(service),
-        *_exposure_endpoints(service),
         Endpoint("GET", LIMITS, Policy.SIGNED_IN, limits, "How much a container may use", response=Limits),
         Endpoint(
             "GET",
@@ -237,41 +234,6 @@ def _power_endpoints(service: ContainerService) -> list[Endpoint]:
             act=f"container.{verb}",
         )
         for verb, handler, say in verbs
-    ]
-
-
-def _exposure_endpoints(service: ContainerService) -> list[Endpoint]:
-    async def publish(call: Call) -> Exposure:
-        call.note("port", call.body.port)
-        call.note("visibility", call.body.visibility)
-        return await service.publish_port(call.container, call.body, published_by=call.caller.user_id)
-
-    async def index(call: Call) -> Items[Exposure]:
-        return Items(items=tuple(await service.fetch_exposures(call.container)))
-
-    async def unpublish(call: Call) -> None:
-        exposure = read_id(call.request.match_info, "exposure")
-        call.note("port", await service.unpublish_port(call.container, exposure))
-
-    view, change = Policy.VIEW_CONTAINER, Policy.CHANGE_CONTAINER
-    every, one = f"{ONE}/exposures", f"{ONE}/exposures/{{exposure}}"
-    return [
-        Endpoint("GET", every, view, index, "List published ports", response=Items[Exposure]),
-        Endpoint(
-            "POST",
-            every,
-            change,
-            publish,
-            "Publish a port",
-            CreateExposure,
-            Exposure,
-            201,
-            creates=True,
-            refusals=(BeingDeleted, VisibilityNotOffered, QuotaExceeded),
-            example={"port": 3000, "visibility": "public"},
-            act="port.publish",
-        ),
-        Endpoint("DELETE", one, change, unpublish, "Take a published port back", status=204, act="port.unpublish"),
     ]
 
 

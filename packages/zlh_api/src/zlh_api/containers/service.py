@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import timedelta
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -13,7 +12,7 @@ import msgspec
 
 from zlh_api.catalog.service import CatalogService
 from zlh_api.containers import store
-from zlh_api.containers.model import Container, Power, Published, RuntimeWish
+from zlh_api.containers.model import Container, Power, RuntimeWish
 from zlh_api.containers.rendered import RenderedReports
 from zlh_api.containers.rules import decide_first_resources, decide_resources
 from zlh_api.containers.status import render_status
@@ -25,14 +24,13 @@ from zlh_api.quotas.rules import Usage
 from zlh_api.quotas.service import QuotaService
 from zlh_api.quotas.store import Held
 from zlh_api.reconcile.plan import first_steps, last_steps
-from zlh_common.clock import Clock
 from zlh_common.errors import NotFound, ZlhError
 from zlh_common.names import HostName, OwnerMark, Vmid, is_label, render_host
 from zlh_common.schema.catalog import CatalogProblem
 from zlh_common.schema.permissions import Permission
 from zlh_common.schema.process import WantedProcess
 from zlh_common.schema.resources import Limits, Resources
-from zlh_common.schema.spec import CreateContainer, CreateExposure, Exposure, PatchContainer, WantedRuntime
+from zlh_common.schema.spec import CreateContainer, PatchContainer, WantedRuntime
 from zlh_common.schema.status import ContainerStatus
 from zlh_common.schema.structs import encode
 
@@ -137,18 +135,6 @@ class BeingDeleted(ZlhError):
         super().__init__(f"Container {vmid} is being deleted; nothing about it can be changed any more.", vmid=vmid)
 
 
-class VisibilityNotOffered(ZlhError):
-    """Ports cannot be published this way here."""
-
-    code, status = "visibility_not_offered", 422
-
-    def __init__(self, visibility: str) -> None:
-        super().__init__(
-            f"Ports cannot be published as {visibility}: sign-in at the proxy is not built yet. Publish as public.",
-            visibility=visibility,
-        )
-
-
 @dataclass(frozen=True, slots=True)
 class Hosting:
     """How container hosts look from outside: their domain, and the scheme and port in front of it."""
@@ -174,7 +160,6 @@ class ContainerService:
         database: Database,
         catalog: CatalogService,
         hosting: Hosting,
-        clock: Clock,
         *,
         limits: Limits,
         customers: CustomerService,
@@ -185,7 +170,6 @@ class ContainerService:
         self._quotas = quotas
         self._catalog = catalog
         self._hosting = hosting
-        self._clock = clock
         self.limits = limits
         self._rendered = RenderedReports()
 
@@ -305,7 +289,7 @@ class ContainerService:
         if wish.enable_code_server:
             await self._catalog.catch_up()
             self._refuse_addon(is_wanted=True)
-        async with self._adding(container) as (connection, held):
+        async with self.adding(container) as (connection, held):
             current = await store.find_by_owner(connection, container.owner)
             if current is None:
                 raise NotFound("container")
@@ -386,58 +370,6 @@ class ContainerService:
                 await store.insert_steps(connection, container.owner, last_steps(has_dns=self._hosting.has_dns))
             return await self._read(connection, container)
 
-    async def publish_port(
-        self, container: Container, wish: CreateExposure, *, published_by: UUID | None = None
-    ) -> Exposure:
-        """Publish a port of a container, in the name of a user."""
-        if wish.visibility != "public":
-            raise VisibilityNotOffered(wish.visibility)
-        expires_at = self._clock.now() + timedelta(seconds=wish.expires_in_s) if wish.expires_in_s else None
-        async with self._adding(container) as (connection, held):
-            if not await store.is_published(connection, container.owner, wish.port):
-                await self._quotas.ensure_room(connection, held, Usage(exposures=1))
-            exposure_id = await store.insert_exposure(
-                connection,
-                exposure_id=uuid4(),
-                owner=container.owner,
-                port=wish.port,
-                visibility=wish.visibility,
-                expires_at=expires_at,
-                kind=wish.kind,
-                published_by=published_by,
-            )
-            current = await store.find_by_owner(connection, container.owner)
-        assert current is not None
-        return next(entry for entry in self._exposures(current) if entry.id == str(exposure_id))
-
-    async def fetch_exposures(self, container: Container) -> list[Exposure]:
-        """Return the published ports; the oldest one also answers on the container's own host."""
-        return self._exposures(await self.find(container.vmid))
-
-    async def unpublish_port(self, container: Container, exposure_id: UUID) -> int:
-        """Take a port back and return its number; raise NotFound where there is no such exposure."""
-        async with self._database.transaction() as connection:
-            port = await store.delete_exposure(connection, container.owner, exposure_id)
-            if port is None:
-                raise NotFound("exposure")
-            return port
-
-    def _exposures(self, container: Container) -> list[Exposure]:
-        return [self._exposure(container, entry, index == 0) for index, entry in enumerate(container.exposures)]
-
-    def _exposure(self, container: Container, entry: Published, is_default: bool) -> Exposure:
-        host = HostName(container.kind, container.vmid, entry.port)
-        return Exposure(
-            id=str(entry.id),
-            port=entry.port,
-            visibility=entry.visibility,
-            kind=entry.kind,
-            url=self._hosting.url(host),
-            expires_at=entry.expires_at,
-            published_by=str(entry.published_by) if entry.published_by is not None else None,
-            default=is_default,
-        )
-
     @asynccontextmanager
     async def _changing(self, container: Container) -> AsyncIterator[Connection]:
         """Lend a transaction in which nobody else changes the row; raise NotFound or BeingDeleted."""
@@ -446,8 +378,10 @@ class ContainerService:
             yield connection
 
     @asynccontextmanager
-    async def _adding(self, container: Container) -> AsyncIterator[tuple[Connection, Held]]:
-        """Lend a transaction in which besides nobody else adds to what the customer has."""
+    async def adding(self, container: Container) -> AsyncIterator[tuple[Connection, Held]]:
+        """Lend a transaction in which nobody else changes the row, or adds to what the customer has.
+
+        Raise NotFound or BeingDeleted."""
         async with self._database.transaction() as connection:
             held = await self._quotas.hold(connection, container.customer_id)
             await _lock(connection, container)

@@ -195,6 +195,8 @@ def find_degradations(container: Container) -> tuple[str, ...]:
     if is_established(container) and any(step.name in RECORD_STEPS and step.code for step in container.steps):
         reasons.append("records_pending")
     reasons += container.agent_faults
+    if container.cut_fault is not None:
+        reasons.append("connections_open")
     if not container.is_deleting and is_resize_pending(container):
         reasons.append("resize_pending")
     return tuple(reasons)

@@ -7,7 +7,6 @@ each other until PostgreSQL ends one of them.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +18,7 @@ from zlh_common.names import OwnerMark, Vmid
 from zlh_common.request_ids import current_request_id
 from zlh_common.schema.process import WantedProcess
 from zlh_common.schema.resources import Resources
-from zlh_common.schema.spec import Visibility, WantedRuntime
+from zlh_common.schema.spec import WantedRuntime
 from zlh_common.schema.status import AgentStatus, Step, StepState
 from zlh_common.schema.status import Connection as AgentConnection
 from zlh_common.schema.structs import encode
@@ -39,7 +38,7 @@ select c.owner, c.vmid, c.customer_id, c.kind, c.name, c.created_at, c.spec::tex
        c.resources_in_force::text as resources_in_force, c.stop_at_once, c.suspended, c.driver_notes, c.agent_faults,
        c.identity_known, c.identity_wanted, c.identity_issued_until, c.identity_generation, c.identity_trusts_from,
        c.identity_trusts_to, c.identity_asked, c.identity_done, c.records_written,
-       c.records_answered, c.edge_faults,
+       c.records_answered, c.edge_faults, c.cut_fault,
        {_VERSION},
        (select json_agg(json_build_object(
             'name', s.name, 'state', s.state, 'startedAt', s.started_at, 'finishedAt', s.finished_at,
@@ -147,7 +146,7 @@ async def lock(connection: Connection, owner: OwnerMark) -> bool | None:
 
 async def update_processes(connection: Connection, owner: OwnerMark, processes: Sequence[WantedProcess]) -> None:
     """Write what should run in a container, as a new generation of its spec."""
-    await _wish(
+    await wish(
         connection,
         owner,
         "spec = spec || jsonb_build_object('processes', $3::jsonb), spec_generation = spec_generation + 1",
@@ -160,7 +159,7 @@ async def update_runtimes(
 ) -> None:
     """Write which runtimes a container should have; as a new generation of its spec where its agent must hear of it."""
     generation = ", spec_generation = spec_generation + 1" if is_new_spec else ""
-    await _wish(
+    await wish(
         connection,
         owner,
         f"spec = spec || jsonb_build_object('runtimes', $3::jsonb){generation}",
@@ -170,27 +169,27 @@ async def update_runtimes(
 
 async def update_resources(connection: Connection, owner: OwnerMark, resources: Resources) -> None:
     """Write how much of its host a container may use."""
-    await _wish(connection, owner, "resources = $3", msgspec.to_builtins(resources))
+    await wish(connection, owner, "resources = $3", msgspec.to_builtins(resources))
 
 
 async def update_power(connection: Connection, owner: OwnerMark, power: Power) -> None:
     """Write whether the guest should run, and wake whoever makes it so; to ask in order takes back no kill."""
-    await _wish(connection, owner, "power = $3, stop_at_once = stop_at_once and $3 = 'off'", power.value)
+    await wish(connection, owner, "power = $3, stop_at_once = stop_at_once and $3 = 'off'", power.value)
 
 
 async def ask_restart(connection: Connection, owner: OwnerMark) -> None:
     """Write that the guest should be stopped and started once more."""
-    await _wish(connection, owner, "restart_wanted = restart_wanted + 1, power = 'on', stop_at_once = false")
+    await wish(connection, owner, "restart_wanted = restart_wanted + 1, power = 'on', stop_at_once = false")
 
 
 async def ask_kill(connection: Connection, owner: OwnerMark) -> None:
     """Write that the guest should be off now, whatever runs in it."""
-    await _wish(connection, owner, "power = 'off', stop_at_once = true")
+    await wish(connection, owner, "power = 'off', stop_at_once = true")
 
 
 async def ask_identity(connection: Connection, owner: OwnerMark) -> None:
     """Write that its agent must have another identity now."""
-    await _wish(connection, owner, "identity_asked = identity_asked + 1")
+    await wish(connection, owner, "identity_asked = identity_asked + 1")
 
 
 async def must_stop_at_once(connection: Connection, owner: OwnerMark) -> bool:
@@ -205,63 +204,11 @@ async def mark_deleting(connection: Connection, owner: OwnerMark) -> bool:
     """Write that the container must go; False where that was written before."""
     is_deleting = await lock(connection, owner)
     if is_deleting is False:
-        await _wish(connection, owner, "deleting_at = now()")
+        await wish(connection, owner, "deleting_at = now()")
     return is_deleting is False
 
 
-async def is_published(connection: Connection, owner: OwnerMark, port: int) -> bool:
-    """Tell whether a port of a container is published at this moment."""
-    found: bool = await connection.fetchval(
-        "select exists (select from exposures where owner = $1 and port = $2 "
-        "and (expires_at is null or expires_at > now()))",
-        UUID(owner),
-        port,
-    )
-    return found
-
-
-async def insert_exposure(
-    connection: Connection,
-    *,
-    exposure_id: UUID,
-    owner: OwnerMark,
-    port: int,
-    visibility: Visibility,
-    expires_at: datetime | None,
-    kind: str = "http",
-    published_by: UUID | None = None,
-) -> UUID:
-    """Publish a port, or change how it is published; return the exposure's id. Only within a transaction."""
-    # Otherwise a worker would look between the wake-up call and what there is to see.
-    assert connection.is_in_transaction()
-    await _wish(connection, owner)
-    found: UUID = await connection.fetchval(
-        "insert into exposures (id, owner, port, visibility, expires_at, kind, published_by) "
-        "values ($1, $2, $3, $4, $5, $6, $7) "
-        "on conflict (owner, port) do update set visibility = excluded.visibility, expires_at = excluded.expires_at, "
-        "kind = excluded.kind, published_by = excluded.published_by returning id",
-        exposure_id,
-        UUID(owner),
-        port,
-        visibility,
-        expires_at,
-        kind,
-        published_by,
-    )
-    return found
-
-
-async def delete_exposure(connection: Connection, owner: OwnerMark, exposure_id: UUID) -> int | None:
-    """Take a port back and return its number, or None where there is no such exposure. Only within a transaction."""
-    assert connection.is_in_transaction()
-    await _wish(connection, owner)
-    port: int | None = await connection.fetchval(
-        "delete from exposures where owner = $1 and id = $2 returning port", UUID(owner), exposure_id
-    )
-    return port
-
-
-async def _wish(connection: Connection, owner: OwnerMark, assignment: str = "", *values: Any) -> None:
+async def wish(connection: Connection, owner: OwnerMark, assignment: str = "", *values: Any) -> None:
     """Write a wish of a customer: past failures count no more, work on it begins at once, and on his request's behalf.
 
     The values of `assignment` begin with $3.
@@ -330,6 +277,7 @@ def to_container(row: Any) -> Container:
         records_written=row["records_written"],
         records_answered=row["records_answered"],
         edge_faults=tuple(row["edge_faults"]),
+        cut_fault=row["cut_fault"],
         version=row["version"],
         steps=_read_steps(row["steps"]) if row["steps"] else (),
         exposures=_read_exposures(row["exposures"]) if row["exposures"] else (),

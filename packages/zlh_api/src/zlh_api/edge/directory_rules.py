@@ -2,7 +2,8 @@
 
 name                    what it is
 dev-101.yml             ours, or a stranger in its place: its mark says so
-.dev-101.yml.….new      being written by us; Traefik passes over it
+.writing/….new          being written by us, in a folder that Traefik does not watch: at each event it reads all of its
+                        files again, and so there is one for each publication
 (quarantine) 20…Z-0-x   a file that stopped Traefik, moved there under its moment and its own name
 """
 
@@ -29,7 +30,8 @@ REREAD_ONE_IN = 40
 PROVING_S = 10.0
 # A foreign name is kept to its end, within what a file system takes.
 MOST_NAME_BYTES = 200
-_TEMPORARY = re.compile(r"\.[a-z0-9-]+\.yml\.(?:[0-9a-f]{16}\.)?new")
+WRITING = ".writing"
+_TEMPORARY = re.compile(r"(?:\.writing/)?\.?[a-z0-9-]+\.yml\.(?:[0-9a-f]{16}\.)?new(?:\.new)?")
 _QUARANTINED = re.compile(r"(?P<moment>[0-9]{8}T[0-9]{6}Z)-[0-9]+-.+", re.DOTALL)
 Kind = Literal["file", "folder", "link", "other"]
 # What tells one version of a file from another without reading it.
@@ -74,12 +76,12 @@ class Reading:
 
 def temporary_name(name: str, nonce: str) -> str:
     """Return under which name a file is written before it is there; `nonce` is 16 hexadecimal digits."""
-    return f".{name}.{nonce}.new"
+    return f"{WRITING}/{name}.{nonce}.new"
 
 
 def is_temporary(name: str) -> bool:
-    """Tell whether it is a file that we are writing, or were."""
-    return _TEMPORARY.fullmatch(name) is not None
+    """Tell whether it is a file that we are writing, or were; in the directory itself it begins with a dot."""
+    return _TEMPORARY.fullmatch(name) is not None and name.startswith(".")
 
 
 def is_abandoned(entry: Entry, *, seen_at: float, now: float) -> bool:

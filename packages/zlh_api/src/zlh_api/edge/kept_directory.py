@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 import structlog
 
 from zlh_api.edge.directory_rules import (
+    WRITING,
     Entry,
     Reading,
     Unread,
@@ -62,7 +63,11 @@ class KeptDirectory:
         with _told_as(RoutesUnreadable):
             async with self._looking:
                 await self._look()
-                found = [self._found(entry) for entry in self._entries if not is_temporary(entry.name)]
+                found = [
+                    self._found(entry)
+                    for entry in self._entries
+                    if not is_temporary(entry.name) and entry.name != WRITING
+                ]
             moved = await self._place.fetch_quarantine()
         return found + [FoundRoute(name, None, "", is_quarantined=True) for name in moved]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import secrets
 import stat
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,12 +13,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from zlh_api.edge.directory_rules import Entry, Kind, Unread
+from zlh_api.edge.directory_rules import Entry, Kind, Unread, temporary_name
 from zlh_api.edge.foreign_files import MOST_BYTES
 from zlh_api.edge.kept_directory import KeptDirectory
 from zlh_api.edge.place import MOST_DEPTH, PlaceRefused
 from zlh_api.edge.port import Check
-from zlh_common.durable_files import sync_folder, write_durably
+from zlh_common.durable_files import rename_durably, sync_folder, write_durably
 
 T = TypeVar("T")
 _NUDGE = ".zlh-nudge.yml.new"
@@ -53,7 +54,13 @@ class LocalPlace:
         def write() -> None:
             check()
             # Traefik may run as another user. It reads every .yml, dot files too, but not what is still being written.
-            write_durably(self._folder / name, content, mode=0o644)
+            temporary = self._folder / temporary_name(name, secrets.token_hex(8))
+            write_durably(temporary, content, mode=0o644)
+            try:
+                check()
+                rename_durably(temporary, self._folder / name)
+            finally:
+                temporary.unlink(missing_ok=True)
 
         await _in_thread(write)
 

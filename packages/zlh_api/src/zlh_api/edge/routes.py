@@ -8,15 +8,10 @@ from aiohttp import web
 
 from zlh_api.containers.model import Container, Guest
 from zlh_api.containers.service import ContainerService
+from zlh_api.edge.pages import render_page
 from zlh_api.web.endpoint import Answer, Call, Endpoint, Policy
 from zlh_common.errors import NotFound
-from zlh_common.names import PLATFORM_PATH, HostName, parse_host
-
-_PAGE = """<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>
-<meta name="viewport" content="width=device-width"><style>
-:root{{color-scheme:light dark;font:16px/1.5 system-ui,sans-serif}}
-body{{max-width:34rem;margin:18vh auto;padding:0 1.5rem}}h1{{font-size:1.4rem}}code{{font-size:.95em}}
-p{{opacity:.85}}</style></head><body><h1>{title}</h1>{body}</body></html>"""
+from zlh_common.names import PLATFORM_PATH, HostName, read_host
 
 
 def endpoints(service: ContainerService, *, domain: str) -> list[Endpoint]:
@@ -32,7 +27,7 @@ def endpoints(service: ContainerService, *, domain: str) -> list[Endpoint]:
         container = await service.find(host.vmid)
         if container.is_suspended:
             return _suspended(host)
-        return _page(
+        return render_page(
             f"{host.label} is here",
             f"<p>{escape(_state(container))} Nothing of it is published yet.</p>"
             "<p>Start a server in its terminal, then publish the port under <b>Ports</b> in the portal.</p>",
@@ -44,7 +39,7 @@ def endpoints(service: ContainerService, *, domain: str) -> list[Endpoint]:
         if container.is_suspended:
             return _suspended(host)
         port = host.port or (container.exposures[0].port if container.exposures else 0)
-        return _page(
+        return render_page(
             f"Nothing listens on port {port}",
             f"<p>{escape(_state(container))} The route to it works.</p>"
             f"<p>Start your server in the container on port {port}; reload this page then. Listen on all addresses, "
@@ -59,9 +54,7 @@ def endpoints(service: ContainerService, *, domain: str) -> list[Endpoint]:
 
 
 def _host_of(request: web.Request, domain: str) -> HostName:
-    # The proxy finds a name in any case and with the dot of the root behind it, so we do too.
-    asked = (request.host.rpartition(":")[0] or request.host).lower().removesuffix(".")
-    host = parse_host(asked, domain)
+    host = read_host(request.host, domain)
     if host is None:
         raise NotFound("container")
     return host
@@ -81,20 +74,8 @@ def _state(container: Container) -> str:
 
 def _suspended(host: HostName) -> web.Response:
     """Tell everybody that it is off, and nobody why: that is between its people and the platform."""
-    return _page(
+    return render_page(
         f"{host.label} is suspended",
         "<p>It is switched off by the platform, and its files are kept.</p>"
         "<p>Its people see the reason in the portal.</p>",
-    )
-
-
-def _page(title: str, body: str) -> web.Response:
-    return web.Response(
-        text=_PAGE.format(title=escape(title), body=body),
-        content_type="text/html",
-        headers={
-            "Cache-Control": "no-store",
-            "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
-            "X-Content-Type-Options": "nosniff",
-        },
     )

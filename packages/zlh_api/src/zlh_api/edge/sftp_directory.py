@@ -114,7 +114,7 @@ class SftpPlace:
 
     async def nudge(self) -> None:
         """Let Traefik look again."""
-        path = self._path(temporary_name(_NUDGE, secrets.token_hex(8)))
+        path = self._path(f".{_NUDGE}.{secrets.token_hex(8)}.new")
         async with self._connection.session() as session:
             [opened] = await session.ask(wire.open_file(path, wire.WRITE | wire.CREATE | wire.EXCLUSIVE, 0o644))
             if isinstance(opened, Handle):
@@ -147,7 +147,14 @@ class SftpPlace:
             session.forget(wire.close(opened.handle))
 
     async def _write(self, session: SftpSession, path: bytes, content: bytes) -> None:
-        [opened] = await session.ask(wire.open_file(path, wire.WRITE | wire.CREATE | wire.EXCLUSIVE, 0o644))
+        request = wire.open_file(path, wire.WRITE | wire.CREATE | wire.EXCLUSIVE, 0o644)
+        [opened] = await session.ask(request)
+        if _code(opened) == wire.NO_SUCH_FILE:
+            # The first file of all makes the folder; where the directory itself is gone, it stays so.
+            [made] = await session.ask(wire.make_folder(path.rpartition(b"/")[0], 0o755))
+            [opened] = await session.ask(request)
+            if _code(opened) == wire.NO_SUCH_FILE and _code(made) != wire.OK:
+                raise _Refused(made)
         if not isinstance(opened, Handle):
             raise _Refused(opened)
         handle, is_closed = opened.handle, False

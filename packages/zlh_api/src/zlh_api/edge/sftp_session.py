@@ -164,7 +164,11 @@ class SftpSession(asyncssh.SSHClientSession[bytes]):
     def _flush(self) -> None:
         packets, self._outgoing = b"".join(self._outgoing), []
         if self._lost is None and self._channel is not None:
-            self._channel.write(packets)
+            try:
+                self._channel.write(packets)
+            except OSError as exc:
+                # It was closed, and nobody has told us yet.
+                self._end(str(exc) or type(exc).__name__)
 
     def _look_at_clock(self) -> None:
         self._watch = None

@@ -24,7 +24,9 @@ PLATFORM_PRIORITY = 10_000
 # In which the API tells the container who asks.
 USER_HEADER = "X-Zlh-User"
 # What the API decides by. Anything else, such as the container's own Authorization, is none of its business.
-ASKED_WITH = ("Accept", "Cookie", "Origin", "Sec-Fetch-Dest", "Sec-Fetch-Mode", "Sec-Fetch-Site", "User-Agent")
+ASKED_WITH = (
+    "Accept", "Cookie", "Origin", "Referer", "Sec-Fetch-Dest", "Sec-Fetch-Mode", "Sec-Fetch-Site", "User-Agent",
+)  # fmt: skip
 # Of an answer that refuses, a page at most.
 MAX_ANSWER_BYTES = 65_536
 

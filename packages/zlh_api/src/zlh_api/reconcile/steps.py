@@ -18,6 +18,7 @@ from zlh_api.agents.client import AgentAddress, AgentClient, AgentNonsense, Agen
 from zlh_api.containers import store as containers
 from zlh_api.containers.model import Container
 from zlh_api.containers.rules import seconds_to_resize
+from zlh_api.cuts import store as cuts
 from zlh_api.database.pool import Database
 from zlh_api.dns.rules import Kept, Wanted, digest_all, find_stale, parse_kept, render_kept
 from zlh_api.dns.service import DnsService
@@ -312,6 +313,7 @@ class Steps:
         await self._ports.proxy.wait_loaded(file)
         async with self._ports.database.connection() as connection:
             await store.save_route(connection, warrant.claim, file.digest)
+            await cuts.note_route(connection, container.owner, container.row_version)
 
     def _want_records(self, container: Container) -> Wanted:
         return self._ports.dns.want(container.host, (exposure.port for exposure in container.exposures))

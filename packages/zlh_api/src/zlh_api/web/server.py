@@ -133,7 +133,8 @@ def _serve(endpoint: Endpoint, entrance: Entrance) -> Handler:
 
     async def handle(request: web.Request) -> web.StreamResponse:
         # What comes too often costs nothing more, not even a record.
-        await limits.rates.admit(endpoint, request)
+        if endpoint.is_counted:
+            await limits.rates.admit(endpoint, request)
         if endpoint.act is None:
             return await carry_out(request, None)
         return await record(Recording(entrance.audit_log, endpoint, request), partial(carry_out, request))

@@ -1,0 +1,170 @@
+"""HTTP of signing in at container hosts: what the proxy asks, and the two ends of the way through the portal."""
+
+from __future__ import annotations
+
+from urllib.parse import urlencode
+
+from aiohttp import web
+
+from zlh_api.access.rules import NONCE_LASTS, Asked, Front, is_state, read_cookies
+from zlh_api.access.service import (
+    AUTHORIZE,
+    ENTER,
+    AccessCodeInvalid,
+    AccessNotSignedIn,
+    AccessOriginRefused,
+    AccessService,
+    Admitted,
+)
+from zlh_api.customers.callers import Callers
+from zlh_api.customers.refusals import NotSignedIn
+from zlh_api.database.pool import DatabaseUnavailable
+from zlh_api.edge.pages import render_page
+from zlh_api.web.endpoint import Call, Endpoint, Policy
+from zlh_api.web.query import short_text
+from zlh_api.web.session_cookie import SessionCookie
+from zlh_common.errors import NotFound
+from zlh_common.names import ACCESS_PATH, is_label, parse_label, read_host
+
+STATE = short_text("state", "What the browser set out with.", max_chars=64)
+PATH = short_text("path", "Where it goes on to at the host, once it is signed in there.", max_chars=8000)
+# Neither a code nor where somebody was going is told to anybody else.
+_QUIET = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
+
+
+def endpoints(service: AccessService, callers: Callers, cookie: SessionCookie, *, portal_url: str) -> list[Endpoint]:
+    """Return the endpoints of this slice."""
+    portal = portal_url.rstrip("/")
+
+    async def check(call: Call) -> web.Response:
+        asked = _read_asked(call.request, service.front)
+        try:
+            verdict = await service.judge(asked)
+        except NotFound:
+            if not asked.is_navigation:
+                raise
+            return _not_found()
+        if isinstance(verdict, Admitted):
+            return _admit(verdict, asked)
+        response = _redirect(verdict.location)
+        lasts_s = int(NONCE_LASTS.total_seconds())
+        _put(response, service.front, service.front.nonce_cookie, verdict.nonce, lasts_s=lasts_s)
+        return response
+
+    async def authorize(call: Call) -> web.Response:
+        label, state, path = call.request.match_info["label"], call.asked(STATE) or "", call.asked(PATH) or "/"
+        host = parse_label(label)
+        try:
+            caller = await callers.identify(bearer=None, cookie=cookie.read(call.request))
+        except NotSignedIn:
+            following = f"{AUTHORIZE}/{label}?{urlencode({'state': state, 'path': path})}"
+            return _redirect(f"{portal}/login?{urlencode({'next': following})}" if host else f"{portal}/login")
+        if host is None or not is_state(state):
+            return _not_found()
+        try:
+            customer = await service.find_customer(caller, host)
+            if customer is None:
+                return _redirect(service.url(host, "/"))
+            await call.record.acts_as(caller)
+            await call.record.charge_to(customer)
+            call.record.acts_on(f"container {host.vmid}")
+            call.note("host", host.label)
+            return _redirect(await service.issue_code(caller, host, state=state, path=path))
+        except NotFound:
+            return _not_found()
+
+    async def enter(call: Call) -> web.Response:
+        host = read_host(call.request.host, service.front.domain)
+        if host is None:
+            raise NotFound
+        nonce = read_cookies(call.request.headers.getall("Cookie", []), service.front).nonce
+        try:
+            entered = await service.enter(host, code=call.request.query.get("code", ""), nonce=nonce)
+        except AccessCodeInvalid as error:
+            return _page(
+                error.status, "This sign-in did not work", f'<p>{error.detail}</p><p><a href="/">Begin anew</a></p>'
+            )
+        response = _redirect(entered.location)
+        _put(response, service.front, service.front.access_cookie, entered.token.value)
+        _put(response, service.front, service.front.nonce_cookie, "", lasts_s=0)
+        return response
+
+    return [
+        Endpoint(
+            "GET", ACCESS_PATH, Policy.PUBLIC, check, "What the proxy asks before each guarded request",
+            refusals=(AccessNotSignedIn, AccessOriginRefused, NotFound, DatabaseUnavailable), is_counted=False,
+            also={302: "The browser is sent to the portal, to sign in"}, name="checkAccess",
+        ),
+        Endpoint(
+            "GET", f"{AUTHORIZE}/{{label}}", Policy.PUBLIC, authorize, "Sign in at a container's host",
+            query=(STATE, PATH), status=302, media_type="text/html", refusals=(DatabaseUnavailable,),
+            about="Browsers are sent here by a host that is not open to everybody, and sent back with a code that "
+            "works once. Whoever is not signed in here is asked to sign in first.",
+            act="access.open", name="openAccess",
+        ),
+        Endpoint(
+            "GET", ENTER, Policy.PUBLIC, enter, "The way back from the portal to a container's host",
+            status=302, media_type="text/html", refusals=(DatabaseUnavailable,), name="enterAccess",
+        ),
+    ]  # fmt: skip
+
+
+def _read_asked(request: web.Request, front: Front) -> Asked:
+    """Return the request that the proxy asks about; raise NotFound where nobody of ours is asked for.
+
+    It is for the proxy alone: asked through a container's own host, it would show a page its hidden cookies.
+    """
+    hosts = request.headers.getall("X-Forwarded-Host", [])
+    host = read_host(hosts[0], front.domain) if len(hosts) == 1 else None
+    if host is None or is_label(request.host.lower().partition(".")[0]):
+        raise NotFound
+    headers = request.headers
+    mode = headers.get("Sec-Fetch-Mode")
+    is_upgrade = headers.get("X-Forwarded-Proto") in {"ws", "wss"} or "Sec-WebSocket-Key" in headers
+    return Asked(
+        host=host,
+        method=headers.get("X-Forwarded-Method", ""),
+        path=headers.get("X-Forwarded-Uri", "/"),
+        cookies=read_cookies(headers.getall("Cookie", []), front),
+        is_websocket=is_upgrade or mode == "websocket",
+        accepts_html="text/html" in headers.get("Accept", ""),
+        origins=tuple(headers.getall("Origin", [])),
+        referer=headers.get("Referer"),
+        site=headers.get("Sec-Fetch-Site"),
+        mode=mode,
+        dest=headers.get("Sec-Fetch-Dest"),
+    )
+
+
+def _admit(verdict: Admitted, asked: Asked) -> web.Response:
+    # The proxy takes these over in the place of what the browser has sent; where one is missing, it sends none.
+    headers = {"Cookie": asked.cookies.others} if asked.cookies.others else {}
+    if verdict.user_id is not None:
+        headers["X-Zlh-User"] = str(verdict.user_id)
+    return web.Response(headers=headers)
+
+
+def _put(response: web.Response, front: Front, name: str, value: str, *, lasts_s: int | None = None) -> None:
+    """Set a cookie of this one host; without a time it ends with the browser."""
+    response.set_cookie(
+        name, value, max_age=lasts_s, path="/", secure=front.has_tls, httponly=True, samesite="Lax"
+    )  # fmt: skip
+
+
+def _redirect(location: str) -> web.Response:
+    return web.Response(status=302, headers={"Location": location, **_QUIET})
+
+
+def _not_found() -> web.Response:
+    return _page(
+        404,
+        "There is no such page",
+        "<p>Either nothing is published at this address, or you may not open it. "
+        "Ask whoever gave you the address to publish it for your whole customer.</p>",
+    )
+
+
+def _page(status: int, title: str, body: str) -> web.Response:
+    response = render_page(title, body, status=status)
+    response.headers.update(_QUIET)
+    return response

@@ -1,0 +1,56 @@
+"""HTTP of published ports."""
+
+from __future__ import annotations
+
+from zlh_api.containers.service import BeingDeleted
+from zlh_api.customers.refusals import CustomerSuspended
+from zlh_api.exposures.service import ExposureService
+from zlh_api.quotas.rules import QuotaExceeded
+from zlh_api.web.endpoint import Call, Endpoint, Policy
+from zlh_api.web.path_parameters import read_id
+from zlh_common.schema.lists import Items
+from zlh_common.schema.spec import CreateExposure, Exposure
+
+ALL = "/api/containers/{vmid}/exposures"
+
+
+def endpoints(service: ExposureService) -> list[Endpoint]:
+    """Return the endpoints of this slice."""
+
+    async def publish(call: Call) -> Exposure:
+        for name in ("port", "visibility", "kind", "expires_in_s"):
+            call.note(name, getattr(call.body, name))
+        return await service.publish(call.container, call.body, published_by=call.caller.user_id)
+
+    async def index(call: Call) -> Items[Exposure]:
+        return Items(items=tuple(await service.fetch_all(call.container)))
+
+    async def unpublish(call: Call) -> None:
+        exposure = read_id(call.request.match_info, "exposure")
+        call.note("port", await service.unpublish(call.container, exposure))
+
+    view, change = Policy.VIEW_CONTAINER, Policy.CHANGE_CONTAINER
+    return [
+        Endpoint("GET", ALL, view, index, "List published ports", response=Items[Exposure]),
+        Endpoint(
+            "POST",
+            ALL,
+            change,
+            publish,
+            "Publish a port, or change who may open one",
+            CreateExposure,
+            Exposure,
+            201,
+            creates=True,
+            refusals=(BeingDeleted, CustomerSuspended, QuotaExceeded),
+            example={"port": 3000, "visibility": "private"},
+            about="`private` opens for the user who publishes it, as long as they belong to the customer, and for its "
+            "owners once they do not; `customer` for all who belong to the customer; `public` for everybody. A port "
+            "that is published already is changed, and whoever is connected to it has to connect again.",
+            act="port.publish",
+        ),
+        Endpoint(
+            "DELETE", f"{ALL}/{{exposure}}", change, unpublish, "Take a published port back", status=204,
+            act="port.unpublish",
+        ),
+    ]  # fmt: skip

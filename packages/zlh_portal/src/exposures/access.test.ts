@@ -1,0 +1,15 @@
+import { expect, it } from "vitest";
+import { describeViewers, KEEP, secondsOf } from "./access";
+
+it.each([
+  ["public", "a", "Everybody"],
+  ["customer", "a", "The team"],
+  ["private", "a", "Only you"],
+  ["private", "b", "Who published it"],
+  ["private", null, "Owners only"],
+] as const)("says who may open what is %s and of %j", (visibility, publishedBy, said) => expect(describeViewers({ visibility, publishedBy }, { user: { id: "a" } })).toBe(said));
+
+it("asks for what was chosen", () => expect([secondsOf("hour", null, 0), secondsOf("never", "2026-01-01T00:00:00Z", 0)]).toEqual([3600, null]));
+it("keeps an end to the second", () => expect(secondsOf(KEEP, new Date(90_000).toISOString(), 0)).toBe(90));
+it("keeps nothing that is over", () => expect(secondsOf(KEEP, new Date(0).toISOString(), 50_000)).toBe(60));
+it("keeps that there is no end", () => expect(secondsOf(KEEP, null, 0)).toBeNull());
