@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 sys.path[0] = str(ROOT / "tests")
 
 from bench import (  # noqa: E402 - after the path
+    access,
     agent,
     api,
     api_busy,
@@ -34,6 +35,7 @@ from bench import (  # noqa: E402 - after the path
     console_crowd,
     container,
     edge_files,
+    edge_records,
     fan_in,
     files,
     idle_containers,
@@ -65,6 +67,8 @@ CASES: tuple[Case, ...] = (
     *idle_containers.CASES,
     *fan_in.CASES,
     *looks.CASES,
+    *access.CASES,
+    *edge_records.CASES,
     *provisioning.CASES,
     *artifacts.CASES,
     *edge_files.CASES,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import importlib.util
 import shutil
 import signal
 import ssl
@@ -40,29 +39,6 @@ DEPLOY = Path(__file__).parents[3] / "deploy/traefik"
 OWNER = OwnerMark("6a4a6f2e-4a0f-4f5c-9d53-0a2b7d3c9c11")
 WISH = RouteWish(OWNER, HostName("dev", Vmid(101)), "127.0.0.1", (ExposedPort(3000),))
 FILE = render_route_file(WISH, ProxySetting("example.org", "websecure", "http://127.0.0.1:1"))
-CONFIG = """
-portal_url = "https://portal.example.org"
-container_domain = "example.org"
-keys_dir = "/k"
-state_dir = "/s"
-[database]
-dsn = "postgresql:///zlh"
-[artifacts]
-url = "https://a.example.org"
-trusted_root = "/r"
-[process]
-root = "/c"
-[traefik]
-directory = "/dynamic"
-api_url = "https://127.0.0.1:8443"
-web_url = "https://127.0.0.1"
-entry_point = "websecure"
-[traefik.tls]
-resolver = "letsencrypt"
-[traefik.games]
-tcp = "25500-25509"
-udp = "19132-19133"
-"""
 # In a world of mounts of its own: nothing of this machine is changed, and all of it goes with the last process.
 WORLD = """
 set -eu
@@ -116,30 +92,14 @@ def machine() -> Iterator[Machine]:
 
 
 def _static_file(folder: Path, private: str) -> str:
-    """Return the file as it is rendered, with ports that this machine has free."""
-    spec = importlib.util.spec_from_file_location("render_static", DEPLOY / "render_static.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    (folder / "api.toml").write_text(CONFIG)
-    arguments = ["--config", str(folder / "api.toml"), "--private", private, "--email", "ops@example.org"]
-    arguments += ["--storage", str(folder / "acme.json"), "--listen", "127.0.0.1"]
-    parsed = module.parse_arguments(arguments)
-    text: str = module.render_static_file(module.make_setting(module.load_config(parsed.config), parsed))
-    document = yaml.safe_load(text)
-    points = document["entryPoints"]
-    assert points["websecure"]["address"] == "127.0.0.1:443"
-    assert points["websecure"]["transport"]["respondingTimeouts"]["readTimeout"] == "0s"
-    assert "173.245.48.0/20" in points["websecure"]["forwardedHeaders"]["trustedIPs"]
-    assert points["web"]["http"]["redirections"]["entryPoint"]["to"] == "websecure"
-    assert len(points) == 3 + 10 + 2
-    assert document["certificatesResolvers"]["letsencrypt"]["acme"]["dnsChallenge"]["provider"] == "cloudflare"
-    assert document["providers"]["providersThrottleDuration"] == "100ms"
-    assert document["api"]["insecure"] is False
-    for name in ("web", "websecure"):
-        text = text.replace(points[name]["address"] + '"', f'127.0.0.1:{free_port()}"')
-    return text
+    """Return the file that is shipped, with ports that this machine has free."""
+    document = yaml.safe_load((DEPLOY / "traefik.yml").read_text())
+    assert document["providers"]["file"]["directory"] == "/srv/zlh-routes/dynamic"
+    for name, entry in document["entryPoints"].items():
+        protocol = "/udp" if entry["address"].endswith("/udp") else ""
+        entry["address"] = private if name == "traefik" else f"127.0.0.1:{free_port()}{protocol}"
+    document["certificatesResolvers"]["acme"]["acme"]["storage"] = str(folder / "acme.json")
+    return yaml.safe_dump(document)
 
 
 def _wait_traefik(port: int, log: Path) -> None:

@@ -11,10 +11,13 @@ from zlh_common.errors import ConfigInvalid
 from zlh_common.toml_config import convert_document, read_document
 
 
-def load_config(path: Path) -> ApiConfig:
+def load_config(path: Path, *, is_used_here: bool = True) -> ApiConfig:
     """Return the configuration in `path`; raise ConfigInvalid with every problem that was found."""
     config = convert_document(read_document(path), ApiConfig, source=path)
-    problems = find_problems(config) + _find_missing_files(config.traefik)
+    problems = find_problems(config)
+    if is_used_here:
+        # What is only looked at may name files of another machine.
+        problems += _find_missing_files(config.traefik)
     if problems:
         raise ConfigInvalid(source=str(path), problems=problems)
     return config
