@@ -34,6 +34,7 @@ from bench import (  # noqa: E402 - after the path
     console,
     console_crowd,
     container,
+    edge_files,
     edge_proof,
     edge_records,
     fan_in,
@@ -72,6 +73,7 @@ CASES: tuple[Case, ...] = (
     *edge_proof.CASES,
     *provisioning.CASES,
     *artifacts.CASES,
+    *edge_files.CASES,
     *stack.CASES,
 )
 

@@ -49,6 +49,7 @@ from zlh_api.customers.standings import StandingsService
 from zlh_api.cuts.service import ConnectionCuts
 from zlh_api.database.pool import Database
 from zlh_api.dns.service import DnsService
+from zlh_api.edge.directory_watch import DirectoryWatch
 from zlh_api.edge.model import ProxySetting
 from zlh_api.edge.portal_route import FILE_NAME, PLATFORM_OWNER, PortalRoute, render_portal_file
 from zlh_api.exposures.service import ExposureService
@@ -388,6 +389,7 @@ class World:
             proofs=self.proofs,
             proxy=self.proxy,  # type: ignore[arg-type] # of the proxy an endpoint asks no more than the fake has
             portal_route=PortalRoute(self.routes, render_portal_file(PORTAL, proxy)),
+            directory_watch=DirectoryWatch(self.routes),
             cookie=SessionCookie(has_tls=False),
             clock=self.clock,
         )
