@@ -24,6 +24,7 @@ ROOT = Path(__file__).parents[2]
 sys.path[0] = str(ROOT / "tests")
 
 from bench import (  # noqa: E402 - after the path
+    access,
     agent,
     api,
     api_busy,
@@ -65,6 +66,7 @@ CASES: tuple[Case, ...] = (
     *idle_containers.CASES,
     *fan_in.CASES,
     *looks.CASES,
+    *access.CASES,
     *edge_records.CASES,
     *provisioning.CASES,
     *artifacts.CASES,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import ssl
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -59,8 +60,16 @@ class PublicCa:
         """What to trust."""
         return self.folder / "ca.pem"
 
-    def issue(self, *names: str, begins: timedelta = timedelta(days=-2), ends: timedelta = timedelta(days=2)) -> Pair:
-        """Sign a certificate for these names; `begins` and `ends` are counted from now."""
+    def issue(
+        self,
+        *names: str,
+        addresses: tuple[str, ...] = (),
+        begins: timedelta = timedelta(days=-2),
+        ends: timedelta = timedelta(days=2),
+    ) -> Pair:
+        """Sign a certificate for these names and addresses; `begins` and `ends` are counted from now."""
+        called: list[x509.GeneralName] = [x509.DNSName(name) for name in names]
+        called += [x509.IPAddress(ipaddress.ip_address(address)) for address in addresses]
         key = ec.generate_private_key(ec.SECP256R1())
         now = datetime.now(UTC)
         certificate = (
@@ -71,7 +80,7 @@ class PublicCa:
             .serial_number(x509.random_serial_number())
             .not_valid_before(now + begins)
             .not_valid_after(now + ends)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(name) for name in names]), critical=False)
+            .add_extension(x509.SubjectAlternativeName(called), critical=False)
             .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
             .sign(self._key, hashes.SHA256())
         )

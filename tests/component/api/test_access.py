@@ -13,8 +13,9 @@ from component.api.access_world import NAVIGATION, PEOPLE, PORT, Place, Visitor,
 from component.api.people_world import CountedPasswords, browser, by, customer_of
 from fakes.api_world import PORTAL, World
 from zlh_api.due import DueWork
+from zlh_common.schema.spec import Visibility
 
-MAY_OPEN: dict[str, set[str | None]] = {
+MAY_OPEN: dict[Visibility, set[str | None]] = {
     "private": {"publisher"},
     "customer": {"publisher", "owner", "member", "viewer"},
     "public": {*PEOPLE, None},

@@ -48,5 +48,9 @@ def test_the_whole_edge_of_a_production() -> None:
     assert read["certificatesResolvers"]["acme"]["acme"] == {
         "email": "ops@example.org",
         "storage": "/var/lib/traefik/acme.json",
-        "dnsChallenge": {"provider": "rfc2136", "resolvers": ["192.0.2.53:53"]},
+        "dnsChallenge": {
+            "provider": "rfc2136",
+            "resolvers": ["192.0.2.53:53"],
+            "propagation": {"disableANSChecks": True, "requireAllRNS": True},
+        },
     }

@@ -58,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_audit(commands)
     _add_authority(commands)
     _add_audit_log(commands)
+    _add_traefik_static(commands)
     return parser
 
 
@@ -151,6 +152,23 @@ def _artifacts(arguments: argparse.Namespace) -> int:
 
     configure_logs()
     return artifacts.run(arguments)
+
+
+def _add_traefik_static(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    from zlh_api.app.proxy_static import add_parser
+
+    add_parser(commands).set_defaults(run=_traefik_static)
+
+
+def _traefik_static(arguments: argparse.Namespace) -> int:
+    from zlh_api.app.proxy_static import read_acme, static_setting
+    from zlh_api.config.load import load_config
+    from zlh_api.edge.traefik_static import render_static_file
+
+    config = load_config(arguments.config or home() / "api.toml")
+    setting = static_setting(config, read_acme(arguments, config), arguments.directory)
+    print(render_static_file(setting), end="")
+    return 0
 
 
 def _serve(arguments: argparse.Namespace) -> int:

@@ -29,6 +29,7 @@ const ACTS: Readonly<Record<string, string>> = {
   "process.stop": "Stop a process",
   "process.restart": "Restart a process",
   "process.kill": "Kill a process",
+  "access.open": "Sign in at a published port",
   "port.publish": "Publish a port",
   "port.unpublish": "Take back a port",
   "identity.renew": "Renew a container's identity",

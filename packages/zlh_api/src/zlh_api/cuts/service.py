@@ -77,6 +77,8 @@ class ConnectionCuts:
         # Without the database its lease runs out, and it is taken again.
         with contextlib.suppress(DatabaseUnavailable):
             await self._make(cut)
+        # What follows is due sooner than the lease would have ended, and there is room for another.
+        self.wake()
 
     async def _make(self, cut: Cut) -> None:
         try:

@@ -18,6 +18,8 @@ from zlh_common.names import Protocol, game_entry_point
 THROTTLE_MS = 100
 # Players who stand still send little; after this time without a packet they would be others to the game server.
 UDP_IDLE_S = 120
+# A header that only looks like one of the proxy's own (X_Forwarded_For) must not reach what trusts it.
+_SANE_HEADERS: dict[str, Any] = {"aliasHeadersStrategy": "delete"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +46,8 @@ class Acme:
     provider: Literal["cloudflare", "rfc2136"]
     # None for Let's Encrypt.
     server: str | None = None
-    # Name servers that are asked whether the proof is there before it is shown; those of the system where empty.
+    # Name servers, as `address:port`, that are asked whether the proof is there before it is shown. Without any, those
+    # are asked that the zone itself names, which a machine behind a firewall may not reach.
     ask: tuple[str, ...] = ()
 
 
@@ -54,13 +57,16 @@ class StaticSetting:
 
     # Where the route files are.
     directory: str
-    # Of its own API and ping, without any credentials: nobody but the API may reach it.
+    # Of its own API and ping.
     private_address: str
     web: tuple[WebEntry, ...]
     games: tuple[tuple[Protocol, int], ...] = ()
     # Where the game ports are open; everywhere where empty.
     games_host: str = ""
     acme: Acme | None = None
+    # Whether its own API asks for no credentials, so that nobody but the API may reach the address. Where it does ask,
+    # a file of the directory leads there (`deploy/traefik/private-api.yml`).
+    is_api_open: bool = True
 
 
 def render_static_file(setting: StaticSetting) -> str:
@@ -70,14 +76,14 @@ def render_static_file(setting: StaticSetting) -> str:
         "log": {"level": "WARN", "format": "json"},
         "entryPoints": {
             **{entry.name: _web_entry(entry) for entry in setting.web},
-            # The name `traefik` is the one that `api.insecure` and `ping` attach to.
-            "traefik": {"address": setting.private_address},
+            # The name `traefik` is the one that `api.insecure`, `ping` and the private route attach to.
+            "traefik": {"address": setting.private_address, "http": _SANE_HEADERS},
             **{
                 game_entry_point(protocol, port): _game_entry(setting.games_host, protocol, port)
                 for protocol, port in setting.games
             },
         },
-        "api": {"insecure": True, "dashboard": False},
+        "api": {"insecure": setting.is_api_open, "dashboard": False},
         "ping": {"entryPoint": "traefik"},
         "providers": {
             "providersThrottleDuration": f"{THROTTLE_MS}ms",
@@ -90,18 +96,14 @@ def render_static_file(setting: StaticSetting) -> str:
 
 
 def _web_entry(entry: WebEntry) -> dict[str, Any]:
-    http: dict[str, Any] = {
-        # A header that only looks like one of the proxy's own (X_Forwarded_For) must not reach what trusts it.
-        "aliasHeadersStrategy": "delete",
-    }
+    http: dict[str, Any] = {**_SANE_HEADERS}
     if entry.redirects_to is not None:
         http["redirections"] = {"entryPoint": {"to": entry.redirects_to, "scheme": "https", "permanent": True}}
-    found: dict[str, Any] = {
-        "address": entry.address,
+    found: dict[str, Any] = {"address": entry.address, "http": http}
+    if entry.redirects_to is None:
         # The default of 60 s ends every upload that takes longer.
-        "transport": {"respondingTimeouts": {"readTimeout": "0s", "writeTimeout": "0s", "idleTimeout": "180s"}},
-        "http": http,
-    }
+        timeouts = {"readTimeout": "0s", "writeTimeout": "0s", "idleTimeout": "180s"}
+        found["transport"] = {"respondingTimeouts": timeouts}
     if entry.trusted:
         found["forwardedHeaders"] = {"trustedIPs": list(entry.trusted)}
     return found
@@ -113,6 +115,7 @@ def _game_entry(host: str, protocol: Protocol, port: int) -> dict[str, Any]:
         found["udp"] = {"timeout": f"{UDP_IDLE_S}s"}
     else:
         found["transport"] = {"respondingTimeouts": {"readTimeout": "0s"}}
+        found["http"] = _SANE_HEADERS
     return found
 
 
@@ -120,6 +123,7 @@ def _acme(acme: Acme) -> dict[str, Any]:
     challenge: dict[str, Any] = {"provider": acme.provider}
     if acme.ask:
         challenge["resolvers"] = list(acme.ask)
+        challenge["propagation"] = {"disableANSChecks": True, "requireAllRNS": True}
     found: dict[str, Any] = {"email": acme.email, "storage": acme.storage, "dnsChallenge": challenge}
     if acme.server is not None:
         found["caServer"] = acme.server
