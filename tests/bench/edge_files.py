@@ -27,7 +27,7 @@ from zlh_common.clock import SystemClock
 from zlh_common.names import HostName, OwnerMark, Vmid
 
 # A change that takes longer to be served has gone wrong.
-SERVED_S = 30.0
+SERVED_S = 120.0
 
 
 def render_files(count: int, *, api_url: str = "http://127.0.0.1:1", first: int = 100) -> list[RouteFile]:

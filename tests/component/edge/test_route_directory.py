@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from component.edge.conftest import Rig
 from zlh_api.edge import directory_rules
@@ -239,6 +240,9 @@ async def test_an_edit_is_seen_whatever_it_looks_like(rig: Rig) -> None:
     await rig.directory.publish(FILE)
     again = FILE.text.replace("3000", "3002")
     await asyncio.to_thread(path.write_text, again)
+    with capture_logs() as told:
+        await rig.directory.survey()
+    assert [each["file"] for each in told if each["event"] == "route.changed_elsewhere"] == [FILE.name]
     assert (await survey(rig))[FILE.name].sha256 == text_sha256(again.encode())
 
 

@@ -35,7 +35,7 @@ HOST = f"dev-101.{DOMAIN}"
 DEV, GAME = HostName("dev", Vmid(101)), HostName("game", Vmid(102))
 PUBLIC = ProviderSetting("public", "example.org", ("192.0.2.1",), ("game.example.org",), ttl=300, is_proxying=True)
 WHOSE = Whose(MINE, HOST, frozenset())
-NAMES = [HOST, f"80-{HOST}", f"3000-{HOST}", f"dev-1011.{DOMAIN}", f"www.{DOMAIN}", HOST.upper()]
+NAMES = [HOST, f"80-{HOST}", f"3000-{HOST}", f"dev-1011.{DOMAIN}", f"www.{DOMAIN}", f"x-{HOST}", HOST.upper()]
 
 contents = st.sampled_from(
     [("A", "192.0.2.1"), ("A", "192.0.2.2"), ("AAAA", "2001:db8::1"), ("CNAME", "edge.example.org")]
@@ -144,6 +144,13 @@ def test_a_port_that_browsers_refuse_is_published_like_any_other() -> None:
     """Their list is about ports in URLs; an exposure is opened at 443, whatever it is called by."""
     for port in (6000, 6665, 6669, 22, 1):
         assert render_records(DEV, (port,), PUBLIC, domain=DOMAIN)[0].name == f"{port}-{HOST}"
+
+
+@given(st.from_regex(r"([0-9a-z]{0,6}-)?dev-101(\.apps\.example\.org|\.example\.org)?", fullmatch=True))
+def test_a_name_is_a_containers_own_where_common_says_so(name: str) -> None:
+    """A mark that somebody has copied onto a name that only looks like it makes nothing ours."""
+    host = parse_host(name, DOMAIN)
+    assert WHOSE.has_name(name) is (host is not None and (host.kind, host.vmid) == (DEV.kind, DEV.vmid))
 
 
 def test_the_longest_label_fits() -> None:

@@ -55,6 +55,8 @@ class KeptDirectory:
         self._turn = 0
         self._looked_at: float | None = None
         self._looking = asyncio.Lock()
+        # What this process wrote last, by the name of the file.
+        self._written: dict[str, str] = {}
         # Why what is broken is still there.
         self._stuck: dict[str, str] = {}
 
@@ -87,6 +89,7 @@ class KeptDirectory:
             raise RouteFileForeign(file.name)
         with _told_as(lambda reason: RouteWriteFailed(name=file.name, reason=reason)):
             await self._place.replace(file.name, file.text.encode(), check)
+        self._written[file.name] = file.sha256
         if await self.fetch(file.name) != file.text:
             raise RouteWriteFailed(name=file.name, reason="what was read back is not what was written")
 
@@ -96,6 +99,7 @@ class KeptDirectory:
         if present is not None and parse_mark(present) == owner:
             with _told_as(lambda reason: RouteWriteFailed(name=name, reason=reason)):
                 await self._place.remove(name, check)
+            self._written.pop(name, None)
 
     async def validate(self, *, most_age_s: float = VALID_FOR_S) -> None:
         """Move away what stops the proxy for certain; raise RoutesUnreadable, SystemAway.
@@ -159,6 +163,9 @@ class KeptDirectory:
             return None
         owner = None if isinstance(content, Unread) else parse_mark(content.decode("utf-8", "replace"))
         sha256 = "" if isinstance(content, Unread) or entry.kind != "file" else text_sha256(content)
+        if before is not None and owner is not None and sha256 not in {before.sha256, self._written.get(entry.name)}:
+            # By hand, or by another API process; the audit tells which, and has it put right.
+            log.warning("route.changed_elsewhere", file=entry.name, owner=owner)
         if before is not None and sha256 and before.sha256 == sha256:
             judgement = before.judgement
         else:
