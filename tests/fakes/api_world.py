@@ -73,6 +73,8 @@ from zlh_common.schema.catalog import Artifact, Catalog, CatalogRuntime, Catalog
 from zlh_common.schema.customers import Quota
 from zlh_common.schema.resources import Limits, Resources
 
+AGENT_PORT = 7443
+HOSTING = Hosting("localhost", "http", 80, reserved_ports=frozenset({AGENT_PORT}))
 ADDRESS_BLOCK = "127.77.0.0/24"
 PROXY = ProxySetting("localhost", "web", "http://127.0.0.1:8400")
 PORTAL = "http://portal.localhost:8400"
@@ -157,17 +159,17 @@ class World:
         self.containers = ContainerService(
             database,
             self.catalog,
-            Hosting("localhost", "http", 80),
+            HOSTING,
             limits=LIMITS,
             customers=self.accounts.customers,
             quotas=self.quotas,
         )
-        self.hosting = Hosting("localhost", "http", 80)
+        self.hosting = HOSTING
         self.exposures = ExposureService(database, self.containers, self.quotas, self.hosting)
         self.access = AccessService(database, self.hosting, portal_url=PORTAL)
         self.history = HistoryService(database, self.clock, Keeping(entries=10))
         self.live = LiveContainers(self.containers, self.history)
-        self.agent_port = 7443
+        self.agent_port = AGENT_PORT
         # How long who stays open goes unlooked at where nothing is told.
         self.look_again_s = LOOK_AGAIN_S
         # Of what was served last.

@@ -31,6 +31,7 @@ const DEGRADED: Readonly<Record<string, string>> = {
   agent_redirects: "The agent in this container tried to send the platform elsewhere, which no agent of ours does. Distrust what runs in it; this is shown until its next start.",
   agent_identity_unknown: "What answers at this container's address shows a key that its agent was not given, or has no more. It is not spoken to; a restart gives the agent another key.",
   identity_not_renewed: "The container's identity runs out within weeks and could not be renewed; it is tried again. A restart renews it as well.",
+  records_pending: "A DNS provider does not have all names of this container yet; those that it had go on. The step that writes them into DNS says why.",
   connections_open: "A port was taken back from somebody, and connections to it could not be ended. It is tried again; restart the program that has them to be sure.",
   resize_pending: "The host has not accepted the size that was asked for; the one before still holds, and everything goes on. Settings says why.",
 };

@@ -138,7 +138,11 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
         catalog = CatalogService(source, config.channels, clock)
         stack.push_async_callback(catalog.close)
         hosting = Hosting(
-            config.container_domain, config.container_scheme, config.container_port, has_dns=bool(config.dns)
+            config.container_domain,
+            config.container_scheme,
+            config.container_port,
+            has_dns=bool(config.dns),
+            reserved_ports=frozenset({config.agent_port}),
         )
         quotas = QuotaService(database, config.quota.quota)
         accounts = make_accounts(database, clock, quotas)
