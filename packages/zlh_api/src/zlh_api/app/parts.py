@@ -26,6 +26,7 @@ from zlh_api.app.settings import (
     keeping,
     make_pace,
     open_settings,
+    patrol_facts,
     proof_setting,
     proxy_setting,
     public_ca,
@@ -66,7 +67,7 @@ from zlh_api.history import routes as history_routes
 from zlh_api.history.service import HistoryService
 from zlh_api.processes import routes as process_routes
 from zlh_api.proof import routes as proof_routes
-from zlh_api.proof.port import NoNameLinks
+from zlh_api.proof.name_servers import NameServerLinks
 from zlh_api.proof.report import ProofReports
 from zlh_api.proof.service import Prober, Sights
 from zlh_api.quotas import routes as quota_routes
@@ -192,8 +193,7 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
         circuit.on_closed = dns_circuits.on_closed = proxy_circuit.on_closed = reconciler.note_back
         auditor = Auditor(database, driver, directory, audit_setting(config), dns, clock)
         patrol = Patrol(auditor, Remover(database, driver, directory, dns))
-        # What of DNS and of the directory's own matters is joined later, is shown as not configured until then.
-        sights = Sights(traefik, NoNameLinks(), traefik, steps.route_file)
+        sights = Sights(traefik, NameServerLinks(database, dns), traefik, steps.route_file)
         yield Parts(
             database=database,
             driver=driver,
@@ -219,7 +219,7 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             audit_log=AuditLog(database, clock),
             patrol=patrol,
             prober=Prober(database, patrol.lease, sights, proof_setting(config)),
-            proofs=ProofReports(database, clock, sights.links),
+            proofs=ProofReports(database, clock, sights.links, patrol_facts(config, database)),
             proxy=traefik,
             portal_route=PortalRoute(directory, render_portal_file(config.portal_url, proxy)),
             directory_watch=DirectoryWatch(directory),

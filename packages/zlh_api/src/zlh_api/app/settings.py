@@ -10,11 +10,13 @@ from zlh_api.audit.service import AuditSetting
 from zlh_api.config.model import ApiConfig
 from zlh_api.config.tables import RateLimitsSection, RateSection, ReconcilerSection
 from zlh_api.containers.rules import spell
+from zlh_api.database.pool import Database
 from zlh_api.drivers.port import ContainerDriver
 from zlh_api.edge.model import ProxySetting, TlsSetting
 from zlh_api.edge.portal_route import FILE_NAME, PLATFORM_OWNER
 from zlh_api.edge.traefik_static import PRIVATE_API_FILE
 from zlh_api.history.service import Keeping
+from zlh_api.proof.patrol_facts import ConfiguredProvider, PatrolFacts
 from zlh_api.proof.service import ProofSetting
 from zlh_api.reconcile.pace import SEATS_PER_WORKER, Pace
 from zlh_api.reconcile.steps import Settings
@@ -57,6 +59,16 @@ def audit_setting(config: ApiConfig) -> AuditSetting:
 def proof_setting(config: ApiConfig) -> ProofSetting:
     """Return what the prober must know."""
     return ProofSetting(domain=config.container_domain, portal_host=urlsplit(config.portal_url).hostname or "")
+
+
+def patrol_facts(config: ApiConfig, database: Database) -> PatrolFacts:
+    """Return what the page of the edge shows of directory and providers."""
+    traefik = config.traefik
+    return PatrolFacts(
+        database,
+        tuple(ConfiguredProvider(each.name, str(each.__struct_config__.tag), each.zone) for each in config.dns),
+        str(traefik.quarantine or traefik.directory.with_name("quarantine")),
+    )
 
 
 def step_settings(config: ApiConfig, proxy: ProxySetting) -> Settings:

@@ -107,7 +107,12 @@ class DnsService:
             names = sorted(changes.touched | {record.host for record in found})
             reason = "its records are not those that were written"
             return DnsNotAnswering(provider=provider, name=names[0], reason=reason) if names else None
-        for server in held.setting.ask:
+        return await self.find_unanswered(provider, wanted)
+
+    async def find_unanswered(self, provider: str, wanted: Sequence[Record]) -> DnsNotAnswering | None:
+        """Return what one of a provider's name servers does not answer as it should, or None; raise SystemAway."""
+        assert self._servers is not None
+        for server in self._providers[provider].setting.ask:
             wrong = await self._servers.find_wrong(server, wanted)
             if wrong is not None:
                 return wrong

@@ -32,6 +32,7 @@ PROVING_S = 10.0
 MOST_NAME_BYTES = 200
 WRITING = ".writing"
 _TEMPORARY = re.compile(r"(?:\.writing/)?\.?[a-z0-9-]+\.yml\.(?:[0-9a-f]{16}\.)?new(?:\.new)?")
+_STAMP = "%Y%m%dT%H%M%SZ"
 _QUARANTINED = re.compile(r"(?P<moment>[0-9]{8}T[0-9]{6}Z)-[0-9]+-.+", re.DOTALL)
 Kind = Literal["file", "folder", "link", "other"]
 # What tells one version of a file from another without reading it.
@@ -164,14 +165,23 @@ def quarantine_name(name: str, moment: datetime, taken: Collection[str]) -> str:
     """Return a name of the quarantine that nothing has: its moment, a number, and what the file was called."""
     flat = name.replace("/", "_").encode("utf-8", "surrogateescape")[-MOST_NAME_BYTES:]
     tail = flat.decode("utf-8", "surrogateescape")
-    stamp = moment.astimezone(UTC).strftime("%Y%m%dT%H%M%SZ")
+    stamp = moment.astimezone(UTC).strftime(_STAMP)
     return next(each for number in range(len(taken) + 1) if (each := f"{stamp}-{number}-{tail}") not in taken)
+
+
+def parse_moment(name: str) -> datetime | None:
+    """Return when a file of the quarantine was moved there, or None where its name is none of ours."""
+    match = _QUARANTINED.fullmatch(name)
+    if match is None:
+        return None
+    try:
+        return datetime.strptime(match["moment"], _STAMP).replace(tzinfo=UTC)
+    except ValueError:
+        # Digits that are no moment: somebody else's name.
+        return None
 
 
 def is_being_proved(quarantined: Iterable[str], now: datetime) -> bool:
     """Tell whether a file was moved away so lately that Traefik may still be about to show that it was the cause."""
-    moments = [match["moment"] for name in quarantined if (match := _QUARANTINED.fullmatch(name))]
-    if not moments:
-        return False
-    newest = datetime.strptime(max(moments), "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
-    return 0 <= (now - newest).total_seconds() < PROVING_S
+    moments = [moment for name in quarantined if (moment := parse_moment(name)) is not None]
+    return bool(moments) and 0 <= (now - max(moments)).total_seconds() < PROVING_S
