@@ -34,6 +34,8 @@ from bench import (  # noqa: E402 - after the path
     console,
     console_crowd,
     container,
+    edge_files,
+    edge_proof,
     edge_records,
     fan_in,
     files,
@@ -68,8 +70,10 @@ CASES: tuple[Case, ...] = (
     *looks.CASES,
     *access.CASES,
     *edge_records.CASES,
+    *edge_proof.CASES,
     *provisioning.CASES,
     *artifacts.CASES,
+    *edge_files.CASES,
     *stack.CASES,
 )
 

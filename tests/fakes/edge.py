@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 from fakes.faults import Faults
-from zlh_api.edge.model import RouteFile, text_sha256
+from zlh_api.edge.model import ProxySeen, RouteFile, Router, text_sha256
 from zlh_api.edge.port import Check, FoundRoute, NameNotAnswering, RouteFileForeign, RouteNotLoaded, unconditional
 from zlh_api.edge.traefik_file import parse_mark
+from zlh_common.names import Protocol
 
 
 class FakeRoutes:
@@ -23,6 +26,9 @@ class FakeRoutes:
     async def fetch(self, name: str) -> str | None:
         """Return the text of a file, or None."""
         return self.files.get(name)
+
+    async def validate(self) -> None:
+        """Every file is ours."""
 
     async def publish(self, file: RouteFile, *, check: Check = unconditional) -> None:
         """Put a file there."""
@@ -43,11 +49,28 @@ class FakeRoutes:
 
 
 class FakeProxy:
-    """Uses every file of the directory at once."""
+    """Uses every file of the directory at once, unless it is told which of them it has not noticed."""
 
     def __init__(self, faults: Faults, routes: FakeRoutes) -> None:
         self.faults = faults
         self.routes = routes
+        # Files whose routers it does not list, and hosts that lead nowhere.
+        self.unseen: set[str] = set()
+        self.silent: set[str] = set()
+
+    async def fetch_seen(self) -> ProxySeen:
+        """Return every router of every file."""
+        async with self.faults.call("fetch_seen"):
+            texts = [text for name, text in self.routes.files.items() if name not in self.unseen]
+            routers = [json.loads(text.partition("\n")[2])["http"]["routers"] for text in texts]
+            return ProxySeen(
+                "0.0.0",
+                {
+                    ("http", name): Router(router["service"], "enabled")
+                    for each in routers
+                    for name, router in each.items()
+                },
+            )
 
     async def is_alive(self) -> bool:
         """Tell whether it answers."""
@@ -59,14 +82,17 @@ class FakeProxy:
             if self.routes.files.get(file.name) != file.text:
                 raise RouteNotLoaded("it has another file")
 
-    async def wait_unloaded(self, routers: tuple[str, ...]) -> None:
+    async def wait_unloaded(
+        self, routers: tuple[str, ...], game_routers: tuple[tuple[Protocol, str], ...] = ()
+    ) -> None:
         """Return when none of these routers is listed."""
         async with self.faults.call("wait_unloaded"):
-            if any(f'"{name}":' in text for text in self.routes.files.values() for name in routers):
+            names = (*routers, *(name for _protocol, name in game_routers))
+            if any(f'"{name}":' in text for text in self.routes.files.values() for name in names):
                 raise RouteNotLoaded("it still lists them")
 
     async def check_ready(self, host: str, vmid: int) -> None:
         """Ask through the public name."""
         async with self.faults.call("check_ready"):
-            if not any(f"Host(`{host}`)" in text for text in self.routes.files.values()):
+            if host in self.silent or not any(f"Host(`{host}`)" in text for text in self.routes.files.values()):
                 raise NameNotAnswering(url=f"http://{host}/", reason=f"nothing leads to {vmid}")

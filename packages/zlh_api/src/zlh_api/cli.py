@@ -98,7 +98,10 @@ def _operator(arguments: argparse.Namespace) -> int:
     password = read_password(sys.stdin)
 
     async def run() -> None:
-        async with open_accounts(config.database.dsn) as accounts:
+        async with (
+            open_accounts(config.database.dsn) as (accounts, audit_log),
+            audit_log.command("operator.make", {"email": arguments.email}),
+        ):
             await accounts.users.put_operator(arguments.email, password)
 
     asyncio.run(run())
@@ -165,7 +168,7 @@ def _traefik_static(arguments: argparse.Namespace) -> int:
     from zlh_api.config.load import load_config
     from zlh_api.edge.traefik_static import render_static_file
 
-    config = load_config(arguments.config or home() / "api.toml")
+    config = load_config(arguments.config or home() / "api.toml", is_used_here=False)
     setting = static_setting(config, read_acme(arguments, config), arguments.directory)
     print(render_static_file(setting), end="")
     return 0

@@ -20,11 +20,13 @@ from zlh_api.app.accounts import Accounts, account_endpoints, make_accounts
 from zlh_api.app.checks import make_checks
 from zlh_api.app.dns import DnsCircuits, make_dns
 from zlh_api.app.driver import make_circuit, make_driver
+from zlh_api.app.edge import make_proxy_circuit, open_directory
 from zlh_api.app.settings import (
     audit_setting,
     keeping,
     make_pace,
     open_settings,
+    proof_setting,
     proxy_setting,
     public_ca,
     rate_settings,
@@ -54,14 +56,19 @@ from zlh_api.database.pool import Database
 from zlh_api.drivers.port import ContainerDriver
 from zlh_api.due import DueWork
 from zlh_api.edge import routes as edge_routes
-from zlh_api.edge.local_directory import LocalRouteDirectory
+from zlh_api.edge.directory_watch import DirectoryWatch
 from zlh_api.edge.portal_route import PortalRoute, render_portal_file
-from zlh_api.edge.traefik import Traefik
+from zlh_api.edge.relieving_proxy import RelievingProxy
+from zlh_api.edge.traefik import Traefik, read_api_trust
 from zlh_api.exposures import routes as exposure_routes
 from zlh_api.exposures.service import ExposureService
 from zlh_api.history import routes as history_routes
 from zlh_api.history.service import HistoryService
 from zlh_api.processes import routes as process_routes
+from zlh_api.proof import routes as proof_routes
+from zlh_api.proof.port import NoNameLinks
+from zlh_api.proof.report import ProofReports
+from zlh_api.proof.service import Prober, Sights
 from zlh_api.quotas import routes as quota_routes
 from zlh_api.quotas.service import QuotaService
 from zlh_api.reconcile.service import Reconciler
@@ -107,8 +114,11 @@ class Parts:
     auditor: Auditor
     audit_log: AuditLog
     patrol: Patrol
+    prober: Prober
+    proofs: ProofReports
     proxy: Traefik
     portal_route: PortalRoute
+    directory_watch: DirectoryWatch
     cookie: SessionCookie
     clock: Clock
 
@@ -129,7 +139,12 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
         rotation = AuthorityService(database, authority, clock)
         rotation.on_context = agents.use
         traefik = await stack.enter_async_context(
-            Traefik(api_url=config.traefik.api_url, web_url=config.traefik.web_url, ca=public_ca(config))
+            Traefik(
+                api_url=config.traefik.api_url,
+                web_url=config.traefik.web_url,
+                ca=public_ca(config),
+                trust=await asyncio.to_thread(read_api_trust, config.traefik.api_ca, config.traefik.api_credentials),
+            )
         )
         circuit = make_circuit(clock)
         driver = await asyncio.to_thread(make_driver, config, circuit)
@@ -160,22 +175,25 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
         dns_circuits = DnsCircuits(clock)
         dns = make_dns(config, dns_circuits, clock)
         stack.push_async_callback(dns.close)
-        directory, proxy = LocalRouteDirectory(config.traefik.directory), proxy_setting(config)
+        proxy_circuit, proxy = make_proxy_circuit(clock), proxy_setting(config)
+        directory = await stack.enter_async_context(open_directory(config, proxy_circuit))
         ports = Ports(
             database=database,
             driver=driver,
             authority=authority,
             agents=agents,
             routes=directory,
-            proxy=traefik,
+            proxy=RelievingProxy(traefik, directory),
             clock=clock,
             dns=dns,
         )
-        reconciler = Reconciler(
-            database, driver, Steps(ports, step_settings(config, proxy)), make_pace(config.reconciler)
-        )
-        circuit.on_closed = dns_circuits.on_closed = reconciler.note_back
+        steps = Steps(ports, step_settings(config, proxy))
+        reconciler = Reconciler(database, driver, steps, make_pace(config.reconciler))
+        circuit.on_closed = dns_circuits.on_closed = proxy_circuit.on_closed = reconciler.note_back
         auditor = Auditor(database, driver, directory, audit_setting(config), dns, clock)
+        patrol = Patrol(auditor, Remover(database, driver, directory, dns))
+        # What of DNS and of the directory's own matters is joined later, is shown as not configured until then.
+        sights = Sights(traefik, NoNameLinks(), traefik, steps.route_file)
         yield Parts(
             database=database,
             driver=driver,
@@ -199,9 +217,12 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             reconciler=reconciler,
             auditor=auditor,
             audit_log=AuditLog(database, clock),
-            patrol=Patrol(auditor, Remover(database, driver, directory, dns)),
+            patrol=patrol,
+            prober=Prober(database, patrol.lease, sights, proof_setting(config)),
+            proofs=ProofReports(database, clock, sights.links),
             proxy=traefik,
             portal_route=PortalRoute(directory, render_portal_file(config.portal_url, proxy)),
+            directory_watch=DirectoryWatch(directory),
             cookie=SessionCookie(has_tls=urlsplit(config.portal_url).scheme == "https"),
             clock=clock,
         )
@@ -225,6 +246,7 @@ def make_endpoints(parts: Parts, config: ApiConfig) -> list[Endpoint]:
         *runtime_routes.endpoints(runtimes),
         *history_routes.endpoints(parts.history, agents, parts.clock, agent_port=port),
         *audit_routes.endpoints(parts.auditor),
+        *proof_routes.endpoints(parts.proofs),
         *audit_log_routes.endpoints(parts.audit_log),
     ]
     checks = make_checks(parts.database, parts.proxy, parts.catalog, parts.artifacts, parts.authority)
