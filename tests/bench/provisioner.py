@@ -22,7 +22,7 @@ from zlh_api.reconcile.service import Reconciler
 from zlh_api.reconcile.steps import Ports, Settings, Steps
 from zlh_common.clock import SystemClock
 from zlh_common.logs import configure_logs
-from zlh_common.names import OwnerMark
+from zlh_common.names import OwnerMark, Protocol
 
 DRIVER_S = 0.01
 
@@ -96,7 +96,9 @@ class QuickProxy(FakeProxy):
     async def wait_loaded(self, file: RouteFile) -> None:
         await asyncio.sleep(DRIVER_S)
 
-    async def wait_unloaded(self, routers: tuple[str, ...]) -> None:
+    async def wait_unloaded(
+        self, routers: tuple[str, ...], game_routers: tuple[tuple[Protocol, str], ...] = ()
+    ) -> None:
         await asyncio.sleep(DRIVER_S)
 
     async def check_ready(self, host: str, vmid: int) -> None:

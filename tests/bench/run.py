@@ -34,7 +34,9 @@ from bench import (  # noqa: E402 - after the path
     console,
     console_crowd,
     container,
+    edge_files,
     edge_proof,
+    edge_records,
     fan_in,
     files,
     idle_containers,
@@ -67,9 +69,11 @@ CASES: tuple[Case, ...] = (
     *fan_in.CASES,
     *looks.CASES,
     *access.CASES,
+    *edge_records.CASES,
     *edge_proof.CASES,
     *provisioning.CASES,
     *artifacts.CASES,
+    *edge_files.CASES,
     *stack.CASES,
 )
 

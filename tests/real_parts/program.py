@@ -55,6 +55,12 @@ class Program:
     _child: subprocess.Popen[bytes] | None = field(default=None, init=False)
 
     @property
+    def pid(self) -> int:
+        """Of the process that runs."""
+        assert self._child is not None
+        return self._child.pid
+
+    @property
     def said(self) -> str:
         """What it has written so far."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""

@@ -8,6 +8,7 @@ import json
 import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
@@ -16,6 +17,7 @@ import pytest
 
 from component.api.test_reconciler import ask_deletion, settled
 from fakes.api_world import World
+from fakes.dns import FakeProvider
 from fakes.driver import FakeGuest
 from zlh_api.app.audit import open_audit
 from zlh_api.audit import commands
@@ -28,6 +30,7 @@ from zlh_api.config.edge_tables import TraefikSection
 from zlh_api.config.model import ApiConfig
 from zlh_api.config.tables import ArtifactsSection, DatabaseSection
 from zlh_api.database.migrate import SchemaTooOld
+from zlh_api.dns.model import Record
 from zlh_api.drivers.port import GuestFailed, SystemAway
 from zlh_common.names import OwnerMark, Vmid
 
@@ -140,6 +143,43 @@ async def test_names_lists_what_is_called_otherwise(world: World, capsys: pytest
     assert {finding["name"] for finding in told} == {"web-1", "Dev-150", "Dev-150.yml"}
     world.faults.fail("survey", *[AWAY] * 3)
     assert await run(world, "names") == 2
+
+
+async def test_names_of_records_are_held_to_the_same_rule(world: World, capsys: pytest.CaptureFixture[str]) -> None:
+    """What carries our mark or looks like ours; proofs of certificates and the names of others are no fault."""
+    provider = FakeProvider(world.faults)
+    world.use_dns(provider)
+    owner = await settled(world)
+    assert await run(world, "names") == 0
+    assert "1 DNS records at public" in capsys.readouterr().out
+    (record,) = provider.records
+    for name, mark in (("_acme-challenge.localhost", None), ("www.localhost", None), ("9-dev-101.localhost", owner)):
+        provider.records.append(replace(record, name=name, owner=mark))
+    assert await run(world, "names") == 0
+    for name, mark in (("blog.localhost", owner), ("dev-0101.localhost", None), ("dev101.localhost", None)):
+        provider.records.append(replace(record, name=name, owner=mark))
+    capsys.readouterr()
+    assert await run(world, "names", "--json") == 1
+    told = json.loads(capsys.readouterr().out.splitlines()[-1])["report"]["findings"]
+    assert {finding["name"] for finding in told} == {"blog.localhost", "dev-0101.localhost", "dev101.localhost"}
+    world.faults.fail("survey_records", *[AWAY] * 3)
+    assert await run(world, "names") == 2
+
+
+async def test_records_of_an_unknown_mark_are_removed_by_a_person(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """At names of containers alone: what somebody has copied the mark onto stays."""
+    provider = FakeProvider(world.faults)
+    world.use_dns(provider)
+    mark = OwnerMark(str(uuid4()))
+    for name in ("dev-150.localhost", "80-dev-150.localhost", "blog.localhost"):
+        provider.put(Record(name, "A", "192.0.2.1", 300), mark)
+    assert await run(world, "remove", mark) == 0
+    assert "removed dev-150.localhost at public" in capsys.readouterr().out
+    assert provider.names() == ["blog.localhost"]
+    with pytest.raises(MarkUnseen):
+        await run(world, "remove", mark)
 
 
 async def test_a_system_that_comes_back_meanwhile_is_looked_at_twice(world: World) -> None:

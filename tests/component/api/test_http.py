@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestClient
 from aiohttp.web import Application, Request
 
 from component.api.people_world import OWNER, STRANGER, VIEWER, by
-from fakes.api_world import LIMITS, NODE, PORTAL, WAIT_S, World
+from fakes.api_world import AGENT_PORT, LIMITS, NODE, PORTAL, WAIT_S, World
 from zlh_api.containers.live import LiveContainers
 from zlh_api.containers.model import Container
 from zlh_api.containers.service import ContainerService, Hosting
@@ -446,6 +446,17 @@ async def test_ports_are_published_listed_and_taken_back(client: Client) -> None
         await problem(await client.delete(f"{path}/{missing}", headers=OWNER), 404, "not_found")
     listed = (await (await client.get(path, headers=OWNER)).json())["items"]
     assert [(entry["port"], entry["default"]) for entry in listed] == [(5173, True)]
+
+
+async def test_the_agents_port_is_never_published_and_any_other_may_be(client: Client) -> None:
+    """Whatever the visibility; what browsers refuse in URLs is fine, since an exposure is opened at another port."""
+    path = f"{CONTAINERS}/{(await create(client))['vmid']}/exposures"
+    for visibility in ("public", "private"):
+        body = {"port": AGENT_PORT, "visibility": visibility}
+        await problem(await client.post(path, json=body, headers=OWNER), 422, "port_reserved")
+    for port in (6000, 6666, 22):
+        body = {"port": port, "visibility": "public"}
+        assert (await client.post(path, json=body, headers=OWNER)).status == 201
 
 
 async def test_a_container_that_is_off_has_no_terminals(client: Client) -> None:

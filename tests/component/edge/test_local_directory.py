@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from zlh_api.edge import local_directory
+from fakes.clock import FakeClock
+from zlh_api.edge import directory_rules, local_directory
+from zlh_api.edge.directory_rules import Unread
 from zlh_api.edge.local_directory import LocalRouteDirectory
 from zlh_api.edge.model import ExposedPort, ProxySetting, RouteWish, text_sha256
 from zlh_api.edge.port import FoundRoute, RoutesUnreadable
@@ -40,14 +42,16 @@ async def test_everything_that_lies_there_is_found(tmp_path: Path) -> None:
     await asyncio.to_thread(_fill, tmp_path)
     found = await survey(LocalRouteDirectory(tmp_path))
     assert found == {
-        "extra.yml": FoundRoute("extra.yml", None, text_sha256(b"http: {}")),
+        "extra.yml": FoundRoute("extra.yml", None, text_sha256(b"http: {}"), _ALONE),
         "binary.yml": FoundRoute("binary.yml", OWNER, text_sha256(_BINARY)),
         "folder.yml": FoundRoute("folder.yml", None, ""),
-        "link.yml": FoundRoute("link.yml", None, ""),
-        "pipe.yml": FoundRoute("pipe.yml", None, ""),
+        "link.yml": FoundRoute("link.yml", None, "", _ALONE),
+        "pipe.yml": FoundRoute("pipe.yml", None, "", _PIPE),
     }
 
 
+_ALONE = "http has nothing in it, and cannot stand alone"
+_PIPE = "it is no file that can be read, and whoever tries may wait for ever"
 _BINARY = f"{MARK_PREFIX}{OWNER}\n".encode() + b"\xff\xfe"
 
 
@@ -62,22 +66,23 @@ def _fill(folder: Path) -> None:
 
 async def test_what_has_not_changed_is_not_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once its time stamps have settled; one that changes is, also where its size and its name stay."""
+    monkeypatch.setattr(directory_rules, "REREAD_ONE_IN", 1_000_000)
     read: list[str] = []
-    really = local_directory._read_route
+    really = local_directory._read
 
-    def count(entry: os.DirEntry[str]) -> FoundRoute:
-        read.append(entry.name)
-        return really(entry)
+    def count(path: Path) -> bytes | Unread | None:
+        read.append(path.name)
+        return really(path)
 
-    monkeypatch.setattr(local_directory, "_read_route", count)
-    directory, path = LocalRouteDirectory(tmp_path), tmp_path / "dev-101.yml"
-    await asyncio.to_thread(path.write_text, "a")
+    monkeypatch.setattr(local_directory, "_read", count)
+    clock = FakeClock()
+    directory, path = LocalRouteDirectory(tmp_path / "routes", clock=clock.monotonic), tmp_path / "routes/dev-101.yml"
+    await asyncio.to_thread(_fill_one, path)
     await directory.survey()
     await directory.survey()
-    # So short a time after its change it could change again and look the same.
+    # So short a time after it was first seen it could change again and look the same.
     assert len(read) == 2
-    monkeypatch.setattr(local_directory, "SETTLES_IN_S", 0.0)
-    await asyncio.sleep(0.05)
+    clock.advance(3)
     for _ in range(3):
         await directory.survey()
     assert len(read) == 3
@@ -86,6 +91,11 @@ async def test_what_has_not_changed_is_not_read_again(tmp_path: Path, monkeypatc
     await asyncio.to_thread(path.unlink)
     assert await directory.survey() == []
     assert directory._known == {}
+
+
+def _fill_one(path: Path) -> None:
+    path.parent.mkdir()
+    path.write_text("a")
 
 
 def _change(path: Path) -> None:

@@ -257,7 +257,7 @@ class TwoApis:
     def traces(self, owner: OwnerMark) -> list[str]:
         """Return what there is of a container on this machine: processes, and folders and routes of anybody."""
         names = [path.name for folder in ("containers", "routes") for path in (self.home / folder).glob("*")]
-        return [name for name in names if not name.startswith("portal")] + [
+        return [name for name in names if not name.startswith(("portal", ".writing"))] + [
             f"{process.pid}: {_line(process.pid)}" for process in find_marked(CONTAINER_MARK, owner)
         ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -402,3 +403,32 @@ def test_quotas_and_limits_that_cannot_be_are_refused(
     with pytest.raises(ConfigInvalid) as caught:
         load_config(write(tmp_path, (table, key, value)))
     assert problem in caught.value.detail
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"traefik": {"quarantine": '"/tmp/routes/bad"'}}, "lies within traefik.directory"),
+        ({"traefik": {"quarantine": '"/tmp/routes"'}}, "lies within traefik.directory"),
+        ({"traefik": {"quarantine": '"/tmp"'}}, "lies within traefik.quarantine"),
+        ({"traefik": {"directory": '"/tmp/../routes"'}}, "has .. in it"),
+        ({"traefik": {"api_credentials": '"/tmp/none"'}}, "would be sent in the clear"),
+        ({"traefik": {"api_credentials": '"/tmp/none"'}}, "traefik.api_credentials /tmp/none is no file"),
+        ({"traefik": {"api_ca": '"/tmp/none"'}}, "has no TLS"),
+        ({"traefik": {"api_url": '"http://u:p@127.0.0.1:1"'}}, "holds credentials"),
+        ({"traefik": {"directory": '"routes"'}, "traefik.sftp": {}}, "is relative"),
+        ({"traefik.sftp": {"host": '"-oProxyCommand=x"'}}, "traefik.sftp.host '-oProxyCommand=x' is no name"),
+        ({"traefik.sftp": {}}, "traefik.sftp.known_hosts /tmp/hosts is no file"),
+        ({"traefik.sftp": {}}, "traefik.sftp.key /tmp/key is no file"),
+    ],
+)
+def test_a_directory_that_cannot_be_kept_is_told(tmp_path: Path, changes: dict[str, dict[str, str]], told: str) -> None:
+    """What would hurt others, or would never work, is refused before anything starts."""
+    sftp = {"host": '"h"', "key": '"/tmp/key"', "known_hosts": '"/tmp/hosts"'}
+    changed = [
+        (table, key, value)
+        for table, keys in changes.items()
+        for key, value in ({**sftp, **keys} if table == "traefik.sftp" else keys).items()
+    ]
+    with pytest.raises(ConfigInvalid, match=re.escape(told)):
+        load_config(write(tmp_path, *changed))

@@ -168,7 +168,7 @@ def _traefik_static(arguments: argparse.Namespace) -> int:
     from zlh_api.config.load import load_config
     from zlh_api.edge.traefik_static import render_static_file
 
-    config = load_config(arguments.config or home() / "api.toml")
+    config = load_config(arguments.config or home() / "api.toml", is_used_here=False)
     setting = static_setting(config, read_acme(arguments, config), arguments.directory)
     print(render_static_file(setting), end="")
     return 0

@@ -15,11 +15,13 @@ const TITLES: Readonly<Record<string, string>> = {
   "send-spec": "Tell it what to install",
   "publish-route": "Publish the route",
   "confirm-route": "See the proxy use the route",
+  "publish-records": "Write its names into DNS",
   "answer-dns": "See the name in DNS",
   "check-ready": "Open it from outside",
   "withdraw-route": "Withdraw the route",
   "stop-guest": "Stop the container",
   "destroy-guest": "Destroy the container",
+  "withdraw-records": "Take its names out of DNS",
   "release-address": "Release the address",
   forget: "Forget it",
 };

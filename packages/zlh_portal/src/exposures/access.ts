@@ -12,7 +12,7 @@ export const VISIBILITIES: readonly { value: Visibility; label: string; descript
 
 export const KINDS: readonly { value: Kind; label: string }[] = [
   { value: "http", label: "HTTP" },
-  { value: "https", label: "HTTPS, with a certificate of its own" },
+  { value: "https", label: "HTTPS" },
 ];
 
 const HOUR = 3600;

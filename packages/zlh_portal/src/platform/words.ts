@@ -84,13 +84,20 @@ export function troublesOf({ parts }: AuditReport): AuditReport["parts"] {
 
 const NOUNS: Readonly<Record<string, [string, string]>> = { guests: ["guest", "guests"], routes: ["route file", "route files"], records: ["DNS record", "DNS records"] };
 
+/** What a part counts, in one and in many: of a DNS provider, `records:public`, its records. */
+function nounsOf(name: string): [string, string] {
+  const [part = name, provider] = name.split(":");
+  const [one, many] = NOUNS[part] ?? [part, part];
+  return provider ? [`${one} at ${provider}`, `${many} at ${provider}`] : [one, many];
+}
+
 export function namePart(name: string): string {
-  return NOUNS[name]?.[1] ?? name;
+  return nounsOf(name)[1];
 }
 
 /** "14 containers, 14 guests, 15 route files". */
 export function countLooked({ containers, parts }: AuditReport): string {
-  const counts = parts.flatMap(({ name, count }) => (count === null ? [] : [plural(count, NOUNS[name] ?? [name, name])]));
+  const counts = parts.flatMap(({ name, count }) => (count === null ? [] : [plural(count, nounsOf(name))]));
   return [plural(containers, ["container", "containers"]), ...counts].join(", ");
 }
 

@@ -152,7 +152,7 @@ def _put(response: web.Response, front: Front, name: str, value: str, *, lasts_s
 
 
 def _redirect(location: str) -> web.Response:
-    return web.Response(status=302, headers={"Location": location, **_QUIET})
+    return web.Response(status=302, headers={"Location": location, **_QUIET}, content_type="text/html")
 
 
 def _not_found() -> web.Response:

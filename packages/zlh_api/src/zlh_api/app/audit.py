@@ -8,12 +8,12 @@ from contextlib import asynccontextmanager
 
 from zlh_api.app.dns import DnsCircuits, make_dns
 from zlh_api.app.driver import make_circuit, make_driver
+from zlh_api.app.edge import make_proxy_circuit, open_directory
 from zlh_api.app.lent_database import lend_database
 from zlh_api.app.settings import audit_setting
 from zlh_api.audit.removal import Remover
 from zlh_api.audit.service import Auditor
 from zlh_api.config.model import ApiConfig
-from zlh_api.edge.local_directory import LocalRouteDirectory
 from zlh_common.clock import SystemClock
 
 
@@ -21,11 +21,13 @@ from zlh_common.clock import SystemClock
 async def open_audit(config: ApiConfig) -> AsyncIterator[tuple[Auditor, Remover]]:
     """Make what the audit's commands need, which run beside the API or without it."""
     driver = await asyncio.to_thread(make_driver, config, make_circuit())
-    directory = LocalRouteDirectory(config.traefik.directory)
     clock = SystemClock()
     dns = make_dns(config, DnsCircuits(clock), clock)
     try:
-        async with lend_database(config.database.dsn, max_connections=2) as database:
+        async with (
+            open_directory(config, make_proxy_circuit(clock)) as directory,
+            lend_database(config.database.dsn, max_connections=2) as database,
+        ):
             auditor = Auditor(database, driver, directory, audit_setting(config), dns, clock)
             yield auditor, Remover(database, driver, directory, dns)
     finally:

@@ -20,6 +20,7 @@ from zlh_api.app.accounts import Accounts, account_endpoints, make_accounts
 from zlh_api.app.checks import make_checks
 from zlh_api.app.dns import DnsCircuits, make_dns
 from zlh_api.app.driver import make_circuit, make_driver
+from zlh_api.app.edge import make_proxy_circuit, open_directory
 from zlh_api.app.settings import (
     audit_setting,
     keeping,
@@ -55,9 +56,10 @@ from zlh_api.database.pool import Database
 from zlh_api.drivers.port import ContainerDriver
 from zlh_api.due import DueWork
 from zlh_api.edge import routes as edge_routes
-from zlh_api.edge.local_directory import LocalRouteDirectory
+from zlh_api.edge.directory_watch import DirectoryWatch
 from zlh_api.edge.portal_route import PortalRoute, render_portal_file
-from zlh_api.edge.traefik import Traefik
+from zlh_api.edge.relieving_proxy import RelievingProxy
+from zlh_api.edge.traefik import Traefik, read_api_trust
 from zlh_api.exposures import routes as exposure_routes
 from zlh_api.exposures.service import ExposureService
 from zlh_api.history import routes as history_routes
@@ -116,6 +118,7 @@ class Parts:
     proofs: ProofReports
     proxy: Traefik
     portal_route: PortalRoute
+    directory_watch: DirectoryWatch
     cookie: SessionCookie
     clock: Clock
 
@@ -136,7 +139,12 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
         rotation = AuthorityService(database, authority, clock)
         rotation.on_context = agents.use
         traefik = await stack.enter_async_context(
-            Traefik(api_url=config.traefik.api_url, web_url=config.traefik.web_url, ca=public_ca(config))
+            Traefik(
+                api_url=config.traefik.api_url,
+                web_url=config.traefik.web_url,
+                ca=public_ca(config),
+                trust=await asyncio.to_thread(read_api_trust, config.traefik.api_ca, config.traefik.api_credentials),
+            )
         )
         circuit = make_circuit(clock)
         driver = await asyncio.to_thread(make_driver, config, circuit)
@@ -145,7 +153,11 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
         catalog = CatalogService(source, config.channels, clock)
         stack.push_async_callback(catalog.close)
         hosting = Hosting(
-            config.container_domain, config.container_scheme, config.container_port, has_dns=bool(config.dns)
+            config.container_domain,
+            config.container_scheme,
+            config.container_port,
+            has_dns=bool(config.dns),
+            reserved_ports=frozenset({config.agent_port}),
         )
         quotas = QuotaService(database, config.quota.quota)
         accounts = make_accounts(database, clock, quotas)
@@ -163,20 +175,21 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
         dns_circuits = DnsCircuits(clock)
         dns = make_dns(config, dns_circuits, clock)
         stack.push_async_callback(dns.close)
-        directory, proxy = LocalRouteDirectory(config.traefik.directory), proxy_setting(config)
+        proxy_circuit, proxy = make_proxy_circuit(clock), proxy_setting(config)
+        directory = await stack.enter_async_context(open_directory(config, proxy_circuit))
         ports = Ports(
             database=database,
             driver=driver,
             authority=authority,
             agents=agents,
             routes=directory,
-            proxy=traefik,
+            proxy=RelievingProxy(traefik, directory),
             clock=clock,
             dns=dns,
         )
         steps = Steps(ports, step_settings(config, proxy))
         reconciler = Reconciler(database, driver, steps, make_pace(config.reconciler))
-        circuit.on_closed = dns_circuits.on_closed = reconciler.note_back
+        circuit.on_closed = dns_circuits.on_closed = proxy_circuit.on_closed = reconciler.note_back
         auditor = Auditor(database, driver, directory, audit_setting(config), dns, clock)
         patrol = Patrol(auditor, Remover(database, driver, directory, dns))
         # What of DNS and of the directory's own matters is joined later, is shown as not configured until then.
@@ -209,6 +222,7 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             proofs=ProofReports(database, clock, sights.links),
             proxy=traefik,
             portal_route=PortalRoute(directory, render_portal_file(config.portal_url, proxy)),
+            directory_watch=DirectoryWatch(directory),
             cookie=SessionCookie(has_tls=urlsplit(config.portal_url).scheme == "https"),
             clock=clock,
         )

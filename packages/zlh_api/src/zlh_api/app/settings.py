@@ -13,6 +13,7 @@ from zlh_api.containers.rules import spell
 from zlh_api.drivers.port import ContainerDriver
 from zlh_api.edge.model import ProxySetting, TlsSetting
 from zlh_api.edge.portal_route import FILE_NAME, PLATFORM_OWNER
+from zlh_api.edge.traefik_static import PRIVATE_API_FILE
 from zlh_api.history.service import Keeping
 from zlh_api.proof.service import ProofSetting
 from zlh_api.reconcile.pace import SEATS_PER_WORKER, Pace
@@ -48,7 +49,7 @@ def audit_setting(config: ApiConfig) -> AuditSetting:
     return AuditSetting(
         address_block=config.driver_section.address_block,
         proxy=proxy_setting(config),
-        platform_files=frozenset({FILE_NAME}),
+        platform_files=frozenset({FILE_NAME, PRIVATE_API_FILE}),
         platform_owner=OwnerMark(PLATFORM_OWNER),
     )
 

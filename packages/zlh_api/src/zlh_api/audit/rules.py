@@ -35,6 +35,7 @@ class _Verdict:
 
 _ORPHAN = _Verdict(FindingKind.ORPHAN, Severity.WARNING, Remedy.OPERATOR)
 _LEFTOVER = _Verdict(FindingKind.ORPHAN, Severity.WARNING, Remedy.PLATFORM)
+_QUARANTINED = _Verdict(FindingKind.STRANGER, Severity.ERROR, Remedy.OPERATOR)
 _NEIGHBOUR = _Verdict(FindingKind.STRANGER, Severity.NOTE, Remedy.OPERATOR)
 _INTRUDER = _Verdict(FindingKind.STRANGER, Severity.WARNING, Remedy.OPERATOR)
 _REMNANT = _Verdict(FindingKind.ORPHAN, Severity.NOTE, Remedy.OPERATOR)
@@ -306,6 +307,13 @@ def _of_routes(ledger: _Ledger) -> Iterator[Difference]:
         return
     present = set()
     for file in ledger.seen.routes:
+        if file.is_quarantined:
+            text = (
+                f"{file.name} lies in the quarantine: it kept the proxy from taking up any change, and was moved away. "
+                "The API's log says why. Look at it, then remove it."
+            )
+            yield _named(_QUARANTINED, Thing.ROUTE, file.name, None, text)
+            continue
         row = ledger.row_of_file.get(file.name)
         if file.owner == ledger.books.platform_owner and file.name in ledger.books.platform_files:
             continue
@@ -340,6 +348,12 @@ def _of_unexpected_file(ledger: _Ledger, file: FoundRoute) -> Iterator[Differenc
             "it, since the proxy follows both."
         )
         yield _named(_CONFLICT, Thing.ROUTE, file.name, file.owner, text)
+    elif file.trouble is not None:
+        text = (
+            f"{file.name} keeps the proxy from taking up any change ({file.trouble}). It is moved into the quarantine "
+            "by itself; where it stays, move it away."
+        )
+        yield _named(_QUARANTINED, Thing.ROUTE, file.name, None, text)
     elif file.owner is None:
         text = f"{file.name} lies among our route files and is not ours. Move it away, since the proxy follows it."
         yield _named(_INTRUDER, Thing.ROUTE, file.name, None, text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from zlh_api.config.edge_tables import GamePortsSection, parse_ports
+from zlh_api.config.edge_tables import GamePortsSection, SftpSection, TraefikSection, parse_ports
 from zlh_api.config.model import ApiConfig
 
 # Each is a listener of the proxy from its start.
@@ -27,6 +27,57 @@ def find_public_problems(config: ApiConfig) -> list[str]:
     if traefik.tls is not None and traefik.tls.ca is not None and not traefik.tls.ca.is_absolute():
         problems.append(f"traefik.tls.ca {traefik.tls.ca} is no absolute path")
     return problems + _find_pool_problems(traefik.games or GamePortsSection(), web_port=urlsplit(traefik.web_url).port)
+
+
+def find_directory_problems(traefik: TraefikSection) -> list[str]:
+    """Return what is wrong with the table of the proxy."""
+    problems = [*_find_folder_problems(traefik), *_find_api_problems(traefik)]
+    if traefik.sftp is not None:
+        problems += _find_sftp_problems(traefik, traefik.sftp)
+    return problems
+
+
+def _find_folder_problems(traefik: TraefikSection) -> list[str]:
+    directory, quarantine = traefik.directory, traefik.quarantine_folder
+    problems = [
+        f"traefik.{name} {path} has .. in it"
+        for name, path in (("directory", directory), ("quarantine", quarantine))
+        if ".." in path.parts
+    ]
+    if quarantine == directory or quarantine.is_relative_to(directory):
+        problems.append(
+            f"traefik.quarantine {quarantine} lies within traefik.directory {directory}, where the proxy reads every "
+            "file; put it beside that"
+        )
+    elif directory.is_relative_to(quarantine):
+        problems.append(f"traefik.directory {directory} lies within traefik.quarantine {quarantine}; put it beside")
+    return problems
+
+
+def _find_api_problems(traefik: TraefikSection) -> list[str]:
+    has_tls = urlsplit(traefik.api_url).scheme == "https"
+    problems = []
+    if traefik.api_ca is not None and not has_tls:
+        problems.append(f"traefik.api_ca is given, and traefik.api_url {traefik.api_url!r} has no TLS")
+    if traefik.api_credentials is not None and not has_tls:
+        problems.append(
+            f"traefik.api_credentials would be sent in the clear to {traefik.api_url!r}; make that an https URL"
+        )
+    if urlsplit(traefik.api_url).username or urlsplit(traefik.api_url).password:
+        problems.append("traefik.api_url holds credentials; put them into a file that traefik.api_credentials names")
+    return problems
+
+
+def _find_sftp_problems(traefik: TraefikSection, sftp: SftpSection) -> list[str]:
+    problems = [
+        f"traefik.{name} {path} is relative; with traefik.sftp it is a path as the proxy's machine shows it, from /"
+        for name, path in (("directory", traefik.directory), ("quarantine", traefik.quarantine_folder))
+        if not path.is_absolute()
+    ]
+    for name, text in (("host", sftp.host), ("user", sftp.user)):
+        if not text or text.startswith("-") or any(each.isspace() or not each.isprintable() for each in text):
+            problems.append(f"traefik.sftp.{name} {text!r} is no name")
+    return problems
 
 
 def _find_pool_problems(games: GamePortsSection, *, web_port: int | None) -> list[str]:

@@ -64,6 +64,11 @@ class TraefikSection(Section, kw_only=True):
     tls: TlsSection | None = None
     games: GamePortsSection | None = None
 
+    @property
+    def quarantine_folder(self) -> Path:
+        """Where files go that stop the proxy: beside the directory, unless it is said."""
+        return self.quarantine or self.directory.with_name("quarantine")
+
 
 class ProviderSection(Section, kw_only=True):
     """What every DNS provider has."""

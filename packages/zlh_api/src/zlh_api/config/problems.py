@@ -7,7 +7,7 @@ from urllib.parse import urlsplit
 
 from zlh_api.config.dns_problems import find_dns_problems
 from zlh_api.config.driver_problems import find_driver_problems
-from zlh_api.config.edge_problems import find_public_problems
+from zlh_api.config.edge_problems import find_directory_problems, find_public_problems
 from zlh_api.config.model import ApiConfig
 from zlh_api.config.tables import (
     ArtifactsSection,
@@ -50,6 +50,7 @@ def find_problems(config: ApiConfig) -> list[str]:
             f"listen_host {config.listen_host} is beyond loopback, and the process driver isolates nothing: "
             "its containers run as your own user; listen on 127.0.0.1 or use another driver"
         )
+    problems += find_directory_problems(config.traefik)
     problems += find_dns_problems(config.dns, domain=config.container_domain)
     return problems + find_driver_problems(config)
 

@@ -144,6 +144,8 @@ class Hosting:
     port: int
     # Whether a container's names get records at DNS providers.
     has_dns: bool = False
+    # Of containers, what belongs to the platform: where their agents listen.
+    reserved_ports: frozenset[int] = frozenset()
 
     def url(self, host: HostName) -> str:
         """Return where a host opens in a browser."""

@@ -1,6 +1,7 @@
 """One call to a provider's HTTP API: bounded in time and size, never redirected, and behind the provider's circuit.
 
-Nothing is retried here: whoever writes looks first what is there, and does so again after an answer that was lost.
+Nothing is retried here but a GET whose connection broke, which aiohttp does by itself: whoever writes looks first what
+is there, and does so again after an answer that was lost.
 """
 
 from __future__ import annotations

@@ -90,7 +90,12 @@ class Whose:
 
     def has_name(self, name: str) -> bool:
         """Tell whether a name is the container's own or one of its ports'."""
-        return name == self.host or name.endswith(f"-{self.host}")
+        port, _, host = name.partition("-")
+        return name == self.host or (host == self.host and _is_port(port))
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and text[0] != "0" and int(text[:6]) < 65536
 
 
 @dataclass(frozen=True, slots=True)

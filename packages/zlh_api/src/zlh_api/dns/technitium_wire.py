@@ -11,8 +11,9 @@ from zlh_api.dns.model import FoundRecord, Record
 from zlh_api.dns.rules import spell_content
 from zlh_common.names import OwnerMark
 
-# Texts by which it says that what was found is not so any more; it has no codes.
-_CHANGED = ("already exists", "does not exist", "no such record exists", "cname record exist", "other record exist")
+# Texts by which it says that what was found is not so any more; it has no codes. Of a CNAME, every refusal is about
+# what else is at its name. To look again where that was not the reason costs a few calls.
+_CHANGED = ("already exists", "does not exist", "no such record exists", "cname")
 _GONE = "no such record exists"
 _DENIED = ("access was denied", "access denied")
 

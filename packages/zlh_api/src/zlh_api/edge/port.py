@@ -9,6 +9,7 @@ from typing import Protocol
 from zlh_api.edge.model import ProxySeen, RouteFile
 from zlh_common.errors import ZlhError
 from zlh_common.names import OwnerMark
+from zlh_common.names import Protocol as GameProtocol
 
 
 class RouteFileForeign(ZlhError):
@@ -34,8 +35,11 @@ class RouteNotLoaded(ZlhError):
 
     code, status, retryable = "route_not_loaded", 502, True
 
-    def __init__(self, reason: str) -> None:
+    def __init__(self, reason: str, *, is_behind: bool = False) -> None:
         super().__init__(f"The proxy has not taken up the route: {reason}.")
+        self.reason = reason
+        # It answers, and shows an earlier state of the directory: something there may keep it from reading any file.
+        self.is_behind = is_behind
 
 
 class NameNotAnswering(ZlhError):
@@ -84,6 +88,10 @@ class FoundRoute:
     owner: OwnerMark | None
     # Of its text; empty where that cannot be read.
     sha256: str
+    # Why the proxy takes up no file as long as this one is there.
+    trouble: str | None = None
+    # Whether it is one that was moved out of the directory, since it stopped the proxy.
+    is_quarantined: bool = False
 
 
 class RouteDirectory(Protocol):
@@ -117,7 +125,9 @@ class Proxy(Protocol):
         """Return when the proxy uses this version of the file; raise RouteNotLoaded."""
         ...
 
-    async def wait_unloaded(self, routers: tuple[str, ...]) -> None:
+    async def wait_unloaded(
+        self, routers: tuple[str, ...], game_routers: tuple[tuple[GameProtocol, str], ...] = ()
+    ) -> None:
         """Return when the proxy lists none of these routers; raise RouteNotLoaded."""
         ...
 

@@ -16,6 +16,8 @@ from zlh_common.names import Protocol, game_entry_point
 
 # A published file is seen after this time; Traefik's default of two seconds is felt by whoever waits for a container.
 THROTTLE_MS = 100
+# What asks for TLS and credentials before Traefik's own API; the set-up of its machine puts it into the directory.
+PRIVATE_API_FILE = "private-api.yml"
 # Players who stand still send little; after this time without a packet they would be others to the game server.
 UDP_IDLE_S = 120
 # A header that only looks like one of the proxy's own (X_Forwarded_For) must not reach what trusts it.

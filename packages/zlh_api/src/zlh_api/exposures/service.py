@@ -13,13 +13,26 @@ from zlh_api.database.pool import Database
 from zlh_api.exposures import store
 from zlh_api.quotas.rules import Usage
 from zlh_api.quotas.service import QuotaService
-from zlh_common.errors import NotFound
+from zlh_common.errors import NotFound, ZlhError
 from zlh_common.names import HostName
 from zlh_common.schema.spec import CreateExposure, Exposure
 
 log = structlog.get_logger()
 # So many containers are seen to in one go.
 MOST_EXPIRED = 100
+
+
+class PortReserved(ZlhError):
+    """The port is the platform's own."""
+
+    code, status = "port_reserved", 422
+
+    def __init__(self, port: int) -> None:
+        super().__init__(
+            f"Port {port} is where the platform speaks to the container's agent, so it is never published. "
+            "Let your server listen on another port and publish that.",
+            port=port,
+        )
 
 
 class ExposureService:
@@ -38,8 +51,10 @@ class ExposureService:
     ) -> Exposure:
         """Publish a port in the name of a user, or change how it is published.
 
-        Raise NotFound, BeingDeleted, CustomerSuspended, QuotaExceeded.
+        Raise PortReserved, NotFound, BeingDeleted, CustomerSuspended, QuotaExceeded.
         """
+        if wish.port in self._hosting.reserved_ports:
+            raise PortReserved(wish.port)
         async with self._containers.adding(container) as (connection, held):
             if not await store.is_published(connection, container.owner, wish.port):
                 await self._quotas.ensure_room(connection, held, Usage(exposures=1))

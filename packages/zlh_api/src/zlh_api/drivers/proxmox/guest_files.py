@@ -29,7 +29,8 @@ import asyncssh
 from zlh_api.drivers.port import GuestFailed, GuestForeign, GuestPlan, SystemAway, Warrant
 from zlh_api.drivers.proxmox.mark import parse_mark
 from zlh_api.drivers.proxmox.refusals import GuestLocked, find_lock
-from zlh_common.errors import ConfigInvalid, ZlhError
+from zlh_api.ssh_trust import read_trust
+from zlh_common.errors import ZlhError
 from zlh_common.names import Vmid
 
 CONNECT_TIMEOUT_S = 10.0
@@ -104,7 +105,7 @@ class NodeShell:
         if self._trust is None:
             # It tells of every channel and every command.
             asyncssh.set_log_level(logging.WARNING)
-            self._trust = await asyncio.to_thread(_read_trust, self._access)
+            self._trust = await asyncio.to_thread(read_trust, self._access.key, self._access.known_hosts)
 
     async def unlock(self, plan: GuestPlan, node: str, warrant: Warrant) -> None:
         """Take the lock away that a crash has left; the caller has seen that nobody is at work."""
@@ -167,23 +168,6 @@ class NodeShell:
             ) from exc
         async with connection:
             yield connection
-
-
-def _read_trust(access: ShellAccess) -> tuple[asyncssh.SSHKey, asyncssh.SSHKnownHosts]:
-    problems = []
-    try:
-        key = asyncssh.read_private_key(str(access.key))
-        if access.key.stat().st_mode & 0o077:
-            problems.append(f"others may read {access.key}; set its mode to 0600")
-    except (OSError, asyncssh.Error, ValueError) as exc:
-        raise ConfigInvalid(source=str(access.key), problems=[f"it cannot be used as an SSH key: {exc}"]) from exc
-    try:
-        known = asyncssh.read_known_hosts(str(access.known_hosts))
-    except (OSError, asyncssh.Error, ValueError) as exc:
-        raise ConfigInvalid(source=str(access.known_hosts), problems=[f"its host keys cannot be read: {exc}"]) from exc
-    if problems:
-        raise ConfigInvalid(source=str(access.key), problems=problems)
-    return key, known
 
 
 async def _refuse_foreign(connection: asyncssh.SSHClientConnection, node: str, plan: GuestPlan) -> None:
