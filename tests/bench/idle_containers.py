@@ -54,7 +54,7 @@ async def _idle(run: Run, count: int) -> AsyncIterator[tuple[World, psutil.Proce
         authority = await asyncio.to_thread(Authority, api.keys, SystemClock())
         world = World(database, api.dsn, run.fresh_folder("world"), authority)
         try:
-            await _fill(connection, world, api.customer, count)
+            await fill(connection, world, api.customer, count)
             server = psutil.Process(await connection.fetchval("select pg_backend_pid()")).parent()
             assert server is not None
             yield world, server
@@ -63,7 +63,8 @@ async def _idle(run: Run, count: int) -> AsyncIterator[tuple[World, psutil.Proce
             await database.close()
 
 
-async def _fill(connection: asyncpg.Connection, world: World, customer: UUID, count: int) -> None:
+async def fill(connection: asyncpg.Connection, world: World, customer: UUID, count: int) -> None:
+    """Write so many containers that are as they are wanted, with guests and route files."""
     report = (
         f'{{"protocolVersion": 3, "agentVersion": "0.1.0", "bootId": "{uuid4()}", "owner": "{uuid4()}", '
         '"startedAt": "2026-01-01T00:00:00Z", "observedAt": "2026-01-01T00:00:00Z", "specGeneration": 1, '
@@ -83,7 +84,7 @@ async def _fill(connection: asyncpg.Connection, world: World, customer: UUID, co
     await connection.execute("analyze containers, steps")
 
 
-def _cpu_s(server: psutil.Process) -> float:
+def cpu_of(server: psutil.Process) -> float:
     """Return what this process and the database's have spent."""
     pids = [server.pid, *(child.pid for child in server.children())]
     return time.process_time() + sum(read_cpu_s(pid) for pid in pids)
@@ -91,20 +92,20 @@ def _cpu_s(server: psutil.Process) -> float:
 
 async def _look_at_each(world: World, server: psutil.Process) -> float:
     """Let the reconciler look once at some containers; return the milliseconds of processor for one of them."""
-    before = _cpu_s(server)
+    before = cpu_of(server)
     sql = "update containers set wake_at = now() where vmid in (select vmid from containers limit $1) returning 1"
     count = len(await world.fetch(sql, SAMPLE))
     async with world.reconciler(), asyncio.timeout(PATIENCE_S):
         while await world.fetch("select 1 from containers where wake_at <= now() or lease_until is not null limit 1"):
             await asyncio.sleep(0.25)
-        return (_cpu_s(server) - before) * 1000 / count
+        return (cpu_of(server) - before) * 1000 / count
 
 
 async def _look_at_all(patrol: Patrol, group: asyncio.TaskGroup, server: psutil.Process) -> float:
     """Let the patrol look once; return the milliseconds of processor for all of them."""
-    before = _cpu_s(server)
+    before = cpu_of(server)
     await patrol._look(group)
-    return (_cpu_s(server) - before) * 1000
+    return (cpu_of(server) - before) * 1000
 
 
 async def idle(run: Run) -> list[Row]:
@@ -121,8 +122,8 @@ async def idle(run: Run) -> list[Row]:
 async def _looks_at_all(run: Run, world: World, server: psutil.Process, count: int, each_ms: float) -> list[Row]:
     auditor = world.auditor()
     patrol = Patrol(auditor, Remover(world.database, world.driver, world.routes))
-    holding = asyncio.create_task(patrol._hold())
-    await patrol._held.wait()
+    holding = asyncio.create_task(patrol.lease.run())
+    await patrol.lease.wait_held()
     name = f"idle.{count}"
     async with asyncio.TaskGroup() as group:
         look = partial(_look_at_all, patrol, group, server)

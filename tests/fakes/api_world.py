@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -28,6 +28,7 @@ from zlh_api.app.accounts import Accounts, make_accounts
 from zlh_api.app.parts import Parts, make_endpoints, make_gate
 from zlh_api.app.settings import proxy_setting
 from zlh_api.artifacts.serving.served_tree import ServedTree
+from zlh_api.audit.lease import PatrolLease
 from zlh_api.audit.patrol import Patrol
 from zlh_api.audit.removal import Remover
 from zlh_api.audit.service import Auditor, AuditSetting
@@ -54,6 +55,9 @@ from zlh_api.edge.portal_route import FILE_NAME, PLATFORM_OWNER, PortalRoute, re
 from zlh_api.exposures.service import ExposureService
 from zlh_api.history.service import HistoryService, Keeping
 from zlh_api.once.service import Once
+from zlh_api.proof.port import CertificateSight, NameLinks, NoNameLinks
+from zlh_api.proof.report import ProofReports
+from zlh_api.proof.service import Prober, ProofSetting, Sights
 from zlh_api.quotas.service import QuotaService
 from zlh_api.reconcile.pace import Pace
 from zlh_api.reconcile.service import Reconciler
@@ -180,6 +184,9 @@ class World:
         self.rates = RateSettings(ANY_RATES, ANY_RATES, ANY_RATES, refusal_wait_s=0.0)
         self.open_settings = OpenSettings(1000, 1000, 1000, 1000)
         self.audit_log = AuditLog(database, self.clock)
+        self.name_links: NameLinks = NoNameLinks()
+        self.certificates: CertificateSight | None = None
+        self.proofs = ProofReports(database, self.clock)
         self.dns = DnsService()
         self._opened: list[Database] = []
 
@@ -229,6 +236,31 @@ class World:
         ]
         try:
             yield tasks[0]
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def prober(self, lease: PatrolLease, database: Database | None = None) -> Prober:
+        """Return who proves, under a lease."""
+        database = database or self.database
+        sights = Sights(self.proxy, self.name_links, self.certificates, self.steps(database).route_file)
+        return Prober(database, lease, sights, ProofSetting(PROXY.domain, "portal.localhost"))
+
+    @asynccontextmanager
+    async def proving(self, database: Database | None = None) -> AsyncIterator[Prober]:
+        """Run one prober, which looks when it is asked to, without a patrol, for the length of the block."""
+        database = database or self.database
+        lease = PatrolLease(database)
+        made = self.prober(lease, database)
+        channels: dict[str, Callable[[str], None]] = {"proof_due": made.look_now, "proof_hinted": made.note_hint}
+        tasks = [
+            asyncio.create_task(lease.run()),
+            asyncio.create_task(made.run()),
+            asyncio.create_task(database.listen(channels, on_connect=made.look_now)),
+        ]
+        try:
+            yield made
         finally:
             for task in tasks:
                 task.cancel()
@@ -328,6 +360,7 @@ class World:
     def parts(self, consoles: ConsoleService) -> Parts:
         """Return the parts of which the endpoints of an API process are made."""
         remover, proxy = self.remover(), proxy_setting(self.config())
+        patrol = Patrol(self.auditor(), remover)
         return Parts(
             database=self.database,
             driver=self.driver,
@@ -351,7 +384,9 @@ class World:
             reconciler=Reconciler(self.database, self.driver, self.steps(self.database)),
             auditor=self.auditor(),
             audit_log=self.audit_log,
-            patrol=Patrol(self.auditor(), remover),
+            patrol=patrol,
+            prober=self.prober(patrol.lease),
+            proofs=self.proofs,
             proxy=self.proxy,  # type: ignore[arg-type] # of the proxy an endpoint asks no more than the fake has
             portal_route=PortalRoute(self.routes, render_portal_file(PORTAL, proxy)),
             directory_watch=DirectoryWatch(self.routes),

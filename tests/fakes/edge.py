@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+
 from fakes.faults import Faults
-from zlh_api.edge.model import RouteFile, text_sha256
+from zlh_api.edge.model import ProxySeen, RouteFile, Router, text_sha256
 from zlh_api.edge.port import Check, FoundRoute, NameNotAnswering, RouteFileForeign, RouteNotLoaded, unconditional
 from zlh_api.edge.traefik_file import parse_mark
 from zlh_common.names import Protocol
@@ -47,11 +49,28 @@ class FakeRoutes:
 
 
 class FakeProxy:
-    """Uses every file of the directory at once."""
+    """Uses every file of the directory at once, unless it is told which of them it has not noticed."""
 
     def __init__(self, faults: Faults, routes: FakeRoutes) -> None:
         self.faults = faults
         self.routes = routes
+        # Files whose routers it does not list, and hosts that lead nowhere.
+        self.unseen: set[str] = set()
+        self.silent: set[str] = set()
+
+    async def fetch_seen(self) -> ProxySeen:
+        """Return every router of every file."""
+        async with self.faults.call("fetch_seen"):
+            texts = [text for name, text in self.routes.files.items() if name not in self.unseen]
+            routers = [json.loads(text.partition("\n")[2])["http"]["routers"] for text in texts]
+            return ProxySeen(
+                "0.0.0",
+                {
+                    ("http", name): Router(router["service"], "enabled")
+                    for each in routers
+                    for name, router in each.items()
+                },
+            )
 
     async def is_alive(self) -> bool:
         """Tell whether it answers."""
@@ -75,5 +94,5 @@ class FakeProxy:
     async def check_ready(self, host: str, vmid: int) -> None:
         """Ask through the public name."""
         async with self.faults.call("check_ready"):
-            if not any(f"Host(`{host}`)" in text for text in self.routes.files.values()):
+            if host in self.silent or not any(f"Host(`{host}`)" in text for text in self.routes.files.values()):
                 raise NameNotAnswering(url=f"http://{host}/", reason=f"nothing leads to {vmid}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import getpass
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -148,6 +149,28 @@ async def test_an_installation_without_containers_changes_at_once(desk: Desk) ->
     assert (facts["generation"], facts["rotation"], facts["waitingFor"]) == (2, "settled", 0)
     assert isinstance(facts["expiresAt"], datetime)
     assert facts["expiresAt"] > datetime.now(UTC)
+
+
+async def test_what_is_commanded_stands_in_the_audit_log(desk: Desk) -> None:
+    """Whoever gave the command on the machine, and how it ended; what only looks does not."""
+    process = await desk.process()
+    with pytest.raises(NothingToRetire):
+        await desk.run("retire", "--force")
+    assert await desk.run("rotate") == 0
+    await desk.look(process)
+    assert await desk.run("unpin", "--all") == 0
+    assert await desk.run("adopt") == 0
+    assert await desk.run() == 0
+    async with desk.database.connection() as connection:
+        entries = await connection.fetch("select act, outcome, code, details from audit_entries order by number")
+    assert [(entry["act"], entry["outcome"], entry["code"]) for entry in entries] == [
+        ("authority.retire", "refused", "nothing_to_retire"),
+        ("authority.rotate", "done", None),
+        ("authority.unpin", "done", None),
+        ("authority.adopt", "done", None),
+    ]
+    assert entries[0]["details"]["force"] == "true"
+    assert {entry["details"]["account"] for entry in entries} == {getpass.getuser()}
 
 
 async def test_a_process_that_does_not_follow_is_waited_for(desk: Desk) -> None:

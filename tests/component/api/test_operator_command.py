@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import getpass
 import os
 import pty
 import sys
@@ -69,6 +70,13 @@ async def test_the_first_operator_is_made_and_signs_in(world: World, config: Pat
     with pytest.raises(LoginRefused):
         await world.sign_in(EMAIL)
     assert (await world.sign_in(EMAIL, NEW))[0].user_id == caller.user_id
+    entries = await world.fetch(
+        "select details, outcome from audit_entries where act = 'operator.make' order by number"
+    )
+    told = {"account": getpass.getuser()}
+    assert [dict(row) for row in entries] == [
+        {"details": {**told, "email": email}, "outcome": "done"} for email in (EMAIL, EMAIL.upper())
+    ]
 
 
 async def test_somebody_who_is_there_becomes_one_and_comes_in_again(world: World, config: Path) -> None:

@@ -65,7 +65,7 @@ PUBLIC = {
 # What only looks, and takes a body to say at what; a new one belongs here only after somebody has thought about it.
 LOOKS_BY_POST = {("POST", "/api/catalog/validate"), ("POST", "/api/invitations/look")}
 # What is told below these is told of all customers.
-PLATFORM_PATHS = ("/api/audit", "/api/users")
+PLATFORM_PATHS = ("/api/audit", "/api/users", "/api/platform/", "/metrics")
 # Whoever belongs to a customer may list it, and an operator alone makes one.
 PLATFORM_CALLS = {("POST", "/api/customers")}
 LOOKING = {Permission.VIEW_CONTAINERS, Permission.VIEW_CUSTOMER, Permission.VIEW_AUDIT_LOG, Permission.VIEW_PLATFORM}

@@ -56,6 +56,22 @@ def test_a_refusal_names_its_figures_and_the_way_out(kind: str) -> None:
     assert "being deleted" not in caught.value.detail
 
 
+@pytest.mark.parametrize(
+    ("kind", "wanted", "used", "said"),
+    [
+        ("containers", 1, 1, "1 more container, and 1 of the 1 that this customer may have is in use"),
+        ("containers", 2, 3, "2 more containers, and 3 of the 3 that this customer may have are in use"),
+        ("memory_mib", 1, 512, "1 more MiB of memory, and 512 of the 512"),
+        ("exposures", 1, 2, "1 more published port, "),
+    ],
+)
+def test_a_refusal_is_a_sentence(kind: str, wanted: int, used: int, said: str) -> None:
+    """One of a thing, or several."""
+    with pytest.raises(QuotaExceeded) as caught:
+        refuse_excess(Quota(**{kind: used}), Usage(**{kind: used}), Usage(**{kind: wanted}))
+    assert f"This takes {said}" in caught.value.detail
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_is_being_deleted_is_told_where_it_will_make_room(kind: str) -> None:
     """Who waits for it gets in; members do not go with containers."""

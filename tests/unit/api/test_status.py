@@ -387,3 +387,15 @@ def test_limits_that_a_new_container_cannot_get_are_an_error() -> None:
     new = replace(LARGER, provisioned_at=None, resources_in_force=None)
     assert (error := find_error(new)) is not None
     assert error.step == "resize-guest"
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_told"),
+    [({}, True), ({"power": Power.OFF}, False), ({"is_suspended": True}, False), ({"deleting_at": NOW}, False)],
+    ids=["runs", "off", "suspended", "deleting"],
+)
+def test_a_name_that_leads_nowhere_is_told_of_what_should_answer(changes: dict[str, Any], is_told: bool) -> None:
+    """A container that cannot be reached is not ready; one that need not be is not called degraded for it."""
+    container = replace(RUNNING, edge_faults=("name_not_answering",), **changes)
+    assert ("name_not_answering" in find_degradations(container)) is is_told
+    assert not render_status(container, domain="localhost", url="http://dev-101.localhost/").ready

@@ -98,7 +98,10 @@ def _operator(arguments: argparse.Namespace) -> int:
     password = read_password(sys.stdin)
 
     async def run() -> None:
-        async with open_accounts(config.database.dsn) as accounts:
+        async with (
+            open_accounts(config.database.dsn) as (accounts, audit_log),
+            audit_log.command("operator.make", {"email": arguments.email}),
+        ):
             await accounts.users.put_operator(arguments.email, password)
 
     asyncio.run(run())

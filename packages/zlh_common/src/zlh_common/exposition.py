@@ -42,6 +42,11 @@ def render_exposition(metrics: Metrics, labels: Mapping[str, str]) -> str:
     return "".join([*_container_lines(metrics, labels), *_process_lines(metrics, labels)])
 
 
+def render_gauge(name: str, text: str, series: Sequence[tuple[Mapping[str, str], Figure]]) -> str:
+    """Return one gauge with all of its series; "" where none of them is known."""
+    return "".join(_family(name, "gauge", text, series))
+
+
 def _container_lines(metrics: Metrics, labels: Mapping[str, str]) -> Iterator[str]:
     for name, (kind, text, figure) in _CONTAINER.items():
         yield from _family(name, kind, text, [(labels, figure(metrics.container))])

@@ -223,6 +223,26 @@ export interface paths {
         patch: operations["updateContainer"];
         trace?: never;
     };
+    "/api/containers/{vmid}/check": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Look now whether its public name leads to it
+         * @description The answer is the chain as it was seen before; ask for `proof` until its `checkedAt` is later than its `askedAt`. A container that should not run is not looked at.
+         */
+        post: operations["checkContainer"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/containers/{vmid}/console": {
         parameters: {
             query?: never;
@@ -569,6 +589,23 @@ export interface paths {
         put?: never;
         /** Stop a process */
         post: operations["stopProcess"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{vmid}/proof": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Whether its public name leads to it, link by link */
+        get: operations["getProof"];
+        put?: never;
+        post?: never;
         delete?: never;
         options?: never;
         head?: never;
@@ -1207,6 +1244,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/platform/edge": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How the edge stands: proxy, files, DNS providers, certificates, containers at fault */
+        get: operations["getEdge"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/sessions": {
         parameters: {
             query?: never;
@@ -1574,6 +1628,15 @@ export interface components {
             url: string | null;
         };
         /**
+         * Certificate
+         * @description What is shown for a name when a browser opens it.
+         */
+        Certificate: {
+            issuer: string;
+            names: string[];
+            notAfter: string;
+        };
+        /**
          * ChangePassword
          * @description `POST /api/me/password`; every other session of the user ends.
          */
@@ -1781,6 +1844,88 @@ export interface components {
             ok: boolean;
         };
         /**
+         * EdgeFault
+         * @description A container whose name does not lead to it, though it did.
+         */
+        EdgeFault: {
+            customerId: string;
+            faults: string[];
+            name: string;
+            vmid: number;
+        };
+        /**
+         * EdgeFiles
+         * @description The directory of route files.
+         */
+        EdgeFiles: {
+            count: number | null;
+            quarantined: components["schemas"]["QuarantinedFile"][];
+            /** @default null */
+            trouble: string | null;
+        };
+        /**
+         * EdgeOutage
+         * @description Something that all containers need and that is away; none of them is blamed for it.
+         */
+        EdgeOutage: {
+            code: string;
+            message: string;
+            since: string;
+        };
+        /**
+         * EdgeProvider
+         * @description One DNS provider.
+         */
+        EdgeProvider: {
+            isReachable: boolean;
+            kind: string;
+            name: string;
+            /** @default null */
+            records: number | null;
+            /** @default null */
+            surveyedAt: string | null;
+            /** @default null */
+            trouble: string | null;
+            zone: string;
+        };
+        /**
+         * EdgeProxy
+         * @description The proxy as its own API shows it; null is what could not be asked.
+         */
+        EdgeProxy: {
+            isReachable: boolean;
+            /** @default null */
+            refused: number | null;
+            /** @default null */
+            routers: number | null;
+            /** @default null */
+            trouble: string | null;
+            /** @default null */
+            version: string | null;
+        };
+        /**
+         * EdgeStatus
+         * @description `GET /api/platform/edge`. What is null is not configured, or was never looked at.
+         */
+        EdgeStatus: {
+            asked: number;
+            certificates: components["schemas"]["ShownCertificate"][];
+            containers: number;
+            everyS: number;
+            faultCounts: {
+                [key: string]: number;
+            };
+            faults: components["schemas"]["EdgeFault"][];
+            faultsLeftOut: number;
+            files: components["schemas"]["EdgeFiles"] | null;
+            isAlive: boolean;
+            lookedAt: string | null;
+            outages: components["schemas"]["EdgeOutage"][];
+            providers: components["schemas"]["EdgeProvider"][] | null;
+            proxy: components["schemas"]["EdgeProxy"] | null;
+            tookS: number | null;
+        };
+        /**
          * Exposure
          * @description One published port and the address at which it is reached.
          */
@@ -1985,6 +2130,12 @@ export interface components {
             enforced: string[];
             maximum: components["schemas"]["Resources"];
         };
+        /**
+         * LinkState
+         * @description How one link of a container's chain is.
+         * @enum {string}
+         */
+        LinkState: "broken" | "doubtful" | "holds" | "skipped" | "unknown";
         /**
          * LogProbe
          * @description A line of the output matches: literal text, `*` for anything; colours and control sequences are left out.
@@ -2304,6 +2455,35 @@ export interface components {
             state: "backoff" | "error" | "running" | "starting" | "stopped" | "stopping";
         };
         /**
+         * Proof
+         * @description `GET /api/containers/{vmid}/proof`: the chain as it was seen last.
+         */
+        Proof: {
+            askedAt: string | null;
+            certificate: components["schemas"]["Certificate"] | null;
+            checkedAt: string | null;
+            links: components["schemas"]["ProofLink"][];
+            /** @default [] */
+            outages: components["schemas"]["EdgeOutage"][];
+            vmid: number;
+        };
+        /**
+         * ProofLink
+         * @description One link: `agent`, `route`, `dns:<provider>` and `name`, in the order in which a request depends on them.
+         */
+        ProofLink: {
+            /** @default null */
+            at: string | null;
+            /** @default null */
+            code: string | null;
+            link: string;
+            /** @default null */
+            message: string | null;
+            /** @default null */
+            since: string | null;
+            state: components["schemas"]["LinkState"];
+        };
+        /**
          * ProvisioningError
          * @description Why a container is not becoming ready, and at which step.
          */
@@ -2356,6 +2536,16 @@ export interface components {
             policy: components["schemas"]["ProcessPolicy"];
             /** @default null */
             power: ("off" | "on") | null;
+        };
+        /**
+         * QuarantinedFile
+         * @description A foreign file that kept the proxy from loading any, and where it lies now.
+         */
+        QuarantinedFile: {
+            movedAt: string;
+            name: string;
+            reason: string;
+            where: string;
         };
         /**
          * QueueFigures
@@ -2610,6 +2800,17 @@ export interface components {
          * @enum {string}
          */
         Severity: "error" | "note" | "warning";
+        /**
+         * ShownCertificate
+         * @description A certificate, by how many hosts it is shown, and one of these.
+         */
+        ShownCertificate: {
+            certificate: components["schemas"]["Certificate"];
+            example: string;
+            hosts: number;
+            isDue: boolean;
+            seenAt: string;
+        };
         /**
          * Step
          * @description One named step of provisioning, installing or deleting; `output` is the last 4 KiB of what it printed.
@@ -5022,6 +5223,138 @@ export interface operations {
                 };
             };
             /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    checkContainer: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Look now whether its public name leads to it */
+            202: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Proof"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `rate_limited`: There were too many calls in a short time.
+             *     - `check_too_soon`: The chain of this container was asked for a moment ago.
+             */
             429: {
                 headers: {
                     /** @description So many seconds later it may go. */
@@ -8702,6 +9035,130 @@ export interface operations {
              * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
              *     - `database_unavailable`: The database does not answer.
              */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getProof: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Whether its public name leads to it, link by link */
+            200: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Proof"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `database_unavailable`: The database does not answer. */
             503: {
                 headers: {
                     /** @description So many seconds later it may go. */
@@ -15315,6 +15772,124 @@ export interface operations {
              * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
              *     - `database_unavailable`: The database does not answer.
              */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getEdge: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How the edge stands: proxy, files, DNS providers, certificates, containers at fault */
+            200: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["EdgeStatus"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `scope_missing`: The token was not made for this, whatever its user may do. */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `database_unavailable`: The database does not answer. */
             503: {
                 headers: {
                     /** @description So many seconds later it may go. */

@@ -55,6 +55,10 @@ export type AuditStatus = Schemas["AuditStatus"];
 export type AuditReport = Schemas["AuditReport"];
 export type Finding = Schemas["Finding"];
 export type WorkItem = Schemas["WorkItem"];
+export type Proof = Schemas["Proof"];
+export type ProofLink = Schemas["ProofLink"];
+export type EdgeStatus = Schemas["EdgeStatus"];
+export type ShownCertificate = Schemas["ShownCertificate"];
 export type QueueFigures = Schemas["QueueFigures"];
 
 /** A page of a list; `next` asks for the one after it. */

@@ -11,6 +11,7 @@ const ACTS: Readonly<Record<string, string>> = {
   "container.stop": "Stop a container",
   "container.restart": "Restart a container",
   "container.kill": "Kill a container",
+  "container.check": "Have the way to a container looked at",
   "console.open": "Open a console",
   "console.close": "Close a console",
   "ticket.issue": "Get a ticket for a console",
@@ -57,6 +58,13 @@ const ACTS: Readonly<Record<string, string>> = {
   "user.change": "Change a user",
   "user.suspend": "Suspend a user",
   "user.resume": "Resume a user",
+  "operator.make": "Make an operator, by a command",
+  "authority.rotate": "Begin a change of the CAs",
+  "authority.retire": "Retire the old CAs",
+  "authority.renew": "Renew a container's identity, by a command",
+  "authority.unpin": "Accept any key of agents",
+  "authority.adopt": "Go by the CAs of the folder",
+  "remains.remove": "Remove what a container has left",
   "audit.look": "Have the platform compared with its books",
 };
 

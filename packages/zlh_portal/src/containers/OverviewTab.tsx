@@ -6,9 +6,10 @@ import { AddressLink } from "../layout/AddressLink";
 import { TimeAgo } from "../layout/TimeAgo";
 import { ProcessList } from "../processes/ProcessList";
 import classes from "./containers.module.css";
+import { ProofChain } from "./ProofChain";
 import { ConnectionBadge } from "./StateBadge";
 import { describeSize } from "./sizes";
-import { describeLifecycle, describeRuntimes } from "./states";
+import { describeLifecycle, describeRuntimes, isWayBroken } from "./states";
 import { StepsTimeline } from "./StepsTimeline";
 import { splitSteps } from "./timeline";
 
@@ -22,7 +23,7 @@ export function OverviewTab({ status }: { status: ContainerStatus }) {
           <Card title="State">
             <Text size="sm" mb="sm">{describeLifecycle(status).meaning}</Text>
             <dl className={classes["facts"]}>
-              <Fact name="Ready">{status.ready ? "Yes, every step on the way to it is proved" : status.lifecycle === "deleting" ? "No, it is being deleted" : "Not yet"}</Fact>
+              <Fact name="Ready">{status.ready ? "Yes, every step on the way to it is proved" : tellWhyNot(status)}</Fact>
               <Fact name="Agent"><ConnectionBadge status={status} /></Fact>
               <Fact name="Last heard of"><TimeAgo time={status.observedAt} /></Fact>
               <Fact name="Wish applied">{isUpToDate ? "Yes" : "Not yet, the agent is still at an older one"}</Fact>
@@ -49,12 +50,18 @@ export function OverviewTab({ status }: { status: ContainerStatus }) {
       </Grid.Col>
       <Grid.Col span={{ base: 12, md: 6 }} order={{ base: 1, md: 2 }}>
         <Stack gap="md">
+          {status.provisioningComplete && status.lifecycle !== "deleting" && <Card title="Way to it"><ProofChain status={status} /></Card>}
           {later.length > 0 && <Card title="Asked for since"><StepsTimeline status={{ ...status, steps: later }} /></Card>}
           <Card title={status.lifecycle === "deleting" ? "Deletion" : "Provisioning"}><StepsTimeline status={{ ...status, steps: first }} /></Card>
         </Stack>
       </Grid.Col>
     </Grid>
   );
+}
+
+function tellWhyNot({ lifecycle, degraded }: ContainerStatus): string {
+  if (lifecycle === "deleting") return "No, it is being deleted";
+  return isWayBroken(degraded) ? "No, the way to it is broken" : "Not yet";
 }
 
 function Card({ title, children }: { title: string; children: ReactNode }) {

@@ -1,12 +1,14 @@
 /** Containers as the API knows them, kept in one cache that polling and the live stream both write to. */
-import { type QueryClient, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
+import { keepPreviousData, type QueryClient, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { client, take } from "../api/client";
 import { asApiError } from "../api/problem";
 import type { ContainerStatus, CreateContainer, PatchContainer } from "../api/types";
 import { useIsLive } from "../live/liveness";
+import { isChecking } from "./proof";
 import { isMoving } from "./states";
 
 export const LIST = ["containers"] as const;
+const proofKey = (vmid: number) => ["proof", vmid] as const;
 export const oneKey = (vmid: number) => ["container", vmid] as const;
 
 const PAGE = 200;
@@ -62,6 +64,31 @@ export function noteContainer(queries: QueryClient, status: ContainerStatus): vo
 export function noteDeleted(queries: QueryClient, vmid: number): void {
   queries.setQueryData<ContainerStatus[]>(LIST, (items) => items?.filter((item) => item.vmid !== vmid));
   void queries.invalidateQueries({ queryKey: oneKey(vmid) });
+}
+
+const PROOF_MS = 15_000;
+const PROOF_MOVING_MS = 1_500;
+
+/** The way from its public name to the container; asked for again whenever what is broken of it changes. */
+export function useProof({ vmid, degraded, lifecycle }: ContainerStatus) {
+  return useQuery({
+    queryKey: [...proofKey(vmid), lifecycle, degraded.join()],
+    queryFn: ({ signal }) => take(client.GET("/api/containers/{vmid}/proof", { params: { path: { vmid } }, signal })),
+    placeholderData: keepPreviousData,
+    refetchInterval: ({ state }) => {
+      const isMovingNow = state.data && (isChecking(state.data) || state.data.links.some((link) => link.state === "doubtful"));
+      return isMovingNow ? PROOF_MOVING_MS : PROOF_MS;
+    },
+  });
+}
+
+/** Let the platform look now; what it sees follows by itself. */
+export function useCheck(vmid: number) {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: () => take(client.POST("/api/containers/{vmid}/check", { params: { path: { vmid } } })),
+    onSettled: () => queries.invalidateQueries({ queryKey: proofKey(vmid) }),
+  });
 }
 
 export function useCreateContainer() {

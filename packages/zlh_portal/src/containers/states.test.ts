@@ -15,6 +15,10 @@ describe("the two axes", () => {
     expect(describeLifecycle({ lifecycle: "running", ready: false }).tone).toBe("warn");
     expect(describeLifecycle({ lifecycle: "running", ready: true }).tone).toBe("good");
   });
+  it("says of one that was proved and cannot be reached any more that it is so", () => {
+    expect(describeLifecycle({ lifecycle: "running", ready: false, degraded: ["name_not_answering"] }).meaning).toMatch(/any more/);
+    expect(describeLifecycle({ lifecycle: "running", ready: false, degraded: ["agent_offline"] }).meaning).not.toMatch(/any more/);
+  });
 });
 
 describe("offerPower", () => {

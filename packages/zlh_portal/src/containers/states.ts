@@ -32,16 +32,29 @@ const DEGRADED: Readonly<Record<string, string>> = {
   agent_identity_unknown: "What answers at this container's address shows a key that its agent was not given, or has no more. It is not spoken to; a restart gives the agent another key.",
   identity_not_renewed: "The container's identity runs out within weeks and could not be renewed; it is tried again. A restart renews it as well.",
   records_pending: "A DNS provider does not have all names of this container yet; those that it had go on. The step that writes them into DNS says why.",
+  route_not_loaded: "The proxy does not use the route to this container, so its addresses open nowhere; what runs in it goes on. The route is written again by itself, and Overview shows how far the way to it holds.",
+  name_not_answering: "The public name does not lead to this container, though it did; what runs in it goes on. Overview shows which link of the way is broken; if it stays like this, an operator must look.",
+  records_not_answered: "A DNS provider does not answer with this container's address, so its name may open nowhere. The records are written again by itself; Overview names the provider.",
   connections_open: "A port was taken back from somebody, and connections to it could not be ended. It is tried again; restart the program that has them to be sure.",
   resize_pending: "The host has not accepted the size that was asked for; the one before still holds, and everything goes on. Settings says why.",
 };
 
 /** Return the lifecycle in words. A running container whose chain is not proved says so. */
-export function describeLifecycle(status: Pick<ContainerStatus, "lifecycle" | "ready">): Words {
+export function describeLifecycle(status: Pick<ContainerStatus, "lifecycle" | "ready"> & { degraded?: readonly string[] }): Words {
+  if (status.lifecycle === "running" && isWayBroken(status.degraded ?? [])) {
+    return { label: "Running", tone: "warn", meaning: "The container is up, but its public name does not lead to it any more." };
+  }
   if (status.lifecycle === "running" && !status.ready) {
     return { label: "Running", tone: "warn", meaning: "The container is up, but not everything on the way to it is proved yet." };
   }
   return LIFECYCLE[status.lifecycle];
+}
+
+const WAY = new Set(["route_not_loaded", "name_not_answering", "records_not_answered"]);
+
+/** Tell whether the way from its public name to a container is broken, though it held once. */
+export function isWayBroken(degraded: readonly string[]): boolean {
+  return degraded.some((reason) => WAY.has(reason));
 }
 
 /** Return the connection in words. Silence of something that is off is nothing bad. */

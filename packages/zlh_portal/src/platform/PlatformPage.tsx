@@ -1,4 +1,4 @@
-/** What operators see: how everything stands, all customers, all users, and what was done. */
+/** What operators see: how everything stands, the edge, all customers, all users, and what was done. */
 import { Stack, Tabs, Title } from "@mantine/core";
 import { useNavigate, useParams } from "react-router";
 import classes from "../containers/containers.module.css";
@@ -6,12 +6,14 @@ import { NotFoundPage } from "../layout/NotFoundPage";
 import { usePageTitle } from "../layout/title";
 import { useWhyNot } from "../session/session";
 import { CustomersTab } from "./CustomersTab";
+import { EdgeTab } from "./EdgeTab";
 import { PlatformAuditLog } from "./PlatformAuditLog";
 import { StandingTab } from "./StandingTab";
 import { UsersTab } from "./UsersTab";
 
 const TABS = {
   standing: { label: "Standing", show: () => <StandingTab /> },
+  edge: { label: "Edge", show: () => <EdgeTab /> },
   customers: { label: "Customers", show: () => <CustomersTab /> },
   users: { label: "Users", show: () => <UsersTab /> },
   "audit-log": { label: "Audit log", show: () => <PlatformAuditLog /> },

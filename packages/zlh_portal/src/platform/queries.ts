@@ -15,6 +15,15 @@ export function useAudit() {
   });
 }
 
+/** How the edge stands, asked for as often as one watches. */
+export function useEdge() {
+  return useQuery({
+    queryKey: ["edge"],
+    queryFn: ({ signal }) => take(client.GET("/api/platform/edge", { signal })),
+    refetchInterval: ({ state }) => (state.error && asApiError(state.error).status === 404 ? false : POLL_MS),
+  });
+}
+
 /** Let the platform look now; the answer is the report from before, and the next one follows by itself. */
 export function useLookNow() {
   const queries = useQueryClient();

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from zlh_api.app.lent_database import lend_database
+from zlh_api.audit_log.service import AuditLog
 from zlh_api.customers import account_routes, invitation_routes, routes, user_routes
 from zlh_api.customers.callers import Callers
 from zlh_api.customers.invitations import Invitations
@@ -62,11 +63,12 @@ def make_accounts(database: Database, clock: Clock, quotas: QuotaService) -> Acc
 
 
 @asynccontextmanager
-async def open_accounts(dsn: str) -> AsyncIterator[Accounts]:
+async def open_accounts(dsn: str) -> AsyncIterator[tuple[Accounts, AuditLog]]:
     """Lend them to a command, which runs beside the API or without it; raise SchemaTooOld, SchemaTooNew."""
     async with lend_database(dsn) as database:
+        clock = SystemClock()
         # No command makes anybody a member who was invited.
-        yield make_accounts(database, SystemClock(), QuotaService(database, Quota()))
+        yield make_accounts(database, clock, QuotaService(database, Quota())), AuditLog(database, clock)
 
 
 def account_endpoints(accounts: Accounts, cookie: SessionCookie, *, portal_url: str) -> list[Endpoint]:

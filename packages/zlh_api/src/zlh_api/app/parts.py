@@ -26,6 +26,7 @@ from zlh_api.app.settings import (
     keeping,
     make_pace,
     open_settings,
+    proof_setting,
     proxy_setting,
     public_ca,
     rate_settings,
@@ -64,6 +65,10 @@ from zlh_api.exposures.service import ExposureService
 from zlh_api.history import routes as history_routes
 from zlh_api.history.service import HistoryService
 from zlh_api.processes import routes as process_routes
+from zlh_api.proof import routes as proof_routes
+from zlh_api.proof.port import NoNameLinks
+from zlh_api.proof.report import ProofReports
+from zlh_api.proof.service import Prober, Sights
 from zlh_api.quotas import routes as quota_routes
 from zlh_api.quotas.service import QuotaService
 from zlh_api.reconcile.service import Reconciler
@@ -109,6 +114,8 @@ class Parts:
     auditor: Auditor
     audit_log: AuditLog
     patrol: Patrol
+    prober: Prober
+    proofs: ProofReports
     proxy: Traefik
     portal_route: PortalRoute
     directory_watch: DirectoryWatch
@@ -180,11 +187,13 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             clock=clock,
             dns=dns,
         )
-        reconciler = Reconciler(
-            database, driver, Steps(ports, step_settings(config, proxy)), make_pace(config.reconciler)
-        )
+        steps = Steps(ports, step_settings(config, proxy))
+        reconciler = Reconciler(database, driver, steps, make_pace(config.reconciler))
         circuit.on_closed = dns_circuits.on_closed = proxy_circuit.on_closed = reconciler.note_back
         auditor = Auditor(database, driver, directory, audit_setting(config), dns, clock)
+        patrol = Patrol(auditor, Remover(database, driver, directory, dns))
+        # What of DNS and of the directory's own matters is joined later, is shown as not configured until then.
+        sights = Sights(traefik, NoNameLinks(), traefik, steps.route_file)
         yield Parts(
             database=database,
             driver=driver,
@@ -208,7 +217,9 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             reconciler=reconciler,
             auditor=auditor,
             audit_log=AuditLog(database, clock),
-            patrol=Patrol(auditor, Remover(database, driver, directory, dns)),
+            patrol=patrol,
+            prober=Prober(database, patrol.lease, sights, proof_setting(config)),
+            proofs=ProofReports(database, clock, sights.links),
             proxy=traefik,
             portal_route=PortalRoute(directory, render_portal_file(config.portal_url, proxy)),
             directory_watch=DirectoryWatch(directory),
@@ -235,6 +246,7 @@ def make_endpoints(parts: Parts, config: ApiConfig) -> list[Endpoint]:
         *runtime_routes.endpoints(runtimes),
         *history_routes.endpoints(parts.history, agents, parts.clock, agent_port=port),
         *audit_routes.endpoints(parts.auditor),
+        *proof_routes.endpoints(parts.proofs),
         *audit_log_routes.endpoints(parts.audit_log),
     ]
     checks = make_checks(parts.database, parts.proxy, parts.catalog, parts.artifacts, parts.authority)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from zlh_api.audit.service import AuditSetting
 from zlh_api.config.model import ApiConfig
@@ -14,6 +15,7 @@ from zlh_api.edge.model import ProxySetting, TlsSetting
 from zlh_api.edge.portal_route import FILE_NAME, PLATFORM_OWNER
 from zlh_api.edge.traefik_static import PRIVATE_API_FILE
 from zlh_api.history.service import Keeping
+from zlh_api.proof.service import ProofSetting
 from zlh_api.reconcile.pace import SEATS_PER_WORKER, Pace
 from zlh_api.reconcile.steps import Settings
 from zlh_api.web.open_calls import OpenSettings
@@ -50,6 +52,11 @@ def audit_setting(config: ApiConfig) -> AuditSetting:
         platform_files=frozenset({FILE_NAME, PRIVATE_API_FILE}),
         platform_owner=OwnerMark(PLATFORM_OWNER),
     )
+
+
+def proof_setting(config: ApiConfig) -> ProofSetting:
+    """Return what the prober must know."""
+    return ProofSetting(domain=config.container_domain, portal_host=urlsplit(config.portal_url).hostname or "")
 
 
 def step_settings(config: ApiConfig, proxy: ProxySetting) -> Settings:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import getpass
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -201,7 +200,7 @@ async def _remove(owner: str, auditor: Auditor, remover: Remover) -> int:
         if not await tombstones.judge(connection, mark, _number_of(remains, look.books.domain), _kind_of(remains)):
             raise MarkInUse(mark)
     log.info("audit.judged", owner=mark, guests=[guest.where for guest in remains.guests])
-    async with AuditLog(auditor.database, SystemClock()).own_act("remains.remove", _describe(mark, remains)):
+    async with AuditLog(auditor.database, SystemClock()).command("remains.remove", _describe(mark, remains)):
         if not await remover.remove(remains):
             raise RemovalUnderWay(mark)
     for guest in remains.guests:
@@ -214,10 +213,9 @@ async def _remove(owner: str, auditor: Auditor, remover: Remover) -> int:
 
 
 def _describe(mark: OwnerMark, remains: Remains) -> dict[str, object]:
-    """Return what the audit log keeps of a removal: also who asked for it, as the machine knows them."""
+    """Return what the audit log keeps of a removal."""
     return {
         "owner": mark,
-        "account": getpass.getuser(),
         "guests": len(remains.guests),
         "routes": len(remains.routes),
         "records": len(remains.records),

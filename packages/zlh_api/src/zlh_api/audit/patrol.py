@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Set as AbstractSet
-from uuid import UUID, uuid4
 
 import structlog
 
 from zlh_api.audit import store
+from zlh_api.audit.lease import HOLD_S, PatrolLease
 from zlh_api.audit.removal import Remains, Remover, collect
 from zlh_api.audit.rules import (
     Key,
@@ -29,15 +29,12 @@ from zlh_api.audit.rules import (
 from zlh_api.audit.service import EVERY_S, Auditor, Look
 from zlh_api.database.pool import DatabaseUnavailable
 from zlh_api.reconcile.model import LeaseLost
-from zlh_api.reconcile.pace import MARGIN_S
-from zlh_api.reconcile.warrant import boottime
 from zlh_common.errors import ZlhError
 from zlh_common.names import OwnerMark
 
 log = structlog.get_logger()
 # What only a second look can confirm is looked at again this soon.
 CONFIRM_S = 4.0
-HOLD_S = store.PATROL_LEASE_S / 4
 MAX_REMOVALS = 4
 
 
@@ -48,15 +45,19 @@ class Patrol:
         self._auditor = auditor
         self._remover = remover
         self._database = auditor.database
-        self._holder: UUID = uuid4()
-        self._fence: int | None = None
-        self._good_until = 0.0
+        self._lease = PatrolLease(self._database)
         self._asked = asyncio.Event()
-        self._held = asyncio.Event()
+        # What the last look has shown, and under which fence: what another has seen meanwhile is not known here.
         self._before: AbstractSet[Key] = frozenset()
+        self._before_fence: int | None = None
         self._removing: set[OwnerMark] = set()
         # Since the look that is under way began: it may still show what was there then.
         self._removed: set[OwnerMark] = set()
+
+    @property
+    def lease(self) -> PatrolLease:
+        """What makes this process the one who looks, for whoever else looks at everything."""
+        return self._lease
 
     def look_now(self, _payload: str = "") -> None:
         """Look at once instead of at the next tick."""
@@ -64,53 +65,23 @@ class Patrol:
 
     async def run(self) -> None:
         """Patrol for ever; another process takes over at once when this is cancelled."""
-        try:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(self._hold())
-                while True:
-                    await self._held.wait()
-                    self._asked.clear()
-                    pause_s = await self._look(group)
-                    try:
-                        async with asyncio.timeout(pause_s):
-                            await self._asked.wait()
-                    except TimeoutError:
-                        continue
-        finally:
-            await asyncio.shield(self._leave())
-
-    async def _hold(self) -> None:
-        """Hold the lease, or become the one who does."""
-        while True:
-            asked_at = boottime()
-            try:
-                async with self._database.connection() as connection:
-                    fence = await store.take_patrol(connection, self._holder)
-            except DatabaseUnavailable:
-                fence = self._fence if boottime() < self._good_until else None
-            else:
-                self._good_until = asked_at + store.PATROL_LEASE_S - MARGIN_S
-            if fence != self._fence:
-                # Whatever was seen before is another patrol's past.
-                self._before = frozenset()
-                log.info("patrol.begun" if fence is not None else "patrol.ended")
-            self._fence = fence
-            if fence is None:
-                self._held.clear()
-            else:
-                self._held.set()
-            await asyncio.sleep(HOLD_S)
-
-    async def _leave(self) -> None:
-        try:
-            async with self._database.connection() as connection:
-                await store.leave_patrol(connection, self._holder)
-        except DatabaseUnavailable:
-            return
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._lease.run())
+            while True:
+                await self._lease.wait_held()
+                self._asked.clear()
+                pause_s = await self._look(group)
+                try:
+                    async with asyncio.timeout(pause_s):
+                        await self._asked.wait()
+                except TimeoutError:
+                    continue
 
     async def _look(self, group: asyncio.TaskGroup) -> float:
         """Look and act; return after how long to look again."""
         self._removed.clear()
+        if (fence := self._lease.fence) != self._before_fence:
+            self._before, self._before_fence = frozenset(), fence
         try:
             look = await self._auditor.look()
             if not await self._note(look):
@@ -130,16 +101,19 @@ class Patrol:
 
     async def _note(self, look: Look) -> bool:
         """Keep the report and wake whom it names; False where another patrols by now."""
-        if self._fence is None or boottime() >= self._good_until:
+        fence = self._lease.fence
+        if fence is None or fence != self._before_fence:
             return False
         findings = confirm(look.differences, self._before)
         occupied = find_occupied(look.books, look.seen.guests) if look.seen.guests is not None else None
         async with self._database.transaction() as connection:
-            if not await store.save_report(connection, self._fence, look.report(findings), occupied):
+            if not await store.save_report(connection, fence, look.report(findings), occupied):
                 return False
             # Before they are woken, or they would look too early.
             await store.doubt_records(connection, find_doubts(look.differences))
             woken = await store.wake(connection, find_owners_to_wake(look.differences))
+            if woken:
+                await store.hint_proof(connection, _numbers_of(look))
         if woken or findings:
             log.info("patrol.looked", findings=len(findings), woken=woken, seconds=round(look.took_s, 3))
         return True
@@ -165,6 +139,11 @@ class Patrol:
         finally:
             self._removing.discard(remains.owner)
             self._removed.add(remains.owner)
+
+
+def _numbers_of(look: Look) -> set[int]:
+    """Whose chain may not hold because of what was found."""
+    return {each.finding.vmid for each in look.differences if each.wakes and each.finding.vmid is not None}
 
 
 def _remains(look: Look, owner: OwnerMark) -> Remains:

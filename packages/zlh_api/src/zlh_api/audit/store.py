@@ -93,6 +93,13 @@ async def wake(connection: Connection, owners: Iterable[OwnerMark]) -> int:
     return int(done.removeprefix("UPDATE "))
 
 
+async def hint_proof(connection: Connection, vmids: Iterable[int]) -> None:
+    """Let whoever proves look at these containers soon: something of them was not as it should be."""
+    await connection.execute(
+        "select pg_notify('proof_hinted', vmid::text) from unnest($1::int[]) as vmid", sorted(vmids)
+    )
+
+
 async def doubt_records(connection: Connection, doubts: Mapping[OwnerMark, Mapping[str, Collection[str]]]) -> int:
     """Write that providers hold something else than our books say; return of how many containers that was news.
 

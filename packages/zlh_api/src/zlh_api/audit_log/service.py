@@ -12,6 +12,7 @@ next entry of the same caller.
 from __future__ import annotations
 
 import asyncio
+import getpass
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
@@ -40,6 +41,7 @@ SWEEP_ROWS = 100
 CLOSE_S = 5.0
 VERIFY_ROWS = 500
 UNKNOWN = Ending(Outcome.UNKNOWN)
+_NO_DETAILS: Mapping[str, object] = MappingProxyType({})
 _NO_ANCHORS: Mapping[UUID, Mapping[int, bytes]] = MappingProxyType({})
 
 
@@ -140,6 +142,12 @@ class AuditLog:
         details = rules.add_note(act.details, LEFT_OUT, left_out) if left_out else act.details
         async with self._database.transaction() as connection:
             await store.append(connection, replace(act, details=details), ending)
+
+    @asynccontextmanager
+    async def command(self, word: str, details: Mapping[str, object] = _NO_DETAILS) -> AsyncIterator[None]:
+        """Record a command that somebody gives on this machine, and who that is there, for the length of the block."""
+        async with self.own_act(word, {**details, "account": getpass.getuser()}):
+            yield
 
     @asynccontextmanager
     async def own_act(self, word: str, details: Mapping[str, object]) -> AsyncIterator[None]:

@@ -10,32 +10,42 @@ from contextlib import AbstractAsyncContextManager
 import msgspec
 
 from zlh_api.agents.key_folder import KeyFolder
+from zlh_api.audit_log.service import AuditLog
 from zlh_api.authority.desk import AuthorityDesk
 from zlh_api.authority.model import Dependent, Scene
 from zlh_api.authority.rules import describe
+from zlh_common.clock import SystemClock
 from zlh_common.names import Vmid
 
 Opener = Callable[[], AbstractAsyncContextManager[tuple[AuthorityDesk, KeyFolder]]]
 
 
 async def run(args: argparse.Namespace, opened: Opener) -> int:
-    """Carry out one sub-command; return the exit code."""
+    """Carry out one sub-command; return the exit code. What changes something stands in the audit log."""
     async with opened() as (desk, keys):
+        told = AuditLog(desk.database, SystemClock())
         match args.authority_command:
             case "rotate":
-                made = await desk.rotate(keys)
+                async with told.command("authority.rotate"):
+                    made = await desk.rotate(keys)
                 _say(f"Generation {made.number} is made. The API processes go on; `zlh-api authority` tells how far.")
             case "retire":
-                _say_cut_off(await desk.retire(force=args.force))
+                async with told.command("authority.retire", {"force": args.force}):
+                    cut_off = await desk.retire(force=args.force)
+                _say_cut_off(cut_off)
             case "renew":
-                is_now = await desk.renew(Vmid(args.vmid))
+                async with told.command("authority.renew", {"container": args.vmid}):
+                    is_now = await desk.renew(Vmid(args.vmid))
                 when = "now" if is_now else "at its next start, since its agent cannot be told before: restart it"
                 _say(f"Container {args.vmid} gets another key {when}. The one before opens nothing once it has it.")
             case "unpin":
-                count = await desk.unpin(None if args.all else [Vmid(vmid) for vmid in args.vmids])
+                chosen = "all" if args.all else ",".join(map(str, args.vmids))
+                async with told.command("authority.unpin", {"containers": chosen}):
+                    count = await desk.unpin(None if args.all else [Vmid(vmid) for vmid in args.vmids])
                 _say(f"Any key of their name is accepted from {count} agents until each has another.")
             case "adopt":
-                number = await desk.adopt(keys)
+                async with told.command("authority.adopt"):
+                    number = await desk.adopt(keys)
                 _say(
                     f"Generation {number} of keys_dir is the one that counts. Containers that run get it as they start."
                 )

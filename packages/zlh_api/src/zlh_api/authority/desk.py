@@ -71,6 +71,11 @@ class AuthorityDesk:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    @property
+    def database(self) -> Database:
+        """Where all of it stands."""
+        return self._database
+
     async def fetch_scene(self) -> tuple[Scene, list[Dependent], int]:
         """Return how far it is, who depends on a former generation, and how many believe one that is over."""
         async with self._database.transaction() as connection:

@@ -178,6 +178,7 @@ def is_ready(container: Container, error: ProvisioningError | None) -> bool:
         and container.connection is Connection.ONLINE
         and container.route_confirmed is not None
         and container.agent is not None
+        and not container.edge_faults
     )
 
 
@@ -195,6 +196,8 @@ def find_degradations(container: Container) -> tuple[str, ...]:
     if is_established(container) and any(step.name in RECORD_STEPS and step.code for step in container.steps):
         reasons.append("records_pending")
     reasons += container.agent_faults
+    if container.is_meant_to_run and not container.is_deleting:
+        reasons += container.edge_faults
     if container.cut_fault is not None:
         reasons.append("connections_open")
     if not container.is_deleting and is_resize_pending(container):

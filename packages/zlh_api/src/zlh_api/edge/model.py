@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -83,9 +84,33 @@ class RouteFile:
     game_routers: tuple[tuple[Protocol, str, str], ...] = ()
 
     @property
+    def all_routers(self) -> tuple[tuple[str, str, str], ...]:
+        """Every router, with its protocol and its service."""
+        return (*(("http", name, service) for name, service in self.routers), *self.game_routers)
+
+    @property
     def sha256(self) -> str:
         """Of the text, by which a file of a survey is compared with this one."""
         return text_sha256(self.text.encode())
+
+
+@dataclass(frozen=True, slots=True)
+class Router:
+    """One router as the proxy lists it."""
+
+    service: str
+    # `enabled`, or what the proxy says instead.
+    status: str
+    error: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProxySeen:
+    """What the proxy says of itself in one look."""
+
+    version: str
+    # By protocol and name, as far as they come from files.
+    routers: Mapping[tuple[str, str], Router]
 
 
 def text_sha256(text: bytes) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from zlh_api.edge.model import RouteFile
+from zlh_api.edge.model import ProxySeen, RouteFile
 from zlh_common.errors import ZlhError
 from zlh_common.names import OwnerMark
 from zlh_common.names import Protocol as GameProtocol
@@ -49,6 +49,18 @@ class NameNotAnswering(ZlhError):
 
     def __init__(self, *, url: str, reason: str) -> None:
         super().__init__(f"{url} does not answer as it should: {reason}.", url=url)
+
+
+class ProxyAway(ZlhError):
+    """The proxy's own API does not answer."""
+
+    code, status, retryable = "proxy_away", 502, True
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(
+            f"The proxy's API does not answer ({reason}), so nobody knows which routes it uses. "
+            "Look whether it runs, and whether `traefik.api_url` names it."
+        )
 
 
 # Raises where whoever asked may do it no more: a worker that was frozen must not write what others have taken away.
@@ -104,6 +116,10 @@ class RouteDirectory(Protocol):
 
 class Proxy(Protocol):
     """The proxy itself, as its own API and its public side show it."""
+
+    async def fetch_seen(self) -> ProxySeen:
+        """Return its version and every router that it lists; raise ProxyAway."""
+        ...
 
     async def wait_loaded(self, file: RouteFile) -> None:
         """Return when the proxy uses this version of the file; raise RouteNotLoaded."""

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 import ssl
+from datetime import UTC
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,6 +22,7 @@ from zlh_api.edge.certificate_trouble import ShownCertificate, describe_trouble,
 from zlh_api.edge.port import NameNotAnswering
 from zlh_common.errors import ConfigInvalid
 from zlh_common.names import PLATFORM_PATH
+from zlh_common.schema.edge import Certificate
 
 TIMEOUT_S = 5.0
 # The answer has some twenty.
@@ -64,6 +66,15 @@ class PublicName:
             raise NameNotAnswering(url=url, reason=_describe(exc)) from exc
         if not isinstance(answer, dict) or answer.get("vmid") != vmid:
             raise NameNotAnswering(url=url, reason=_SOMETHING_ELSE)
+
+    async def fetch_certificate(self, host: str) -> Certificate | None:
+        """Return what is shown for a name, however wrong or old it is; None where nothing is."""
+        shown = await self._look(host) if self._has_tls else None
+        if shown is None:
+            return None
+        return Certificate(
+            names=shown.names or (shown.subject,), issuer=shown.issuer, not_after=shown.not_after.astimezone(UTC)
+        )
 
     async def _fetch(self, url: str, host: str) -> bytes:
         assert self._session is not None

@@ -12,7 +12,7 @@ from typing import Protocol
 
 import structlog
 
-from zlh_api.edge.model import RouteFile
+from zlh_api.edge.model import ProxySeen, RouteFile
 from zlh_api.edge.port import Proxy, RouteNotLoaded
 from zlh_common.errors import ZlhError
 from zlh_common.names import Protocol as GameProtocol
@@ -40,6 +40,10 @@ class RelievingProxy:
     def __init__(self, proxy: Proxy, directory: Relief) -> None:
         self._proxy = proxy
         self._directory = directory
+
+    async def fetch_seen(self) -> ProxySeen:
+        """Return its version and every router that it lists; raise ProxyAway."""
+        return await self._proxy.fetch_seen()
 
     async def wait_loaded(self, file: RouteFile) -> None:
         """Return when the proxy uses this version of the file; raise RouteNotLoaded."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import ssl
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -12,11 +13,13 @@ from typing import Any, Self
 
 import aiohttp
 
-from zlh_api.edge.model import RouteFile
-from zlh_api.edge.port import RouteNotLoaded
+from zlh_api.edge.model import ProxySeen, RouteFile, Router
+from zlh_api.edge.port import ProxyAway, RouteNotLoaded
 from zlh_api.edge.public_name import PublicName
+from zlh_api.edge.router_list import MAX_PAGE_BYTES, MAX_PAGES, PER_PAGE, PROTOCOLS, parse_page, parse_version
 from zlh_common.errors import ConfigInvalid
 from zlh_common.names import Protocol
+from zlh_common.schema.edge import Certificate
 
 LOAD_TIMEOUT_S = 10.0
 POLL_S = 0.05
@@ -91,6 +94,19 @@ class Traefik:
         except RouteNotLoaded:
             return False
 
+    async def fetch_seen(self) -> ProxySeen:
+        """Return its version and every router that it lists, page by page; raise ProxyAway."""
+        version = parse_version((await self._fetch_page("/api/version"))[0])
+        routers: dict[tuple[str, str], Router] = {}
+        for protocol in PROTOCOLS:
+            page: int | None = 1
+            while page is not None:
+                body, following = await self._fetch_page(f"/api/{protocol}/routers?per_page={PER_PAGE}&page={page}")
+                routers |= parse_page(body, protocol)
+                # The last page names the first as the one that follows.
+                page = int(following) if following.isdecimal() and page < int(following) <= MAX_PAGES else None
+        return ProxySeen(version, routers)
+
     async def wait_loaded(self, file: RouteFile) -> None:
         """Return when every router of the file is enabled with the service of this very version."""
         trouble, is_behind = "", False
@@ -122,6 +138,10 @@ class Traefik:
         """Ask for `/.zlh/ready` by its public name; the answer must come from us and speak of this container."""
         await self._public.check_ready(host, vmid)
 
+    async def fetch_certificate(self, host: str) -> Certificate | None:
+        """Return what the public side shows for a host, however wrong or old it is; None where nothing is."""
+        return await self._public.fetch_certificate(host)
+
     async def _find_trouble(self, protocol: str, name: str, service: str) -> tuple[str, bool]:
         """Return what is wrong, if anything, and whether it is that Traefik shows an earlier state."""
         router = await self._fetch(f"/api/{protocol}/routers/{name}@file")
@@ -133,16 +153,34 @@ class Traefik:
             return f"{name} is {router.get('status')}: {router.get('error') or router.get('errors')}", False
         return "", False
 
-    async def _fetch(self, path: str) -> Any:
+    async def _fetch_page(self, path: str) -> tuple[bytes, str]:
+        """Return one answer of its API and the number of the page that follows; raise ProxyAway."""
+        try:
+            async with self._get(path) as response:
+                if response.status != 200:
+                    raise ProxyAway(f"status {response.status}")
+                body = bytearray()
+                while len(body) <= MAX_PAGE_BYTES and not response.content.at_eof():
+                    body += await response.content.read(MAX_PAGE_BYTES + 1 - len(body))
+        except (aiohttp.ClientError, OSError, TimeoutError) as exc:
+            raise ProxyAway(str(exc) or type(exc).__name__) from exc
+        if len(body) > MAX_PAGE_BYTES:
+            raise ProxyAway(f"an answer has more than {MAX_PAGE_BYTES} bytes")
+        return bytes(body), response.headers.get("X-Next-Page", "")
+
+    def _get(self, path: str) -> AbstractAsyncContextManager[aiohttp.ClientResponse]:
         assert self._session is not None
         trust = self._trust
+        return self._session.get(
+            f"{self._api_url}{path}",
+            allow_redirects=False,
+            headers={} if trust.authorization is None else {"Authorization": trust.authorization},
+            ssl=trust.context if trust.context is not None else True,
+        )
+
+    async def _fetch(self, path: str) -> Any:
         try:
-            async with self._session.get(
-                f"{self._api_url}{path}",
-                allow_redirects=False,
-                headers={} if trust.authorization is None else {"Authorization": trust.authorization},
-                ssl=trust.context if trust.context is not None else True,
-            ) as response:
+            async with self._get(path) as response:
                 if response.status == 404:
                     return None
                 if response.status in {401, 403}:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -24,6 +24,8 @@ PRUNE_ROWS = 10_000
 # So many rows of figures are shown at once, one for a container and one for each of its processes: some 6 MB, while a
 # day of the busiest container would be 60 MB, held for as long as somebody reads slowly.
 MAX_FIGURES = 16_000
+# In place of the id of a journal: what the platform itself has seen of a container. No agent can have it.
+PLATFORM = "platform"
 _ENTRY = "position, at, kind, subject, message, data"
 
 
@@ -40,7 +42,9 @@ class Sample:
 async def find_newest(connection: Connection, owner: OwnerMark) -> JournalPosition | None:
     """Return where the kept history of a container ends."""
     row = await connection.fetchrow(
-        "select journal, number from happenings where owner = $1 order by position desc limit 1", UUID(owner)
+        "select journal, number from happenings where owner = $1 and journal <> $2 order by position desc limit 1",
+        UUID(owner),
+        PLATFORM,
     )
     return JournalPosition(row["journal"], row["number"]) if row else None
 
@@ -75,6 +79,33 @@ async def insert_happenings(
     if rows:
         first = min(row["position"] for row in rows)
         await connection.execute("select pg_notify('container_happened', $1)", f"{vmid} {first}")
+
+
+async def insert_own(
+    connection: Connection,
+    owner: OwnerMark,
+    *,
+    kind: str,
+    subject: str | None,
+    message: str,
+    data: Mapping[str, str | int | float | bool | None],
+) -> None:
+    """Keep and announce what the platform itself has seen of a container that is still there. Inside a transaction."""
+    vmid = await connection.fetchval("select vmid from containers where owner = $1 for no key update", UUID(owner))
+    if vmid is None:
+        return
+    position = await connection.fetchval(
+        "insert into happenings (owner, position, journal, number, at, kind, subject, message, data) "
+        "select $1, p.position, $2, p.position, now(), $3, $4, $5, $6 from (select coalesce(max(position), 0) + 1 "
+        "  as position from happenings where owner = $1) p returning position",
+        UUID(owner),
+        PLATFORM,
+        kind,
+        subject,
+        message,
+        dict(data),
+    )
+    await connection.execute("select pg_notify('container_happened', $1)", f"{vmid} {position}")
 
 
 async def insert_samples(connection: Connection, samples: Sequence[Sample]) -> None:

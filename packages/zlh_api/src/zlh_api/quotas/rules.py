@@ -49,14 +49,15 @@ class QuotaExceeded(ZlhError):
 
     def __init__(self, kind: str, *, limit: float, used: float, wanted: float, deleting: int = 0) -> None:
         things, remedy = _WORDS[kind]
+        verb = "is" if used == 1 else "are"
         leaving = (
             f" {deleting} of the customer's containers are being deleted and count until they are gone; try again then."
             if deleting and kind in _OF_CONTAINERS
             else ""
         )
         super().__init__(
-            f"This takes {_say(wanted)} more {things}, and {_say(used)} of the {_say(limit)} that this customer may "
-            f"have are in use. To go on, {remedy}, or ask who runs the platform for a larger quota.{leaving}",
+            f"This takes {_count(wanted, things)}, and {_say(used)} of the {_say(limit)} that this customer may "
+            f"have {verb} in use. To go on, {remedy}, or ask who runs the platform for a larger quota.{leaving}",
             quota=_SPELLED[kind],
             limit=limit,
             used=used,
@@ -96,6 +97,11 @@ def report_use(own: Quota, default: Quota, used: Usage) -> tuple[QuotaUse, ...]:
         )
         for kind in KINDS
     )
+
+
+def _count(figure: float, things: str) -> str:
+    """Return "1 more container" or "3 more containers"; a unit of memory has no plural."""
+    return f"{_say(figure)} more {things.removesuffix('s') if figure == 1 else things}"
 
 
 def _say(figure: float) -> str:
