@@ -16,7 +16,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
 
 from fakes.agents import FakeAgents
-from fakes.dns import FakeProvider
+from fakes.dns_provider import FakeProvider
 from fakes.driver import FakeDriver
 from fakes.edge import FakeProxy, FakeRoutes
 from fakes.faults import Faults

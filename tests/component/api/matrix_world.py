@@ -140,12 +140,13 @@ class MatrixWorld:
     async def digest(self, *, but: frozenset[str] = frozenset()) -> str:
         """Return what tells one state of the database from another, in one query."""
         parts = [
-            f"select md5(string_agg(t::text, ';' order by t::text)) as d from (select {columns} from {table}) t"
+            f"select '{table}' as n, md5(string_agg(t::text, ';' order by t::text)) as d "
+            f"from (select {columns} from {table}) t"
             for table, columns in self._tables.items()
             if table not in but
         ]
         rows = await self.world.fetch(
-            f"select string_agg(coalesce(d, ''), ',') as d from ({' union all '.join(parts)}) x"
+            f"select string_agg(coalesce(d, ''), ',' order by n) as d from ({' union all '.join(parts)}) x"
         )
         return str(rows[0]["d"])
 

@@ -17,7 +17,7 @@ import pytest
 
 from component.api.test_reconciler import ask_deletion, settled
 from fakes.api_world import World
-from fakes.dns import FakeProvider
+from fakes.dns_provider import FakeProvider
 from fakes.driver import FakeGuest
 from zlh_api.app.audit import open_audit
 from zlh_api.audit import commands

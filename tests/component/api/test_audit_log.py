@@ -264,7 +264,7 @@ def path_of(endpoint: Endpoint, vmid: int, customer: UUID) -> str:
 async def ask(client: Client, endpoint: Endpoint, path: str, headers: dict[str, str]) -> ClientResponse:
     """Send a body that no call takes."""
     body = b"no body" if endpoint.request is not None else None
-    answer = await client.request(endpoint.method, path, data=body, headers=headers)
+    answer = await client.request(endpoint.method, path, data=body, headers=headers, allow_redirects=False)
     await answer.read()
     return answer
 

@@ -14,7 +14,7 @@ from component.api.test_reconciler import kill
 from component.api.test_waiting import step_of
 from fakes.api_world import World
 from fakes.audited import assert_clean
-from fakes.dns import FakeProvider
+from fakes.dns_provider import FakeProvider
 from fakes.wishes import want_container, want_deletion
 from zlh_api.containers import store as containers
 from zlh_api.dns.model import Record

@@ -46,7 +46,9 @@ mount --make-rprivate /
 mkdir "$1/etc"
 cp -a /etc/. "$1/etc/"
 mount --bind "$1/etc" /etc
-mount -t tmpfs -o mode=755 tmpfs /srv
+mkdir "$1/over" && mount -t tmpfs -o mode=755 tmpfs "$1/over" && mkdir "$1/over/upper" "$1/over/work"
+# What lies there already stays in sight: this very checkout may.
+mount -t overlay -o "lowerdir=/srv,upperdir=$1/over/upper,workdir=$1/over/work" overlay /srv
 "$2/setup.sh" "$1/key.pub" 127.0.0.1 /srv/zlh-routes /etc/traefik > "$1/said"
 "$2/setup.sh" "$1/key.pub" 127.0.0.1 /srv/zlh-routes /etc/traefik > "$1/said"
 cp /etc/traefik/api.crt /etc/traefik/api.credentials "$1/"

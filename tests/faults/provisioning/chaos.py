@@ -17,7 +17,7 @@ from typing import Any
 
 from asyncpg.pool import PoolConnectionProxy
 
-from fakes.dns import FakeProvider
+from fakes.dns_provider import FakeProvider
 from fakes.driver import FakeDriver, FakeGuest
 from fakes.edge import FakeRoutes
 from fakes.faults import Faults
