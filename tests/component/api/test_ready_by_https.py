@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import itertools
 from collections.abc import AsyncIterator, Iterator
 
 import msgspec
@@ -57,6 +59,22 @@ def use_edge(world: World, edge: AcmeEdge, proxy: Traefik, api_url: str) -> None
     world.steps = steps  # type: ignore[method-assign] # the parts that are real here
 
 
+@contextlib.asynccontextmanager
+async def changing_routes(edge: AcmeEdge) -> AsyncIterator[None]:
+    """Change another route again and again: with each one Traefik asks anew, unless it is asking at that moment."""
+
+    async def change() -> None:
+        for number in itertools.count():
+            text = ANOTHER.replace("another.test", f"another-{number}.test")
+            await asyncio.to_thread(edge.traefik.put, "another.yml", text)
+            await asyncio.sleep(1)
+
+    changing = asyncio.create_task(change())
+    yield
+    changing.cancel()
+    await asyncio.gather(changing, return_exceptions=True)
+
+
 async def test_a_container_is_ready_once_its_certificate_is_believed(
     world: World, edge: AcmeEdge, proxy: Traefik
 ) -> None:
@@ -74,9 +92,8 @@ async def test_a_container_is_ready_once_its_certificate_is_believed(
             assert shown["lifecycle"] != "ready"
             assert "name_not_answering" in str(shown)
             await asyncio.to_thread(edge.knot.program.start)
-            # Traefik asks again with the next route that changes, such as that of another container.
-            edge.traefik.put("another.yml", ANOTHER)
-            await world.wait_until("select provisioned_at is not null from containers")
+            async with changing_routes(edge):
+                await world.wait_until("select provisioned_at is not null from containers")
             await proxy.check_ready(f"dev-{vmid}.{ZONE}", vmid)
             assert (await client.delete(f"/api/containers/{vmid}", headers=by("owner-token"))).status == 202
             await world.wait_until("select count(*) = 0 from containers")
