@@ -97,4 +97,4 @@ async def test_a_container_is_ready_once_its_certificate_is_believed(
             await proxy.check_ready(f"dev-{vmid}.{ZONE}", vmid)
             assert (await client.delete(f"/api/containers/{vmid}", headers=by("owner-token"))).status == 202
             await world.wait_until("select count(*) = 0 from containers")
-    assert [file.name for file in edge.traefik.directory.iterdir()] == ["another.yml"]
+    assert [file.name for file in edge.traefik.directory.glob("*.yml")] == ["another.yml"]
