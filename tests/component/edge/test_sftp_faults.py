@@ -336,7 +336,7 @@ async def test_a_server_that_speaks_nonsense_is_let_go(
 
 
 async def test_five_thousand_files_are_surveyed_in_little_time(sshd: Sshd, folder: Path) -> None:
-    """The second survey reads what the first one has read a moment after it was written, the third next to nothing."""
+    """What was read a moment after it was written is read again; once it has settled, next to nothing is."""
     for number in range(100, 5100):
         (folder / f"dev-{number}.yml").write_text(OLD.text)
     connection = make_connection(sshd)
@@ -344,13 +344,13 @@ async def test_five_thousand_files_are_surveyed_in_little_time(sshd: Sshd, folde
     directory = SftpRouteDirectory(connection, folder, folder.with_name("quarantine"))
     directory._clock = clock.monotonic
     spent = []
-    for _ in range(3):
+    for _ in range(5):
         before = time.process_time()
         assert len(await directory.survey()) == 5000
         spent.append(time.process_time() - before)
         clock.advance(3)
-    assert spent[2] < spent[0] / 2
     await connection.close()
+    assert spent[-1] < spent[0] / 2
 
 
 @pytest.fixture
