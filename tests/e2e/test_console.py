@@ -38,9 +38,6 @@ from zlh_common.schema.terminal import MAX_TERMINALS
 UNTIL_S = 30
 # Counts until somebody presses the key, however long it takes to kill a program and to have it back.
 COUNT = "i=0; until read -t 0.1; do i=$((i+1)); echo line-$i-; done; echo al''l"
-# Twice in one message: a key that comes in the moment in which the shell's read gives up is the shell's to lose, and
-# a message that is lost is ours.
-KEY = "\n"
 # More than every buffer between a shell and a viewer holds.
 FLOOD_BYTES = 60_000_000
 
@@ -147,7 +144,7 @@ async def test_a_viewer_goes_on_at_the_byte_where_a_killed_program_cut_it_off(
         while True:
             with contextlib.suppress(OSError, WebSocketException):
                 async with view(stack, vmid, start=resumed_at) as again:
-                    await again.run(KEY)
+                    await again.run("")
                     await again.until(b"all\r\n")
                     break
             await asyncio.sleep(0.2)
@@ -200,7 +197,7 @@ async def _go_on(stack: Stack, vmid: int, viewer: Viewer) -> bytes:
         while True:
             with contextlib.suppress(OSError, WebSocketException):
                 async with view(stack, vmid, start=viewer.next_offset) as again:
-                    await again.run(KEY)
+                    await again.run("")
                     await again.until(b"all\r\n")
                     return bytes(viewer.data + again.data)
             await asyncio.sleep(0.2)
