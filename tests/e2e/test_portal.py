@@ -231,7 +231,10 @@ async def test_a_container_gets_its_size_another_one_and_is_killed(page: Page, s
     await page.get_by_role("slider", name="Disk").press("Home")
     await expect(page.get_by_test_id("size-diskMib")).to_have_text("10 GiB")
     await page.get_by_role("slider", name="Processor").press("ArrowRight")
-    await page.get_by_role("button", name="Apply the size").click()
+    # The button is as disabled while it asks as it is when there is nothing left to apply.
+    async with page.expect_response(lambda response: response.request.method == "PATCH") as answered:
+        await page.get_by_role("button", name="Apply the size").click()
+    assert (await answered.value).ok
     await expect(page.get_by_role("button", name="Apply the size")).to_be_disabled()
     seen = await stack.status(vmid)
     assert (seen["resources"]["cpu"], seen["resources"]["memoryMib"], seen["ready"]) == (3, 128, True)
