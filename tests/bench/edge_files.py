@@ -23,6 +23,7 @@ from zlh_api.edge.model import ExposedPort, ProxySetting, RouteFile, RouteWish
 from zlh_api.edge.sftp_connection import SftpConnection
 from zlh_api.edge.sftp_directory import SftpRouteDirectory
 from zlh_api.edge.traefik_file import render_route_file
+from zlh_api.edge.traefik_hosts import render_hosts_file
 from zlh_common.clock import SystemClock
 from zlh_common.names import HostName, OwnerMark, Vmid
 
@@ -32,7 +33,7 @@ SERVED_S = 120.0
 
 def render_files(count: int, *, api_url: str = "http://127.0.0.1:1", first: int = 100) -> list[RouteFile]:
     """Return the files of so many containers with one published port."""
-    setting = ProxySetting("example.org", "web", api_url)
+    setting = _setting(api_url)
     return [
         render_route_file(
             RouteWish(
@@ -42,6 +43,10 @@ def render_files(count: int, *, api_url: str = "http://127.0.0.1:1", first: int 
         )
         for number in range(first, first + count)
     ]
+
+
+def _setting(api_url: str) -> ProxySetting:
+    return ProxySetting("example.org", "web", api_url)
 
 
 @asynccontextmanager
@@ -150,7 +155,7 @@ async def _serve(run: Run, count: int, backend: str) -> Samples:
         directory = LocalRouteDirectory(traefik.directory)
         # Each event makes it read all of them again; so it is off while they are put there.
         await asyncio.to_thread(traefik.program.stop)
-        for file in render_files(count, api_url=backend):
+        for file in [render_hosts_file(_setting(backend)), *render_files(count, api_url=backend)]:
             (traefik.directory / file.name).write_text(file.text)
         await asyncio.to_thread(traefik.program.start)
         last = render_files(run.repeat + 2, api_url=backend, first=100_000)
