@@ -10,18 +10,16 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-import aiohttp
 import pytest
 import structlog
 from playwright.async_api import Browser, expect
-from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from e2e.browser import PATIENCE_MS
 from e2e.stack import WAIT_S, Stack
+from e2e.visitors import PASSWORD, Person, is_open, join
 
 log = structlog.get_logger()
-PASSWORD = "correct horse battery"
 PORT = 4100
 # Much more than it takes, and much less than whatever would have ended it by itself.
 SOON_S = 3.0
@@ -39,58 +37,6 @@ s.on('upgrade', (q, k) => {
 });
 s.listen(4100, process.env.HOST);
 """
-
-
-@dataclass
-class Person:
-    """Somebody with a session at the portal, and what their browser holds for the published host."""
-
-    stack: Stack
-    email: str
-    id: str
-    session: str
-    access: str = ""
-
-    async def call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
-        """Call the API as the portal does."""
-        headers = {"Cookie": f"zlh_session={self.session}", "Origin": self.stack.dev["portalUrl"].rstrip("/")}
-        async with (
-            aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
-            session.request(method, self.stack.dev["apiUrl"] + path, json=body, headers=headers) as answer,
-        ):
-            return answer.status, await answer.json() if answer.content_type.endswith("json") else None
-
-    async def fetch(self, url: str, cookie: str = "") -> tuple[int, str, dict[str, str], str]:
-        """Ask the proxy for a page; return status, location, cookies that were set, and the body."""
-        headers = {"Host": urlsplit(url).netloc, "Accept": "text/html", **({"Cookie": cookie} if cookie else {})}
-        async with (
-            aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
-            session.get(_at_proxy(self.stack, url), headers=headers, allow_redirects=False) as answer,
-        ):
-            put = {name: morsel.value for name, morsel in answer.cookies.items()}
-            return answer.status, answer.headers.get("Location", ""), put, await answer.text()
-
-    async def enter(self, url: str) -> None:
-        """Sign in at a host, as a browser does that holds the portal's session."""
-        status, portal, put, said = await self.fetch(url)
-        assert status == 302, said
-        status, back, _, said = await self.fetch(portal, f"zlh_session={self.session}")
-        assert status == 302, said
-        _, _, got, _ = await self.fetch(back, f"zlh_enter={put['zlh_enter']}")
-        self.access = got["zlh_access"]
-
-    async def watch(self, url: str) -> ClientConnection:
-        """Open a WebSocket at the host."""
-        parts, proxy = urlsplit(url), urlsplit(self.stack.dev["traefikUrl"])
-        headers = {"Cookie": f"zlh_access={self.access}", "Origin": f"{parts.scheme}://{parts.netloc}"}
-        return await connect(
-            f"ws://{parts.netloc}/", host=proxy.hostname, port=proxy.port, additional_headers=headers, proxy=None
-        )
-
-
-def _at_proxy(stack: Stack, url: str) -> str:
-    parts = urlsplit(url)
-    return f"{stack.dev['traefikUrl']}{parts.path}" + (f"?{parts.query}" if parts.query else "")
 
 
 @dataclass
@@ -131,24 +77,6 @@ async def scene(stack: Stack, own_vmid: int) -> AsyncIterator[Scene]:
     yield made
     for person in (ann, bob):
         await stack.call("DELETE", f"/api/users/{person.id}")
-
-
-async def join(stack: Stack, customer: str, name: str, role: str) -> Person:
-    """Have somebody join a customer."""
-    email = f"{name}-{time.monotonic_ns()}@access.example"
-    status, made = await stack.call("POST", f"/api/customers/{customer}/invitations", {"email": email, "role": role})
-    assert status == 201, made
-    code = made.get("code") or urlsplit(made["url"]).fragment
-    origin = {"Origin": stack.dev["portalUrl"].rstrip("/")}
-    async with (
-        aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
-        session.post(
-            f"{stack.dev['apiUrl']}/api/invitations/accept", json={"code": code, "password": PASSWORD}, headers=origin
-        ) as answer,
-    ):
-        me = await answer.json()
-        assert answer.status in {200, 201}, me
-        return Person(stack, email, me["user"]["id"], answer.cookies["zlh_session"].value)
 
 
 @pytest.mark.real("chromium", "portal")
@@ -218,7 +146,7 @@ async def unpublished(scene: Scene) -> None:
 async def opened_for_all(scene: Scene) -> None:
     """Somebody else publishes it, for everybody of the customer."""
     wish = {"port": PORT, "visibility": "customer"}
-    status, said = await scene.bob.stack.call("POST", f"/api/containers/{scene.vmid}/exposures", wish)
+    status, said = await scene.bob.platform.call("POST", f"/api/containers/{scene.vmid}/exposures", wish)
     assert status == 201, said
 
 
@@ -261,15 +189,3 @@ async def test_an_open_websocket_of_a_revoked_viewer_dies(scene: Scene) -> None:
 async def settle(scene: Scene) -> None:
     """Return once no cut is left to make: those of a change come in pairs, two seconds apart."""
     await asyncio.sleep(4.5)
-
-
-async def is_open(socket: ClientConnection) -> bool:
-    """Tell whether a WebSocket on which nothing is said stays open for a while."""
-    try:
-        async with asyncio.timeout(0.3):
-            await socket.recv()
-    except TimeoutError:
-        return True
-    except ConnectionClosed:
-        return False
-    raise AssertionError
