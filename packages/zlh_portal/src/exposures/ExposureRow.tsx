@@ -8,6 +8,7 @@ import { AddressLink } from "../layout/AddressLink";
 import { TimeUntil } from "../layout/TimeUntil";
 import { useMe } from "../session/session";
 import { describeViewers } from "./access";
+import classes from "./exposures.module.css";
 import { useUnpublish } from "./queries";
 
 interface Props {
@@ -27,10 +28,10 @@ export function ExposureRow({ vmid, exposure, mayChange, onChange }: Props) {
       onSettled: () => setAsking(false),
     });
   return (
-    <Group component="li" justify="space-between" gap="xs" data-testid={`exposure-${exposure.port}`}>
-      <Group gap="sm" miw={0} flex="1 1 220px">
-        <Text fw={600} className="numbers" miw={52}>{exposure.port}</Text>
-        <AddressLink address={exposure.url} />
+    <li className={classes["row"]} data-testid={`exposure-${exposure.port}`}>
+      <Text fw={600} className="numbers">{exposure.port}</Text>
+      <div className={classes["address"]}><AddressLink address={exposure.url} /></div>
+      <Group gap="xs">
         <Tooltip label="Who may open it."><Badge variant="light" color={exposure.visibility === "public" ? "orange" : "gray"} tabIndex={0}>{describeViewers(exposure, me)}</Badge></Tooltip>
         {exposure.kind === "https" && <Badge variant="light" color="gray">HTTPS</Badge>}
         {exposure.expiresAt && <Text size="sm" c="dimmed">ends <TimeUntil time={exposure.expiresAt} ended="now" /></Text>}
@@ -39,7 +40,7 @@ export function ExposureRow({ vmid, exposure, mayChange, onChange }: Props) {
         )}
       </Group>
       {mayChange && (
-        <Group gap={6}>
+        <Group gap={6} className={classes["acts"] ?? ""}>
           {!isAsking && <Button size="compact-sm" variant="subtle" aria-label={`Change port ${exposure.port}`} onClick={onChange}>Change</Button>}
           {isAsking && <Button size="compact-sm" variant="default" onClick={() => setAsking(false)}>Keep</Button>}
           <Button
@@ -50,6 +51,6 @@ export function ExposureRow({ vmid, exposure, mayChange, onChange }: Props) {
           </Button>
         </Group>
       )}
-    </Group>
+    </li>
   );
 }

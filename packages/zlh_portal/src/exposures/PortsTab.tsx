@@ -6,6 +6,7 @@ import { Problem } from "../layout/Problem";
 import { MayNot } from "../session/MayNot";
 import { useRights } from "../session/session";
 import { ExposureRow } from "./ExposureRow";
+import classes from "./exposures.module.css";
 import { PublishForm } from "./PublishForm";
 import { useExposures } from "./queries";
 
@@ -29,13 +30,13 @@ export function PortsTab({ status }: { status: ContainerStatus }) {
         {query.isPending && <Skeleton h={40} aria-label="Loading the ports" />}
         {exposures?.length === 0 && <Text size="sm" c="dimmed">None yet. Start a program that listens on a port, and publish that port here.</Text>}
         {exposures && exposures.length > 0 && (
-          <Stack gap="sm" component="ul" m={0} p={0} aria-label="Published ports" style={{ listStyle: "none" }}>
+          <ul className={classes["list"]} aria-label="Published ports">
             {exposures.map((exposure) => <ExposureRow key={exposure.id} vmid={status.vmid} exposure={exposure} mayChange={mayChange} onChange={() => setEditing(exposure)} />)}
-          </Stack>
+          </ul>
         )}
       </Paper>
       <Text size="sm" c="dimmed">
-        An address answers once a program listens on that port on all interfaces (0.0.0.0). Where it is not for everybody, the browser is
+        An address answers once a program listens on that port, on all addresses or on the one in the variable <code>HOST</code>. Where it is not for everybody, the browser is
         sent here to sign in and comes back by itself; your program sees who it is in the header <code>X-Zlh-User</code>. Who loses the right, or
         whose time is over, is disconnected within a second; others who are connected to the same port at that moment have to connect again.
       </Text>

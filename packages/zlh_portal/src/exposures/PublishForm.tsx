@@ -5,6 +5,7 @@ import { asApiError, splitByField } from "../api/problem";
 import type { Exposure } from "../api/types";
 import { Problem } from "../layout/Problem";
 import { describeVisibility, EXPIRIES, KEEP, KINDS, type Kind, secondsOf, VISIBILITIES, type Visibility } from "./access";
+import classes from "./exposures.module.css";
 import { parsePort } from "./port";
 import { usePublish } from "./queries";
 
@@ -51,27 +52,27 @@ export function PublishForm({ vmid, published, editing, onDone }: Props) {
       <Stack gap="sm">
         <Title order={2}>{title}</Title>
         {publish.error && refused?.rest && <Problem error={publish.error} title={editing ? "The port was not changed" : "The port was not published"} />}
-        <Group align="flex-start" gap="sm">
+        <div className={classes["fields"]}>
           <TextInput
-            label="Port" placeholder="3000" inputMode="numeric" autoComplete="off" w={110} readOnly={editing !== null} value={text} error={problem ?? refused?.fields["port"]}
+            label="Port" placeholder="3000" inputMode="numeric" autoComplete="off" readOnly={editing !== null} value={text} error={problem ?? refused?.fields["port"]}
             onChange={(event) => {
               const { value } = event.currentTarget;
               change(() => setText(value));
             }}
           />
           <Select
-            label="Opens for" w={170} allowDeselect={false} value={visibility} error={refused?.fields["visibility"]} data={VISIBILITIES.map(({ value, label }) => ({ value, label }))}
+            label="Opens for" allowDeselect={false} value={visibility} error={refused?.fields["visibility"]} data={VISIBILITIES.map(({ value, label }) => ({ value, label }))}
             onChange={(value) => change(() => setVisibility(value ?? "private"))}
           />
           <Select
-            label="Until" w={170} allowDeselect={false} value={expiry} error={refused?.fields["expiresInS"]} data={editing?.expiresAt ? [{ value: KEEP, label: "As it is" }, ...ends] : ends}
+            label="Until" allowDeselect={false} value={expiry} error={refused?.fields["expiresInS"]} data={editing?.expiresAt ? [{ value: KEEP, label: "As it is" }, ...ends] : ends}
             onChange={(value) => change(() => setExpiry(value ?? "never"))}
           />
           <Select
-            label="Speaks" w={170} allowDeselect={false} value={kind} error={refused?.fields["kind"]} data={[...KINDS]}
+            label="Speaks" allowDeselect={false} value={kind} error={refused?.fields["kind"]} data={[...KINDS]}
             onChange={(value) => change(() => setKind(value ?? "http"))}
           />
-        </Group>
+        </div>
         <Text size="sm" c="dimmed">
           {describeVisibility(visibility)}{editing && " Whoever is connected now has to connect again."}
         </Text>

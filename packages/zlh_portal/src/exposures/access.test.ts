@@ -5,7 +5,7 @@ it.each([
   ["public", "a", "Everybody"],
   ["customer", "a", "The team"],
   ["private", "a", "Only you"],
-  ["private", "b", "Who published it"],
+  ["private", "b", "Its publisher alone"],
   ["private", null, "Owners only"],
 ] as const)("says who may open what is %s and of %j", (visibility, publishedBy, said) => expect(describeViewers({ visibility, publishedBy }, { user: { id: "a" } })).toBe(said));
 

@@ -39,7 +39,7 @@ export function describeViewers(exposure: Pick<Exposure, "visibility" | "publish
       return "The team";
     case "private":
       if (exposure.publishedBy === null) return "Owners only";
-      return exposure.publishedBy === me?.user.id ? "Only you" : "Who published it";
+      return exposure.publishedBy === me?.user.id ? "Only you" : "Its publisher alone";
   }
 }
 

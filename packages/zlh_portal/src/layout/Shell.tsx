@@ -1,6 +1,6 @@
 /** The frame of every page behind the sign-in. */
 import { ActionIcon, AppShell, Container, Group, Menu, Text, UnstyledButton } from "@mantine/core";
-import { Link, NavLink, Outlet, useNavigate } from "react-router";
+import { Link, NavLink, Outlet, useMatch, useNavigate } from "react-router";
 import { LiveBadge } from "../live/LiveBadge";
 import { useMe, useSignOut, useWhyNot } from "../session/session";
 import { ColorSchemeButton } from "./ColorSchemeButton";
@@ -22,7 +22,7 @@ export function Shell() {
                 <Group gap={8} wrap="nowrap"><Mark /><Text fw={700} visibleFrom="xs">ZLH</Text></Group>
               </UnstyledButton>
               <nav aria-label="Main">
-                <NavLink to="/" end className={classes["nav"] ?? ""}>Containers</NavLink>
+                <ContainersLink />
                 <NavLink to="/catalog" className={classes["nav"] ?? ""}>Catalog</NavLink>
                 <NavLink to={people.to} className={`${classes["nav"]} ${classes["wide"]}`}>{people.label}</NavLink>
                 {mayViewPlatform && <NavLink to="/platform" className={`${classes["nav"]} ${classes["wide"]}`}>Platform</NavLink>}
@@ -41,6 +41,12 @@ export function Shell() {
       </AppShell.Main>
     </AppShell>
   );
+}
+
+/** It stands for the pages of single containers too, which do not lie below the list's own path. */
+function ContainersLink() {
+  const isBelow = useMatch("/containers/*") !== null;
+  return <NavLink to="/" end className={`${classes["nav"]} ${isBelow ? "active" : ""}`}>Containers</NavLink>;
 }
 
 /** Who has one customer is led to its page, and not to a list of one. */

@@ -38,6 +38,7 @@ describe("how the edge stands", () => {
 
 it("tells what the last look was about", () => {
   expect(tellLook(sample())).toBe("all routes of 2 containers, 1 of them by name, in 0.4 s");
+  expect(tellLook(sample({ asked: 0 }))).toBe("all routes of 2 containers, none of them by name, in 0.4 s");
   expect(tellLook(sample({ containers: 1, tookS: null }))).toBe("all routes of one container, 1 of them by name");
 });
 
