@@ -482,7 +482,6 @@ async def test_a_containers_host_answers_for_itself_alone(client: Client) -> Non
     vmid = (await create(client))["vmid"]
     host = {"Host": f"dev-{vmid}.localhost:8080"}
     assert await (await client.get("/.zlh/ready", headers=host)).json() == {"vmid": vmid}
-    assert "is here" in await (await client.get("/.zlh/home", headers=host)).text()
     for same in (f"DEV-{vmid}.LocalHost", f"dev-{vmid}.localhost.:80"):
         assert await (await client.get("/.zlh/ready", headers={"Host": same})).json() == {"vmid": vmid}
     for portal in ("/.zlh/", "/.zlh/x", "/"):
@@ -490,6 +489,24 @@ async def test_a_containers_host_answers_for_itself_alone(client: Client) -> Non
     await problem(await client.get("/api/version", headers=host), 404, "not_found")
     for other in (f"dev-{vmid}.example.org", "dev-999999.localhost", "portal.localhost"):
         await problem(await client.get("/.zlh/ready", headers={"Host": other}), 404, "not_found")
+
+
+async def test_a_page_in_a_servers_place_says_what_comes_first(world: World, client: Client) -> None:
+    """Whoever is to start a server in a container that is off is told to start the container."""
+    vmid = (await create(client))["vmid"]
+    host = {"Host": f"3000-dev-{vmid}.localhost"}
+    for state, home, silent in (
+        ("absent", "is being made", "is being made"),
+        ("half-made", "is being made", "is being made"),
+        ("running", f"3000-dev-{vmid} is here", "Nothing listens on port 3000"),
+        ("stopped", "is switched off", "is switched off"),
+        ("foreign", "cannot run", "cannot run"),
+    ):
+        await world.fetch("update containers set guest = $1 returning 1", state)
+        for path, title in (("home", home), ("silent", silent)):
+            page = await (await client.get(f"/.zlh/{path}", headers=host)).text()
+            assert title in page
+            assert ("your server" in page or "a server" in page) == (state == "running")
 
 
 async def test_the_catalog_is_the_same_for_everybody(client: Client) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from html import escape
-
 from aiohttp import web
 
 from zlh_api.containers.model import Container, Guest
@@ -25,23 +23,23 @@ def endpoints(service: ContainerService, *, domain: str) -> list[Endpoint]:
     async def home(call: Call) -> web.Response:
         host = _host_of(call.request, domain)
         container = await service.find(host.vmid)
-        if container.is_suspended:
-            return _suspended(host)
+        if not _runs(container):
+            return _no_server(host, container)
         return render_page(
             f"{host.label} is here",
-            f"<p>{escape(_state(container))} Nothing of it is published yet.</p>"
+            "<p>The container runs. Nothing of it is published yet.</p>"
             "<p>Start a server in its terminal, then publish the port under <b>Ports</b> in the portal.</p>",
         )
 
     async def silent(call: Call) -> web.Response:
         host = _host_of(call.request, domain)
         container = await service.find(host.vmid)
-        if container.is_suspended:
-            return _suspended(host)
+        if not _runs(container):
+            return _no_server(host, container)
         port = host.port or (container.exposures[0].port if container.exposures else 0)
         return render_page(
             f"Nothing listens on port {port}",
-            f"<p>{escape(_state(container))} The route to it works.</p>"
+            "<p>The container runs. The route to it works.</p>"
             f"<p>Start your server in the container on port {port}; reload this page then. Listen on all addresses, "
             "or on the one in the variable <code>HOST</code>.</p>",
         )
@@ -60,22 +58,27 @@ def _host_of(request: web.Request, domain: str) -> HostName:
     return host
 
 
-def _state(container: Container) -> str:
+def _runs(container: Container) -> bool:
+    return container.guest is Guest.RUNNING and not container.is_suspended
+
+
+def _no_server(host: HostName, container: Container) -> web.Response:
+    """Tell why no server of a container can answer, and what to do before one is looked for."""
+    title, body = _why_no_server(container)
+    return render_page(f"{host.label} {title}", body)
+
+
+def _why_no_server(container: Container) -> tuple[str, str]:
+    if container.is_suspended:
+        # Everybody is told that it is off, and nobody why: that is between its people and the platform.
+        return "is suspended", (
+            "<p>It is switched off by the platform, and its files are kept.</p>"
+            "<p>Its people see the reason in the portal.</p>"
+        )
     match container.guest:
-        case Guest.RUNNING:
-            return "The container runs."
-        case Guest.STOPPED:
-            return "The container is switched off."
         case Guest.ABSENT | Guest.HALF_MADE:
-            return "The container is being made."
+            return "is being made", "<p>Reload this page in a moment. The portal shows every step.</p>"
         case Guest.FOREIGN:
-            return "The container cannot run."
-
-
-def _suspended(host: HostName) -> web.Response:
-    """Tell everybody that it is off, and nobody why: that is between its people and the platform."""
-    return render_page(
-        f"{host.label} is suspended",
-        "<p>It is switched off by the platform, and its files are kept.</p>"
-        "<p>Its people see the reason in the portal.</p>",
-    )
+            return "cannot run", "<p>Its people see in the portal what is in the way.</p>"
+        case Guest.STOPPED | Guest.RUNNING:
+            return "is switched off", "<p>Its people start it in the portal. Reload this page then.</p>"
