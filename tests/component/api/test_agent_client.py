@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+import socket
 import ssl
 import time
 from base64 import b64encode
@@ -17,6 +18,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.utils import accept_key
 
 from fakes.certificates import Certificates
+from zlh_api.agents import client as client_module
 from zlh_api.agents.client import (
     MAX_ANSWER_BYTES,
     MAX_CALLS,
@@ -263,6 +265,19 @@ async def test_an_agent_that_never_answers_keeps_a_bounded_number_of_calls(
         with pytest.raises(OURS, match=r"^(?!.*calls wait)"):
             await call(client, meeting.address(stranger.port))
     assert not client._calls
+
+
+async def test_an_agent_that_hangs_is_told_in_words(
+    meeting: Meeting, client: AgentClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """People read how long it was waited for, and no name of an exception."""
+    monkeypatch.setattr(client_module, "OPEN_TIMEOUT_S", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        agent = meeting.address(silent.getsockname()[1])
+        with pytest.raises(AgentUnreachable, match=r"no answer within 0\.2 s"):
+            await client.call(agent, "GET", "/status", timeout_s=0.2)
+        with pytest.raises(AgentUnreachable, match=r"no answer within 0\.3 s"):
+            await open_socket(client, agent)
 
 
 @pytest.mark.parametrize("way", [call, open_socket])

@@ -26,7 +26,7 @@ from zlh_api.edge.foreign_files import Verdict, judge
 from zlh_api.edge.kept_directory import KeptDirectory
 from zlh_api.edge.local_directory import LocalPlace, _kind, _read
 from zlh_api.edge.model import ExposedPort, ProxySetting, RouteFile, RouteWish
-from zlh_api.edge.port import RouteNotLoaded
+from zlh_api.edge.port import ProxyAway, RouteNotLoaded
 from zlh_api.edge.relieving_proxy import RelievingProxy
 from zlh_api.edge.sftp_directory import SftpPlace
 from zlh_api.edge.traefik import Traefik
@@ -291,3 +291,16 @@ async def test_nobody_is_suspected_while_traefik_is_well(
         with pytest.raises(RouteNotLoaded, match="does not answer"):
             await RelievingProxy(traefik, directory).wait_loaded(wrong)
     assert (running.folder / "templated.yml").exists()
+
+
+async def test_a_proxy_that_hangs_is_told_in_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    """People read how long it was waited for, and no name of an exception."""
+    monkeypatch.setattr(traefik_module, "CALL_TIMEOUT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        async with Traefik(api_url=url, web_url=url) as traefik:
+            with pytest.raises(ProxyAway, match=r"no answer within 0\.2 s"):
+                await traefik.fetch_seen()
+            monkeypatch.setattr(traefik_module, "LOAD_TIMEOUT_S", 5.0)
+            with pytest.raises(RouteNotLoaded, match=r"no answer within 0\.2 s"):
+                await traefik.wait_loaded(route(102, 1))

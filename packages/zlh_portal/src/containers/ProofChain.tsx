@@ -5,7 +5,7 @@ import { useServerNow } from "../layout/clock";
 import { CheckIcon, CrossIcon, WarnIcon } from "../layout/icons";
 import { Problem } from "../layout/Problem";
 import { TimeAgo } from "../layout/TimeAgo";
-import { useRights } from "../session/session";
+import { useRights, useWhyNot } from "../session/session";
 import classes from "./containers.module.css";
 import { describeCertificate, isCheckLost, type LinkRow, mayCheckAgain, renderChain, summarizeChain } from "./proof";
 import { useCheck, useProof } from "./queries";
@@ -16,6 +16,7 @@ export function ProofChain({ status }: { status: ContainerStatus }) {
   const query = useProof(status);
   const check = useCheck(status.vmid);
   const mayCheck = useRights(status).power;
+  const isOperator = useWhyNot("platform:view") === null;
   const now = useServerNow(true, 1_000);
   const proof = query.data;
   if (!proof) {
@@ -34,7 +35,7 @@ export function ProofChain({ status }: { status: ContainerStatus }) {
       {check.error && <Problem error={check.error} title="Nobody could be asked to look" />}
       {isCheckLost(proof, now) && <Text size="xs" c="orange" mb="xs">A look was asked for, and nobody has taken it. It follows once the platform is well and the container should answer.</Text>}
       <ol className={classes["steps"]} aria-label="Links of the chain">
-        {renderChain(proof).map((row) => <Link key={row.link} row={row} />)}
+        {renderChain(proof, isOperator).map((row) => <Link key={row.link} row={row} />)}
       </ol>
       {certificate && <Text size="xs" c="red" mt="xs" data-testid="proof-certificate">{certificate}</Text>}
     </div>

@@ -18,15 +18,17 @@ describe("the chain", () => {
     expect(summarizeChain(proof([link("agent", "holds"), link("dns", "skipped"), link("name", "holds")]))).toBe("Every link holds.");
   });
   it("sends no customer after what all containers lack", () => {
-    const shown = proof([link("route", "unknown", { code: "proxy_away" })], { outages: [AWAY] });
-    expect(renderChain(shown)[0]?.advice).toMatch(/^It is so for all containers/);
+    const shown = proof([link("route", "unknown", { code: "proxy_away", message: "Look at its log." })], { outages: [AWAY] });
+    expect(renderChain(shown, false)[0]?.message).toBeNull();
+    expect(renderChain(shown, false)[0]?.advice).toMatch(/^It is so for all containers/);
+    expect(renderChain(shown, true)[0]?.message).toBe("Look at its log.");
     expect(summarizeChain(shown)).toBe("Something that all containers need is away.");
   });
   it("says what to do about what is broken, and nothing about what holds", () => {
-    const [route, name] = renderChain(proof([link("route", "broken", { code: "route_not_loaded" }), link("name", "holds", { code: null })]));
+    const [route, name] = renderChain(proof([link("route", "broken", { code: "route_not_loaded" }), link("name", "holds", { code: null })]), false);
     expect(route?.advice).toMatch(/by itself/);
     expect(name?.advice).toBe("");
-    expect(renderChain(proof([link("name", "doubtful", { code: "name_not_answering" })]))[0]?.advice).toMatch(/again within seconds/);
+    expect(renderChain(proof([link("name", "doubtful", { code: "name_not_answering" })]), false)[0]?.advice).toMatch(/again within seconds/);
   });
   it("shows what it does not know under its own name", () => expect(titleOfLink("moon")).toBe("moon"));
 });

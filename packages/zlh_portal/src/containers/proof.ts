@@ -34,15 +34,15 @@ const ADVICE: Readonly<Record<string, string>> = {
 // Of what all containers lack, no customer can do anything.
 const OUTAGE = "It is so for all containers. Operators see it, and nothing is lost by it.";
 
-/** Return one row for each link, in the order in which a request depends on them. */
-export function renderChain({ links, outages }: Pick<Proof, "links" | "outages">): LinkRow[] {
+/** Return one row for each link, in the order in which a request depends on them; where all lack one, why is for operators. */
+export function renderChain({ links, outages }: Pick<Proof, "links" | "outages">, isOperator: boolean): LinkRow[] {
   const away = new Set(outages.map(({ code }) => code));
   return links.map(({ link, state, code, message, at }) => ({
     link,
     title: titleOfLink(link),
     state,
     word: WORDS[state],
-    message,
+    message: isOperator || code === null || !away.has(code) ? message : null,
     advice: adviseLink({ state, code }, away),
     at,
   }));

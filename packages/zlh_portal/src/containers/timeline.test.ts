@@ -58,8 +58,15 @@ describe("summarize", () => {
 describe("splitSteps", () => {
   const steps = [step("send-spec", "done"), step("install-node", "done"), step("install-go", "failed"), step("check-ready", "done"), step("resize-guest", "failed")];
   it("tells what came later from what made a container", () =>
-    expect(splitSteps({ steps, provisioningComplete: true })).toEqual({ first: [steps[0], steps[1], steps[3]], later: [steps[2], steps[4]] }));
-  it("knows nothing later before there was a first", () => expect(splitSteps({ steps, provisioningComplete: false }).later).toEqual([]));
+    expect(splitSteps({ steps, provisioningComplete: true, lifecycle: "running" })).toEqual({ first: [steps[0], steps[1], steps[3]], later: [steps[2], steps[4]] }));
+  it("knows nothing later before there was a first", () => expect(splitSteps({ steps, provisioningComplete: false, lifecycle: "provisioning" }).later).toEqual([]));
+  it("forgets a stop that is over, and tells of one on the way out", () => {
+    const stop = step("stop-guest", "done");
+    const first = (lifecycle: "running" | "deleting", state: "done" | "running" = "done") => splitSteps({ steps: [{ ...stop, state }], provisioningComplete: true, lifecycle }).first;
+    expect(first("running")).toEqual([]);
+    expect(first("running", "running")).toHaveLength(1);
+    expect(first("deleting")).toEqual([stop]);
+  });
 });
 
 describe("a step that failed", () => {

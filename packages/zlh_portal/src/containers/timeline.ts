@@ -36,10 +36,14 @@ export interface Summary {
   took: string | null;
 }
 
-/** Return the steps that made the container, and those that are under way since, which take nothing from it. */
-export function splitSteps({ steps, provisioningComplete }: Pick<ContainerStatus, "steps" | "provisioningComplete">): { first: Step[]; later: Step[] } {
+/**
+ * Return the steps that made the container, and those that are under way since, which take nothing from it. That it was
+ * stopped once made nothing, and is told while it is under way, or on the way out.
+ */
+export function splitSteps({ steps, provisioningComplete, lifecycle }: Pick<ContainerStatus, "steps" | "provisioningComplete" | "lifecycle">): { first: Step[]; later: Step[] } {
+  const isPast = ({ name, state }: Step) => name === "stop-guest" && state === "done" && lifecycle !== "deleting";
   const isLater = ({ name, state }: Step) => provisioningComplete && (isOfRuntime(name) || isResize(name)) && state !== "done";
-  return { first: steps.filter((step) => !isLater(step)), later: steps.filter(isLater) };
+  return { first: steps.filter((step) => !isLater(step) && !isPast(step)), later: steps.filter(isLater) };
 }
 
 /** Return one row per step as of `nowMs`. */

@@ -1,5 +1,5 @@
 /** The edge: proxy, route files, DNS providers, certificates, and the containers whose names lead nowhere. */
-import { Alert, Code, Paper, Skeleton, Stack, Text } from "@mantine/core";
+import { Alert, Code, Skeleton, Stack, Text } from "@mantine/core";
 import type { ReactNode } from "react";
 import { Link } from "react-router";
 import type { EdgeStatus } from "../api/types";
@@ -10,7 +10,7 @@ import { Section } from "../layout/Section";
 import { TimeAgo } from "../layout/TimeAgo";
 import { ToneBadge } from "../layout/ToneBadge";
 import type { Tone } from "../layout/tone";
-import { describeCertificateEnd, judgeEdge, nameCertificate, nameFault, nameOutage, tellLook } from "./edge";
+import { describeCertificateEnd, judgeEdge, nameCertificate, nameFault, tellLook } from "./edge";
 import classes from "./platform.module.css";
 import { useEdge } from "./queries";
 
@@ -44,7 +44,7 @@ function Standing({ edge }: { edge: EdgeStatus }) {
       {detail && <Text size="sm">{detail}</Text>}
       {edge.outages.map(({ code, message, since }) => (
         <Text key={code} size="sm" component="div" style={{ overflowWrap: "anywhere" }} data-testid={`outage-${code}`}>
-          {nameOutage(code)}, since <TimeAgo time={since} />: {message}
+          {message} It began <TimeAgo time={since} />.
         </Text>
       ))}
       {edge.lookedAt && <Text size="sm" component="div" className="numbers">Last look <TimeAgo time={edge.lookedAt} />: {tellLook(edge)}.</Text>}
@@ -83,17 +83,17 @@ function Proxy({ edge: { proxy, files } }: { edge: EdgeStatus }) {
         </dl>
       )}
       {files && files.quarantined.length > 0 && (
-        <Paper mt="sm" p={0} data-testid="quarantine">
-          <Text size="sm" fw={600} mb={4}>Moved out of the way, since the proxy could not read it</Text>
+        <div className={classes["quarantine"]} data-testid="quarantine">
+          <Text size="sm" fw={600}>Moved out of the way, since they kept the proxy from reading any file</Text>
           <ul className={classes["list"]}>
             {files.quarantined.map(({ name, where, reason, movedAt }) => (
-              <li key={where} className={classes["item"]}>
+              <li key={`${where} ${name}`} className={classes["item"]}>
                 <div className={classes["what"]}>{name}<Text size="xs" c="dimmed" fw={400} component="div"><TimeAgo time={movedAt} /></Text></div>
-                <div className={classes["text"]}><Text size="sm">{reason}</Text><Text size="xs" c="dimmed">It lies at <Code>{where}</Code></Text></div>
+                <div className={classes["text"]}><Text size="sm">{reason}</Text><Text size="xs" c="dimmed">It lies in <Code>{where}</Code></Text></div>
               </li>
             ))}
           </ul>
-        </Paper>
+        </div>
       )}
     </Section>
   );

@@ -174,7 +174,7 @@ class AgentClient:
         except IdentityUnknown as exc:
             raise await self._tell_stranger(agent, exc) from exc
         except (aiohttp.ClientError, OSError, TimeoutError) as exc:
-            raise AgentUnreachable(str(exc) or type(exc).__name__) from exc
+            raise AgentUnreachable(_describe(exc, timeout_s)) from exc
         if len(answer) > MAX_ANSWER_BYTES:
             raise AgentNonsense(f"it has more than {MAX_ANSWER_BYTES} bytes")
         if not 200 <= status < 300:
@@ -275,7 +275,7 @@ class AgentClient:
         except InvalidStatus as exc:
             raise await self._refuse(agent, exc.response.status_code, bytes(exc.response.body or b"")) from exc
         except (InvalidHandshake, WebSocketException, OSError, TimeoutError) as exc:
-            raise AgentUnreachable(str(exc) or type(exc).__name__) from exc
+            raise AgentUnreachable(_describe(exc, OPEN_TIMEOUT_S)) from exc
         assert isinstance(opened, _PoliteConnection)
         return opened
 
@@ -388,3 +388,9 @@ def _refusal(status: int, body: bytes) -> ZlhError:
     except AgentNonsense:
         return AgentNonsense(f"status {status} without a reason")
     return AgentRefused(status=status, agent_code=problem.code[:64], detail=problem.detail[:1000])
+
+
+def _describe(error: Exception, limit_s: float) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer within {limit_s:g} s"
+    return str(error) or type(error).__name__

@@ -163,7 +163,7 @@ class Traefik:
                 while len(body) <= MAX_PAGE_BYTES and not response.content.at_eof():
                     body += await response.content.read(MAX_PAGE_BYTES + 1 - len(body))
         except (aiohttp.ClientError, OSError, TimeoutError) as exc:
-            raise ProxyAway(str(exc) or type(exc).__name__) from exc
+            raise ProxyAway(_describe(exc)) from exc
         if len(body) > MAX_PAGE_BYTES:
             raise ProxyAway(f"an answer has more than {MAX_PAGE_BYTES} bytes")
         return bytes(body), response.headers.get("X-Next-Page", "")
@@ -191,4 +191,10 @@ class Traefik:
         except aiohttp.ClientConnectorCertificateError as exc:
             raise RouteNotLoaded(f"its API shows a certificate that traefik.api_ca does not hold ({exc})") from exc
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError) as exc:
-            raise RouteNotLoaded(f"its API does not answer ({str(exc) or type(exc).__name__})") from exc
+            raise RouteNotLoaded(f"its API does not answer ({_describe(exc)})") from exc
+
+
+def _describe(error: Exception) -> str:
+    if isinstance(error, TimeoutError):
+        return f"no answer within {CALL_TIMEOUT_S} s"
+    return str(error) or type(error).__name__
