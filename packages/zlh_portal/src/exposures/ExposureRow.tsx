@@ -16,14 +16,16 @@ interface Props {
   exposure: Exposure;
   mayChange: boolean;
   onChange: () => void;
+  onRemoved: () => void;
 }
 
-export function ExposureRow({ vmid, exposure, mayChange, onChange }: Props) {
+export function ExposureRow({ vmid, exposure, mayChange, onChange, onRemoved }: Props) {
   const { data: me } = useMe();
   const unpublish = useUnpublish(vmid);
   const [isAsking, setAsking] = useState(false);
   const act = () =>
     unpublish.mutate(exposure.id, {
+      onSuccess: onRemoved,
       onError: (error) => notifications.show({ color: "red", title: `Port ${exposure.port} is still published`, message: asApiError(error).detail }),
       onSettled: () => setAsking(false),
     });

@@ -1,6 +1,6 @@
 /** Ports of programs in the container that have a web address. */
 import { Paper, Skeleton, Stack, Text, Title } from "@mantine/core";
-import { useState } from "react";
+import { useRef, useState } from "react";
 import type { ContainerStatus, Exposure } from "../api/types";
 import { Problem } from "../layout/Problem";
 import { MayNot } from "../session/MayNot";
@@ -15,6 +15,7 @@ export function PortsTab({ status }: { status: ContainerStatus }) {
   const mayChange = useRights(status).change;
   const exposures = query.data;
   const [editing, setEditing] = useState<Exposure | null>(null);
+  const title = useRef<HTMLHeadingElement>(null);
   return (
     <Stack gap="md">
       {mayChange && (
@@ -26,12 +27,12 @@ export function PortsTab({ status }: { status: ContainerStatus }) {
       <MayNot permission="containers:change" customerId={status.customerId} />
       {query.error && <Problem error={query.error} title="The published ports cannot be listed" onRetry={() => void query.refetch()} />}
       <Paper>
-        <Title order={2} mb="xs">Published ports</Title>
+        <Title order={2} mb="xs" ref={title} tabIndex={-1} className={classes["title"] ?? ""}>Published ports</Title>
         {query.isPending && <Skeleton h={40} aria-label="Loading the ports" />}
         {exposures?.length === 0 && <Text size="sm" c="dimmed">None yet. Start a program that listens on a port, and publish that port here.</Text>}
         {exposures && exposures.length > 0 && (
           <ul className={classes["list"]} aria-label="Published ports">
-            {exposures.map((exposure) => <ExposureRow key={exposure.id} vmid={status.vmid} exposure={exposure} mayChange={mayChange} onChange={() => setEditing(exposure)} />)}
+            {exposures.map((exposure) => <ExposureRow key={exposure.id} vmid={status.vmid} exposure={exposure} mayChange={mayChange} onChange={() => setEditing(exposure)} onRemoved={() => title.current?.focus()} />)}
           </ul>
         )}
       </Paper>
