@@ -24,8 +24,8 @@ from zlh_common.names import is_domain
 log = structlog.get_logger()
 PORTAL_FILE = "portal.yml"
 FILE_NAMES = frozenset({PORTAL_FILE, traefik_hosts.FILE_NAME})
-# A file that was edited by hand or lost is put right this soon.
-LOOK_S = 30.0
+# A file that was edited by hand or lost is put right this soon: without it no container is reached.
+LOOK_S = 5.0
 # How long a browser that has seen the portal's certificate insists on one.
 STRICT_S = 31_536_000
 
