@@ -52,6 +52,7 @@ async def test_the_whole_path_of_a_customer(page: Page, stack: Stack) -> None:
     await open_published(visitor, address)
     await expect(visitor.locator("h1")).to_have_text("it works")
     await visitor.close()
+    await remove_a_port_by_keyboard(page)
 
     await page.reload()
     await page.get_by_role("tab", name="Terminal").click()
@@ -66,6 +67,18 @@ async def test_the_whole_path_of_a_customer(page: Page, stack: Stack) -> None:
     await expect(page.get_by_text("from the browser is deleted.")).to_be_visible()
     await stack.wait_gone(vmid)
     assert stack.traces(vmid) == []
+
+
+async def remove_a_port_by_keyboard(page: Page) -> None:
+    """The row goes, and whoever uses the keyboard is still at the list, on a page that is one of containers."""
+    await page.get_by_label("Port", exact=True).fill("4001")
+    await page.keyboard.press("Enter")
+    await page.get_by_role("button", name="Remove port 4001").press("Enter")
+    await page.get_by_role("button", name="Really remove port 4001").press("Enter")
+    await expect(page.get_by_test_id("exposure-4001")).to_have_count(0)
+    await expect(page.get_by_role("heading", name="Published ports")).to_be_focused()
+    main = page.get_by_role("navigation", name="Main")
+    await expect(main.get_by_role("link", name="Containers")).to_have_class(re.compile(r"\bactive\b"))
 
 
 async def open_published(visitor: Page, address: str) -> None:
