@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from zlh_common.errors import InvalidBody, ZlhError
+from zlh_common.schema.customers import Invite
 from zlh_common.schema.problem import render_problem
 from zlh_common.schema.spec import AgentSpec, CreateContainer, CreateExposure, WantedRuntime
 from zlh_common.schema.structs import convert, decode, encode, unknown_fields
@@ -37,6 +38,15 @@ def test_error_names_the_field(raw: bytes, named: str) -> None:
     """Who sent a wrong body learns where it is wrong, in the spelling of the wire."""
     with pytest.raises(InvalidBody, match=named):
         decode(raw, CreateContainer)
+
+
+@pytest.mark.parametrize("email", ["nobody", "a b@example.org", "a@b@c", "a'`@"])
+def test_an_error_says_no_pattern(email: str) -> None:
+    """A pattern of two hundred characters tells people nothing; where it is asked for does."""
+    with pytest.raises(InvalidBody) as refused:
+        convert({"email": email, "role": "member"}, Invite)
+    assert refused.value.detail.endswith("gives as its pattern - at `$.email`.")
+    assert "regex" not in refused.value.detail
 
 
 @pytest.mark.parametrize("raw", [b"", b"{", b"\xff\xfe", b"[" * 100_000, b'{"kind":"dev"} x', b"null"])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from typing import Any, TypeVar, dataclass_transform
 
 import msgspec
@@ -30,6 +31,8 @@ class Report(msgspec.Struct, metaclass=FrozenMeta, frozen=True, kw_only=True, re
 
 
 _encoder = msgspec.json.Encoder()
+# In the words of msgspec; where the value stands comes behind it.
+_PATTERN = re.compile(r"matching regex '.*'(?= - at `|$)", re.DOTALL)
 
 
 def encode(value: object) -> bytes:
@@ -42,7 +45,7 @@ def decode(raw: bytes | str, shape: type[T]) -> T:
     try:
         return msgspec.json.decode(raw, type=shape)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
-        raise InvalidBody(reason=str(exc)) from exc
+        raise InvalidBody(reason=_describe(exc)) from exc
 
 
 def convert(value: Any, shape: type[T]) -> T:
@@ -50,7 +53,7 @@ def convert(value: Any, shape: type[T]) -> T:
     try:
         return msgspec.convert(value, type=shape)
     except msgspec.MsgspecError as exc:
-        raise InvalidBody(reason=str(exc)) from exc
+        raise InvalidBody(reason=_describe(exc)) from exc
 
 
 def parse_document(raw: bytes) -> Any:
@@ -65,6 +68,11 @@ def parse_document(raw: bytes) -> Any:
         )
     except (ValueError, RecursionError) as exc:
         raise InvalidBody(reason=str(exc)[:300]) from exc
+
+
+def _describe(error: Exception) -> str:
+    """Return what is wrong and where; a pattern is for programs, which find it in the document of the API."""
+    return _PATTERN.sub("of the form that the API's document gives as its pattern", str(error))
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
