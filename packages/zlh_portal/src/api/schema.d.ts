@@ -5412,6 +5412,8 @@ export interface operations {
             query?: {
                 /** @description The offset to go on at; -1 for new output alone, left out for the last bytes too. */
                 from?: number;
+                /** @description Tells what becomes of input, by messages of the type `input`; hello has `confirms` then, where the agent can. */
+                confirm?: "input";
             };
             header: {
                 /** @description The console protocol. */
@@ -7746,6 +7748,8 @@ export interface operations {
             query?: {
                 /** @description The offset to go on at; -1 for new output alone, left out for the last bytes too. */
                 from?: number;
+                /** @description Tells what becomes of input, by messages of the type `input`; hello has `confirms` then, where the agent can. */
+                confirm?: "input";
             };
             header: {
                 /** @description The console protocol. */
@@ -11441,6 +11445,8 @@ export interface operations {
             query?: {
                 /** @description The offset to go on at; -1 for new output alone, left out for the last bytes too. */
                 from?: number;
+                /** @description Tells what becomes of input, by messages of the type `input`; hello has `confirms` then, where the agent can. */
+                confirm?: "input";
             };
             header: {
                 /** @description The console protocol. */
