@@ -16,9 +16,10 @@ import aiohttp
 import asyncpg
 
 from bench.measure import Run
-from bench.programs import free_port, our_environment, running, wait_port
+from bench.programs import our_environment, running, wait_port
 from bench.real_agent import RealAgent
 from bench.sockets import Address
+from guards.ports import free_port
 from zlh_api.customers.secret import token_digest
 from zlh_api.database.embedded.server import EmbeddedPostgres
 from zlh_api.database.migrate import migrate

@@ -14,9 +14,9 @@ from aiohttp import web
 
 from component.api.test_proof import faults, history, looking
 from component.api.test_reconciler import add
-from component.dev.test_traefik import free_port
 from fakes import api_world
 from fakes.api_world import WAIT_S, World
+from guards.ports import free_port
 from real_parts.certificates import PublicCa
 from zlh_api.dev.traefik import TraefikProcess, TraefikSettings
 from zlh_api.edge import traefik as edge

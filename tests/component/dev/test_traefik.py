@@ -14,18 +14,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from guards.ports import free_port
 from zlh_api.dev.child import ChildFailed
 from zlh_api.dev.traefik import TraefikProcess, TraefikSettings, find_traefik
 from zlh_api.listening import PortInUse
 from zlh_api.web.client_address import TRUSTED_PROXIES, client_address, parse_proxies
-
-
-def free_port() -> int:
-    """Return a port that nobody uses at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture
