@@ -78,7 +78,8 @@ class Visitor:
             "X-Forwarded-Uri": path,
         }
         sent = {**forwarded, **({"Cookie": cookie} if cookie else {}), **(NAVIGATION if headers is None else headers)}
-        return self._take(await self.client.get("/.zlh/access", headers=sent, allow_redirects=False))
+        asked = {"port": str(PORT)}
+        return self._take(await self.client.get("/.zlh/access", params=asked, headers=sent, allow_redirects=False))
 
     async def authorize(self, location: str) -> ClientResponse:
         """Follow the way to the portal."""

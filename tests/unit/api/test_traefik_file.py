@@ -142,25 +142,33 @@ def test_services_lead_to_the_container_or_to_us(wish: RouteWish, setting: Proxy
 
 @given(wish=WISHES, setting=SETTINGS)
 def test_nobody_passes_a_guarded_port_unasked(wish: RouteWish, setting: ProxySetting) -> None:
-    """Whatever leads to it asks first, by its own host and by the container's; nothing else asks anybody."""
+    """Whatever leads to it asks first, about the very port that it leads to; nothing else asks anybody."""
     http = body(render_route_file(wish, setting))
-    guarded = {f"{port.port}-{wish.host.label}-" for port in wish.exposed if port.is_guarded}
+    guarded = {port.port for port in wish.exposed if port.is_guarded}
     for router in http["routers"].values():
-        leads_to_guarded = any(router["service"].startswith(service) for service in guarded)
-        assert (f"{wish.host.label}-guard" in router.get("middlewares", [])[:1]) == leads_to_guarded
-    for name, middleware in http["middlewares"].items():
-        assert ("forwardAuth" in middleware) == name.endswith("-guard")
+        port, _, rest = router["service"].partition("-")
+        asked = {
+            middleware["forwardAuth"]["address"]
+            for name in router["middlewares"]
+            if "forwardAuth" in (middleware := http["middlewares"][name])
+        }
+        if port.isdigit() and int(port) in guarded and rest.startswith(wish.host.label):
+            assert asked == {f"{setting.api_url}/.zlh/access?port={port}"}
+            assert "forwardAuth" in http["middlewares"][router["middlewares"][0]]
+        else:
+            assert not asked
 
 
 def test_what_the_api_is_asked_with_and_what_reaches_the_container() -> None:
     """Our cookie is taken out by the answer, others' credentials are not shown to us, nobody claims to be somebody."""
     http = body(render_route_file(GUARDED, WILDCARD))
-    guard = http["middlewares"]["dev-101-guard"]["forwardAuth"]
-    assert guard["address"] == "http://127.0.0.1:8400/.zlh/access"
+    guard = http["middlewares"]["3000-dev-101-guard"]["forwardAuth"]
+    assert guard["address"] == "http://127.0.0.1:8400/.zlh/access?port=3000"
     assert guard["authResponseHeaders"] == ["Cookie", "X-Zlh-User"]
     assert not {"Authorization", "X-Forwarded-For"} & set(guard["authRequestHeaders"])
     assert guard["trustForwardHeader"] is False
-    assert http["middlewares"]["dev-101-open"]["headers"]["customRequestHeaders"] == {"X-Zlh-User": ""}
+    for name in ("dev-101-open", "dev-101-headers"):
+        assert http["middlewares"][name]["headers"]["customRequestHeaders"] == {"X-Zlh-User": ""}
 
 
 @given(wish=WISHES, setting=SETTINGS)

@@ -24,17 +24,21 @@ Kind = Literal["dev", "game"]
 Protocol = Literal["tcp", "udp"]
 
 MIN_VMID, MAX_VMID = 100, 999_999_999
+MAX_PORT = 65_535
 # Below every container host, this path belongs to the API, never to the container.
 PLATFORM_PATH = "/.zlh/"
 # Of the API: what the proxy asks before each request to a guarded port.
 ACCESS_PATH = f"{PLATFORM_PATH}access"
+# What the proxy adds to it: the port of the container that the request would reach.
+ACCESS_PORT = "port"
 # In the environment of everything that runs in a container under the process driver, with the owner mark as value.
 CONTAINER_MARK = "ZLH_CONTAINER"
 API_NAME = "api.zlh.internal"
 # How an owner mark is written, as part of a pattern.
 MARK = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 
-_HOST = re.compile(r"(?:(?P<port>[1-9][0-9]{0,4})-)?(?P<kind>dev|game)-(?P<vmid>[1-9][0-9]{2,8})")
+_PORT = re.compile(r"[1-9][0-9]{0,4}")
+_HOST = re.compile(rf"(?:(?P<port>{_PORT.pattern})-)?(?P<kind>dev|game)-(?P<vmid>[1-9][0-9]{{2,8}})")
 _DOMAIN = re.compile(r"(?=.{1,200}\Z)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*")
 
 
@@ -85,10 +89,15 @@ def parse_label(label: str) -> HostName | None:
     match = _HOST.fullmatch(label)
     if match is None:
         return None
-    port = int(match["port"]) if match["port"] else None
-    if port is not None and port > 65535:
+    port = parse_port(match["port"]) if match["port"] else None
+    if match["port"] and port is None:
         return None
     return HostName("dev" if match["kind"] == "dev" else "game", Vmid(int(match["vmid"])), port)
+
+
+def parse_port(text: str) -> int | None:
+    """Return the number of a port as names spell it, or None where it is none."""
+    return int(text) if _PORT.fullmatch(text) and int(text) <= MAX_PORT else None
 
 
 def game_entry_point(protocol: Protocol, port: int) -> str:

@@ -1,4 +1,8 @@
-"""What answers on container hosts below `/.zlh/`: the proof that a name leads to us, and a container's stand-in."""
+"""What answers on container hosts below `/.zlh/`: the proof that a name leads to us, and a container's stand-in.
+
+Who may not open a port learns no more of a container than that there is one of this name: not whether it runs, nor
+which port its own host leads to.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +10,10 @@ from html import escape
 
 from aiohttp import web
 
-from zlh_api.containers.model import Container, Guest
+from zlh_api.containers.model import Container, Guest, Published
 from zlh_api.containers.service import ContainerService
-from zlh_api.edge.pages import render_page
+from zlh_api.edge.pages import render_nothing_here, render_page
+from zlh_api.edge.traefik_http import USER_HEADER
 from zlh_api.web.endpoint import Answer, Call, Endpoint, Policy
 from zlh_common.errors import NotFound
 from zlh_common.names import PLATFORM_PATH, HostName, read_host
@@ -27,9 +32,13 @@ def endpoints(service: ContainerService, *, domain: str) -> list[Endpoint]:
         container = await service.find(host.vmid)
         if container.is_suspended:
             return _suspended(host)
+        if host.port is not None:
+            return render_nothing_here()
+        if container.exposures:
+            return render_page(f"{host.label} is here", "<p>What it publishes is on its way. Reload this page.</p>")
         return render_page(
             f"{host.label} is here",
-            f"<p>{escape(_state(container))} Nothing of it is published yet.</p>"
+            "<p>Nothing of it is published yet.</p>"
             "<p>Start a server in its terminal, then publish the port under <b>Ports</b> in the portal.</p>",
         )
 
@@ -38,12 +47,15 @@ def endpoints(service: ContainerService, *, domain: str) -> list[Endpoint]:
         container = await service.find(host.vmid)
         if container.is_suspended:
             return _suspended(host)
-        port = host.port or (container.exposures[0].port if container.exposures else 0)
+        found = _find_meant(container, host)
+        # Whoever may open a guarded port is named by its guard. The page can be asked for by itself, too.
+        if found is None or (found.visibility != "public" and USER_HEADER not in call.request.headers):
+            return render_nothing_here()
         return render_page(
-            f"Nothing listens on port {port}",
+            f"Nothing listens on port {found.port}",
             f"<p>{escape(_state(container))} The route to it works.</p>"
-            f"<p>Start your server in the container on port {port}; reload this page then. Listen on all addresses, "
-            "or on the one in the variable <code>HOST</code>.</p>",
+            f"<p>Start your server in the container on port {found.port}; reload this page then. Listen on all "
+            "addresses, or on the one in the variable <code>HOST</code>.</p>",
         )
 
     return [
@@ -58,6 +70,11 @@ def _host_of(request: web.Request, domain: str) -> HostName:
     if host is None:
         raise NotFound("container")
     return host
+
+
+def _find_meant(container: Container, host: HostName) -> Published | None:
+    """Return the exposure that a host leads to: its own port, or the container's oldest one."""
+    return next((each for each in container.exposures if host.port in {None, each.port}), None)
 
 
 def _state(container: Container) -> str:

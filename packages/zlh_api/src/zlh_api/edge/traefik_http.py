@@ -5,8 +5,10 @@
     router <port>-<label>     Host(<port>-<label>.<domain>)          → that port
     router <port>-<label>-platform, below a guarded port: sign-in belongs to the host that is signed in to
 
-A guarded port asks the API before each request (`<label>-guard`). The answer's Cookie header takes the place of the
-request's, so what tells us who asks never reaches the container; what a client writes into X-Zlh-… does not either.
+A guarded port asks the API before each request (`<port>-<label>-guard`). It says which port the request would reach,
+since a file that is behind may lead the container's own host to another one than is meant by now. The answer's Cookie
+header takes the place of the request's, so what tells us who asks never reaches the container; what a client writes
+into X-Zlh-… does not either.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from zlh_api.edge.model import ExposedPort, ProxySetting, RouteWish
-from zlh_common.names import ACCESS_PATH, PLATFORM_PATH, HostName, render_host
+from zlh_common.names import ACCESS_PATH, ACCESS_PORT, PLATFORM_PATH, HostName, render_host
 
 # Above whatever a container's own host can match.
 PLATFORM_PRIORITY = 10_000
@@ -25,7 +27,8 @@ PLATFORM_PRIORITY = 10_000
 USER_HEADER = "X-Zlh-User"
 # What the API decides by. Anything else, such as the container's own Authorization, is none of its business.
 ASKED_WITH = (
-    "Accept", "Cookie", "Origin", "Referer", "Sec-Fetch-Dest", "Sec-Fetch-Mode", "Sec-Fetch-Site", "User-Agent",
+    "Accept", "Cookie", "Origin", "Referer", "Sec-Fetch-Dest", "Sec-Fetch-Mode", "Sec-Fetch-Site", "Sec-WebSocket-Key",
+    "User-Agent",
 )  # fmt: skip
 # Of an answer that refuses, a page at most.
 MAX_ANSWER_BYTES = 65_536
@@ -142,14 +145,21 @@ def _add_router(http: Http, host: HostName, service: str, middlewares: list[str]
 
 def _chain(http: Http, exposed: ExposedPort) -> list[str]:
     """Who asks is settled first; only who may see the port is told that nobody listens there."""
-    return [f"{http.label}-{'guard' if exposed.is_guarded else 'open'}", f"{http.label}-silent"]
+    first = _guard_name(http, exposed) if exposed.is_guarded else f"{http.label}-open"
+    return [first, f"{http.label}-silent"]
 
 
 def _middlewares(http: Http) -> dict[str, Any]:
     found: dict[str, Any] = {
         # These pages are ours. What a container sends is not, and has the headers that it gave itself.
         f"{http.label}-headers": {
-            "headers": {"contentTypeNosniff": True, "frameDeny": True, "referrerPolicy": "no-referrer"}
+            "headers": {
+                "contentTypeNosniff": True,
+                "frameDeny": True,
+                "referrerPolicy": "no-referrer",
+                # A guard alone says to us who asks.
+                "customRequestHeaders": {USER_HEADER: ""},
+            }
         },
     }
     if not http.wish.exposed:
@@ -157,16 +167,21 @@ def _middlewares(http: Http) -> dict[str, Any]:
     found[f"{http.label}-silent"] = {
         "errors": {"status": ["502", "504"], "service": http.api, "query": f"{PLATFORM_PATH}silent"}
     }
-    if any(exposed.is_guarded for exposed in http.wish.exposed):
-        found[f"{http.label}-guard"] = {"forwardAuth": _guard(http.setting)}
+    for exposed in http.wish.exposed:
+        if exposed.is_guarded:
+            found[_guard_name(http, exposed)] = {"forwardAuth": _guard(http.setting, exposed.port)}
     if not all(exposed.is_guarded for exposed in http.wish.exposed):
         found[f"{http.label}-open"] = {"headers": {"customRequestHeaders": {USER_HEADER: ""}}}
     return found
 
 
-def _guard(setting: ProxySetting) -> dict[str, Any]:
+def _guard_name(http: Http, exposed: ExposedPort) -> str:
+    return f"{exposed.port}-{http.label}-guard"
+
+
+def _guard(setting: ProxySetting, port: int) -> dict[str, Any]:
     return {
-        "address": f"{setting.api_url.rstrip('/')}{ACCESS_PATH}",
+        "address": f"{setting.api_url.rstrip('/')}{ACCESS_PATH}?{ACCESS_PORT}={port}",
         "authRequestHeaders": list(ASKED_WITH),
         # Taken from the answer, and from nowhere else: what the request had of them is removed.
         "authResponseHeaders": ["Cookie", USER_HEADER],
