@@ -297,6 +297,8 @@ async def test_what_hands_did_is_undone_at_the_next_look(world: World, hand: Cal
         await world.wait_settled(owner)
         await wait_report(world)
     assert len(public.records) == len(internal.records) == 2
+    told = await world.fetch("select subject from happenings where kind = 'records.edited'")
+    assert [each["subject"] for each in told] == ["dns:public"]
     await assert_clean(world)
 
 

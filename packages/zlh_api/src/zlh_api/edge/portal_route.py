@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import asdict
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
@@ -32,9 +33,14 @@ def render_portal_file(portal_url: str, setting: ProxySetting) -> RouteFile:
     if not is_domain(host):
         raise RouteUnsafe(f"portal_url {portal_url!r} has no host that a rule could name")
     check_values((setting.entry_point, setting.api_url, setting.domain))
-    tls = render_tls(host, setting)
-    digest = compute_digest(host, setting.entry_point, setting.api_url, tls)
+    digest = compute_digest(asdict(setting), _render_http(host, setting, "portal"))
     service = f"portal-{digest}"
+    text = render_text(PLATFORM_OWNER, {"http": _render_http(host, setting, service)})
+    return RouteFile(name=FILE_NAME, text=text, digest=digest, routers=(("portal", service),))
+
+
+def _render_http(host: str, setting: ProxySetting, service: str) -> dict[str, Any]:
+    tls = render_tls(host, setting)
     router = {"rule": f"Host(`{host}`)", "entryPoints": [setting.entry_point], "service": service, **tls}
     http: dict[str, Any] = {
         "routers": {"portal": router},
@@ -43,8 +49,7 @@ def render_portal_file(portal_url: str, setting: ProxySetting) -> RouteFile:
     if tls:
         router["middlewares"] = ["portal-strict"]
         http["middlewares"] = {"portal-strict": {"headers": {"stsSeconds": STRICT_S}}}
-    text = render_text(PLATFORM_OWNER, {"http": http})
-    return RouteFile(name=FILE_NAME, text=text, digest=digest, routers=(("portal", service),))
+    return http
 
 
 class PortalRoute:

@@ -313,6 +313,11 @@ async def save_route(connection: Connection, claim: Claim, digest: str | None) -
     await fenced(connection, claim, "route_confirmed = $3", digest)
 
 
+async def doubt_route(connection: Connection, claim: Claim, digest: str) -> None:
+    """Write that somebody else has changed the file that the proxy was seen to use: it is confirmed anew."""
+    await fenced(connection, claim, "route_confirmed = $3", f"{digest} edited")
+
+
 async def save_records(connection: Connection, claim: Claim, kept: str | None) -> None:
     """Write which records may be at the DNS providers; whatever was seen of them before is seen no more."""
     await fenced(connection, claim, "records_written = $3, records_answered = null", kept)
