@@ -76,10 +76,10 @@ class Visitor:
             "X-Forwarded-Host": f"{self.label}.localhost",
             "X-Forwarded-Method": method,
             "X-Forwarded-Uri": path,
+            "X-Zlh-Port": str(PORT),
         }
         sent = {**forwarded, **({"Cookie": cookie} if cookie else {}), **(NAVIGATION if headers is None else headers)}
-        asked = {"port": str(PORT)}
-        return self._take(await self.client.get("/.zlh/access", params=asked, headers=sent, allow_redirects=False))
+        return self._take(await self.client.get("/.zlh/access", headers=sent, allow_redirects=False))
 
     async def authorize(self, location: str) -> ClientResponse:
         """Follow the way to the portal."""

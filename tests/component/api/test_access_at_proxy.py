@@ -21,6 +21,7 @@ from zlh_api.containers.service import Hosting
 from zlh_api.edge.model import ExposedPort, ProxySetting, RouteFile, RouteWish, TlsSetting
 from zlh_api.edge.traefik import Traefik
 from zlh_api.edge.traefik_file import render_route_file
+from zlh_api.edge.traefik_hosts import render_hosts_file
 from zlh_common.names import HostName, OwnerMark
 
 pytestmark = [pytest.mark.real("traefik")]
@@ -93,6 +94,7 @@ async def site(world: World, traefik: RunningTraefik) -> AsyncIterator[Site]:
         runner = web.AppRunner(app)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
+        traefik.put_file(render_hosts_file(_setting(client)))
         file = _route(made, client, runner.addresses[0][1])
         traefik.put("dev.yml", file)
         async with Traefik(api_url=traefik.api_url, web_url=traefik.web_url) as proxy:
@@ -103,9 +105,12 @@ async def site(world: World, traefik: RunningTraefik) -> AsyncIterator[Site]:
 
 
 def _render(site: Site, client: TestClient[Request, Application], port: int) -> RouteFile:
-    setting = ProxySetting("localhost", "websecure", str(client.make_url("/")).rstrip("/"), TlsSetting())
     wish = RouteWish(OWNER, HostName("dev", site.place.vmid), "127.0.0.1", (ExposedPort(port, is_guarded=True),))
-    return render_route_file(wish, setting)
+    return render_route_file(wish, _setting(client))
+
+
+def _setting(client: TestClient[Request, Application]) -> ProxySetting:
+    return ProxySetting("localhost", "websecure", str(client.make_url("/")).rstrip("/"), TlsSetting())
 
 
 def _route(site: Site, client: TestClient[Request, Application], server_port: int) -> str:
@@ -137,6 +142,7 @@ async def test_a_browser_comes_in_and_its_cookie_stays_outside(site: Site, versi
     assert (await site.curl("/", version, *several, "-H", "X-Zlh-User: root"))[0] == 200
     alone, mixed = site.reached
     assert "Cookie" not in alone
+    assert not [name for name in alone if name.startswith("X-Zlh-") and name != "X-Zlh-User"]
     assert "; ".join(mixed.getall("Cookie")) == "a=1; zlh_access=tossed; b=2"
     assert mixed.getall("X-Zlh-User") == [str(site.place.users["publisher"])]
     toss = "; ".join(f"__Host-zlh_access={n:043d}" for n in range(7))
@@ -191,8 +197,10 @@ async def test_a_revoked_browser_is_out_with_its_next_request(site: Site) -> Non
 
 
 async def test_a_route_that_is_behind_opens_no_port_by_the_right_to_another(site: Site) -> None:
-    """The container's own host leads to its oldest port. Once that is taken back, the next one is meant, whatever the
-    proxy still does: who may open that one, or everybody, is not let in to what stands behind the old route."""
+    """The container's own host leads to its oldest port. Once that is taken back, the next one is meant.
+
+    Whatever the proxy still does: who may open that one, or everybody, is not let in to what the old route leads to.
+    """
     place = site.place
     headers = browser(place.sessions["publisher"])
     path = f"/api/containers/{place.vmid}/exposures"
@@ -201,7 +209,8 @@ async def test_a_route_that_is_behind_opens_no_port_by_the_right_to_another(site
     assert (await site.curl("/", host=site.own_host))[0] == 401
     (private, _) = (await (await place.client.get(path, headers=headers)).json())["items"]
     assert (await place.client.delete(f"{path}/{private['id']}", headers=headers)).status == 204
-    assert (await site.curl("/", host=site.own_host))[0] == 404
+    for claimed in ([], ["-H", "X-Zlh-Port: 8080"], ["-H", "X_Zlh_Port: 8080"], ["-H", "Connection: X-Zlh-Port"]):
+        assert (await site.curl("/", *claimed, host=site.own_host))[0] == 404
     assert (await site.curl("/"))[0] == 404
     for each in (wish | {"visibility": "customer"}, wish):
         assert (await place.client.post(path, json=each, headers=headers)).status == 201

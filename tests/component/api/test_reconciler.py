@@ -429,13 +429,13 @@ async def test_a_file_that_is_written_otherwise_by_a_new_version_is_no_edit(
     """The same wish, another file: it is written, and confirmed anew, so nobody takes the old one for it."""
     owner = await settled(world)
     (before,) = await world.fetch("select route_confirmed from containers")
-    monkeypatch.setattr("zlh_api.edge.traefik_http.PLATFORM_PRIORITY", 10_001)
+    monkeypatch.setattr("zlh_api.edge.traefik_hosts.HOME", "zlh-other-home")
     async with world.reconciler():
         async with world.database.connection() as connection:
             await containers.update_power(connection, owner, Power.ON)
         await world.wait_until("select route_confirmed <> $1 from containers", before["route_confirmed"])
         await world.wait_settled(owner)
-    assert "10001" in world.routes.files["dev-101.yml"]
+    assert "zlh-other-home" in world.routes.files["dev-101.yml"]
     assert "wait_loaded" in world.faults.calls
     assert not await world.fetch("select from happenings where kind = 'route.edited'")
 

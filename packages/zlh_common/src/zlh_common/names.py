@@ -29,13 +29,15 @@ MAX_PORT = 65_535
 PLATFORM_PATH = "/.zlh/"
 # Of the API: what the proxy asks before each request to a guarded port.
 ACCESS_PATH = f"{PLATFORM_PATH}access"
-# What the proxy adds to it: the port of the container that the request would reach.
-ACCESS_PORT = "port"
+# In which a route of a container's own host says which port it leads to.
+ACCESS_PORT = "X-Zlh-Port"
 # In the environment of everything that runs in a container under the process driver, with the owner mark as value.
 CONTAINER_MARK = "ZLH_CONTAINER"
 API_NAME = "api.zlh.internal"
 # How an owner mark is written, as part of a pattern.
 MARK = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+# The first label of every host that is ours, as a pattern for whoever has no parser: ports above 65535 pass it.
+HOST_LABEL = r"(?:[1-9][0-9]{0,4}-)?(?:dev|game)-[1-9][0-9]{2,8}"
 
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 _HOST = re.compile(rf"(?:(?P<port>{_PORT.pattern})-)?(?P<kind>dev|game)-(?P<vmid>[1-9][0-9]{{2,8}})")

@@ -126,11 +126,10 @@ def _read_asked(request: web.Request, front: Front) -> Asked:
     """
     hosts = request.headers.getall("X-Forwarded-Host", [])
     host = read_host(hosts[0], front.domain) if len(hosts) == 1 else None
-    port = parse_port(request.query.get(ACCESS_PORT, ""))
     if host is None or is_label(request.host.lower().partition(".")[0]):
         raise NotFound
-    if port is None or host.port not in {None, port}:
-        # A route that was written before it said where it leads; it is replaced within a minute.
+    port = host.port or _read_port(request)
+    if port is None:
         raise NotFound
     headers = request.headers
     mode = headers.get("Sec-Fetch-Mode")
@@ -150,6 +149,12 @@ def _read_asked(request: web.Request, front: Front) -> Asked:
         dest=headers.get("Sec-Fetch-Dest"),
         client=visitor_address(request),
     )
+
+
+def _read_port(request: web.Request) -> int | None:
+    """Return where the route of a container's own host leads, as it says itself whatever a client writes."""
+    told = request.headers.getall(ACCESS_PORT, [])
+    return parse_port(told[0]) if len(told) == 1 else None
 
 
 def _host_name(request: web.Request) -> str:

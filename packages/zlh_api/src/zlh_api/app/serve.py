@@ -100,7 +100,7 @@ async def _run_until(stop: asyncio.Event, parts: Parts, watch: AccessWatch) -> N
             group.create_task(parts.patrol.run()),
             group.create_task(parts.prober.run()),
             group.create_task(parts.audit_log.run()),
-            group.create_task(parts.portal_route.run()),
+            group.create_task(parts.platform_routes.run()),
             group.create_task(parts.directory_watch.run()),
             group.create_task(parts.authority.run()),
             group.create_task(parts.superseded.run()),

@@ -13,7 +13,7 @@ from aiohttp import web
 from zlh_api.containers.model import Container, Guest, Published
 from zlh_api.containers.service import ContainerService
 from zlh_api.edge.pages import render_nothing_here, render_page
-from zlh_api.edge.traefik_http import USER_HEADER
+from zlh_api.edge.traefik_hosts import USER_HEADER
 from zlh_api.web.endpoint import Answer, Call, Endpoint, Policy
 from zlh_common.errors import NotFound
 from zlh_common.names import PLATFORM_PATH, HostName, read_host
