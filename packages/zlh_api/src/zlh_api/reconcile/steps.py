@@ -427,9 +427,12 @@ class Steps:
         async with self._ports.database.transaction() as connection:
             await store.rest_address(connection, warrant.claim, rest_s=REST_S)
 
-    async def _forget(self, warrant: StepWarrant, _container: Container) -> None:
+    async def _forget(self, warrant: StepWarrant, container: Container) -> None:
+        asked = {provider.setting.name for provider in self._ports.dns.providers}
+        written = parse_kept(container.records_written).written
+        left = {name: each.names for name, each in written.items() if name not in asked and each.names}
         async with self._ports.database.transaction() as connection:
-            await store.delete_container(connection, warrant.claim)
+            await store.delete_container(connection, warrant.claim, left)
 
 
 def has_closing_failed(container: Container) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -345,8 +345,16 @@ async def forget_failures(connection: Connection, claim: Claim) -> None:
     await fenced(connection, claim, "attempts = 0")
 
 
-async def delete_container(connection: Connection, claim: Claim) -> None:
-    """Delete the row, and with it all that refers to it, and keep that it was ours; raise LeaseLost."""
+async def delete_container(connection: Connection, claim: Claim, left: Mapping[str, Sequence[str]]) -> None:
+    """Delete the row, and with it all that refers to it, and keep that it was ours; raise LeaseLost.
+
+    `left` are names at DNS providers that nobody can ask.
+    """
+    await connection.executemany(
+        "insert into left_records (provider, owner, names) select $2, owner, $3 from containers "
+        "where owner = $1 and fence = $4 on conflict do nothing",
+        [(UUID(claim.owner), provider, list(names), claim.fence) for provider, names in left.items()],
+    )
     await connection.execute(
         "insert into departed (owner, vmid, kind, driver_notes) "
         "select owner, vmid, kind, driver_notes from containers "
