@@ -146,7 +146,7 @@ class World:
         self.database = database
         self.dsn = dsn
         self.folder = folder
-        self.clock = SystemClock()
+        self.clock: Clock = SystemClock()
         self.limits = ConnectionLimits()
         self.faults = Faults()
         self.driver = FakeDriver(self.faults)

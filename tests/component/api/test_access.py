@@ -17,6 +17,7 @@ from fakes.api_world import ANY_RATES, PORTAL, World
 from fakes.clock import FakeClock
 from zlh_api.access.question_limits import QuestionRates
 from zlh_api.due import DueWork
+from zlh_api.edge.routes import SILENT
 from zlh_api.web.client_address import parse_proxies
 from zlh_api.web.rate_limits import Rates, RateSettings
 from zlh_api.web.token_buckets import Rate
@@ -388,9 +389,11 @@ async def test_a_port_ends_to_the_moment(place: Place) -> None:
         await place.world.fetch("update exposures set expires_at = now() + interval '0.3 s' returning 1")
         await place.world.wait_until("select count(*) = 0 from exposures")
         late = await place.world.fetch("select wake_at <= now() as woken from containers")
+        told = await place.world.fetch("select kind, subject from happenings")
         for loop in loops:
             loop.cancel()
     assert [row["woken"] for row in late] == [True]
+    assert [tuple(row) for row in told] == [("port.expired", f"port:{PORT}")]
 
 
 async def test_a_sign_in_is_an_act_and_no_code_is_written_down(
@@ -524,3 +527,25 @@ async def test_an_address_that_the_proxy_can_tell_is_counted_by_itself(world: Wo
 
         assert [await ask("203.0.113.5") for _ in range(3)] == [302, 302, 429]
         assert [await ask("192.0.2.7") for _ in range(3)] == [302, 302, 429]
+
+
+async def test_a_port_that_fails_on_purpose_costs_little(world: World) -> None:
+    """The proxy asks in its own name for all who meet it: each port has its own share, and others keep theirs."""
+    world.accounts.sign_in._passwords = CountedPasswords()
+    clock = world.clock = FakeClock()
+    world.rates = RateSettings(ANY_RATES, ANY_RATES, Rates(Rate(1, 5), Rate(1, 100)), refusal_wait_s=0.0)
+    async with world.client() as client:
+        place = await make_place(world, client)
+        await place.publish("public")
+
+        async def ask(label: str) -> str:
+            return await (await client.get("/.zlh/silent", headers={"Host": f"{label}.localhost"})).text()
+
+        pages = [await ask(place.label) for _ in range(SILENT.burst + 3)]
+        assert [f"port {PORT}" in page for page in pages] == [True] * SILENT.burst + [False] * 3
+        assert f"port {PORT}" in await ask(f"dev-{place.vmid}")
+        clock.advance(1 / SILENT.per_s)
+        assert f"port {PORT}" in await ask(place.label)
+        for path in ("ready", "home", "silent"):
+            answer = await client.get(f"/.zlh/{path}", headers={"Host": f"game-{place.vmid}.localhost"})
+            assert answer.status == 404, path

@@ -15,6 +15,7 @@ const TONES: Readonly<Record<string, Tone>> = {
   "runtime.installed": "good", "runtime.install_failed": "bad", "runtime.upgraded": "good", "runtime.verified": "good",
   "runtime.rolled_back": "warn", "runtime.changed": "bad", "agent.started": "good",
   "name.broken": "bad", "name.mended": "good", "route.edited": "warn", "records.edited": "warn",
+  "port.expired": "quiet",
 };
 
 /** Return how an entry is told. */

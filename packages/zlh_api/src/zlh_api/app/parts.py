@@ -267,7 +267,7 @@ def make_endpoints(parts: Parts, config: ApiConfig) -> list[Endpoint]:
     return [
         *platform_routes.endpoints(checks, slices, facts=facts, cookie_name=parts.cookie.name),
         *slices,
-        *edge_routes.endpoints(containers, domain=config.container_domain),
+        *edge_routes.endpoints(containers, parts.clock, domain=config.container_domain),
         *portal.endpoints(portal.default_folder()),
     ]
 

@@ -15,21 +15,35 @@ from zlh_api.containers.service import ContainerService
 from zlh_api.edge.pages import render_nothing_here, render_page
 from zlh_api.edge.traefik_hosts import USER_HEADER
 from zlh_api.web.endpoint import Answer, Call, Endpoint, Policy
+from zlh_api.web.token_buckets import Rate, TokenBuckets
+from zlh_common.clock import Clock
 from zlh_common.errors import NotFound
 from zlh_common.names import PLATFORM_PATH, HostName, read_host
 
+# How often it is looked what to say of one silent port. The proxy asks in its own name for whoever meets one, so no
+# address tells them apart, and a server that fails on purpose would have us look as often as anybody likes.
+SILENT = Rate(per_s=20, burst=200)
+MOST_PORTS = 20_000
 
-def endpoints(service: ContainerService, *, domain: str) -> list[Endpoint]:
+
+def endpoints(service: ContainerService, clock: Clock, *, domain: str) -> list[Endpoint]:
     """Return the endpoints of this slice; all of them are public, and tell no more than the name that was asked for."""
+    looks = TokenBuckets(SILENT, most_keys=MOST_PORTS)
+
+    async def find(host: HostName) -> Container:
+        container = await service.find(host.vmid)
+        if container.kind != host.kind:
+            raise NotFound("container")
+        return container
 
     async def ready(call: Call) -> Answer:
         host = _host_of(call.request, domain)
-        await service.find(host.vmid)
+        await find(host)
         return Answer({"vmid": host.vmid}, headers={"Cache-Control": "no-store"})
 
     async def home(call: Call) -> web.Response:
         host = _host_of(call.request, domain)
-        container = await service.find(host.vmid)
+        container = await find(host)
         if container.is_suspended:
             return _suspended(host)
         if host.port is not None:
@@ -43,8 +57,11 @@ def endpoints(service: ContainerService, *, domain: str) -> list[Endpoint]:
         )
 
     async def silent(call: Call) -> web.Response:
-        host = _host_of(call.request, domain)
-        container = await service.find(host.vmid)
+        host, now = _host_of(call.request, domain), clock.monotonic()
+        if looks.look(host.label, now).wait_s > 0:
+            return render_page("Nothing answers here", "<p>Many have asked at this moment. Reload this page later.</p>")
+        looks.take(host.label, now)
+        container = await find(host)
         if container.is_suspended:
             return _suspended(host)
         found = _find_meant(container, host)
@@ -61,8 +78,11 @@ def endpoints(service: ContainerService, *, domain: str) -> list[Endpoint]:
     return [
         Endpoint("GET", f"{PLATFORM_PATH}ready", Policy.PUBLIC, ready, "Proof that a container's name leads here"),
         Endpoint("GET", f"{PLATFORM_PATH}home", Policy.PUBLIC, home, "The page of a container that publishes nothing"),
-        Endpoint("GET", f"{PLATFORM_PATH}silent", Policy.PUBLIC, silent, "The page of a port that nobody listens on"),
-    ]
+        Endpoint(
+            "GET", f"{PLATFORM_PATH}silent", Policy.PUBLIC, silent, "The page of a port that nobody listens on",
+            is_counted=False,
+        ),
+    ]  # fmt: skip
 
 
 def _host_of(request: web.Request, domain: str) -> HostName:
