@@ -21,6 +21,7 @@ IPV4, IPV6, TCP = 2, 10, 6
 # Every state in which there is somebody at the other end: neither a listener nor what only remembers that there was.
 _TIME_WAIT, _CLOSE, _LISTEN = 6, 7, 10
 CONNECTED = sum(1 << state for state in range(1, 13) if state not in {_TIME_WAIT, _CLOSE, _LISTEN})
+LISTENING = 1 << _LISTEN
 
 _HEADER = struct.Struct("=IHHII")
 _QUESTION = struct.Struct("=BBBxI")
@@ -40,7 +41,7 @@ class DiagGarbled(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """One end of a TCP connection of this machine."""
+    """One end of a TCP connection of this machine, or a socket that waits for some."""
 
     local: Address
     port: int
@@ -70,12 +71,18 @@ Answer = Connection | Refusal | End
 def render_question(family: int, port: int) -> bytes:
     """Return the request for all connections of a local port."""
     socket_id = _PORTS.pack(port, 0).ljust(_SOCKET_ID_BYTES - 8, b"\0") + b"\xff" * 8
-    return _render(SOCK_DIAG_BY_FAMILY, REQUEST | DUMP, family, socket_id)
+    return _render(SOCK_DIAG_BY_FAMILY, REQUEST | DUMP, family, socket_id, CONNECTED)
+
+
+def render_listening(family: int) -> bytes:
+    """Return the request for all sockets that listen."""
+    socket_id = b"\0" * (_SOCKET_ID_BYTES - 8) + b"\xff" * 8
+    return _render(SOCK_DIAG_BY_FAMILY, REQUEST | DUMP, family, socket_id, LISTENING)
 
 
 def render_end(connection: Connection) -> bytes:
     """Return the order to end a connection."""
-    return _render(SOCK_DESTROY, REQUEST | ACK, connection.family, connection.socket_id)
+    return _render(SOCK_DESTROY, REQUEST | ACK, connection.family, connection.socket_id, CONNECTED)
 
 
 def parse_answers(datagram: bytes) -> Iterator[Answer]:
@@ -108,8 +115,8 @@ def _plain(address: Address) -> Address:
     return mapped or address
 
 
-def _render(kind: int, flags: int, family: int, socket_id: bytes) -> bytes:
-    body = _QUESTION.pack(family, TCP, 0, CONNECTED) + socket_id
+def _render(kind: int, flags: int, family: int, socket_id: bytes, states: int) -> bytes:
+    body = _QUESTION.pack(family, TCP, 0, states) + socket_id
     return _HEADER.pack(_HEADER.size + len(body), kind, flags, 1, 0) + body
 
 

@@ -15,6 +15,7 @@ from zlh_agent.ports.diag_wire import (
     Refusal,
     parse_answers,
     render_end,
+    render_listening,
     render_question,
 )
 
@@ -37,7 +38,16 @@ class KernelList:
 
     def fetch(self, port: int) -> list[Connection]:
         """Return all connections of a local port, of both families; raise OSError."""
-        return [found for family in (IPV4, IPV6) for found in self._fetch(family, port)]
+        return [
+            found
+            for family in (IPV4, IPV6)
+            for found in self._fetch(render_question(family, port))
+            if found.port == port
+        ]
+
+    def fetch_listening(self) -> list[Connection]:
+        """Return all sockets that listen, of both families; raise OSError."""
+        return [found for family in (IPV4, IPV6) for found in self._fetch(render_listening(family))]
 
     def end(self, connection: Connection) -> bool:
         """End a connection for both of its ends; False where it was over already. Raise OSError where we may not."""
@@ -51,13 +61,12 @@ class KernelList:
                 return True
         raise AssertionError
 
-    def _fetch(self, family: int, port: int) -> Iterator[Connection]:
-        self._socket.send(render_question(family, port))
+    def _fetch(self, question: bytes) -> Iterator[Connection]:
+        self._socket.send(question)
         for answer in self._answers():
             match answer:
                 case Connection():
-                    if answer.port == port:
-                        yield answer
+                    yield answer
                 case Refusal(errno=errno.ENOENT) | End():
                     # A kernel without that family has nothing of it.
                     return

@@ -1,0 +1,216 @@
+"""What programs listen on is seen on the real kernel: who, where, and what they speak."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+
+from fakes.certificates import Certificates
+from zlh_agent.ports import watch as watch_module
+from zlh_agent.ports.diag_wire import Connection
+from zlh_agent.ports.kernel import KernelList
+from zlh_agent.ports.watch import PortWatch
+from zlh_common.clock import SystemClock
+from zlh_common.names import CONTAINER_MARK, OwnerMark
+from zlh_common.schema.ports import ListeningPort, PortKind, PortReach
+
+OWNER = OwnerMark(str(uuid4()))
+# An address that no other test listens on.
+MINE = "127.77.211.7"
+REACHES = {
+    MINE: PortReach.NETWORK,
+    "0.0.0.0": PortReach.SHARED,
+    "::": PortReach.SHARED,
+    "127.0.0.1": PortReach.LOOPBACK,
+    "::1": PortReach.LOOPBACK,
+}
+PYTHON = Path(sys.executable).resolve().name
+WAIT_S = 30.0
+_SPEAKER = """
+import socket, ssl, sys, threading, http.server
+address, family, kind = sys.argv[1], int(sys.argv[2]), sys.argv[3]
+class Quiet(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200); self.end_headers()
+    def log_message(self, *said): pass
+class Server(http.server.HTTPServer):
+    address_family = family
+if kind in ("http", "https"):
+    server = Server((address, 0), Quiet)
+    if kind == "https":
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain("agent.crt", "agent.key")
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+    print(server.server_address[1], flush=True)
+    server.serve_forever()
+s = socket.create_server((address, 0), family=family)
+print(s.getsockname()[1], flush=True)
+kept = []
+while True:
+    kept.append(s.accept()[0])
+    if kind == "greets":
+        kept[-1].sendall(b"SSH-2.0-x\\r\\n")
+    elif kind == "hangs up":
+        kept.pop().close()
+"""
+
+
+@contextmanager
+def program(
+    address: str, kind: str, *, family: int = 2, folder: Path | None = None, mark: str = OWNER
+) -> Iterator[tuple[int, int]]:
+    """Run a server as a customer's program; yields its port and pid."""
+    environment = {**os.environ, CONTAINER_MARK: mark}
+    child = subprocess.Popen(
+        [sys.executable, "-c", _SPEAKER, address, str(family), kind],
+        stdout=subprocess.PIPE, text=True, cwd=folder, env=environment,
+    )  # fmt: skip
+    try:
+        assert child.stdout is not None
+        yield int(child.stdout.readline()), child.pid
+    finally:
+        child.kill()
+        child.communicate()
+
+
+@asynccontextmanager
+async def watching() -> AsyncIterator[PortWatch]:
+    """Look as an agent does on a machine that it shares, so that no other test's servers are asked anything."""
+    watch = PortWatch(SystemClock(), owner=OWNER, bind_address=MINE, own_port=1)
+    looking = asyncio.create_task(watch.run())
+    try:
+        yield watch
+    finally:
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
+        await watch.close()
+
+
+async def wait_for(watch: PortWatch, port: int, holds: Callable[[ListeningPort | None], bool]) -> ListeningPort | None:
+    """Return what is told of a port once that is as it should be."""
+    async with asyncio.timeout(WAIT_S):
+        while True:
+            found = next((each for each in watch.ports() if each.port == port), None)
+            if holds(found):
+                return found
+            await asyncio.sleep(0.02)
+
+
+def is_asked(found: ListeningPort | None) -> bool:
+    """Tell whether the port was asked what it speaks."""
+    return found is not None and found.kind is not PortKind.UNKNOWN
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with a certificate that nobody would believe."""
+    folder = tmp_path_factory.mktemp("certificate")
+    Certificates(folder / "ca").write_agent(folder, OWNER)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("address", "family", "kind", "told"),
+    [
+        (MINE, 2, "http", PortKind.HTTP),
+        ("0.0.0.0", 2, "http", PortKind.HTTP),
+        ("::", 10, "http", PortKind.HTTP),
+        ("::1", 10, "https", PortKind.HTTPS),
+        ("127.0.0.1", 2, "https", PortKind.HTTPS),
+        ("127.0.0.1", 2, "greets", PortKind.TCP),
+        ("127.0.0.1", 2, "says nothing", PortKind.TCP),
+        ("127.0.0.1", 2, "hangs up", PortKind.TCP),
+    ],
+    ids=["own address", "http", "http by IPv6", "https by IPv6", "https", "greets", "silent", "hangs up"],
+)
+async def test_who_listens_and_what_is_spoken(
+    certificate: Path, address: str, family: int, kind: str, told: PortKind
+) -> None:
+    """Of both families, with the program, its command and its folder; it is gone once the program is."""
+    async with watching() as watch:
+        with program(address, kind, family=family, folder=certificate) as (port, pid):
+            found = await wait_for(watch, port, is_asked)
+            assert found is not None
+            assert (found.kind, found.addresses, found.pid) == (told, (address,), pid)
+            assert (found.directory, found.process) == (str(certificate), PYTHON)
+            assert found.command.startswith(sys.executable)
+            assert found.reach is REACHES[address]
+        await wait_for(watch, port, lambda found: found is None)
+
+
+async def test_on_a_shared_machine_a_container_sees_its_own() -> None:
+    """At its address, or held by what carries its mark; another's program is nothing of it."""
+    async with watching() as watch:
+        with (
+            program(MINE, "http", mark="") as (at_address, _),
+            program("0.0.0.0", "http") as (shared, _),
+            program("127.0.0.1", "http") as (local, _),
+            program("0.0.0.0", "http", mark=str(uuid4())) as (foreign, _),
+        ):
+            reaches = {}
+            for port in (at_address, shared, local):
+                found = await wait_for(watch, port, is_asked)
+                assert found is not None
+                reaches[port] = found.reach
+            assert reaches == {at_address: "network", shared: "shared", local: "loopback"}
+            assert foreign not in {each.port for each in watch.ports()}
+
+
+async def test_a_change_is_told_and_nothing_else_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One word for a port that comes, one for what it speaks, one for its end; none while all is as it was."""
+    monkeypatch.setattr(watch_module, "LOOK_S", 0.02)
+    told: list[int] = []
+    async with watching() as watch:
+        watch.on_change = lambda: told.append(len(watch.ports()))
+        with program(MINE, "http") as (port, _):
+            await wait_for(watch, port, is_asked)
+            assert told == [1, 1]
+            await asyncio.sleep(0.5)
+            assert told == [1, 1]
+        await wait_for(watch, port, lambda found: found is None)
+    assert told == [1, 1, 0]
+
+
+async def test_a_kernel_that_does_not_tell_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The agent goes on, and so does the watch."""
+    real = KernelList.fetch_listening
+    tries: list[int] = []
+
+    def fails_first(kernel: KernelList) -> list[Connection]:
+        tries.append(1)
+        if len(tries) == 1:
+            raise OSError("no such protocol")
+        return real(kernel)
+
+    monkeypatch.setattr(watch_module, "RETRY_S", 0.01)
+    monkeypatch.setattr(KernelList, "fetch_listening", fails_first)
+    async with watching() as watch:
+        with program(MINE, "greets") as (port, _):
+            await wait_for(watch, port, lambda found: found is not None)
+    assert len(tries) > 1
+
+
+async def test_an_answer_without_end_is_not_read() -> None:
+    """Whatever a port sends, and however long, it is asked in bounded time and memory."""
+
+    async def flood(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                writer.write(b"HTTP/1.1 200 OK\r\n" + b"x" * 65_536)
+                await writer.drain()
+
+    server = await asyncio.start_server(flood, MINE, 0)
+    async with server, watching() as watch:
+        found = await wait_for(watch, server.sockets[0].getsockname()[1], is_asked)
+        assert found is not None
+        # It speaks before it is asked, as no server of HTTP does.
+        assert found.kind is PortKind.TCP
