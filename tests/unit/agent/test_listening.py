@@ -119,20 +119,11 @@ def test_from_where_a_port_is_reached(addresses: tuple[str, ...], own: object, r
     assert listening.reach_of(listener(3000, *addresses), MINE if own else None) is reach
 
 
-def test_on_a_shared_machine_only_its_own_are_told() -> None:
-    """By its address, or by the mark of the process; another container's are nothing of ours."""
-    mine = Listener(1, (ip_address("0.0.0.0"),), frozenset({1}))
-    there = Listener(2, (MINE, ip_address("127.77.0.10")), frozenset({2, 3}))
-    other = Listener(3, (ip_address("0.0.0.0"),), frozenset({4}))
-    unseen = Listener(4, (ip_address("127.77.0.10"),), frozenset({9}))
-    holders = {
-        1: Holder(10, "a", "a", None),
-        2: Holder(11, "b", "b", None, is_ours=False),
-        4: Holder(12, "c", "c", None, is_ours=False),
-    }
-    found = listening.select_own([mine, there, other, unseen], holders, address=MINE)
-    assert found == [mine, Listener(2, (MINE,), frozenset({2, 3}))]
-    assert listening.select_own([mine, other], holders, address=None) == [mine, other]
+def test_what_nobody_known_holds_is_left_out() -> None:
+    """Of several sockets of a port one is enough."""
+    mine = Listener(1, (MINE,), frozenset({1, 7}))
+    foreign = Listener(2, (MINE,), frozenset({2}))
+    assert listening.select_held([mine, foreign], {7: Holder(10, "a", "a", None)}) == [mine]
 
 
 def test_what_a_program_calls_itself_is_bounded() -> None:

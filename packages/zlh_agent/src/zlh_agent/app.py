@@ -119,9 +119,10 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
     spec = SpecService(SpecStore(config.paths.state), runtimes, processes, clock, on_change=status.note_change)
     status.spec, status.runtimes = spec.view, runtimes.report
     status.processes, status.terminals = processes.statuses, terminals.rows
-    ports = PortWatch(clock, owner=config.owner, bind_address=config.bind_address, own_port=config.port)
+    ports = PortWatch(clock, bind_address=config.bind_address, own_port=config.port)
     status.ports, ports.on_change = ports.ports, status.note_change
     metrics.targets = lambda: [*processes.targets(), *terminals.targets()]
+    ports.roots = lambda: [target.shim_pid for target in metrics.targets()]
     metrics.names = lambda: _metric_names(processes, terminals)
     runtimes.on_changed, runtimes.note, runtimes.targets = workspace.refresh, journal.note, metrics.targets
     runtimes.on_checked = status.note_change

@@ -7,33 +7,38 @@ import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
+from zlh_agent.metrics.proc_files import select_trees
+from zlh_agent.metrics.reader import read_stats
 from zlh_agent.ports.listening import Holder
-from zlh_common.names import CONTAINER_MARK, OwnerMark
 
 _SOCKET = "socket:["
 MAX_PROCESSES = 10_000
 _MAX_BYTES = 4096
-_MAX_ENVIRONMENT_BYTES = 256 * 1024
 
 
-def find_holders(inodes: Collection[int], owner: OwnerMark | None) -> dict[int, Holder]:
-    """Return the process of each socket that we may see into; with an owner mark, whether it carries that.
+def find_holders(inodes: Collection[int], roots: Collection[int] | None) -> dict[int, Holder]:
+    """Return the process of each socket that we may see into, among all or among what descends from `roots`.
 
     Of several processes that hold one, as a server and its workers do, the oldest is told.
     """
     wanted = {f"{_SOCKET}{inode}]": inode for inode in inodes}
     found: dict[int, Holder] = {}
-    for pid in sorted(_pids()):
+    for pid in sorted(_all_pids() if roots is None else _descendants(roots)):
         if len(found) == len(inodes):
             break
         new = {wanted[link] for link in _links(pid) if link in wanted} - found.keys()
         if new:
-            holder = _describe(pid, owner)
+            holder = _describe(pid)
             found |= dict.fromkeys(new, holder)
     return found
 
 
-def _pids() -> list[int]:
+def _descendants(roots: Collection[int]) -> list[int]:
+    trees = select_trees(read_stats().values(), roots) if roots else {}
+    return [stat.pid for tree in trees.values() for stat in tree]
+
+
+def _all_pids() -> list[int]:
     with os.scandir("/proc") as entries:
         return [int(entry.name) for entry in entries if entry.name.isdigit()][:MAX_PROCESSES]
 
@@ -46,7 +51,7 @@ def _links(pid: int) -> Iterator[str]:
                 yield str(Path(entry.path).readlink())
 
 
-def _describe(pid: int, owner: OwnerMark | None) -> Holder:
+def _describe(pid: int) -> Holder:
     folder = Path(f"/proc/{pid}")
     words = [word for word in _read(folder / "cmdline", _MAX_BYTES).split(b"\0") if word]
     program = _read_link(folder / "exe")
@@ -56,13 +61,7 @@ def _describe(pid: int, owner: OwnerMark | None) -> Holder:
         name=program.rpartition("/")[2] if program else _text(_read(folder / "comm", _MAX_BYTES).rstrip(b"\n")),
         command=" ".join(map(_text, words)),
         directory=_read_link(folder / "cwd"),
-        is_ours=owner is None or _carries(folder, owner),
     )
-
-
-def _carries(folder: Path, owner: OwnerMark) -> bool:
-    variables = _read(folder / "environ", _MAX_ENVIRONMENT_BYTES).split(b"\0")
-    return f"{CONTAINER_MARK}={owner}".encode() in variables
 
 
 def _read(path: Path, most: int) -> bytes:

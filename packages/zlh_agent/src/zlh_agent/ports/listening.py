@@ -9,8 +9,8 @@ one that is gone at two looks in a row is not.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Container, Iterable
+from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import IPv6Address
 
@@ -34,8 +34,6 @@ class Holder:
     name: str
     command: str
     directory: str | None
-    # Whether it belongs to this container; always, where the container has the machine for itself.
-    is_ours: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,20 +114,9 @@ def group_listeners(sockets: Iterable[Connection], *, own_port: int) -> list[Lis
     ]
 
 
-def select_own(
-    listeners: Iterable[Listener], holders: Mapping[int, Holder], *, address: Address | None
-) -> list[Listener]:
-    """Return those of this container where it shares its machine: at its own address, or held by its own processes."""
-    if address is None:
-        return list(listeners)
-    own = []
-    for listener in listeners:
-        is_held = any(holders[inode].is_ours for inode in listener.inodes if inode in holders)
-        if is_held:
-            own.append(listener)
-        elif address in listener.addresses:
-            own.append(replace(listener, addresses=(address,)))
-    return own
+def select_held(listeners: Iterable[Listener], holders: Container[int]) -> list[Listener]:
+    """Return those that somebody known holds."""
+    return [listener for listener in listeners if any(inode in holders for inode in listener.inodes)]
 
 
 def reach_of(listener: Listener, address: Address | None) -> PortReach:

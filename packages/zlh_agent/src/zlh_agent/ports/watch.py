@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import closing
 from ipaddress import ip_address
 
@@ -19,12 +19,11 @@ from zlh_agent.ports.listening import (
     PortTable,
     group_listeners,
     probe_address,
-    select_own,
+    select_held,
     tell,
 )
 from zlh_agent.ports.probe import find_kind
 from zlh_common.clock import Clock
-from zlh_common.names import OwnerMark
 from zlh_common.schema.ports import ListeningPort, PortKind
 
 log = structlog.get_logger()
@@ -40,11 +39,11 @@ PROBES, PROBE_AGAIN_S = 3, 2.0
 class PortWatch:
     """What listens; `ports` is what the report says of it."""
 
-    def __init__(self, clock: Clock, *, owner: OwnerMark, bind_address: str, own_port: int) -> None:
+    def __init__(self, clock: Clock, *, bind_address: str, own_port: int) -> None:
         bound = ip_address(bind_address)
-        # On a machine that others share, the container's own address, and its mark on whatever belongs to it.
+        # On a machine that others share, the container's own address; then what descends from `roots` is told alone.
         self._address: Address | None = None if bound.is_unspecified else bound
-        self._owner = None if bound.is_unspecified else owner
+        self.roots: Callable[[], Collection[int]] = tuple
         self._clock = clock
         self._own_port = own_port
         self._table = PortTable()
@@ -87,7 +86,9 @@ class PortWatch:
         if here != self._last:
             await self._find_holders(here)
         self._last = here
-        listeners = select_own(group_listeners(sockets, own_port=self._own_port), self._holders, address=self._address)
+        listeners = group_listeners(sockets, own_port=self._own_port)
+        if self._address is not None:
+            listeners = select_held(listeners, self._holders)
         if self._table.take(listeners, at=self._clock.monotonic(), now=self._clock.now()):
             self._forget()
             self._begin_probes()
@@ -97,7 +98,8 @@ class PortWatch:
         inodes = {socket.inode for socket in sockets}
         known = {inode: holder for inode, holder in self._holders.items() if inode in inodes}
         new = inodes - known.keys()
-        self._holders = known | (await asyncio.to_thread(find_holders, new, self._owner) if new else {})
+        roots = None if self._address is None else self.roots()
+        self._holders = known | (await asyncio.to_thread(find_holders, new, roots) if new else {})
 
     def _forget(self) -> None:
         here = {listener.inodes for listener, _ in self._table.shown().values()}
