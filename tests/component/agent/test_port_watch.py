@@ -16,8 +16,7 @@ import pytest
 
 from fakes.certificates import Certificates
 from zlh_agent.ports import watch as watch_module
-from zlh_agent.ports.diag_wire import Connection
-from zlh_agent.ports.kernel import KernelList
+from zlh_agent.ports.kernel import ListeningList
 from zlh_agent.ports.watch import PortWatch
 from zlh_common.clock import SystemClock
 from zlh_common.names import OwnerMark
@@ -184,17 +183,17 @@ async def test_a_change_is_told_and_nothing_else_is(monkeypatch: pytest.MonkeyPa
 
 async def test_a_kernel_that_does_not_tell_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
     """The agent goes on, and so does the watch."""
-    real = KernelList.fetch_listening
+    real = ListeningList.fetch
     tries: list[int] = []
 
-    def fails_first(kernel: KernelList) -> list[Connection]:
+    def fails_first(kernel: ListeningList) -> tuple[bytes, ...]:
         tries.append(1)
         if len(tries) == 1:
             raise OSError("no such protocol")
         return real(kernel)
 
     monkeypatch.setattr(watch_module, "RETRY_S", 0.01)
-    monkeypatch.setattr(KernelList, "fetch_listening", fails_first)
+    monkeypatch.setattr(ListeningList, "fetch", fails_first)
     async with watching() as watch:
         with program(MINE, "greets") as (port, _):
             await wait_for(watch, port, lambda found: found is not None)

@@ -31,6 +31,7 @@ _ANSWER_TAIL = struct.Struct("=IIIII")
 _SOCKET_ID_BYTES = 48
 _ADDRESSES = slice(4, 36)
 _NUMBER = struct.Struct("=i")
+_END_BYTES = _HEADER.size + _NUMBER.size
 
 Address = IPv4Address | IPv6Address
 
@@ -95,6 +96,15 @@ def parse_answers(datagram: bytes) -> Iterator[Answer]:
             raise DiagGarbled(f"a message of {length} bytes")
         yield from _parse_message(kind, datagram[_HEADER.size : length])
         datagram = datagram[(length + 3) & ~3 :]
+
+
+def is_last(datagram: bytes) -> bool:
+    """Tell whether no datagram follows this one, without reading all of it: its last message says so, or its first."""
+    if len(datagram) < _END_BYTES:
+        return True
+    _, first, _, _, _ = _HEADER.unpack_from(datagram)
+    length, last, _, _, _ = _HEADER.unpack_from(datagram, len(datagram) - _END_BYTES)
+    return bool(first == ERROR or (length == _END_BYTES and last == DONE))
 
 
 def is_to_be_cut(connection: Connection, own: Collection[Address], address: Address | None) -> bool:

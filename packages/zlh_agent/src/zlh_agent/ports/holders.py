@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 
-from zlh_agent.metrics.proc_files import select_trees
-from zlh_agent.metrics.reader import read_stats
 from zlh_agent.ports.listening import Holder
 
 _SOCKET = "socket:["
 MAX_PROCESSES = 10_000
 _MAX_BYTES = 4096
+_MAX_CHILDREN_BYTES = 64 * 1024
 
 
 def find_holders(inodes: Collection[int], roots: Collection[int] | None) -> dict[int, Holder]:
@@ -33,9 +32,22 @@ def find_holders(inodes: Collection[int], roots: Collection[int] | None) -> dict
     return found
 
 
-def _descendants(roots: Collection[int]) -> list[int]:
-    trees = select_trees(read_stats().values(), roots) if roots else {}
-    return [stat.pid for tree in trees.values() for stat in tree]
+def _descendants(roots: Iterable[int]) -> set[int]:
+    """Return what the kernel lists as children, and theirs; of a tree, so the rest of the machine is not looked at."""
+    found: set[int] = set()
+    waiting = list(roots)
+    while waiting:
+        new = set(_children(waiting.pop())) - found
+        found |= new
+        waiting += new
+    return found
+
+
+def _children(pid: int) -> Iterator[int]:
+    # Each thread has its own.
+    with contextlib.suppress(OSError), os.scandir(f"/proc/{pid}/task") as threads:
+        for thread in threads:
+            yield from map(int, _read(Path(thread.path) / "children", _MAX_CHILDREN_BYTES).split())
 
 
 def _all_pids() -> list[int]:

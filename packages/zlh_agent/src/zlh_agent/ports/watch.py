@@ -9,9 +9,9 @@ from ipaddress import ip_address
 
 import structlog
 
-from zlh_agent.ports.diag_wire import Address, Connection
+from zlh_agent.ports.diag_wire import Address
 from zlh_agent.ports.holders import find_holders
-from zlh_agent.ports.kernel import KernelList
+from zlh_agent.ports.kernel import ListeningList, read_listening
 from zlh_agent.ports.listening import (
     MOST_PORTS,
     Holder,
@@ -27,7 +27,7 @@ from zlh_common.clock import Clock
 from zlh_common.schema.ports import ListeningPort, PortKind
 
 log = structlog.get_logger()
-# The kernel has no event for a program that begins to listen; a look costs a tenth of a millisecond.
+# The kernel has no event for a program that begins to listen; a look costs some ten microseconds.
 LOOK_S = 0.5
 # Where the kernel's list cannot be read at all.
 RETRY_S = 60.0
@@ -51,7 +51,8 @@ class PortWatch:
         self._kinds: dict[frozenset[int], PortKind] = {}
         self._probes: dict[frozenset[int], asyncio.Task[None]] = {}
         self._seats = asyncio.Semaphore(PROBES_AT_ONCE)
-        self._last: frozenset[Connection] = frozenset()
+        self._answers: tuple[bytes, ...] = ()
+        self._found: list[Listener] = []
         self.on_change: Callable[[], None] = lambda: None
 
     def ports(self) -> tuple[ListeningPort, ...]:
@@ -66,7 +67,7 @@ class PortWatch:
         """Look for ever."""
         while True:
             try:
-                with closing(KernelList()) as kernel:
+                with closing(ListeningList()) as kernel:
                     while True:
                         await self._look(kernel)
                         await asyncio.sleep(LOOK_S)
@@ -80,26 +81,24 @@ class PortWatch:
             probe.cancel()
         await asyncio.gather(*self._probes.values(), return_exceptions=True)
 
-    async def _look(self, kernel: KernelList) -> None:
-        sockets = await asyncio.to_thread(kernel.fetch_listening)
-        here = frozenset(sockets)
-        if here != self._last:
-            await self._find_holders(here)
-        self._last = here
-        listeners = group_listeners(sockets, own_port=self._own_port)
-        if self._address is not None:
-            listeners = select_held(listeners, self._holders)
-        if self._table.take(listeners, at=self._clock.monotonic(), now=self._clock.now()):
+    async def _look(self, kernel: ListeningList) -> None:
+        answers = kernel.fetch()
+        if answers != self._answers:
+            self._found = await self._read(answers)
+            self._answers = answers
+        if self._table.take(self._found, at=self._clock.monotonic(), now=self._clock.now()):
             self._forget()
             self._begin_probes()
             self.on_change()
 
-    async def _find_holders(self, sockets: frozenset[Connection]) -> None:
-        inodes = {socket.inode for socket in sockets}
+    async def _read(self, answers: tuple[bytes, ...]) -> list[Listener]:
+        listeners = group_listeners(read_listening(answers), own_port=self._own_port)
+        inodes = frozenset().union(*(listener.inodes for listener in listeners))
         known = {inode: holder for inode, holder in self._holders.items() if inode in inodes}
         new = inodes - known.keys()
         roots = None if self._address is None else self.roots()
         self._holders = known | (await asyncio.to_thread(find_holders, new, roots) if new else {})
+        return listeners if self._address is None else select_held(listeners, self._holders)
 
     def _forget(self) -> None:
         here = {listener.inodes for listener, _ in self._table.shown().values()}
