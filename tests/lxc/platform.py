@@ -16,9 +16,9 @@ from typing import Any
 import aiohttp
 
 from fakes.wishes import want_container
+from guards.ports import free_port
 from lxc.guest import PATIENCE_S
 from lxc.own_host import OwnHost
-from real_parts.program import free_port
 from real_parts.traefik import RunningTraefik, running_traefik
 from zlh_api.app.parts import open_parts
 from zlh_api.config.load import load_config

@@ -17,6 +17,7 @@ from zlh_api.database.pool import Database
 from zlh_api.edge.local_directory import LocalRouteDirectory
 from zlh_api.edge.model import ProxySetting, TlsSetting
 from zlh_api.edge.traefik import Traefik
+from zlh_api.edge.traefik_hosts import render_hosts_file
 from zlh_api.reconcile.pace import Pace
 from zlh_api.reconcile.steps import Ports, Settings, Steps
 
@@ -40,9 +41,10 @@ async def proxy(edge: AcmeEdge) -> AsyncIterator[Traefik]:
         yield proxy
 
 
-def use_edge(world: World, edge: AcmeEdge, proxy: Traefik, api_url: str) -> None:
+async def use_edge(world: World, edge: AcmeEdge, proxy: Traefik, api_url: str) -> None:
     """Have the steps of this world publish and prove by the real parts."""
     setting = ProxySetting(ZONE, "websecure", api_url, TlsSetting(RESOLVER))
+    await asyncio.to_thread(edge.traefik.put_file, render_hosts_file(setting))
 
     def steps(database: Database) -> Steps:
         ports = Ports(
@@ -83,7 +85,7 @@ async def test_a_container_is_ready_once_its_certificate_is_believed(
     world.config = lambda: told  # type: ignore[method-assign] # of another domain
     await asyncio.to_thread(edge.knot.program.stop)
     async with world.client() as client:
-        use_edge(world, edge, proxy, str(client.make_url("/")).rstrip("/"))
+        await use_edge(world, edge, proxy, str(client.make_url("/")).rstrip("/"))
         async with world.reconciler(pace=QUICK):
             answer = await client.post("/api/containers", json=NODE, headers=by("owner-token"))
             vmid = (await answer.json())["vmid"]
@@ -97,4 +99,4 @@ async def test_a_container_is_ready_once_its_certificate_is_believed(
             await proxy.check_ready(f"dev-{vmid}.{ZONE}", vmid)
             assert (await client.delete(f"/api/containers/{vmid}", headers=by("owner-token"))).status == 202
             await world.wait_until("select count(*) = 0 from containers")
-    assert [file.name for file in edge.traefik.directory.glob("*.yml")] == ["another.yml"]
+    assert sorted(file.name for file in edge.traefik.directory.glob("*.yml")) == ["another.yml", "hosts.yml"]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from zlh_api.access import routes as access_routes
+from zlh_api.access.question_limits import QuestionLimits
 from zlh_api.access.service import AccessService
 from zlh_api.agents import routes as agent_routes
 from zlh_api.agents.authority import Authority
@@ -30,6 +31,7 @@ from zlh_api.app.settings import (
     proof_setting,
     proxy_setting,
     public_ca,
+    question_rates,
     rate_settings,
     state_limits,
     step_settings,
@@ -209,7 +211,12 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             artifacts=ServedTree(config.artifacts.folder, config.artifacts.keys, clock),
             containers=containers,
             exposures=ExposureService(database, containers, quotas, hosting),
-            access=AccessService(database, hosting, portal_url=config.portal_url),
+            access=AccessService(
+                database,
+                hosting,
+                QuestionLimits(question_rates(config.rate_limits), clock),
+                portal_url=config.portal_url,
+            ),
             cuts=ConnectionCuts(database, agents, agent_port=config.agent_port),
             live=live,
             history=history,
@@ -240,7 +247,13 @@ def make_endpoints(parts: Parts, config: ApiConfig) -> list[Endpoint]:
         *artifact_routes.endpoints(parts.artifacts),
         *container_routes.endpoints(containers, parts.live),
         *exposure_routes.endpoints(parts.exposures),
-        *access_routes.endpoints(parts.access, parts.accounts.callers, parts.cookie, portal_url=config.portal_url),
+        *access_routes.endpoints(
+            parts.access,
+            parts.accounts.callers,
+            parts.cookie,
+            portal_url=config.portal_url,
+            backend_url=proxy_setting(config).api_url,
+        ),
         *agent_routes.endpoints(agents, parts.consoles, agent_port=port),
         *process_routes.endpoints(containers, agents, parts.consoles, agent_port=port),
         *runtime_routes.endpoints(runtimes),
@@ -254,7 +267,7 @@ def make_endpoints(parts: Parts, config: ApiConfig) -> list[Endpoint]:
     return [
         *platform_routes.endpoints(checks, slices, facts=facts, cookie_name=parts.cookie.name),
         *slices,
-        *edge_routes.endpoints(containers, domain=config.container_domain),
+        *edge_routes.endpoints(containers, parts.clock, domain=config.container_domain),
         *portal.endpoints(portal.default_folder()),
     ]
 

@@ -14,7 +14,7 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from uuid import UUID
 
-from zlh_api.audit.model import Books, Certainty, Departed, Difference, Occupied, RecordSurvey, Row, Sightings
+from zlh_api.audit.model import Books, Certainty, Departed, Difference, LeftAt, Occupied, RecordSurvey, Row, Sightings
 from zlh_api.containers.model import Guest, Power
 from zlh_api.dns.diff import diff_records, excludes, leads
 from zlh_api.dns.model import FoundRecord, Record, Whose
@@ -55,7 +55,9 @@ _LOOKS_LIKE_OURS = re.compile(r"([0-9]+[-_])?(dev|game)[-_]?[0-9]+\.")
 def find_differences(books: Books, seen: Sightings) -> list[Difference]:
     """Return everything that does not agree."""
     ledger = _Ledger(books, seen)
-    return [*_of_guests(ledger), *_of_routes(ledger), *_of_records(ledger), *_of_names(ledger)]
+    return [
+        *_of_guests(ledger), *_of_routes(ledger), *_of_records(ledger), *_of_names(ledger), *map(_left_at, books.left),
+    ]  # fmt: skip
 
 
 def confirm(differences: Iterable[Difference], before: Collection[Key]) -> list[Finding]:
@@ -396,6 +398,21 @@ def _of_records(ledger: _Ledger) -> Iterator[Difference]:
             # Who has worked on it since the survey began knows better.
             if wanted is not None and survey.fences.get(UUID(row.owner)) == row.fence:
                 yield from _of_own_records(ledger, survey, row, wanted, own.get(row.owner, []))
+
+
+def _left_at(left: LeftAt) -> Difference:
+    """Records at a provider that nobody can look at, since it is configured no more."""
+    text = (
+        f"The DNS provider {left.provider} is configured no more, and up to {left.names} names of ours may still have "
+        f"records there, such as {left.example}. Configure it again and what is too much is taken away by itself, or "
+        "remove by hand what carries a mark of ours (a comment `zlh:…`, a TXT record `_zlh-owner.…`) and run "
+        f"`zlh-api audit forget-provider {left.provider}`."
+    )
+    finding = Finding(
+        kind=_ORPHAN.kind, severity=_ORPHAN.severity, remedy=_ORPHAN.remedy, thing=Thing.RECORD, message=text,
+        where=left.provider,
+    )  # fmt: skip
+    return Difference(finding, Certainty.SURE)
 
 
 def _of_own_records(

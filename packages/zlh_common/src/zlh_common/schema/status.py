@@ -6,13 +6,14 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
+from zlh_common.schema.ports import ListeningPort
 from zlh_common.schema.process import ProcessPolicy, ProcessReason, ProcessState
 from zlh_common.schema.resources import Resources
 from zlh_common.schema.structs import Report
 from zlh_common.schema.terminal import Terminal
 
 # What this version of the agent and the API say to each other.
-PROTOCOL_VERSION = 5
+PROTOCOL_VERSION = 6
 
 
 class Connection(StrEnum):
@@ -160,6 +161,7 @@ class AgentStatus(Report):
     steps: tuple[Step, ...] = ()
     processes: tuple[ProcessStatus, ...] = ()
     terminals: tuple[Terminal, ...] = ()
+    ports: tuple[ListeningPort, ...] = ()
     addons: tuple[AddonStatus, ...] = ()
     runtimes: tuple[InstalledRuntime, ...] = ()
     unknown_fields: tuple[str, ...] = ()
@@ -195,6 +197,8 @@ class ContainerStatus(Report):
     steps: tuple[Step, ...]
     processes: tuple[ProcessStatus, ...]
     terminals: tuple[Terminal, ...]
+    # What its programs listen on; empty while nobody hears the agent.
+    ports: tuple[ListeningPort, ...]
     addons: tuple[AddonStatus, ...]
     runtimes: tuple[InstalledRuntime, ...]
     hostname: str
