@@ -67,7 +67,7 @@ def patrol_facts(config: ApiConfig, database: Database) -> PatrolFacts:
     return PatrolFacts(
         database,
         tuple(ConfiguredProvider(each.name, str(each.__struct_config__.tag), each.zone) for each in config.dns),
-        str(traefik.quarantine or traefik.directory.with_name("quarantine")),
+        str(traefik.quarantine_folder),
     )
 
 
