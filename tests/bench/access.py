@@ -20,6 +20,7 @@ from zlh_api.customers.secret import new_secret
 from zlh_api.edge.model import ExposedPort, ProxySetting, RouteWish
 from zlh_api.edge.traefik import Traefik
 from zlh_api.edge.traefik_file import render_route_file
+from zlh_api.edge.traefik_hosts import render_hosts_file
 from zlh_common.names import HostName, OwnerMark, Vmid
 
 REQUESTS = (2000, 200)
@@ -60,8 +61,10 @@ async def _site(run: Run) -> AsyncIterator[tuple[RunningTraefik, int, int, str]]
                 with running_traefik(run.fresh_folder("traefik"), games=0) as traefik:
                     ports = (ExposedPort(guarded, is_guarded=True), ExposedPort(public))
                     wish = RouteWish(OwnerMark(str(uuid4())), HostName("dev", Vmid(vmid)), "127.0.0.1", ports)
-                    file = render_route_file(wish, ProxySetting("localhost", "web", api.url))
-                    traefik.put(file.name, file.text)
+                    setting = ProxySetting("localhost", "web", api.url)
+                    traefik.put_file(render_hosts_file(setting))
+                    file = render_route_file(wish, setting)
+                    traefik.put_file(file)
                     async with Traefik(api_url=traefik.api_url, web_url=traefik.web_url) as proxy:
                         await proxy.wait_loaded(file)
                     yield traefik, guarded, vmid, cookie

@@ -23,22 +23,23 @@ from zlh_api.edge.model import ExposedPort, ProxySetting, RouteFile, RouteWish
 from zlh_api.edge.sftp_connection import SftpConnection
 from zlh_api.edge.sftp_directory import SftpRouteDirectory
 from zlh_api.edge.traefik_file import render_route_file
+from zlh_api.edge.traefik_hosts import render_hosts_file
 from zlh_common.clock import SystemClock
 from zlh_common.names import HostName, OwnerMark, Vmid
 
 # A change that takes longer to be served has gone wrong.
 SERVED_S = 120.0
+SETTING = ProxySetting("example.org", "web", "http://127.0.0.1:1")
 
 
-def render_files(count: int, *, api_url: str = "http://127.0.0.1:1", first: int = 100) -> list[RouteFile]:
-    """Return the files of so many containers with one published port."""
-    setting = ProxySetting("example.org", "web", api_url)
+def render_files(count: int, *, port: int = 3000, first: int = 100) -> list[RouteFile]:
+    """Return the files of so many containers with this one published port."""
     return [
         render_route_file(
             RouteWish(
-                OwnerMark(str(UUID(int=number))), HostName("dev", Vmid(number)), "127.0.0.1", (ExposedPort(3000),)
+                OwnerMark(str(UUID(int=number))), HostName("dev", Vmid(number)), "127.0.0.1", (ExposedPort(port),)
             ),
-            setting,
+            SETTING,
         )
         for number in range(first, first + count)
     ]
@@ -131,11 +132,11 @@ async def served(run: Run) -> list[Row]:
     runner.app.router.add_route("*", "/{path:.*}", answer)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    backend = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    port = runner.addresses[0][1]
     rows = []
     try:
         for count, limit_s in ((100, 0.3), (run.choose(5000, 200), 1.0)):
-            samples = await _serve(run, count, backend)
+            samples = await _serve(run, count, port)
             name = f"edge.served.{count}"
             rows.append(samples.alone(name, "s", budget=at_most(limit_s)))
             rows.append(samples.alone(f"{name}.cpu", "s", side="cpu", note="of Traefik for each change"))
@@ -144,16 +145,16 @@ async def served(run: Run) -> list[Row]:
     return rows
 
 
-async def _serve(run: Run, count: int, backend: str) -> Samples:
+async def _serve(run: Run, count: int, port: int) -> Samples:
     samples = Samples()
     with running_traefik(run.fresh_folder("traefik")) as traefik:
         directory = LocalRouteDirectory(traefik.directory)
         # Each event makes it read all of them again; so it is off while they are put there.
         await asyncio.to_thread(traefik.program.stop)
-        for file in render_files(count, api_url=backend):
+        for file in [render_hosts_file(SETTING), *render_files(count, port=port)]:
             (traefik.directory / file.name).write_text(file.text)
         await asyncio.to_thread(traefik.program.start)
-        last = render_files(run.repeat + 2, api_url=backend, first=100_000)
+        last = render_files(run.repeat + 2, port=port, first=100_000)
         process = psutil.Process(traefik.program.pid)
         async with aiohttp.ClientSession() as client:
             for turn, file in enumerate(last):
@@ -176,7 +177,7 @@ async def _serve(run: Run, count: int, backend: str) -> Samples:
 async def _wait_served(client: aiohttp.ClientSession, url: str, host: str) -> None:
     async with asyncio.timeout(SERVED_S):
         while True:
-            async with client.get(f"{url}/.zlh/ready", headers={"Host": host}) as answer:
+            async with client.get(f"{url}/", headers={"Host": host}) as answer:
                 if answer.status == 200:
                     return
             await asyncio.sleep(0.005)

@@ -27,6 +27,7 @@ from zlh_api.audit.lease import PatrolLease
 from zlh_api.database.pool import Database
 from zlh_api.dev.traefik import TraefikProcess, TraefikSettings
 from zlh_api.edge.traefik import Traefik
+from zlh_api.edge.traefik_hosts import render_hosts_file
 from zlh_api.proof.rules import WHOLE_EVERY
 from zlh_api.proof.service import LOOK_S, Prober
 from zlh_common.clock import SystemClock
@@ -62,6 +63,7 @@ async def _place(run: Run, count: int) -> AsyncIterator[_Place]:
             async with world.client() as client, Traefik(api_url=settings.api_url, web_url=settings.web_url) as proxy:
                 api_world.PROXY = replace(api_world.PROXY, api_url=str(client.make_url("")).rstrip("/"))
                 await fill(connection, world, api.customer, count)
+                await world.routes.publish(render_hosts_file(api_world.PROXY))
                 await asyncio.to_thread(_write_files, settings.dynamic_dir, world.routes.files)
                 await process.start(timeout_s=120)
                 world.proxy = proxy  # type: ignore[assignment] # the real one in place of the fake
@@ -96,7 +98,7 @@ async def _proving(world: World, connection: asyncpg.Connection, count: int) -> 
 
 async def _wait_loaded(world: World, count: int) -> None:
     async with asyncio.timeout(120):
-        while len((await world.proxy.fetch_seen()).routers) < 2 * count:
+        while len((await world.proxy.fetch_seen()).routers) <= count:
             await asyncio.sleep(0.2)
 
 

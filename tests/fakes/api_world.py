@@ -53,8 +53,8 @@ from zlh_api.cuts.service import ConnectionCuts
 from zlh_api.database.pool import Database
 from zlh_api.dns.service import DnsService
 from zlh_api.edge.directory_watch import DirectoryWatch
-from zlh_api.edge.model import ProxySetting
-from zlh_api.edge.portal_route import FILE_NAME, PLATFORM_OWNER, PortalRoute, render_portal_file
+from zlh_api.edge.model import PLATFORM_OWNER, ProxySetting
+from zlh_api.edge.platform_routes import FILE_NAMES, PlatformRoutes, render_platform_files
 from zlh_api.exposures.service import ExposureService
 from zlh_api.history.service import HistoryService, Keeping
 from zlh_api.once.service import Once
@@ -75,7 +75,6 @@ from zlh_api.web.server import CallLimits, Entrance, build_application
 from zlh_api.web.session_cookie import SessionCookie
 from zlh_api.web.token_buckets import Rate
 from zlh_common.clock import Clock, SystemClock
-from zlh_common.names import OwnerMark
 from zlh_common.runtime_choice import this_platform
 from zlh_common.schema.catalog import Artifact, Catalog, CatalogRuntime, CatalogVersion
 from zlh_common.schema.customers import Quota
@@ -225,7 +224,7 @@ class World:
 
     def auditor(self, database: Database | None = None) -> Auditor:
         """Return who compares, through a pool."""
-        setting = AuditSetting(ADDRESS_BLOCK, PROXY, frozenset({FILE_NAME}), OwnerMark(PLATFORM_OWNER))
+        setting = AuditSetting(ADDRESS_BLOCK, PROXY, FILE_NAMES, PLATFORM_OWNER)
         return Auditor(database or self.database, self.driver, self.routes, setting, self.dns, self.clock)
 
     @asynccontextmanager
@@ -378,7 +377,7 @@ class World:
             links=AgentLinks(self.database, self.agents, self.history, agent_port=self.agent_port),
             audit_log=self.audit_log,
             proxy=self.proxy,  # type: ignore[arg-type] # of the proxy an endpoint asks no more than the fake has
-            portal_route=PortalRoute(self.routes, render_portal_file(PORTAL, proxy_setting(self.config()))),
+            platform_routes=PlatformRoutes(self.routes, render_platform_files(PORTAL, proxy_setting(self.config()))),
             directory_watch=DirectoryWatch(self.routes),
             cookie=SessionCookie(has_tls=False),
             clock=self.clock,

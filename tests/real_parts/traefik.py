@@ -13,6 +13,7 @@ from typing import Any
 
 from real_parts.program import Program, free_port, free_port_of_both, listens
 from zlh_api.dev.traefik import find_traefik
+from zlh_api.edge.model import RouteFile
 from zlh_api.edge.traefik_static import Acme, StaticSetting, WebEntry, render_static_file
 
 # A whole list of routers in one answer.
@@ -51,6 +52,10 @@ class RunningTraefik:
         temporary = self.directory / f".{name}.new"
         temporary.write_text(text)
         temporary.rename(self.directory / name)
+
+    def put_file(self, file: RouteFile) -> None:
+        """Put a file of ours there."""
+        self.put(file.name, file.text)
 
     def list_routers(self, protocol: str) -> dict[str, dict[str, Any]]:
         """Return the routers of its files by name."""

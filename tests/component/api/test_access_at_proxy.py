@@ -22,6 +22,7 @@ from zlh_api.containers.service import Hosting
 from zlh_api.edge.model import ExposedPort, ProxySetting, RouteFile, RouteWish, TlsSetting
 from zlh_api.edge.traefik import Traefik
 from zlh_api.edge.traefik_file import render_route_file
+from zlh_api.edge.traefik_hosts import render_hosts_file
 from zlh_common.names import HostName, OwnerMark
 
 pytestmark = [pytest.mark.real("traefik")]
@@ -80,6 +81,7 @@ async def site(world: World, traefik: RunningTraefik) -> AsyncIterator[Site]:
         runner = web.AppRunner(app)
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", 0).start()
+        traefik.put_file(render_hosts_file(_setting(client)))
         file = _route(made, client, runner.addresses[0][1])
         traefik.put("dev.yml", file)
         async with Traefik(api_url=traefik.api_url, web_url=traefik.web_url) as proxy:
@@ -90,9 +92,12 @@ async def site(world: World, traefik: RunningTraefik) -> AsyncIterator[Site]:
 
 
 def _render(site: Site, client: TestClient[Request, Application], port: int) -> RouteFile:
-    setting = ProxySetting("localhost", "websecure", str(client.make_url("/")).rstrip("/"), TlsSetting())
     wish = RouteWish(OWNER, HostName("dev", site.place.vmid), "127.0.0.1", (ExposedPort(port, is_guarded=True),))
-    return render_route_file(wish, setting)
+    return render_route_file(wish, _setting(client))
+
+
+def _setting(client: TestClient[Request, Application]) -> ProxySetting:
+    return ProxySetting("localhost", "websecure", str(client.make_url("/")).rstrip("/"), TlsSetting())
 
 
 def _route(site: Site, client: TestClient[Request, Application], server_port: int) -> str:

@@ -24,6 +24,7 @@ from zlh_api.edge.local_directory import LocalRouteDirectory
 from zlh_api.edge.model import ProxySetting
 from zlh_api.edge.port import ProxyAway
 from zlh_api.edge.public_name import PublicName
+from zlh_api.edge.traefik_hosts import render_hosts_file
 from zlh_api.proof import rules
 
 FILE = "dev-101.yml"
@@ -74,6 +75,7 @@ async def place(world: World, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         try:
             async with edge.Traefik(api_url=settings.api_url, web_url=settings.web_url) as proxy:
                 monkeypatch.setattr(world, "routes", LocalRouteDirectory(settings.dynamic_dir))
+                await world.routes.publish(render_hosts_file(api_world.PROXY))
                 monkeypatch.setattr(world, "proxy", proxy)
                 owner = await add(world)
                 async with world.reconciler():
@@ -137,7 +139,7 @@ async def test_what_breaks_behind_our_back_is_told_or_put_right(place: Edge, mon
 async def test_a_file_that_the_proxy_refuses_is_named_with_its_reason(place: Edge) -> None:
     """A router that is listed is not yet one that is used."""
     text = (place.folder / FILE).read_text()
-    (place.folder / "edited").write_text(text.replace('"dev-101-home",\n', '"nowhere",\n', 1))
+    (place.folder / "edited").write_text(text.replace('"zlh-home",\n', '"nowhere",\n', 1))
     (place.folder / "edited").rename(place.folder / FILE)
     async with asyncio.timeout(WAIT_S):
         while (await place.proxy.fetch_seen()).routers["http", "dev-101"].status == "enabled":
@@ -145,7 +147,7 @@ async def test_a_file_that_the_proxy_refuses_is_named_with_its_reason(place: Edg
     async with looking(place.world) as prober:
         await prober.look()
         await prober.look()
-        # Its platform's part is another router, which the file names as well.
+        # Its name still leads to us: what is ours below it is a router of the platform's.
         assert await faults(place.world) == {101: ["route_not_loaded"]}
     (row,) = await place.world.fetch("select links from proofs")
     (route,) = [link for link in row["links"] if link["link"] == "route"]

@@ -31,11 +31,13 @@ from zlh_api.edge.relieving_proxy import RelievingProxy
 from zlh_api.edge.sftp_directory import SftpPlace
 from zlh_api.edge.traefik import Traefik
 from zlh_api.edge.traefik_file import render_route_file
+from zlh_api.edge.traefik_hosts import render_hosts_file
 from zlh_api.edge.traefik_static import StaticSetting, WebEntry, render_static_file
 from zlh_common.names import HostName, OwnerMark, Vmid
 
 pytestmark = [pytest.mark.real("traefik"), pytest.mark.usefixtures("sshd")]
 OWNER = OwnerMark("6a4a6f2e-4a0f-4f5c-9d53-0a2b7d3c9c11")
+SETTING = ProxySetting("example.org", "web", "http://127.0.0.1:1")
 ROUTER = "routers: {a: {rule: 'Host(`a`)', service: s}}"
 B, U, H = Verdict.BROKEN, Verdict.UNSURE, Verdict.HARMLESS
 # What a file holds, what we say of it, and whether it stops Traefik.
@@ -227,7 +229,7 @@ async def directory(request: pytest.FixtureRequest, running: Running, sshd: Sshd
 def route(vmid: int, port: int) -> RouteFile:
     """Return a file of one container."""
     wish = RouteWish(OWNER, HostName("dev", Vmid(vmid)), "127.0.0.1", (ExposedPort(port),))
-    return render_route_file(wish, ProxySetting("example.org", "web", "http://127.0.0.1:1"))
+    return render_route_file(wish, SETTING)
 
 
 async def test_a_stuck_traefik_is_set_free(
@@ -251,7 +253,8 @@ async def test_a_stuck_traefik_is_set_free(
     async with Traefik(api_url=running.api_url, web_url="http://127.0.0.1:1") as traefik:
         proxy = RelievingProxy(traefik, directory)
         file = route(101, 3000)
-        await directory.publish(file)
+        for each in (render_hosts_file(SETTING), file):
+            await directory.publish(each)
         assert not (running.folder / "broken.yml").exists()
         with pytest.raises(RouteNotLoaded):
             await traefik.wait_loaded(file)

@@ -30,6 +30,7 @@ from zlh_api.edge.model import ExposedPort, ProxySetting, RouteWish, TlsSetting
 from zlh_api.edge.port import NameNotAnswering
 from zlh_api.edge.traefik import Traefik
 from zlh_api.edge.traefik_file import render_route_file
+from zlh_api.edge.traefik_hosts import render_hosts_file
 from zlh_api.web.client_address import TRUSTED_PROXIES, client_address, parse_proxies
 from zlh_common.names import HostName, OwnerMark, Vmid, render_host
 
@@ -101,9 +102,11 @@ class Backend:
         """Publish a container with one guarded port; return its host."""
         host = HostName("dev", Vmid(vmid))
         wish = RouteWish(OWNER, host, "127.0.0.1", (ExposedPort(self.port, is_guarded=True),))
-        file = render_route_file(wish, replace(setting, api_url=self.api_url))
+        setting = replace(setting, api_url=self.api_url)
+        file = render_route_file(wish, setting)
         async with asking(self.edge) as proxy:
-            self.edge.traefik.put(file.name, file.text)
+            self.edge.traefik.put_file(render_hosts_file(setting))
+            self.edge.traefik.put_file(file)
             await proxy.wait_loaded(file)
         return render_host(host, setting.domain)
 

@@ -31,6 +31,7 @@ from zlh_api.edge.relieving_proxy import RelievingProxy
 from zlh_api.edge.sftp_directory import SftpRouteDirectory
 from zlh_api.edge.traefik import Traefik, read_api_trust
 from zlh_api.edge.traefik_file import render_route_file
+from zlh_api.edge.traefik_hosts import render_hosts_file
 from zlh_common.errors import ConfigInvalid
 from zlh_common.names import HostName, OwnerMark, Vmid
 
@@ -38,7 +39,8 @@ pytestmark = [pytest.mark.real("mounts"), pytest.mark.real("sshd"), pytest.mark.
 DEPLOY = Path(__file__).parents[3] / "deploy/traefik"
 OWNER = OwnerMark("6a4a6f2e-4a0f-4f5c-9d53-0a2b7d3c9c11")
 WISH = RouteWish(OWNER, HostName("dev", Vmid(101)), "127.0.0.1", (ExposedPort(3000),))
-FILE = render_route_file(WISH, ProxySetting("example.org", "websecure", "http://127.0.0.1:1"))
+SETTING = ProxySetting("example.org", "websecure", "http://127.0.0.1:1")
+FILE = render_route_file(WISH, SETTING)
 # In a world of mounts of its own: nothing of this machine is changed, and all of it goes with the last process.
 WORLD = """
 set -eu
@@ -130,8 +132,9 @@ async def test_a_route_is_published_and_confirmed(machine: Machine) -> None:
         proxy = RelievingProxy(traefik, directory)
         assert await traefik.is_alive()
         (machine.root / "dynamic/bad.yml").write_text("http: {")
-        await directory.publish(FILE)
-        await proxy.wait_loaded(FILE)
+        for file in (render_hosts_file(SETTING), FILE):
+            await directory.publish(file)
+            await proxy.wait_loaded(file)
         # Root's own file, moved by who owns the folder.
         assert [path.read_text() for path in machine.root.glob("quarantine/*/bad.yml")] == ["http: {"]
         status = (machine.root / "dynamic" / FILE.name).stat()

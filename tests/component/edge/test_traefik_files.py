@@ -7,7 +7,7 @@ import contextlib
 import itertools
 import socket
 import ssl
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal, cast
 
@@ -16,14 +16,16 @@ import psutil
 import pytest
 from aiohttp import WSMsgType, web
 from multidict import CIMultiDict
+from yarl import URL
 
 from fakes.certificates import Certificates
 from real_parts.traefik import RunningTraefik, running_traefik
 from zlh_api.edge.model import ExposedPort, GamePort, ProxySetting, RouteFile, RouteWish, TlsSetting
+from zlh_api.edge.platform_routes import render_platform_files
 from zlh_api.edge.port import RouteNotLoaded
-from zlh_api.edge.portal_route import render_portal_file
 from zlh_api.edge.traefik import Traefik
 from zlh_api.edge.traefik_file import render_route_file
+from zlh_api.edge.traefik_hosts import render_hosts_file
 from zlh_common.names import HostName, OwnerMark, Vmid
 
 pytestmark = [pytest.mark.real("traefik")]
@@ -74,7 +76,7 @@ async def test_every_file_is_taken_and_each_router_is_enabled(traefik: RunningTr
     files: list[RouteFile] = []
     for name, setting in SETTINGS.items():
         files = [render_route_file(wish, setting) for wish in wishes(traefik.game_ports)]
-        files.append(render_portal_file(f"http://portal.{name}.test", setting))
+        files += render_platform_files(f"http://portal.{name}.test", setting)
         for file in files:
             traefik.put(file.name, file.text)
         for file in files:
@@ -103,7 +105,8 @@ async def test_a_game_port_outside_the_pool_is_told(
     monkeypatch.setattr("zlh_api.edge.traefik.LOAD_TIMEOUT_S", 1.0)
     wish = RouteWish(OWNER, HostName("game", Vmid(310)), "127.77.0.10", (), (GamePort("tcp", 1, 25565),))
     file = render_route_file(wish, PLAIN)
-    traefik.put(file.name, file.text)
+    traefik.put_file(render_hosts_file(PLAIN))
+    traefik.put_file(file)
     with pytest.raises(RouteNotLoaded, match="game-310-tcp-1"):
         await proxy.wait_loaded(file)
     (traefik.directory / file.name).unlink()
@@ -133,9 +136,9 @@ class World:
 
     async def publish(self) -> None:
         """Put the file there and wait until it is used."""
-        file = render_route_file(self.wish, self.setting)
-        self.traefik.put(file.name, file.text)
-        await self.proxy.wait_loaded(file)
+        for file in (render_hosts_file(self.setting), render_route_file(self.wish, self.setting)):
+            self.traefik.put_file(file)
+            await self.proxy.wait_loaded(file)
 
     async def access(self, request: web.Request) -> web.Response:
         """Let a certain cookie pass, and take it out of the request."""
@@ -188,7 +191,8 @@ async def world(
     world.setting = replace(PLAIN, api_url=f"http://127.0.0.1:{await world.serve(api)}")
     await world.publish()
     yield world
-    (traefik.directory / "dev-101.yml").unlink()
+    for name in ("dev-101.yml", "hosts.yml"):
+        (traefik.directory / name).unlink()
     ports = {runner.addresses[0][1] for runner in world.runners}
     for runner in world.runners:
         await runner.cleanup()
@@ -217,6 +221,23 @@ async def test_a_guarded_port_lets_nobody_through_unasked(world: World) -> None:
                 assert await answer.text() == "the platform"
                 assert answer.headers["X-Frame-Options"] == "DENY"
     assert not world.reached
+
+
+@pytest.mark.parametrize("spell", [str, str.upper, "{}.".format, "{}:8443".format, "{}.:8443".format])
+async def test_the_platforms_paths_are_ours_at_every_host_in_every_spelling(
+    world: World, spell: Callable[[str], str]
+) -> None:
+    """Whatever name the proxy takes for a container's, open or guarded: `/.zlh/` below it never reaches it."""
+    guarded, opened = (f"{exposed.port}-" for exposed in world.wish.exposed)
+    async with aiohttp.ClientSession() as client:
+        for prefix in ("", guarded, opened):
+            headers = {"Host": spell(f"{prefix}dev-101.{DOMAIN}"), "Cookie": "zlh_access=good"}
+            async with client.get(f"{world.traefik.web_url}/", headers=headers) as answer:
+                assert await answer.text() == "the container"
+            for path in ("/.zlh/", "/.zlh/x/y?z", "/%2ezlh/x", "/x/%2e%2e/.zlh/y"):
+                async with client.get(URL(f"{world.traefik.web_url}{path}", encoded=True), headers=headers) as answer:
+                    assert (path, await answer.text()) == (path, "the platform")
+    assert len(world.reached) == 3
 
 
 async def test_who_may_see_it_reaches_it_without_what_proves_it(world: World) -> None:
@@ -294,7 +315,8 @@ async def test_players_reach_a_game_by_tcp_and_udp(traefik: RunningTraefik, prox
         GamePort("udp", pool, udp.get_extra_info("sockname")[1]),
     )
     file = render_route_file(RouteWish(OWNER, HostName("game", Vmid(320)), "127.0.0.1", (), games), PLAIN)
-    traefik.put(file.name, file.text)
+    traefik.put_file(render_hosts_file(PLAIN))
+    traefik.put_file(file)
     await proxy.wait_loaded(file)
     reader, writer = await asyncio.open_connection("127.0.0.1", pool)
     assert await asyncio.wait_for(reader.readexactly(6), 10) == b"hello "

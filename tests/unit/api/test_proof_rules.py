@@ -20,7 +20,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 FILE = (
     ("http", "dev-101", "3000-dev-101-abc"),
-    ("http", "dev-101-platform", "api-dev-101-abc"),
+    ("http", "5173-dev-101", "5173-dev-101-abc"),
     ("udp", "dev-101", "game-dev-101-abc"),
 )
 UDP = Router("game-dev-101-abc", "enabled")
@@ -108,25 +108,25 @@ def test_faults_stand_in_the_order_of_the_chain() -> None:
     ("routers", "word"),
     [
         ({}, "does not list"),
-        ({"dev-101": Router("3000-dev-101-abc", "enabled")}, "does not list the route dev-101-platform"),
+        ({"dev-101": Router("3000-dev-101-abc", "enabled")}, "does not list the route 5173-dev-101"),
         (
             {
                 "dev-101": Router("3000-dev-101-old", "enabled"),
-                "dev-101-platform": Router("api-dev-101-abc", "enabled"),
+                "5173-dev-101": Router("5173-dev-101-abc", "enabled"),
             },
             "another file",
         ),
         (
             {
                 "dev-101": Router("3000-dev-101-abc", "disabled", "no such middleware"),
-                "dev-101-platform": Router("api-dev-101-abc", "enabled"),
+                "5173-dev-101": Router("5173-dev-101-abc", "enabled"),
             },
             "no such middleware",
         ),
         (
             {
                 "dev-101": Router("3000-dev-101-abc@file", "enabled"),
-                "dev-101-platform": Router("api-dev-101-abc", "enabled"),
+                "5173-dev-101": Router("5173-dev-101-abc", "enabled"),
             },
             None,
         ),

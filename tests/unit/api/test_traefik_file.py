@@ -1,9 +1,10 @@
-"""The route file of one container: what the proxy is told, and that it can be told nothing else."""
+"""The route file of one container and the one that all share: what the proxy is told, and nothing else can be."""
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -13,11 +14,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zlh_api.edge.model import ExposedPort, GamePort, ProxySetting, RouteFile, RouteWish, TlsSetting
+from zlh_api.edge.model import PLATFORM_OWNER, ExposedPort, GamePort, ProxySetting, RouteFile, RouteWish, TlsSetting
 from zlh_api.edge.traefik_file import MARK_PREFIX, parse_mark, render_route_file
+from zlh_api.edge.traefik_hosts import GUARD, HOME, OPEN, PAGES, PRIORITY, ROUTER, SILENT, render_hosts_file
 from zlh_api.edge.traefik_http import router_names
 from zlh_api.edge.traefik_text import RouteUnsafe
-from zlh_common.names import MAX_VMID, MIN_VMID, HostName, OwnerMark, Vmid, render_host
+from zlh_common.names import HOST_LABEL, MAX_VMID, MIN_VMID, HostName, OwnerMark, Vmid, is_label, render_host
 
 GOLDEN = Path(__file__).parent / "golden_routes"
 OWNER = OwnerMark("6a4a6f2e-4a0f-4f5c-9d53-0a2b7d3c9c11")
@@ -75,7 +77,20 @@ def body(file: RouteFile) -> dict[str, Any]:
 @pytest.mark.parametrize("case", CASES)
 def test_the_file_is_the_one_that_was_agreed(case: str) -> None:
     """Byte for byte: whatever changes what the proxy is told is seen in a review."""
-    text, path = render_route_file(*CASES[case]).text, GOLDEN / f"{case}.yml"
+    _hold(case, render_route_file(*CASES[case]).text)
+
+
+@pytest.mark.parametrize(
+    ("case", "setting"),
+    [("hosts_plain", SETTING), ("hosts_wildcard", WILDCARD), ("hosts_certificate_each", EACH_HOST)],
+)
+def test_what_all_share_is_the_file_that_was_agreed(case: str, setting: ProxySetting) -> None:
+    """Byte for byte as well."""
+    _hold(case, render_hosts_file(setting).text)
+
+
+def _hold(case: str, text: str) -> None:
+    path = GOLDEN / f"{case}.yml"
     if os.environ.get("ZLH_WRITE_GOLDEN") == "1":
         path.write_text(text)
     assert path.read_text() == text
@@ -87,17 +102,14 @@ def test_everything_that_is_named_is_there(wish: RouteWish, setting: ProxySettin
     file = render_route_file(wish, setting)
     whole = document(file)
     http = whole["http"]
+    shared = set(body(render_hosts_file(setting))["middlewares"])
     for router in http["routers"].values():
         assert router["service"] in http["services"]
-        assert set(router.get("middlewares", [])) <= set(http["middlewares"])
+        assert set(router["middlewares"]) <= shared
         assert router["entryPoints"] == [setting.entry_point]
-    used = {name for router in http["routers"].values() for name in router.get("middlewares", [])}
-    assert used == set(http["middlewares"])
+    assert set(http) <= {"routers", "services", "serversTransports"}
     transports = {service["loadBalancer"].get("serversTransport") for service in http["services"].values()} - {None}
     assert transports == set(http.get("serversTransports", {}))
-    for name, middleware in http["middlewares"].items():
-        if name.endswith("-silent"):
-            assert middleware["errors"]["service"] in http["services"]
     assert dict(file.routers) == {name: router["service"] for name, router in http["routers"].items()}
     assert {("http", name, service) for name, service in file.routers} | set(file.game_routers) == {
         (protocol, name, router["service"])
@@ -108,19 +120,58 @@ def test_everything_that_is_named_is_there(wish: RouteWish, setting: ProxySettin
     assert {} not in [value for section in whole.values() for value in section.values()]
 
 
+@given(setting=SETTINGS)
+def test_everything_that_is_shared_is_there(setting: ProxySetting) -> None:
+    """The file names nothing outside of itself, and its version can be told from the proxy's list."""
+    file = render_hosts_file(setting)
+    http = body(file)
+    ((name, router),) = http["routers"].items()
+    assert set(http["middlewares"]) == {GUARD, OPEN, SILENT, HOME, PAGES}
+    assert set(http["services"]) == {router["service"], http["middlewares"][SILENT]["errors"]["service"]}
+    assert http["services"][router["service"]]["loadBalancer"]["servers"] == [{"url": setting.api_url}]
+    assert file.routers == ((name, router["service"]),) == ((ROUTER, f"zlh-api-{file.digest}"),)
+    assert parse_mark(file.text) == PLATFORM_OWNER
+
+
 @given(wish=WISHES, setting=SETTINGS)
-def test_each_host_has_one_router_and_the_platforms_paths_another(wish: RouteWish, setting: ProxySetting) -> None:
-    """`/.zlh/` is ours on the container's own host and wherever somebody must sign in; nothing else has a rule."""
-    rules = sorted(router["rule"] for router in body(render_route_file(wish, setting))["routers"].values())
-    hosts = [(wish.host, True), *((replace(wish.host, port=port.port), port.is_guarded) for port in wish.exposed)]
-    own = [f"Host(`{render_host(host, setting.domain)}`)" for host, _ in hosts]
-    ours = [f"{rule} && PathPrefix(`/.zlh/`)" for rule, (_, has_ours) in zip(own, hosts, strict=True) if has_ours]
-    assert rules == sorted(own + ours)
+def test_each_host_has_one_router(wish: RouteWish, setting: ProxySetting) -> None:
+    """The container's own host shares that of its default port, and nothing else has a rule."""
+    rules = [router["rule"] for router in body(render_route_file(wish, setting))["routers"].values()]
+    own, *ports = [wish.host, *(replace(wish.host, port=port.port) for port in wish.exposed)]
+    found = [rule for joined in rules for rule in joined.split(" || ")]
+    assert sorted(found) == sorted(f"Host(`{render_host(host, setting.domain)}`)" for host in (own, *ports))
+    assert len(rules) == max(1, len(ports))
+
+
+@given(wish=WISHES, setting=SETTINGS)
+def test_the_platforms_paths_are_ours_at_every_host(wish: RouteWish, setting: ProxySetting) -> None:
+    """`/.zlh/` wins over whatever a container has there, at its own host and at each port, in each spelling."""
+    ours = body(render_hosts_file(setting))["routers"][ROUTER]
+    rules = [router["rule"] for router in body(render_route_file(wish, setting))["routers"].values()]
+    # The proxy's own priority of a rule is its length.
+    assert ours["priority"] == PRIORITY > max(map(len, rules))
+    path, _, name = ours["rule"].partition(" && ")
+    assert path == "PathPrefix(`/.zlh/`)"
+    pattern = re.fullmatch(r"HostRegexp\(`(.*)`\)", name)
+    assert pattern is not None
+    for host in (wish.host, *(replace(wish.host, port=port.port) for port in wish.exposed)):
+        full = render_host(host, setting.domain)
+        assert re.search(pattern[1], full)
+        assert re.search(pattern[1], f"{full}.")
+        assert not re.search(pattern[1], f"{full}x")
+        assert not re.search(pattern[1], f"x{full}")
+        assert not re.search(pattern[1], full.replace(".", "x"))
+
+
+@given(label=st.from_regex(r"[0-9]{0,6}-?(dev|game|Dev)-?[0-9]{0,10}", fullmatch=True))
+def test_the_pattern_of_labels_is_the_parsers(label: str) -> None:
+    """The proxy, which has a pattern only, knows the very names that we know."""
+    assert (re.fullmatch(HOST_LABEL, label) is not None) == is_label(label)
 
 
 @given(wish=WISHES, setting=SETTINGS)
 def test_services_lead_to_the_container_or_to_us(wish: RouteWish, setting: ProxySetting) -> None:
-    """No file leads anywhere but to its own address and to the API, and only there is no certificate checked."""
+    """Nowhere but to its own address, where no certificate is checked; to the API where nothing is published."""
     whole = document(render_route_file(wish, setting))
     address = f"[{wish.address}]" if ":" in wish.address else wish.address
     servers = [
@@ -128,10 +179,10 @@ def test_services_lead_to_the_container_or_to_us(wish: RouteWish, setting: Proxy
         for service in whole["http"]["services"].values()
     ]
     assert all(len(each) == 1 for each, _ in servers)
-    assert {(each[0]["url"], transport is not None) for each, transport in servers} == {
-        (setting.api_url, False),
-        *((f"{port.kind}://{address}:{port.port}", port.kind == "https") for port in wish.exposed),
-    }
+    led = {(f"{port.kind}://{address}:{port.port}", port.kind == "https") for port in wish.exposed}
+    assert {(each[0]["url"], transport is not None) for each, transport in servers} == (
+        led or {(setting.api_url, False)}
+    )
     sockets = [
         (protocol, *(server["address"] for server in service["loadBalancer"]["servers"]))
         for protocol in ("tcp", "udp")
@@ -144,35 +195,41 @@ def test_services_lead_to_the_container_or_to_us(wish: RouteWish, setting: Proxy
 def test_nobody_passes_a_guarded_port_unasked(wish: RouteWish, setting: ProxySetting) -> None:
     """Whatever leads to it asks first, by its own host and by the container's; nothing else asks anybody."""
     http = body(render_route_file(wish, setting))
-    guarded = {f"{port.port}-{wish.host.label}-" for port in wish.exposed if port.is_guarded}
-    for router in http["routers"].values():
-        leads_to_guarded = any(router["service"].startswith(service) for service in guarded)
-        assert (f"{wish.host.label}-guard" in router.get("middlewares", [])[:1]) == leads_to_guarded
-    for name, middleware in http["middlewares"].items():
-        assert ("forwardAuth" in middleware) == name.endswith("-guard")
+    guarded = {f"{port.port}-{wish.host.label}": port.is_guarded for port in wish.exposed}
+    for name, router in http["routers"].items():
+        if wish.exposed:
+            assert router["middlewares"] == [GUARD if guarded[name] else OPEN, SILENT]
+            assert router["service"].startswith(f"{name}-")
+        else:
+            assert router["middlewares"] == [HOME, PAGES]
+    shared = body(render_hosts_file(setting))["middlewares"]
+    assert [name for name, middleware in shared.items() if "forwardAuth" in middleware] == [GUARD]
 
 
 def test_what_the_api_is_asked_with_and_what_reaches_the_container() -> None:
     """Our cookie is taken out by the answer, others' credentials are not shown to us, nobody claims to be somebody."""
-    http = body(render_route_file(GUARDED, WILDCARD))
-    guard = http["middlewares"]["dev-101-guard"]["forwardAuth"]
+    shared = body(render_hosts_file(WILDCARD))["middlewares"]
+    guard = shared[GUARD]["forwardAuth"]
     assert guard["address"] == "http://127.0.0.1:8400/.zlh/access"
     assert guard["authResponseHeaders"] == ["Cookie", "X-Zlh-User"]
     assert not {"Authorization", "X-Forwarded-For"} & set(guard["authRequestHeaders"])
     assert guard["trustForwardHeader"] is False
-    assert http["middlewares"]["dev-101-open"]["headers"]["customRequestHeaders"] == {"X-Zlh-User": ""}
+    assert shared[OPEN]["headers"]["customRequestHeaders"] == {"X-Zlh-User": ""}
 
 
 @given(wish=WISHES, setting=SETTINGS)
 def test_every_router_speaks_tls_or_none(wish: RouteWish, setting: ProxySetting) -> None:
     """A router without it would not answer at an entry point that does, and the other way round."""
-    for router in body(render_route_file(wish, setting))["routers"].values():
-        assert ("tls" in router) == (setting.tls is not None)
-        if setting.tls is not None:
-            wanted: dict[str, Any] = {"certResolver": setting.tls.resolver} if setting.tls.resolver else {}
-            if setting is WILDCARD:
-                wanted["domains"] = [{"main": "*.example.org"}]
-            assert router["tls"] == wanted
+    routers = body(render_route_file(wish, setting))["routers"]
+    for name, router in [*routers.items(), (ROUTER, body(render_hosts_file(setting))["routers"][ROUTER])]:
+        hosts = re.findall(r"Host\(`(.*?)`\)", router["rule"])
+        wanted: dict[str, Any] = {}
+        if setting is WILDCARD:
+            wanted = {"certResolver": "acme", "domains": [{"main": "*.example.org"}]}
+        elif setting is EACH_HOST and name != ROUTER:
+            # Each of its own, so that a default port which changes costs no new certificate.
+            wanted = {"certResolver": "acme", "domains": [{"main": host} for host in hosts]}
+        assert router.get("tls") == (None if setting.tls is None else wanted)
 
 
 @given(wish=WISHES, setting=SETTINGS)
@@ -237,21 +294,10 @@ def test_the_digest_covers_everything(changed: tuple[RouteWish, ProxySetting]) -
 
 def test_the_first_port_answers_on_the_own_host() -> None:
     """The default exposure is the first; without one the platform answers."""
-    http = body(render_route_file(WISH, SETTING))
-    assert http["routers"]["dev-101"]["service"].startswith("3000-dev-101-")
+    routers = body(render_route_file(WISH, SETTING))["routers"]
+    assert "Host(`dev-101.example.org`)" in routers["3000-dev-101"]["rule"].split(" || ")
     alone = body(render_route_file(replace(WISH, exposed=()), SETTING))
-    assert alone["routers"]["dev-101"]["service"].startswith("api-dev-101-")
-    assert alone["routers"]["dev-101"]["middlewares"][0] == "dev-101-home"
-
-
-def test_the_platforms_paths_win_over_the_containers() -> None:
-    """`/.zlh/` of a container's host is ours, whatever the container publishes."""
-    routers = body(render_route_file(GUARDED, SETTING))["routers"]
-    ours = {"dev-101-platform", "3000-dev-101-platform"}
-    for name in ours:
-        assert routers[name]["service"].startswith("api-")
-        assert routers[name]["priority"] > max(len(router["rule"]) for router in routers.values())
-    assert {name for name, router in routers.items() if "priority" in router} == ours
+    assert alone["routers"]["dev-101"]["middlewares"] == [HOME, PAGES]
 
 
 def _spoiled() -> Iterator[tuple[str, RouteWish, ProxySetting]]:
@@ -283,6 +329,13 @@ def test_nothing_but_what_is_meant_can_be_said(wish: RouteWish, setting: ProxySe
     """Templates, ends of rules, further lines, other addresses, names that are too long: no file at all."""
     with pytest.raises(RouteUnsafe):
         render_route_file(wish, setting)
+
+
+@pytest.mark.parametrize("setting", [pytest.param(s, id=n) for n, _, s in _spoiled() if s is not SETTING])
+def test_nor_can_it_in_what_all_share(setting: ProxySetting) -> None:
+    """The same values, without a container."""
+    with pytest.raises(RouteUnsafe):
+        render_hosts_file(setting)
 
 
 @pytest.mark.parametrize("text", ["", "http: {}", f"{MARK_PREFIX}nobody", f"x {MARK_PREFIX}{OWNER}"])

@@ -33,6 +33,8 @@ CONTAINER_MARK = "ZLH_CONTAINER"
 API_NAME = "api.zlh.internal"
 # How an owner mark is written, as part of a pattern.
 MARK = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+# The first label of every host that is ours, as a pattern for whoever has no parser: ports above 65535 pass it.
+HOST_LABEL = r"(?:[1-9][0-9]{0,4}-)?(?:dev|game)-[1-9][0-9]{2,8}"
 
 _HOST = re.compile(r"(?:(?P<port>[1-9][0-9]{0,4})-)?(?P<kind>dev|game)-(?P<vmid>[1-9][0-9]{2,8})")
 _DOMAIN = re.compile(r"(?=.{1,200}\Z)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*")

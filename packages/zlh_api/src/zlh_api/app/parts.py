@@ -39,7 +39,7 @@ from zlh_api.drivers.port import ContainerDriver
 from zlh_api.due import DueWork
 from zlh_api.edge import routes as edge_routes
 from zlh_api.edge.directory_watch import DirectoryWatch
-from zlh_api.edge.portal_route import PortalRoute, render_portal_file
+from zlh_api.edge.platform_routes import PlatformRoutes, render_platform_files
 from zlh_api.edge.relieving_proxy import RelievingProxy
 from zlh_api.edge.traefik import Traefik
 from zlh_api.exposures import routes as exposure_routes
@@ -81,7 +81,7 @@ class Parts:
     links: AgentLinks
     audit_log: AuditLog
     proxy: Traefik
-    portal_route: PortalRoute
+    platform_routes: PlatformRoutes
     directory_watch: DirectoryWatch
     cookie: SessionCookie
     clock: Clock
@@ -136,7 +136,7 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             links=AgentLinks(database, agents.client, wishes.history, agent_port=config.agent_port),
             audit_log=AuditLog(database, clock),
             proxy=traefik,
-            portal_route=PortalRoute(directory, render_portal_file(config.portal_url, proxy_setting(config))),
+            platform_routes=PlatformRoutes(directory, render_platform_files(config.portal_url, proxy_setting(config))),
             directory_watch=DirectoryWatch(directory),
             cookie=SessionCookie(has_tls=urlsplit(config.portal_url).scheme == "https"),
             clock=clock,

@@ -100,7 +100,7 @@ async def _run_until(stop: asyncio.Event, parts: Parts, watch: AccessWatch) -> N
             group.create_task(parts.upkeep.patrol.run()),
             group.create_task(parts.upkeep.prober.run()),
             group.create_task(parts.audit_log.run()),
-            group.create_task(parts.portal_route.run()),
+            group.create_task(parts.platform_routes.run()),
             group.create_task(parts.directory_watch.run()),
             group.create_task(parts.agents.rotation.run()),
             group.create_task(parts.superseded.run()),

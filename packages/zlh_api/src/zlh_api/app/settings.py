@@ -12,8 +12,8 @@ from zlh_api.containers.rules import spell
 from zlh_api.containers.service import Hosting
 from zlh_api.database.pool import Database
 from zlh_api.drivers.port import ContainerDriver
-from zlh_api.edge.model import ProxySetting, TlsSetting
-from zlh_api.edge.portal_route import FILE_NAME, PLATFORM_OWNER
+from zlh_api.edge.model import PLATFORM_OWNER, ProxySetting, TlsSetting
+from zlh_api.edge.platform_routes import FILE_NAMES
 from zlh_api.edge.traefik_static import PRIVATE_API_FILE
 from zlh_api.history.service import Keeping
 from zlh_api.proof.patrol_facts import ConfiguredProvider, PatrolFacts
@@ -23,7 +23,6 @@ from zlh_api.reconcile.steps import Settings
 from zlh_api.web.open_calls import OpenSettings
 from zlh_api.web.rate_limits import Rates, RateSettings
 from zlh_api.web.token_buckets import Rate
-from zlh_common.names import OwnerMark
 from zlh_common.schema.resources import Limits, Resources
 
 
@@ -57,8 +56,8 @@ def audit_setting(config: ApiConfig) -> AuditSetting:
     return AuditSetting(
         address_block=config.driver_section.address_block,
         proxy=proxy_setting(config),
-        platform_files=frozenset({FILE_NAME, PRIVATE_API_FILE}),
-        platform_owner=OwnerMark(PLATFORM_OWNER),
+        platform_files=FILE_NAMES | {PRIVATE_API_FILE},
+        platform_owner=PLATFORM_OWNER,
     )
 
 

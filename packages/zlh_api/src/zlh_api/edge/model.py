@@ -6,9 +6,13 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
+from uuid import UUID
 
 from zlh_common.names import HostName, OwnerMark, Protocol
 from zlh_common.schema.spec import Visibility
+
+# What belongs to the platform itself carries this mark, which no container can have.
+PLATFORM_OWNER = OwnerMark(str(UUID(int=0)))
 
 
 @dataclass(frozen=True, slots=True)

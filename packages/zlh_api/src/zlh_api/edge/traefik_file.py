@@ -1,19 +1,17 @@
 """One container's Traefik file as text: pure, and the same text for the same container.
 
-    <label>.yml   http   traefik_http.py    its own host, its ports, what is ours below /.zlh/
+    <label>.yml   http   traefik_http.py    its own host and its ports
                   tcp    traefik_games.py   its game ports, from the pool of the proxy's entry points
                   udp    traefik_games.py
 
-Every name in it holds the container's label, so no two files name the same thing. Names of services end in a digest, so
-that the proxy's own list tells which version of the file it uses.
+Every name that it gives holds the container's label, so no two files name the same thing. Names of services
+end in a digest, so that the proxy's own list tells which version of the file it uses.
 """
 
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Iterator
 from dataclasses import asdict
-from typing import Any
 
 from zlh_api.edge.model import ProxySetting, RouteFile, RouteWish
 from zlh_api.edge.traefik_games import render_games
@@ -39,7 +37,7 @@ def file_name(host: HostName) -> str:
 
 def render_route_file(wish: RouteWish, setting: ProxySetting) -> RouteFile:
     """Return the file that makes `wish` true; raise RouteUnsafe."""
-    check_values([*_strings(asdict(wish)), *_strings(asdict(setting))])
+    check_values(asdict(wish), asdict(setting))
     _check_address(wish.address)
     digest = compute_digest(asdict(wish), asdict(setting))
     http, games = render_http(wish, setting, digest), render_games(wish)
@@ -52,14 +50,6 @@ def render_route_file(wish: RouteWish, setting: ProxySetting) -> RouteFile:
         routers=tuple((name, router["service"]) for name, router in sorted(http["routers"].items())),
         game_routers=games.routers,
     )
-
-
-def _strings(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict | list | tuple):
-        for item in value.values() if isinstance(value, dict) else value:
-            yield from _strings(item)
 
 
 def _check_address(address: str) -> None:

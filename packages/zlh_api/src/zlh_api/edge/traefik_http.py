@@ -1,12 +1,12 @@
 """The web side of a container's file, as Traefik's HTTP section: pure.
 
-    router <label>            Host(<label>.<domain>)                 → the default exposure, else the API
-    router <label>-platform   Host(<label>.<domain>) && /.zlh/       → the API
-    router <port>-<label>     Host(<port>-<label>.<domain>)          → that port
-    router <port>-<label>-platform, below a guarded port: sign-in belongs to the host that is signed in to
+    router <port>-<label>   Host(<port>-<label>.<domain>)                            → that port
+                            … || Host(<label>.<domain>)                              the default port
+    router <label>          Host(<label>.<domain>), where nothing is published       → the API's page
 
-A guarded port asks the API before each request (`<label>-guard`). The answer's Cookie header takes the place of the
-request's, so what tells us who asks never reaches the container; what a client writes into X-Zlh-… does not either.
+What all containers have in common stands once, in `traefik_hosts.py`: who is asked before a guarded port, what is ours
+below `/.zlh/`, and the page for a port on which nobody listens. The proxy builds every router anew after each change of
+any file, so a container has as few of them as it can.
 """
 
 from __future__ import annotations
@@ -16,19 +16,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from zlh_api.edge import traefik_hosts as shared
 from zlh_api.edge.model import ExposedPort, ProxySetting, RouteWish
-from zlh_common.names import ACCESS_PATH, PLATFORM_PATH, HostName, render_host
-
-# Above whatever a container's own host can match.
-PLATFORM_PRIORITY = 10_000
-# In which the API tells the container who asks.
-USER_HEADER = "X-Zlh-User"
-# What the API decides by. Anything else, such as the container's own Authorization, is none of its business.
-ASKED_WITH = (
-    "Accept", "Cookie", "Origin", "Referer", "Sec-Fetch-Dest", "Sec-Fetch-Mode", "Sec-Fetch-Site", "User-Agent",
-)  # fmt: skip
-# Of an answer that refuses, a page at most.
-MAX_ANSWER_BYTES = 65_536
+from zlh_api.edge.traefik_text import render_tls, service_to
+from zlh_common.names import HostName, render_host
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,153 +31,59 @@ class Http:
     digest: str
     routers: dict[str, Any] = field(default_factory=dict)
     services: dict[str, Any] = field(default_factory=dict)
-    middlewares: dict[str, Any] = field(default_factory=dict)
     transports: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def label(self) -> str:
-        """Of the container: the beginning or the end of every name in the file."""
-        return self.wish.host.label
-
-    @property
-    def api(self) -> str:
-        """The service that is us."""
-        return f"api-{self.label}-{self.digest}"
 
     @property
     def section(self) -> dict[str, Any]:
         """Return the section, without what is empty."""
-        parts = {
-            "routers": self.routers,
-            "services": self.services,
-            "middlewares": self.middlewares,
-            "serversTransports": self.transports,
-        }
+        parts = {"routers": self.routers, "services": self.services, "serversTransports": self.transports}
         return {key: value for key, value in parts.items() if value}
 
 
 def render_http(wish: RouteWish, setting: ProxySetting, digest: str) -> dict[str, Any]:
     """Return the section for the container's own host and for each of its ports."""
     http = Http(wish, setting, digest)
-    http.services[http.api] = _to(setting.api_url)
-    http.middlewares.update(_middlewares(http))
-    _add_own_host(http)
-    for exposed in wish.exposed:
-        _add_port(http, exposed)
+    if wish.exposed:
+        default, *others = wish.exposed
+        _add_port(http, default, wish.host)
+        for exposed in others:
+            _add_port(http, exposed)
+    else:
+        service = f"{wish.host.label}-{digest}"
+        http.services[service] = service_to(setting.api_url)
+        _add_router(http, [wish.host], service, [shared.HOME, shared.PAGES])
     return http.section
 
 
 def router_names(host: HostName, ports: Iterable[int]) -> tuple[str, ...]:
-    """Return every router that the section may have for these ports, whoever may open them."""
-    labels = (host.label, *(replace(host, port=port).label for port in ports))
-    return tuple(name for label in labels for name in (label, f"{label}-platform"))
+    """Return every router that the section may have, whichever of these ports are published."""
+    return (host.label, *(replace(host, port=port).label for port in ports))
 
 
-def render_tls(host: str, setting: ProxySetting) -> dict[str, Any]:
-    """Return what a router of this host says of certificates: nothing where its entry point speaks plain HTTP."""
-    if setting.tls is None:
-        return {}
-    if setting.tls.resolver is None:
-        return {"tls": {}}
-    wildcard = f"*.{setting.domain}"
-    # A wildcard covers one label; any other host has a certificate of its own, which the rule names.
-    if setting.tls.is_wildcard and host.partition(".")[2] == setting.domain:
-        return {"tls": {"certResolver": setting.tls.resolver, "domains": [{"main": wildcard}]}}
-    return {"tls": {"certResolver": setting.tls.resolver}}
-
-
-def _add_own_host(http: Http) -> None:
-    _add_platform(http, http.wish.host)
-    if http.wish.exposed:
-        default = http.wish.exposed[0]
-        _add_router(http, http.wish.host, _service(http, default), _chain(http, default))
-    else:
-        _add_router(http, http.wish.host, http.api, [f"{http.label}-home", f"{http.label}-headers"])
-
-
-def _add_port(http: Http, exposed: ExposedPort) -> None:
+def _add_port(http: Http, exposed: ExposedPort, *also: HostName) -> None:
     host = replace(http.wish.host, port=exposed.port)
-    _add_router(http, host, _service(http, exposed), _chain(http, exposed))
-    if exposed.is_guarded:
-        _add_platform(http, host)
-    service = _to(f"{exposed.kind}://{_url_host(http.wish.address)}:{exposed.port}")
+    service = service_to(f"{exposed.kind}://{_url_host(http.wish.address)}:{exposed.port}")
     if exposed.kind == "https":
         # A container's certificate is its own matter; what is reached is its address, which no other has.
-        transport = f"{http.label}-unverified"
+        transport = f"{http.wish.host.label}-unverified"
         http.transports[transport] = {"insecureSkipVerify": True}
         service["loadBalancer"]["serversTransport"] = transport
-    http.services[_service(http, exposed)] = service
+    name = f"{host.label}-{http.digest}"
+    http.services[name] = service
+    # Who asks is settled first; only who may see the port is told that nobody listens there.
+    _add_router(http, [host, *also], name, [shared.GUARD if exposed.is_guarded else shared.OPEN, shared.SILENT])
 
 
-def _add_platform(http: Http, host: HostName) -> None:
-    rule = f"{_host_rule(host, http.setting)} && PathPrefix(`{PLATFORM_PATH}`)"
-    http.routers[f"{host.label}-platform"] = {
-        "rule": rule,
-        "entryPoints": [http.setting.entry_point],
-        "service": http.api,
-        "middlewares": [f"{http.label}-headers"],
-        "priority": PLATFORM_PRIORITY,
-        **render_tls(render_host(host, http.setting.domain), http.setting),
-    }
-
-
-def _add_router(http: Http, host: HostName, service: str, middlewares: list[str]) -> None:
-    http.routers[host.label] = {
-        "rule": _host_rule(host, http.setting),
+def _add_router(http: Http, labels: list[HostName], service: str, middlewares: list[str]) -> None:
+    hosts = [render_host(label, http.setting.domain) for label in labels]
+    http.routers[labels[0].label] = {
+        "rule": " || ".join(f"Host(`{host}`)" for host in hosts),
         "entryPoints": [http.setting.entry_point],
         "service": service,
         "middlewares": middlewares,
-        **render_tls(render_host(host, http.setting.domain), http.setting),
+        **render_tls(hosts, http.setting),
     }
-
-
-def _chain(http: Http, exposed: ExposedPort) -> list[str]:
-    """Who asks is settled first; only who may see the port is told that nobody listens there."""
-    return [f"{http.label}-{'guard' if exposed.is_guarded else 'open'}", f"{http.label}-silent"]
-
-
-def _middlewares(http: Http) -> dict[str, Any]:
-    found: dict[str, Any] = {
-        # These pages are ours. What a container sends is not, and has the headers that it gave itself.
-        f"{http.label}-headers": {
-            "headers": {"contentTypeNosniff": True, "frameDeny": True, "referrerPolicy": "no-referrer"}
-        },
-    }
-    if not http.wish.exposed:
-        return found | {f"{http.label}-home": {"replacePath": {"path": f"{PLATFORM_PATH}home"}}}
-    found[f"{http.label}-silent"] = {
-        "errors": {"status": ["502", "504"], "service": http.api, "query": f"{PLATFORM_PATH}silent"}
-    }
-    if any(exposed.is_guarded for exposed in http.wish.exposed):
-        found[f"{http.label}-guard"] = {"forwardAuth": _guard(http.setting)}
-    if not all(exposed.is_guarded for exposed in http.wish.exposed):
-        found[f"{http.label}-open"] = {"headers": {"customRequestHeaders": {USER_HEADER: ""}}}
-    return found
-
-
-def _guard(setting: ProxySetting) -> dict[str, Any]:
-    return {
-        "address": f"{setting.api_url.rstrip('/')}{ACCESS_PATH}",
-        "authRequestHeaders": list(ASKED_WITH),
-        # Taken from the answer, and from nowhere else: what the request had of them is removed.
-        "authResponseHeaders": ["Cookie", USER_HEADER],
-        "authResponseHeadersRegex": "(?i)^x[-_]zlh[-_]",
-        "maxResponseBodySize": MAX_ANSWER_BYTES,
-        "trustForwardHeader": False,
-    }
-
-
-def _host_rule(host: HostName, setting: ProxySetting) -> str:
-    return f"Host(`{render_host(host, setting.domain)}`)"
-
-
-def _service(http: Http, exposed: ExposedPort) -> str:
-    return f"{exposed.port}-{http.label}-{http.digest}"
 
 
 def _url_host(address: str) -> str:
     return f"[{address}]" if ipaddress.ip_address(address).version == 6 else address
-
-
-def _to(url: str) -> dict[str, Any]:
-    return {"loadBalancer": {"servers": [{"url": url}]}}

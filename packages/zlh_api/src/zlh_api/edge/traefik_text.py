@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from zlh_api.edge.model import ProxySetting
 from zlh_common.errors import ZlhError
 from zlh_common.names import OwnerMark
 
@@ -41,16 +42,46 @@ def render_text(owner: str, document: Mapping[str, Any]) -> str:
     return f"{MARK_PREFIX}{owner}\n{body}\n"
 
 
+def render_tls(hosts: Sequence[str], setting: ProxySetting) -> dict[str, Any]:
+    """Return what a router of these hosts says of certificates: nothing where its entry point speaks plain HTTP.
+
+    Without a host, it is a router of all container hosts.
+    """
+    if setting.tls is None:
+        return {}
+    if setting.tls.resolver is None:
+        return {"tls": {}}
+    # A wildcard covers one label; any other host has a certificate of its own, whatever else its router serves.
+    is_covered = setting.tls.is_wildcard and all(host.partition(".")[2] == setting.domain for host in hosts)
+    names = [f"*.{setting.domain}"] if is_covered else hosts
+    if not names:
+        return {"tls": {}}
+    return {"tls": {"certResolver": setting.tls.resolver, "domains": [{"main": name} for name in names]}}
+
+
+def service_to(url: str) -> dict[str, Any]:
+    """Return a service of one server."""
+    return {"loadBalancer": {"servers": [{"url": url}]}}
+
+
 def compute_digest(*values: object) -> str:
     """Return what stands for these values in the names of services."""
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def check_values(values: Iterable[str]) -> None:
-    """Raise RouteUnsafe for a value that could end a rule, begin a template, or break a line."""
-    for value in values:
-        if _UNSAFE.search(value):
-            raise RouteUnsafe(f"{value!r} would be read as a template or as the end of a rule")
+def check_values(*values: object) -> None:
+    """Raise RouteUnsafe for a text, however deep in these, that could end a rule, begin a template, or break a line."""
+    for text in _strings(values):
+        if _UNSAFE.search(text):
+            raise RouteUnsafe(f"{text!r} would be read as a template or as the end of a rule")
+
+
+def _strings(value: object) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict | list | tuple):
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _strings(item)
 
 
 def check_names(names: Iterable[str]) -> None:

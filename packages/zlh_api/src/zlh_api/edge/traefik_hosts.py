@@ -1,0 +1,89 @@
+"""What the files of all containers have in common, as one file of the platform's: pure.
+
+    hosts.yml   router      zlh-hosts    /.zlh/ of every container host       → the API, above whatever a container has
+                middleware  zlh-guard    asks the API before each request to a port that not everybody may open
+                            zlh-open     takes what a client claims to be from a request to any other port
+                            zlh-silent   shows the page of a port on which nobody listens
+                            zlh-home     shows the page of a container that publishes nothing
+                            zlh-pages    what browsers are told of our own pages
+
+A router whose middleware is missing is not used at all: without this file nothing of any container is open.
+
+The guard's answer takes the place of the request's Cookie header, so what tells us who asks never reaches the
+container; what a client writes into X-Zlh-… does not either.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict
+from typing import Any
+
+from zlh_api.edge.model import PLATFORM_OWNER, ProxySetting, RouteFile
+from zlh_api.edge.traefik_text import check_values, compute_digest, render_text, render_tls, service_to
+from zlh_common.names import ACCESS_PATH, HOST_LABEL, PLATFORM_PATH
+
+FILE_NAME = "hosts.yml"
+# The names that other files use; none has the form of a container's.
+GUARD, OPEN, SILENT, HOME, PAGES = "zlh-guard", "zlh-open", "zlh-silent", "zlh-home", "zlh-pages"
+ROUTER = "zlh-hosts"
+# Above whatever a container's own host can match.
+PRIORITY = 10_000
+# In which the API tells the container who asks.
+USER_HEADER = "X-Zlh-User"
+# What the API decides by. Anything else, such as the container's own Authorization, is none of its business.
+ASKED_WITH = (
+    "Accept", "Cookie", "Origin", "Referer", "Sec-Fetch-Dest", "Sec-Fetch-Mode", "Sec-Fetch-Site", "User-Agent",
+)  # fmt: skip
+# Of an answer that refuses, a page at most.
+MAX_ANSWER_BYTES = 65_536
+
+
+def render_hosts_file(setting: ProxySetting) -> RouteFile:
+    """Return the file; raise RouteUnsafe."""
+    check_values(asdict(setting))
+    middlewares = _middlewares(setting)
+    router = {
+        # Paths are told apart sooner than names. The proxy knows a name in any case, and with the dot of the root.
+        "rule": f"PathPrefix(`{PLATFORM_PATH}`) && HostRegexp(`^{HOST_LABEL}\\.{re.escape(setting.domain)}\\.?$`)",
+        "entryPoints": [setting.entry_point],
+        "middlewares": [PAGES],
+        "priority": PRIORITY,
+        **render_tls([], setting),
+    }
+    digest = compute_digest(asdict(setting), middlewares, router)
+    # The digest stands in the name of one service alone, by which the proxy's list tells which version it uses.
+    service = f"zlh-api-{digest}"
+    document = {
+        "routers": {ROUTER: router | {"service": service}},
+        "middlewares": middlewares | {SILENT: _silent(service)},
+        "services": {service: service_to(setting.api_url)},
+    }
+    text = render_text(PLATFORM_OWNER, {"http": document})
+    return RouteFile(name=FILE_NAME, text=text, digest=digest, routers=((ROUTER, service),))
+
+
+def _middlewares(setting: ProxySetting) -> dict[str, Any]:
+    return {
+        GUARD: {"forwardAuth": _guard(setting)},
+        OPEN: {"headers": {"customRequestHeaders": {USER_HEADER: ""}}},
+        HOME: {"replacePath": {"path": f"{PLATFORM_PATH}home"}},
+        # These pages are ours. What a container sends is not, and has the headers that it gave itself.
+        PAGES: {"headers": {"contentTypeNosniff": True, "frameDeny": True, "referrerPolicy": "no-referrer"}},
+    }
+
+
+def _silent(service: str) -> dict[str, Any]:
+    return {"errors": {"status": ["502", "504"], "service": service, "query": f"{PLATFORM_PATH}silent"}}
+
+
+def _guard(setting: ProxySetting) -> dict[str, Any]:
+    return {
+        "address": f"{setting.api_url.rstrip('/')}{ACCESS_PATH}",
+        "authRequestHeaders": list(ASKED_WITH),
+        # Taken from the answer, and from nowhere else: what the request had of them is removed.
+        "authResponseHeaders": ["Cookie", USER_HEADER],
+        "authResponseHeadersRegex": "(?i)^x[-_]zlh[-_]",
+        "maxResponseBodySize": MAX_ANSWER_BYTES,
+        "trustForwardHeader": False,
+    }
