@@ -97,6 +97,35 @@ def test_drivers_are_named_where_they_are_made() -> None:
     assert not wrong, wrong
 
 
+def test_no_import_goes_in_a_circle() -> None:
+    """Whoever reads a module can read what it stands on first."""
+    known = {module.name: module for module in modules() if module.path.name != "__init__.py"}
+    left = {name: module.imports() & known.keys() - {name} for name, module in known.items()}
+    while ready := [name for name, wanted in left.items() if not wanted & left.keys()]:
+        for name in ready:
+            del left[name]
+    assert not left
+
+
+def test_slices_are_served_one_way() -> None:
+    """Of two slices one serves the other. Values, decisions and ports may be known by both; HTTP stands above all."""
+    asks: dict[str, set[str]] = {}
+    for module in modules():
+        if module.package != "zlh_api" or module.slice in COMPOSITION or module.stem.endswith("routes"):
+            continue
+        asks.setdefault(module.slice, set())
+        for name in module.imports():
+            other = next((each for each in modules() if each.name == name), None)
+            if other is not None and other.package == "zlh_api" and other.slice != module.slice and _serves(other):
+                asks[module.slice].add(other.slice)
+    assert not [(one, other) for one, others in asks.items() for other in others if one in asks.get(other, set())]
+
+
+def _serves(module: Module) -> bool:
+    """Tell whether a module does something for who imports it, and is more than words that both have in common."""
+    return not is_pure(module) and module.stem not in {"model", "port", "refusals", "__init__"}
+
+
 def test_routes_hold_no_sql() -> None:
     """HTTP asks a service; a store is asked by its own service alone."""
     wrong = [

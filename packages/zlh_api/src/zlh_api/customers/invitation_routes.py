@@ -25,7 +25,6 @@ from zlh_api.customers.refusals import CustomerSuspended, NotSignedIn, ScopeMiss
 from zlh_api.customers.reports import render_invitation, render_me
 from zlh_api.customers.routes import ONE
 from zlh_api.database.pool import DatabaseUnavailable
-from zlh_api.quotas.rules import QuotaExceeded
 from zlh_api.web.endpoint import Answer, Call, Endpoint, Policy
 from zlh_api.web.path_parameters import read_id
 from zlh_api.web.request_client import read_client
@@ -164,7 +163,7 @@ def answering_endpoints(invitations: Invitations, callers: Callers, cookie: Sess
                 PasswordMissing,
                 SignInBusy,
                 CustomerSuspended,
-                QuotaExceeded,
+                *invitations.quota_refusals,
                 DatabaseUnavailable,
             ),
         ),
