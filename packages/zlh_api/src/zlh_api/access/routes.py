@@ -34,7 +34,15 @@ _QUIET = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 
 def endpoints(service: AccessService, callers: Callers, cookie: SessionCookie, *, portal_url: str) -> list[Endpoint]:
     """Return the endpoints of this slice."""
-    portal = portal_url.rstrip("/")
+    return [
+        _check_endpoint(service),
+        _portal_endpoint(service, callers, cookie, portal=portal_url.rstrip("/")),
+        _host_endpoint(service),
+    ]
+
+
+def _check_endpoint(service: AccessService) -> Endpoint:
+    """Return what the proxy asks."""
 
     async def check(call: Call) -> web.Response:
         asked = _read_asked(call.request, service.front)
@@ -50,6 +58,16 @@ def endpoints(service: AccessService, callers: Callers, cookie: SessionCookie, *
         lasts_s = int(NONCE_LASTS.total_seconds())
         _put(response, service.front, service.front.nonce_cookie, verdict.nonce, lasts_s=lasts_s)
         return response
+
+    return Endpoint(
+        "GET", ACCESS_PATH, Policy.PUBLIC, check, "What the proxy asks before each guarded request",
+        refusals=(AccessNotSignedIn, AccessOriginRefused, NotFound, DatabaseUnavailable), is_counted=False,
+        also={302: "The browser is sent to the portal, to sign in"}, name="checkAccess",
+    )  # fmt: skip
+
+
+def _portal_endpoint(service: AccessService, callers: Callers, cookie: SessionCookie, *, portal: str) -> Endpoint:
+    """Return the end of the way at the portal's origin, where the browser's session is known."""
 
     async def authorize(call: Call) -> web.Response:
         label, state, path = call.request.match_info["label"], call.asked(STATE) or "", call.asked(PATH) or "/"
@@ -73,6 +91,18 @@ def endpoints(service: AccessService, callers: Callers, cookie: SessionCookie, *
         except NotFound:
             return _not_found()
 
+    return Endpoint(
+        "GET", f"{AUTHORIZE}/{{label}}", Policy.PUBLIC, authorize, "Sign in at a container's host",
+        query=(STATE, PATH), status=302, media_type="text/html", refusals=(DatabaseUnavailable,),
+        about="Browsers are sent here by a host that is not open to everybody, and sent back with a code that "
+        "works once. Whoever is not signed in here is asked to sign in first.",
+        act="access.open", name="openAccess",
+    )  # fmt: skip
+
+
+def _host_endpoint(service: AccessService) -> Endpoint:
+    """Return the end of the way at the container's host, where the code becomes a cookie."""
+
     async def enter(call: Call) -> web.Response:
         host = read_host(call.request.host, service.front.domain)
         if host is None:
@@ -89,24 +119,10 @@ def endpoints(service: AccessService, callers: Callers, cookie: SessionCookie, *
         _put(response, service.front, service.front.nonce_cookie, "", lasts_s=0)
         return response
 
-    return [
-        Endpoint(
-            "GET", ACCESS_PATH, Policy.PUBLIC, check, "What the proxy asks before each guarded request",
-            refusals=(AccessNotSignedIn, AccessOriginRefused, NotFound, DatabaseUnavailable), is_counted=False,
-            also={302: "The browser is sent to the portal, to sign in"}, name="checkAccess",
-        ),
-        Endpoint(
-            "GET", f"{AUTHORIZE}/{{label}}", Policy.PUBLIC, authorize, "Sign in at a container's host",
-            query=(STATE, PATH), status=302, media_type="text/html", refusals=(DatabaseUnavailable,),
-            about="Browsers are sent here by a host that is not open to everybody, and sent back with a code that "
-            "works once. Whoever is not signed in here is asked to sign in first.",
-            act="access.open", name="openAccess",
-        ),
-        Endpoint(
-            "GET", ENTER, Policy.PUBLIC, enter, "The way back from the portal to a container's host",
-            status=302, media_type="text/html", refusals=(DatabaseUnavailable,), name="enterAccess",
-        ),
-    ]  # fmt: skip
+    return Endpoint(
+        "GET", ENTER, Policy.PUBLIC, enter, "The way back from the portal to a container's host",
+        status=302, media_type="text/html", refusals=(DatabaseUnavailable,), name="enterAccess",
+    )  # fmt: skip
 
 
 def _read_asked(request: web.Request, front: Front) -> Asked:

@@ -95,27 +95,14 @@ def customer_endpoints(service: CustomerService) -> list[Endpoint]:
         ),
         Endpoint("GET", ONE, Policy.VIEW_CUSTOMER, show, "One customer", response=Customer),
         Endpoint(
-            "PATCH",
-            ONE,
-            Policy.MANAGE_CUSTOMER,
-            rename,
-            "Rename a customer",
-            PatchCustomer,
-            Customer,
-            act="customer.rename",
-            refusals=(CustomerNameTaken,),
+            "PATCH", ONE, Policy.MANAGE_CUSTOMER, rename, "Rename a customer", PatchCustomer, Customer,
+            act="customer.rename", refusals=(CustomerNameTaken,),
         ),
         Endpoint(
-            "DELETE",
-            ONE,
-            Policy.GOVERN_CUSTOMER,
-            delete,
-            say_delete,
-            status=204,
-            act="customer.delete",
-            refusals=(CustomerNotEmpty,),
+            "DELETE", ONE, Policy.GOVERN_CUSTOMER, delete, say_delete, status=204,
+            act="customer.delete", refusals=(CustomerNotEmpty,),
         ),
-    ]
+    ]  # fmt: skip
 
 
 def member_endpoints(members: Members) -> list[Endpoint]:
