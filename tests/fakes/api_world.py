@@ -20,6 +20,7 @@ from fakes.dns_provider import FakeProvider
 from fakes.driver import FakeDriver
 from fakes.edge import FakeProxy, FakeRoutes
 from fakes.faults import Faults
+from fakes.proof import NoCertificates, NoEdgeFacts, NoNameLinks
 from zlh_api.access.service import AccessService
 from zlh_api.agents.authority import Authority
 from zlh_api.agents.links import AgentLinks
@@ -58,7 +59,7 @@ from zlh_api.edge.platform_routes import FILE_NAMES, PlatformRoutes, render_plat
 from zlh_api.exposures.service import ExposureService
 from zlh_api.history.service import HistoryService, Keeping
 from zlh_api.once.service import Once
-from zlh_api.proof.port import CertificateSight, NameLinks, NoNameLinks
+from zlh_api.proof.port import CertificateSight, NameLinks
 from zlh_api.proof.report import ProofReports
 from zlh_api.proof.service import Prober, ProofSetting, Sights
 from zlh_api.quotas.service import QuotaService
@@ -187,8 +188,8 @@ class World:
         self.open_settings = OpenSettings(1000, 1000, 1000, 1000)
         self.audit_log = AuditLog(database, self.clock)
         self.name_links: NameLinks = NoNameLinks()
-        self.certificates: CertificateSight | None = None
-        self.proofs = ProofReports(database, self.clock)
+        self.certificates: CertificateSight = NoCertificates()
+        self.proofs = ProofReports(database, self.clock, NoNameLinks(), NoEdgeFacts())
         self.dns = DnsService()
         self._opened: list[Database] = []
 
