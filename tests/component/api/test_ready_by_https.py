@@ -17,6 +17,8 @@ from zlh_api.database.pool import Database
 from zlh_api.edge.local_directory import LocalRouteDirectory
 from zlh_api.edge.model import ProxySetting, TlsSetting
 from zlh_api.edge.traefik import Traefik
+from zlh_api.edge.traefik_hosts import FILE_NAME as HOSTS_FILE
+from zlh_api.edge.traefik_hosts import render_hosts_file
 from zlh_api.reconcile.pace import Pace
 from zlh_api.reconcile.steps import Ports, Settings, Steps
 
@@ -40,9 +42,11 @@ async def proxy(edge: AcmeEdge) -> AsyncIterator[Traefik]:
         yield proxy
 
 
-def use_edge(world: World, edge: AcmeEdge, proxy: Traefik, api_url: str) -> None:
-    """Have the steps of this world publish and prove by the real parts."""
+async def use_edge(world: World, edge: AcmeEdge, proxy: Traefik, api_url: str) -> None:
+    """Have the steps of this world publish and prove by the real parts, beside the file that all containers share."""
     setting = ProxySetting(ZONE, "websecure", api_url, TlsSetting(RESOLVER))
+    routes = LocalRouteDirectory(edge.traefik.directory)
+    await routes.publish(render_hosts_file(setting))
 
     def steps(database: Database) -> Steps:
         ports = Ports(
@@ -50,7 +54,7 @@ def use_edge(world: World, edge: AcmeEdge, proxy: Traefik, api_url: str) -> None
             driver=world.driver,
             authority=world.authority,
             agents=world.agents,
-            routes=LocalRouteDirectory(edge.traefik.directory),
+            routes=routes,
             proxy=proxy,
             clock=world.clock,
         )
@@ -83,7 +87,7 @@ async def test_a_container_is_ready_once_its_certificate_is_believed(
     world.config = lambda: told  # type: ignore[method-assign] # of another domain
     await asyncio.to_thread(edge.knot.program.stop)
     async with world.client() as client:
-        use_edge(world, edge, proxy, str(client.make_url("/")).rstrip("/"))
+        await use_edge(world, edge, proxy, str(client.make_url("/")).rstrip("/"))
         async with world.reconciler(pace=QUICK):
             answer = await client.post("/api/containers", json=NODE, headers=by("owner-token"))
             vmid = (await answer.json())["vmid"]
@@ -97,4 +101,4 @@ async def test_a_container_is_ready_once_its_certificate_is_believed(
             await proxy.check_ready(f"dev-{vmid}.{ZONE}", vmid)
             assert (await client.delete(f"/api/containers/{vmid}", headers=by("owner-token"))).status == 202
             await world.wait_until("select count(*) = 0 from containers")
-    assert [file.name for file in edge.traefik.directory.glob("*.yml")] == ["another.yml"]
+    assert {file.name for file in edge.traefik.directory.glob("*.yml")} == {"another.yml", HOSTS_FILE}
