@@ -18,6 +18,7 @@ from real_parts.traefik import RunningTraefik, running_traefik
 from zlh_api.edge.local_directory import LocalRouteDirectory
 from zlh_api.edge.model import ProxySetting
 from zlh_api.edge.traefik import Traefik
+from zlh_api.edge.traefik_hosts import render_hosts_file
 from zlh_api.exposures import store as exposures
 from zlh_api.reconcile import steps
 from zlh_common.names import OwnerMark
@@ -90,8 +91,10 @@ async def test_a_probe_never_reaches_the_next_tenant_of_an_address(
     said: Counter[str] = Counter()
     async with world.client() as client, Traefik(api_url=traefik.api_url, web_url=traefik.web_url) as proxy:
         api_url = str(client.make_url("/")).rstrip("/")
-        monkeypatch.setattr(api_world, "PROXY", ProxySetting("localhost", "web", api_url))
-        world.routes = LocalRouteDirectory(traefik.directory)  # type: ignore[assignment]
+        setting = ProxySetting("localhost", "web", api_url)
+        monkeypatch.setattr(api_world, "PROXY", setting)
+        world.routes = routes = LocalRouteDirectory(traefik.directory)  # type: ignore[assignment]
+        await routes.publish(render_hosts_file(setting))
         world.proxy = proxy  # type: ignore[assignment]
         async with world.reconciler(), aiohttp.ClientSession() as browser:
 
