@@ -12,8 +12,9 @@ from functools import partial
 
 from bench.agent import run_python
 from bench.measure import Case, Row, Run, Samples, Spread, at_most, percentile, read_rss
-from bench.programs import HERE, free_port, running, wait_port
+from bench.programs import HERE, running, wait_port
 from bench.real_api import TOKEN, RealApi
+from guards.ports import free_port
 
 CONNECTIONS = 4
 RATE = 200

@@ -20,7 +20,8 @@ import msgspec
 import zstandard
 
 from bench.measure import Run
-from bench.programs import free_port, running, wait_port
+from bench.programs import running, wait_port
+from guards.ports import free_port
 from zlh_api.artifacts.model import BuildRecord
 from zlh_api.artifacts.signing.keys import TRUSTED_ROOT
 from zlh_api.artifacts.signing.publish import initialise, publish_catalog

@@ -18,10 +18,10 @@ import psutil
 
 from bench.idle_containers import cpu_of, fill
 from bench.measure import Case, Row, Run, at_most, read_cpu_s
-from bench.programs import free_port
 from bench.real_api import RealApi
 from fakes import api_world
 from fakes.api_world import World
+from guards.ports import free_port
 from zlh_api.agents.authority import Authority
 from zlh_api.audit.lease import PatrolLease
 from zlh_api.database.pool import Database

@@ -20,8 +20,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from bench.api import Connection, Target
 from bench.measure import Case, Row, Run, Samples, at_most, percentile, read_cpu_s, read_rss
-from bench.programs import HERE, free_port, running, wait_port
+from bench.programs import HERE, running, wait_port
 from bench.real_api import RealApi
+from guards.ports import free_port
 from zlh_api.agents.authority import Authority
 from zlh_api.agents.certificates import issue
 from zlh_common.clock import SystemClock

@@ -22,14 +22,6 @@ STOP_S = 20.0
 HERE = Path(__file__).parent
 
 
-def free_port() -> int:
-    """Return a port that nobody listens on at this moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
 def our_environment(**more: str) -> dict[str, str]:
     """Return the environment in which our programs find this very code."""
     path = os.pathsep.join(entry for entry in sys.path if entry and not entry.startswith(sys.base_prefix))

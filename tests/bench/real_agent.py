@@ -18,8 +18,9 @@ import aiohttp
 import msgspec
 
 from bench.measure import Run
-from bench.programs import START_S, free_port, our_environment, running
+from bench.programs import START_S, our_environment, running
 from bench.sockets import Address
+from guards.ports import free_port
 from zlh_api.agents.authority import Authority
 from zlh_api.drivers.agent_config import AgentPlace, AgentSettings, render_agent_files
 from zlh_api.drivers.port import Identity

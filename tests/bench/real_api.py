@@ -16,9 +16,10 @@ import aiohttp
 import asyncpg
 
 from bench.measure import Run
-from bench.programs import free_port, our_environment, running, wait_port
+from bench.programs import our_environment, running, wait_port
 from bench.real_agent import RealAgent
 from bench.sockets import Address
+from guards.ports import free_port
 from zlh_api.customers.secret import token_digest
 from zlh_api.database.embedded.server import EmbeddedPostgres
 from zlh_api.database.migrate import migrate
@@ -31,7 +32,10 @@ TOKEN = "bench-token"
 # there is no guest behind any of them, and the platform would make one.
 # Whoever measures sends more than anybody may; what counting costs is measured all the same.
 _MANY = "{ per_s = 1000000, burst = 1000000 }"
-_KINDS = ("reads", "changes", "customer_reads", "customer_changes", "address_reads", "address_changes")
+_KINDS = (
+    "reads", "changes", "customer_reads", "customer_changes", "address_reads", "address_changes",
+    "access_sign_in", "access_container", "access_strangers",
+)  # fmt: skip
 _NO_LIMITS = "[rate_limits]\n" + "".join(f"{kind} = {_MANY}\n" for kind in _KINDS)
 _INSERT = """
 insert into containers (owner, customer_id, kind, name, spec, guest, connection, agent_status, observed_at,

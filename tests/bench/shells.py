@@ -17,10 +17,11 @@ from typing import Protocol
 import aiohttp
 
 from bench.measure import Run, read_cpu_s
-from bench.programs import HERE, find_terminado, free_port, running, wait_port
+from bench.programs import HERE, find_terminado, running, wait_port
 from bench.real_agent import RealAgent, find_shims
 from bench.real_api import RealApi
 from bench.sockets import BINARY, Address, WebSocket
+from guards.ports import free_port
 from zlh_common.schema.console_wire import OFFSET_BYTES, SUBPROTOCOL
 
 SHELL = ("/bin/sh", "-i")

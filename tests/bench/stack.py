@@ -18,7 +18,8 @@ from typing import Any
 import aiohttp
 
 from bench.measure import Case, Row, Run, Samples, at_most
-from bench.programs import free_port, our_environment, running
+from bench.programs import our_environment, running
+from guards.ports import free_port
 
 PATIENCE_S = 600.0
 LOOK_S = 0.02

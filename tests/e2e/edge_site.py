@@ -27,10 +27,10 @@ from e2e.stack import WAIT_S, Stack
 from fakes.cloudflare import FakeCloudflare
 from fakes.sshd import Sshd
 from fakes.technitium import FakeTechnitium
+from guards.ports import free_port
 from real_parts.acme_edge import RESOLVER, ZONE, AcmeEdge, running_acme_edge
 from real_parts.certificates import PublicCa
 from real_parts.nginx import ADDRESS, Nginx, running_nginx
-from real_parts.program import free_port
 from zlh_api.app.parts import open_parts
 from zlh_api.config.load import load_config
 from zlh_api.customers.secret import Secret

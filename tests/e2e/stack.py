@@ -6,11 +6,10 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +17,7 @@ import aiohttp
 import psutil
 
 from guards.leaks import is_gone
+from guards.ports import free_port
 
 START_S = 400
 WAIT_S = 120
@@ -33,22 +33,13 @@ PROGRAMS = {
 }
 
 
-def free_ports(count: int) -> list[int]:
-    """Return ports that nobody has at this moment."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for each in sockets:
-            each.bind(("127.0.0.1", 0))
-        return [each.getsockname()[1] for each in sockets]
-
-
 class Stack:
     """One installation; `start` and `stop` are those of a person at a terminal."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
         names = ("ZLH_API_PORT", "ZLH_HTTP_PORT", "ZLH_TRAEFIK_API_PORT", "ZLH_ARTIFACTS_PORT")
-        ports = dict(zip(names, map(str, free_ports(len(names))), strict=True))
+        ports = dict(zip(names, (str(free_port()) for _ in names), strict=True))
         self.environment = {**os.environ, **ports, "ZLH_HOME": str(home), "ZLH_DEV_RECIPES": RECIPES}
         self._program: subprocess.Popen[bytes] | None = None
         self._session: aiohttp.ClientSession | None = None
@@ -100,7 +91,8 @@ class Stack:
     def kill(self, kind: str) -> None:
         """End the programs of one kind as a power cut would."""
         for process in self.programs(kind):
-            process.kill()
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
 
     def kill_pid(self, pid: int) -> None:
         """End one process of this installation as a power cut would."""

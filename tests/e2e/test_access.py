@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
+import asyncpg
 import pytest
 import structlog
 from playwright.async_api import Browser, expect
@@ -19,6 +20,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from e2e.browser import PATIENCE_MS
 from e2e.stack import WAIT_S, Stack
+from zlh_api.database.embedded.server import EmbeddedPostgres
 
 log = structlog.get_logger()
 PASSWORD = "correct horse battery"
@@ -39,6 +41,10 @@ s.on('upgrade', (q, k) => {
 });
 s.listen(4100, process.env.HOST);
 """
+
+
+# Those that wait for the proxy to let go of a route too: they are cut when that has happened.
+LEFT_TO_CUT = "select count(*) from connection_cuts join containers using (owner) where vmid = $1"
 
 
 @dataclass
@@ -260,7 +266,14 @@ async def test_an_open_websocket_of_a_revoked_viewer_dies(scene: Scene) -> None:
 
 async def settle(scene: Scene) -> None:
     """Return once no cut is left to make: those of a change come in pairs, two seconds apart."""
-    await asyncio.sleep(4.5)
+    address = await EmbeddedPostgres(scene.stack.home / "postgres").ensure_started()
+    database = await asyncpg.connect(address.dsn)
+    try:
+        async with asyncio.timeout(WAIT_S):
+            while await database.fetchval(LEFT_TO_CUT, scene.vmid):
+                await asyncio.sleep(0.1)
+    finally:
+        await database.close()
 
 
 async def is_open(socket: ClientConnection) -> bool:

@@ -6,11 +6,14 @@ import asyncio
 import json
 import shutil
 import sys
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
+import psutil
 from playwright.async_api import Page, expect
 
 from e2e.browser import sign_in
@@ -75,7 +78,7 @@ async def test_what_hands_do_is_undone_within_a_minute(stack: Stack, own_vmid: i
     file, folder = route_of(stack, own_vmid), stack.home / "containers" / str(own_vmid)
     text = await asyncio.to_thread(file.read_text)
     await asyncio.to_thread(file.write_text, text.replace("127.", "192."))
-    await wait_for(lambda: file.read_text() == text)
+    await wait_for(lambda: file.exists() and file.read_text() == text)
     await asyncio.to_thread(file.unlink)
     await wait_for(lambda: file.exists() and file.read_text() == text)
     await asyncio.to_thread(take_away, stack, folder)
@@ -86,11 +89,24 @@ async def test_what_hands_do_is_undone_within_a_minute(stack: Stack, own_vmid: i
 
 
 def take_away(stack: Stack, folder: Path) -> None:
-    """End every process of a guest and delete its folder."""
-    for process in stack.processes():
-        if f"{folder}/" in " ".join(process.cmdline()):
+    """Take the folder of a guest away and end every process of it, before anybody can begin another."""
+    taken = stack.home / "taken"
+    of_guest = [process for process in stack.processes() if f"{folder}/" in _line(process)]
+    folder.rename(taken)
+    for process in of_guest:
+        with suppress(psutil.NoSuchProcess):
             process.kill()
-    shutil.rmtree(folder)
+    psutil.wait_procs(of_guest, timeout=REPAIR_S)
+    # What was being started at that moment goes by itself, and may write until then.
+    due = time.monotonic() + REPAIR_S
+    while taken.exists():
+        shutil.rmtree(taken, ignore_errors=time.monotonic() < due)
+
+
+def _line(process: psutil.Process) -> str:
+    with suppress(psutil.Error):
+        return " ".join(process.cmdline())
+    return ""
 
 
 async def test_an_orphan_is_told_to_operators_and_removed_when_a_person_says_so(stack: Stack, page: Page) -> None:
@@ -114,6 +130,8 @@ async def test_an_orphan_is_told_to_operators_and_removed_when_a_person_says_so(
 
 
 def put_orphan(folder: Path, owner: str) -> None:
-    """Make a guest with a mark that no container has."""
-    folder.mkdir()
-    (folder / "guest.json").write_text(json.dumps({"owner": owner}))
+    """Make a guest with a mark that no container has, all of it in one moment."""
+    made = folder.parents[1] / "made"
+    made.mkdir()
+    (made / "guest.json").write_text(json.dumps({"owner": owner}))
+    made.rename(folder)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -61,7 +60,12 @@ async def make_server(site: Site, who: str) -> int:
     }
     status, said = await site.call("PUT", f"/api/containers/{vmid}/processes/web", process)
     assert status in {200, 201}, said
-    return vmid
+    async with asyncio.timeout(WAIT_S):
+        while True:
+            _, process = await site.call("GET", f"/api/containers/{vmid}/processes/web")
+            if process["status"] and process["status"]["state"] == "running":
+                return vmid
+            await asyncio.sleep(0.1)
 
 
 async def publish(site: Site, vmid: int, visibility: str) -> dict[str, Any]:
@@ -131,14 +135,16 @@ async def test_after_deletion_nobody_meets_another_at_the_name_and_nothing_is_le
             await asyncio.sleep(0.05)
     met: set[str] = set()
     probing = asyncio.create_task(_probe(site, exposure["url"], met))
+    async with asyncio.timeout(WAIT_S):
+        while "first" not in met:
+            await asyncio.sleep(0.01)
     status, said = await site.call("DELETE", f"/api/containers/{vmid}")
     assert status == 202, said
     second = await make_server(site, "second")
     await publish(site, second, "public")
     await site.wait_gone(vmid)
-    until = time.monotonic() + 2
-    while time.monotonic() < until:
-        await asyncio.sleep(0.1)
+    # Nobody else is given the name after that either.
+    await asyncio.sleep(2)
     probing.cancel()
     await asyncio.gather(probing, return_exceptions=True)
     assert "second" not in met

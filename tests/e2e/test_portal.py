@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, WebSocketRoute, expect
 
 from e2e.browser import sign_in, type_and_see
-from e2e.stack import Stack
+from e2e.stack import WAIT_S, Stack
 
 pytestmark = pytest.mark.real("chromium", "portal")
 
@@ -156,6 +157,50 @@ async def test_the_console_of_a_process_goes_on_over_its_stops_and_starts(page: 
     await expect(screen).to_contain_text(re.compile(r"got hello.*pid \d+", re.DOTALL))
 
 
+async def test_what_was_typed_and_not_taken_is_told(page: Page, stack: Stack, vmid: int) -> None:
+    """Typed into a connection that ends, it may not have been; typed into none, it was not."""
+    is_heard, is_there = True, True
+    opened: list[WebSocketRoute] = []
+
+    async def join(viewer: WebSocketRoute) -> None:
+        if not is_there:
+            await viewer.close(code=1001)
+            return
+        opened.append(viewer)
+        agent = viewer.connect_to_server()
+        viewer.on_message(lambda said: agent.send(said) if is_heard else None)
+
+    await page.route_web_socket(re.compile(rf"/containers/{vmid}/console"), join)
+    await sign_in(page, stack)
+    await page.goto(f"{stack.dev['portalUrl']}/containers/{vmid}/terminal")
+    state, missed = page.get_by_test_id("terminal-state"), page.get_by_test_id("terminal-missed")
+    await expect(state).to_have_attribute("data-kind", "attached")
+    await page.get_by_test_id("terminal").locator(".xterm").click()
+    await type_and_see(page, "echo he''re", "here")
+    await expect(missed).to_be_hidden()
+    is_heard, is_there = False, False
+    await page.keyboard.type("ab")
+    await opened[-1].close(code=1001)
+    await expect(missed).to_contain_text("(2 bytes) may not have been taken")
+    await page.keyboard.type("c")
+    await expect(missed).to_contain_text("(3 bytes) may not have been taken")
+    is_heard, is_there = True, True
+    await page.reload()
+    await expect(state).to_have_attribute("data-kind", "attached")
+    await expect(missed).to_be_hidden()
+    await page.get_by_test_id("terminal").locator(".xterm").click()
+    is_there = False
+    await opened[-1].close(code=1001)
+    await expect(state).not_to_have_attribute("data-kind", "attached")
+    await page.keyboard.type("d")
+    await expect(missed).to_contain_text("(1 byte) was not taken")
+    is_there = True
+    await expect(state).to_have_attribute("data-kind", "attached")
+    await expect(missed).to_contain_text("(1 byte) was not taken")
+    await type_and_see(page, "echo ba''ck", "back")
+    await expect(missed).to_be_hidden()
+
+
 async def test_what_is_wrong_with_a_process_is_said_at_its_field(page: Page, stack: Stack, vmid: int) -> None:
     """What is hidden is opened where the mistake is; a killed process asks once more first."""
     await sign_in(page, stack)
@@ -194,8 +239,10 @@ async def test_what_a_container_uses_is_drawn_and_what_happened_is_told(
     await expect(page.get_by_test_id("metrics-processes")).to_contain_text("web")
     plot = page.get_by_test_id("plot-memory")
     await expect(plot.get_by_role("img")).to_have_attribute("aria-label", re.compile(r"Memory: Used last .+ MiB"))
-    await page.wait_for_timeout(7_000)  # two more samples make a line
-    assert await plot.locator("canvas").evaluate(COUNT_PIXELS, CURVE) > 0
+    # Two samples make a line.
+    async with asyncio.timeout(WAIT_S):
+        while not await plot.locator("canvas").evaluate(COUNT_PIXELS, CURVE):
+            await asyncio.sleep(0.2)
 
     await page.get_by_role("tab", name="History").click()
     await expect(page.get_by_test_id("history-entry").filter(has_text="web was started.")).to_be_visible()

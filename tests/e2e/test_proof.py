@@ -11,7 +11,7 @@ import aiohttp
 from playwright.async_api import Page, expect
 
 from e2e.browser import sign_in
-from e2e.stack import Stack
+from e2e.stack import WAIT_S, Stack
 
 
 def shadow(folder: Path, vmid: int) -> Path:
@@ -28,7 +28,7 @@ def shadow(folder: Path, vmid: int) -> Path:
 async def wait_shadowed(stack: Stack, vmid: int) -> None:
     """Return once the proxy goes by the foreign file."""
     port = urlsplit(stack.dev["portalUrl"]).port
-    async with aiohttp.ClientSession() as client, asyncio.timeout(30):
+    async with aiohttp.ClientSession() as client, asyncio.timeout(WAIT_S):
         while True:
             url, headers = f"http://127.0.0.1:{port}/.zlh/ready", {"Host": f"dev-{vmid}.localhost"}
             async with client.get(url, headers=headers) as answer:

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from e2e.stack import NODE, Stack
+from e2e.stack import NODE, WAIT_S, Stack
 
 
 @pytest.mark.parametrize("program", ["api", "agent", "artifacts", "traefik"])
@@ -31,7 +31,7 @@ async def test_a_program_killed_during_deletion_leaves_nothing(stack: Stack, pro
     status, _ = await stack.call("DELETE", f"/api/containers/{vmid}")
     assert status == 202
     stack.kill(program)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(WAIT_S):
         while await asyncio.to_thread(stack.traces, vmid):
             await asyncio.sleep(0.1)
     await stack.wait_gone(vmid)
@@ -43,7 +43,7 @@ async def test_a_database_that_is_killed_is_one_clear_error_and_comes_back(stack
     postmaster = int((stack.home / "postgres/cluster/postmaster.pid").read_text().split()[0])
     seen = set()
     stack.kill_pid(postmaster)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(WAIT_S):
         while "database_unavailable" not in seen or 200 not in seen:
             status, answer = await stack.call("GET", "/api/containers")
             seen |= {status, answer.get("code")}

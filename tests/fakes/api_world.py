@@ -21,6 +21,7 @@ from fakes.driver import FakeDriver
 from fakes.edge import FakeProxy, FakeRoutes
 from fakes.faults import Faults
 from fakes.proof import NoCertificates, NoEdgeFacts, NoNameLinks
+from zlh_api.access.question_limits import QuestionLimits, QuestionRates
 from zlh_api.access.service import AccessService
 from zlh_api.agents.authority import Authority
 from zlh_api.agents.links import AgentLinks
@@ -68,6 +69,7 @@ from zlh_api.reconcile.service import Reconciler
 from zlh_api.reconcile.steps import Ports, Settings, Steps
 from zlh_api.suspensions.service import SuspensionService
 from zlh_api.web.access_watch import LOOK_AGAIN_S, AccessWatch
+from zlh_api.web.client_address import Proxies
 from zlh_api.web.connections import BoundedRunner, ConnectionLimits
 from zlh_api.web.endpoint import Endpoint
 from zlh_api.web.open_calls import OpenCalls, OpenSettings
@@ -97,6 +99,7 @@ LIMITS = Limits(
 )
 # So many calls that no test meets a limit, but for those that set some.
 ANY_RATES = Rates(Rate(1e6, 10**6), Rate(1e6, 10**6))
+ANY_QUESTIONS = QuestionRates(*[Rate(1e6, 10**6)] * 4)
 # No limits, but for tests that set some.
 QUOTA = Quota()
 NODE = {"kind": "dev", "runtime": "node", "version": "24"}
@@ -147,7 +150,7 @@ class World:
         self.database = database
         self.dsn = dsn
         self.folder = folder
-        self.clock = SystemClock()
+        self.clock: Clock = SystemClock()
         self.limits = ConnectionLimits()
         self.faults = Faults()
         self.driver = FakeDriver(self.faults)
@@ -174,7 +177,7 @@ class World:
         )
         self.hosting = HOSTING
         self.exposures = ExposureService(database, self.containers, self.quotas, self.hosting)
-        self.access = AccessService(database, self.hosting, portal_url=PORTAL)
+        self.access = self.access_at(self.hosting, portal_url=PORTAL)
         self.history = HistoryService(database, self.clock, Keeping(entries=10))
         self.live = LiveContainers(self.containers, self.history)
         self.agent_port = AGENT_PORT
@@ -184,6 +187,8 @@ class World:
         self.watch: AccessWatch | None = None
         self.endpoints: list[Endpoint] = []
         self.rates_clock: Clock = self.clock
+        # Who is believed in what they say of their clients.
+        self.trusted_proxies: Proxies = ()
         self.rates = RateSettings(ANY_RATES, ANY_RATES, ANY_RATES, refusal_wait_s=0.0)
         self.open_settings = OpenSettings(1000, 1000, 1000, 1000)
         self.audit_log = AuditLog(database, self.clock)
@@ -192,6 +197,12 @@ class World:
         self.proofs = ProofReports(database, self.clock, NoNameLinks(), NoEdgeFacts())
         self.dns = DnsService()
         self._opened: list[Database] = []
+
+    def access_at(
+        self, hosting: Hosting, *, portal_url: str, rates: QuestionRates = ANY_QUESTIONS, clock: Clock | None = None
+    ) -> AccessService:
+        """Return who says who may open what at these hosts."""
+        return AccessService(self.database, hosting, QuestionLimits(rates, clock or self.clock), portal_url=portal_url)
 
     def use_dns(self, *providers: FakeProvider, patience_s: float = 0.0) -> None:
         """Have records at these providers, from now on and for whoever is made from now on."""
@@ -309,7 +320,8 @@ class World:
                 self.endpoints = make_endpoints(parts, config)
                 limits = self.call_limits(parts.cookie)
                 entrance = Entrance(gate, watch, limits, self.audit_log, Once(self.database))
-                server = _Server(build_application(self.endpoints, entrance), self.limits)
+                application = build_application(self.endpoints, entrance, trusted_proxies=self.trusted_proxies)
+                server = _Server(application, self.limits)
                 # A test says itself which cookie it sends.
                 async with TestClient(server, cookie_jar=DummyCookieJar()) as client:
                     yield client

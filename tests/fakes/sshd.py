@@ -16,19 +16,12 @@ from typing import Self
 
 import asyncssh
 
+from guards.ports import free_port
 from zlh_api.edge.sftp_connection import SftpAccess
 
 # Where Debian puts it, which is not on everybody's PATH.
 SSHD = shutil.which("sshd") or "/usr/sbin/sshd"
 START_S = 10.0
-
-
-def free_port() -> int:
-    """Return a port that nobody uses at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @dataclass

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from guards.parts import find_server
-from real_parts.program import Program, free_port_of_both
+from guards.ports import free_port
+from real_parts.program import Program
 
 KEY_NAME = "zlh"
 ALGORITHM = "hmac-sha256"
@@ -44,7 +45,7 @@ def running_knot(folder: Path, zone: str, records: str = "") -> Iterator[Knot]:
     home = folder / "knot"
     for place in (home, home / "run", home / "zones"):
         place.mkdir(exist_ok=True)
-    secret, port = base64.b64encode(secrets.token_bytes(32)).decode(), free_port_of_both()
+    secret, port = base64.b64encode(secrets.token_bytes(32)).decode(), free_port()
     (home / "zones" / "zone").write_text(_zone_file(zone, records))
     (home / "knot.conf").write_text(_config(home, zone, port, secret))
     program = Program(

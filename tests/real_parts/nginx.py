@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from guards.parts import find_server
+from guards.ports import free_port
 from real_parts.certificates import Pair
-from real_parts.program import Program, free_port, listens
+from real_parts.program import Program, listens
 
 # From where it connects to the proxy, which no client can.
 ADDRESS = "127.0.0.5"

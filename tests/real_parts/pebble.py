@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from guards.parts import find_server
+from guards.ports import free_port
 from real_parts.certificates import PublicCa
-from real_parts.program import Program, free_port, listens
+from real_parts.program import Program, listens
 
 
 @dataclass(frozen=True)

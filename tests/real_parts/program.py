@@ -18,23 +18,6 @@ class DidNotStart(Exception):
     """A program ended, or did not become ready in time."""
 
 
-def free_port(kind: socket.SocketKind = socket.SOCK_STREAM, address: str = "127.0.0.1") -> int:
-    """Return a port that nobody uses at the moment."""
-    with socket.socket(type=kind) as probe:
-        probe.bind((address, 0))
-        port: int = probe.getsockname()[1]
-        return port
-
-
-def free_port_of_both() -> int:
-    """Return a port that nobody uses at the moment, for TCP and UDP alike."""
-    while True:
-        port = free_port()
-        with socket.socket(type=socket.SOCK_DGRAM) as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-
-
 def listens(port: int, address: str = "127.0.0.1") -> bool:
     """Tell whether somebody takes connections there."""
     with contextlib.suppress(OSError), socket.create_connection((address, port), timeout=1):

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from real_parts.program import Program, free_port, free_port_of_both, listens
+from guards.ports import free_port
+from real_parts.program import Program, listens
 from zlh_api.dev.traefik import find_traefik
 from zlh_api.edge.model import RouteFile
 from zlh_api.edge.traefik_static import Acme, StaticSetting, WebEntry, render_static_file
@@ -80,7 +81,7 @@ def running_traefik(
     directory = folder / "routes"
     directory.mkdir()
     api_port, web_port, secure_port = free_port(), free_port(), free_port()
-    game_ports = tuple(free_port_of_both() for _ in range(games))
+    game_ports = tuple(free_port() for _ in range(games))
     setting = StaticSetting(
         str(directory),
         f"127.0.0.1:{api_port}",

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
 import ssl
 import sys
 import time
@@ -19,6 +18,7 @@ import msgspec
 import psutil
 
 from fakes.certificates import Certificates
+from guards.ports import free_port
 from zlh_common.names import OwnerMark, agent_name
 from zlh_common.schema.process import WantedProcess
 from zlh_common.schema.spec import AgentSpec, WantedRuntime
@@ -28,13 +28,6 @@ from zlh_common.schema.structs import decode, encode
 OWNER = OwnerMark("6f6b3c1e-0d2f-4c51-9d3c-0b6f4f7f2a11")
 # Generous, since the machine may be busy; nothing waits this long when all is well.
 PATIENCE_S = 30.0
-
-
-def free_port() -> int:
-    """Return a port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def write_config(folder: Path, *, root: Path, port: int, url: str, trusted_root: Path) -> Path:

@@ -76,6 +76,7 @@ class Visitor:
             "X-Forwarded-Host": f"{self.label}.localhost",
             "X-Forwarded-Method": method,
             "X-Forwarded-Uri": path,
+            "X-Zlh-Port": str(PORT),
         }
         sent = {**forwarded, **({"Cookie": cookie} if cookie else {}), **(NAVIGATION if headers is None else headers)}
         return self._take(await self.client.get("/.zlh/access", headers=sent, allow_redirects=False))

@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from urllib.parse import urlsplit
 
 import pytest
 from aiohttp.test_utils import TestClient
 from aiohttp.web import Application, Request
+from multidict import CIMultiDict
 
 from component.api.access_world import NAVIGATION, PEOPLE, PORT, Place, Visitor, make_place, query_of, relative
 from component.api.people_world import CountedPasswords, browser, by, customer_of
-from fakes.api_world import PORTAL, World
+from fakes.api_world import ANY_RATES, PORTAL, World
+from fakes.clock import FakeClock
+from zlh_api.access.question_limits import QuestionRates
 from zlh_api.due import DueWork
+from zlh_api.edge.routes import SILENT
+from zlh_api.web.client_address import parse_proxies
+from zlh_api.web.rate_limits import Rates, RateSettings
+from zlh_api.web.token_buckets import Rate
 from zlh_common.schema.spec import Visibility
 
 MAY_OPEN: dict[Visibility, set[str | None]] = {
@@ -193,7 +201,19 @@ async def test_a_code_works_once_for_the_browser_and_host_that_it_was_made_for(p
 
 
 @pytest.mark.parametrize(
-    "path", ["//evil.example", "/\\evil.example", "/%0d%0aX: y\r\n", "https://evil.example/", "/.zlh/enter?code=x", ""]
+    "path",
+    [
+        "//evil.example",
+        "/\\evil.example",
+        "/%0d%0aX: y\r\n",
+        "https://evil.example/",
+        "/.zlh/enter?code=x",
+        "",
+        "/x/../.zlh/enter?code=x",
+        "/%2ezl%68/enter?code=x",
+        "/%2e/.zlh/enter",
+        "/./.zlh/enter",
+    ],
 )
 async def test_nobody_is_sent_elsewhere(place: Place, path: str) -> None:
     """Where it goes on to is a path of that same host, whoever has written the address of the portal."""
@@ -228,14 +248,32 @@ async def test_hostile_headers_of_the_proxy_lead_nowhere(place: Place) -> None:
     """A host that is none of ours, twice, in pieces, or asked through a container's own name."""
     await place.publish("public")
     good = f"{place.label}.localhost"
+    asked = "/.zlh/access"
     for host in ("evil.example", "", f"x{good}", f"{good}.evil.example", f"{good}:x", f"{good}/", "\u00e4.localhost"):
-        answer = await place.client.get("/.zlh/access", headers={"X-Forwarded-Host": host})
+        answer = await place.client.get(asked, headers={"X-Forwarded-Host": host})
         assert answer.status == 404, host
     for host in (good.upper(), f"{good}.", f"{good}:8080", f"{good.upper()}.:80"):
-        assert (await place.client.get("/.zlh/access", headers={"X-Forwarded-Host": host})).status == 200, host
-    through = {"Host": good, "X-Forwarded-Host": good, "Cookie": "secret=of-the-container"}
-    answer = await place.client.get("/.zlh/access", headers=through)
-    assert (answer.status, "Cookie" in answer.headers) == (404, False)
+        assert (await place.client.get(asked, headers={"X-Forwarded-Host": host})).status == 200, host
+    own = {"X-Forwarded-Host": f"dev-{place.vmid}.localhost"}
+    for port in ("", "0", "03000", "3001", "70000", "x", "3000, 3001", "\u0663"):
+        assert (await place.client.get(asked, headers={**own, "X-Zlh-Port": port})).status == 404, port
+    assert (await place.client.get(asked, headers=own)).status == 404
+    twice = [*own.items(), ("X-Zlh-Port", "3000"), ("X-Zlh-Port", "3000")]
+    assert (await place.client.get(asked, headers=CIMultiDict(twice))).status == 404
+    assert (await place.client.get(asked, headers={**own, "X-Zlh-Port": "3000"})).status == 200
+    # Asked by a page of the container or of the portal, through whichever proxy believes its headers.
+    portal = urlsplit(PORTAL).netloc
+    for name in (
+        good,
+        f"dev-{place.vmid}.localhost:1",
+        portal,
+        portal.upper(),
+        "portal.localhost.:1",
+        "portal.localhost",
+    ):
+        through = {"Host": name, "X-Forwarded-Host": good, "Cookie": "secret=of-the-browser"}
+        answer = await place.client.get(asked, headers=through)
+        assert (answer.status, "Cookie" in answer.headers) == (404, False), name
 
 
 async def session_ended(place: Place) -> None:
@@ -351,9 +389,11 @@ async def test_a_port_ends_to_the_moment(place: Place) -> None:
         await place.world.fetch("update exposures set expires_at = now() + interval '0.3 s' returning 1")
         await place.world.wait_until("select count(*) = 0 from exposures")
         late = await place.world.fetch("select wake_at <= now() as woken from containers")
+        told = await place.world.fetch("select kind, subject from happenings")
         for loop in loops:
             loop.cancel()
     assert [row["woken"] for row in late] == [True]
+    assert [tuple(row) for row in told] == [("port.expired", f"port:{PORT}")]
 
 
 async def test_a_sign_in_is_an_act_and_no_code_is_written_down(
@@ -375,3 +415,137 @@ async def test_a_sign_in_is_an_act_and_no_code_is_written_down(
     told = str(await place.world.fetch("select details::text from audit_entries")) + "".join(capsys.readouterr())
     assert code not in told
     assert visitor.cookies["zlh_access"] not in told
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "no-cors", "Sec-Fetch-Dest": "image"},
+        {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "cors", "Sec-Fetch-Dest": "empty"},
+        {"Sec-Fetch-Site": "same-site", "Sec-Fetch-Mode": "navigate", "Sec-Fetch-Dest": "iframe"},
+        {**NAVIGATION, "Sec-Purpose": "prefetch;prerender"},
+    ],
+    ids=["image", "fetch", "frame", "prefetch"],
+)
+async def test_a_page_signs_nobody_in_behind_their_back(place: Place, headers: dict[str, str]) -> None:
+    """Hosts of containers are the portal's own site, so their pages send its session along.
+
+    There is no code, and no entry of the customer; the platform's log has one of nobody.
+    """
+    await place.publish("customer")
+    visitor = place.visitor("viewer")
+    location = (await visitor.ask()).headers["Location"]
+    session = {"Cookie": f"zlh_session={visitor.session}"}
+    answer = await place.client.get(relative(location), headers={**session, **headers}, allow_redirects=False)
+    assert answer.status == 403
+    assert not await place.world.fetch("select from access_codes")
+    customer = await customer_of(place.world)
+    said = "select from audit_entries where act = 'access.open' and (chain = $1 or email is not null)"
+    assert not await place.world.fetch(said, customer)
+    answer = await place.client.get(relative(location), headers={**session, **NAVIGATION}, allow_redirects=False)
+    assert answer.status == 302
+
+
+async def test_signing_in_at_hosts_is_counted_like_what_changes_something(world: World) -> None:
+    """Each is an entry in the customer's log, which grows for ever."""
+    world.accounts.sign_in._passwords = CountedPasswords()
+    clock = world.rates_clock = FakeClock()
+    few = Rates(Rate(1e6, 10**6), Rate(0.1, 3))
+    async with world.client() as client:
+        place = await make_place(world, client)
+    world.rates = RateSettings(few, ANY_RATES, ANY_RATES, refusal_wait_s=0.0)
+    async with world.client() as client:
+        place.client = client
+        await place.publish("customer")
+        visitor = place.visitor("viewer")
+        assert (await client.get("/api/me", headers={"Cookie": f"zlh_session={visitor.session}"})).status == 200
+        location = (await visitor.ask()).headers["Location"]
+        assert [(await visitor.authorize(location)).status for _ in range(4)] == [302, 302, 302, 429]
+        clock.advance(10)
+        assert (await visitor.authorize(location)).status == 302
+
+
+async def test_who_may_not_open_a_port_learns_nothing_of_it(place: Place) -> None:
+    """Neither where the container's own host leads to nor whether it runs, by the pages that stand in for it."""
+    own = {"Host": f"dev-{place.vmid}.localhost"}
+    port = {"Host": f"{place.label}.localhost"}
+    home = await (await place.client.get("/.zlh/home", headers=own)).text()
+    assert "is here" in home
+    assert not [word for word in ("switched", "runs", "made") if word in home]
+    assert (await place.client.get("/.zlh/silent", headers=own)).status == 404
+    await place.publish("private")
+    for host in (own, port):
+        answer = await place.client.get("/.zlh/silent", headers=host)
+        assert (answer.status, str(PORT) in await answer.text()) == (404, False)
+        told = await place.client.get("/.zlh/silent", headers={**host, "X-Zlh-User": "of the guard"})
+        assert f"Nothing listens on port {PORT}" in await told.text()
+    assert (await place.client.get("/.zlh/home", headers=port)).status == 404
+    assert str(PORT) not in await (await place.client.get("/.zlh/home", headers=own)).text()
+    await place.publish("public")
+    assert f"Nothing listens on port {PORT}" in await (await place.client.get("/.zlh/silent", headers=own)).text()
+
+
+QUESTIONS = QuestionRates(sign_in=Rate(1, 3), container=Rate(1, 5), strangers=Rate(1, 4), address=Rate(1, 2))
+
+
+async def test_a_flood_at_one_host_holds_up_nobody_elsewhere(world: World) -> None:
+    """Strangers leave those alone who are signed in; one browser leaves the others their share, and all other hosts."""
+    world.accounts.sign_in._passwords = CountedPasswords()
+    clock = FakeClock()
+    world.access = world.access_at(world.hosting, portal_url=PORTAL, rates=QUESTIONS, clock=clock)
+    async with world.client() as client:
+        place = await make_place(world, client)
+        await place.publish("customer")
+        member, viewer, nobody = (place.visitor(name) for name in ("member", "viewer", None))
+        assert [await member.open(), await viewer.open()] == [200, 200]
+        assert [(await nobody.ask()).status for _ in range(3)] == [429] * 3
+        refused = await nobody.ask()
+        assert ((await refused.json())["by"], refused.headers["Retry-After"]) == ("container", "1")
+        assert [(await member.ask()).status for _ in range(4)] == [200, 200, 200, 429]
+        assert [(await viewer.ask()).status for _ in range(3)] == [200, 200, 429]
+        elsewhere = Visitor(client, "3000-dev-999", None)
+        assert (await elsewhere.ask()).status == 404
+        clock.advance(1)
+        assert [(await viewer.ask()).status, (await nobody.ask()).status] == [200, 302]
+        await world.fetch("delete from access_grants returning 1")
+        clock.advance(100)
+        # What is good no more is a stranger's, whoever has it.
+        assert [(await viewer.ask()).status for _ in range(6)] == [302] * 5 + [429]
+
+
+async def test_an_address_that_the_proxy_can_tell_is_counted_by_itself(world: World) -> None:
+    """Of a proxy in front, all clients have one address: that tells nobody apart, and locks nobody out."""
+    world.accounts.sign_in._passwords = CountedPasswords()
+    world.trusted_proxies = parse_proxies(("127.0.0.1", "192.0.2.0/24"))
+    world.access = world.access_at(world.hosting, portal_url=PORTAL, rates=QUESTIONS, clock=FakeClock())
+    async with world.client() as client:
+        place = await make_place(world, client)
+        await place.publish("private")
+
+        async def ask(address: str) -> int:
+            return (await place.visitor(None).ask({**NAVIGATION, "X-Forwarded-For": address})).status
+
+        assert [await ask("203.0.113.5") for _ in range(3)] == [302, 302, 429]
+        assert [await ask("192.0.2.7") for _ in range(3)] == [302, 302, 429]
+
+
+async def test_a_port_that_fails_on_purpose_costs_little(world: World) -> None:
+    """The proxy asks in its own name for all who meet it: each port has its own share, and others keep theirs."""
+    world.accounts.sign_in._passwords = CountedPasswords()
+    clock = world.clock = FakeClock()
+    world.rates = RateSettings(ANY_RATES, ANY_RATES, Rates(Rate(1, 5), Rate(1, 100)), refusal_wait_s=0.0)
+    async with world.client() as client:
+        place = await make_place(world, client)
+        await place.publish("public")
+
+        async def ask(label: str) -> str:
+            return await (await client.get("/.zlh/silent", headers={"Host": f"{label}.localhost"})).text()
+
+        pages = [await ask(place.label) for _ in range(SILENT.burst + 3)]
+        assert [f"port {PORT}" in page for page in pages] == [True] * SILENT.burst + [False] * 3
+        assert f"port {PORT}" in await ask(f"dev-{place.vmid}")
+        clock.advance(1 / SILENT.per_s)
+        assert f"port {PORT}" in await ask(place.label)
+        for path in ("ready", "home", "silent"):
+            answer = await client.get(f"/.zlh/{path}", headers={"Host": f"game-{place.vmid}.localhost"})
+            assert answer.status == 404, path

@@ -142,10 +142,10 @@ async def test_the_live_stream_ends_with_its_caller(place: Place, how: str) -> N
 async def test_a_session_that_is_prolonged_goes_on(place: Place) -> None:
     """It is judged when it would have ended, and then again at its new end; what takes nothing disturbs nobody."""
     headers = await sign(place, "owner", with_cookie=True)
-    await place.world.fetch(f"update sessions set expires_at = now() + interval '0.5 s' {HIS} returning 1")
+    await place.world.fetch(f"update sessions set expires_at = now() + interval '3 s' {HIS} returning 1")
     console = await open_console(place, headers)
-    await place.world.fetch(f"update sessions set expires_at = now() + interval '2 s' {HIS} returning 1")
-    await asyncio.sleep(0.8)
+    await place.world.fetch(f"update sessions set expires_at = now() + interval '8 s' {HIS} returning 1")
+    await asyncio.sleep(3.2)
     await console.run("echo st''ill")
     await console.until(b"still\r\n")
     assert await console.to_end() == (1008, "not_signed_in")
@@ -217,13 +217,13 @@ async def test_while_the_database_is_away_nothing_ends_and_soon_after_what_must(
     """A token that runs out meanwhile, and a role that was taken, end their consoles once the database is back."""
     loser, going = await open_console(place, by("owner-token")), await open_console(place, by("operator-token"))
     session = await place.sign_in("owner@example.org")
-    await place.world.fetch(f"update sessions set expires_at = now() + interval '1 s' {HIS} returning 1")
+    await place.world.fetch(f"update sessions set expires_at = now() + interval '3 s' {HIS} returning 1")
     ending = await open_console(place, browser(session))
     await settled(place)
     await asyncio.to_thread(postgres.stop)
     try:
         # Longer than the session lasts, and than it takes to try again.
-        await asyncio.sleep(1.5)
+        await asyncio.sleep(3.2)
         for number, console in enumerate((loser, going, ending)):
             await console.run(f"echo aw''ay-{number}")
             await console.until(b"away-%d\r\n" % number)

@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import json
 import signal
-import socket
 import sys
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -23,6 +22,7 @@ from component.api.conftest import Postgres
 from component.api.people_world import by
 from fakes import dying_api
 from fakes.api_world import NODE, World
+from guards.ports import free_port
 from zlh_api.app.audit_log import open_audit_log
 from zlh_api.audit_log import commands, store
 from zlh_api.audit_log.chain import Flaw
@@ -293,13 +293,6 @@ async def dying(world: World, folder: Path, point: str) -> AsyncIterator[int]:
         if child.returncode is None:
             child.kill()
             await child.wait()
-
-
-def free_port() -> int:
-    """Return a port on which nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 async def is_listening(port: int) -> bool:

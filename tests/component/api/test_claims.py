@@ -107,7 +107,7 @@ async def test_every_write_of_a_worker_that_lost_its_lease_is_refused(world: Wor
             lambda: store.save_proved(connection, old),
             lambda: store.count_failure(connection, old),
             lambda: store.forget_failures(connection, old),
-            lambda: store.delete_container(connection, old),
+            lambda: store.delete_container(connection, old, {}),
             lambda: store.save_note(connection, old, "node", "a"),
             lambda: store.save_wait(connection, old, "node:a"),
             lambda: store.end_wait(connection, old),
@@ -191,7 +191,7 @@ async def test_deleting_the_row_deletes_all_that_refers_to_it(world: World) -> N
         await exposures.insert_exposure(
             connection, exposure_id=uuid4(), owner=owner, port=80, visibility="public", expires_at=None
         )
-        await store.delete_container(connection, held)
+        await store.delete_container(connection, held, {})
     for table in ("containers", "steps", "exposures"):
         assert await world.fetch(f"select * from {table}") == []
 

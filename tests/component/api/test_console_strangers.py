@@ -20,7 +20,16 @@ from zlh_api.console.service import ConsoleService
 from zlh_api.console.shared import SharedConsole
 from zlh_api.console.upstream import BURST_S, MESSAGES_PER_S, NONSENSE
 from zlh_common.names import OwnerMark
-from zlh_common.schema.console_wire import LIVE_ONLY, MAX_OFFSET, Gap, Hello, State, render_message, render_output
+from zlh_common.schema.console_wire import (
+    LIVE_ONLY,
+    MAX_OFFSET,
+    Gap,
+    Hello,
+    InputDone,
+    State,
+    render_message,
+    render_output,
+)
 from zlh_common.websocket_frames import OutputFrame
 
 AGENT = AgentAddress(OwnerMark(str(uuid4())), "127.0.0.1", 1)
@@ -105,6 +114,8 @@ async def test_console_that_does_not_greet_is_nonsense_before_the_upgrade(greeti
         render_message(Gap(start=15, to=15)),
         render_message(Gap(start=15, to=14)),
         render_message(State(state="x" * 100)),
+        render_message(InputDone(taken=1, refused=0)),
+        render_message(InputDone(taken=-1, refused=1)),
         '{"type":"state","state":"' + " " * 5000 + '"}',
     ],
 )

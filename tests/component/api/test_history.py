@@ -260,11 +260,14 @@ async def test_the_live_stream_tells_what_happens_to_those_who_may_see(
     """Each entry once, beside the reports."""
     vmid = await vmid_of(world, owner)
     channels = {"container_changed": world.live.note_change, "container_happened": world.live.note_happening}
-    listening = asyncio.create_task(world.database.listen(channels, on_connect=lambda: None))
+    hears = asyncio.Event()
+    listening = asyncio.create_task(world.database.listen(channels, on_connect=hears.set))
     try:
+        await hears.wait()
         mine = await client.get("/api/events", headers=VIEWER)
         foreign = await client.get("/api/events", headers=STRANGER)
-        await asyncio.sleep(0.3)
+        for stream in (mine, foreign):
+            assert await stream.content.readuntil(b"\n\n") == b": connected\n\n"
         for number in range(1, 21):
             await world.history.take_happenings(owner, FENCE, JOURNAL, [happening(number)])
             await asyncio.sleep(0.005)

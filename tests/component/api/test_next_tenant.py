@@ -93,8 +93,8 @@ async def test_a_probe_never_reaches_the_next_tenant_of_an_address(
         api_url = str(client.make_url("/")).rstrip("/")
         setting = ProxySetting("localhost", "web", api_url)
         monkeypatch.setattr(api_world, "PROXY", setting)
-        world.routes = routes = LocalRouteDirectory(traefik.directory)  # type: ignore[assignment]
-        await routes.publish(render_hosts_file(setting))
+        await asyncio.to_thread(traefik.put_file, render_hosts_file(setting))
+        world.routes = LocalRouteDirectory(traefik.directory)  # type: ignore[assignment]
         world.proxy = proxy  # type: ignore[assignment]
         async with world.reconciler(), aiohttp.ClientSession() as browser:
 

@@ -142,7 +142,8 @@ async def test_a_route_that_is_gone_is_put_back_before_it_is_a_fault(world: Worl
         await prober.look()
         await prober.look()
     assert await faults(world) == {101: []}
-    assert await history(world) == []
+    # That the file was gone is told, and nothing was broken.
+    assert await history(world) == [("route.edited", "route")]
 
 
 async def test_a_proxy_that_is_away_is_nobodys_own_fault(world: World) -> None:

@@ -14,9 +14,9 @@ from aiohttp import web
 
 from component.api.test_proof import faults, history, looking
 from component.api.test_reconciler import add
-from component.dev.test_traefik import free_port
 from fakes import api_world
 from fakes.api_world import WAIT_S, World
+from guards.ports import free_port
 from real_parts.certificates import PublicCa
 from zlh_api.dev.traefik import TraefikProcess, TraefikSettings
 from zlh_api.edge import traefik as edge
@@ -119,8 +119,9 @@ async def test_what_breaks_behind_our_back_is_told_or_put_right(place: Edge, mon
         async with world.reconciler():
             await prober.look()
             await place.wait_listed(is_listed=True)
+            await world.wait_until("select route_confirmed not like '% edited' from containers")
         await prober.look()
-        assert len(await history(world)) == 2
+        assert (await history(world))[2:] == [("route.edited", "route")]
         # One router to a page: the list is the same, however it is cut.
         whole = (await place.proxy.fetch_seen()).routers
         monkeypatch.setattr(edge, "PER_PAGE", 1)

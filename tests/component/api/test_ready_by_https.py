@@ -17,7 +17,6 @@ from zlh_api.database.pool import Database
 from zlh_api.edge.local_directory import LocalRouteDirectory
 from zlh_api.edge.model import ProxySetting, TlsSetting
 from zlh_api.edge.traefik import Traefik
-from zlh_api.edge.traefik_hosts import FILE_NAME as HOSTS_FILE
 from zlh_api.edge.traefik_hosts import render_hosts_file
 from zlh_api.reconcile.pace import Pace
 from zlh_api.reconcile.steps import Ports, Settings, Steps
@@ -43,10 +42,9 @@ async def proxy(edge: AcmeEdge) -> AsyncIterator[Traefik]:
 
 
 async def use_edge(world: World, edge: AcmeEdge, proxy: Traefik, api_url: str) -> None:
-    """Have the steps of this world publish and prove by the real parts, beside the file that all containers share."""
+    """Have the steps of this world publish and prove by the real parts."""
     setting = ProxySetting(ZONE, "websecure", api_url, TlsSetting(RESOLVER))
-    routes = LocalRouteDirectory(edge.traefik.directory)
-    await routes.publish(render_hosts_file(setting))
+    await asyncio.to_thread(edge.traefik.put_file, render_hosts_file(setting))
 
     def steps(database: Database) -> Steps:
         ports = Ports(
@@ -54,7 +52,7 @@ async def use_edge(world: World, edge: AcmeEdge, proxy: Traefik, api_url: str) -
             driver=world.driver,
             authority=world.authority,
             agents=world.agents,
-            routes=routes,
+            routes=LocalRouteDirectory(edge.traefik.directory),
             proxy=proxy,
             clock=world.clock,
         )
@@ -101,4 +99,4 @@ async def test_a_container_is_ready_once_its_certificate_is_believed(
             await proxy.check_ready(f"dev-{vmid}.{ZONE}", vmid)
             assert (await client.delete(f"/api/containers/{vmid}", headers=by("owner-token"))).status == 202
             await world.wait_until("select count(*) = 0 from containers")
-    assert {file.name for file in edge.traefik.directory.glob("*.yml")} == {"another.yml", HOSTS_FILE}
+    assert sorted(file.name for file in edge.traefik.directory.glob("*.yml")) == ["another.yml", "hosts.yml"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 import pytest
@@ -23,6 +23,7 @@ from zlh_api.reconcile.journal import MESSAGE_CHARS
 from zlh_api.reconcile.plan import first_steps
 from zlh_api.reconcile.worker import TAKES_BEFORE_DOUBT
 from zlh_common.names import OwnerMark, Vmid
+from zlh_common.schema.spec import Visibility
 
 CREATION = [
     "is_address_free",
@@ -390,15 +391,64 @@ async def test_a_restart_is_carried_out_once(world: World) -> None:
     assert world.faults.calls == ["ensure_stopped", "ensure_started"]
 
 
-async def test_a_hand_edit_of_a_route_file_is_undone(world: World) -> None:
-    """The database is the sole source of what the proxy reads."""
+@pytest.mark.parametrize("is_there", [True, False], ids=["edited", "removed"])
+async def test_a_hand_edit_of_a_route_file_is_undone(world: World, is_there: bool) -> None:
+    """The database is the sole source of what the proxy reads; the history tells it, and the proxy must use ours again.
+
+    Whoever came in by what stood there is cut off where not everybody may come in.
+    """
     owner = await settled(world)
+    await _publish(world, owner, private=3000, public=8080)
     written = dict(world.routes.files)
-    world.routes.files["dev-101.yml"] += "# edited\n"
+    (confirmed,) = await world.fetch("select route_confirmed from containers")
+    await world.fetch("delete from connection_cuts returning 1")
+    for _time in range(2):
+        world.faults.calls.clear()
+        if is_there:
+            world.routes.files["dev-101.yml"] += "# edited\n"
+        else:
+            del world.routes.files["dev-101.yml"]
+        async with world.reconciler():
+            async with world.database.connection() as connection:
+                await containers.update_power(connection, owner, Power.ON)
+            await _files_are(world, written)
+            await world.wait_settled(owner)
+        assert world.faults.calls.index("publish") < world.faults.calls.index("wait_loaded")
+        assert await world.fetch("select route_confirmed from containers") == [confirmed]
+    told = await world.fetch("select subject, message, data from happenings where kind = 'route.edited'")
+    assert [(each["subject"], each["data"]["was"]) for each in told] == [
+        ("route", "changed" if is_there else "removed")
+    ]
+    cut = await world.fetch("select distinct port from connection_cuts where after_version is null")
+    assert [each["port"] for each in cut] == ([3000] if is_there else [])
+
+
+async def test_a_file_that_is_written_otherwise_by_a_new_version_is_no_edit(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same wish, another file: it is written, and confirmed anew, so nobody takes the old one for it."""
+    owner = await settled(world)
+    (before,) = await world.fetch("select route_confirmed from containers")
+    monkeypatch.setattr("zlh_api.edge.traefik_hosts.HOME", "zlh-other-home")
     async with world.reconciler():
         async with world.database.connection() as connection:
             await containers.update_power(connection, owner, Power.ON)
-        await _files_are(world, written)
+        await world.wait_until("select route_confirmed <> $1 from containers", before["route_confirmed"])
+        await world.wait_settled(owner)
+    assert "zlh-other-home" in world.routes.files["dev-101.yml"]
+    assert "wait_loaded" in world.faults.calls
+    assert not await world.fetch("select from happenings where kind = 'route.edited'")
+
+
+async def _publish(world: World, owner: OwnerMark, **ports: int) -> None:
+    async with world.reconciler():
+        for visibility, port in ports.items():
+            async with world.database.transaction() as connection:
+                await exposures.insert_exposure(
+                    connection, exposure_id=uuid4(), owner=owner, port=port,
+                    visibility=cast("Visibility", visibility), expires_at=None,
+                )  # fmt: skip
+        await world.wait_settled(owner)
 
 
 async def test_a_published_port_reaches_the_proxy(world: World) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import argparse
 import asyncio
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from uuid import UUID, uuid4
 
@@ -16,6 +18,9 @@ from fakes.api_world import World
 from fakes.audited import assert_clean
 from fakes.dns_provider import FakeProvider
 from fakes.wishes import want_container, want_deletion
+from zlh_api.audit.commands import ProviderConfigured, ProviderUnknown, run
+from zlh_api.audit.removal import Remover
+from zlh_api.audit.service import Auditor
 from zlh_api.containers import store as containers
 from zlh_api.dns.model import Record
 from zlh_api.dns.port import DnsCredentialsRefused
@@ -23,7 +28,7 @@ from zlh_api.drivers.port import SystemAway
 from zlh_api.exposures import store as exposures
 from zlh_api.reconcile.pace import Pace
 from zlh_common.names import OwnerMark
-from zlh_common.schema.audit import FindingKind
+from zlh_common.schema.audit import FindingKind, Remedy
 
 HOST, PORT_HOST = "dev-101.localhost", "3000-dev-101.localhost"
 QUICK = Pace(poll_s=0.02, first_retry_s=0.02, most_retry_s=0.1, spread_s=0.05)
@@ -297,6 +302,8 @@ async def test_what_hands_did_is_undone_at_the_next_look(world: World, hand: Cal
         await world.wait_settled(owner)
         await wait_report(world)
     assert len(public.records) == len(internal.records) == 2
+    told = await world.fetch("select subject from happenings where kind = 'records.edited'")
+    assert [each["subject"] for each in told] == ["dns:public"]
     await assert_clean(world)
 
 
@@ -329,3 +336,59 @@ async def test_a_provider_that_is_away_hides_no_other(world: World, monkeypatch:
     parts = {part.name: part.trouble for part in report.parts}
     assert parts["records:internal"] is None
     assert "the DNS provider public is away" in str(parts["records:public"])
+
+
+async def test_what_is_left_at_a_provider_that_is_configured_no_more_is_told(world: World) -> None:
+    """Of containers that there are and of those that went since; once it is back, the platform sees to it by itself."""
+    old, new = use(world, "old", "new")
+    owner, other = await add(world), await add(world)
+    async with both(world):
+        await world.wait_settled(owner)
+        await world.wait_settled(other)
+        world.use_dns(new)
+    async with both(world):
+        await delete(world, owner)
+        await world.wait_until("select count(*) = 1 from containers")
+        report = await wait_report(world, FindingKind.ORPHAN)
+        (finding,) = report.findings
+        assert (finding.where, finding.remedy) == ("old", Remedy.OPERATOR)
+        assert f"2 names of ours may still have records there, such as {HOST}" in finding.message
+        assert {each.owner for each in old.records} == {owner, other}
+    world.use_dns(old, new)
+    async with both(world):
+        await wait_mended(world, lambda: {each.owner for each in old.records} == {other})
+        await world.wait_until("select count(*) = 0 from left_records")
+        await wait_report(world)
+    await assert_clean(world)
+
+
+async def test_a_person_says_that_nothing_is_left(world: World) -> None:
+    """Believed where nobody can look, once, and written into the log; refused where somebody can."""
+    _old, new = use(world, "old", "new")
+    owner, other = await add(world), await add(world)
+    async with both(world):
+        await world.wait_settled(owner)
+        await world.wait_settled(other)
+        world.use_dns(new)
+    async with both(world):
+        await delete(world, owner)
+        await world.wait_until("select count(*) = 1 from containers")
+        await wait_report(world, FindingKind.ORPHAN)
+    assert await forget_provider(world, "old") == 0
+    assert not (await world.auditor().look()).differences
+    (entry,) = await world.fetch("select details from audit_entries where act = 'records.forget'")
+    assert entry["details"]["provider"] == "old"
+    for name, error in (("old", ProviderUnknown), ("new", ProviderConfigured)):
+        with pytest.raises(error):
+            await forget_provider(world, name)
+    assert len(new.records) == 1
+
+
+async def forget_provider(world: World, name: str) -> int:
+    """Run the command."""
+
+    @asynccontextmanager
+    async def opened() -> AsyncIterator[tuple[Auditor, Remover]]:
+        yield world.auditor(), world.remover()
+
+    return await run(argparse.Namespace(audit_command="forget-provider", provider=name), opened)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import signal
 import ssl
 from collections.abc import AsyncIterator
@@ -29,7 +30,7 @@ from zlh_api.console.rules import WINDOW_BYTES
 from zlh_api.console.service import ConsoleLimits, ConsoleService
 from zlh_api.console.viewer import READ_ONLY, ConsoleViewer
 from zlh_common.names import OwnerMark
-from zlh_common.schema.console_wire import Exit, Gap, ServerMessage, State
+from zlh_common.schema.console_wire import Exit, Gap, InputDone, ServerMessage, State
 from zlh_common.schema.terminal import ViewerLimit
 from zlh_common.websocket_frames import OutputFrame
 
@@ -68,6 +69,16 @@ class Screen:
                 await self.take()
         return bytes(self.data[: at + len(text)])
 
+    def done(self) -> InputDone:
+        """What it was told last of its input."""
+        return [message for message in self.messages if isinstance(message, InputDone)][-1]
+
+    async def until_done(self, total: int) -> None:
+        """Read until it knows what has become of so much of its input."""
+        async with asyncio.timeout(PATIENCE_S):
+            while not any(isinstance(message, InputDone) and message.total >= total for message in self.messages):
+                await self.take()
+
     async def to_end(self) -> None:
         """Read to the end."""
         async with asyncio.timeout(PATIENCE_S):
@@ -90,9 +101,9 @@ class Place:
     consoles: ConsoleService
     opened: list[str] = field(default_factory=list)
 
-    async def look(self, asked: int | None = None, *, may_write: bool = True) -> Screen:
+    async def look(self, asked: int | None = None, *, may_write: bool = True, confirms: bool = False) -> Screen:
         """Attach a viewer; it stays until the test ends."""
-        attached = self.consoles.attach(self.agent, MAIN, asked, may_write=may_write)
+        attached = self.consoles.attach(self.agent, MAIN, asked, may_write=may_write, confirms=confirms)
         return Screen(await self.scope.enter_async_context(attached))
 
     async def settled(self, screen: Screen) -> None:
@@ -300,6 +311,34 @@ async def test_a_storm_of_input_of_some_does_not_hold_up_the_input_of_another(pl
         for task in storms:
             task.cancel()
         await asyncio.gather(*storms, return_exceptions=True)
+
+
+async def test_everybody_is_told_what_has_become_of_his_own_input(place: Place) -> None:
+    """Through one connection, in turns, taken and refused; one who has not asked is told nothing."""
+    first, second, silent = await place.look(confirms=True), await place.look(confirms=True), await place.look()
+    assert [screen.viewer.hello.confirms for screen in (first, second, silent)] == [True, True, False]
+    await first.viewer.write(b"stty raw -echo; echo re''ady; cat > /dev/null\n")
+    await asyncio.gather(*(screen.until(b"ready") for screen in (first, second, silent)))
+    for number in range(100):
+        place.console.allow_input(allowed=number < 60)
+        for screen, size in ((first, 1), (second, 2), (silent, 3)):
+            await screen.viewer.write(b"x" * size)
+        if number in {59, 99}:
+            await asyncio.gather(first.until_done(46 + number + 1), second.until_done(2 * (number + 1)))
+    assert first.done() == InputDone(taken=46 + 60, refused=40)
+    assert second.done() == InputDone(taken=120, refused=80)
+    assert not any(isinstance(message, InputDone) for message in silent.messages)
+
+
+async def test_what_somebody_types_who_leaves_at_once_is_typed(place: Place) -> None:
+    """Though nobody is left to look, the shell prints more than is read, and the agent has a size to give first."""
+    for number in range(10):
+        async with place.consoles.attach(place.agent, MAIN, -1) as viewer:
+            await viewer.resize(100 + number, 30)
+            await viewer.write(b"seq 1 20000; echo num''ber-%d-\n" % number)
+    last = await place.look(0)
+    shown = await last.until(b"number-9-\r\n")
+    assert [int(found) for found in re.findall(rb"number-(\d+)-\r\n", shown)] == list(range(10))
 
 
 async def test_one_that_only_looks_types_and_sizes_nothing(place: Place) -> None:

@@ -6,7 +6,6 @@ import argparse
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from component.artifacts.conftest import Workshop
+from guards.ports import free_port
 from zlh_api.artifacts.commands import add_parser, run
 from zlh_api.artifacts.errors import PlatformNotBuilt, RecipeInvalid, RecipeUnknown
 
@@ -132,9 +132,7 @@ def test_bad_port_is_refused_by_the_parser(folders: list[str], port: str, capsys
 
 def test_serve_answers_and_ends_on_sigterm(published: Workshop) -> None:
     """The program as an operator starts it; a second one on the same port says what to do."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     argv = [sys.executable, "-c", MAIN, "artifacts", "serve", "--dir", str(published.tree)]
     argv += ["--keys", str(published.keys), "--port", str(port)]
     server = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)

@@ -77,7 +77,9 @@ async def test_child_gets_the_environment_of_its_spec_alone(tmp_path: Path) -> N
     child = ChildProcess(spec, tmp_path / "run")
     await child.start()
     supervised = asyncio.create_task(child.supervise())
-    await asyncio.sleep(0.3)
+    async with asyncio.timeout(10):
+        while not (tmp_path / "log").exists() or "\n" not in (tmp_path / "log").read_text():
+            await asyncio.sleep(0.02)
     await child.stop()
     await supervised
     names = {line.partition("=")[0] for line in (tmp_path / "log").read_text().splitlines()}

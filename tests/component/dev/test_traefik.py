@@ -14,18 +14,11 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from guards.ports import free_port
 from zlh_api.dev.child import ChildFailed
 from zlh_api.dev.traefik import TraefikProcess, TraefikSettings, find_traefik
 from zlh_api.listening import PortInUse
 from zlh_api.web.client_address import TRUSTED_PROXIES, client_address, parse_proxies
-
-
-def free_port() -> int:
-    """Return a port that nobody uses at the moment."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 @pytest.fixture
@@ -55,21 +48,27 @@ async def test_route_put_into_the_folder_is_served_at_once(traefik: TraefikProce
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     backend = runner.addresses[0][1]
-    started = time.monotonic()
-    temporary = settings.dynamic_dir / ".dev.yml.tmp"
-    temporary.write_text(
-        "http:\n  routers:\n    dev: {rule: 'Host(`dev-100.localhost`)', entryPoints: [web], service: dev}\n"
-        f"  services:\n    dev: {{loadBalancer: {{servers: [{{url: 'http://127.0.0.1:{backend}'}}]}}}}\n"
-    )
-    temporary.rename(settings.dynamic_dir / "dev.yml")
-    async with aiohttp.ClientSession() as client, asyncio.timeout(10):
-        while True:
-            async with client.get(settings.web_url, headers={"Host": "dev-100.localhost"}) as answer:
-                if answer.status == 200:
-                    assert await answer.text() == "hello"
-                    break
-            await asyncio.sleep(0.02)
-        assert time.monotonic() - started < 1.5
+    took_s = []
+    async with aiohttp.ClientSession() as client, asyncio.timeout(60):
+        for number in range(4):
+            began = time.monotonic()
+            temporary = settings.dynamic_dir / ".dev.yml.tmp"
+            temporary.write_text(
+                f"http:\n  routers:\n    dev: {{rule: 'Host(`dev-10{number}.localhost`)', entryPoints: [web], "
+                "service: dev}\n"
+                f"  services:\n    dev: {{loadBalancer: {{servers: [{{url: 'http://127.0.0.1:{backend}'}}]}}}}\n"
+            )
+            temporary.rename(settings.dynamic_dir / "dev.yml")
+            while True:
+                async with client.get(settings.web_url, headers={"Host": f"dev-10{number}.localhost"}) as answer:
+                    if answer.status == 200:
+                        assert await answer.text() == "hello"
+                        break
+                await asyncio.sleep(0.02)
+            took_s.append(time.monotonic() - began)
+        # Each that follows on another one would wait for the rest of Traefik's two seconds; that a single one is slow
+        # may be the machine's fault.
+        assert min(took_s[1:]) < 1.5, took_s
         async with client.get(f"{settings.api_url}/api/rawdata") as answer:
             assert (await answer.json())["routers"]["dev@file"]["status"] == "enabled"
     await runner.cleanup()

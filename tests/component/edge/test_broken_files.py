@@ -17,8 +17,9 @@ from pathlib import Path
 import pytest
 
 from component.edge.conftest import make_connection
-from fakes.sshd import Sshd, free_port
+from fakes.sshd import Sshd
 from guards import leaks
+from guards.ports import free_port
 from zlh_api.dev.traefik import find_traefik
 from zlh_api.edge import traefik as traefik_module
 from zlh_api.edge.directory_rules import Entry, judge_file

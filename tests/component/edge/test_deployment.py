@@ -23,7 +23,8 @@ import pytest
 import yaml
 
 from component.edge.conftest import make_connection
-from fakes.sshd import SSHD, Sshd, free_port, wait_listening
+from fakes.sshd import SSHD, Sshd, wait_listening
+from guards.ports import free_port
 from zlh_api.dev.traefik import find_traefik
 from zlh_api.edge.model import ExposedPort, ProxySetting, RouteWish
 from zlh_api.edge.port import RouteNotLoaded

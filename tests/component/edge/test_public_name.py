@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from guards.ports import free_port
 from real_parts.certificates import Pair, PublicCa
-from real_parts.program import free_port
 from zlh_api.edge import public_name
 from zlh_api.edge.certificate_trouble import DEFAULT_CERTIFICATE, parse_certificate
 from zlh_api.edge.port import NameNotAnswering

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from real_parts.program import Program, free_port_of_both, listens
+from guards.ports import free_port
+from real_parts.program import Program, listens
 from zlh_api.cli import main
 from zlh_api.dev.traefik import find_traefik
 
@@ -79,7 +80,7 @@ def test_traefik_starts_with_it(tmp_path: Path) -> None:
     setting = yaml.safe_load((DEPLOY / "traefik.yml").read_text())
     for name, entry in setting["entryPoints"].items():
         protocol = entry["address"].rpartition("/")[2] if "/" in entry["address"] else "tcp"
-        entry["address"] = f"127.0.0.1:{free_port_of_both()}/{protocol}"
+        entry["address"] = f"127.0.0.1:{free_port()}/{protocol}"
         if name == "websecure":
             secure = int(re.findall(r":(\d+)/", entry["address"])[0])
     setting["providers"]["file"]["directory"] = str(tmp_path / "routes")

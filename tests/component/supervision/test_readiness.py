@@ -13,6 +13,7 @@ import pytest
 
 from component.supervision.harness import Keeper, shell, wait_status
 from fakes.clock import ScaledClock
+from guards.ports import free_port
 from zlh_agent.supervision.probes import ask
 from zlh_agent.supervision.status_ping import render_varint
 from zlh_common.schema.process import (
@@ -62,8 +63,7 @@ async def keeper(tmp_path: Path) -> AsyncIterator[Keeper]:
 
 @pytest.fixture
 def port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
+    return free_port()
 
 
 async def ask_server(probe: Callable[[int], Probe], answer: Answer) -> str | None:

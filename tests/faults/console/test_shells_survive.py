@@ -70,7 +70,7 @@ async def test_exit_while_no_agent_was_there_is_reported_with_code_and_time(benc
     screen = await look(service)
     await screen.viewer.write(b"\n")
     service.detach()
-    await asyncio.sleep(0.3)
+    await eventually((bench.folder / "state/main/exit").exists)
     again = await bench.start()
     status = again.rows()[0]
     assert (status.state, status.exit_code, status.signal) == ("exited", 9, None)
@@ -204,7 +204,7 @@ async def test_fifty_viewers_of_a_flood_keep_memory_bounded(bench: Bench) -> Non
 
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     await screens[0].viewer.write(b"\n")
-    async with asyncio.timeout(40):
+    async with asyncio.timeout(120):
         assert all(await asyncio.gather(*(drain(position) for position in range(49))))
     grown_kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
     assert grown_kib < 8 * 1024

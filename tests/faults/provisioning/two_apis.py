@@ -19,9 +19,9 @@ from uuid import UUID, uuid4
 import psutil
 
 from component.api.conftest import TEMPLATE, Postgres
-from e2e.stack import free_ports
 from fakes.wishes import want_container, want_deletion
 from guards import leaks
+from guards.ports import free_port
 from zlh_api.agents.authority import Authority
 from zlh_api.containers import store as containers
 from zlh_api.containers.model import Power
@@ -140,7 +140,7 @@ class TwoApis:
         self.postgres = postgres
         self.home = home
         self.database = Database(dsn, max_connections=2)
-        ports = free_ports(6)
+        ports = [free_port() for _ in range(6)]
         self.balancer_port = ports[5]
         settings = TraefikSettings(home / "traefik", home / "routes", ports[0], ports[1])
         self.traefik = TraefikProcess(settings, home / "run")

@@ -11,7 +11,8 @@ import signal
 import aiohttp
 import pytest
 
-from component.agent.harness import OWNER, AgentProcess, eventually, free_port
+from component.agent.harness import OWNER, AgentProcess, eventually
+from guards.ports import free_port
 from zlh_common.names import agent_name
 from zlh_common.schema.console_wire import SUBPROTOCOL, Gap, parse_output, parse_server_message
 from zlh_common.schema.process import HangPolicy, ProcessPolicy, ReadyPolicy, TcpProbe, WantedProcess

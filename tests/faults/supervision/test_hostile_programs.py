@@ -10,7 +10,6 @@ import random
 import secrets
 import shutil
 import signal
-import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -21,9 +20,10 @@ import psutil
 import pytest
 
 from component.console.harness import eventually
-from component.supervision.harness import Keeper, launch, shell, wait_status
+from component.supervision.harness import PATIENCE_S, Keeper, launch, shell, wait_status
 from fakes.clock import ScaledClock
 from guards.leaks import is_gone
+from guards.ports import free_port
 from zlh_agent.shim.model import Launch
 from zlh_agent.shim.records import read_run_record
 from zlh_agent.supervision.service import ProcessService
@@ -172,8 +172,9 @@ async def test_one_that_hops_from_pid_to_pid_is_caught(keeper: Keeper, programs:
         command = f"{hop} & echo up; sleep 1000"
         service = await keeper.start(shell(command, policy=QUICK_STOP))
         await wait_output(service, b"up")
-        await asyncio.sleep(0.5)
-        assert lives.stat().st_size > 20
+        async with asyncio.timeout(PATIENCE_S):
+            while not lives.exists() or lives.stat().st_size <= 20:
+                await asyncio.sleep(0.02)
         await service.apply([shell(command, policy=QUICK_STOP, power="off")])
         await wait_state(service, "stopped")
         # What outlives its process has the grace too; then the shim, with nobody left, ends.
@@ -201,8 +202,7 @@ async def test_a_port_that_a_grandchild_of_a_killed_process_holds_is_freed_for_t
     keeper: Keeper,
 ) -> None:
     """No delay, no stranger blamed: it is our own, so it is ended first."""
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = int(probe.getsockname()[1])
+    port = free_port()
     listen = (
         f'import socket,time; s=socket.create_server(("127.0.0.1",{port})); print("bound",flush=True); time.sleep(1000)'
     )

@@ -105,9 +105,11 @@ def test_everything_that_is_named_is_there(wish: RouteWish, setting: ProxySettin
     shared = set(body(render_hosts_file(setting))["middlewares"])
     for router in http["routers"].values():
         assert router["service"] in http["services"]
-        assert set(router["middlewares"]) <= shared
+        assert set(router["middlewares"]) <= shared | set(http.get("middlewares", {}))
         assert router["entryPoints"] == [setting.entry_point]
-    assert set(http) <= {"routers", "services", "serversTransports"}
+    assert set(http) <= {"routers", "services", "middlewares", "serversTransports"}
+    used = {name for router in http["routers"].values() for name in router["middlewares"]}
+    assert used - shared == set(http.get("middlewares", {}))
     transports = {service["loadBalancer"].get("serversTransport") for service in http["services"].values()} - {None}
     assert transports == set(http.get("serversTransports", {}))
     assert dict(file.routers) == {name: router["service"] for name, router in http["routers"].items()}
@@ -198,10 +200,18 @@ def test_nobody_passes_a_guarded_port_unasked(wish: RouteWish, setting: ProxySet
     guarded = {f"{port.port}-{wish.host.label}": port.is_guarded for port in wish.exposed}
     for name, router in http["routers"].items():
         if wish.exposed:
-            assert router["middlewares"] == [GUARD if guarded[name] else OPEN, SILENT]
+            is_default = name == f"{wish.exposed[0].port}-{wish.host.label}"
+            told = [f"{wish.host.label}-port"] if guarded[name] and is_default else []
+            assert router["middlewares"] == [*told, GUARD if guarded[name] else OPEN, SILENT]
             assert router["service"].startswith(f"{name}-")
         else:
             assert router["middlewares"] == [HOME, PAGES]
+    if wish.exposed and wish.exposed[0].is_guarded:
+        # Whatever a client writes, and before the guard is asked.
+        header = {"X-Zlh-Port": str(wish.exposed[0].port)}
+        assert http["middlewares"] == {f"{wish.host.label}-port": {"headers": {"customRequestHeaders": header}}}
+    else:
+        assert "middlewares" not in http
     shared = body(render_hosts_file(setting))["middlewares"]
     assert [name for name, middleware in shared.items() if "forwardAuth" in middleware] == [GUARD]
 
@@ -214,7 +224,8 @@ def test_what_the_api_is_asked_with_and_what_reaches_the_container() -> None:
     assert guard["authResponseHeaders"] == ["Cookie", "X-Zlh-User"]
     assert not {"Authorization", "X-Forwarded-For"} & set(guard["authRequestHeaders"])
     assert guard["trustForwardHeader"] is False
-    assert shared[OPEN]["headers"]["customRequestHeaders"] == {"X-Zlh-User": ""}
+    assert shared[OPEN]["headers"]["customRequestHeaders"] == {"X-Zlh-User": "", "X-Zlh-Port": ""}
+    assert shared[PAGES]["headers"]["customRequestHeaders"] == {"X-Zlh-User": ""}
 
 
 @given(wish=WISHES, setting=SETTINGS)

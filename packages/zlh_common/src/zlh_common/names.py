@@ -24,10 +24,13 @@ Kind = Literal["dev", "game"]
 Protocol = Literal["tcp", "udp"]
 
 MIN_VMID, MAX_VMID = 100, 999_999_999
+MAX_PORT = 65_535
 # Below every container host, this path belongs to the API, never to the container.
 PLATFORM_PATH = "/.zlh/"
 # Of the API: what the proxy asks before each request to a guarded port.
 ACCESS_PATH = f"{PLATFORM_PATH}access"
+# In which a route of a container's own host says which port it leads to.
+ACCESS_PORT = "X-Zlh-Port"
 # In the environment of everything that runs in a container under the process driver, with the owner mark as value.
 CONTAINER_MARK = "ZLH_CONTAINER"
 API_NAME = "api.zlh.internal"
@@ -36,7 +39,8 @@ MARK = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
 # The first label of every host that is ours, as a pattern for whoever has no parser: ports above 65535 pass it.
 HOST_LABEL = r"(?:[1-9][0-9]{0,4}-)?(?:dev|game)-[1-9][0-9]{2,8}"
 
-_HOST = re.compile(r"(?:(?P<port>[1-9][0-9]{0,4})-)?(?P<kind>dev|game)-(?P<vmid>[1-9][0-9]{2,8})")
+_PORT = re.compile(r"[1-9][0-9]{0,4}")
+_HOST = re.compile(rf"(?:(?P<port>{_PORT.pattern})-)?(?P<kind>dev|game)-(?P<vmid>[1-9][0-9]{{2,8}})")
 _DOMAIN = re.compile(r"(?=.{1,200}\Z)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*")
 
 
@@ -87,10 +91,15 @@ def parse_label(label: str) -> HostName | None:
     match = _HOST.fullmatch(label)
     if match is None:
         return None
-    port = int(match["port"]) if match["port"] else None
-    if port is not None and port > 65535:
+    port = parse_port(match["port"]) if match["port"] else None
+    if match["port"] and port is None:
         return None
     return HostName("dev" if match["kind"] == "dev" else "game", Vmid(int(match["vmid"])), port)
+
+
+def parse_port(text: str) -> int | None:
+    """Return the number of a port as names spell it, or None where it is none."""
+    return int(text) if _PORT.fullmatch(text) and int(text) <= MAX_PORT else None
 
 
 def game_entry_point(protocol: Protocol, port: int) -> str:

@@ -5430,6 +5430,8 @@ export interface operations {
             query?: {
                 /** @description The offset to go on at; -1 for new output alone, left out for the last bytes too. */
                 from?: number;
+                /** @description Tells what becomes of input, by messages of the type `input`; hello has `confirms` then, where the agent can. */
+                confirm?: "input";
             };
             header: {
                 /** @description The console protocol. */
@@ -7764,6 +7766,8 @@ export interface operations {
             query?: {
                 /** @description The offset to go on at; -1 for new output alone, left out for the last bytes too. */
                 from?: number;
+                /** @description Tells what becomes of input, by messages of the type `input`; hello has `confirms` then, where the agent can. */
+                confirm?: "input";
             };
             header: {
                 /** @description The console protocol. */
@@ -11459,6 +11463,8 @@ export interface operations {
             query?: {
                 /** @description The offset to go on at; -1 for new output alone, left out for the last bytes too. */
                 from?: number;
+                /** @description Tells what becomes of input, by messages of the type `input`; hello has `confirms` then, where the agent can. */
+                confirm?: "input";
             };
             header: {
                 /** @description The console protocol. */

@@ -65,6 +65,7 @@ const ACTS: Readonly<Record<string, string>> = {
   "authority.unpin": "Accept any key of agents",
   "authority.adopt": "Go by the CAs of the folder",
   "remains.remove": "Remove what a container has left",
+  "records.forget": "Forget a DNS provider that is configured no more",
   "audit.look": "Have the platform compared with its books",
 };
 

@@ -5,6 +5,7 @@ import { useEffect, useState } from "react";
 import type { Connection } from "../api/types";
 import classes from "./console.module.css";
 import { DownloadButton } from "./DownloadButton";
+import { describeMissed } from "./input";
 import { SearchPanel } from "./SearchPanel";
 import type { ConsoleSource } from "./source";
 import { useConsole } from "./useConsole";
@@ -20,7 +21,7 @@ interface Props {
 }
 
 export function ConsolePane({ source, label, connection, onClose }: Props) {
-  const { element, state, reconnect, wipe } = useConsole(source);
+  const { element, state, missed, reconnect, wipe } = useConsole(source);
   const [isSearching, search] = useDisclosure(false);
   const { kind, text, action } = describeConsole(state, connection, useNow(state.phase === "waiting"), source.kind);
   const { readHistory } = source;
@@ -31,6 +32,7 @@ export function ConsolePane({ source, label, connection, onClose }: Props) {
       <div className={classes["bar"]} data-kind={kind} data-testid="terminal-state">
         <span className={classes["dot"]} aria-hidden="true" />
         <span className={`${classes["words"] ?? ""} numbers`} role="status">{text}</span>
+        {missed && <span className={classes["missed"]} role="alert" data-testid="terminal-missed">{describeMissed(missed)}</span>}
         {action && <Button size="compact-xs" variant="white" onClick={reconnect}>{action}</Button>}
         {kind === "ended" && onClose && <Button size="compact-xs" variant="white" onClick={onClose}>Close</Button>}
         <Group gap={4} ml="auto" wrap="nowrap" className={classes["tools"] ?? ""}>

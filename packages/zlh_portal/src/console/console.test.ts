@@ -11,7 +11,7 @@ const frame = (offset: bigint, text: string): ArrayBuffer => {
   return whole.buffer;
 };
 const hello = (from: number, to: number, stream = "s1", state = "running"): Event => ({
-  type: "message", message: { type: "hello", stream, from, to, state },
+  type: "message", message: { type: "hello", stream, from, to, state, confirms: true },
 });
 const output = (offset: number, text: string): Event => ({ type: "output", output: { offset, bytes: bytes(text) } });
 const lost: Event = { type: "lost", reason: null, isFinal: false };
@@ -45,12 +45,14 @@ describe("frames", () => {
 
   it("parses every message", () => {
     expect(parseMessage('{"type":"hello","stream":"u","from":1,"to":2,"state":"running"}')).toEqual({
-      type: "hello", stream: "u", from: 1, to: 2, state: "running" });
+      type: "hello", stream: "u", from: 1, to: 2, state: "running", confirms: false });
+    expect(parseMessage('{"type":"hello","stream":"u","from":1,"to":2,"state":"running","confirms":true}')).toMatchObject({ confirms: true });
+    expect(parseMessage('{"type":"input","taken":3,"refused":0}')).toEqual({ type: "input", taken: 3, refused: 0 });
     expect(parseMessage('{"type":"gap","from":1,"to":9}')).toEqual({ type: "gap", from: 1, to: 9 });
     expect(parseMessage('{"type":"exit","code":null,"signal":"SIGKILL"}')).toEqual({ type: "exit", code: null, signal: "SIGKILL" });
     expect(parseMessage('{"type":"state","state":"stopped"}')).toEqual({ type: "state", state: "stopped" });
   });
-  it.each(["", "null", "[]", "{}", '{"type":"hello"}', '{"type":"gap","from":-1,"to":2}', '{"type":"gap","from":"1","to":2}', '{"type":"new"}'])(
+  it.each(["", "null", "[]", "{}", '{"type":"hello"}', '{"type":"gap","from":-1,"to":2}', '{"type":"gap","from":"1","to":2}', '{"type":"new"}', '{"type":"input","taken":1}'])(
     "knows nothing of %s", (text) => expect(parseMessage(text)).toBeNull());
 
   it("cuts a paste into frames without cutting a character", () => {

@@ -6,10 +6,12 @@ const OFFSET_BYTES = 8;
 export const MAX_INPUT_BYTES = 32 * 1024;
 
 export type ServerMessage =
-  | { type: "hello"; stream: string; from: number; to: number; state: string }
+  | { type: "hello"; stream: string; from: number; to: number; state: string; confirms: boolean }
   | { type: "gap"; from: number; to: number }
   | { type: "state"; state: string }
-  | { type: "exit"; code: number | null; signal: string | null };
+  | { type: "exit"; code: number | null; signal: string | null }
+  /** What has become of the input of this connection so far, in bytes. */
+  | { type: "input"; taken: number; refused: number };
 
 export interface Output {
   offset: number;
@@ -28,11 +30,11 @@ export function parseOutput(frame: ArrayBuffer): Output | null {
 export function parseMessage(text: string): ServerMessage | null {
   const value = parseJson(text);
   if (value === null) return null;
-  const { type, stream, from, to, state, code, signal } = value;
+  const { type, stream, from, to, state, confirms, code, signal, taken, refused } = value;
   switch (type) {
     case "hello":
       return typeof stream === "string" && isOffset(from) && isOffset(to) && typeof state === "string"
-        ? { type, stream, from, to, state }
+        ? { type, stream, from, to, state, confirms: confirms === true }
         : null;
     case "gap":
       return isOffset(from) && isOffset(to) ? { type, from, to } : null;
@@ -40,6 +42,8 @@ export function parseMessage(text: string): ServerMessage | null {
       return typeof state === "string" ? { type, state } : null;
     case "exit":
       return { type, code: typeof code === "number" ? code : null, signal: typeof signal === "string" ? signal : null };
+    case "input":
+      return isOffset(taken) && isOffset(refused) ? { type, taken, refused } : null;
     default:
       return null;
   }

@@ -1,6 +1,7 @@
 /** Joins the console machine to a real WebSocket and a screen; decides nothing itself. */
 import { explainClose } from "./farewell";
-import { SUBPROTOCOL, parseMessage, parseOutput, renderBinaryInput, renderInput, renderResize } from "./frames";
+import { SUBPROTOCOL, parseMessage, parseOutput, renderBinaryInput, renderInput, renderResize, type ServerMessage } from "./frames";
+import { NO_INPUT, onDone, onGreeting, onLost, onSent, onUnsent, type Input, type Missed } from "./input";
 import { START, step, type Effect, type Event, type State } from "./machine";
 
 /** What shows the bytes. */
@@ -19,6 +20,7 @@ export interface Diagnosis {
 
 export class ConsoleLink {
   private state: State = START;
+  private input: Input = NO_INPUT;
   private socket: WebSocket | null = null;
   private timer: ReturnType<typeof setTimeout> | null = null;
   private isClosed = false;
@@ -29,6 +31,8 @@ export class ConsoleLink {
     private readonly screen: Screen,
     private readonly diagnose: () => Promise<Diagnosis>,
     private readonly onChange: (state: State) => void,
+    /** Told of typed input that was not taken, or may not have been; null once that is over. */
+    private readonly onMissed: (missed: Missed | null) => void,
   ) {}
 
   open(): void {
@@ -47,13 +51,13 @@ export class ConsoleLink {
     this.handle({ type: "retry" });
   }
 
-  /** Send what was typed; return false where it was not sent, because nothing would have taken it. */
-  send(text: string): boolean {
-    return this.sendFrames(renderInput(text));
+  /** Send what was typed, or what the terminal answers by itself, which nobody misses where nothing takes it. */
+  send(text: string, isTyped: boolean): void {
+    this.sendFrames(renderInput(text), isTyped);
   }
 
-  sendBinary(text: string): boolean {
-    return this.sendFrames(renderBinaryInput(text));
+  sendBinary(text: string): void {
+    this.sendFrames(renderBinaryInput(text), false);
   }
 
   sendSize(): void {
@@ -62,10 +66,20 @@ export class ConsoleLink {
     this.socket.send(renderResize(cols, rows));
   }
 
-  private sendFrames(frames: Uint8Array<ArrayBuffer>[]): boolean {
-    if (this.state.phase !== "live" || this.socket?.readyState !== WebSocket.OPEN) return false;
-    for (const frame of frames) this.socket.send(frame);
-    return true;
+  private sendFrames(frames: Uint8Array<ArrayBuffer>[], isTyped: boolean): void {
+    const bytes = frames.reduce((sum, frame) => sum + frame.length, 0);
+    if (this.state.phase === "live" && this.socket?.readyState === WebSocket.OPEN) {
+      for (const frame of frames) this.socket.send(frame);
+      this.countInput(onSent(this.input, bytes));
+    } else if (isTyped && !this.isClosed) {
+      this.countInput(onUnsent(this.input, bytes));
+    }
+  }
+
+  private countInput(next: Input): void {
+    const { missed } = this.input;
+    this.input = next;
+    if (next.missed !== missed) this.onMissed(next.missed);
   }
 
   private handle(event: Event): void {
@@ -101,6 +115,7 @@ export class ConsoleLink {
     this.drop();
     const url = new URL(this.path, window.location.href);
     url.protocol = url.protocol === "https:" ? "wss:" : "ws:";
+    url.searchParams.set("confirm", "input");
     if (from !== null) url.searchParams.set("from", String(from));
     const socket = new WebSocket(url, SUBPROTOCOL);
     socket.binaryType = "arraybuffer";
@@ -116,14 +131,22 @@ export class ConsoleLink {
   private receive(data: ArrayBuffer | string): void {
     if (typeof data === "string") {
       const message = parseMessage(data);
-      if (message) this.handle({ type: "message", message });
+      if (!message) return;
+      this.heed(message);
+      this.handle({ type: "message", message });
     } else {
       const output = parseOutput(data);
       if (output) this.handle({ type: "output", output });
     }
   }
 
+  private heed(message: ServerMessage): void {
+    if (message.type === "hello") this.countInput(onGreeting(this.input, message.confirms));
+    else if (message.type === "input") this.countInput(onDone(this.input, message.taken, message.refused));
+  }
+
   private async lose(socket: WebSocket, wasOpen: boolean, told: Diagnosis | null): Promise<void> {
+    this.countInput(onLost(this.input));
     const diagnosis = told ?? (wasOpen ? { reason: null, isFinal: false } : await this.diagnose());
     if (this.socket === socket) this.handle({ type: "lost", ...diagnosis });
   }

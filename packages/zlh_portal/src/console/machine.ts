@@ -91,6 +91,8 @@ function onMessage(state: State, message: ServerMessage): Step {
       return [{ ...state, told: message.state, exit: isBegun(message.state) ? null : state.exit }, []];
     case "exit":
       return [{ ...state, exit: { code: message.code, signal: message.signal } }, []];
+    case "input":
+      return [state, []];
   }
 }
 

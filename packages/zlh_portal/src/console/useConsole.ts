@@ -2,15 +2,21 @@
 import { useQueryClient } from "@tanstack/react-query";
 import { type RefObject, useCallback, useEffect, useRef, useState } from "react";
 import { ME } from "../api/query";
+import type { Missed } from "./input";
 import { ConsoleLink } from "./link";
 import { START, type State } from "./machine";
 import { openScreen, type XtermScreen } from "./screen";
 import type { ConsoleSource } from "./source";
 
+/** How something is typed that is no key. */
+const TYPING = ["paste", "compositionend"] as const;
+
 export interface Console {
   /** Where the terminal is drawn. */
   element: RefObject<HTMLDivElement | null>;
   state: State;
+  /** What was typed and not taken, as far as it is known. */
+  missed: Missed | null;
   reconnect: () => void;
   /** Empty the screen; what is kept stays. */
   wipe: () => void;
@@ -22,17 +28,27 @@ export function useConsole(source: ConsoleSource): Console {
   const link = useRef<ConsoleLink | null>(null);
   const shown = useRef<XtermScreen | null>(null);
   const [state, setState] = useState(START);
+  const [missed, setMissed] = useState<Missed | null>(null);
   const queries = useQueryClient();
 
   useEffect(() => {
     if (!element.current) return;
     const screen = openScreen(element.current);
-    const current = new ConsoleLink(source.path, screen, source.diagnose, setState);
+    const current = new ConsoleLink(source.path, screen, source.diagnose, setState, setMissed);
     link.current = current;
     shown.current = screen;
+    // The terminal gives out its own answers to programs in the same way as what somebody types, pastes or composes.
+    let isTyped = false;
+    const noteTyped = () => (isTyped = true);
+    const { current: place } = element;
+    for (const act of TYPING) place.addEventListener(act, noteTyped, { capture: true });
     const listeners = [
-      screen.terminal.onData((text) => void current.send(text)),
-      screen.terminal.onBinary((text) => void current.sendBinary(text)),
+      screen.terminal.onKey(noteTyped),
+      screen.terminal.onData((text) => {
+        current.send(text, isTyped);
+        isTyped = false;
+      }),
+      screen.terminal.onBinary((text) => current.sendBinary(text)),
       screen.terminal.onResize(() => current.sendSize()),
     ];
     const observer = new ResizeObserver(() => screen.fit());
@@ -42,7 +58,9 @@ export function useConsole(source: ConsoleSource): Console {
     if (source.kind === "terminal") screen.terminal.focus();
     return () => {
       observer.disconnect();
+      for (const act of TYPING) place.removeEventListener(act, noteTyped, { capture: true });
       current.close();
+      setMissed(null);
       link.current = null;
       shown.current = null;
       for (const listener of listeners) listener.dispose();
@@ -58,5 +76,5 @@ export function useConsole(source: ConsoleSource): Console {
 
   const reconnect = useCallback(() => link.current?.retryNow(), []);
   const wipe = useCallback(() => shown.current?.terminal.clear(), []);
-  return { element, state, reconnect, wipe };
+  return { element, state, missed, reconnect, wipe };
 }

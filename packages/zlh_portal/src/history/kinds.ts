@@ -14,7 +14,8 @@ const TONES: Readonly<Record<string, Tone>> = {
   "process.start_failed": "bad", "process.gave_up": "bad",
   "runtime.installed": "good", "runtime.install_failed": "bad", "runtime.upgraded": "good", "runtime.verified": "good",
   "runtime.rolled_back": "warn", "runtime.changed": "bad", "agent.started": "good",
-  "name.broken": "bad", "name.mended": "good",
+  "name.broken": "bad", "name.mended": "good", "route.edited": "warn", "records.edited": "warn",
+  "port.expired": "quiet",
 };
 
 /** Return how an entry is told. */

@@ -73,7 +73,7 @@ class Console:
             viewer.tell(at, *notices)
 
     def allow_input(self, *, allowed: bool) -> None:
-        """Say whether somebody is there to type for; what is typed else is dropped."""
+        """Say whether somebody is there to type for; what is typed else is refused."""
         self._takes_input = allowed
 
     def look(self) -> int:
@@ -176,15 +176,17 @@ class Console:
         """How many look at it now."""
         return len(self._viewers)
 
-    async def write(self, viewer: Viewer, data: bytes) -> None:
-        """Type for this viewer; waits while the program does not read. The window is his from now on."""
+    async def write(self, viewer: Viewer, data: bytes) -> bool:
+        """Type for this viewer; waits while the program does not read. The window is his from now on.
+
+        Return whether it was taken, as a whole; what nothing is there to take is not.
+        """
         if self._window.type(viewer, viewer.size) is not None:
             self._apply_size(redraw=False)
         if self._next_size is not None:
             # A size that was told before this was typed is there before it.
             await asyncio.sleep(self._next_size.when() - asyncio.get_running_loop().time())
-        if self._link is not None and self._takes_input:
-            await self._link.write(data)
+        return self._link is not None and self._takes_input and await self._link.write(data)
 
     def resize(self, viewer: Viewer, *, redraw: bool) -> None:
         """Take the size of a viewer whose window this is; for others the program at most draws itself anew."""

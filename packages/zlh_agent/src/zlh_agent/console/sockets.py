@@ -15,6 +15,8 @@ from zlh_agent.console.viewer import CLOSED, Ended, Viewer
 from zlh_common.errors import InvalidBody
 from zlh_common.input_pace import InputPace
 from zlh_common.schema.console_wire import (
+    CONFIRM,
+    CONFIRM_INPUT,
     MAX_INPUT_BYTES,
     MAX_OFFSET,
     SUBPROTOCOL,
@@ -41,6 +43,7 @@ async def serve_console(request: web.Request, attach: Attach, seats: Seats) -> w
     """Serve one viewer until either side goes.
 
     `?from=` is where it goes on, `?input=off` makes it one that only looks: the API asks so for whoever may not type.
+    With `?confirm=input` it is told what becomes of its input.
     """
     # Everything that can be refused is refused before the upgrade, as a problem with a code.
     text = request.query.get("from")
@@ -68,6 +71,8 @@ async def _serve(request: web.Request, attach: Attach, asked: int | None) -> web
         timeout=GOODBYE_S,
     )
     viewer = await attach(asked, request.query.get("input") != "off")
+    if request.query.get(CONFIRM) == CONFIRM_INPUT:
+        viewer.confirm_input()
     try:
         flow = await socket.prepare(request)
         await _show(socket, viewer, FrameWriter(_transport(request), flow))

@@ -11,12 +11,16 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Protocol
 
+import msgspec
+
 from zlh_agent.console.rules import Notice, Output, Skip, Wait, next_move
-from zlh_common.schema.console_wire import Gap, Hello, ServerMessage
+from zlh_common.schema.console_wire import Gap, Hello, InputDone, ServerMessage
 from zlh_common.websocket_frames import OutputFrame
 
 # A viewer is told of this many changes at most while it reads nothing; older ones are of no use to it any more.
 _MAX_NOTICES = 32
+# Input that is taken and input that is refused take turns only as often as the program starts and ends.
+_MAX_DONE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +36,8 @@ CLOSED = Ended(1000, "closed")
 LOST = Ended(1011, "shim_lost")
 AGENT_GOES = Ended(1001, "agent_stopping")
 READ_ONLY = Ended(1008, "read_only")
+# It was not read what had become of its input, for so long that it cannot be told any more.
+INPUT_UNTOLD = Ended(1001, "input_untold")
 
 
 class ViewedConsole(Protocol):
@@ -49,8 +55,8 @@ class ViewedConsole(Protocol):
         """Return one console frame from `start`; None where the start is gone."""
         ...
 
-    async def write(self, viewer: Viewer, data: bytes) -> None:
-        """Type for this viewer; waits while the program does not read."""
+    async def write(self, viewer: Viewer, data: bytes) -> bool:
+        """Type for this viewer; waits while the program does not read. Return whether it was taken."""
         ...
 
     def resize(self, viewer: Viewer, *, redraw: bool) -> None:
@@ -84,6 +90,15 @@ class Viewer:
         self._notices: deque[tuple[int, ServerMessage | Ended]] = deque(maxlen=_MAX_NOTICES)
         self._first_gap = gap
         self._woken = asyncio.Event()
+        # What has become of its input and is not told yet; it goes ahead of all output, as the input did. From one to
+        # the next only one of the two numbers grows, so that whoever sends the input of several people knows whose it
+        # was.
+        self._done: deque[tuple[bool, InputDone]] = deque()
+        self._last_done = InputDone(taken=0, refused=0)
+
+    def confirm_input(self) -> None:
+        """Tell it from now on what becomes of its input; to be called before its `hello` is sent."""
+        self.hello = msgspec.structs.replace(self.hello, confirms=True)
 
     def __aiter__(self) -> Viewer:
         return self
@@ -92,8 +107,8 @@ class Viewer:
         if self._first_gap is not None:
             gap, self._first_gap = self._first_gap, None
             return gap
-        while self.ended is None:
-            item = self._next()
+        while self._done or self.ended is None:
+            item = self._done.popleft()[1] if self._done else self._next()
             if item is not None:
                 return item
             if self.ended is None:
@@ -147,7 +162,22 @@ class Viewer:
         if not self.may_write:
             self.end(READ_ONLY)
             return
-        await self._console.write(self, data)
+        self._note_done(len(data), is_taken=await self._console.write(self, data))
+
+    def _note_done(self, size: int, *, is_taken: bool) -> None:
+        if not self.hello.confirms or self.ended is not None:
+            return
+        before = self._last_done
+        done = InputDone(
+            taken=before.taken + (size if is_taken else 0), refused=before.refused + (0 if is_taken else size)
+        )
+        if self._done and self._done[-1][0] == is_taken:
+            self._done.pop()
+        self._done.append((is_taken, done))
+        self._last_done = done
+        if len(self._done) > _MAX_DONE:
+            self.end(INPUT_UNTOLD)
+        self._woken.set()
 
     def resize(self, cols: int, rows: int) -> None:
         """Tell the size of its window; the first time a full-screen program is made to draw itself."""

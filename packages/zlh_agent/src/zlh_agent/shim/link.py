@@ -64,7 +64,10 @@ class ShimLink:
         self._spawns: dict[int, asyncio.Future[SpawnResult]] = {}
         self._sent = 0
         self._accepted = 0
+        # Set whenever there may be room for more input, or something of `_out` has left.
         self._has_room = asyncio.Event()
+        # Bytes that have ever been put into `_out`.
+        self._queued = 0
         self._pause: asyncio.TimerHandle | None = None
         self._ended = self._loop.create_future()
         # The newest word of the shim about itself and its child.
@@ -119,13 +122,30 @@ class ShimLink:
         if result.errno:
             raise LaunchFailed(step=_name_step(result.step, launch), reason=os.strerror(result.errno))
 
-    async def write(self, data: bytes) -> None:
-        """Give the child input; waits while the child does not take what came before. Dropped if the shim is gone."""
+    async def write(self, data: bytes) -> bool:
+        """Give the child input; waits while the child does not take what came before.
+
+        Return whether the shim has all of it, and so gives it to the child whatever becomes of us; else it has none.
+        """
         while self.is_open and self._sent - self._accepted + len(data) > wire.INPUT_WINDOW_BYTES:
-            self._has_room.clear()
-            await self._has_room.wait()
+            await self._wait_moved()
+        if not self.is_open:
+            return False
         self._sent += len(data)
         self._send(wire.render_frame(wire.INPUT, data))
+        end = self._queued
+        while self.is_open and self._left < end:
+            await self._wait_moved()
+        return self._left >= end
+
+    @property
+    def _left(self) -> int:
+        """How many bytes have ever left `_out` for the shim."""
+        return self._queued - len(self._out)
+
+    async def _wait_moved(self) -> None:
+        self._has_room.clear()
+        await self._has_room.wait()
 
     def resize(self, cols: int, rows: int) -> None:
         """Set the size of the child's terminal."""
@@ -185,6 +205,7 @@ class ShimLink:
             return
         was_empty = not self._out
         self._out += frame
+        self._queued += len(frame)
         if was_empty:
             self._on_writable()
 
@@ -194,11 +215,12 @@ class ShimLink:
                 del self._out[: self._sock.send(self._out)]
         except BlockingIOError:
             self._loop.add_writer(self._sock, self._on_writable)
-            return
         except OSError:
-            # The reader meets the end as well, after it has read what was said before.
-            self._out.clear()
-        self._loop.remove_writer(self._sock)
+            # The reader meets the end as well, after it has read what was said before. Nothing more leaves.
+            self._loop.remove_writer(self._sock)
+        else:
+            self._loop.remove_writer(self._sock)
+        self._has_room.set()
 
     def _on_readable(self) -> None:
         try:

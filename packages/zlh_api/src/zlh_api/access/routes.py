@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
+from collections.abc import Collection
+from urllib.parse import urlencode, urlsplit
 
 from aiohttp import web
 
+from zlh_api.access import rules
 from zlh_api.access.rules import NONCE_LASTS, Asked, Front, is_state, read_cookies
 from zlh_api.access.service import (
     AUTHORIZE,
@@ -19,39 +21,45 @@ from zlh_api.access.service import (
 from zlh_api.customers.callers import Callers
 from zlh_api.customers.refusals import NotSignedIn
 from zlh_api.database.pool import DatabaseUnavailable
-from zlh_api.edge.pages import render_page
+from zlh_api.edge.pages import QUIET, render_nothing_here, render_page
+from zlh_api.web.client_address import visitor_address
 from zlh_api.web.endpoint import Call, Endpoint, Policy
 from zlh_api.web.query import short_text
+from zlh_api.web.rate_limits import RateLimited
 from zlh_api.web.session_cookie import SessionCookie
 from zlh_common.errors import NotFound
-from zlh_common.names import ACCESS_PATH, is_label, parse_label, read_host
+from zlh_common.names import ACCESS_PATH, ACCESS_PORT, is_label, parse_label, parse_port, read_host
 
 STATE = short_text("state", "What the browser set out with.", max_chars=64)
 PATH = short_text("path", "Where it goes on to at the host, once it is signed in there.", max_chars=8000)
-# Neither a code nor where somebody was going is told to anybody else.
-_QUIET = {"Cache-Control": "no-store", "Referrer-Policy": "no-referrer"}
 
 
-def endpoints(service: AccessService, callers: Callers, cookie: SessionCookie, *, portal_url: str) -> list[Endpoint]:
-    """Return the endpoints of this slice."""
+def endpoints(
+    service: AccessService, callers: Callers, cookie: SessionCookie, *, portal_url: str, backend_url: str
+) -> list[Endpoint]:
+    """Return the endpoints of this slice; the proxy asks at `backend_url`, and everybody else at other names."""
+    # Of whom the proxy asks for nobody, since browsers do so themselves.
+    visited = {urlsplit(portal_url).hostname} - {urlsplit(backend_url).hostname}
     return [
-        _check_endpoint(service),
+        _check_endpoint(service, visited),
         _portal_endpoint(service, callers, cookie, portal=portal_url.rstrip("/")),
         _host_endpoint(service),
     ]
 
 
-def _check_endpoint(service: AccessService) -> Endpoint:
-    """Return what the proxy asks."""
+def _check_endpoint(service: AccessService, visited: Collection[str | None]) -> Endpoint:
+    """Return what the proxy asks, at none of these hosts."""
 
     async def check(call: Call) -> web.Response:
+        if _host_name(call.request) in visited:
+            raise NotFound
         asked = _read_asked(call.request, service.front)
         try:
             verdict = await service.judge(asked)
         except NotFound:
             if not asked.is_navigation:
                 raise
-            return _not_found()
+            return render_nothing_here()
         if isinstance(verdict, Admitted):
             return _admit(verdict, asked)
         response = _redirect(verdict.location)
@@ -61,7 +69,7 @@ def _check_endpoint(service: AccessService) -> Endpoint:
 
     return Endpoint(
         "GET", ACCESS_PATH, Policy.PUBLIC, check, "What the proxy asks before each guarded request",
-        refusals=(AccessNotSignedIn, AccessOriginRefused, NotFound, DatabaseUnavailable), is_counted=False,
+        refusals=(AccessNotSignedIn, AccessOriginRefused, NotFound, DatabaseUnavailable, RateLimited), is_counted=False,
         also={302: "The browser is sent to the portal, to sign in"}, name="checkAccess",
     )  # fmt: skip
 
@@ -72,13 +80,16 @@ def _portal_endpoint(service: AccessService, callers: Callers, cookie: SessionCo
     async def authorize(call: Call) -> web.Response:
         label, state, path = call.request.match_info["label"], call.asked(STATE) or "", call.asked(PATH) or "/"
         host = parse_label(label)
+        if not rules.is_opened_by_itself(call.request.headers):
+            # A part of another page, of a container too: it would be an act of somebody who knows nothing of it.
+            return _page(403, "This opens by itself alone", "<p>Open the address of the container in the browser.</p>")
         try:
             caller = await callers.identify(bearer=None, cookie=cookie.read(call.request))
         except NotSignedIn:
             following = f"{AUTHORIZE}/{label}?{urlencode({'state': state, 'path': path})}"
             return _redirect(f"{portal}/login?{urlencode({'next': following})}" if host else f"{portal}/login")
         if host is None or not is_state(state):
-            return _not_found()
+            return render_nothing_here()
         try:
             customer = await service.find_customer(caller, host)
             if customer is None:
@@ -89,7 +100,7 @@ def _portal_endpoint(service: AccessService, callers: Callers, cookie: SessionCo
             call.note("host", host.label)
             return _redirect(await service.issue_code(caller, host, state=state, path=path))
         except NotFound:
-            return _not_found()
+            return render_nothing_here()
 
     return Endpoint(
         "GET", f"{AUTHORIZE}/{{label}}", Policy.PUBLIC, authorize, "Sign in at a container's host",
@@ -134,11 +145,15 @@ def _read_asked(request: web.Request, front: Front) -> Asked:
     host = read_host(hosts[0], front.domain) if len(hosts) == 1 else None
     if host is None or is_label(request.host.lower().partition(".")[0]):
         raise NotFound
+    port = host.port or _read_port(request)
+    if port is None:
+        raise NotFound
     headers = request.headers
     mode = headers.get("Sec-Fetch-Mode")
     is_upgrade = headers.get("X-Forwarded-Proto") in {"ws", "wss"} or "Sec-WebSocket-Key" in headers
     return Asked(
         host=host,
+        port=port,
         method=headers.get("X-Forwarded-Method", ""),
         path=headers.get("X-Forwarded-Uri", "/"),
         cookies=read_cookies(headers.getall("Cookie", []), front),
@@ -149,7 +164,19 @@ def _read_asked(request: web.Request, front: Front) -> Asked:
         site=headers.get("Sec-Fetch-Site"),
         mode=mode,
         dest=headers.get("Sec-Fetch-Dest"),
+        client=visitor_address(request),
     )
+
+
+def _read_port(request: web.Request) -> int | None:
+    """Return where the route of a container's own host leads, as it says itself whatever a client writes."""
+    told = request.headers.getall(ACCESS_PORT, [])
+    return parse_port(told[0]) if len(told) == 1 else None
+
+
+def _host_name(request: web.Request) -> str:
+    """Return the host that was asked, in the one spelling of names, without its port."""
+    return request.host.lower().partition(":")[0].removesuffix(".")
 
 
 def _admit(verdict: Admitted, asked: Asked) -> web.Response:
@@ -168,19 +195,10 @@ def _put(response: web.Response, front: Front, name: str, value: str, *, lasts_s
 
 
 def _redirect(location: str) -> web.Response:
-    return web.Response(status=302, headers={"Location": location, **_QUIET}, content_type="text/html")
-
-
-def _not_found() -> web.Response:
-    return _page(
-        404,
-        "There is no such page",
-        "<p>Either nothing is published at this address, or you may not open it. "
-        "Ask whoever gave you the address to publish it for your whole customer.</p>",
-    )
+    return web.Response(status=302, headers={"Location": location, **QUIET}, content_type="text/html")
 
 
 def _page(status: int, title: str, body: str) -> web.Response:
     response = render_page(title, body, status=status)
-    response.headers.update(_QUIET)
+    response.headers.update(QUIET)
     return response

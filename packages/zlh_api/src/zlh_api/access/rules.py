@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
@@ -29,6 +29,7 @@ MAX_PATH_CHARS = 2000
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 # Where a document is shown within another one.
 _FRAMES = frozenset({"iframe", "frame", "embed", "object", "fencedframe"})
+_ESCAPED = re.compile(r"%([0-9A-Fa-f]{2})")
 _STATE = re.compile(r"[0-9a-f]{64}")
 _SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
 
@@ -72,6 +73,8 @@ class Asked:
     """One request for a container's host."""
 
     host: HostName
+    # Of the container: where the proxy would lead the request to.
+    port: int
     method: str
     path: str
     cookies: Cookies
@@ -83,6 +86,8 @@ class Asked:
     site: str | None = None
     mode: str | None = None
     dest: str | None = None
+    # From where it comes, where the proxy can tell.
+    client: str | None = None
 
     @property
     def is_navigation(self) -> bool:
@@ -135,13 +140,30 @@ def is_foreign(asked: Asked, front: Front) -> bool:
     return not (is_opened or _has_own_referer(asked, front))
 
 
+def is_opened_by_itself(headers: Mapping[str, str]) -> bool:
+    """Tell whether somebody opens an address in a browser; where it does not say, it is taken for that.
+
+    What is fetched before anybody wants it opens nothing.
+    """
+    mode, dest = headers.get("Sec-Fetch-Mode"), headers.get("Sec-Fetch-Dest")
+    is_early = "prefetch" in headers.get("Sec-Purpose", "")
+    return mode in {None, "navigate"} and dest in {None, "document"} and not is_early
+
+
 def safe_path(text: str) -> str:
     """Return a path and query to go on to at the same host; `/` for whatever could lead elsewhere or go in a circle."""
     is_plain = text.startswith("/") and not text.startswith("//") and "\\" not in text
     is_printable = all("!" <= char <= "~" for char in text)
-    if not is_plain or not is_printable or len(text) > MAX_PATH_CHARS or text.startswith(PLATFORM_PATH):
+    if not is_plain or not is_printable or len(text) > MAX_PATH_CHARS or _is_ours(text):
         return "/"
     return text
+
+
+def _is_ours(text: str) -> bool:
+    """Tell whether a browser or the proxy could make a path of the platform of this."""
+    path = _ESCAPED.sub(lambda found: chr(int(found[1], 16)), re.split(r"[?#]", text, maxsplit=1)[0])
+    parts = [part for part in path.split("/") if part]
+    return ".." in parts or "." in parts or parts[:1] == [PLATFORM_PATH.strip("/")]
 
 
 def render_state(nonce: str) -> str:

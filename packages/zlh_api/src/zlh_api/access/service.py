@@ -7,6 +7,7 @@ from urllib.parse import urlencode
 from uuid import UUID
 
 from zlh_api.access import rules, store
+from zlh_api.access.question_limits import QuestionLimits
 from zlh_api.access.rules import Asked, Front
 from zlh_api.containers.service import Hosting
 from zlh_api.customers.model import Caller
@@ -77,19 +78,25 @@ class Entered:
 class AccessService:
     """Who may open what is published."""
 
-    def __init__(self, database: Database, hosting: Hosting, *, portal_url: str) -> None:
+    def __init__(self, database: Database, hosting: Hosting, limits: QuestionLimits, *, portal_url: str) -> None:
         self._database = database
         self._hosting = hosting
+        self._limits = limits
         self._portal_url = portal_url.rstrip("/")
         self.front = Front(hosting.domain, "https" if hosting.scheme == "https" else "http", hosting.port)
 
     async def judge(self, asked: Asked) -> Admitted | SentAway:
-        """Say what becomes of a request; raise NotFound, AccessNotSignedIn, AccessOriginRefused."""
+        """Say what becomes of a request; raise NotFound, AccessNotSignedIn, AccessOriginRefused, RateLimited."""
         digests = [token_digest(token) for token in asked.cookies.tokens]
+        self._limits.admit(asked.host, digests, asked.client)
         async with self._database.connection() as connection:
-            found = await store.look(connection, asked.host, digests)
+            found = await store.look(connection, asked.host, asked.port, digests)
             if found is not None and found.is_stale and found.token_sha256 is not None:
                 await store.slide(connection, found.token_sha256)
+        if found is None or found.token_sha256 is None:
+            self._limits.note_bad(asked.host, digests)
+        else:
+            self._limits.note_good(asked.host, found.token_sha256)
         if found is None:
             raise NotFound
         if found.is_public:

@@ -107,11 +107,13 @@ class Found:
     may_open: bool
 
 
-async def look(connection: Connection, host: HostName, digests: Sequence[bytes]) -> Look | None:
-    """Return what a host leads to and who brings one of these tokens; None where it leads nowhere."""
-    row = await connection.fetchrow(
-        _LOOK, host.vmid, host.kind, host.port, digests, host.label, GRANT_LASTS - GRANT_RESTS
-    )
+async def look(connection: Connection, host: HostName, port: int, digests: Sequence[bytes]) -> Look | None:
+    """Return what there is at a port that a host leads to, and who brings one of these tokens; None where nothing is.
+
+    The container's own host may lead to another port by now than its proxy knows: what is asked about is the port that
+    would be reached, so nobody is let in by what holds for another.
+    """
+    row = await connection.fetchrow(_LOOK, host.vmid, host.kind, port, digests, host.label, GRANT_LASTS - GRANT_RESTS)
     if row is None:
         return None
     return Look(row["is_public"], row["token_sha256"], row["user_id"], bool(row["is_stale"]))

@@ -15,7 +15,7 @@ from zlh_api.agents.client import (
     AgentUnreachable,
     decode_report,
 )
-from zlh_api.console.sockets import FROM, ConsoleProxy
+from zlh_api.console.sockets import CONSOLE_QUERY, ConsoleProxy
 from zlh_api.containers.model import Container, Guest
 from zlh_api.web.endpoint import Call, Endpoint, Policy
 from zlh_api.web.path_parameters import read_part
@@ -84,7 +84,7 @@ def _console_endpoints(client: AgentClient, proxy: ConsoleProxy, agent_of: Agent
             console,
             "The console (WebSocket)",
             is_websocket=True,
-            query=(FROM,),
+            query=CONSOLE_QUERY,
             refusals=refused,
             act="console.open",
         ),
@@ -148,7 +148,7 @@ def _terminal_endpoints(client: AgentClient, proxy: ConsoleProxy, agent_of: Agen
             name="attachTerminal",
             act="console.open",
             is_websocket=True,
-            query=(FROM,),
+            query=CONSOLE_QUERY,
             refusals=refused,
         ),
         Endpoint(

@@ -152,7 +152,7 @@ def make_endpoints(parts: Parts, config: ApiConfig) -> list[Endpoint]:
     return [
         *platform_routes.endpoints(checks, slices, facts=facts, cookie_name=parts.cookie.name),
         *slices,
-        *edge_routes.endpoints(parts.wishes.containers, domain=config.container_domain),
+        *edge_routes.endpoints(parts.wishes.containers, parts.clock, domain=config.container_domain),
         *portal.endpoints(portal.default_folder()),
     ]
 
@@ -163,7 +163,13 @@ def _people_endpoints(parts: Parts, config: ApiConfig) -> list[Endpoint]:
         *account_endpoints(accounts, parts.cookie, portal_url=config.portal_url),
         *quota_routes.endpoints(wishes.quotas),
         *suspension_routes.endpoints(parts.suspensions, accounts.customers),
-        *access_routes.endpoints(wishes.access, accounts.callers, parts.cookie, portal_url=config.portal_url),
+        *access_routes.endpoints(
+            wishes.access,
+            accounts.callers,
+            parts.cookie,
+            portal_url=config.portal_url,
+            backend_url=proxy_setting(config).api_url,
+        ),
     ]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from urllib.parse import urlsplit
 
+from zlh_api.access.question_limits import QuestionRates
 from zlh_api.audit.service import AuditSetting
 from zlh_api.config.model import ApiConfig
 from zlh_api.config.tables import RateLimitsSection, RateSection, ReconcilerSection
@@ -93,6 +94,16 @@ def rate_settings(section: RateLimitsSection) -> RateSettings:
         credential=Rates(_rate(section.reads), _rate(section.changes)),
         customer=Rates(_rate(section.customer_reads), _rate(section.customer_changes)),
         address=Rates(_rate(section.address_reads), _rate(section.address_changes)),
+    )
+
+
+def question_rates(section: RateLimitsSection) -> QuestionRates:
+    """Return how often the proxy may ask who may open what."""
+    return QuestionRates(
+        sign_in=_rate(section.access_sign_in),
+        container=_rate(section.access_container),
+        strangers=_rate(section.access_strangers),
+        address=_rate(section.address_reads),
     )
 
 

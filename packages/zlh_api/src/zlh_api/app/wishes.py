@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from zlh_api.access.question_limits import QuestionLimits
 from zlh_api.access.service import AccessService
 from zlh_api.app.accounts import Accounts, make_accounts
-from zlh_api.app.settings import hosting, keeping, state_limits
+from zlh_api.app.settings import hosting, keeping, question_rates, state_limits
 from zlh_api.catalog.service import CatalogService
 from zlh_api.config.model import ApiConfig
 from zlh_api.containers.live import LiveContainers
@@ -39,6 +40,7 @@ def make_wishes(
     quotas, hosts = QuotaService(database, config.quota.quota), hosting(config)
     accounts = make_accounts(database, clock, quotas)
     limits = state_limits(config, driver)
+    limits_of_questions = QuestionLimits(question_rates(config.rate_limits), clock)
     containers = ContainerService(database, catalog, hosts, limits=limits, customers=accounts.customers, quotas=quotas)
     history = HistoryService(database, clock, keeping(config))
     live = LiveContainers(containers, history)
@@ -48,7 +50,7 @@ def make_wishes(
         quotas=quotas,
         containers=containers,
         exposures=ExposureService(database, containers, quotas, hosts),
-        access=AccessService(database, hosts, portal_url=config.portal_url),
+        access=AccessService(database, hosts, limits_of_questions, portal_url=config.portal_url),
         history=history,
         live=live,
     )

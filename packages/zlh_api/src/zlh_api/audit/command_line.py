@@ -21,6 +21,12 @@ def add_parser(subparsers: Any) -> argparse.ArgumentParser:
     remove.add_argument("owner", metavar="OWNER", help="the mark, as `zlh-api audit` names it")
     remove.add_argument("--config", type=Path, default=argparse.SUPPRESS, help="default: $ZLH_HOME/api.toml")
     remove.set_defaults(audit_command="remove")
+    forget = commands.add_parser(
+        "forget-provider", help="say that nothing of ours is left at a DNS provider that is configured no more"
+    )
+    forget.add_argument("provider", metavar="NAME", help="as `zlh-api audit` names it")
+    forget.add_argument("--config", type=Path, default=argparse.SUPPRESS, help="default: $ZLH_HOME/api.toml")
+    forget.set_defaults(audit_command="forget-provider")
     return parser
 
 

@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from zlh_api.audit import tombstones
+from zlh_api.audit import left_records, tombstones
 from zlh_api.audit.model import GUESTS, RECORDS, ROUTES
 from zlh_api.audit.printable import printable
 from zlh_api.audit.removal import Remains, Remover, collect
@@ -69,6 +69,26 @@ class AuditIncomplete(ZlhError):
         super().__init__(f"Not everything could be looked at ({'; '.join(troubles)}), so nothing is removed.")
 
 
+class ProviderConfigured(ZlhError):
+    """The provider is looked at, so nobody has to be believed."""
+
+    code, status = "provider_configured", 409
+
+    def __init__(self, provider: str) -> None:
+        super().__init__(f"The DNS provider {provider} is configured: what is there is looked at and put right.")
+
+
+class ProviderUnknown(ZlhError):
+    """Nothing of ours was at a provider of this name."""
+
+    code, status = "provider_unknown", 404
+
+    def __init__(self, provider: str) -> None:
+        super().__init__(
+            f"No container had records at a DNS provider {provider}; `zlh-api audit` lists those that had."
+        )
+
+
 class RemovalUnderWay(ZlhError):
     """Another process removes the same at this moment."""
 
@@ -84,9 +104,11 @@ async def run(args: argparse.Namespace, opened: Opener) -> int:
         async with opened() as (auditor, remover):
             if args.audit_command == "remove":
                 return await _remove(args.owner, auditor, remover)
+            if args.audit_command == "forget-provider":
+                return await _forget_provider(args.provider, auditor)
             return await _show(args, auditor)
     except ZlhError as error:
-        if args.audit_command == "remove":
+        if args.audit_command in {"remove", "forget-provider"}:
             raise
         sys.stderr.write(f"zlh-api: {error.detail} [{error.code}]\n")
         return UNKNOWN
@@ -209,6 +231,19 @@ async def _remove(owner: str, auditor: Auditor, remover: Remover) -> int:
         _say(f"removed {file.name}")
     for provider, record in remains.records:
         _say(f"removed {record.name} at {provider}")
+    return CLEAN
+
+
+async def _forget_provider(provider: str, auditor: Auditor) -> int:
+    """Believe a person that nothing is left where nobody can look."""
+    if provider in auditor.providers:
+        raise ProviderConfigured(provider)
+    async with AuditLog(auditor.database, SystemClock()).command("records.forget", {"provider": provider}):
+        async with auditor.database.transaction() as connection:
+            containers = await left_records.forget(connection, provider)
+        if not containers:
+            raise ProviderUnknown(provider)
+    _say(f"forgot the records of {containers} containers at {provider}")
     return CLEAN
 
 

@@ -62,6 +62,15 @@ class Departed:
 
 
 @dataclass(frozen=True, slots=True)
+class LeftAt:
+    """What may be left at a DNS provider that is configured no more."""
+
+    provider: str
+    names: int
+    example: str
+
+
+@dataclass(frozen=True, slots=True)
 class Books:
     """What the database says."""
 
@@ -76,6 +85,7 @@ class Books:
     # Names of files of the platform itself, and the mark that they carry.
     platform_files: frozenset[str]
     platform_owner: OwnerMark
+    left: tuple[LeftAt, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

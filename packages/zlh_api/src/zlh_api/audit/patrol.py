@@ -11,7 +11,7 @@ from collections.abc import Set as AbstractSet
 
 import structlog
 
-from zlh_api.audit import store
+from zlh_api.audit import left_records, store
 from zlh_api.audit.guest_rules import is_removable
 from zlh_api.audit.lease import HOLD_S, PatrolLease
 from zlh_api.audit.record_rules import is_record_of
@@ -111,6 +111,9 @@ class Patrol:
                 return False
             # Before they are woken, or they would look too early.
             await store.doubt_records(connection, find_doubts(look.differences))
+            for survey in look.seen.records:
+                seen = {record.owner for record in survey.found if record.owner is not None}
+                await left_records.drop_unseen(connection, survey.provider, seen)
             woken = await store.wake(connection, find_owners_to_wake(look.differences))
             if woken:
                 await store.hint_proof(connection, _numbers_of(look))

@@ -8,7 +8,7 @@ from dataclasses import replace
 from uuid import UUID
 
 from zlh_api.audit.ledger import Ledger
-from zlh_api.audit.model import Departed, Difference, RecordSurvey, Row
+from zlh_api.audit.model import Certainty, Departed, Difference, LeftAt, RecordSurvey, Row
 from zlh_api.audit.verdicts import (
     CONFLICT,
     DRIFTED,
@@ -23,11 +23,11 @@ from zlh_api.audit.verdicts import (
 from zlh_api.dns.diff import diff_records, excludes, leads
 from zlh_api.dns.model import FoundRecord, Record
 from zlh_common.names import OwnerMark, parse_host
-from zlh_common.schema.audit import Thing
+from zlh_common.schema.audit import Finding, Thing
 
 
 def compare_records(ledger: Ledger) -> Iterator[Difference]:
-    """Yield what differs of records, at those providers that could be looked at."""
+    """Yield what differs of records, at those providers that could be looked at, and what is left at former ones."""
     for survey in ledger.seen.records:
         own: dict[OwnerMark, list[FoundRecord]] = defaultdict(list)
         for record in survey.found:
@@ -45,6 +45,22 @@ def compare_records(ledger: Ledger) -> Iterator[Difference]:
             # Who has worked on it since the survey began knows better.
             if wanted is not None and survey.fences.get(UUID(row.owner)) == row.fence:
                 yield from _of_own_records(ledger, survey, row, wanted, own.get(row.owner, []))
+    yield from map(_left_at, ledger.books.left)
+
+
+def _left_at(left: LeftAt) -> Difference:
+    """Records at a provider that nobody can look at, since it is configured no more."""
+    text = (
+        f"The DNS provider {left.provider} is configured no more, and up to {left.names} names of ours may still have "
+        f"records there, such as {left.example}. Configure it again and what is too much is taken away by itself, or "
+        "remove by hand what carries a mark of ours (a comment `zlh:…`, a TXT record `_zlh-owner.…`) and run "
+        f"`zlh-api audit forget-provider {left.provider}`."
+    )
+    finding = Finding(
+        kind=ORPHAN.kind, severity=ORPHAN.severity, remedy=ORPHAN.remedy, thing=Thing.RECORD, message=text,
+        where=left.provider,
+    )  # fmt: skip
+    return Difference(finding, Certainty.SURE)
 
 
 def _of_own_records(

@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
 
-from zlh_api.audit import store
+from zlh_api.audit import left_records, store
 from zlh_api.audit.model import GUESTS, ROUTES, Books, Difference, Row, Sightings
 from zlh_api.audit.printable import printable
 from zlh_api.audit.record_surveys import NO_PROVIDER, RecordSurveys
@@ -96,6 +96,11 @@ class Auditor:
         surveys = RecordSurveys(self.dns.providers, self.clock, timeout_s=SURVEY_TIMEOUT_S)
         object.__setattr__(self, "records", surveys)
 
+    @property
+    def providers(self) -> frozenset[str]:
+        """The DNS providers that are configured, by their names."""
+        return frozenset(provider.setting.name for provider in self.dns.providers)
+
     async def look(self) -> Look:
         """Look at everything once; raise DatabaseUnavailable."""
         started = time.monotonic()
@@ -109,6 +114,7 @@ class Auditor:
         unknown = _marks(seen) - {row.owner for row in rows}
         async with self.database.connection() as connection:
             departed = await store.fetch_departed(connection, unknown)
+            kept, left = await left_records.fetch(connection, self.providers)
         books = Books(
             rows=rows,
             departed=departed,
@@ -117,6 +123,7 @@ class Auditor:
             domain=self.setting.proxy.domain,
             platform_files=self.setting.platform_files,
             platform_owner=self.setting.platform_owner,
+            left=await asyncio.to_thread(left_records.read, kept, left, self.providers),
         )
         differences = await asyncio.to_thread(find_differences, books, seen)
         return Look(books, seen, parts, differences, time.monotonic() - started)

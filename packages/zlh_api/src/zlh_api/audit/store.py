@@ -12,6 +12,7 @@ import msgspec
 from zlh_api.audit.model import Departed, Occupied
 from zlh_api.database.pool import Connection
 from zlh_api.dns.rules import parse_kept, render_kept
+from zlh_api.history import hand_edits
 from zlh_common.names import OwnerMark, Vmid
 from zlh_common.schema.audit import AuditReport, QueueFigures, WorkItem
 from zlh_common.schema.structs import convert, encode
@@ -114,9 +115,14 @@ async def doubt_records(connection: Connection, doubts: Mapping[OwnerMark, Mappi
     )
     news: dict[UUID, str | None] = {}
     for row in rows:
-        kept = parse_kept(row["records_written"]).with_doubt(doubts[OwnerMark(str(row["owner"]))])
-        if (text := render_kept(kept)) != row["records_written"]:
+        owner = OwnerMark(str(row["owner"]))
+        before = parse_kept(row["records_written"])
+        if (text := render_kept(before.with_doubt(doubts[owner]))) != row["records_written"]:
             news[row["owner"]] = text
+            for provider, names in doubts[owner].items():
+                # What was not read back yet was changed by nobody.
+                if before.at(provider).digest:
+                    await hand_edits.tell_records_edited(connection, owner, provider, names)
     await connection.execute(
         "update containers c set records_written = n.kept, records_answered = null "
         "from unnest($1::uuid[], $2::text[]) as n(owner, kept) where c.owner = n.owner",

@@ -98,6 +98,11 @@ class RateLimitsSection(Section):
     # For one address, of whoever is not signed in.
     address_reads: RateSection = RateSection(per_s=500, burst=1000)
     address_changes: RateSection = RateSection(per_s=20, burst=100)
+    # Of requests for guarded ports: of one browser at one host, of all that are signed in at one container, and of all
+    # that are not.
+    access_sign_in: RateSection = RateSection(per_s=300, burst=5000)
+    access_container: RateSection = RateSection(per_s=600, burst=10_000)
+    access_strangers: RateSection = RateSection(per_s=100, burst=1000)
     event_streams_per_user: Annotated[int, Meta(ge=1, le=100_000)] = 20
     event_streams: Annotated[int, Meta(ge=1, le=100_000)] = 2000
     sockets_per_user: Annotated[int, Meta(ge=1, le=100_000)] = 300

@@ -11,7 +11,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from zlh_common.schema.console_wire import DEFAULT_REPLAY_BYTES, LIVE_ONLY, MAX_OFFSET, Exit, Gap, Hello, State
+from zlh_common.schema.console_wire import (
+    DEFAULT_REPLAY_BYTES,
+    LIVE_ONLY,
+    MAX_OFFSET,
+    Exit,
+    Gap,
+    Hello,
+    InputDone,
+    State,
+)
 
 # What is held of a console for viewers that are a little behind: four of the largest frames, so that ten viewers of
 # unlike speed share one upstream, and a process with 200 consoles stays within 100 MB.
@@ -138,6 +147,12 @@ def runs_on(end: int, message: Gap | State | Exit) -> bool:
             return _is_name(state)
         case Exit(code=code, signal=signal):
             return (code is None or abs(code) < 2**31) and (signal is None or _is_name(signal))
+
+
+def is_next_done(before: InputDone, done: InputDone, *, sent: int) -> bool:
+    """Tell whether an agent may say this of `sent` bytes of input: only one of the two numbers grows at a time."""
+    grown = (done.taken - before.taken, done.refused - before.refused)
+    return min(grown) == 0 and done.total <= sent
 
 
 def _is_name(text: str) -> bool:

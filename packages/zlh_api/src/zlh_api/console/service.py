@@ -13,7 +13,7 @@ from typing import Self
 from uuid import UUID
 
 from zlh_api.agents.client import AgentAddress, AgentClient
-from zlh_api.console.shared import SharedConsole
+from zlh_api.console.shared import CONFIRM_S, SharedConsole
 from zlh_api.console.upstream import open_upstream
 from zlh_api.console.viewer import ConsoleViewer
 from zlh_common.schema.terminal import ViewerLimit
@@ -64,10 +64,11 @@ class ConsoleService:
         *,
         customer: UUID | None = None,
         may_write: bool = True,
+        confirms: bool = False,
     ) -> AsyncIterator[ConsoleViewer]:
         """Lend a viewer of the console at `path` that goes on at `asked`; raise what the agent refuses with.
 
-        It counts for `customer`, whose container that is.
+        It counts for `customer`, whose container that is. One that `confirms` is told what becomes of its input.
         """
         key = (agent, path)
         opened = self._consoles.get(key)
@@ -75,7 +76,7 @@ class ConsoleService:
         is_first = opened is None or opened.shared.is_over
         if opened is None or opened.shared.is_over:
             opened = self._open(key, asked)
-        viewer = ConsoleViewer(opened.shared, may_write=may_write)
+        viewer = ConsoleViewer(opened.shared, may_write=may_write, confirms=confirms)
         opened.shared.viewers.add(viewer)
         self._viewers[customer] += 1
         try:
@@ -106,11 +107,15 @@ class ConsoleService:
         return opened
 
     async def _end_unseen(self, key: tuple[AgentAddress, str], opened: _Open) -> None:
-        """Close the upstream of a console at which nobody looks any more."""
+        """Close the upstream of a console at which nobody looks any more, once what was typed there is known to be."""
         if opened.shared.viewers:
             return
         if self._consoles.get(key) is opened:
             del self._consoles[key]
-        opened.task.cancel()
-        # Called off, this leaves the task to end by itself; it is ours until then.
-        await asyncio.wait({opened.task})
+        try:
+            if opened.shared.finish():
+                await asyncio.wait({opened.task}, timeout=CONFIRM_S)
+        finally:
+            opened.task.cancel()
+            # Called off, this leaves the task to end by itself; it is ours until then.
+            await asyncio.wait({opened.task})

@@ -5,6 +5,8 @@ Invariants:
   fastest viewer sets the pace, and an agent that floods is worked for by nobody.
 - What is held is at most WINDOW_BYTES, whoever is slow. A viewer holds no output at all.
 - Notices (state, exit) come from here alone, so each viewer is told each of them once, at its place in the output.
+- What becomes of input is told to the one who has typed it. The upstream is not let go of before that is known, unless
+  it takes longer than CONFIRM_S: what somebody has typed who leaves at once is no less typed.
 """
 
 from __future__ import annotations
@@ -18,17 +20,20 @@ from typing import Protocol
 import structlog
 
 from zlh_api.agents.client import AgentUnreachable
+from zlh_api.console.input_order import InputOrder
 from zlh_api.console.rules import FRAME_COST_BYTES, WINDOW_BYTES, Bounds
-from zlh_api.console.upstream import NONSENSE, Ended, Upstream, UpstreamEnded
+from zlh_api.console.upstream import NONSENSE, Ended, Message, Upstream, UpstreamEnded
 from zlh_common.errors import ZlhError
 from zlh_common.input_pace import InputPace
-from zlh_common.schema.console_wire import Exit, Gap, Hello, Redraw, Resize, State
+from zlh_common.schema.console_wire import Exit, Gap, Hello, InputDone, Redraw, Resize, State
 from zlh_common.terminal_window import TerminalWindow
 from zlh_common.websocket_frames import OutputFrame
 
 log = structlog.get_logger()
 # While nobody has stood at the end for so long, what is held may be old, and is not shown to a newcomer as the newest.
 STALE_S = 0.25
+# How long the last viewer's input is waited for once nobody looks any more.
+CONFIRM_S = 2.0
 Size = tuple[int, int]
 # Opens an upstream at the offset that was asked for.
 OpenUpstream = Callable[[int | None], AbstractAsyncContextManager[Upstream]]
@@ -46,6 +51,10 @@ class Follower(Protocol):
 
     def tell(self, offset: int, notice: State | Exit | Ended) -> None:
         """Queue a notice to be given once the output before `offset` was."""
+        ...
+
+    def note_input(self, done: InputDone) -> None:
+        """So much more of its input was taken or refused."""
         ...
 
     def wake(self) -> None:
@@ -79,6 +88,9 @@ class SharedConsole:
         # waits behind all that somebody else has sent too fast.
         self._turn = asyncio.Lock()
         self._pace = InputPace()
+        self._input: InputOrder[Follower] = InputOrder()
+        self._confirmed = asyncio.Event()
+        self._is_finishing = False
         self._progress = asyncio.Event()
         self._credit = False
         self._paused_at: float | None = None
@@ -98,13 +110,20 @@ class SharedConsole:
 
     async def _read(self, upstream: Upstream) -> Ended:
         try:
-            while True:
+            while not (self._is_finishing and self._input.is_empty):
                 await self._wait_wanted()
                 self._accept(await upstream.take())
         except UpstreamEnded as exc:
             if exc.ended is NONSENSE:
                 log.warning("console.nonsense")
             return exc.ended
+        return Ended(1000, "left")
+
+    def finish(self) -> bool:
+        """Nobody looks any more: have `run` end once all input has come to something; False where it has already."""
+        self._is_finishing = True
+        self._progress.set()
+        return not self._input.is_empty
 
     def _begin(self, upstream: Upstream) -> None:
         hello = upstream.hello
@@ -116,6 +135,7 @@ class SharedConsole:
     def _end(self, ended: Ended) -> None:
         self.is_over = True
         self._upstream = None
+        self._confirmed.set()
         if not self.opened.done():
             self.opened.set_exception(AgentUnreachable("the console was given up"))
         for viewer in self.viewers:
@@ -127,7 +147,10 @@ class SharedConsole:
         for viewer in self.viewers:
             viewer.end(ended)
 
-    def _accept(self, message: OutputFrame | Gap | State | Exit) -> None:
+    def _accept(self, message: Message) -> None:
+        if isinstance(message, InputDone):
+            self._settle(message)
+            return
         if isinstance(message, OutputFrame | Gap):
             self._hold(message)
             for viewer in self.viewers:
@@ -137,6 +160,11 @@ class SharedConsole:
             self.state = message.state
         for viewer in self.viewers:
             viewer.tell(self._bounds.end, message)
+
+    def _settle(self, done: InputDone) -> None:
+        for viewer, part in self._input.settle(done):
+            viewer.note_input(part)
+        self._confirmed.set()
 
     def _hold(self, piece: OutputFrame | Gap) -> None:
         """Put what came into the window, and let go of the oldest that has no room any more."""
@@ -169,7 +197,7 @@ class SharedConsole:
         self._credit = False
 
     def _is_wanted(self) -> bool:
-        return self._credit or any(viewer.is_waiting(self._bounds.end) for viewer in self.viewers)
+        return self._credit or self._is_finishing or any(viewer.is_waiting(self._bounds.end) for viewer in self.viewers)
 
     def note_waiting(self) -> None:
         """Some viewer has everything."""
@@ -216,8 +244,17 @@ class SharedConsole:
             size = self._window.type(viewer, viewer.size)
             if size is not None:
                 await self._tell_size(upstream, size)
+            if upstream.hello.confirms:
+                await self._wait_room()
+                self._input.note_sent(viewer, len(data))
             await upstream.write(data)
             await self._pace.keep(data)
+
+    async def _wait_room(self) -> None:
+        while self._input.is_full:
+            self._confirmed.clear()
+            await self._confirmed.wait()
+            self._live()
 
     async def resize(self, viewer: Follower, size: Size) -> None:
         """The window of a viewer has this size; the first time a full-screen program is made to draw itself for it."""

@@ -13,10 +13,12 @@ from zlh_api.console.service import ConsoleService
 from zlh_api.console.upstream import Ended, UpstreamEnded
 from zlh_api.console.viewer import ConsoleViewer
 from zlh_api.web.endpoint import Call
-from zlh_api.web.query import whole_number
+from zlh_api.web.query import one_of, whole_number
 from zlh_common.errors import NotFound, ZlhError
 from zlh_common.input_pace import InputPace
 from zlh_common.schema.console_wire import (
+    CONFIRM,
+    CONFIRM_INPUT,
     LIVE_ONLY,
     MAX_INPUT_BYTES,
     MAX_OFFSET,
@@ -42,6 +44,13 @@ FROM = whole_number(
     low=LIVE_ONLY,
     high=MAX_OFFSET,
 )
+CONFIRMS = one_of(
+    CONFIRM,
+    "Tells what becomes of input, by messages of the type `input`; hello has `confirms` then, where the agent can.",
+    (CONFIRM_INPUT,),
+)
+# What all consoles take.
+CONSOLE_QUERY = (FROM, CONFIRMS)
 _GONE = Ended(WSCloseCode.GOING_AWAY, "the agent has gone")
 
 
@@ -62,7 +71,13 @@ class ConsoleProxy:
             raise SubprotocolMissing
         start = call.asked(FROM)
         try:
-            async with self._consoles.attach(agent, path, start, customer=call.container.customer_id) as viewer:
+            async with self._consoles.attach(
+                agent,
+                path,
+                start,
+                customer=call.container.customer_id,
+                confirms=call.asked(CONFIRMS) is not None,
+            ) as viewer:
                 return await _join(call, viewer)
         except AgentRefused as error:
             if error.agent_status == NotFound.status:

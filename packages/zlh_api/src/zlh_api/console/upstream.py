@@ -11,13 +11,16 @@ from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
 from zlh_api.agents.client import AgentAddress, AgentClient, AgentNonsense, AgentUnreachable
-from zlh_api.console.rules import is_whole, runs_on
+from zlh_api.console.rules import is_next_done, is_whole, runs_on
 from zlh_common.pace import pay
 from zlh_common.schema.console_wire import (
+    CONFIRM,
+    CONFIRM_INPUT,
     SUBPROTOCOL,
     Exit,
     Gap,
     Hello,
+    InputDone,
     Redraw,
     Resize,
     ServerMessage,
@@ -39,6 +42,10 @@ _SHORTEST_WAIT_S = 0.01
 _CLOSE_CODES = frozenset({1000, 1001, 1003, 1008, 1009, 1011})
 GOING_AWAY = 1001
 AGENT_ERROR = 1011
+
+
+# What comes after the greeting.
+Message = OutputFrame | Gap | State | Exit | InputDone
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +74,14 @@ class Upstream:
         self.hello = hello
         self.end = hello.start
         self._connection = connection
+        # Input bytes that were sent, and what the agent has last said of them.
+        self._sent = 0
+        self._done = InputDone(taken=0, refused=0)
+        self._sending: set[asyncio.Task[None]] = set()
         self._has_begun = False
         self._paid_until = 0.0
 
-    async def take(self) -> OutputFrame | Gap | State | Exit:
+    async def take(self) -> Message:
         """Return what comes next, in order; raise UpstreamEnded. A cancelled call loses nothing."""
         while True:
             await self._keep_pace()
@@ -92,8 +103,25 @@ class Upstream:
             await asyncio.sleep(self._paid_until - now)
 
     async def write(self, data: bytes) -> None:
-        """Type; waits while the agent does not take it. Raise UpstreamEnded."""
-        await self._send(data)
+        """Type; waits while the agent does not take it. Raise UpstreamEnded. A call that is cancelled has typed it."""
+        self._sent += len(data)
+        # Else nobody would know whether it was sent, and so of whose input the agent speaks next.
+        sending = asyncio.create_task(self._send(data))
+        self._sending.add(sending)
+        sending.add_done_callback(self._note_sent)
+        await asyncio.shield(sending)
+
+    def _note_sent(self, sending: asyncio.Task[None]) -> None:
+        self._sending.discard(sending)
+        # Seen, whatever it was, should nobody wait any more.
+        _ = sending.cancelled() or sending.exception()
+
+    async def close(self) -> None:
+        """Drop the connection, and return once nothing is on its way any more."""
+        # An agent in the middle of a flood would be two seconds in answering a goodbye, and is owed none.
+        self._connection.transport.abort()
+        if self._sending:
+            await asyncio.wait(self._sending)
 
     async def say(self, message: Resize | Redraw) -> None:
         """Tell the agent something; raise UpstreamEnded."""
@@ -105,7 +133,7 @@ class Upstream:
         except ConnectionClosed:
             raise UpstreamEnded(_farewell(self._connection)) from None
 
-    def _parse(self, raw: bytes | str) -> OutputFrame | Gap | State | Exit | None:
+    def _parse(self, raw: bytes | str) -> Message | None:
         is_first, self._has_begun = not self._has_begun, True
         if isinstance(raw, bytes):
             frame = parse_payload(raw)
@@ -114,6 +142,11 @@ class Upstream:
             self.end = frame.end
             return frame
         message = _parse_text(raw)
+        if isinstance(message, InputDone):
+            if not self.hello.confirms or not is_next_done(self._done, message, sent=self._sent):
+                raise ValueError("a word on input that there was none of")
+            self._done = message
+            return message
         if isinstance(message, Gap) and is_first and message.to == self.end:
             # It repeats what hello has said already to whoever asked for another offset.
             return None
@@ -129,13 +162,17 @@ async def open_upstream(
     client: AgentClient, agent: AgentAddress, path: str, asked: int | None
 ) -> AsyncIterator[Upstream]:
     """Open a console at `asked`, greeted; raise AgentUnreachable, AgentRefused or AgentNonsense."""
-    query = None if asked is None else {"from": str(asked)}
+    query = {CONFIRM: CONFIRM_INPUT} if asked is None else {CONFIRM: CONFIRM_INPUT, "from": str(asked)}
     async with client.open_socket(agent, path, query=query, subprotocol=SUBPROTOCOL) as connection:
         try:
-            yield Upstream(connection, await _greeting(connection))
-        finally:
-            # An agent in the middle of a flood would be two seconds in answering a goodbye, and is owed none.
+            upstream = Upstream(connection, await _greeting(connection))
+        except BaseException:
             connection.transport.abort()
+            raise
+        try:
+            yield upstream
+        finally:
+            await upstream.close()
 
 
 async def _greeting(connection: ClientConnection) -> Hello:

@@ -6,6 +6,8 @@ import asyncio
 from collections import deque
 from contextlib import AsyncExitStack
 
+import msgspec
+
 from zlh_api.agents.client import AgentUnreachable
 from zlh_api.console.rules import (
     Held,
@@ -21,9 +23,9 @@ from zlh_api.console.rules import (
     place_in_window,
 )
 from zlh_api.console.shared import SharedConsole, Size
-from zlh_api.console.upstream import Ended, Upstream, UpstreamEnded
+from zlh_api.console.upstream import Ended, Message, Upstream, UpstreamEnded
 from zlh_common.errors import ZlhError
-from zlh_common.schema.console_wire import Exit, Gap, Hello, ServerMessage, State
+from zlh_common.schema.console_wire import Exit, Gap, Hello, InputDone, ServerMessage, State
 from zlh_common.websocket_frames import OutputFrame
 
 # A viewer is told of this many changes at most while it reads nothing; older ones are of no use to it any more.
@@ -40,8 +42,11 @@ class ConsoleViewer:
 
     hello: Hello
 
-    def __init__(self, shared: SharedConsole, *, may_write: bool) -> None:
+    def __init__(self, shared: SharedConsole, *, may_write: bool, confirms: bool = False) -> None:
         self.may_write = may_write
+        self._confirms = confirms
+        # What has become of its input, and what of that it was told.
+        self._done = self._told_done = InputDone(taken=0, refused=0)
         self.size: Size | None = None
         self.ended: Ended | None = None
         self._shared = shared
@@ -52,7 +57,7 @@ class ConsoleViewer:
         self._own: Upstream | None = None
         self._own_scope = AsyncExitStack()
         self._own_ended = BEGAN_ANEW
-        self._taking: asyncio.Task[OutputFrame | Gap | State | Exit] | None = None
+        self._taking: asyncio.Task[Message] | None = None
         # Of a frame of its own, what lies behind the next notice or the window's end.
         self._rest: OutputFrame | None = None
 
@@ -69,7 +74,7 @@ class ConsoleViewer:
         start = place_in_window(asked, bounds) if self._shared.is_fresh else None
         if start is not None:
             state = self._shared.state
-            self._enter(Hello(stream=hello.stream, start=start, to=bounds.written, state=state), asked)
+            self._enter(msgspec.structs.replace(hello, start=start, to=bounds.written, state=state), asked)
             return
         own = await self._open_own(asked)
         if own.hello.stream != hello.stream:
@@ -79,7 +84,7 @@ class ConsoleViewer:
         self._place = Place(own.hello.start, is_apart=True)
 
     def _enter(self, hello: Hello, asked: int | None) -> None:
-        self.hello = hello
+        self.hello = msgspec.structs.replace(hello, confirms=self._confirms and hello.confirms)
         self._place = Place(hello.start)
         self._first_gap = first_gap(asked, hello)
 
@@ -90,12 +95,17 @@ class ConsoleViewer:
         if self._first_gap is not None:
             gap, self._first_gap = self._first_gap, None
             return gap
-        while self.ended is None:
+        while True:
             self._woken.clear()
+            if self._told_done != self._done:
+                # Ahead of all output, as the input itself was; and whatever else has ended.
+                self._told_done = self._done
+                return self._done
+            if self.ended is not None:
+                raise StopAsyncIteration
             item = await self._next()
             if item is not None:
                 return item
-        raise StopAsyncIteration
 
     async def _next(self) -> OutputFrame | ServerMessage | None:
         """Return what is due; None after a wait or a step on the way, to look again."""
@@ -202,6 +212,13 @@ class ConsoleViewer:
         """See Follower."""
         self._notices.append((offset, notice))
         self._woken.set()
+
+    def note_input(self, done: InputDone) -> None:
+        """See Follower."""
+        if self.hello.confirms:
+            taken, refused = self._done.taken + done.taken, self._done.refused + done.refused
+            self._done = InputDone(taken=taken, refused=refused)
+            self._woken.set()
 
     def wake(self) -> None:
         """See Follower."""

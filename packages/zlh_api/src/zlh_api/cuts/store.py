@@ -94,6 +94,15 @@ async def save_fault(connection: Connection, owner: OwnerMark, fault: str | None
     )
 
 
+async def wish_guarded(connection: Connection, owner: OwnerMark) -> None:
+    """Wish that all ports be cut off that not everybody may open, now and once the proxy uses the present route."""
+    await connection.execute(
+        "select wish_cut(e.owner, e.port, c.version) from exposures e join containers c on c.owner = e.owner "
+        "where e.owner = $1 and e.visibility <> 'public'",
+        UUID(owner),
+    )
+
+
 async def note_route(connection: Connection, owner: OwnerMark, version: int) -> None:
     """Write that the proxy uses the route of this version of a container: what the ones before let in is cut now."""
     await connection.execute(_FOLLOW_ROUTE, UUID(owner), version)

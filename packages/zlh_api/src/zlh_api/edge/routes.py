@@ -1,4 +1,8 @@
-"""What answers on container hosts below `/.zlh/`: the proof that a name leads to us, and a container's stand-in."""
+"""What answers on container hosts below `/.zlh/`: the proof that a name leads to us, and a container's stand-in.
+
+Who may not open a port learns no more of a container than that there is one of this name: not whether it runs, nor
+which port its own host leads to.
+"""
 
 from __future__ import annotations
 
@@ -6,51 +10,79 @@ from html import escape
 
 from aiohttp import web
 
-from zlh_api.containers.model import Container, Guest
+from zlh_api.containers.model import Container, Guest, Published
 from zlh_api.containers.service import ContainerService
-from zlh_api.edge.pages import render_page
+from zlh_api.edge.pages import render_nothing_here, render_page
+from zlh_api.edge.traefik_hosts import USER_HEADER
 from zlh_api.web.endpoint import Answer, Call, Endpoint, Policy
+from zlh_api.web.token_buckets import Rate, TokenBuckets
+from zlh_common.clock import Clock
 from zlh_common.errors import NotFound
 from zlh_common.names import PLATFORM_PATH, HostName, read_host
 
+# How often it is looked what to say of one silent port. The proxy asks in its own name for whoever meets one, so no
+# address tells them apart, and a server that fails on purpose would have us look as often as anybody likes.
+SILENT = Rate(per_s=20, burst=200)
+MOST_PORTS = 20_000
 
-def endpoints(service: ContainerService, *, domain: str) -> list[Endpoint]:
+
+def endpoints(service: ContainerService, clock: Clock, *, domain: str) -> list[Endpoint]:
     """Return the endpoints of this slice; all of them are public, and tell no more than the name that was asked for."""
+    looks = TokenBuckets(SILENT, most_keys=MOST_PORTS)
+
+    async def find(host: HostName) -> Container:
+        container = await service.find(host.vmid)
+        if container.kind != host.kind:
+            raise NotFound("container")
+        return container
 
     async def ready(call: Call) -> Answer:
         host = _host_of(call.request, domain)
-        await service.find(host.vmid)
+        await find(host)
         return Answer({"vmid": host.vmid}, headers={"Cache-Control": "no-store"})
 
     async def home(call: Call) -> web.Response:
         host = _host_of(call.request, domain)
-        container = await service.find(host.vmid)
+        container = await find(host)
         if container.is_suspended:
             return _suspended(host)
+        if host.port is not None:
+            return render_nothing_here()
+        if container.exposures:
+            return render_page(f"{host.label} is here", "<p>What it publishes is on its way. Reload this page.</p>")
         return render_page(
             f"{host.label} is here",
-            f"<p>{escape(_state(container))} Nothing of it is published yet.</p>"
+            "<p>Nothing of it is published yet.</p>"
             "<p>Start a server in its terminal, then publish the port under <b>Ports</b> in the portal.</p>",
         )
 
     async def silent(call: Call) -> web.Response:
-        host = _host_of(call.request, domain)
-        container = await service.find(host.vmid)
+        host, now = _host_of(call.request, domain), clock.monotonic()
+        if looks.look(host.label, now).wait_s > 0:
+            return render_page("Nothing answers here", "<p>Many have asked at this moment. Reload this page later.</p>")
+        looks.take(host.label, now)
+        container = await find(host)
         if container.is_suspended:
             return _suspended(host)
-        port = host.port or (container.exposures[0].port if container.exposures else 0)
+        found = _find_meant(container, host)
+        # Whoever may open a guarded port is named by its guard. The page can be asked for by itself, too.
+        if found is None or (found.visibility != "public" and USER_HEADER not in call.request.headers):
+            return render_nothing_here()
         return render_page(
-            f"Nothing listens on port {port}",
+            f"Nothing listens on port {found.port}",
             f"<p>{escape(_state(container))} The route to it works.</p>"
-            f"<p>Start your server in the container on port {port}; reload this page then. Listen on all addresses, "
-            "or on the one in the variable <code>HOST</code>.</p>",
+            f"<p>Start your server in the container on port {found.port}; reload this page then. Listen on all "
+            "addresses, or on the one in the variable <code>HOST</code>.</p>",
         )
 
     return [
         Endpoint("GET", f"{PLATFORM_PATH}ready", Policy.PUBLIC, ready, "Proof that a container's name leads here"),
         Endpoint("GET", f"{PLATFORM_PATH}home", Policy.PUBLIC, home, "The page of a container that publishes nothing"),
-        Endpoint("GET", f"{PLATFORM_PATH}silent", Policy.PUBLIC, silent, "The page of a port that nobody listens on"),
-    ]
+        Endpoint(
+            "GET", f"{PLATFORM_PATH}silent", Policy.PUBLIC, silent, "The page of a port that nobody listens on",
+            is_counted=False,
+        ),
+    ]  # fmt: skip
 
 
 def _host_of(request: web.Request, domain: str) -> HostName:
@@ -58,6 +90,11 @@ def _host_of(request: web.Request, domain: str) -> HostName:
     if host is None:
         raise NotFound("container")
     return host
+
+
+def _find_meant(container: Container, host: HostName) -> Published | None:
+    """Return the exposure that a host leads to: its own port, or the container's oldest one."""
+    return next((each for each in container.exposures if host.port in {None, each.port}), None)
 
 
 def _state(container: Container) -> str:

@@ -39,8 +39,10 @@ def render_route_file(wish: RouteWish, setting: ProxySetting) -> RouteFile:
     """Return the file that makes `wish` true; raise RouteUnsafe."""
     check_values(asdict(wish), asdict(setting))
     _check_address(wish.address)
-    digest = compute_digest(asdict(wish), asdict(setting))
-    http, games = render_http(wish, setting, digest), render_games(wish)
+    games = render_games(wish)
+    # Of what is written besides what it is made of: a later version of us may write another file for the same wish.
+    digest = compute_digest(asdict(wish), asdict(setting), render_http(wish, setting, ""), games.sections)
+    http = render_http(wish, setting, digest)
     document = {"http": http, **games.sections}
     check_names(name for section in document.values() for kind in section.values() for name in kind)
     return RouteFile(

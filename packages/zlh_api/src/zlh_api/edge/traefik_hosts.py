@@ -21,7 +21,7 @@ from typing import Any
 
 from zlh_api.edge.model import PLATFORM_OWNER, ProxySetting, RouteFile
 from zlh_api.edge.traefik_text import check_values, compute_digest, render_text, render_tls, service_to
-from zlh_common.names import ACCESS_PATH, HOST_LABEL, PLATFORM_PATH
+from zlh_common.names import ACCESS_PATH, ACCESS_PORT, HOST_LABEL, PLATFORM_PATH
 
 FILE_NAME = "hosts.yml"
 # The names that other files use; none has the form of a container's.
@@ -33,7 +33,8 @@ PRIORITY = 10_000
 USER_HEADER = "X-Zlh-User"
 # What the API decides by. Anything else, such as the container's own Authorization, is none of its business.
 ASKED_WITH = (
-    "Accept", "Cookie", "Origin", "Referer", "Sec-Fetch-Dest", "Sec-Fetch-Mode", "Sec-Fetch-Site", "User-Agent",
+    "Accept", "Cookie", "Origin", "Referer", "Sec-Fetch-Dest", "Sec-Fetch-Mode", "Sec-Fetch-Site", "Sec-WebSocket-Key",
+    "User-Agent", ACCESS_PORT,
 )  # fmt: skip
 # Of an answer that refuses, a page at most.
 MAX_ANSWER_BYTES = 65_536
@@ -66,10 +67,18 @@ def render_hosts_file(setting: ProxySetting) -> RouteFile:
 def _middlewares(setting: ProxySetting) -> dict[str, Any]:
     return {
         GUARD: {"forwardAuth": _guard(setting)},
-        OPEN: {"headers": {"customRequestHeaders": {USER_HEADER: ""}}},
+        OPEN: {"headers": {"customRequestHeaders": {USER_HEADER: "", ACCESS_PORT: ""}}},
         HOME: {"replacePath": {"path": f"{PLATFORM_PATH}home"}},
         # These pages are ours. What a container sends is not, and has the headers that it gave itself.
-        PAGES: {"headers": {"contentTypeNosniff": True, "frameDeny": True, "referrerPolicy": "no-referrer"}},
+        PAGES: {
+            "headers": {
+                "contentTypeNosniff": True,
+                "frameDeny": True,
+                "referrerPolicy": "no-referrer",
+                # A guard alone says to us who asks.
+                "customRequestHeaders": {USER_HEADER: ""},
+            }
+        },
     }
 
 

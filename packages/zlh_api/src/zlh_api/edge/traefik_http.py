@@ -7,6 +7,9 @@
 What all containers have in common stands once, in `traefik_hosts.py`: who is asked before a guarded port, what is ours
 below `/.zlh/`, and the page for a port on which nobody listens. The proxy builds every router anew after each change of
 any file, so a container has as few of them as it can.
+
+Where the default port is guarded, its route says which one it is (`<label>-port`): a file that is behind may lead the
+container's own host to another port than is meant by now.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from typing import Any
 from zlh_api.edge import traefik_hosts as shared
 from zlh_api.edge.model import ExposedPort, ProxySetting, RouteWish
 from zlh_api.edge.traefik_text import render_tls, service_to
-from zlh_common.names import HostName, render_host
+from zlh_common.names import ACCESS_PORT, HostName, render_host
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +34,18 @@ class Http:
     digest: str
     routers: dict[str, Any] = field(default_factory=dict)
     services: dict[str, Any] = field(default_factory=dict)
+    middlewares: dict[str, Any] = field(default_factory=dict)
     transports: dict[str, Any] = field(default_factory=dict)
 
     @property
     def section(self) -> dict[str, Any]:
         """Return the section, without what is empty."""
-        parts = {"routers": self.routers, "services": self.services, "serversTransports": self.transports}
+        parts = {
+            "routers": self.routers,
+            "services": self.services,
+            "middlewares": self.middlewares,
+            "serversTransports": self.transports,
+        }
         return {key: value for key, value in parts.items() if value}
 
 
@@ -71,7 +80,12 @@ def _add_port(http: Http, exposed: ExposedPort, *also: HostName) -> None:
     name = f"{host.label}-{http.digest}"
     http.services[name] = service
     # Who asks is settled first; only who may see the port is told that nobody listens there.
-    _add_router(http, [host, *also], name, [shared.GUARD if exposed.is_guarded else shared.OPEN, shared.SILENT])
+    first = [shared.GUARD if exposed.is_guarded else shared.OPEN]
+    if exposed.is_guarded and also:
+        told = f"{http.wish.host.label}-port"
+        http.middlewares[told] = {"headers": {"customRequestHeaders": {ACCESS_PORT: str(exposed.port)}}}
+        first = [told, *first]
+    _add_router(http, [host, *also], name, [*first, shared.SILENT])
 
 
 def _add_router(http: Http, labels: list[HostName], service: str, middlewares: list[str]) -> None:

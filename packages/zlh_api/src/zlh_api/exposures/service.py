@@ -11,6 +11,7 @@ from zlh_api.containers.model import Container, Published
 from zlh_api.containers.service import ContainerService, Hosting
 from zlh_api.database.pool import Database
 from zlh_api.exposures import store
+from zlh_api.history import store as history
 from zlh_api.quotas.rules import Usage
 from zlh_api.quotas.service import QuotaService
 from zlh_common.errors import NotFound, ZlhError
@@ -96,6 +97,16 @@ class ExposureService:
         for owner in owners:
             async with self._database.transaction() as connection:
                 ports = await store.delete_expired(connection, owner)
+                for port in ports:
+                    # It is nobody's act, so no log has it, and somebody misses the port.
+                    await history.insert_own(
+                        connection,
+                        owner,
+                        kind="port.expired",
+                        subject=f"port:{port}",
+                        message=f"Port {port} was published until now. Publish it again if it is still needed.",
+                        data={"port": port},
+                    )
             if ports:
                 log.info("ports.expired", owner=owner, ports=ports)
 

@@ -108,6 +108,30 @@ async def insert_own(
     await connection.execute("select pg_notify('container_happened', $1)", f"{vmid} {position}")
 
 
+async def insert_own_at_times(
+    connection: Connection,
+    owner: OwnerMark,
+    *,
+    rests: timedelta,
+    kind: str,
+    subject: str | None,
+    message: str,
+    data: Mapping[str, str | int | float | bool | None],
+) -> None:
+    """Keep and announce what may come again and again, unless that was done so lately. The container's row is held."""
+    was_told: bool = await connection.fetchval(
+        "select exists (select from happenings where owner = $1 and journal = $2 and kind = $3 "
+        "and subject is not distinct from $4 and at > now() - $5::interval)",
+        UUID(owner),
+        PLATFORM,
+        kind,
+        subject,
+        rests,
+    )
+    if not was_told:
+        await insert_own(connection, owner, kind=kind, subject=subject, message=message, data=data)
+
+
 async def insert_samples(connection: Connection, samples: Sequence[Sample]) -> None:
     """Keep the samples of links that still hold; one that is kept already stays as it is."""
     # The lock leaves out a container that goes at this moment, which would refuse the samples of all the others.

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from zlh_api.agents.client import AgentAddress, AgentClient, AgentRefused, decode_report
 from zlh_api.agents.routes import HISTORY, REFUSED_BY_AGENT, find_agent, history_query
-from zlh_api.console.sockets import FROM, ConsoleProxy
+from zlh_api.console.sockets import CONSOLE_QUERY, ConsoleProxy
 from zlh_api.containers.model import Container
 from zlh_api.containers.service import BeingDeleted, ContainerService
 from zlh_api.processes.rules import (
@@ -188,7 +188,7 @@ def _console_endpoints(client: AgentClient, proxy: ConsoleProxy, agent_port: int
             console,
             "Its console (WebSocket)",
             is_websocket=True,
-            query=(FROM,),
+            query=CONSOLE_QUERY,
             refusals=refused,
             act="console.open",
         ),

@@ -27,6 +27,7 @@ from zlh_api.edge.model import ProxySetting, RouteFile, RouteWish, expose
 from zlh_api.edge.port import Proxy, RouteDirectory
 from zlh_api.edge.traefik_file import file_name, parse_mark, render_route_file
 from zlh_api.edge.traefik_http import router_names
+from zlh_api.history import hand_edits
 from zlh_api.reconcile import store
 from zlh_api.reconcile.addresses import candidate_addresses
 from zlh_api.reconcile.identity_rules import Lack, find_lacks, knows_trust
@@ -306,7 +307,24 @@ class Steps:
             raise AgentNonsense("its report holds what no text may hold") from exc
 
     async def _publish_route(self, warrant: StepWarrant, container: Container) -> None:
-        await self._ports.routes.publish(self.route_file(container), check=warrant.check)
+        file = self.route_file(container)
+        if container.route_confirmed == file.digest:
+            await self._note_edit(warrant, file)
+        await self._ports.routes.publish(file, check=warrant.check)
+
+    async def _note_edit(self, warrant: StepWarrant, file: RouteFile) -> None:
+        """Write down that a file which the proxy uses is not what was written, before it is: else it would be lost.
+
+        Whoever came in by what stood there is cut off; one that is gone has let nobody in.
+        """
+        owner, present = warrant.claim.owner, await self._ports.routes.fetch(file.name)
+        if present == file.text:
+            return
+        async with self._ports.database.transaction() as connection:
+            await store.doubt_route(connection, warrant.claim, file.digest)
+            await hand_edits.tell_route_edited(connection, owner, file.name, is_there=present is not None)
+            if present is not None:
+                await cuts.wish_guarded(connection, owner)
 
     async def _confirm_route(self, warrant: StepWarrant, container: Container) -> None:
         file = self.route_file(container)
@@ -409,9 +427,12 @@ class Steps:
         async with self._ports.database.transaction() as connection:
             await store.rest_address(connection, warrant.claim, rest_s=REST_S)
 
-    async def _forget(self, warrant: StepWarrant, _container: Container) -> None:
+    async def _forget(self, warrant: StepWarrant, container: Container) -> None:
+        asked = {provider.setting.name for provider in self._ports.dns.providers}
+        written = parse_kept(container.records_written).written
+        left = {name: each.names for name, each in written.items() if name not in asked and each.names}
         async with self._ports.database.transaction() as connection:
-            await store.delete_container(connection, warrant.claim)
+            await store.delete_container(connection, warrant.claim, left)
 
 
 def has_closing_failed(container: Container) -> bool:

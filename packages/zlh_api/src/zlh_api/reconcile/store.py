@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -313,6 +313,11 @@ async def save_route(connection: Connection, claim: Claim, digest: str | None) -
     await fenced(connection, claim, "route_confirmed = $3", digest)
 
 
+async def doubt_route(connection: Connection, claim: Claim, digest: str) -> None:
+    """Write that somebody else has changed the file that the proxy was seen to use: it is confirmed anew."""
+    await fenced(connection, claim, "route_confirmed = $3", f"{digest} edited")
+
+
 async def save_records(connection: Connection, claim: Claim, kept: str | None) -> None:
     """Write which records may be at the DNS providers; whatever was seen of them before is seen no more."""
     await fenced(connection, claim, "records_written = $3, records_answered = null", kept)
@@ -340,8 +345,16 @@ async def forget_failures(connection: Connection, claim: Claim) -> None:
     await fenced(connection, claim, "attempts = 0")
 
 
-async def delete_container(connection: Connection, claim: Claim) -> None:
-    """Delete the row, and with it all that refers to it, and keep that it was ours; raise LeaseLost."""
+async def delete_container(connection: Connection, claim: Claim, left: Mapping[str, Sequence[str]]) -> None:
+    """Delete the row, and with it all that refers to it, and keep that it was ours; raise LeaseLost.
+
+    `left` are names at DNS providers that nobody can ask.
+    """
+    await connection.executemany(
+        "insert into left_records (provider, owner, names) select $2, owner, $3 from containers "
+        "where owner = $1 and fence = $4 on conflict do nothing",
+        [(UUID(claim.owner), provider, list(names), claim.fence) for provider, names in left.items()],
+    )
     await connection.execute(
         "insert into departed (owner, vmid, kind, driver_notes) "
         "select owner, vmid, kind, driver_notes from containers "

@@ -41,6 +41,18 @@ def find_client(peer: str, hops: Sequence[str], trusted: Proxies) -> str:
     return str(found)
 
 
+def visitor_address(request: web.Request) -> str | None:
+    """Return from where a proxy of ours was asked; None where it does not say, or was asked by another proxy of ours.
+
+    What stands before the proxy speaks for all of its clients, so its address tells none of them apart.
+    """
+    trusted: Proxies = request.app.get(TRUSTED_PROXIES, ())
+    peer, found = _parse(request.remote or UNKNOWN), _parse(client_address(request))
+    if peer is None or found is None or not _is_within(peer, trusted) or _is_within(found, trusted):
+        return None
+    return str(found)
+
+
 def address_group(address: str) -> str:
     """Return what counts as one client in limits: an IPv4 address, or the /64 of an IPv6 address."""
     found = _parse(address)

@@ -252,7 +252,7 @@ class Endpoint:
     query: tuple[Parameter[Any], ...] = ()
     # It makes something, so a second request with the same Idempotency-Key makes nothing more.
     creates: bool = False
-    # False where it is asked by the proxy for others, and so often as they ask: it costs one look at the database.
+    # False where it is asked by the proxy for others, so that it is counted in other ways.
     is_counted: bool = True
     # False where what is read is never the same twice.
     is_stable: bool = True

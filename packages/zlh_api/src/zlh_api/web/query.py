@@ -94,6 +94,17 @@ def short_text(
     return Parameter(name, about, schema, read, f"{length} and match {shape}" if pattern else length, None)
 
 
+def one_of(name: str, about: str, words: Sequence[str]) -> Parameter[str | None]:
+    """Declare one of a few words."""
+
+    def read(text: str) -> str:
+        if text not in words:
+            raise ValueError(text)
+        return text
+
+    return Parameter(name, about, {"type": "string", "enum": list(words)}, read, f"one of {', '.join(words)}", None)
+
+
 def identifier(name: str, about: str) -> Parameter[UUID | None]:
     """Declare an id, as every thing but a container has one."""
     return Parameter(

@@ -45,7 +45,7 @@ class RateLimited(ZlhError):
 
     def __init__(self, *, by: str, limit: int, retry_after_s: int) -> None:
         super().__init__(
-            f"Too many calls by this {by}: {limit} at once are let through, and fewer for long. "
+            f"Too many calls for this {by}: {limit} at once are let through, and fewer for long. "
             f"Try again in {retry_after_s} s.",
             by=by,
             limit=limit,
@@ -167,7 +167,9 @@ class RateLimits:
 
     def _counts_of(self, endpoint: Endpoint, request: web.Request) -> list[_Count]:
         is_safe = request.method in SAFE_METHODS
-        buckets = self._reads if is_safe else self._changes
+        # A sign-in at a container's host is a link that is followed, and an act all the same.
+        is_act = endpoint.act is not None and not endpoint.is_websocket
+        buckets = self._reads if is_safe and not is_act else self._changes
         credential = self._credential_of(endpoint, request)
         counts = []
         if credential is not None and (customers := self._good.get(credential)) is not None:

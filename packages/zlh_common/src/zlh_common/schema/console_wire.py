@@ -1,8 +1,8 @@
 """The console protocol `zlh.console.v1`: frames in both directions, encoded and parsed without any I/O.
 
 Server to client, binary: 8 bytes big-endian absolute offset of the first byte, then output bytes.
-Server to client, text: `hello`, `gap`, `state`, `exit`. Client to server, binary: input bytes; text: `resize`,
-and from the API to an agent `redraw`.
+Server to client, text: `hello`, `gap`, `state`, `exit`, and `input` for one that has asked for it. Client to server,
+binary: input bytes; text: `resize`, and from the API to an agent `redraw`.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from typing import Literal
 import msgspec
 
 SUBPROTOCOL = "zlh.console.v1"
+# `?confirm=input` of a client that wants to be told what becomes of its input; others do not know the message.
+CONFIRM, CONFIRM_INPUT = "confirm", "input"
 OFFSET_BYTES = 8
 # What a client gets that names no offset: the last part of the history.
 DEFAULT_REPLAY_BYTES = 64 * 1024
@@ -24,13 +26,15 @@ MAX_INPUT_BYTES = 64 * 1024
 MAX_COLS, MAX_ROWS = 1000, 1000
 
 
-class Hello(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="hello"):
+class Hello(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="hello"):
     """First message: which stream this is, and the stretch that is replayed before live output."""
 
     stream: str
     start: int = msgspec.field(name="from")
     to: int
     state: str
+    # What becomes of the input of this connection is told; only to one that has asked for it.
+    confirms: bool = False
 
 
 class Gap(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="gap"):
@@ -53,7 +57,23 @@ class Exit(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="exi
     signal: str | None
 
 
-ServerMessage = Hello | Gap | State | Exit
+class InputDone(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="input"):
+    """What has become of the input bytes of this connection, all in all and in their order.
+
+    Taken is what the holder of the terminal has: the program gets it once, whoever else is killed meanwhile. Refused is
+    what nothing was there to take, and nobody will get. What is neither when the connection ends may be either.
+    """
+
+    taken: int
+    refused: int
+
+    @property
+    def total(self) -> int:
+        """So much of the input has come to something."""
+        return self.taken + self.refused
+
+
+ServerMessage = Hello | Gap | State | Exit | InputDone
 
 
 class Resize(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="resize", forbid_unknown_fields=True):

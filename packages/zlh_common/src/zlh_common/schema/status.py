@@ -12,7 +12,7 @@ from zlh_common.schema.structs import Report
 from zlh_common.schema.terminal import Terminal
 
 # What this version of the agent and the API say to each other.
-PROTOCOL_VERSION = 5
+PROTOCOL_VERSION = 6
 
 
 class Connection(StrEnum):
