@@ -44,9 +44,14 @@ async def test_the_whole_path_of_a_customer(page: Page, stack: Stack) -> None:
     await type_and_see(page, f'node -e "{page_source}" & echo start""ed', "started")
 
     await page.get_by_role("tab", name="Ports").click()
-    await page.get_by_label("Port", exact=True).fill("4000")
+    listening = page.get_by_test_id("listening-4000")
+    await expect(listening).to_contain_text("node")
+    await expect(listening).to_contain_text("HTTP")
+    await listening.get_by_role("button", name="Publish port 4000").click()
+    await expect(page.get_by_label("Port", exact=True)).to_have_value("4000")
     await page.get_by_role("button", name="Publish", exact=True).click()
     exposure = page.get_by_test_id("exposure-4000")
+    await expect(listening.get_by_role("link")).to_be_visible()
     address = await exposure.get_by_role("link").first.get_attribute("href")
     assert address is not None
     visitor = await page.context.new_page()

@@ -26,7 +26,7 @@ def test_a_fresh_report_is_empty_and_whole(clock: FakeClock) -> None:
     assert report == {
         "protocolVersion": 6, "agentVersion": report["agentVersion"], "owner": OWNER, "bootId": "boot",
         "startedAt": "2026-01-01T00:00:00Z", "observedAt": "2026-01-01T00:00:00Z", "specGeneration": 0,
-        "observedGeneration": 0, "steps": [], "processes": [], "terminals": [], "addons": [],
+        "observedGeneration": 0, "steps": [], "processes": [], "terminals": [], "ports": [], "addons": [],
         "runtimes": [], "unknownFields": [],
     }  # fmt: skip
 

@@ -19,12 +19,14 @@ from zlh_api.containers.status import (
     MAX_ADDONS,
     MAX_AGENT_STEPS,
     MAX_LEFT_S,
+    MAX_PORTS,
     find_degradations,
     find_error,
     merge_steps,
     render_status,
 )
 from zlh_common.names import OwnerMark, Vmid
+from zlh_common.schema.ports import ListeningPort, PortKind, PortReach
 from zlh_common.schema.resources import Resources
 from zlh_common.schema.status import (
     AddonStatus,
@@ -38,6 +40,7 @@ from zlh_common.schema.status import (
     StepState,
     Transfer,
 )
+from zlh_common.schema.structs import encode
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 OWNER = OwnerMark("6a4a6f2e-4a0f-4f5c-9d53-0a2b7d3c9c11")
@@ -351,6 +354,19 @@ def test_an_addon_of_a_stranger_opens_nowhere() -> None:
     assert len(addons) == MAX_ADDONS
     assert max(len(addons[0].name), len(addons[0].state), len(addons[0].version or "")) <= 128
     assert addons[0].url is None
+
+
+def test_ports_of_a_stranger_are_bounded_and_only_told_while_it_is_heard() -> None:
+    """No number of them, and no name, is a book; whom nobody hears listens on nothing that anybody knows of."""
+    told = ListeningPort(
+        port=3000, addresses=("x" * 9000,) * 500, reach=PortReach.NETWORK, kind=PortKind.HTTP, pid=7,
+        process="p" * 9000, command="c" * 9000, directory="/" * 9000, since=NOW,
+    )  # fmt: skip
+    container = replace(RUNNING, agent=agent(ports=(told,) * 5000))
+    ports = report(container).ports
+    assert len(ports) == MAX_PORTS
+    assert len(encode(ports[0])) < 4000
+    assert report(replace(container, connection=Connection.OFFLINE)).ports == ()
 
 
 def test_a_crowd_of_steps_is_cut() -> None:

@@ -29,6 +29,7 @@ from zlh_agent.metrics.service import MetricsService
 from zlh_agent.notify import feed_watchdog, notify
 from zlh_agent.ports import routes as port_routes
 from zlh_agent.ports.service import PortService
+from zlh_agent.ports.watch import PortWatch
 from zlh_agent.runtimes import routes as runtime_routes
 from zlh_agent.runtimes.service import InstallSource, RuntimeService
 from zlh_agent.shim.host import ShimHost
@@ -74,6 +75,7 @@ class Parts:
     metrics: MetricsService
     processes: ProcessService
     terminals: TerminalService
+    ports: PortWatch
     identity: IdentityService
 
 
@@ -110,7 +112,10 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
     spec = SpecService(SpecStore(config.paths.state), runtimes, processes, clock, on_change=status.note_change)
     status.spec, status.runtimes = spec.view, runtimes.report
     status.processes, status.terminals = processes.statuses, terminals.rows
+    ports = PortWatch(clock, bind_address=config.bind_address, own_port=config.port)
+    status.ports, ports.on_change = ports.ports, status.note_change
     metrics.targets = lambda: [*processes.targets(), *terminals.targets()]
+    ports.roots = lambda: [target.shim_pid for target in metrics.targets()]
     metrics.names = lambda: _metric_names(processes, terminals)
     runtimes.on_changed, runtimes.note, runtimes.targets = workspace.refresh, journal.note, metrics.targets
     runtimes.on_checked = status.note_change
@@ -123,10 +128,11 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
         await terminals.recover()
     finally:
         await refreshing
-    parts = Parts(spec, runtimes, status, journal, metrics, processes, terminals, IdentityService(config))
+    parts = Parts(spec, runtimes, status, journal, metrics, processes, terminals, ports, IdentityService(config))
     try:
         yield parts
     finally:
+        await ports.close()
         await processes.detach()
         terminals.detach()
         await runtimes.close()
@@ -227,7 +233,7 @@ async def _run_until(stop: asyncio.Event, parts: Parts) -> None:
     async with asyncio.TaskGroup() as group:
         loops = [group.create_task(parts.spec.run()), group.create_task(feed_watchdog())]
         loops += map(group.create_task, [parts.terminals.expire_for_ever(), parts.journal.run(), parts.metrics.run()])
-        loops.append(group.create_task(parts.runtimes.check_for_ever()))
+        loops += map(group.create_task, [parts.runtimes.check_for_ever(), parts.ports.run()])
         loops += [group.create_task(kept.forget_old_for_ever()) for kept in (parts.terminals, parts.processes)]
         await stop.wait()
         for loop in loops:

@@ -420,6 +420,26 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/containers/{vmid}/ports": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * List what programs listen on
+         * @description As the agent has seen it half a second ago, at most 64; none while it is not heard. `kind` is what the port answered when it was asked once, and `reach` from where it is reached: a published port that only loopback reaches does not answer.
+         */
+        get: operations["listPorts"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/containers/{vmid}/processes": {
         parameters: {
             query?: never;
@@ -1734,6 +1754,7 @@ export interface components {
             name: string;
             observedAt: string | null;
             observedGeneration: number;
+            ports: components["schemas"]["ListeningPort"][];
             /** @enum {string} */
             power: "off" | "on";
             processes: components["schemas"]["ProcessStatus"][];
@@ -2154,6 +2175,21 @@ export interface components {
          */
         LinkState: "broken" | "doubtful" | "holds" | "skipped" | "unknown";
         /**
+         * ListeningPort
+         * @description One TCP port that a program of the container listens on, from protocol 6 on.
+         */
+        ListeningPort: {
+            addresses: string[];
+            command: string;
+            directory: string | null;
+            kind: components["schemas"]["PortKind"];
+            pid: number | null;
+            port: number;
+            process: string;
+            reach: components["schemas"]["PortReach"];
+            since: string;
+        };
+        /**
          * LogProbe
          * @description A line of the output matches: literal text, `*` for anything; colours and control sequences are left out.
          */
@@ -2337,6 +2373,18 @@ export interface components {
             kind: "minecraft";
             port: number;
         };
+        /**
+         * PortKind
+         * @description What a port was found to speak, when it was asked once.
+         * @enum {string}
+         */
+        PortKind: "http" | "https" | "tcp" | "unknown";
+        /**
+         * PortReach
+         * @description From where a port can be reached, by the addresses that its program has bound.
+         * @enum {string}
+         */
+        PortReach: "loopback" | "network" | "shared";
         /** @description RFC 9457. Programs look at `code`, people read `detail`; some errors have further members. */
         Problem: {
             /** @description Stable; programs rely on it. */
@@ -2789,6 +2837,30 @@ export interface components {
             runtimes: components["schemas"]["InstalledRuntime"][];
             /** @default [] */
             upgrades: components["schemas"]["RuntimeRef"][];
+        };
+        /**
+         * SeenPort
+         * @description A port that is listened on, and how it is published where it is.
+         */
+        SeenPort: {
+            addresses: string[];
+            command: string;
+            directory: string | null;
+            exposure: components["schemas"]["Exposure"] | null;
+            kind: components["schemas"]["PortKind"];
+            pid: number | null;
+            port: number;
+            process: string;
+            reach: components["schemas"]["PortReach"];
+            since: string;
+        };
+        /**
+         * SeenPortPage
+         * @description A page of a list; `next`, where there is more, is the `after` of the following page.
+         */
+        SeenPortPage: {
+            items: components["schemas"]["SeenPort"][];
+            next?: string;
         };
         /**
          * Session
@@ -7101,6 +7173,146 @@ export interface operations {
              * @description - `database_unavailable`: The database does not answer.
              *     - `agent_unreachable`: The agent of the container does not answer.
              */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listPorts: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of an answer that one has, or several. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description List what programs listen on */
+            200: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["SeenPortPage"];
+                };
+            };
+            /** @description What you have is still the same */
+            304: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `database_unavailable`: The database does not answer. */
             503: {
                 headers: {
                     /** @description So many seconds later it may go. */

@@ -41,6 +41,7 @@ export type InstallRuntime = Schemas["InstallRuntime"];
 export type RuntimeVerification = Schemas["RuntimeVerification"];
 export type Transfer = Schemas["Transfer"];
 export type Exposure = Schemas["Exposure"];
+export type ListeningPort = Schemas["ListeningPort"];
 export type Terminal = Schemas["Terminal"];
 export type Process = Schemas["Process"];
 export type ProcessStatus = Schemas["ProcessStatus"];

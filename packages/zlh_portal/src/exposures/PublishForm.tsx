@@ -2,9 +2,10 @@
 import { Button, Group, Paper, Select, Stack, Text, TextInput, Title } from "@mantine/core";
 import { type SyntheticEvent, useState } from "react";
 import { asApiError, splitByField } from "../api/problem";
-import type { Exposure } from "../api/types";
+import type { Exposure, ListeningPort } from "../api/types";
 import { Problem } from "../layout/Problem";
 import { describeVisibility, EXPIRIES, KEEP, KINDS, type Kind, secondsOf, VISIBILITIES, type Visibility } from "./access";
+import { schemeOf } from "./listening";
 import { parsePort } from "./port";
 import { usePublish } from "./queries";
 
@@ -13,14 +14,16 @@ interface Props {
   published: readonly number[];
   /** What is changed; null where another port is published. */
   editing: Exposure | null;
+  /** What listens on the port that shall be published; null where one is typed. */
+  chosen: ListeningPort | null;
   onDone: () => void;
 }
 
-export function PublishForm({ vmid, published, editing, onDone }: Props) {
+export function PublishForm({ vmid, published, editing, chosen, onDone }: Props) {
   const publish = usePublish(vmid);
-  const [text, setText] = useState(editing ? String(editing.port) : "");
+  const [text, setText] = useState(String(editing?.port ?? chosen?.port ?? ""));
   const [visibility, setVisibility] = useState<Visibility>(editing?.visibility ?? "private");
-  const [kind, setKind] = useState<Kind>(editing?.kind ?? "http");
+  const [kind, setKind] = useState<Kind>(editing?.kind ?? schemeOf(chosen?.kind ?? "unknown"));
   const [expiry, setExpiry] = useState(editing?.expiresAt ? KEEP : "never");
   const [problem, setProblem] = useState<string | null>(null);
   const refused = publish.error ? splitByField(asApiError(publish.error), ["port", "visibility", "kind", "expiresInS"]) : null;

@@ -21,6 +21,7 @@ IPV4, IPV6, TCP = 2, 10, 6
 # Every state in which there is somebody at the other end: neither a listener nor what only remembers that there was.
 _TIME_WAIT, _CLOSE, _LISTEN = 6, 7, 10
 CONNECTED = sum(1 << state for state in range(1, 13) if state not in {_TIME_WAIT, _CLOSE, _LISTEN})
+LISTENING = 1 << _LISTEN
 
 _HEADER = struct.Struct("=IHHII")
 _QUESTION = struct.Struct("=BBBxI")
@@ -30,6 +31,7 @@ _ANSWER_TAIL = struct.Struct("=IIIII")
 _SOCKET_ID_BYTES = 48
 _ADDRESSES = slice(4, 36)
 _NUMBER = struct.Struct("=i")
+_END_BYTES = _HEADER.size + _NUMBER.size
 
 Address = IPv4Address | IPv6Address
 
@@ -40,7 +42,7 @@ class DiagGarbled(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Connection:
-    """One end of a TCP connection of this machine."""
+    """One end of a TCP connection of this machine, or a socket that waits for some."""
 
     local: Address
     port: int
@@ -70,12 +72,18 @@ Answer = Connection | Refusal | End
 def render_question(family: int, port: int) -> bytes:
     """Return the request for all connections of a local port."""
     socket_id = _PORTS.pack(port, 0).ljust(_SOCKET_ID_BYTES - 8, b"\0") + b"\xff" * 8
-    return _render(SOCK_DIAG_BY_FAMILY, REQUEST | DUMP, family, socket_id)
+    return _render(SOCK_DIAG_BY_FAMILY, REQUEST | DUMP, family, socket_id, CONNECTED)
+
+
+def render_listening(family: int) -> bytes:
+    """Return the request for all sockets that listen."""
+    socket_id = b"\0" * (_SOCKET_ID_BYTES - 8) + b"\xff" * 8
+    return _render(SOCK_DIAG_BY_FAMILY, REQUEST | DUMP, family, socket_id, LISTENING)
 
 
 def render_end(connection: Connection) -> bytes:
     """Return the order to end a connection."""
-    return _render(SOCK_DESTROY, REQUEST | ACK, connection.family, connection.socket_id)
+    return _render(SOCK_DESTROY, REQUEST | ACK, connection.family, connection.socket_id, CONNECTED)
 
 
 def parse_answers(datagram: bytes) -> Iterator[Answer]:
@@ -88,6 +96,15 @@ def parse_answers(datagram: bytes) -> Iterator[Answer]:
             raise DiagGarbled(f"a message of {length} bytes")
         yield from _parse_message(kind, datagram[_HEADER.size : length])
         datagram = datagram[(length + 3) & ~3 :]
+
+
+def is_last(datagram: bytes) -> bool:
+    """Tell whether no datagram follows this one, without reading all of it: its last message says so, or its first."""
+    if len(datagram) < _END_BYTES:
+        return True
+    _, first, _, _, _ = _HEADER.unpack_from(datagram)
+    length, last, _, _, _ = _HEADER.unpack_from(datagram, len(datagram) - _END_BYTES)
+    return bool(first == ERROR or (length == _END_BYTES and last == DONE))
 
 
 def is_to_be_cut(connection: Connection, own: Collection[Address], address: Address | None) -> bool:
@@ -108,8 +125,8 @@ def _plain(address: Address) -> Address:
     return mapped or address
 
 
-def _render(kind: int, flags: int, family: int, socket_id: bytes) -> bytes:
-    body = _QUESTION.pack(family, TCP, 0, CONNECTED) + socket_id
+def _render(kind: int, flags: int, family: int, socket_id: bytes, states: int) -> bytes:
+    body = _QUESTION.pack(family, TCP, 0, states) + socket_id
     return _HEADER.pack(_HEADER.size + len(body), kind, flags, 1, 0) + body
 
 

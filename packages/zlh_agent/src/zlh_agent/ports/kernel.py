@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from zlh_agent.ports.diag_wire import (
     IPV4,
@@ -13,8 +13,10 @@ from zlh_agent.ports.diag_wire import (
     DiagGarbled,
     End,
     Refusal,
+    is_last,
     parse_answers,
     render_end,
+    render_listening,
     render_question,
 )
 
@@ -37,7 +39,12 @@ class KernelList:
 
     def fetch(self, port: int) -> list[Connection]:
         """Return all connections of a local port, of both families; raise OSError."""
-        return [found for family in (IPV4, IPV6) for found in self._fetch(family, port)]
+        return [
+            found
+            for family in (IPV4, IPV6)
+            for found in self._fetch(render_question(family, port))
+            if found.port == port
+        ]
 
     def end(self, connection: Connection) -> bool:
         """End a connection for both of its ends; False where it was over already. Raise OSError where we may not."""
@@ -51,13 +58,12 @@ class KernelList:
                 return True
         raise AssertionError
 
-    def _fetch(self, family: int, port: int) -> Iterator[Connection]:
-        self._socket.send(render_question(family, port))
+    def _fetch(self, question: bytes) -> Iterator[Connection]:
+        self._socket.send(question)
         for answer in self._answers():
             match answer:
                 case Connection():
-                    if answer.port == port:
-                        yield answer
+                    yield answer
                 case Refusal(errno=errno.ENOENT) | End():
                     # A kernel without that family has nothing of it.
                     return
@@ -74,3 +80,47 @@ class KernelList:
                 yield from parse_answers(datagram)
             except DiagGarbled as exc:
                 raise OSError(errno.EBADMSG, str(exc)) from exc
+
+
+class ListeningList:
+    """The sockets that listen, again and again, on the event loop: the kernel answers while it is asked."""
+
+    def __init__(self) -> None:
+        self._socket = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG)
+        self._socket.setblocking(False)
+
+    def close(self) -> None:
+        """Ask no more."""
+        self._socket.close()
+
+    def fetch(self) -> tuple[bytes, ...]:
+        """Return the kernel's answers for both families, as they came; raise OSError.
+
+        They are the same bytes as long as nothing has changed, so most of them need not be read.
+        """
+        return tuple(datagram for family in (IPV4, IPV6) for datagram in self._fetch(family))
+
+    def _fetch(self, family: int) -> Iterator[bytes]:
+        self._socket.send(render_listening(family))
+        is_over = False
+        while not is_over:
+            datagram, sender = self._socket.recvfrom(_BUFFER_BYTES)
+            if sender[0] == 0:
+                is_over = is_last(datagram)
+                yield datagram
+
+
+def read_listening(datagrams: Iterable[bytes]) -> list[Connection]:
+    """Return the sockets of such answers; raise OSError where the kernel refuses."""
+    found = []
+    for datagram in datagrams:
+        try:
+            answers = list(parse_answers(datagram))
+        except DiagGarbled as exc:
+            raise OSError(errno.EBADMSG, str(exc)) from exc
+        for answer in answers:
+            if isinstance(answer, Connection):
+                found.append(answer)
+            elif isinstance(answer, Refusal) and answer.errno not in {0, errno.ENOENT}:
+                raise OSError(answer.errno, "the kernel does not list its sockets")
+    return found

@@ -11,6 +11,7 @@ from zlh_agent.spec.service import SpecView
 from zlh_agent.watchers import Watchers
 from zlh_common.clock import Clock
 from zlh_common.names import OwnerMark
+from zlh_common.schema.ports import ListeningPort
 from zlh_common.schema.status import PROTOCOL_VERSION, AgentStatus, InstalledRuntime, ProcessStatus
 from zlh_common.schema.terminal import Terminal
 
@@ -29,6 +30,7 @@ class StatusService:
         self.runtimes: Callable[[], tuple[InstalledRuntime, ...]] = tuple
         self.processes: Callable[[], tuple[ProcessStatus, ...]] = tuple
         self.terminals: Callable[[], tuple[Terminal, ...]] = tuple
+        self.ports: Callable[[], tuple[ListeningPort, ...]] = tuple
 
     def report(self) -> AgentStatus:
         """Return the whole report as of now."""
@@ -45,6 +47,7 @@ class StatusService:
             steps=spec.steps,
             processes=self.processes(),
             terminals=self.terminals(),
+            ports=self.ports(),
             runtimes=self.runtimes(),
             unknown_fields=spec.unknown_fields,
         )

@@ -16,6 +16,7 @@ from zlh_api.containers.rules import is_refused_harmlessly, is_resize_pending
 from zlh_api.drivers.port import SlotBusy, SystemAway
 from zlh_api.reconcile.plan import RECORD_STEPS, Do
 from zlh_common.names import render_host
+from zlh_common.schema.ports import ListeningPort
 from zlh_common.schema.runtime import RuntimeInUse
 from zlh_common.schema.status import (
     AddonStatus,
@@ -36,6 +37,7 @@ ATTEMPTS_BEFORE_ERROR = 3
 # Of an agent's report: as many steps as a spec can bring about, twice, and as much text as a person reads.
 MAX_AGENT_STEPS, MAX_AGENT_RUNTIMES = 128, 128
 MAX_ADDONS = 16
+MAX_PORTS, MAX_ADDRESSES = 64, 8
 NAME_CHARS, STAGE_CHARS, MESSAGE_CHARS, OUTPUT_CHARS = 128, 32, 1000, 4096
 # What every reader of JSON holds exactly.
 MAX_BYTES = 2**53 - 1
@@ -69,6 +71,7 @@ def render_status(container: Container, *, domain: str, url: str) -> ContainerSt
         steps=merge_steps(container),
         processes=agent.processes if agent and container.connection is Connection.ONLINE else (),
         terminals=agent.terminals if agent and container.connection is Connection.ONLINE else (),
+        ports=listening_ports(container),
         addons=tuple(bound_addon(addon) for addon in agent.addons[:MAX_ADDONS]) if agent else (),
         runtimes=agents_runtimes(container),
         hostname=render_host(container.host, domain),
@@ -247,6 +250,24 @@ def bound_runtime(runtime: InstalledRuntime) -> InstalledRuntime:
         source=runtime.source[:MESSAGE_CHARS],
         size=int(_bounded(runtime.size, MAX_BYTES)),
         faults=int(_bounded(runtime.faults, MAX_BYTES)),
+    )
+
+
+def listening_ports(container: Container) -> tuple[ListeningPort, ...]:
+    """Return what the container's programs listen on, as far as its agent is heard and can be shown."""
+    if container.agent is None or container.connection is not Connection.ONLINE:
+        return ()
+    return tuple(bound_port(port) for port in container.agent.ports[:MAX_PORTS])
+
+
+def bound_port(port: ListeningPort) -> ListeningPort:
+    """Return a stranger's port with texts that can be shown."""
+    return msgspec.structs.replace(
+        port,
+        addresses=tuple(address[:NAME_CHARS] for address in port.addresses[:MAX_ADDRESSES]),
+        process=port.process[:NAME_CHARS],
+        command=port.command[:MESSAGE_CHARS],
+        directory=port.directory[:MESSAGE_CHARS] if port.directory else None,
     )
 
 

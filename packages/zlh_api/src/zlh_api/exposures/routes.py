@@ -9,9 +9,11 @@ from zlh_api.quotas.rules import QuotaExceeded
 from zlh_api.web.endpoint import Call, Endpoint, Policy
 from zlh_api.web.path_parameters import read_id
 from zlh_common.schema.lists import Items
+from zlh_common.schema.ports import SeenPort
 from zlh_common.schema.spec import CreateExposure, Exposure
 
 ALL = "/api/containers/{vmid}/exposures"
+PORTS = "/api/containers/{vmid}/ports"
 
 
 def endpoints(service: ExposureService) -> list[Endpoint]:
@@ -25,6 +27,9 @@ def endpoints(service: ExposureService) -> list[Endpoint]:
     async def index(call: Call) -> Items[Exposure]:
         return Items(items=tuple(await service.fetch_all(call.container)))
 
+    async def ports(call: Call) -> Items[SeenPort]:
+        return Items(items=tuple(await service.fetch_ports(call.container)))
+
     async def unpublish(call: Call) -> None:
         exposure = read_id(call.request.match_info, "exposure")
         call.note("port", await service.unpublish(call.container, exposure))
@@ -32,6 +37,12 @@ def endpoints(service: ExposureService) -> list[Endpoint]:
     view, change = Policy.VIEW_CONTAINER, Policy.CHANGE_CONTAINER
     return [
         Endpoint("GET", ALL, view, index, "List published ports", response=Items[Exposure]),
+        Endpoint(
+            "GET", PORTS, view, ports, "List what programs listen on", response=Items[SeenPort],
+            about="As the agent has seen it half a second ago, at most 64; none while it is not heard. `kind` is what "
+            "the port answered when it was asked once, and `reach` from where it is reached: a published port that "
+            "only loopback reaches does not answer.",
+        ),
         Endpoint(
             "POST",
             ALL,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from uuid import UUID, uuid4
 
+import msgspec
 import structlog
 
 from zlh_api.containers import store as containers
 from zlh_api.containers.model import Container, Published
 from zlh_api.containers.service import ContainerService, Hosting
+from zlh_api.containers.status import listening_ports
 from zlh_api.database.pool import Database
 from zlh_api.exposures import store
 from zlh_api.history import store as history
@@ -16,6 +18,7 @@ from zlh_api.quotas.rules import Usage
 from zlh_api.quotas.service import QuotaService
 from zlh_common.errors import NotFound, ZlhError
 from zlh_common.names import HostName
+from zlh_common.schema.ports import SeenPort
 from zlh_common.schema.spec import CreateExposure, Exposure
 
 log = structlog.get_logger()
@@ -76,6 +79,15 @@ class ExposureService:
     async def fetch_all(self, container: Container) -> list[Exposure]:
         """Return the published ports; the oldest one also answers on the container's own host."""
         return self._render_all(await self._containers.find(container.vmid))
+
+    async def fetch_ports(self, container: Container) -> list[SeenPort]:
+        """Return what the container's programs listen on, each with its exposure where it is published."""
+        current = await self._containers.find(container.vmid)
+        published = {exposure.port: exposure for exposure in self._render_all(current)}
+        return [
+            SeenPort(**msgspec.structs.asdict(port), exposure=published.get(port.port))
+            for port in listening_ports(current)
+        ]
 
     async def unpublish(self, container: Container, exposure_id: UUID) -> int:
         """Take a port back and return its number; raise NotFound where there is no such exposure."""

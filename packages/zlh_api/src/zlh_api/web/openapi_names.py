@@ -35,6 +35,7 @@ _TAG_OF = {
     "events": "history",
     "audit-log": "audit",
     "limits": "containers",
+    "ports": "exposures",
     "artifacts": "artifacts",
 }
 _VERBS = {"GET": "get", "POST": "create", "PUT": "put", "PATCH": "update", "DELETE": "delete", "HEAD": "head"}

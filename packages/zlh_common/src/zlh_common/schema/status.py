@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
+from zlh_common.schema.ports import ListeningPort
 from zlh_common.schema.process import ProcessPolicy, ProcessReason, ProcessState
 from zlh_common.schema.resources import Resources
 from zlh_common.schema.structs import Report
@@ -160,6 +161,7 @@ class AgentStatus(Report):
     steps: tuple[Step, ...] = ()
     processes: tuple[ProcessStatus, ...] = ()
     terminals: tuple[Terminal, ...] = ()
+    ports: tuple[ListeningPort, ...] = ()
     addons: tuple[AddonStatus, ...] = ()
     runtimes: tuple[InstalledRuntime, ...] = ()
     unknown_fields: tuple[str, ...] = ()
@@ -195,6 +197,8 @@ class ContainerStatus(Report):
     steps: tuple[Step, ...]
     processes: tuple[ProcessStatus, ...]
     terminals: tuple[Terminal, ...]
+    # What its programs listen on; empty while nobody hears the agent.
+    ports: tuple[ListeningPort, ...]
     addons: tuple[AddonStatus, ...]
     runtimes: tuple[InstalledRuntime, ...]
     hostname: str
