@@ -6,20 +6,19 @@ import pytest
 
 from architecture.code import Module, modules, reachable
 
+# Beside these, whatever is called `…_rules` or `…_wire`.
 PURE = {
-    "archive_rules", "chain", "console_wire", "crew", "decisions", "diff", "directory_rules",
-    "foreign_files", "layout_rules", "limits", "lxc_config",
-    "machine", "mark", "names", "network_rule", "network_rules", "pace", "placement", "plan", "rules",
-    "runtime_choice", "sizes", "step_names", "token_buckets", "transfer_rate", "tree_rules", "vendor_rules",
-    "version_order",
+    "chain", "crew", "decisions", "diff", "foreign_files", "ledger", "limits", "lxc_config", "machine", "mark", "names",
+    "network_rule", "pace", "placement", "plan", "rules", "runtime_choice", "sizes", "step_names", "token_buckets",
+    "transfer_rate", "verdicts", "version_order",
 }  # fmt: skip
 # What a decision may lean on: values, text, and nothing that asks the world.
 PURE_MAY_IMPORT = {
-    "__future__", "collections", "dataclasses", "datetime", "difflib", "enum", "fnmatch", "functools",
+    "__future__", "base64", "collections", "dataclasses", "datetime", "difflib", "enum", "fnmatch", "functools",
     "hashlib", "ipaddress", "itertools", "json", "math", "msgspec", "platform", "re", "struct", "typing", "unicodedata",
     "uuid",
     # Parsers of what others wrote: text in, values out.
-    "tomllib", "yaml",
+    "tomllib", "urllib.parse", "yaml",
     "zlh_agent", "zlh_api", "zlh_common",
 }  # fmt: skip
 # Where parts are joined: these may know every room.
@@ -28,7 +27,7 @@ COMPOSITION = {"app", "cli", "describe", "__main__", "dev"}
 
 def is_pure(module: Module) -> bool:
     """Tell whether a module makes decisions only."""
-    return module.stem in PURE or module.stem.endswith("_wire")
+    return module.stem in PURE or module.stem.endswith(("_wire", "_rules"))
 
 
 def is_root(name: str) -> bool:
@@ -63,7 +62,7 @@ def test_decisions_ask_nothing() -> None:
         for module in modules()
         if is_pure(module)
         for name in module.imports()
-        if name.split(".")[0] not in PURE_MAY_IMPORT
+        if not any(f"{name}.".startswith(f"{allowed}.") for allowed in PURE_MAY_IMPORT)
     ]
     assert not wrong, wrong
 
@@ -96,6 +95,35 @@ def test_drivers_are_named_where_they_are_made() -> None:
         if name in means and module.slice not in COMPOSITION
     ]
     assert not wrong, wrong
+
+
+def test_no_import_goes_in_a_circle() -> None:
+    """Whoever reads a module can read what it stands on first."""
+    known = {module.name: module for module in modules() if module.path.name != "__init__.py"}
+    left = {name: module.imports() & known.keys() - {name} for name, module in known.items()}
+    while ready := [name for name, wanted in left.items() if not wanted & left.keys()]:
+        for name in ready:
+            del left[name]
+    assert not left
+
+
+def test_slices_are_served_one_way() -> None:
+    """Of two slices one serves the other. Values, decisions and ports may be known by both; HTTP stands above all."""
+    asks: dict[str, set[str]] = {}
+    for module in modules():
+        if module.package != "zlh_api" or module.slice in COMPOSITION or module.stem.endswith("routes"):
+            continue
+        asks.setdefault(module.slice, set())
+        for name in module.imports():
+            other = next((each for each in modules() if each.name == name), None)
+            if other is not None and other.package == "zlh_api" and other.slice != module.slice and _serves(other):
+                asks[module.slice].add(other.slice)
+    assert not [(one, other) for one, others in asks.items() for other in others if one in asks.get(other, set())]
+
+
+def _serves(module: Module) -> bool:
+    """Tell whether a module does something for who imports it, and is more than words that both have in common."""
+    return not is_pure(module) and module.stem not in {"model", "port", "refusals", "__init__"}
 
 
 def test_routes_hold_no_sql() -> None:

@@ -178,7 +178,7 @@ async def running_site(stack: Stack, folder: Path) -> AsyncIterator[Site]:
         opened.callback(site.stop_api)
         await _wait_up(site)
         async with open_parts(await asyncio.to_thread(load_config, folder / "api.toml")) as parts:
-            await parts.accounts.users.ensure_operator(
+            await parts.wishes.accounts.users.ensure_operator(
                 email=EMAIL, password=Secret(PASSWORD), customer_name="ours", api_token=Secret(TOKEN)
             )
         await _wait_certified(site)

@@ -20,14 +20,18 @@ from fakes.dns_provider import FakeProvider
 from fakes.driver import FakeDriver
 from fakes.edge import FakeProxy, FakeRoutes
 from fakes.faults import Faults
+from fakes.proof import NoCertificates, NoEdgeFacts, NoNameLinks
 from zlh_api.access.question_limits import QuestionLimits, QuestionRates
 from zlh_api.access.service import AccessService
 from zlh_api.agents.authority import Authority
 from zlh_api.agents.links import AgentLinks
 from zlh_api.agents.superseded import SupersededSockets
 from zlh_api.app.accounts import Accounts, make_accounts
+from zlh_api.app.agents import Agents
 from zlh_api.app.parts import Parts, make_endpoints, make_gate
 from zlh_api.app.settings import proxy_setting
+from zlh_api.app.upkeep import Upkeep
+from zlh_api.app.wishes import Wishes
 from zlh_api.artifacts.serving.served_tree import ServedTree
 from zlh_api.audit.lease import PatrolLease
 from zlh_api.audit.patrol import Patrol
@@ -56,7 +60,7 @@ from zlh_api.edge.platform_routes import FILE_NAMES, PlatformRoutes, render_plat
 from zlh_api.exposures.service import ExposureService
 from zlh_api.history.service import HistoryService, Keeping
 from zlh_api.once.service import Once
-from zlh_api.proof.port import CertificateSight, NameLinks, NoNameLinks
+from zlh_api.proof.port import CertificateSight, NameLinks
 from zlh_api.proof.report import ProofReports
 from zlh_api.proof.service import Prober, ProofSetting, Sights
 from zlh_api.quotas.service import QuotaService
@@ -189,8 +193,8 @@ class World:
         self.open_settings = OpenSettings(1000, 1000, 1000, 1000)
         self.audit_log = AuditLog(database, self.clock)
         self.name_links: NameLinks = NoNameLinks()
-        self.certificates: CertificateSight | None = None
-        self.proofs = ProofReports(database, self.clock)
+        self.certificates: CertificateSight = NoCertificates()
+        self.proofs = ProofReports(database, self.clock, NoNameLinks(), NoEdgeFacts())
         self.dns = DnsService()
         self._opened: list[Database] = []
 
@@ -370,39 +374,47 @@ class World:
 
     def parts(self, consoles: ConsoleService) -> Parts:
         """Return the parts of which the endpoints of an API process are made."""
-        remover, proxy = self.remover(), proxy_setting(self.config())
-        patrol = Patrol(self.auditor(), remover)
         return Parts(
             database=self.database,
             driver=self.driver,
-            agents=self.agents,
-            authority=AuthorityService(self.database, self.authority, self.clock),
+            agents=Agents(self.agents, self.authority, AuthorityService(self.database, self.authority, self.clock)),
+            wishes=self._wishes(),
+            upkeep=self._upkeep(),
             superseded=SupersededSockets(self.agents),
             consoles=ConsoleProxy(consoles),
-            accounts=self.accounts,
             standings=StandingsService(self.another_pool(max_connections=1), self.accounts.last_use),
-            quotas=self.quotas,
             suspensions=self.suspensions,
             catalog=self.catalog,
             artifacts=ServedTree(self.folder / "artifacts", None, self.clock),
-            containers=self.containers,
-            exposures=self.exposures,
-            access=self.access,
             cuts=ConnectionCuts(self.database, self.agents, agent_port=self.agent_port),
-            live=self.live,
-            history=self.history,
             links=AgentLinks(self.database, self.agents, self.history, agent_port=self.agent_port),
-            reconciler=Reconciler(self.database, self.driver, self.steps(self.database)),
-            auditor=self.auditor(),
             audit_log=self.audit_log,
-            patrol=patrol,
-            prober=self.prober(patrol.lease),
-            proofs=self.proofs,
             proxy=self.proxy,  # type: ignore[arg-type] # of the proxy an endpoint asks no more than the fake has
-            platform_routes=PlatformRoutes(self.routes, render_platform_files(PORTAL, proxy)),
+            platform_routes=PlatformRoutes(self.routes, render_platform_files(PORTAL, proxy_setting(self.config()))),
             directory_watch=DirectoryWatch(self.routes),
             cookie=SessionCookie(has_tls=False),
             clock=self.clock,
+        )
+
+    def _wishes(self) -> Wishes:
+        return Wishes(
+            accounts=self.accounts,
+            quotas=self.quotas,
+            containers=self.containers,
+            exposures=self.exposures,
+            access=self.access,
+            history=self.history,
+            live=self.live,
+        )
+
+    def _upkeep(self) -> Upkeep:
+        patrol = Patrol(self.auditor(), self.remover())
+        return Upkeep(
+            reconciler=Reconciler(self.database, self.driver, self.steps(self.database)),
+            auditor=self.auditor(),
+            patrol=patrol,
+            prober=self.prober(patrol.lease),
+            proofs=self.proofs,
         )
 
     async def sign_in(self, email: str, password: str = PASSWORD) -> tuple[Caller, Secret]:

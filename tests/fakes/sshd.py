@@ -123,6 +123,8 @@ class CutProxy:
         self.is_upward = True
         self.passed = {True: 0, False: 0}
         self.is_hanging = False
+        # How often somebody has come.
+        self.lines = 0
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -149,6 +151,7 @@ class CutProxy:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
+        self.lines += 1
         self._tasks.add(task)
         try:
             up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._target)

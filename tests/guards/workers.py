@@ -30,6 +30,8 @@ LOOK_S = 1.0
 MOST_UNSEEN = 5
 # What a process that is asked for its stacks needs to write them.
 LAST_WORDS_S = 3.0
+# In this time another worker stands in the place of one that has ended, or none will.
+REPLACED_IN_S = 30.0
 
 
 class Shares(LoadScopeScheduling):
@@ -69,6 +71,10 @@ class Crew:
         self._grace_s = grace_s
         self._pids: dict[str, int] = {}
         self._unseen: Counter[str] = Counter()
+        # A worker that begins has no pid here yet, and looks like what an ended one has left: until then nothing is
+        # taken for that. Whoever clears away, or is about to begin one, has the lock.
+        self._clearing = threading.Lock()
+        self._replaced_until = 0.0
         self._ended_because = ""
         self._is_over = threading.Event()
         self._watch = threading.Thread(target=self._look, daemon=True)
@@ -83,6 +89,7 @@ class Crew:
         """Tell a worker where it leaves word, and watch over it."""
         node.workerinput["word"] = str(self._folder / node.gateway.id)
         self._pids[node.gateway.id] = node.gateway._rinfo().pid
+        self._replaced_until = 0.0
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_collection(self) -> None:
@@ -97,7 +104,9 @@ class Crew:
         name = node.gateway.id
         pid = self._pids.pop(name, None)
         if pid is not None and error is not None:
-            remains.end_orphans(self._pids.values())
+            with self._clearing:
+                remains.end_orphans(self._pids.values())
+                self._replaced_until = time.monotonic() + REPLACED_IN_S
             remains.clear(self._folder / name, pid)
         if self._ended_because:
             pytest.exit(self._ended_because)
@@ -132,7 +141,9 @@ class Crew:
             self._unseen[name] += 1
             if self._unseen[name] > MOST_UNSEEN:
                 # A child of it holds its pipe.
-                remains.end_orphans(self._pids.values())
+                with self._clearing:
+                    if time.monotonic() > self._replaced_until:
+                        remains.end_orphans(self._pids.values())
         elif running is not None and time.monotonic() > running.until + self._grace_s:
             # It is stopped, or within the kernel: its own watchdogs have done nothing.
             os.kill(pid, signal.SIGKILL)

@@ -16,7 +16,7 @@ from component.api.test_reconciler import ask_deletion, settled
 from fakes.api_world import WAIT_S, World
 from fakes.audited import assert_clean
 from fakes.driver import FakeGuest
-from zlh_api.audit import service
+from zlh_api.audit.model import GUESTS
 from zlh_api.audit.removal import Remover, collect
 from zlh_api.containers import store as containers
 from zlh_api.containers.model import Power
@@ -265,7 +265,7 @@ async def test_a_system_that_is_away_is_told_and_nothing_is_made_of_it(world: Wo
         await wait_report(world, FindingKind.STRANGER)
         world.faults.fail("survey", *[SystemAway(system="node1", reason="it refuses", retry_in_s=5)] * 1000)
         report = await wait_report(world)
-        guests = next(part for part in report.parts if part.name == service.GUESTS)
+        guests = next(part for part in report.parts if part.name == GUESTS)
         assert (guests.count, "node1 is away" in (guests.trouble or "")) == (None, True)
     assert len(await world.fetch("select 1 from occupied_vmids")) == 1
     assert (

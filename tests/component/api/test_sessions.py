@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -211,14 +212,23 @@ async def test_use_is_told_by_requests_and_never_goes_back(world: World, client:
     assert row[0]
 
 
+async def password_age(client: Client, token: str) -> datetime:
+    """Return when the password was changed, as its user is told."""
+    me = await ask(client, "GET", "/api/me", browser(token))
+    return datetime.fromisoformat(me["user"]["passwordChangedAt"])
+
+
 async def test_a_changed_password_ends_every_other_session(world: World, client: Client) -> None:
-    """And opens the door from then on; the current one must be known."""
+    """And opens the door from then on; the current one must be known. Its age is told to whoever has it."""
     mine, other = [await sign_in(client, EMAIL) for _ in range(2)]
     body = {"currentPassword": "wrong", "newPassword": NEW}
+    begun = await password_age(client, mine)
     await refused(client, "POST", CHANGE, browser(mine), body, code="password_wrong")
     assert await is_in(client, other)
+    assert await password_age(client, mine) == begun
     await ask(client, "POST", CHANGE, browser(mine), {**body, "currentPassword": PASSWORD}, status=204)
     assert (await is_in(client, mine), await is_in(client, other)) == (True, False)
+    assert await password_age(client, mine) > begun
     with pytest.raises(LoginRefused):
         await world.sign_in(EMAIL)
     await sign_in(client, EMAIL, NEW)

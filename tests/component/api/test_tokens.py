@@ -146,6 +146,7 @@ async def test_a_bound_token_makes_bound_ones_alone(world: World, client: Client
     wish = {"name": "t", "customerId": str(own), "scopes": ["consoles:use"]}
     await refused(client, "POST", TOKENS, session, wish, code="scope_not_yours")
     assert [entry["id"] for entry in (await ask(client, "GET", "/api/customers", bound))["items"]] == [str(own)]
+    assert (await ask(client, "GET", "/api/me", bound))["user"]["passwordChangedAt"] is None
     await refused(client, "GET", f"/api/customers/{other}", bound, code="not_found")
 
 

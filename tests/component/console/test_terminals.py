@@ -224,13 +224,15 @@ async def test_socket_folder_may_lie_deeper_than_a_socket_path(bench: Bench) -> 
     assert len(bench.shims()) == 1
 
 
-async def test_stop_all_ends_the_shells_and_keeps_their_history(bench: Bench) -> None:
-    """The guest shuts down: nothing runs, and the next life can read what was printed."""
+async def test_a_guest_that_shuts_down_ends_the_shells_and_keeps_their_history(bench: Bench) -> None:
+    """Its init asks each shim to end: nothing runs, and the next life can read what was printed."""
     service = await bench.start()
     screen = await look(service)
     await screen.viewer.write(b"echo reme''mber\n")
     await screen.until(b"remember")
-    await service.stop_all()
+    service.detach()
+    for shim in bench.shims():
+        os.kill(shim, signal.SIGTERM)
     await eventually(lambda: bench.shims() == [])
     again = await bench.start()
     assert again.rows()[0].state == "exited"

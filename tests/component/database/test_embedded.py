@@ -49,7 +49,7 @@ def postmaster_pid(folder: Path) -> int:
 async def ask(database: EmbeddedPostgres, question: str) -> object:
     """Connect as the API would and return one value."""
     address = await database.ensure_started()
-    connection = await asyncpg.connect(**address.connect_kwargs())
+    connection = await asyncpg.connect(address.dsn)
     try:
         return await connection.fetchval(question)
     finally:
@@ -319,7 +319,7 @@ def test_ordinary_user_starts_it_too(bindir: Path | None) -> None:
             "async def main():\n"
             "    database = EmbeddedPostgres(pathlib.Path(sys.argv[1]) / 'pg', pathlib.Path(sys.argv[2]))\n"
             "    address = await database.ensure_started()\n"
-            "    connection = await asyncpg.connect(**address.connect_kwargs())\n"
+            "    connection = await asyncpg.connect(address.dsn)\n"
             "    print(await connection.fetchval('select current_user'), address.socket_dir)\n"
             "    await connection.close(); await database.stop()\n"
             "asyncio.run(main())\n"

@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from zlh_api.app.driver import make_circuit, make_driver
+from fakes.clock import FakeClock
+from zlh_api.app.driver import make_driver
 from zlh_api.app.settings import open_settings, proxy_setting, rate_settings
+from zlh_api.circuit import Circuits
 from zlh_api.config.edge_tables import parse_ports
 from zlh_api.config.load import load_config
 from zlh_api.config.problems import is_loopback
@@ -268,7 +270,7 @@ PROXMOX = (
 def test_a_cluster_is_read_and_a_driver_made_of_it(tmp_path: Path) -> None:
     """Without asking anybody yet; the artifact server's port comes from its address."""
     config = load_config(write(tmp_path, *PROXMOX, ("artifacts", "url", '"https://artifacts.example.org:8443"')))
-    driver = make_driver(config, make_circuit())
+    driver = make_driver(config, Circuits(FakeClock()))
     assert isinstance(driver, ProxmoxDriver)
     around = driver._settings.surroundings
     assert (around.prefix, around.artifact_port, around.egress) == (16, 8443, "internet")

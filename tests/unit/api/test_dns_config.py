@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from fakes.clock import FakeClock
-from zlh_api.app.dns import DnsCircuits, make_provider
+from zlh_api.app.dns import make_provider
+from zlh_api.circuit import Circuits
 from zlh_api.config.dns_problems import find_dns_problems
 from zlh_api.config.edge_tables import CloudflareSection, DnsSection, Rfc2136Section, TechnitiumSection
 from zlh_api.dns.cloudflare import Cloudflare
@@ -75,7 +76,7 @@ def test_each_kind_becomes_its_provider(document: dict[str, Any], made: type) ->
     section: DnsSection = convert_document({**common, **document}, DnsSection, source=FILE)  # type: ignore[arg-type]
     assert isinstance(section, CloudflareSection | TechnitiumSection | Rfc2136Section)
     clock = FakeClock()
-    provider = make_provider(section, DOMAIN, DnsCircuits(clock), clock)
+    provider = make_provider(section, DOMAIN, Circuits(clock), clock)
     assert type(provider) is made
     assert provider.setting.name == "public"
     # Where nothing is said, dev hosts are proxied by the only one that can.

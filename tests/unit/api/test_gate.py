@@ -65,6 +65,8 @@ PUBLIC = {
 # What only looks, and takes a body to say at what; a new one belongs here only after somebody has thought about it.
 LOOKS_BY_POST = {("POST", "/api/catalog/validate"), ("POST", "/api/invitations/look")}
 # What is told below these is told of all customers.
+# What programs call.
+DESCRIBED = ("/api/", "/artifacts/", "/metrics")
 PLATFORM_PATHS = ("/api/audit", "/api/users", "/api/platform/", "/metrics")
 # Whoever belongs to a customer may list it, and an operator alone makes one.
 PLATFORM_CALLS = {("POST", "/api/customers")}
@@ -304,11 +306,11 @@ async def test_every_served_route_is_described(served_endpoints: list[Endpoint])
     """The document and the router are made of the same list."""
     document = render_openapi(served_endpoints, version="0")
     for served in served_endpoints:
-        if served.path.startswith("/api/"):
+        if served.path.startswith(DESCRIBED):
             operation = document["paths"][plain(served.path)][served.method.lower()]
             assert operation["x-policy"]["name"] == str(served.policy)
     described = sum(len(methods) for methods in document["paths"].values())
-    assert described == sum(served.path.startswith(("/api/", "/artifacts/")) for served in served_endpoints)
+    assert described == sum(served.path.startswith(DESCRIBED) for served in served_endpoints)
 
 
 async def test_no_two_endpoints_are_the_same(served_endpoints: list[Endpoint]) -> None:

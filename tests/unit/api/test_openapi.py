@@ -17,6 +17,7 @@ from openapi_spec_validator import validate
 from zlh_api.describe import describe_api, describe_endpoints
 from zlh_api.web.docs_page import render_docs
 from zlh_api.web.endpoint import Subject
+from zlh_api.web.path_parameters import plain
 from zlh_api.web.refusals import all_errors
 from zlh_common.schema.secrets import secret_fields
 
@@ -64,6 +65,15 @@ async def test_every_reference_resolves(document: dict[str, Any]) -> None:
         for part in reference.removeprefix("#/").split("/"):
             assert part in where, reference
             where = where[part]
+
+
+async def test_what_programs_call_is_in_it_and_what_browsers_are_shown_is_not(document: dict[str, Any]) -> None:
+    """A program that was made of the document reaches everything that is meant for programs."""
+    served = {plain(each.path) for each in await describe_endpoints()}
+    left_out = served - set(document["paths"])
+    assert document["paths"]["/metrics"]["get"]["tags"] == ["platform"]
+    assert not [path for path in left_out if path.startswith(("/api", "/artifacts", "/metrics"))]
+    assert [path for path in left_out if path.startswith("/.zlh/")]
 
 
 async def test_operation_ids_are_names_of_their_own(document: dict[str, Any]) -> None:

@@ -77,7 +77,6 @@ class Parts:
     terminals: TerminalService
     ports: PortWatch
     identity: IdentityService
-    application: web.Application
 
 
 @asynccontextmanager
@@ -91,18 +90,12 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
     await journal.open()
     source = InstallSource(config.artifacts_urls, config.trust.root, config.channels, config.install_user)
     runtimes = RuntimeService(config.paths, source, clock)
-    workspace = WorkspaceService(
-        config.paths,
-        user=config.terminal_user,
-        variables=config.terminal_environment,
-        runtime_paths=runtimes.path_entries,
-        runtime_variables=runtimes.variables,
-    )
-    shells = _shims(config, "terminal")
+    workspace = _make_workspace(config, runtimes)
+    history_s = config.history_days * 86_400.0
     terminals = TerminalService(
-        shells,
+        _shims(config, "terminal"),
         launch=workspace.launch_shell,
-        limits=TerminalLimits(history_s=config.history_days * 86_400.0),
+        limits=TerminalLimits(history_s=history_s),
         on_change=lambda: _note_use(status, spec),
     )
     place = ProcessPlace(
@@ -113,7 +106,7 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
         address=config.bind_address,
         on_change=lambda: _note_use(status, spec),
         record=journal.record,
-        history_s=config.history_days * 86_400.0,
+        history_s=history_s,
     )
     processes = ProcessService(place)
     spec = SpecService(SpecStore(config.paths.state), runtimes, processes, clock, on_change=status.note_change)
@@ -135,21 +128,9 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
         await terminals.recover()
     finally:
         await refreshing
-    seats, identity = Seats(), IdentityService(config)
-    routes = [
-        *status_routes.routes(status),
-        *identity_routes.routes(identity),
-        *spec_routes.routes(spec, status),
-        *runtime_routes.routes(runtimes),
-        *process_routes.routes(processes, seats),
-        *terminal_routes.routes(terminals, seats),
-        *port_routes.routes(PortService(config.bind_address)),
-        *metrics_routes.routes(metrics),
-        *stream_routes.routes(EventStream(status, journal, metrics)),
-    ]
+    parts = Parts(spec, runtimes, status, journal, metrics, processes, terminals, ports, IdentityService(config))
     try:
-        application = build_application(routes)
-        yield Parts(spec, runtimes, status, journal, metrics, processes, terminals, ports, identity, application)
+        yield parts
     finally:
         await ports.close()
         await processes.detach()
@@ -157,6 +138,34 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
         await runtimes.close()
         await metrics.close()
         await journal.close()
+
+
+def make_application(config: AgentConfig, parts: Parts) -> web.Application:
+    """Return everything that the agent answers."""
+    seats = Seats()
+    return build_application(
+        [
+            *status_routes.routes(parts.status),
+            *identity_routes.routes(parts.identity),
+            *spec_routes.routes(parts.spec, parts.status),
+            *runtime_routes.routes(parts.runtimes),
+            *process_routes.routes(parts.processes, seats),
+            *terminal_routes.routes(parts.terminals, seats),
+            *port_routes.routes(PortService(config.bind_address)),
+            *metrics_routes.routes(parts.metrics),
+            *stream_routes.routes(EventStream(parts.status, parts.journal, parts.metrics)),
+        ]
+    )
+
+
+def _make_workspace(config: AgentConfig, runtimes: RuntimeService) -> WorkspaceService:
+    return WorkspaceService(
+        config.paths,
+        user=config.terminal_user,
+        variables=config.terminal_environment,
+        runtime_paths=runtimes.path_entries,
+        runtime_variables=runtimes.variables,
+    )
 
 
 def _note_use(status: StatusService, spec: SpecService) -> None:
@@ -177,7 +186,9 @@ def _shims(config: AgentConfig, kind: Literal["terminal", "process"]) -> ShimHos
 async def serve(config: AgentConfig, *, stop: asyncio.Event) -> None:
     """Run the agent until `stop`. Its going ends no terminal: their shims stay, and the next start finds them."""
     async with open_parts(config) as parts:
-        runner = web.AppRunner(parts.application, access_log=None, shutdown_timeout=1, handler_cancellation=True)
+        runner = web.AppRunner(
+            make_application(config, parts), access_log=None, shutdown_timeout=1, handler_cancellation=True
+        )
         await runner.setup()
         parts.identity.on_believing_less = partial(_end_opened, runner)
         try:

@@ -187,6 +187,25 @@ class Circuit:
         return max(0.0, self._state.try_at - self._clock.monotonic())
 
 
+class Circuits:
+    """Makes the circuit of each system that this process depends on, and hands on which one is back."""
+
+    def __init__(self, clock: Clock) -> None:
+        # Called with a system's name whenever it is back.
+        self.on_closed: Callable[[str], None] | None = None
+        self._clock = clock
+
+    def make(self, system: str) -> Circuit:
+        """Return what keeps calls from a system while it is away."""
+        circuit = Circuit(system, clock=self._clock)
+        circuit.on_closed = self._tell
+        return circuit
+
+    def _tell(self, system: str) -> None:
+        if self.on_closed is not None:
+            self.on_closed(system)
+
+
 def _reason_of(error: Exception) -> str:
     if isinstance(error, SystemAway):
         return error.reason

@@ -6,6 +6,7 @@ import { ROLE_WORDS } from "../customers/roles";
 import { Name } from "../layout/Name";
 import rows from "../layout/rows.module.css";
 import { Section } from "../layout/Section";
+import { TimeAgo } from "../layout/TimeAgo";
 import { PasswordForm } from "./PasswordForm";
 
 export function ProfileTab({ me }: { me: Me }) {
@@ -32,6 +33,9 @@ export function ProfileTab({ me }: { me: Me }) {
         )}
       </Section>
       <Section title="Password" about="Every other session of yours ends when it is changed; API tokens stay.">
+        {me.user.passwordChangedAt !== null && (
+          <Text size="sm" c="dimmed" data-testid="password-age">Last changed <TimeAgo time={me.user.passwordChangedAt} />.</Text>
+        )}
         <PasswordForm email={me.user.email} />
       </Section>
     </Stack>

@@ -1,6 +1,7 @@
 /** One's own password, sessions and tokens. */
 import { useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import { client, take } from "../api/client";
+import { ME } from "../api/query";
 import type { CreateToken } from "../api/types";
 
 const SESSIONS = ["account", "sessions"] as const;
@@ -11,7 +12,7 @@ export function useChangePassword() {
   const queries = useQueryClient();
   return useMutation({
     mutationFn: (body: { currentPassword: string; newPassword: string }) => take(client.POST("/api/me/password", { body })),
-    onSuccess: () => queries.invalidateQueries({ queryKey: SESSIONS }),
+    onSuccess: () => Promise.all([SESSIONS, ME].map((queryKey) => queries.invalidateQueries({ queryKey }))),
   });
 }
 

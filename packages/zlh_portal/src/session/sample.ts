@@ -11,5 +11,5 @@ export function sampleCustomer(more: Partial<CustomerRole> = {}): CustomerRole {
 }
 
 export function sampleMe(more: Partial<Me> = {}): Me {
-  return { user: { id: "u1", email: "ann@acme.example", isOperator: false }, customers: [sampleCustomer()], permissions: ["account:manage"], ...more };
+  return { user: { id: "u1", email: "ann@acme.example", isOperator: false, passwordChangedAt: "2026-01-01T00:00:00Z" }, customers: [sampleCustomer()], permissions: ["account:manage"], ...more };
 }

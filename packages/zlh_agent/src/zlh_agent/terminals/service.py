@@ -1,8 +1,7 @@
 """Terminals of one container: made, found again after the agent was away, looked at, and ended.
 
-The agent comes and goes; shells do not. So there are two ways to leave, and they have two names: `detach` (the agent
-goes, the shells go on) and `stop_all` (the guest shuts down, the shells end and their history stays). `close` ends one
-terminal and takes its history along.
+The agent comes and goes; shells do not: `detach` lets go of them (the agent goes; the shells go on, and end with
+their guest). `close` ends one terminal and takes its history along.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ class TerminalLimits:
 
 
 class TerminalService:
-    """All terminals of the container. Call `recover` once before anything else, and `detach` or `stop_all` at last."""
+    """All terminals of the container. Call `recover` once before anything else, and `detach` at last."""
 
     def __init__(
         self,
@@ -186,29 +185,19 @@ class TerminalService:
     async def _close(self, terminal: Terminal) -> None:
         terminal.is_closing = True
         async with terminal.starting:
-            await self._end_shim(terminal, forget=True)
+            if terminal.link is not None:
+                await self._host.end(terminal.id, terminal.link, forget=True, grace_s=self._limits.end_grace_s)
             terminal.console.dismiss(CLOSED)
             terminal.close()
             await self._host.forget(terminal.id)
         self._terminals.pop(terminal.id, None)
         self._on_change()
 
-    async def _end_shim(self, terminal: Terminal, *, forget: bool) -> None:
-        if terminal.link is not None:
-            await self._host.end(terminal.id, terminal.link, forget=forget, grace_s=self._limits.end_grace_s)
-
     def detach(self) -> None:
         """Let go of everything, for the agent goes; shells and their shims go on. May be called twice."""
         self._host.close()
         for terminal in self._terminals.values():
             terminal.leave()
-
-    async def stop_all(self) -> None:
-        """End every shell and shim, for the guest shuts down; their history stays."""
-        async with asyncio.TaskGroup() as group:
-            for terminal in self._terminals.values():
-                group.create_task(self._end_shim(terminal, forget=False))
-        self.detach()
 
     def rows(self) -> tuple[TerminalRow, ...]:
         """Return a row for each terminal, `main` first, then by age."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from urllib.parse import urlencode, urlsplit
 
 from aiohttp import web
@@ -37,9 +38,17 @@ def endpoints(
     service: AccessService, callers: Callers, cookie: SessionCookie, *, portal_url: str, backend_url: str
 ) -> list[Endpoint]:
     """Return the endpoints of this slice; the proxy asks at `backend_url`, and everybody else at other names."""
-    portal = portal_url.rstrip("/")
     # Of whom the proxy asks for nobody, since browsers do so themselves.
     visited = {urlsplit(portal_url).hostname} - {urlsplit(backend_url).hostname}
+    return [
+        _check_endpoint(service, visited),
+        _portal_endpoint(service, callers, cookie, portal=portal_url.rstrip("/")),
+        _host_endpoint(service),
+    ]
+
+
+def _check_endpoint(service: AccessService, visited: Collection[str | None]) -> Endpoint:
+    """Return what the proxy asks, at none of these hosts."""
 
     async def check(call: Call) -> web.Response:
         if _host_name(call.request) in visited:
@@ -57,6 +66,16 @@ def endpoints(
         lasts_s = int(NONCE_LASTS.total_seconds())
         _put(response, service.front, service.front.nonce_cookie, verdict.nonce, lasts_s=lasts_s)
         return response
+
+    return Endpoint(
+        "GET", ACCESS_PATH, Policy.PUBLIC, check, "What the proxy asks before each guarded request",
+        refusals=(AccessNotSignedIn, AccessOriginRefused, NotFound, DatabaseUnavailable, RateLimited), is_counted=False,
+        also={302: "The browser is sent to the portal, to sign in"}, name="checkAccess",
+    )  # fmt: skip
+
+
+def _portal_endpoint(service: AccessService, callers: Callers, cookie: SessionCookie, *, portal: str) -> Endpoint:
+    """Return the end of the way at the portal's origin, where the browser's session is known."""
 
     async def authorize(call: Call) -> web.Response:
         label, state, path = call.request.match_info["label"], call.asked(STATE) or "", call.asked(PATH) or "/"
@@ -83,6 +102,18 @@ def endpoints(
         except NotFound:
             return render_nothing_here()
 
+    return Endpoint(
+        "GET", f"{AUTHORIZE}/{{label}}", Policy.PUBLIC, authorize, "Sign in at a container's host",
+        query=(STATE, PATH), status=302, media_type="text/html", refusals=(DatabaseUnavailable,),
+        about="Browsers are sent here by a host that is not open to everybody, and sent back with a code that "
+        "works once. Whoever is not signed in here is asked to sign in first.",
+        act="access.open", name="openAccess",
+    )  # fmt: skip
+
+
+def _host_endpoint(service: AccessService) -> Endpoint:
+    """Return the end of the way at the container's host, where the code becomes a cookie."""
+
     async def enter(call: Call) -> web.Response:
         host = read_host(call.request.host, service.front.domain)
         if host is None:
@@ -99,24 +130,10 @@ def endpoints(
         _put(response, service.front, service.front.nonce_cookie, "", lasts_s=0)
         return response
 
-    return [
-        Endpoint(
-            "GET", ACCESS_PATH, Policy.PUBLIC, check, "What the proxy asks before each guarded request",
-            refusals=(AccessNotSignedIn, AccessOriginRefused, NotFound, DatabaseUnavailable, RateLimited),
-            is_counted=False, also={302: "The browser is sent to the portal, to sign in"}, name="checkAccess",
-        ),
-        Endpoint(
-            "GET", f"{AUTHORIZE}/{{label}}", Policy.PUBLIC, authorize, "Sign in at a container's host",
-            query=(STATE, PATH), status=302, media_type="text/html", refusals=(DatabaseUnavailable,),
-            about="Browsers are sent here by a host that is not open to everybody, and sent back with a code that "
-            "works once. Whoever is not signed in here is asked to sign in first.",
-            act="access.open", name="openAccess",
-        ),
-        Endpoint(
-            "GET", ENTER, Policy.PUBLIC, enter, "The way back from the portal to a container's host",
-            status=302, media_type="text/html", refusals=(DatabaseUnavailable,), name="enterAccess",
-        ),
-    ]  # fmt: skip
+    return Endpoint(
+        "GET", ENTER, Policy.PUBLIC, enter, "The way back from the portal to a container's host",
+        status=302, media_type="text/html", refusals=(DatabaseUnavailable,), name="enterAccess",
+    )  # fmt: skip
 
 
 def _read_asked(request: web.Request, front: Front) -> Asked:

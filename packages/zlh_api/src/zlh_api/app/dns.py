@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
-from zlh_api.circuit import Circuit
+from zlh_api.circuit import Circuits
 from zlh_api.config.edge_tables import CloudflareSection, DnsSection, Rfc2136Section, TechnitiumSection
 from zlh_api.config.model import ApiConfig
 from zlh_api.dns.cloudflare import Cloudflare
@@ -15,35 +16,22 @@ from zlh_api.dns.rfc2136 import Rfc2136
 from zlh_api.dns.service import DnsService
 from zlh_api.dns.technitium import Technitium
 from zlh_api.dns.tsig_connection import Address
-from zlh_common.clock import Clock, SystemClock
+from zlh_common.clock import Clock
 
 
-class DnsCircuits:
-    """Makes the circuit of each system that DNS depends on, and hands on when one is back."""
-
-    def __init__(self, clock: Clock) -> None:
-        self.on_closed: Callable[[str], None] | None = None
-        self._clock = clock
-
-    def make(self, system: str) -> Circuit:
-        """Return what keeps calls from a system while it is away."""
-        circuit = Circuit(system, clock=self._clock)
-        circuit.on_closed = self._tell
-        return circuit
-
-    def _tell(self, system: str) -> None:
-        if self.on_closed is not None:
-            self.on_closed(system)
+@asynccontextmanager
+async def open_dns(config: ApiConfig, circuits: Circuits, clock: Clock) -> AsyncIterator[DnsService]:
+    """Give all providers that the configuration names, and let go of their connections at the end."""
+    domain = config.container_domain
+    providers = [make_provider(section, domain, circuits, clock) for section in config.dns]
+    dns = DnsService(providers, domain=domain, clock=clock, servers=NameServers(circuits.make))
+    try:
+        yield dns
+    finally:
+        await dns.close()
 
 
-def make_dns(config: ApiConfig, circuits: DnsCircuits, clock: Clock | None = None) -> DnsService:
-    """Return all providers that the configuration names."""
-    clock = clock or SystemClock()
-    providers = [make_provider(section, config.container_domain, circuits, clock) for section in config.dns]
-    return DnsService(providers, domain=config.container_domain, clock=clock, servers=NameServers(circuits.make))
-
-
-def make_provider(section: DnsSection, domain: str, circuits: DnsCircuits, clock: Clock) -> DnsProvider:
+def make_provider(section: DnsSection, domain: str, circuits: Circuits, clock: Clock) -> DnsProvider:
     """Return one provider."""
     setting = ProviderSetting(
         name=section.name,

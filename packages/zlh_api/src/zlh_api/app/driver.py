@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
-from zlh_api.circuit import Circuit
+from zlh_api.circuit import Circuits
 from zlh_api.config.driver_tables import LxcDriverSection, ProcessDriverSection, ProxmoxDriverSection
 from zlh_api.config.model import ApiConfig
 from zlh_api.drivers.agent_config import AgentSettings
@@ -17,16 +20,20 @@ from zlh_api.drivers.proxmox.driver import ProxmoxDriver, ProxmoxSettings
 from zlh_api.drivers.proxmox.guest_files import ShellAccess
 from zlh_api.drivers.proxmox.making import Recipe
 from zlh_api.drivers.proxmox.network_rule import Surroundings
-from zlh_common.clock import Clock, SystemClock
 
 
-def make_circuit(clock: Clock | None = None) -> Circuit:
-    """Return what keeps calls from the system behind the driver while it is away; only a cluster is one."""
-    return Circuit("Proxmox", clock=clock or SystemClock())
+@asynccontextmanager
+async def open_driver(config: ApiConfig, circuits: Circuits) -> AsyncIterator[ContainerDriver]:
+    """Give the driver that the configuration names, and let go of its connections at the end."""
+    driver = await asyncio.to_thread(make_driver, config, circuits)
+    try:
+        yield driver
+    finally:
+        await driver.close()
 
 
-def make_driver(config: ApiConfig, circuit: Circuit) -> ContainerDriver:
-    """Return the driver that the configuration names."""
+def make_driver(config: ApiConfig, circuits: Circuits) -> ContainerDriver:
+    """Return the driver that the configuration names; nothing is dialled. Files are read."""
     settings = AgentSettings(
         artifacts_url=config.artifacts.url,
         port=config.agent_port,
@@ -41,6 +48,8 @@ def make_driver(config: ApiConfig, circuit: Circuit) -> ContainerDriver:
         case LxcDriverSection():
             return LxcDriver(_lxc_settings(section, config.artifacts.url), settings)
         case ProxmoxDriverSection():
+            # The only one with a system behind it that may be away.
+            circuit = circuits.make("Proxmox")
             return ProxmoxDriver(_proxmox_settings(section, config.artifacts.url), settings, circuit)
 
 

@@ -27,7 +27,7 @@ async def serve(config: ApiConfig, *, stop: asyncio.Event, ready: Callable[[], N
         await parts.driver.prepare()
         async with parts.database.connection() as connection:
             await migrate(connection)
-        await parts.authority.start()
+        await parts.agents.rotation.start()
         await parts.artifacts.start()
         await parts.catalog.refresh()
         gate = make_gate(parts, config)
@@ -63,9 +63,9 @@ async def _listen(runner: web.AppRunner, config: ApiConfig) -> None:
 async def _run_until(stop: asyncio.Event, parts: Parts, watch: AccessWatch) -> None:
     def resume_all() -> None:
         watch.note_all()
-        parts.reconciler.wake()
+        parts.upkeep.reconciler.wake()
         parts.links.wake()
-        parts.authority.wake()
+        parts.agents.rotation.wake()
         parts.superseded.note()
         parts.cuts.wake()
         for work in due.values():
@@ -75,14 +75,14 @@ async def _run_until(stop: asyncio.Event, parts: Parts, watch: AccessWatch) -> N
     channels: dict[str, Callable[[str], None]] = {
         # Before the changes of containers: what is shown of those depends on who may see it.
         "access_changed": watch.note_change,
-        "container_due": parts.reconciler.wake,
-        "container_changed": parts.live.note_change,
-        "container_happened": parts.live.note_happening,
+        "container_due": parts.upkeep.reconciler.wake,
+        "container_changed": parts.wishes.live.note_change,
+        "container_happened": parts.wishes.live.note_happening,
         "link_due": parts.links.wake,
-        "patrol_due": parts.patrol.look_now,
-        "proof_due": parts.prober.look_now,
-        "proof_hinted": parts.prober.note_hint,
-        "authority_changed": parts.authority.wake,
+        "patrol_due": parts.upkeep.patrol.look_now,
+        "proof_due": parts.upkeep.prober.look_now,
+        "proof_hinted": parts.upkeep.prober.note_hint,
+        "authority_changed": parts.agents.rotation.wake,
         "identity_changed": parts.superseded.note,
         "cut_due": parts.cuts.wake,
         **{channel: work.wake for channel, work in due.items()},
@@ -94,15 +94,15 @@ async def _run_until(stop: asyncio.Event, parts: Parts, watch: AccessWatch) -> N
             group.create_task(parts.catalog.run()),
             group.create_task(parts.artifacts.run()),
             group.create_task(parts.links.run()),
-            group.create_task(parts.history.run()),
-            group.create_task(parts.accounts.last_use.run()),
-            group.create_task(parts.reconciler.run()),
-            group.create_task(parts.patrol.run()),
-            group.create_task(parts.prober.run()),
+            group.create_task(parts.wishes.history.run()),
+            group.create_task(parts.wishes.accounts.last_use.run()),
+            group.create_task(parts.upkeep.reconciler.run()),
+            group.create_task(parts.upkeep.patrol.run()),
+            group.create_task(parts.upkeep.prober.run()),
             group.create_task(parts.audit_log.run()),
             group.create_task(parts.platform_routes.run()),
             group.create_task(parts.directory_watch.run()),
-            group.create_task(parts.authority.run()),
+            group.create_task(parts.agents.rotation.run()),
             group.create_task(parts.superseded.run()),
             group.create_task(parts.cuts.run()),
             *(group.create_task(work.run()) for work in due.values()),

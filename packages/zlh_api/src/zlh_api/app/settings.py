@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from pathlib import Path
 from urllib.parse import urlsplit
 
 from zlh_api.access.question_limits import QuestionRates
@@ -11,6 +10,7 @@ from zlh_api.audit.service import AuditSetting
 from zlh_api.config.model import ApiConfig
 from zlh_api.config.tables import RateLimitsSection, RateSection, ReconcilerSection
 from zlh_api.containers.rules import spell
+from zlh_api.containers.service import Hosting
 from zlh_api.database.pool import Database
 from zlh_api.drivers.port import ContainerDriver
 from zlh_api.edge.model import PLATFORM_OWNER, ProxySetting, TlsSetting
@@ -41,9 +41,15 @@ def proxy_setting(config: ApiConfig) -> ProxySetting:
     return ProxySetting(config.container_domain, traefik.entry_point, traefik.backend_url or config.api_url, tls)
 
 
-def public_ca(config: ApiConfig) -> Path | None:
-    """Return what public certificates are checked by, where that is not what this system trusts."""
-    return config.traefik.tls.ca if config.traefik.tls is not None else None
+def hosting(config: ApiConfig) -> Hosting:
+    """Return how container hosts look from outside."""
+    return Hosting(
+        config.container_domain,
+        config.container_scheme,
+        config.container_port,
+        has_dns=bool(config.dns),
+        reserved_ports=frozenset({config.agent_port}),
+    )
 
 
 def audit_setting(config: ApiConfig) -> AuditSetting:
@@ -67,18 +73,18 @@ def patrol_facts(config: ApiConfig, database: Database) -> PatrolFacts:
     return PatrolFacts(
         database,
         tuple(ConfiguredProvider(each.name, str(each.__struct_config__.tag), each.zone) for each in config.dns),
-        str(traefik.quarantine or traefik.directory.with_name("quarantine")),
+        str(traefik.quarantine_folder),
     )
 
 
-def step_settings(config: ApiConfig, proxy: ProxySetting) -> Settings:
+def step_settings(config: ApiConfig) -> Settings:
     """Return what the steps of the reconciler must know."""
     return Settings(
         address_block=config.driver_section.address_block,
         installation=config.driver_section.installation,
         agent_port=config.agent_port,
         trusted_root=config.artifacts.trusted_root,
-        proxy=proxy,
+        proxy=proxy_setting(config),
     )
 
 

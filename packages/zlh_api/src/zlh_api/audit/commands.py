@@ -18,11 +18,11 @@ from rich.table import Table
 from rich.text import Text
 
 from zlh_api.audit import left_records, tombstones
+from zlh_api.audit.model import GUESTS, RECORDS, ROUTES
 from zlh_api.audit.printable import printable
-from zlh_api.audit.record_surveys import RECORDS
 from zlh_api.audit.removal import Remains, Remover, collect
 from zlh_api.audit.rules import Key, confirm, keys_of, needs_second_look
-from zlh_api.audit.service import GUESTS, ROUTES, Auditor, Look
+from zlh_api.audit.service import Auditor, Look
 from zlh_api.audit_log.service import AuditLog
 from zlh_common.clock import SystemClock
 from zlh_common.errors import ZlhError

@@ -16,6 +16,14 @@ from zlh_common.names import HostName, Kind, OwnerMark, Vmid
 from zlh_common.schema.audit import Finding
 from zlh_common.schema.resources import Resources
 
+# What the parts of a report are called; each provider has a part of its own.
+GUESTS, ROUTES, RECORDS = "guests", "routes", "records"
+
+
+def records_part(provider: str) -> str:
+    """Return what the part of a report is called that tells of the records at one provider."""
+    return f"{RECORDS}:{provider}"
+
 
 @dataclass(frozen=True, slots=True)
 class Row:

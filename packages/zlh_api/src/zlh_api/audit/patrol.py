@@ -12,7 +12,9 @@ from collections.abc import Set as AbstractSet
 import structlog
 
 from zlh_api.audit import left_records, store
+from zlh_api.audit.guest_rules import is_removable
 from zlh_api.audit.lease import HOLD_S, PatrolLease
+from zlh_api.audit.record_rules import is_record_of
 from zlh_api.audit.removal import Remains, Remover, collect
 from zlh_api.audit.rules import (
     Key,
@@ -21,8 +23,6 @@ from zlh_api.audit.rules import (
     find_occupied,
     find_owners_to_wake,
     find_removable,
-    is_record_of,
-    is_removable,
     keys_of,
     needs_second_look,
 )

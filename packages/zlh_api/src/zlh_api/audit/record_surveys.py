@@ -12,7 +12,7 @@ from dataclasses import replace
 from datetime import datetime
 from uuid import UUID
 
-from zlh_api.audit.model import RecordSurvey
+from zlh_api.audit.model import RECORDS, RecordSurvey, records_part
 from zlh_api.audit.port import RecordInventory
 from zlh_api.audit.printable import printable
 from zlh_api.dns.model import FoundRecord
@@ -21,8 +21,6 @@ from zlh_common.errors import ZlhError
 from zlh_common.names import OwnerMark
 from zlh_common.schema.audit import AuditPart
 
-# What the part of a report is called that tells of records; behind it stands the provider's name.
-RECORDS = "records"
 NO_PROVIDER = "No DNS provider is configured."
 
 
@@ -55,7 +53,7 @@ class RecordSurveys:
         self, inventory: RecordInventory, began: datetime, fences: Mapping[UUID, int]
     ) -> tuple[RecordSurvey | None, AuditPart]:
         name, now = inventory.setting.name, self._clock.monotonic()
-        part_name = f"{RECORDS}:{name}"
+        part_name = records_part(name)
         taken_at, survey = self._taken.get(name, (0.0, None))
         if survey is None or now - taken_at >= inventory.survey_every_s:
             self._taken.pop(name, None)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from zlh_api.audit import left_records, store
-from zlh_api.audit.model import Books, Difference, Row, Sightings
+from zlh_api.audit.model import GUESTS, ROUTES, Books, Difference, Row, Sightings
 from zlh_api.audit.printable import printable
 from zlh_api.audit.record_surveys import NO_PROVIDER, RecordSurveys
 from zlh_api.audit.rules import find_differences
@@ -37,7 +37,6 @@ EVERY_S = 15.0
 # More than people read; whoever wants all of them runs the command.
 REPORTED_FINDINGS = 500
 REPORTED_WORK = 200
-GUESTS, ROUTES = "guests", "routes"
 Found = TypeVar("Found", FoundGuest, FoundRoute)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from uuid import UUID
 
 from zlh_api.audit_log.model import PLATFORM, Act, Ending, Who
 from zlh_api.customers.model import Caller
+from zlh_api.place_rules import parse_instant, render_instant
 from zlh_common.errors import ZlhError
 from zlh_common.schema.audit_log import Outcome
 
@@ -17,7 +18,6 @@ WORD = re.compile(r"[a-z]+(-[a-z]+)*\.[a-z]+(-[a-z]+)*")
 OPENING, CLOSING = ".open", ".close"
 MAX_NOTES, MAX_NAME_CHARS, MAX_VALUE_CHARS = 16, 32, 200
 MAX_SUBJECT_CHARS, MAX_EMAIL_CHARS, MAX_ADDRESS_CHARS = 100, 254, 64
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _PLACE = re.compile(r"([0-9]{1,17})-([0-9a-f]{32})-([0-9]{1,18})")
 
 
@@ -84,16 +84,11 @@ def may_become(act: Act, chain: UUID, caller: Caller) -> bool:
 
 def render_place(at: datetime, chain: UUID, number: int) -> str:
     """Return the place of an entry among those of all chains, for `before`."""
-    return f"{(at - _EPOCH) // timedelta(microseconds=1)}-{chain.hex}-{number}"
+    return f"{render_instant(at)}-{chain.hex}-{number}"
 
 
 def parse_place(text: str) -> tuple[datetime, UUID, int] | None:
     """Return what `render_place` has written, or None."""
     match = _PLACE.fullmatch(text)
-    if match is None:
-        return None
-    try:
-        at = _EPOCH + timedelta(microseconds=int(match[1]))
-    except OverflowError:
-        return None
-    return at, UUID(match[2]), int(match[3])
+    at = parse_instant(match[1]) if match is not None else None
+    return (at, UUID(match[2]), int(match[3])) if match is not None and at is not None else None

@@ -43,9 +43,8 @@ class Dependent:
 
     vmid: Vmid
     kind: Kind
-    # By which generation it is known, and the last by which it knows the API.
+    # By which it is known.
     generation: int
-    trusts_to: int
     reason: Reason
 
 

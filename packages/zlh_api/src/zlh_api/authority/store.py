@@ -27,7 +27,7 @@ and (c.identity_generation < $1 or c.identity_trusts_to < $1)
 """
 _COUNT = f"select count(*) from containers c where {_DEPENDS}"
 _LIST = f"""
-select c.vmid, c.kind, c.identity_generation, c.identity_trusts_to, c.connection,
+select c.vmid, c.kind, c.identity_generation, c.connection,
        {_PROTOCOL} as protocol,
        exists (select from steps s where s.owner = c.owner and s.name = '{Do.RENEW_IDENTITY}' and s.code is not null)
            as has_failed
@@ -176,4 +176,4 @@ def _dependent(row: Any) -> Dependent:
         reason = Reason.OLD_AGENT
     elif row["has_failed"]:
         reason = Reason.REFUSED
-    return Dependent(Vmid(row["vmid"]), row["kind"], row["identity_generation"], row["identity_trusts_to"], reason)
+    return Dependent(Vmid(row["vmid"]), row["kind"], row["identity_generation"], reason)

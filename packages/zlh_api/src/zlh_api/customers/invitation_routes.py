@@ -25,7 +25,6 @@ from zlh_api.customers.refusals import CustomerSuspended, NotSignedIn, ScopeMiss
 from zlh_api.customers.reports import render_invitation, render_me
 from zlh_api.customers.routes import ONE
 from zlh_api.database.pool import DatabaseUnavailable
-from zlh_api.quotas.rules import QuotaExceeded
 from zlh_api.web.endpoint import Answer, Call, Endpoint, Policy
 from zlh_api.web.path_parameters import read_id
 from zlh_api.web.request_client import read_client
@@ -95,7 +94,10 @@ def inviting_endpoints(invitations: Invitations, portal_url: str) -> list[Endpoi
 
 def answering_endpoints(invitations: Invitations, callers: Callers, cookie: SessionCookie) -> list[Endpoint]:
     """Return the endpoints of who is invited."""
+    return [_look_endpoint(invitations), _accept_endpoint(invitations, callers, cookie)]
 
+
+def _look_endpoint(invitations: Invitations) -> Endpoint:
     async def look(call: Call) -> InvitationSeen:
         found, has_account = await invitations.look(call.body.code)
         return InvitationSeen(
@@ -106,6 +108,20 @@ def answering_endpoints(invitations: Invitations, callers: Callers, cookie: Sess
             has_account=has_account,
         )
 
+    return Endpoint(
+        "POST",
+        "/api/invitations/look",
+        Policy.PUBLIC,
+        look,
+        "What the code of an invitation leads to",
+        OneTimeCode,
+        InvitationSeen,
+        name="lookAtInvitation",
+        refusals=(InvitationInvalid, DatabaseUnavailable),
+    )
+
+
+def _accept_endpoint(invitations: Invitations, callers: Callers, cookie: SessionCookie) -> Endpoint:
     async def accept(call: Call) -> Any:
         caller = await _find_caller(call.request)
         wish = call.body
@@ -131,41 +147,28 @@ def answering_endpoints(invitations: Invitations, callers: Callers, cookie: Sess
                 raise
             return None
 
-    return [
-        Endpoint(
-            "POST",
-            "/api/invitations/look",
-            Policy.PUBLIC,
-            look,
-            "What the code of an invitation leads to",
-            OneTimeCode,
-            InvitationSeen,
-            name="lookAtInvitation",
-            refusals=(InvitationInvalid, DatabaseUnavailable),
+    return Endpoint(
+        "POST",
+        "/api/invitations/accept",
+        Policy.PUBLIC,
+        accept,
+        "Join a customer: with a new password, or signed in as who was invited",
+        AcceptInvitation,
+        Me,
+        act="invitation.accept",
+        name="acceptInvitation",
+        refusals=(
+            NotSignedIn,
+            InvitationInvalid,
+            ScopeMissing,
+            TokenBound,
+            InvitationForAnother,
+            AlreadyMember,
+            PasswordNotWanted,
+            PasswordMissing,
+            SignInBusy,
+            CustomerSuspended,
+            *invitations.quota_refusals,
+            DatabaseUnavailable,
         ),
-        Endpoint(
-            "POST",
-            "/api/invitations/accept",
-            Policy.PUBLIC,
-            accept,
-            "Join a customer: with a new password, or signed in as who was invited",
-            AcceptInvitation,
-            Me,
-            act="invitation.accept",
-            name="acceptInvitation",
-            refusals=(
-                NotSignedIn,
-                InvitationInvalid,
-                ScopeMissing,
-                TokenBound,
-                InvitationForAnother,
-                AlreadyMember,
-                PasswordNotWanted,
-                PasswordMissing,
-                SignInBusy,
-                CustomerSuspended,
-                QuotaExceeded,
-                DatabaseUnavailable,
-            ),
-        ),
-    ]
+    )

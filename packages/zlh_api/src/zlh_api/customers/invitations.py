@@ -17,13 +17,12 @@ from zlh_api.customers.callers import as_of_now, look_again
 from zlh_api.customers.model import Caller, Client, Membership
 from zlh_api.customers.one_time_store import KeptInvitation
 from zlh_api.customers.passwords import Passwords
-from zlh_api.customers.refusals import NotSignedIn, ScopeMissing, TokenBound
+from zlh_api.customers.port import MemberQuota
+from zlh_api.customers.refusals import CustomerSuspended, NotSignedIn, ScopeMissing, TokenBound
 from zlh_api.customers.rules import canonical_email
 from zlh_api.customers.secret import INVITATION_PREFIX, Secret, new_secret, token_digest
 from zlh_api.customers.sessions import open_session
 from zlh_api.database.pool import Connection, Database
-from zlh_api.quotas.rules import Usage
-from zlh_api.quotas.service import QuotaService
 from zlh_common.errors import NotFound, ZlhError
 from zlh_common.schema.permissions import Permission, Role
 
@@ -105,10 +104,15 @@ class Accepted:
 class Invitations:
     """The invitations of all customers."""
 
-    def __init__(self, database: Database, passwords: Passwords, quotas: QuotaService) -> None:
+    def __init__(self, database: Database, passwords: Passwords, quota: MemberQuota) -> None:
         self._database = database
         self._passwords = passwords
-        self._quotas = quotas
+        self._quota = quota
+
+    @property
+    def quota_refusals(self) -> tuple[type[ZlhError], ...]:
+        """What `accept` may raise besides, where a customer has as many members as it may have."""
+        return self._quota.member_refusals
 
     async def fetch(self, customer_id: UUID) -> list[KeptInvitation]:
         """Return the invitations of a customer that hold, oldest first."""
@@ -170,7 +174,7 @@ class Invitations:
         `on_known` is told who they will be, and of which customer, before anything is done.
 
         Raise InvitationInvalid, InvitationForAnother, NotSignedIn, AlreadyMember, PasswordMissing, PasswordNotWanted,
-        CustomerSuspended, QuotaExceeded.
+        CustomerSuspended, and what `quota_refusals` names.
         """
         # Whoever has no code costs no hash.
         invitation, has_account = await self.look(code)
@@ -197,9 +201,10 @@ class Invitations:
         taken = await codes.take_invitation(connection, digest)
         if customer is None or taken is None:
             raise InvitationInvalid
-        held = await self._quotas.hold_active(connection, customer_id)
+        if customer.suspended_at is not None:
+            raise CustomerSuspended
         await _check_stranger(connection, customer_id, taken.email)
-        await self._quotas.ensure_room(connection, held, Usage(members=1))
+        await self._quota.ensure_member(connection, customer_id)
         return taken
 
     async def _hash(self, password: str | None) -> str:

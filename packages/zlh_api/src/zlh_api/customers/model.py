@@ -68,6 +68,8 @@ class Caller:
     credential_id: UUID | None = None
     # The one customer that the token is held to.
     bound_to: UUID | None = None
+    # None where a test has made the caller, and of somebody who has no account yet.
+    password_changed_at: datetime | None = None
 
     def membership_of(self, customer_id: UUID) -> Membership | None:
         """Return what the caller is to a customer, or None for a stranger."""

@@ -16,7 +16,13 @@ from zlh_common.schema.permissions import Permission
 def render_me(caller: Caller) -> Me:
     """Return what callers are told of themselves."""
     return Me(
-        user=User(id=str(caller.user_id), email=caller.email, is_operator=caller.is_operator),
+        user=User(
+            id=str(caller.user_id),
+            email=caller.email,
+            is_operator=caller.is_operator,
+            # A token that is held to one customer does not reach the password.
+            password_changed_at=caller.password_changed_at if caller.bound_to is None else None,
+        ),
         customers=_customer_roles(caller),
         permissions=tuple(permission for permission in Permission if caller.may(permission)),
     )

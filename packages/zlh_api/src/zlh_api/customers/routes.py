@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID
 
 from msgspec import UNSET
@@ -9,10 +10,12 @@ from msgspec import UNSET
 from zlh_api.customers.members import Members
 from zlh_api.customers.refusals import LastOwner
 from zlh_api.customers.reports import render_customer, render_member
+from zlh_api.customers.rules import PLACE, parse_place
 from zlh_api.customers.service import CustomerNameTaken, CustomerNotEmpty, CustomerService
 from zlh_api.web.endpoint import Call, Endpoint, Policy
-from zlh_api.web.pages import PAGE_QUERY, SEARCH_QUERY, read_page
+from zlh_api.web.pages import LIMIT, PAGE_QUERY, SEARCH, read_page
 from zlh_api.web.path_parameters import read_id
+from zlh_api.web.query import Parameter
 from zlh_common.schema.customers import CreateCustomer, Customer, Member, PatchCustomer, PatchMember
 from zlh_common.schema.lists import Items
 
@@ -20,12 +23,32 @@ ALL = "/api/customers"
 ONE = f"{ALL}/{{customer}}"
 
 
+def _read_place(text: str) -> tuple[datetime, UUID] | None:
+    """Return a place; None before all of them, which is how programs begin that always say `after`."""
+    place = parse_place(text)
+    if place is None and text:
+        raise ValueError(text)
+    return place
+
+
+# By age and not by name: whoever is renamed while somebody turns pages is met once all the same.
+AFTER_PLACE: Parameter[tuple[datetime, UUID] | None] = Parameter(
+    "after",
+    "The `next` of the page before.",
+    {"type": "string", "pattern": f"^({PLACE.pattern})?$"},
+    _read_place,
+    "the `next` of an earlier page",
+    None,
+)
+
+
 def customer_endpoints(service: CustomerService) -> list[Endpoint]:
     """Return the endpoints of customers themselves."""
 
     async def index(call: Call) -> Items[Customer]:
-        page = read_page(call, is_search=True)
-        found, following = await service.fetch_page(call.caller, after=page.after, q=page.q, limit=page.limit)
+        found, following = await service.fetch_page(
+            call.caller, after=call.asked(AFTER_PLACE), q=call.asked(SEARCH) or "", limit=call.asked(LIMIT)
+        )
         return Items(items=tuple(render_customer(call.caller, entry) for entry in found), next=following or UNSET)
 
     async def create(call: Call) -> Customer:
@@ -49,7 +72,13 @@ def customer_endpoints(service: CustomerService) -> list[Endpoint]:
     say_delete = "Delete a customer that has no containers"
     return [
         Endpoint(
-            "GET", ALL, listed, index, "One's own customers; for operators all", response=page, query=SEARCH_QUERY
+            "GET",
+            ALL,
+            listed,
+            index,
+            "One's own customers, oldest first; for operators all",
+            response=page,
+            query=(AFTER_PLACE, LIMIT, SEARCH),
         ),
         Endpoint(
             "POST",
@@ -66,27 +95,14 @@ def customer_endpoints(service: CustomerService) -> list[Endpoint]:
         ),
         Endpoint("GET", ONE, Policy.VIEW_CUSTOMER, show, "One customer", response=Customer),
         Endpoint(
-            "PATCH",
-            ONE,
-            Policy.MANAGE_CUSTOMER,
-            rename,
-            "Rename a customer",
-            PatchCustomer,
-            Customer,
-            act="customer.rename",
-            refusals=(CustomerNameTaken,),
+            "PATCH", ONE, Policy.MANAGE_CUSTOMER, rename, "Rename a customer", PatchCustomer, Customer,
+            act="customer.rename", refusals=(CustomerNameTaken,),
         ),
         Endpoint(
-            "DELETE",
-            ONE,
-            Policy.GOVERN_CUSTOMER,
-            delete,
-            say_delete,
-            status=204,
-            act="customer.delete",
-            refusals=(CustomerNotEmpty,),
+            "DELETE", ONE, Policy.GOVERN_CUSTOMER, delete, say_delete, status=204,
+            act="customer.delete", refusals=(CustomerNotEmpty,),
         ),
-    ]
+    ]  # fmt: skip
 
 
 def member_endpoints(members: Members) -> list[Endpoint]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
-from zlh_api.customers.model import Caller
+from zlh_api.customers.model import Caller, Customer
+from zlh_api.place_rules import parse_instant, render_instant
 from zlh_common.schema.permissions import Permission
 
 # Wrong passwords are counted over so long, from the first one on.
@@ -30,6 +32,20 @@ SESSION_IDLES = timedelta(days=7)
 MAX_SESSIONS = 50
 # Long enough to open a socket with, and too short to be worth stealing from a log.
 TICKET_LASTS = timedelta(seconds=30)
+
+PLACE = re.compile(r"([0-9]{1,17})-([0-9a-f]{32})")
+
+
+def render_place(customer: Customer) -> str:
+    """Return the place of a customer among all, for `after`."""
+    return f"{render_instant(customer.created_at)}-{customer.id.hex}"
+
+
+def parse_place(text: str) -> tuple[datetime, UUID] | None:
+    """Return what `render_place` has written, or None."""
+    match = PLACE.fullmatch(text)
+    at = parse_instant(match[1]) if match is not None else None
+    return (at, UUID(match[2])) if match is not None and at is not None else None
 
 
 @dataclass(frozen=True, slots=True)

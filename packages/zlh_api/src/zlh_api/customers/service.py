@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -9,12 +10,10 @@ import asyncpg
 from zlh_api.customers import store
 from zlh_api.customers.callers import look_again
 from zlh_api.customers.model import Caller, Customer
+from zlh_api.customers.rules import render_place
 from zlh_api.database.pool import Connection, Database
 from zlh_common.errors import NotFound, ZlhError
 from zlh_common.schema.permissions import Permission
-
-# Behind all ids.
-_LAST = UUID(int=2**128 - 1)
 
 
 class CustomerNameTaken(ZlhError):
@@ -49,13 +48,14 @@ class CustomerService:
             raise NotFound("customer")
         return customer
 
-    async def fetch_page(self, caller: Caller, *, after: str, q: str, limit: int) -> tuple[list[Customer], str | None]:
-        """Return customers that the caller may know of, by name, and what to ask for the next page."""
+    async def fetch_page(
+        self, caller: Caller, *, after: tuple[datetime, UUID] | None, q: str, limit: int
+    ) -> tuple[list[Customer], str | None]:
+        """Return customers that the caller may know of, oldest first, and what to ask for the next page."""
         ids = None if caller.is_operator else [entry.customer_id for entry in caller.memberships]
         async with self._database.connection() as connection:
-            place = _read_place(after)
-            found = await store.fetch_customers(connection, ids=ids, after=place, q=q, limit=limit + 1)
-        return found[:limit], _render_place(found[limit - 1]) if len(found) > limit else None
+            found = await store.fetch_customers(connection, ids=ids, after=after, q=q, limit=limit + 1)
+        return found[:limit], render_place(found[limit - 1]) if len(found) > limit else None
 
     async def create(self, name: str) -> Customer:
         """Return a new customer, which has nobody yet; raise CustomerNameTaken."""
@@ -94,17 +94,3 @@ async def _read(connection: Connection, customer_id: UUID) -> Customer:
     customer = await store.find_customer(connection, customer_id)
     assert customer is not None
     return customer
-
-
-def _render_place(customer: Customer) -> str:
-    """Return the place of a customer among all, for `after`; names alone may be the same."""
-    return f"{customer.id} {customer.name}"
-
-
-def _read_place(text: str) -> tuple[str, UUID]:
-    """Return what `_render_place` has written as name and id; any other text is taken for a name."""
-    first, _, name = text.partition(" ")
-    try:
-        return name, UUID(first)
-    except ValueError:
-        return text, _LAST

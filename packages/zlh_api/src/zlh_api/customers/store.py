@@ -47,14 +47,15 @@ async def lock_customer(connection: Connection, customer_id: UUID) -> Customer |
 
 
 async def fetch_customers(
-    connection: Connection, *, ids: Sequence[UUID] | None, after: tuple[str, UUID], q: str, limit: int
+    connection: Connection, *, ids: Sequence[UUID] | None, after: tuple[datetime, UUID] | None, q: str, limit: int
 ) -> list[Customer]:
-    """Return customers by name and id, from behind one on; `q` is a part of the name, None for `ids` means all."""
+    """Return customers, oldest first, from behind a place on; `q` is a part of the name, None for `ids` means all."""
     rows = await connection.fetch(
-        f"{_CUSTOMER} where ($1::uuid[] is null or id = any($1)) and (lower(name), id) > (lower($2), $3) "
-        "and strpos(lower(name), lower($4)) > 0 order by lower(name), id limit $5",
+        f"{_CUSTOMER} where ($1::uuid[] is null or id = any($1)) "
+        "and ($2::timestamptz is null or (created_at, id) > ($2, $3)) "
+        "and strpos(lower(name), lower($4)) > 0 order by created_at, id limit $5",
         ids,
-        *after,
+        *(after or (None, None)),
         q,
         limit,
     )

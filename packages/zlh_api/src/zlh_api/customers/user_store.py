@@ -15,7 +15,7 @@ from zlh_common.schema.permissions import Permission, Role
 # Who somebody is comes with all that decides what they may do, since every request asks for both.
 USER = """
 select u.id, u.email, u.password_hash, u.is_operator, u.suspended_at is not null as is_suspended, u.suspended_reason,
-       u.created_at, {credential},
+       u.created_at, u.password_changed_at, {credential},
        (select json_agg(json_build_object('customer_id', m.customer_id, 'customer_name', c.name, 'role', m.role,
                 'is_suspended', c.suspended_at is not null) order by c.created_at, c.id)
         from memberships m join customers c on c.id = m.customer_id
@@ -42,6 +42,7 @@ def to_caller(user: Any, *, by_cookie: bool) -> Caller:
         scope=EVERYTHING if scopes is None else frozenset(scope for scope in Permission if scope in scopes),
         credential_id=user["credential_id"],
         bound_to=user["bound_to"],
+        password_changed_at=user["password_changed_at"],
     )
 
 

@@ -28,8 +28,9 @@ import aiohttp
 import structlog
 from rich.console import Console
 
-from zlh_api.app.driver import make_circuit, make_driver
+from zlh_api.app.driver import make_driver
 from zlh_api.app.parts import open_parts
+from zlh_api.circuit import Circuits
 from zlh_api.config.load import load_config
 from zlh_api.config.model import ApiConfig
 from zlh_api.customers.secret import Secret, new_api_token
@@ -46,6 +47,7 @@ from zlh_api.dev.real_containers import (
     place_containers,
 )
 from zlh_api.dev.traefik import TraefikProcess, TraefikSettings
+from zlh_common.clock import SystemClock
 from zlh_common.durable_files import write_durably
 from zlh_common.errors import ZlhError
 from zlh_common.logs import configure_logs
@@ -180,7 +182,7 @@ async def _start(
         group.create_task(_build_portal(home, progress))
         real = group.create_task(_prepare_containers(home, driver, progress))
     config = _write_config(home, ports, address.result().dsn, real.result())
-    guests = await asyncio.to_thread(make_driver, config, make_circuit())
+    guests = await asyncio.to_thread(make_driver, config, Circuits(SystemClock()))
     if real.result():
         # The artifact server listens on the bridge.
         await progress.step("Network of containers", guests.prepare())
@@ -395,7 +397,7 @@ async def _write_dev_file(home: Home, ports: DevPorts, config: ApiConfig) -> Non
     """Make sure that the operator can sign in, and tell programs how."""
     operator = _load_operator(home)
     async with open_parts(config) as parts:
-        await parts.accounts.users.ensure_operator(
+        await parts.wishes.accounts.users.ensure_operator(
             email=operator["email"],
             password=Secret(operator["password"]),
             customer_name=CUSTOMER,

@@ -14,11 +14,11 @@ from typing import TypeVar
 import msgspec
 
 from zlh_api.dns import cloudflare_wire as wire
-from zlh_api.dns.diff import leads
 from zlh_api.dns.http_calls import CALL_TIMEOUT_S, CallGuard, HttpCalls, Reply
 from zlh_api.dns.model import Changes, FoundRecord, ProviderSetting, Whose
 from zlh_api.dns.port import Check, DnsCredentialsRefused, DnsRefused, RecordsChanged
 from zlh_api.dns.rate_budget import RateBudget
+from zlh_api.dns.rules import keep_surveyed
 from zlh_api.dns.secret_file import read_secret
 from zlh_api.web.token_buckets import Rate
 from zlh_common.clock import Clock
@@ -85,9 +85,8 @@ class Cloudflare:
 
     async def survey(self) -> list[FoundRecord]:
         """Return what leads anywhere below our domain, and what carries a mark."""
-        below = f".{self._domain}"
-        found = await self._list({"name.endswith": below}, is_survey=True)
-        return [each for each in found if each.host.endswith(below) and (leads(each) or each.owner is not None)]
+        found = await self._list({"name.endswith": f".{self._domain}"}, is_survey=True)
+        return keep_surveyed(found, domain=self._domain)
 
     async def _list(self, filters: Mapping[str, str], *, is_survey: bool = False) -> list[FoundRecord]:
         path = f"/zones/{await self._find_zone()}/dns_records"

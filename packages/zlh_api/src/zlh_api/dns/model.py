@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 from zlh_common.names import OwnerMark
@@ -47,10 +47,6 @@ class FoundRecord:
     def host(self) -> str:
         """The name by which it is compared: DNS knows no case."""
         return self.name.lower()
-
-    def without_owner(self) -> FoundRecord:
-        """Return it as somebody else's."""
-        return replace(self, owner=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import msgspec
 
-from zlh_api.dns.model import ProviderSetting, Record, RecordType, Whose
+from zlh_api.dns.diff import leads
+from zlh_api.dns.model import FoundRecord, ProviderSetting, Record, RecordType, Whose
 from zlh_common.names import HostName, OwnerMark, render_host
 
 Wanted = Mapping[str, tuple[Record, ...]]
@@ -120,6 +121,12 @@ def spell_content(record_type: str, content: str) -> str:
         except ValueError:
             return content.strip()
     return content.strip().rstrip(".").lower()
+
+
+def keep_surveyed(found: Iterable[FoundRecord], *, domain: str) -> list[FoundRecord]:
+    """Return what a survey of a zone is about: what leads anywhere below our domain, and what carries a mark there."""
+    below = f".{domain}"
+    return [each for each in found if each.host.endswith(below) and (leads(each) or each.owner is not None)]
 
 
 def is_address(target: str) -> bool:

@@ -14,10 +14,10 @@ from pathlib import Path
 import msgspec
 
 from zlh_api.dns import technitium_wire as wire
-from zlh_api.dns.diff import leads
 from zlh_api.dns.http_calls import CALL_TIMEOUT_S, CallGuard, HttpCalls, Reply
 from zlh_api.dns.model import Changes, FoundRecord, ProviderSetting, Record, Whose
 from zlh_api.dns.port import Check, DnsCredentialsRefused, DnsRefused, RecordsChanged
+from zlh_api.dns.rules import keep_surveyed
 from zlh_api.dns.secret_file import read_secret
 from zlh_api.dns.unchanged_zone import UnchangedZone
 from zlh_common.clock import Clock
@@ -82,17 +82,14 @@ class Technitium:
             await self._write("add", check, {**fields, "overwrite": "false"})
 
     async def survey(self) -> list[FoundRecord]:
-        """Return what leads anywhere in the zone, and what carries a mark; only where its serial has moved."""
+        """Return what leads anywhere below our domain, and what carries a mark; only where the serial has moved."""
         serial = wire.find_serial(await self._get(domain=self._setting.zone))
         known = self._unchanged.recall(serial)
         if known is not None:
             return known
         listed = await self._get(domain=self._setting.zone, listZone="true")
-        found = await asyncio.to_thread(lambda: list(wire.read_found(listed)))
-        below = f".{self._domain}"
-        return self._unchanged.keep(
-            serial, [each for each in found if each.host.endswith(below) and (leads(each) or each.owner is not None)]
-        )
+        found = await asyncio.to_thread(lambda: keep_surveyed(wire.read_found(listed), domain=self._domain))
+        return self._unchanged.keep(serial, found)
 
     def _render_update(self, whose: Whose, found: FoundRecord, wanted: Record) -> dict[str, str]:
         new = "cname" if wanted.type == "CNAME" else "newIpAddress"

@@ -57,7 +57,7 @@ class TsigConnection:
         return answer
 
     async def transfer(self, zone: dns.name.Name) -> list[dns.message.Message]:
-        """Return the messages of a zone transfer, every one verified."""
+        """Return the messages of a zone transfer, each verified, or the one that refuses it; raise what `ask` does."""
         question = dns.message.make_query(zone, "AXFR")
         messages: list[dns.message.Message] = []
         size, ends, context = 0, 0, None
@@ -70,8 +70,13 @@ class TsigConnection:
                 if size > MAX_TRANSFER_BYTES:
                     raise Nonsense(f"its zone is larger than {MAX_TRANSFER_BYTES} bytes")
                 message = await asyncio.to_thread(self._read, question, wire, context, is_transfer=True)
-                if message.rcode() != dns.rcode.NOERROR or message.id != question.id or not message.answer:
+                if message.id != question.id:
+                    raise Nonsense("its answer is not to our question")
+                if message.rcode() != dns.rcode.NOERROR:
                     return [message]
+                if not message.answer:
+                    # Taken for a zone, it would be one without any record, and everything of ours would be missing.
+                    raise Nonsense("its zone transfer has nothing in it")
                 ends += sum(len(each) for each in message.answer if each.rdtype == dns.rdatatype.SOA)
                 context = message.tsig_ctx
                 messages.append(message)

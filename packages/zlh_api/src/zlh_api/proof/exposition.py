@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from zlh_api.proof.rules import ALL_FAULTS
 from zlh_common.exposition import render_gauge
 from zlh_common.schema.edge import EdgeStatus
 
-# These have a series also while no container has them, so that an alarm can be written down before the first one.
-KNOWN_FAULTS = ("route_not_loaded", "name_not_answering", "records_not_answered")
 _DAY_S = 86_400
 
 
 def render_edge_metrics(edge: EdgeStatus, now: datetime) -> str:
     """Return every figure that is known; what is not has no series."""
     proxy = edge.proxy
-    counts = dict.fromkeys(KNOWN_FAULTS, 0) | edge.fault_counts
-    outages = {outage.code: 1 for outage in edge.outages}
+    # Each has a series also while no container has it, so that an alarm can be written down before the first one.
+    counts = dict.fromkeys(ALL_FAULTS, 0) | edge.fault_counts
     lines = [
         render_gauge(
             "zlh_edge_containers",
@@ -24,7 +23,9 @@ def render_edge_metrics(edge: EdgeStatus, now: datetime) -> str:
             [({"fault": fault}, count) for fault, count in counts.items()],
         ),
         render_gauge(
-            "zlh_edge_outage", "What all containers lack at this moment.", [({"code": code}, 1) for code in outages]
+            "zlh_edge_outage",
+            "What all containers lack at this moment.",
+            [({"code": outage.code}, 1) for outage in edge.outages],
         ),
         render_gauge("zlh_edge_proof_alive", "Whether somebody proves.", [({}, int(edge.is_alive))]),
         render_gauge("zlh_edge_proof_containers", "Containers that should answer.", [({}, edge.containers)]),

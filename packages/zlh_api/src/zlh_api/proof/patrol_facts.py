@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from zlh_api.audit import store as audit
+from zlh_api.audit.model import ROUTES, records_part
 from zlh_api.database.pool import Database
 from zlh_api.edge.directory_rules import parse_moment
 from zlh_common.schema.audit import AuditPart, AuditReport, Finding, Thing
@@ -35,7 +36,7 @@ class PatrolFacts:
     async def fetch_files(self) -> EdgeFiles:
         """Return what the directory of route files is like, and what was moved out of it."""
         report = await self._fetch_report()
-        part = _find_part(report, "routes")
+        part = _find_part(report, ROUTES)
         findings = report.findings if report is not None else ()
         moved = tuple(file for finding in findings if (file := self._read_quarantined(finding)) is not None)
         return EdgeFiles(count=part.count, quarantined=moved, trouble=part.trouble)
@@ -60,7 +61,7 @@ class PatrolFacts:
 
 
 def _show(provider: ConfiguredProvider, report: AuditReport | None) -> EdgeProvider:
-    part = _find_part(report, f"records:{provider.name}")
+    part = _find_part(report, records_part(provider.name))
     return EdgeProvider(
         name=provider.name,
         kind=provider.kind,

@@ -11,10 +11,10 @@ from zlh_common.schema.edge import Certificate, EdgeFiles, EdgeProvider
 
 
 class CertificateSight(Protocol):
-    """The public side of the proxy, where it speaks TLS."""
+    """The public side of the proxy."""
 
     async def fetch_certificate(self, host: str) -> Certificate | None:
-        """Return what is shown for a host, however wrong or old it is; None where nothing is."""
+        """Return what is shown for a host, however wrong or old it is; None where nothing is, or without TLS."""
         ...
 
 
@@ -31,16 +31,6 @@ class NameLinks(Protocol):
         ...
 
 
-class NoNameLinks:
-    """No DNS provider is configured."""
-
-    links: tuple[str, ...] = ()
-
-    async def look(self, _containers: Sequence[Provable], /) -> Mapping[OwnerMark, tuple[LinkSeen, ...]]:
-        """See NameLinks."""
-        return {}
-
-
 class EdgeFacts(Protocol):
     """What publisher and providers know of themselves; None is what is not configured."""
 
@@ -51,15 +41,3 @@ class EdgeFacts(Protocol):
     async def fetch_providers(self) -> tuple[EdgeProvider, ...] | None:
         """Return the DNS providers."""
         ...
-
-
-class NoEdgeFacts:
-    """Nobody keeps them here."""
-
-    async def fetch_files(self) -> EdgeFiles | None:
-        """See EdgeFacts."""
-        return None
-
-    async def fetch_providers(self) -> tuple[EdgeProvider, ...] | None:
-        """See EdgeFacts."""
-        return None

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from zlh_api.containers.model import Container
 from zlh_api.database.pool import Database
 from zlh_api.proof import rules, store
 from zlh_api.proof.exposition import render_edge_metrics
-from zlh_api.proof.port import EdgeFacts, NameLinks, NoEdgeFacts, NoNameLinks
+from zlh_api.proof.port import EdgeFacts, NameLinks
 from zlh_api.proof.service import LOOK_S
 from zlh_common.clock import Clock
 from zlh_common.errors import ZlhError
@@ -38,8 +38,8 @@ class ProofReports:
 
     database: Database
     clock: Clock
-    links: NameLinks = field(default_factory=NoNameLinks)
-    facts: EdgeFacts = field(default_factory=NoEdgeFacts)
+    links: NameLinks
+    facts: EdgeFacts
 
     async def fetch_proof(self, container: Container) -> Proof:
         """Return the chain of a container as it was seen last."""

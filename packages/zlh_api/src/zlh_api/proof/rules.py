@@ -36,6 +36,8 @@ MESSAGE_CHARS = 500
 _EVER = datetime(1, 1, 1, tzinfo=UTC)
 _FAULTS = {ROUTE: "route_not_loaded", NAME: "name_not_answering"}
 RECORDS_FAULT = "records_not_answered"
+# Every word of the proof in `degraded`, in the order of the chain.
+ALL_FAULTS = (_FAULTS[ROUTE], RECORDS_FAULT, _FAULTS[NAME])
 
 
 def fault_of(link: str) -> str:

@@ -57,8 +57,7 @@ class Sights:
 
     proxy: Proxy
     links: NameLinks
-    # None where names are not served by TLS.
-    certificates: CertificateSight | None
+    certificates: CertificateSight
     # The file that the proxy should have for a container with an address.
     route_file: Callable[[Container], RouteFile]
 
@@ -298,8 +297,6 @@ class Prober:
             return {}
 
     async def _fetch_certificate(self, host: str) -> Certificate | None:
-        if self._sights.certificates is None:
-            return None
         try:
             async with asyncio.timeout(ASK_TIMEOUT_S):
                 return await self._sights.certificates.fetch_certificate(host)

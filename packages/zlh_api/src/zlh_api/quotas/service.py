@@ -8,9 +8,9 @@ from zlh_api.customers.model import Customer
 from zlh_api.customers.refusals import CustomerSuspended
 from zlh_api.database.pool import Connection, Database
 from zlh_api.quotas import store
-from zlh_api.quotas.rules import Usage, decide_quota, is_limited, refuse_excess, report_use
+from zlh_api.quotas.rules import QuotaExceeded, Usage, decide_quota, is_limited, refuse_excess, report_use
 from zlh_api.quotas.store import Held
-from zlh_common.errors import NotFound
+from zlh_common.errors import NotFound, ZlhError
 from zlh_common.schema.customers import Quota, QuotaUse
 
 
@@ -46,6 +46,15 @@ class QuotaService:
         quota = decide_quota(held.own, self._default)
         if is_limited(quota, more):
             refuse_excess(quota, await store.usage_of(connection, held.id), more)
+
+    @property
+    def member_refusals(self) -> tuple[type[ZlhError], ...]:
+        """What `ensure_member` may raise."""
+        return (QuotaExceeded,)
+
+    async def ensure_member(self, connection: Connection, customer_id: UUID) -> None:
+        """Return where a customer whose row this transaction holds may have one more member; raise QuotaExceeded."""
+        await self.ensure_room(connection, await self.hold(connection, customer_id), Usage(members=1))
 
     async def fetch_use(self, customer: Customer) -> tuple[QuotaUse, ...]:
         """Return what a customer uses of what they may have."""

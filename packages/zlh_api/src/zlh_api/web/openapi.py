@@ -18,6 +18,8 @@ from zlh_common.schema.console_wire import SUBPROTOCOL
 from zlh_common.schema.problem import PROBLEM_CONTENT_TYPE
 
 Document = dict[str, Any]
+# The API itself, the signed tree that it serves, and the figures for Prometheus.
+_SHOWN = ("/api/", "/artifacts/", "/metrics")
 _ABOUT = f"""
 Game servers and dev environments in containers of their own.
 
@@ -35,8 +37,8 @@ Game servers and dev environments in containers of their own.
 
 
 def render_openapi(endpoints: Sequence[Endpoint], *, version: str, cookie_name: str = "zlh_session") -> Document:
-    """Return the document for every endpoint below /api/, and for the artifacts that the API serves."""
-    shown = [endpoint for endpoint in endpoints if endpoint.path.startswith(("/api/", "/artifacts/"))]
+    """Return the document for everything that programs call; what browsers are shown is not."""
+    shown = [endpoint for endpoint in endpoints if endpoint.path.startswith(_SHOWN)]
     schema_of, components = render_shapes(shown)
     paths: dict[str, dict[str, Any]] = {}
     for endpoint in shown:

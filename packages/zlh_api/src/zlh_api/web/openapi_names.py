@@ -50,6 +50,8 @@ def tag_of(endpoint: Endpoint) -> str:
         return "live"
     if parts[0] == "catalog":
         return "catalog"
+    if parts == ["metrics"]:
+        return "platform"
     return next((_TAG_OF[part] for part in reversed(parts) if part in _TAG_OF), "platform")
 
 

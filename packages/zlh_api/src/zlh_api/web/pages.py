@@ -1,4 +1,4 @@
-"""How a list that is ordered by a text is asked for: `after`, `limit`, and where it says so `q`."""
+"""How a list that is ordered by a text that stays is asked for: `after`, `limit`, and where it says so `q`."""
 
 from __future__ import annotations
 

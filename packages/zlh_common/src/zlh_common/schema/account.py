@@ -29,6 +29,8 @@ class User(Report):
     id: str
     email: str
     is_operator: bool
+    # Null for a token that is held to one customer.
+    password_changed_at: datetime | None
 
 
 class CustomerRole(Report):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 from urllib.parse import quote
 
 ROLE = DATABASE = "zlh"
@@ -15,7 +14,7 @@ PORT = 5432
 
 @dataclass(frozen=True, slots=True)
 class DatabaseAddress:
-    """How to reach the database: hand `connect_kwargs()` to `asyncpg.connect`, or `dsn` to any client."""
+    """How to reach the database."""
 
     socket_dir: Path
 
@@ -23,10 +22,6 @@ class DatabaseAddress:
     def dsn(self) -> str:
         """The address as one string; it holds no secret."""
         return f"postgresql://{ROLE}@/{DATABASE}?host={quote(str(self.socket_dir), safe='/')}&port={PORT}"
-
-    def connect_kwargs(self) -> dict[str, Any]:
-        """Return the arguments of `asyncpg.connect` and `asyncpg.create_pool`."""
-        return {"host": str(self.socket_dir), "port": PORT, "user": ROLE, "database": DATABASE}
 
 
 @dataclass(frozen=True, slots=True)
