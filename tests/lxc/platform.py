@@ -101,7 +101,7 @@ async def running_platform(host: OwnHost, dsn: str, folder: Path) -> AsyncIterat
         platform = LxcPlatform(folder, dsn, dev)
         await asyncio.to_thread(_write_config, platform, host, traefik, port)
         async with open_parts(await asyncio.to_thread(load_config, folder / "api.toml")) as parts:
-            await parts.accounts.users.ensure_operator(
+            await parts.wishes.accounts.users.ensure_operator(
                 email="owner@example.test", password=Secret("correct horse battery"), customer_name="ours",
                 api_token=Secret(TOKEN),
             )  # fmt: skip
