@@ -17,11 +17,13 @@ class FakeRoutes:
     def __init__(self, faults: Faults) -> None:
         self.faults = faults
         self.files: dict[str, str] = {}
+        self.quarantined: list[str] = []
 
     async def survey(self) -> list[FoundRoute]:
-        """Return all files."""
+        """Return all files, and those that were moved away."""
         async with self.faults.call("survey_routes"):
-            return [FoundRoute(name, parse_mark(text), text_sha256(text.encode())) for name, text in self.files.items()]
+            here = [FoundRoute(name, parse_mark(text), text_sha256(text.encode())) for name, text in self.files.items()]
+            return here + [FoundRoute(name, None, "", is_quarantined=True) for name in self.quarantined]
 
     async def fetch(self, name: str) -> str | None:
         """Return the text of a file, or None."""

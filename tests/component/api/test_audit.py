@@ -16,7 +16,7 @@ from component.api.test_reconciler import ask_deletion, settled
 from fakes.api_world import WAIT_S, World
 from fakes.audited import assert_clean
 from fakes.driver import FakeGuest
-from zlh_api.audit.model import GUESTS
+from zlh_api.audit.model import GUESTS, ROUTES
 from zlh_api.audit.removal import Remover, collect
 from zlh_api.containers import store as containers
 from zlh_api.containers.model import Power
@@ -279,6 +279,15 @@ async def test_a_name_that_is_no_text_does_not_end_the_reports(world: World) -> 
     async with world.patrol():
         report = await wait_report(world, FindingKind.STRANGER)
     assert report.findings[0].name == "\N{REPLACEMENT CHARACTER}" * 2 + ".yml"
+
+
+async def test_what_was_moved_away_is_told_and_not_counted(world: World) -> None:
+    """A file in the quarantine is none of the directory's any more."""
+    world.routes.files["theirs.yml"] = "x"
+    world.routes.quarantined.append("20260101T000000Z-0-bad.yml")
+    async with world.patrol():
+        report = await wait_report(world, FindingKind.STRANGER, FindingKind.STRANGER)
+    assert next(part.count for part in report.parts if part.name == ROUTES) == 1
 
 
 async def test_two_patrols_act_as_one(world: World) -> None:

@@ -151,7 +151,7 @@ class Auditor:
     async def _survey(self, began: datetime, fences: Mapping[UUID, int]) -> tuple[Sightings, tuple[AuditPart, ...]]:
         guests, routes, (records, record_parts) = await asyncio.gather(
             _ask(GUESTS, self.driver.survey),
-            _ask(ROUTES, self.routes.survey),
+            _ask(ROUTES, self.routes.survey, counts=lambda file: not file.is_quarantined),
             self.records.look(began, fences),
         )
         seen = Sightings(began, _read_strangers(guests[0]), _read_strangers(routes[0]), records)
@@ -197,8 +197,13 @@ class Auditor:
         return known[1]
 
 
-async def _ask(name: str, survey: Callable[[], Awaitable[list[Found]]]) -> tuple[list[Found] | None, AuditPart]:
-    """Ask one system; one that is away costs the others nothing."""
+async def _ask(
+    name: str,
+    survey: Callable[[], Awaitable[list[Found]]],
+    *,
+    counts: Callable[[Found], bool] = lambda _: True,
+) -> tuple[list[Found] | None, AuditPart]:
+    """Ask one system, and count what it has of what `counts`; one that is away costs the others nothing."""
     try:
         async with asyncio.timeout(SURVEY_TIMEOUT_S):
             found = await survey()
@@ -206,7 +211,7 @@ async def _ask(name: str, survey: Callable[[], Awaitable[list[Found]]]) -> tuple
         return None, AuditPart(name=name, count=None, trouble=error.detail)
     except TimeoutError:
         return None, AuditPart(name=name, count=None, trouble=f"It did not answer within {SURVEY_TIMEOUT_S:.0f} s.")
-    return found, AuditPart(name=name, count=len(found))
+    return found, AuditPart(name=name, count=sum(map(counts, found)))
 
 
 def _read_strangers(found: list[Found] | None) -> tuple[Found, ...] | None:
