@@ -27,6 +27,7 @@ from zlh_api.containers import store as containers
 from zlh_api.containers.model import Power
 from zlh_api.database.pool import Database
 from zlh_api.dev.traefik import TraefikProcess, TraefikSettings
+from zlh_api.edge.platform_routes import FILE_NAMES
 from zlh_api.marked_processes import end_all, find_marked
 from zlh_api.suspensions.service import SuspensionService
 from zlh_common.clock import SystemClock
@@ -257,7 +258,7 @@ class TwoApis:
     def traces(self, owner: OwnerMark) -> list[str]:
         """Return what there is of a container on this machine: processes, and folders and routes of anybody."""
         names = [path.name for folder in ("containers", "routes") for path in (self.home / folder).glob("*")]
-        return [name for name in names if not name.startswith(("portal", ".writing"))] + [
+        return [name for name in names if name not in FILE_NAMES and not name.startswith(".writing")] + [
             f"{process.pid}: {_line(process.pid)}" for process in find_marked(CONTAINER_MARK, owner)
         ]
 
