@@ -43,6 +43,10 @@ class Place:
         """Of the port's own host."""
         return f"{PORT}-dev-{self.vmid}"
 
+    async def run(self) -> None:
+        """Have its guest be seen to run."""
+        await self.world.fetch("update containers set guest = 'running' where vmid = $1 returning 1", self.vmid)
+
     async def publish(self, visibility: str, by_whom: str = "publisher", **fields: object) -> str:
         """Publish the port; return the exposure's id."""
         headers = browser(self.sessions[by_whom])

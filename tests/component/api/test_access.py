@@ -467,6 +467,7 @@ async def test_signing_in_at_hosts_is_counted_like_what_changes_something(world:
 
 async def test_who_may_not_open_a_port_learns_nothing_of_it(place: Place) -> None:
     """Neither where the container's own host leads to nor whether it runs, by the pages that stand in for it."""
+    await place.run()
     own = {"Host": f"dev-{place.vmid}.localhost"}
     port = {"Host": f"{place.label}.localhost"}
     home = await (await place.client.get("/.zlh/home", headers=own)).text()
@@ -536,6 +537,7 @@ async def test_a_port_that_fails_on_purpose_costs_little(world: World) -> None:
     world.rates = RateSettings(ANY_RATES, ANY_RATES, Rates(Rate(1, 5), Rate(1, 100)), refusal_wait_s=0.0)
     async with world.client() as client:
         place = await make_place(world, client)
+        await place.run()
         await place.publish("public")
 
         async def ask(label: str) -> str:
