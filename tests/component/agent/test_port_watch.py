@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -16,7 +15,9 @@ import pytest
 
 from fakes.certificates import Certificates
 from zlh_agent.ports import watch as watch_module
+from zlh_agent.ports.holders import find_holders
 from zlh_agent.ports.kernel import ListeningList
+from zlh_agent.ports.listening import Holder
 from zlh_agent.ports.watch import PortWatch
 from zlh_common.clock import SystemClock
 from zlh_common.names import OwnerMark
@@ -35,7 +36,7 @@ REACHES = {
 PYTHON = Path(sys.executable).resolve().name
 WAIT_S = 30.0
 _SPEAKER = """
-import socket, ssl, sys, threading, http.server
+import os, socket, ssl, sys, http.server
 address, family, kind = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 class Quiet(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
@@ -49,10 +50,10 @@ if kind in ("http", "https"):
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain("agent.crt", "agent.key")
         server.socket = context.wrap_socket(server.socket, server_side=True)
-    print(server.server_address[1], flush=True)
+    print(server.server_address[1], os.getpid(), flush=True)
     server.serve_forever()
 s = socket.create_server((address, 0), family=family)
-print(s.getsockname()[1], flush=True)
+print(s.getsockname()[1], os.getpid(), flush=True)
 kept = []
 while True:
     kept.append(s.accept()[0])
@@ -70,27 +71,23 @@ while True:
 
 
 @contextmanager
-def program(
-    address: str, kind: str, *, family: int = 2, folder: Path | None = None, within: Sequence[str] = ()
-) -> Iterator[tuple[int, int]]:
-    """Run a server as a customer's program; yields its port and pid."""
-    child = subprocess.Popen(
-        [*within, sys.executable, "-c", _SPEAKER, address, str(family), kind],
-        stdout=subprocess.PIPE, text=True, cwd=folder,
-    )  # fmt: skip
-    try:
-        assert child.stdout is not None
-        yield int(child.stdout.readline()), child.pid
-    finally:
-        child.kill()
-        child.communicate()
+def program(address: str, kind: str, *, family: int = 2, folder: Path | None = None) -> Iterator[tuple[int, int, int]]:
+    """Run a server as a customer's program, below a shim; yields its port, its pid and the shim's."""
+    argv = ["sh", "-c", '"$@" & wait', "sh", sys.executable, "-c", _SPEAKER, address, str(family), kind]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, cwd=folder) as shim:
+        assert shim.stdout is not None
+        port, pid = map(int, shim.stdout.readline().split())
+        try:
+            yield port, pid, shim.pid
+        finally:
+            psutil.Process(pid).kill()
 
 
 @asynccontextmanager
-async def watching() -> AsyncIterator[PortWatch]:
+async def watching(*shims: int) -> AsyncIterator[PortWatch]:
     """Look as an agent does on a machine that it shares, so that no other test's servers are asked anything."""
     watch = PortWatch(SystemClock(), bind_address=MINE, own_port=1)
-    watch.roots = lambda: [os.getpid()]
+    watch.roots = lambda: shims
     looking = asyncio.create_task(watch.run())
     try:
         yield watch
@@ -140,45 +137,61 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
     ids=["own address", "http", "http by IPv6", "https by IPv6", "https", "greets", "silent", "hangs up", "floods"],
 )
 async def test_who_listens_and_what_is_spoken(
-    certificate: Path, address: str, family: int, kind: str, told: PortKind
+    certificate: Path, monkeypatch: pytest.MonkeyPatch, *, address: str, family: int, kind: str, told: PortKind
 ) -> None:
     """Of both families, with the program, its command and its folder; it is gone once the program is."""
-    async with watching() as watch:
-        with program(address, kind, family=family, folder=certificate) as (port, pid):
+    monkeypatch.setattr(watch_module, "PROBES", 1)
+    with ExitStack() as stack:
+        port, pid, shim = stack.enter_context(program(address, kind, family=family, folder=certificate))
+        async with watching(shim) as watch:
             found = await wait_for(watch, port, is_asked)
             assert found is not None
             assert (found.kind, found.addresses, found.pid) == (told, (address,), pid)
             assert (found.directory, found.process) == (str(certificate), PYTHON)
             assert found.command.startswith(sys.executable)
             assert found.reach is REACHES[address]
-        await wait_for(watch, port, lambda found: found is None)
+            stack.close()
+            await wait_for(watch, port, lambda found: found is None)
 
 
 async def test_on_a_shared_machine_a_container_sees_its_own() -> None:
     """What descends from its own shims, wherever it listens; another's program is nothing of it."""
-    below_a_shim = ("sh", "-c", '"$@" & wait', "sh")
-    async with watching() as watch:
-        with program(MINE, "http") as (foreign, _), program("0.0.0.0", "http", within=below_a_shim) as (own, shim):
-            watch.roots = lambda: [shim]
+    with program(MINE, "http") as (foreign, _, _), program("0.0.0.0", "http") as (own, _, shim):
+        async with watching(shim) as watch:
             await wait_for(watch, own, is_asked)
             assert foreign not in {each.port for each in watch.ports()}
-            for child in psutil.Process(shim).children():
-                child.kill()
 
 
 async def test_a_change_is_told_and_nothing_else_is(monkeypatch: pytest.MonkeyPatch) -> None:
     """One word for a port that comes, one for what it speaks, one for its end; none while all is as it was."""
     monkeypatch.setattr(watch_module, "LOOK_S", 0.02)
     told: list[int] = []
-    async with watching() as watch:
-        watch.on_change = lambda: told.append(len(watch.ports()))
-        with program(MINE, "http") as (port, _):
+    with ExitStack() as stack:
+        port, _, shim = stack.enter_context(program(MINE, "http"))
+        async with watching(shim) as watch:
+            watch.on_change = lambda: told.append(len(watch.ports()))
             await wait_for(watch, port, is_asked)
             assert told == [1, 1]
             await asyncio.sleep(0.5)
             assert told == [1, 1]
-        await wait_for(watch, port, lambda found: found is None)
+            stack.close()
+            await wait_for(watch, port, lambda found: found is None)
     assert told == [1, 1, 0]
+
+
+async def test_a_program_that_begins_later_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where its process was not yet known to be anybody's when its socket was first seen."""
+    looks: list[dict[int, Holder]] = []
+
+    def finds_nobody_first(inodes: Collection[int], roots: Collection[int] | None) -> dict[int, Holder]:
+        found = find_holders(inodes, roots)
+        looks.append(found)
+        return found if len(looks) > 2 else {}
+
+    monkeypatch.setattr("zlh_agent.ports.watch.find_holders", finds_nobody_first)
+    with program(MINE, "greets") as (port, _, shim):
+        async with watching(shim) as watch:
+            await wait_for(watch, port, lambda found: found is not None)
 
 
 async def test_a_kernel_that_does_not_tell_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,7 +207,7 @@ async def test_a_kernel_that_does_not_tell_is_asked_again(monkeypatch: pytest.Mo
 
     monkeypatch.setattr(watch_module, "RETRY_S", 0.01)
     monkeypatch.setattr(ListeningList, "fetch", fails_first)
-    async with watching() as watch:
-        with program(MINE, "greets") as (port, _):
+    with program(MINE, "greets") as (port, _, shim):
+        async with watching(shim) as watch:
             await wait_for(watch, port, lambda found: found is not None)
     assert len(tries) > 1

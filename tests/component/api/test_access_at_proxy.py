@@ -175,6 +175,7 @@ async def test_a_websocket_is_known_whoever_opens_it(site: Site) -> None:
 
 async def test_the_page_for_a_silent_port_is_for_who_may_open_it(site: Site) -> None:
     """Others learn neither the port nor whether the container runs, by asking for the page itself."""
+    await site.place.run()
     known = ["-H", f"Cookie: {await _sign_in(site)}"]
     for options in ([], ["-H", "X-Zlh-User: somebody"], ["-H", "X_Zlh_User: somebody"], known):
         for host in (site.host, site.own_host):

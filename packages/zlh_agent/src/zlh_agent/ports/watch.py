@@ -29,6 +29,8 @@ from zlh_common.schema.ports import ListeningPort, PortKind
 log = structlog.get_logger()
 # The kernel has no event for a program that begins to listen; a look costs some ten microseconds.
 LOOK_S = 0.5
+# A process that has just been started may not be listed yet as a child of anybody.
+SEARCHES_S = 2.0
 # Where the kernel's list cannot be read at all.
 RETRY_S = 60.0
 PROBES_AT_ONCE = 4
@@ -53,6 +55,9 @@ class PortWatch:
         self._seats = asyncio.Semaphore(PROBES_AT_ONCE)
         self._answers: tuple[bytes, ...] = ()
         self._found: list[Listener] = []
+        # Whether there are sockets of which nobody knows who holds them, and until when that is looked for again.
+        self._has_unheld = False
+        self._searches_until = 0.0
         self.on_change: Callable[[], None] = lambda: None
 
     def ports(self) -> tuple[ListeningPort, ...]:
@@ -82,8 +87,11 @@ class PortWatch:
         await asyncio.gather(*self._probes.values(), return_exceptions=True)
 
     async def _look(self, kernel: ListeningList) -> None:
-        answers = kernel.fetch()
-        if answers != self._answers:
+        answers, now = kernel.fetch(), self._clock.monotonic()
+        is_new = answers != self._answers
+        if is_new:
+            self._searches_until = now + SEARCHES_S
+        if is_new or (self._has_unheld and now <= self._searches_until):
             self._found = await self._read(answers)
             self._answers = answers
         if self._table.take(self._found, at=self._clock.monotonic(), now=self._clock.now()):
@@ -98,6 +106,7 @@ class PortWatch:
         new = inodes - known.keys()
         roots = None if self._address is None else self.roots()
         self._holders = known | (await asyncio.to_thread(find_holders, new, roots) if new else {})
+        self._has_unheld = not inodes <= self._holders.keys()
         return listeners if self._address is None else select_held(listeners, self._holders)
 
     def _forget(self) -> None:
