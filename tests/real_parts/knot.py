@@ -56,7 +56,8 @@ def running_knot(folder: Path, zone: str, records: str = "") -> Iterator[Knot]:
 
 
 def _config(home: Path, zone: str, port: int, secret: str) -> str:
-    # Without a user it stays whoever started it. The zone file follows every update, so a restart finds it again.
+    # Without a user it stays whoever started it. An update is in the journal before it is answered, and is applied to
+    # the zone file at a start: a file that followed each update would be behind where the server is killed.
     return f"""
 server:
     listen: 127.0.0.1@{port}
@@ -87,9 +88,9 @@ zone:
     storage: {home}/zones
     file: zone
     acl: ours
-    journal-content: all
-    zonefile-sync: 0
-    zonefile-load: difference-no-serial
+    journal-content: changes
+    zonefile-sync: -1
+    zonefile-load: whole
     semantic-checks: true
 """
 

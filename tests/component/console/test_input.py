@@ -129,16 +129,25 @@ async def test_one_who_does_not_read_what_becomes_of_his_input_is_let_go(bench: 
 async def test_an_agent_that_is_not_heard_is_still_obeyed(bench: Bench, kept: Path) -> None:
     """One that leaves everything unread is cut off, and what it has sent before is done."""
     _, screen = await ready(bench)
-    stranger = await asyncio.to_thread(_type_and_leave, bench.folder / "run/main.sock", b"typed" * 30_000)
-    stranger.close()
-    await eventually(lambda: kept.exists() and kept.stat().st_size >= 150_000)
-    assert await asyncio.to_thread(kept.read_bytes) == b"typed" * 30_000
+    typed = b"typed" * 20_000
+    # All of it is sent before the shim can find out that nobody hears it.
+    (shim,) = bench.shims()
+    os.kill(shim, signal.SIGSTOP)
+    try:
+        with await asyncio.to_thread(_type_and_leave, bench.folder / "run/main.sock", typed):
+            os.kill(shim, signal.SIGCONT)
+            await eventually(lambda: kept.exists() and kept.stat().st_size >= len(typed))
+    finally:
+        os.kill(shim, signal.SIGCONT)
+    assert await asyncio.to_thread(kept.read_bytes) == typed
     screen.viewer.close()
 
 
 def _type_and_leave(path: Path, data: bytes) -> socket.socket:
     """Connect as an agent, type, and hear nothing any more; the socket is half closed."""
     sock = socket.socket(socket.AF_UNIX)
+    # Nobody takes it up yet.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
     folder = os.open(path.parent, os.O_RDONLY)
     try:
         sock.connect(f"/proc/self/fd/{folder}/{path.name}")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from component.console.conftest import bench
-from component.console.harness import Bench, look
+from component.console.harness import Bench, eventually, look
 from component.supervision.conftest import keeper
 from component.supervision.harness import Keeper, shell, wait_status
 from fakes.shims import NEWER, VERSION_1, OtherShims
@@ -19,7 +19,17 @@ VERSIONS = pytest.mark.parametrize(
     ("patch", "version"),
     [pytest.param(VERSION_1, PROTOCOL_VERSION - 1, id="former"), pytest.param(NEWER, PROTOCOL_VERSION + 1, id="newer")],
 )
-SLOW_TO_STOP = "trap 'echo bye; exit 7' TERM; echo up; while :; do sleep 0.05; done"
+
+
+def slow_to_stop(keeper: Keeper) -> str:
+    """A script that ends by itself when it is asked to, and writes a line once it can be."""
+    return f"trap 'echo bye; exit 7' TERM; echo up >> {keeper.folder}/up; while :; do sleep 0.05; done"
+
+
+async def wait_up(keeper: Keeper, times: int) -> None:
+    """Return once so many starts can be asked to stop: until then a signal would simply end one."""
+    up = keeper.folder / "up"
+    await eventually(lambda: up.exists() and len(up.read_text().split()) == times)
 
 
 @VERSIONS
@@ -57,17 +67,20 @@ async def test_a_shell_under_a_shim_of_another_version_goes_on(bench: Bench, pat
 async def test_a_process_under_a_shim_of_another_version_goes_on(keeper: Keeper, patch: str, version: int) -> None:
     """The same child under the new agent; restarted, stopped with its signal, and killed with all it has started."""
     keeper.starter = OtherShims(patch)
-    former = await keeper.start(shell(SLOW_TO_STOP))
+    script = slow_to_stop(keeper)
+    former = await keeper.start(shell(script))
     before = await wait_status(former, lambda status: status.state == "running")
+    await wait_up(keeper, 1)
     await former.detach()
 
-    service = await keeper.start(shell(SLOW_TO_STOP))
+    service = await keeper.start(shell(script))
     after = await wait_status(service, lambda status: status.state == "running")
     assert (after.pid, after.restarts) == (before.pid, 0)
     service.restart("web")
     again = await wait_status(service, lambda status: status.state == "running" and status.pid != before.pid)
     assert (again.exit_code, again.restarts, again.reason) == (7, 0, None)
-    await service.apply([shell(SLOW_TO_STOP, power="off")])
+    await wait_up(keeper, 2)
+    await service.apply([shell(script, power="off")])
     status = await wait_status(service, lambda status: status.state == "stopped")
     assert (status.exit_code, status.signal) == (7, None)
     stubborn = "trap '' TERM; (trap '' TERM; setsid sleep 1000 &); echo up; while :; do sleep 1; done"
