@@ -123,10 +123,13 @@ async def test_memory_that_is_used_up_ends_the_process_and_not_its_shim(guest: G
 
 async def test_a_container_that_is_restarted_starts_its_processes_at_once(guest: Guest) -> None:
     """They were stopped in order, with the time that they need, and that was no crash."""
-    slow = "trap 'sleep 3; echo saved > saved; exit 0' TERM; echo up; while :; do sleep 0.1; done"
+    slow = "trap 'sleep 3; echo saved > saved; exit 0' TERM; touch up; while :; do sleep 0.1; done"
     policy = ProcessPolicy(stop=StopPolicy(grace_s=20))
     await guest.want(processes=(shell(slow, policy=policy),))
     before = await wait_process(guest, lambda status: status.state == "running")
+    async with asyncio.timeout(PATIENCE_S):
+        while await guest.inside("ls", "/home/dev/workspace/up", check=False) == "":
+            await asyncio.sleep(0.1)
     await guest.inside("systemctl", "reboot", check=False)
     async with asyncio.timeout(PATIENCE_S):
         while await guest.inside("cat", "/home/dev/workspace/saved", check=False) != "saved":

@@ -83,10 +83,13 @@ async def test_a_process_under_a_shim_of_another_version_goes_on(keeper: Keeper,
     await service.apply([shell(script, power="off")])
     status = await wait_status(service, lambda status: status.state == "stopped")
     assert (status.exit_code, status.signal) == (7, None)
-    stubborn = "trap '' TERM; (trap '' TERM; setsid sleep 1000 &); echo up; while :; do sleep 1; done"
+    stubborn = (
+        f"trap '' TERM; (trap '' TERM; setsid sleep 1000 &); echo up >> {keeper.folder}/up; while :; do sleep 1; done"
+    )
     policy = ProcessPolicy(stop=StopPolicy(grace_s=600))
     await service.apply([shell(stubborn, policy=policy, attempt=1)])
     await wait_status(service, lambda status: status.state == "running")
+    await wait_up(keeper, 3)
     await service.apply([shell(stubborn, policy=policy, attempt=1, power="off")])
     await wait_status(service, lambda status: status.state == "stopping")
     service.kill("web")

@@ -63,9 +63,12 @@ async def test_crashes_wait_longer_each_time_and_end_in_error(keeper: Keeper) ->
 async def test_a_child_that_ignores_sigterm_is_killed_with_all_it_has_started(keeper: Keeper) -> None:
     """The deadline holds for daemons of its own too."""
     policy = ProcessPolicy(stop=StopPolicy(grace_s=0.5))
-    command = "trap '' TERM; (setsid sh -c 'trap \"\" TERM; sleep 1000' &) ; echo up; while :; do sleep 1; done"
+    ready = keeper.folder / "ready"
+    daemon = f"setsid sh -c 'trap \"\" TERM; touch {ready}; sleep 1000' &"
+    command = f"trap '' TERM; ({daemon}) ; while :; do sleep 1; done"
     service = await keeper.start(shell(command, policy=policy))
     await wait_status(service, lambda status: status.state == "running")
+    await eventually(ready.exists)
     await service.apply([shell(command, policy=policy, power="off")])
     status = await wait_status(service, lambda status: status.state == "stopped")
     assert status.signal == "SIGKILL"

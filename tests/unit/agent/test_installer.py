@@ -110,7 +110,8 @@ async def test_nonsense_is_a_failed_install_and_no_end_of_the_agent(said: str, c
 
 async def test_a_child_that_is_stuck_is_ended(child: Child, monkeypatch: pytest.MonkeyPatch) -> None:
     """It is a failed install that is tried again; it may clean up before it is killed."""
-    monkeypatch.setattr(installer, "INSTALL_TIMEOUT_S", 0.3)
+    # Long enough for a shell to say what it ignores.
+    monkeypatch.setattr(installer, "INSTALL_TIMEOUT_S", 1.5)
     monkeypatch.setattr(installer, "END_TIMEOUT_S", 0.3)
     for script, code in (("exec sleep 1000", -15), ("trap '' TERM; while :; do sleep 0.05; done", -9)):
         child(script)

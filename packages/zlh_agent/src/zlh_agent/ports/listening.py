@@ -71,6 +71,11 @@ class PortTable:
             self._note_missing(port, at)
         return self.shown() != shown
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether another look that finds the same would change nothing."""
+        return all(seen.is_shown and seen.misses == 0 for seen in self._ports.values())
+
     def shown(self) -> dict[int, tuple[Listener, datetime]]:
         """Return the ports that are told, with the time since which they are there."""
         return {port: (seen.listener, seen.since) for port, seen in sorted(self._ports.items()) if seen.is_shown}

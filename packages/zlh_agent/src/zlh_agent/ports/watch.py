@@ -1,4 +1,4 @@
-"""Which ports the container's programs listen on, kept as of half a second ago."""
+"""Which ports the container's programs listen on, kept as of a second ago at most."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from zlh_common.schema.ports import ListeningPort, PortKind
 
 log = structlog.get_logger()
 # The kernel has no event for a program that begins to listen; a look costs some ten microseconds.
-LOOK_S = 0.5
+LOOK_S = 0.9
 # A process that has just been started may not be listed yet as a child of anybody.
 SEARCHES_S = 2.0
 # Where the kernel's list cannot be read at all.
@@ -91,7 +91,10 @@ class PortWatch:
         is_new = answers != self._answers
         if is_new:
             self._searches_until = now + SEARCHES_S
-        if is_new or (self._has_unheld and now <= self._searches_until):
+        is_searching = self._has_unheld and now <= self._searches_until
+        if not (is_new or is_searching) and self._table.is_settled:
+            return
+        if is_new or is_searching:
             self._found = await self._read(answers)
             self._answers = answers
         if self._table.take(self._found, at=self._clock.monotonic(), now=self._clock.now()):

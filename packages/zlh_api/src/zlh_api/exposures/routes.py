@@ -39,8 +39,8 @@ def endpoints(service: ExposureService) -> list[Endpoint]:
         Endpoint("GET", ALL, view, index, "List published ports", response=Items[Exposure]),
         Endpoint(
             "GET", PORTS, view, ports, "List what programs listen on", response=Items[SeenPort],
-            about="As the agent has seen it half a second ago, at most 64; none while it is not heard. `kind` is what "
-            "the port answered when it was asked once, and `reach` from where it is reached: a published port that "
+            about="As the agent has seen it a second ago at most, 64 of them; none while it is not heard. `kind` is "
+            "what the port answered when it was asked once, `reach` from where it is reached: a published port that "
             "only loopback reaches does not answer.",
         ),
         Endpoint(
