@@ -27,7 +27,7 @@ from zlh_common.clock import Clock
 from zlh_common.schema.ports import ListeningPort, PortKind
 
 log = structlog.get_logger()
-# The kernel has no event for a program that begins to listen; a look costs some ten microseconds.
+# The kernel has no event for a program that begins to listen. A look is nearly nothing but waking up for it (ADR 19).
 LOOK_S = 0.9
 # A process that has just been started may not be listed yet as a child of anybody.
 SEARCHES_S = 2.0
