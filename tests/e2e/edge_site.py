@@ -124,6 +124,18 @@ class Site:
             raise AssertionError(f"{field} never became {wanted}: {json.dumps(report, indent=1)}") from None
         return report
 
+    async def wait_steps(self, vmid: int, wanted: dict[str, str]) -> None:
+        """Return once each of these steps of a container is in that state."""
+        steps: dict[str, str] = {}
+        try:
+            async with asyncio.timeout(WAIT_S):
+                while not wanted.items() <= steps.items():
+                    await asyncio.sleep(0.1)
+                    _, report = await self.call("GET", f"/api/containers/{vmid}/status")
+                    steps = {step["name"]: step["state"] for step in report["steps"]}
+        except TimeoutError:
+            raise AssertionError(f"the steps never became {wanted}: {steps}") from None
+
     async def wait_gone(self, vmid: int) -> None:
         """Return once the API knows a container no more."""
         async with asyncio.timeout(WAIT_S):

@@ -102,12 +102,9 @@ async def test_the_owner_opens_a_host_by_its_public_name_and_nobody_else_does(si
     vmid = await make_server(site, "mine")
     exposure = await publish(site, vmid, "private")
     assert exposure["url"] == site.url(f"{PORT}-dev-{vmid}")
-    report = await site.wait(vmid, "ready", wanted=True)
-    assert {step["name"]: step["state"] for step in report["steps"]} | {
-        "publish-records": "done",
-        "answer-dns": "done",
-        "check-ready": "done",
-    } == {step["name"]: step["state"] for step in report["steps"]}
+    await site.wait(vmid, "ready", wanted=True)
+    # A port that is published later runs these steps again, and the container stays ready meanwhile.
+    await site.wait_steps(vmid, {"publish-records": "done", "answer-dns": "done", "check-ready": "done"})
     hosts = {f"dev-{vmid}.{ZONE}", f"{PORT}-dev-{vmid}.{ZONE}"}
     async with asyncio.timeout(WAIT_S):
         while {name for name, _ in (await site.records())["public"]} != hosts:
