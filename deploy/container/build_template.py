@@ -23,7 +23,11 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = (
     "systemd", "systemd-sysv", "dbus", "iproute2", "procps", "ca-certificates", "python3",
     # What a customer expects to find.
-    "bash-completion", "curl", "git", "less", "nano", "zstd",
+    "bash-completion", "curl", "fish", "git", "less", "nano", "openssh-client", "sudo", "zsh", "zstd",
+    # Its daemon is not started; who wants it starts it.
+    "openssh-server", "cron",
+    # What is published and listens on loopback alone is led there by rules of the container's own.
+    "nftables",
 )  # fmt: skip
 # Proxmox VE writes a Debian's address into /etc/network/interfaces, and leaves it to this to bring it up.
 PROXMOX_PACKAGES = ("ifupdown",)
@@ -112,9 +116,23 @@ def settle_systemd(folder: Path) -> None:
     journal = folder / "etc/systemd/journald.conf.d/zlh.conf"
     journal.parent.mkdir(parents=True, exist_ok=True)
     journal.write_text(JOURNAL)
+    settle_sshd(folder)
     # Each container gets an id of its own at its first start.
     (folder / "etc/machine-id").write_text("")
     (folder / "etc/hostname").unlink(missing_ok=True)
+
+
+def settle_sshd(folder: Path) -> None:
+    """Leave sshd to who starts it, with keys of that container: those of a template would be everybody's."""
+    for unit in ("multi-user.target.wants/ssh.service", "sshd.service", "sockets.target.wants/ssh.socket"):
+        (folder / "etc/systemd/system" / unit).unlink(missing_ok=True)
+    for key in (folder / "etc/ssh").glob("ssh_host_*"):
+        key.unlink()
+    settings = folder / "etc/systemd/system/ssh.service.d/zlh.conf"
+    settings.parent.mkdir(parents=True, exist_ok=True)
+    settings.write_text(
+        "[Service]\nExecStartPre=\nExecStartPre=/usr/bin/ssh-keygen -A\nExecStartPre=/usr/sbin/sshd -t\n"
+    )
 
 
 def add_agent(folder: Path) -> None:

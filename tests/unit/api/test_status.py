@@ -29,6 +29,7 @@ from zlh_common.names import OwnerMark, Vmid
 from zlh_common.schema.ports import ListeningPort, PortKind, PortReach
 from zlh_common.schema.resources import Resources
 from zlh_common.schema.status import (
+    AddonState,
     AddonStatus,
     AgentStatus,
     Connection,
@@ -349,7 +350,7 @@ def test_what_a_stranger_has_installed_can_be_shown() -> None:
 
 def test_an_addon_of_a_stranger_opens_nowhere() -> None:
     """Where an addon opens is for the platform to say, and no name is a book."""
-    told = AddonStatus(name="x" * 10_000, state="y" * 10_000, version="z" * 10_000, url="https://evil.example")
+    told = AddonStatus(name="x" * 10_000, state=AddonState.RUNNING, version="z" * 10_000, url="https://evil.example")
     addons = report(replace(RUNNING, agent=agent(addons=(told,) * 5000))).addons
     assert len(addons) == MAX_ADDONS
     assert max(len(addons[0].name), len(addons[0].state), len(addons[0].version or "")) <= 128

@@ -1534,16 +1534,30 @@ export interface components {
             userId: string | null;
         };
         /**
+         * AddonState
+         * @description The position of one addon.
+         * @enum {string}
+         */
+        AddonState: "backoff" | "error" | "installing" | "running" | "starting" | "stopped" | "stopping";
+        /**
          * AddonStatus
-         * @description One addon of a dev container; `url` stands only once it really opens.
+         * @description One addon of a dev container.
          */
         AddonStatus: {
+            /** @default null */
+            lastUsedAt: string | null;
+            /** @default null */
+            message: string | null;
             name: string;
-            state: string;
+            /** @default null */
+            startedAt: string | null;
+            state: components["schemas"]["AddonState"];
             /** @default null */
             url: string | null;
             /** @default null */
             version: string | null;
+            /** @default [] */
+            versions: components["schemas"]["InstalledRuntime"][];
         };
         /**
          * ApiToken
@@ -1764,6 +1778,7 @@ export interface components {
             resources: components["schemas"]["Resources"];
             resourcesInForce: components["schemas"]["Resources"] | null;
             runtimes: components["schemas"]["InstalledRuntime"][];
+            shells: components["schemas"]["ShellReport"] | null;
             specGeneration: number;
             steps: components["schemas"]["Step"][];
             suspended: boolean;
@@ -1798,9 +1813,15 @@ export interface components {
             /** @default null */
             name: string | null;
             /** @default null */
+            repository: components["schemas"]["RepositoryWish"] | null;
+            /** @default null */
             resources: components["schemas"]["ResourceWish"] | null;
             /** @default null */
             runtime: string | null;
+            /** @default null */
+            startScript: string | null;
+            /** @default false */
+            sudo: boolean;
             /** @default null */
             template: string | null;
             /** @default null */
@@ -1968,6 +1989,8 @@ export interface components {
          * @description One published port and the address at which it is reached.
          */
         Exposure: {
+            /** @default null */
+            addon: string | null;
             default: boolean;
             expiresAt: string | null;
             id: string;
@@ -2317,6 +2340,8 @@ export interface components {
             power: ("off" | "on") | null;
             /** @default null */
             resources: components["schemas"]["ResourceWish"] | null;
+            /** @default null */
+            sudo: boolean | null;
         };
         /**
          * PatchCustomer
@@ -2384,7 +2409,7 @@ export interface components {
          * @description From where a port can be reached, by the addresses that its program has bound.
          * @enum {string}
          */
-        PortReach: "loopback" | "network" | "shared";
+        PortReach: "bridged" | "loopback" | "network" | "shared";
         /** @description RFC 9457. Programs look at `code`, people read `detail`; some errors have further members. */
         Problem: {
             /** @description Stable; programs rely on it. */
@@ -2684,6 +2709,15 @@ export interface components {
          */
         Remedy: "operator" | "platform";
         /**
+         * RepositoryWish
+         * @description `repository` of a new container: see Repository.
+         */
+        RepositoryWish: {
+            /** @default null */
+            branch: string | null;
+            url: string;
+        };
+        /**
          * ResetPassword
          * @description `POST /api/password-resets/accept`.
          */
@@ -2889,6 +2923,35 @@ export interface components {
          * @enum {string}
          */
         Severity: "error" | "note" | "warning";
+        /**
+         * ShellCheck
+         * @description One kind of shell or program, started as the customer would.
+         */
+        ShellCheck: {
+            /** @default [] */
+            differences: components["schemas"]["ShellDifference"][];
+            mode: string;
+            ok: boolean;
+            /** @default null */
+            problem: string | null;
+        };
+        /**
+         * ShellDifference
+         * @description One thing that one kind of shell finds differently, or not at all.
+         */
+        ShellDifference: {
+            expected: string | null;
+            found: string | null;
+            what: string;
+        };
+        /**
+         * ShellReport
+         * @description All of them, at one moment; kinds that are not installed are left out.
+         */
+        ShellReport: {
+            checkedAt: string;
+            checks: components["schemas"]["ShellCheck"][];
+        };
         /**
          * ShownCertificate
          * @description A certificate, by how many hosts it is shown, and one of these.

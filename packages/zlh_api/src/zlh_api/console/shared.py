@@ -25,7 +25,7 @@ from zlh_api.console.rules import FRAME_COST_BYTES, WINDOW_BYTES, Bounds
 from zlh_api.console.upstream import NONSENSE, Ended, Message, Upstream, UpstreamEnded
 from zlh_common.errors import ZlhError
 from zlh_common.input_pace import InputPace
-from zlh_common.schema.console_wire import Exit, Gap, Hello, InputDone, Redraw, Resize, State
+from zlh_common.schema.console_wire import Announcement, Exit, Gap, Hello, InputDone, Redraw, Resize, State
 from zlh_common.terminal_window import TerminalWindow
 from zlh_common.websocket_frames import OutputFrame
 
@@ -49,7 +49,7 @@ class Follower(Protocol):
         """Tell whether it has been given everything before `end`."""
         ...
 
-    def tell(self, offset: int, notice: State | Exit | Ended) -> None:
+    def tell(self, offset: int, notice: State | Exit | Announcement | Ended) -> None:
         """Queue a notice to be given once the output before `offset` was."""
         ...
 

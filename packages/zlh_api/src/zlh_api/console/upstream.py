@@ -17,6 +17,7 @@ from zlh_common.schema.console_wire import (
     CONFIRM,
     CONFIRM_INPUT,
     SUBPROTOCOL,
+    Announcement,
     Exit,
     Gap,
     Hello,
@@ -45,7 +46,9 @@ AGENT_ERROR = 1011
 
 
 # What comes after the greeting.
-Message = OutputFrame | Gap | State | Exit | InputDone
+# Of a notice as it comes, in characters of JSON.
+MAX_NOTICE_CHARS = 2000
+Message = OutputFrame | Gap | State | Exit | InputDone | Announcement
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,6 +149,10 @@ class Upstream:
             if not self.hello.confirms or not is_next_done(self._done, message, sent=self._sent):
                 raise ValueError("a word on input that there was none of")
             self._done = message
+            return message
+        if isinstance(message, Announcement):
+            if len(raw) > MAX_NOTICE_CHARS:
+                raise ValueError("a notice that nobody reads")
             return message
         if isinstance(message, Gap) and is_first and message.to == self.end:
             # It repeats what hello has said already to whoever asked for another offset.

@@ -25,7 +25,7 @@ from zlh_api.console.rules import (
 from zlh_api.console.shared import SharedConsole, Size
 from zlh_api.console.upstream import Ended, Message, Upstream, UpstreamEnded
 from zlh_common.errors import ZlhError
-from zlh_common.schema.console_wire import Exit, Gap, Hello, InputDone, ServerMessage, State
+from zlh_common.schema.console_wire import Announcement, Exit, Gap, Hello, InputDone, ServerMessage, State
 from zlh_common.websocket_frames import OutputFrame
 
 # A viewer is told of this many changes at most while it reads nothing; older ones are of no use to it any more.
@@ -52,7 +52,7 @@ class ConsoleViewer:
         self._shared = shared
         self._place = Place(0)
         self._first_gap: Gap | None = None
-        self._notices: deque[tuple[int, State | Exit | Ended]] = deque(maxlen=_MAX_NOTICES)
+        self._notices: deque[tuple[int, State | Exit | Announcement | Ended]] = deque(maxlen=_MAX_NOTICES)
         self._woken = asyncio.Event()
         self._own: Upstream | None = None
         self._own_scope = AsyncExitStack()
@@ -135,7 +135,7 @@ class ConsoleViewer:
         self._place = Place(position, place.is_apart, place.has_fallen_out, place.is_own_over)
         return piece
 
-    def _take_notice(self) -> State | Exit | None:
+    def _take_notice(self) -> State | Exit | Announcement | None:
         _, notice = self._notices.popleft()
         if not isinstance(notice, Ended):
             return notice
@@ -208,7 +208,7 @@ class ConsoleViewer:
         has_due = bool(self._notices) and self._notices[0][0] <= self._place.position
         return self._place.position >= end and not has_due and self.ended is None
 
-    def tell(self, offset: int, notice: State | Exit | Ended) -> None:
+    def tell(self, offset: int, notice: State | Exit | Announcement | Ended) -> None:
         """See Follower."""
         self._notices.append((offset, notice))
         self._woken.set()

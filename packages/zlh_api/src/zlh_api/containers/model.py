@@ -12,7 +12,7 @@ from uuid import UUID
 from zlh_common.names import HostName, Kind, OwnerMark, Vmid
 from zlh_common.schema.process import WantedProcess
 from zlh_common.schema.resources import Resources
-from zlh_common.schema.spec import Visibility, WantedRuntime
+from zlh_common.schema.spec import Visibility, WantedRuntime, WantedWorkspace
 from zlh_common.schema.status import AgentStatus, Connection, Step
 
 
@@ -36,7 +36,7 @@ class Power(StrEnum):
 
 
 class RuntimeWish(WantedRuntime):
-    """A toolchain version as the row keeps it: what the agent is told, and what only the API has to know."""
+    """A version of a runtime or addon as the row keeps it: what the agent is told, and what the API alone knows."""
 
     # Asked for beside the default: it stays when others come and go, until it is asked away itself.
     beside: bool = False
@@ -65,6 +65,8 @@ class Published:
     expires_at: datetime | None = None
     # Who may open it where it is private; None where that user is gone.
     published_by: UUID | None = None
+    # The addon whose port it is.
+    addon: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,8 @@ class Container:
     route_confirmed: str | None
     provisioned_at: datetime | None
     attempts: int
+    addons: tuple[RuntimeWish, ...] = ()
+    workspace: WantedWorkspace = field(default_factory=WantedWorkspace)
     # A slot or a system whose turn or return it waits for; nothing has failed.
     waiting_for: str | None = None
     # What the agent that took the spec last was known to understand.

@@ -18,6 +18,7 @@ from zlh_api.reconcile.plan import RECORD_STEPS, Do
 from zlh_common.names import render_host
 from zlh_common.schema.ports import ListeningPort
 from zlh_common.schema.runtime import RuntimeInUse
+from zlh_common.schema.shells import ShellCheck, ShellDifference, ShellReport
 from zlh_common.schema.status import (
     AddonStatus,
     AgentStatus,
@@ -37,6 +38,7 @@ ATTEMPTS_BEFORE_ERROR = 3
 # Of an agent's report: as many steps as a spec can bring about, twice, and as much text as a person reads.
 MAX_AGENT_STEPS, MAX_AGENT_RUNTIMES = 128, 128
 MAX_ADDONS = 16
+MAX_CHECKS, MAX_DIFFERENCES = 32, 32
 MAX_PORTS, MAX_ADDRESSES = 64, 8
 NAME_CHARS, STAGE_CHARS, MESSAGE_CHARS, OUTPUT_CHARS = 128, 32, 1000, 4096
 # What every reader of JSON holds exactly.
@@ -74,6 +76,7 @@ def render_status(container: Container, *, domain: str, url: str) -> ContainerSt
         ports=listening_ports(container),
         addons=tuple(bound_addon(addon) for addon in agent.addons[:MAX_ADDONS]) if agent else (),
         runtimes=agents_runtimes(container),
+        shells=bound_shells(agent.shells) if agent and agent.shells else None,
         hostname=render_host(container.host, domain),
         url=url if container.route_confirmed and not container.is_deleting else None,
         created_at=container.created_at,
@@ -273,8 +276,35 @@ def bound_port(port: ListeningPort) -> ListeningPort:
 
 def bound_addon(addon: AddonStatus) -> AddonStatus:
     """Return a stranger's addon with texts that can be shown; where it opens is ours to say."""
-    version = addon.version[:NAME_CHARS] if addon.version else None
-    return AddonStatus(name=addon.name[:NAME_CHARS], state=addon.state[:NAME_CHARS], version=version, url=None)
+    return msgspec.structs.replace(
+        addon,
+        name=addon.name[:NAME_CHARS],
+        version=addon.version[:NAME_CHARS] if addon.version else None,
+        url=None,
+        message=addon.message[:MESSAGE_CHARS] if addon.message else None,
+        versions=tuple(bound_runtime(version) for version in addon.versions[:MAX_AGENT_RUNTIMES]),
+    )
+
+
+def bound_shells(shells: ShellReport) -> ShellReport:
+    """Return what a stranger has found in its shells, as much of it as people can read."""
+    return msgspec.structs.replace(shells, checks=tuple(_bound_check(check) for check in shells.checks[:MAX_CHECKS]))
+
+
+def _bound_check(check: ShellCheck) -> ShellCheck:
+    return msgspec.structs.replace(
+        check,
+        mode=check.mode[:NAME_CHARS],
+        problem=check.problem[:MESSAGE_CHARS] if check.problem else None,
+        differences=tuple(
+            ShellDifference(
+                what=each.what[:NAME_CHARS],
+                expected=each.expected[:MESSAGE_CHARS] if each.expected else None,
+                found=each.found[:MESSAGE_CHARS] if each.found else None,
+            )
+            for each in check.differences[:MAX_DIFFERENCES]
+        ),
+    )
 
 
 def bound_transfer(transfer: Transfer) -> Transfer:

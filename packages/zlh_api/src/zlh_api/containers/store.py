@@ -18,7 +18,7 @@ from zlh_common.names import OwnerMark, Vmid
 from zlh_common.request_ids import current_request_id
 from zlh_common.schema.process import WantedProcess
 from zlh_common.schema.resources import Resources
-from zlh_common.schema.spec import WantedRuntime
+from zlh_common.schema.spec import WantedRuntime, WantedWorkspace
 from zlh_common.schema.status import AgentStatus, Step, StepState
 from zlh_common.schema.status import Connection as AgentConnection
 from zlh_common.schema.structs import encode
@@ -46,8 +46,8 @@ select c.owner, c.vmid, c.customer_id, c.kind, c.name, c.created_at, c.spec::tex
             'nextTryAt', s.next_try_at) order by s.position)
         from steps s where s.owner = c.owner)::text as steps,
        (select json_agg(json_build_object('id', e.id, 'port', e.port, 'visibility', e.visibility,
-            'kind', e.kind, 'expires_at', e.expires_at, 'published_by', e.published_by)
-            order by e.created_at, e.id)
+            'kind', e.kind, 'expires_at', e.expires_at, 'published_by', e.published_by, 'addon', e.addon)
+            order by e.addon is null, e.created_at, e.id)
         from exposures e where e.owner = c.owner and (e.expires_at is null or e.expires_at > now()))::text as exposures
 from containers c
 """
@@ -229,6 +229,8 @@ class _Spec(msgspec.Struct, frozen=True):
 
     runtimes: tuple[RuntimeWish, ...] = ()
     processes: tuple[WantedProcess, ...] = ()
+    addons: tuple[RuntimeWish, ...] = ()
+    workspace: WantedWorkspace = WantedWorkspace()
 
 
 _read_spec = msgspec.json.Decoder(_Spec).decode
@@ -250,6 +252,8 @@ def to_container(row: Any) -> Container:
         created_at=row["created_at"],
         runtimes=spec.runtimes,
         processes=spec.processes,
+        addons=spec.addons,
+        workspace=spec.workspace,
         spec_generation=row["spec_generation"],
         power=Power(row["power"]),
         restart_wanted=row["restart_wanted"],

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from zlh_api.containers.model import Container
 from zlh_common.schema.spec import AgentSpec, WantedRuntime
 
 # From this version of the protocol on, an agent keeps several versions of a runtime, and removes what is not wanted.
 SEVERAL_VERSIONS = 2
+# From this one on, it has addons and a workspace, and knows what is published.
+ADDONS = 7
+_CHANGED_AT = (1, SEVERAL_VERSIONS, ADDONS)
 
 
 def known_protocol(container: Container) -> int:
-    """Return the version of the protocol that the agent and we both speak; the first one while it has said nothing."""
-    return max(1, min(container.agent.protocol_version, SEVERAL_VERSIONS)) if container.agent else 1
+    """Return the last version of those that changed the spec which both sides speak; 1 while the agent is silent."""
+    announced = container.agent.protocol_version if container.agent else 1
+    return max((version for version in _CHANGED_AT if version <= announced), default=1)
 
 
 def render_spec(container: Container, protocol: int) -> AgentSpec:
@@ -19,7 +25,12 @@ def render_spec(container: Container, protocol: int) -> AgentSpec:
     orders: tuple[WantedRuntime, ...] = tuple(wish.order() for wish in container.runtimes)
     if protocol < SEVERAL_VERSIONS:
         orders = tuple(order for order in orders if order.default)
-    return AgentSpec(generation=container.spec_generation, runtimes=orders, processes=container.processes)
+    spec = AgentSpec(generation=container.spec_generation, runtimes=orders, processes=container.processes)
+    if protocol < ADDONS:
+        return spec
+    return msgspec.structs.replace(
+        spec, addons=tuple(wish.order() for wish in container.addons), workspace=container.workspace
+    )
 
 
 def accepted_generation(container: Container) -> int:

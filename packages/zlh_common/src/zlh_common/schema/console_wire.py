@@ -1,8 +1,8 @@
 """The console protocol `zlh.console.v1`: frames in both directions, encoded and parsed without any I/O.
 
 Server to client, binary: 8 bytes big-endian absolute offset of the first byte, then output bytes.
-Server to client, text: `hello`, `gap`, `state`, `exit`, and `input` for one that has asked for it. Client to server,
-binary: input bytes; text: `resize`, and from the API to an agent `redraw`.
+Server to client, text: `hello`, `gap`, `state`, `exit`, `notice`, and `input` for one that has asked for it. Client to
+server, binary: input bytes; text: `resize`, and from the API to an agent `redraw`.
 """
 
 from __future__ import annotations
@@ -73,7 +73,14 @@ class InputDone(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag
         return self.taken + self.refused
 
 
-ServerMessage = Hello | Gap | State | Exit | InputDone
+class Announcement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="type", tag="notice"):
+    """Something that people at this terminal should know and its program has not printed; clients show it beside."""
+
+    code: str
+    message: str
+
+
+ServerMessage = Hello | Gap | State | Exit | InputDone | Announcement
 
 
 class Resize(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag="resize", forbid_unknown_fields=True):

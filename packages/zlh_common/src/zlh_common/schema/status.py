@@ -9,11 +9,12 @@ from typing import Literal
 from zlh_common.schema.ports import ListeningPort
 from zlh_common.schema.process import ProcessPolicy, ProcessReason, ProcessState
 from zlh_common.schema.resources import Resources
+from zlh_common.schema.shells import ShellReport
 from zlh_common.schema.structs import Report
 from zlh_common.schema.terminal import Terminal
 
 # What this version of the agent and the API say to each other.
-PROTOCOL_VERSION = 6
+PROTOCOL_VERSION = 7
 
 
 class Connection(StrEnum):
@@ -114,15 +115,6 @@ class Process(Report):
     status: ProcessStatus | None
 
 
-class AddonStatus(Report):
-    """One addon of a dev container; `url` stands only once it really opens."""
-
-    name: str
-    state: str
-    version: str | None = None
-    url: str | None = None
-
-
 class InstalledRuntime(Report):
     """One toolchain version on disk, as the install record keeps it."""
 
@@ -145,6 +137,38 @@ class InstalledRuntime(Report):
     faults: int = 0
 
 
+class AddonState(StrEnum):
+    """The position of one addon."""
+
+    # No version of it runs yet: it is downloaded, unpacked and tried, or waits for that.
+    INSTALLING = "installing"
+    STARTING = "starting"
+    # It runs and answers.
+    RUNNING = "running"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    BACKOFF = "backoff"
+    ERROR = "error"
+
+
+class AddonStatus(Report):
+    """One addon of a dev container."""
+
+    name: str
+    state: AddonState
+    # The one that runs, or would.
+    version: str | None = None
+    # Of the API: where it opens in a browser, once it really does.
+    url: str | None = None
+    # Why it is in its state, for people; null where that is what was asked for.
+    message: str | None = None
+    # Of its process: since when it runs, and when somebody last used it; null where that cannot be told.
+    started_at: datetime | None = None
+    last_used_at: datetime | None = None
+    # What is installed of it.
+    versions: tuple[InstalledRuntime, ...] = ()
+
+
 class AgentStatus(Report):
     """Everything an agent reports. The API treats each field as the word of a stranger."""
 
@@ -164,6 +188,8 @@ class AgentStatus(Report):
     ports: tuple[ListeningPort, ...] = ()
     addons: tuple[AddonStatus, ...] = ()
     runtimes: tuple[InstalledRuntime, ...] = ()
+    # What was found in every kind of shell; null until that was looked at.
+    shells: ShellReport | None = None
     unknown_fields: tuple[str, ...] = ()
 
 
@@ -201,6 +227,7 @@ class ContainerStatus(Report):
     ports: tuple[ListeningPort, ...]
     addons: tuple[AddonStatus, ...]
     runtimes: tuple[InstalledRuntime, ...]
+    shells: ShellReport | None
     hostname: str
     # Where the container's host opens in a browser, once its route is loaded.
     url: str | None
