@@ -44,7 +44,7 @@ def make_order(run: Run, published: Published, url: str) -> InstallOrder:
         name=NAME,
         version=VERSION,
         platform=this_platform(),
-        runtimes_dir=str(folder / "runtimes"),
+        trees_dir=str(folder / "runtimes"),
         downloads_dir=str(folder / "downloads"),
         locks_dir=str(folder / "locks"),
     )

@@ -12,6 +12,9 @@ TOGETHER: dict[str, str] = {
     # They give this host addresses of the internet.
     "tests/lxc/test_egress.py": "tests/lxc/host",
     "tests/lxc/test_past_the_bridge.py": "tests/lxc/host",
+    # They share a code-server that takes minutes to build.
+    "tests/component/agent/test_real_code_server.py": "tests/lxc/code-server",
+    "tests/lxc/test_code_server_in_container.py": "tests/lxc/code-server",
     # Each share starts an installation of the platform, which takes as long as many of its tests.
     "tests/e2e/test_stack_faults.py": "tests/e2e/faults",
     "tests/e2e/": "tests/e2e/other",

@@ -30,12 +30,14 @@ OWNER = OwnerMark("6f6b3c1e-0d2f-4c51-9d3c-0b6f4f7f2a11")
 PATIENCE_S = 30.0
 
 
-def write_config(folder: Path, *, root: Path, port: int, url: str, trusted_root: Path) -> Path:
+def write_config(
+    folder: Path, *, root: Path, port: int, url: str, trusted_root: Path, address: str = "127.0.0.1"
+) -> Path:
     """Write agent.toml beside the certificates."""
     (folder / "root.json").write_bytes(trusted_root.read_bytes())
     path = folder / "agent.toml"
     path.write_text(
-        f'vmid = 101\nowner = "{OWNER}"\nroot = "{root}"\nbind_address = "127.0.0.1"\nport = {port}\n'
+        f'vmid = 101\nowner = "{OWNER}"\nroot = "{root}"\nbind_address = "{address}"\nport = {port}\n'
         f'artifacts_url = "{url}"\n[tls]\ncertificate = "agent.crt"\nprivate_key = "agent.key"\n'
         'client_ca = "api-ca.crt"\n[trust]\nroot = "root.json"\n'
     )
@@ -54,6 +56,7 @@ class AgentProcess:
     process: asyncio.subprocess.Process | None = None
     environment: dict[str, str] = field(default_factory=dict)
     generation: int = 0
+    address: str = "127.0.0.1"
 
     @property
     def root(self) -> Path:
@@ -119,7 +122,7 @@ class AgentProcess:
         async with (
             aiohttp.ClientSession(connector=connector, timeout=aiohttp.ClientTimeout(PATIENCE_S)) as session,
             session.request(
-                method, f"https://127.0.0.1:{self.port}{path}", server_hostname=agent_name(OWNER), **options
+                method, f"https://{self.address}:{self.port}{path}", server_hostname=agent_name(OWNER), **options
             ) as response,
         ):
             return response.status, await response.read()
@@ -152,6 +155,14 @@ class AgentProcess:
         """Put a spec of this very generation; return status and body."""
         spec = AgentSpec(generation=generation, runtimes=runtimes, processes=tuple(processes))
         return await self.call("PUT", "/spec", data=encode(spec))
+
+    async def want_spec(self, **spec: Any) -> AgentStatus:
+        """Put a spec of these fields with the next generation; return the answer."""
+        self.generation += 1
+        wanted = AgentSpec(generation=self.generation, **spec)
+        code, body = await self.call("PUT", "/spec", data=encode(wanted))
+        assert code == 202, body
+        return decode(body, AgentStatus)
 
     async def until(self, is_so: Callable[[AgentStatus], bool]) -> AgentStatus:
         """Wait until a report says so, and return it."""
@@ -205,13 +216,15 @@ class AgentProcess:
             return False
 
 
-def make_agent(folder: Path, certificates: Certificates, *, url: str, trusted_root: Path) -> AgentProcess:
+def make_agent(
+    folder: Path, certificates: Certificates, *, url: str, trusted_root: Path, address: str = "127.0.0.1"
+) -> AgentProcess:
     """Lay out an agent's folder; nothing runs yet."""
     port = free_port()
     certificates.write_agent(folder, OWNER)
     (folder / "root").mkdir(exist_ok=True)
-    config = write_config(folder, root=folder / "root", port=port, url=url, trusted_root=trusted_root)
-    return AgentProcess(folder, config, port, certificates, certificates.api())
+    config = write_config(folder, root=folder / "root", port=port, url=url, trusted_root=trusted_root, address=address)
+    return AgentProcess(folder, config, port, certificates, certificates.api(), address=address)
 
 
 async def end(agent: AgentProcess) -> None:

@@ -54,7 +54,7 @@ async def listen(agent: AgentProcess, query: str) -> AsyncIterator[Stream]:
     async with (
         aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=agent.context)) as session,
         session.ws_connect(
-            f"https://127.0.0.1:{agent.port}/events?{query}", server_hostname=agent_name(OWNER)
+            f"https://{agent.address}:{agent.port}/events?{query}", server_hostname=agent_name(OWNER)
         ) as socket,
     ):
         yield Stream(socket)

@@ -49,7 +49,7 @@ def versions_of(folder: Path, pid: int) -> set[str]:
     """Return the versions that a process uses, as soon as it uses any."""
     due = time.monotonic() + 10
     while True:
-        found = find_users(folder, {}, agent=NOBODY)
+        found = find_users([folder], {}, agent=NOBODY)
         used = {version for (_, version), those in found.items() if pid in {user.pid for user in those}}
         if used or time.monotonic() > due:
             return used
@@ -58,8 +58,8 @@ def versions_of(folder: Path, pid: int) -> set[str]:
 
 def test_nobody_uses_what_nobody_runs(folder: Path) -> None:
     """And a folder that is not there is used by nobody either."""
-    assert find_users(folder, {}, agent=NOBODY) == {}
-    assert find_users(folder / "none", {}, agent=NOBODY) == {}
+    assert find_users([folder], {}, agent=NOBODY) == {}
+    assert find_users([folder / "none"], {}, agent=NOBODY) == {}
 
 
 def by_program(folder: Path) -> dict[str, object]:
@@ -123,7 +123,7 @@ def test_users_are_known_by_their_owner(folder: Path) -> None:
     program = folder / "a/1/bin/sleep"
     with running("/bin/sh", "-c", f"{program} 100 & wait") as shim:
         due = time.monotonic() + 10
-        while not (found := find_users(folder, {shim: "process web"}, agent=NOBODY)) and time.monotonic() < due:
+        while not (found := find_users([folder], {shim: "process web"}, agent=NOBODY)) and time.monotonic() < due:
             time.sleep(0.02)
         (user,) = found["a", "1"]
         assert (user.owner, user.name) == ("process web", "sleep")
@@ -134,7 +134,7 @@ def test_the_agent_and_its_children_are_nobody(folder: Path) -> None:
     """A check of its own holds files open, and keeps nothing."""
     with running(str(folder / "a/1/bin/sleep"), "100") as pid:
         assert versions_of(folder, pid) == {"1"}
-        assert find_users(folder, {}, agent=os.getpid()) == {}
+        assert find_users([folder], {}, agent=os.getpid()) == {}
 
 
 def test_a_look_through_a_link_finds_the_same(folder: Path, tmp_path: Path) -> None:
@@ -151,4 +151,4 @@ def test_more_than_can_be_looked_at_is_not_taken_for_nobody(
     """Whoever removes on the word of this must not be told half of it."""
     monkeypatch.setattr(users, bound, value)
     with pytest.raises(RuntimeUseUnknown):
-        find_users(folder, {}, agent=NOBODY)
+        find_users([folder], {}, agent=NOBODY)

@@ -43,7 +43,7 @@ def give(folder: Path) -> None:
 def order_removal(folder: Path, version: str, user: tuple[int, int] | None = None) -> RemoveOrder:
     """Return the order to remove a version of `a`."""
     return RemoveOrder(
-        runtimes_dir=str(folder / "runtimes"), locks_dir=str(folder / "state/locks"), name="a", version=version,
+        trees_dir=str(folder / "runtimes"), locks_dir=str(folder / "state/locks"), name="a", version=version,
         may_be_current=False, user=user,
     )  # fmt: skip
 

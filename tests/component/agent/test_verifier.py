@@ -90,7 +90,7 @@ async def test_who_asks_while_it_runs_shares_it(bench: Bench) -> None:
     asking[0].cancel()
     answers = await asyncio.gather(*asking[1:])
     assert len({id(answer) for answer in answers}) == 1
-    assert bench.told == [("runtime.verified", ONE)]
+    assert bench.told == [("verified", ONE)]
     with pytest.raises(RuntimeNotInstalled):
         await bench.verifier.verify(installed, ("a", "9"))
 
@@ -160,7 +160,7 @@ async def test_each_version_is_checked_each_day_and_news_are_told_once(
             assert not checks, hours
         await asyncio.to_thread(bench.spoil)
         await until_told(bench, 1)
-        assert bench.told == [("runtime.changed", ONE)]
+        assert bench.told == [("changed", ONE)]
         for _ in range(100):
             bench.clock.advance(3600)
             await asyncio.sleep(0.02)
@@ -171,7 +171,7 @@ async def test_each_version_is_checked_each_day_and_news_are_told_once(
         assert len(bench.told) == 1
         await asyncio.to_thread((bench.tree / "share/data").write_text, "x" * 1000)
         await until_told(bench, 2)
-        assert bench.told[1:] == [("runtime.verified", ONE)]
+        assert bench.told[1:] == [("verified", ONE)]
         assert all(checks)
     finally:
         running.cancel()

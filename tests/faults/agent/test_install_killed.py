@@ -61,7 +61,7 @@ class Bench:
         return InstallOrder(
             artifacts_urls=(self.url,), trusted_root=str(self.shop.trusted_root), metadata_dir=str(state / "catalog"),
             channels=("stable",), name="tiny", version=version, platform=this_platform(),
-            runtimes_dir=str(self.paths.runtimes), downloads_dir=str(state / "downloads"),
+            trees_dir=str(self.paths.runtimes), downloads_dir=str(state / "downloads"),
             locks_dir=str(state / "locks"), make_current=make_current, replace=replace,
             attempt=int(replace),
         )  # fmt: skip

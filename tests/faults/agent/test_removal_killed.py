@@ -31,7 +31,7 @@ _EVENTS = {
 def order(root: Path, version: str, *, may_be_current: bool) -> RemoveOrder:
     """Return the order to remove a version of `a`."""
     return RemoveOrder(
-        runtimes_dir=str(root / "runtimes"), locks_dir=str(root / "locks"), name="a", version=version,
+        trees_dir=str(root / "runtimes"), locks_dir=str(root / "locks"), name="a", version=version,
         may_be_current=may_be_current,
     )  # fmt: skip
 

@@ -16,7 +16,7 @@ from zlh_common.schema.status import Transfer
 
 ORDER = InstallOrder(
     artifacts_urls=("",), trusted_root="", metadata_dir="", channels=(), name="tiny", version="1.0", platform="",
-    runtimes_dir="", downloads_dir="", locks_dir="",
+    trees_dir="", downloads_dir="", locks_dir="",
 )  # fmt: skip
 Child = Callable[[str], None]
 

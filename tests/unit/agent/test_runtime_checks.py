@@ -67,12 +67,12 @@ def test_who_has_waited_longest_is_next() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "keeps_former", "kind"),
     [
-        ("20.1.0", "24.0.0", True, "runtime.upgraded"),
-        ("9.0", "10.0", True, "runtime.upgraded"),
-        ("24.0.0", "20.1.0", True, "runtime.rolled_back"),
-        ("10.0", "9.0", True, "runtime.rolled_back"),
-        ("20.1.0", "24.0.0", False, "runtime.default_changed"),
-        ("24.0.0", "20.1.0", False, "runtime.default_changed"),
+        ("20.1.0", "24.0.0", True, "upgraded"),
+        ("9.0", "10.0", True, "upgraded"),
+        ("24.0.0", "20.1.0", True, "rolled_back"),
+        ("10.0", "9.0", True, "rolled_back"),
+        ("20.1.0", "24.0.0", False, "default_changed"),
+        ("24.0.0", "20.1.0", False, "default_changed"),
     ],
 )
 def test_a_change_of_the_default_has_its_name(before: str, after: str, keeps_former: bool, kind: str) -> None:

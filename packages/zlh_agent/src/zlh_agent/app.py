@@ -15,6 +15,7 @@ import structlog
 from aiohttp import web
 
 from zlh_agent import __version__
+from zlh_agent.addons.service import AddonService
 from zlh_agent.config import AgentConfig
 from zlh_agent.console.seats import Seats
 from zlh_agent.identity import routes as identity_routes
@@ -49,7 +50,7 @@ from zlh_agent.terminals import routes as terminal_routes
 from zlh_agent.terminals.service import TerminalLimits, TerminalService
 from zlh_agent.web.server import build_application
 from zlh_agent.workspace.service import WorkspaceService
-from zlh_common.clock import SystemClock
+from zlh_common.clock import Clock, SystemClock
 from zlh_common.errors import ConfigInvalid, ZlhError
 
 log = structlog.get_logger()
@@ -77,6 +78,7 @@ class Parts:
     terminals: TerminalService
     ports: PortWatch
     identity: IdentityService
+    addons: AddonService
 
 
 @asynccontextmanager
@@ -91,34 +93,34 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
     source = InstallSource(config.artifacts_urls, config.trust.root, config.channels, config.install_user)
     runtimes = RuntimeService(config.paths, source, clock)
     workspace = _make_workspace(config, runtimes)
+    addons = AddonService(config.paths, runtimes, clock, address=config.bind_address)
     history_s = config.history_days * 86_400.0
     terminals = TerminalService(
         _shims(config, "terminal"),
         launch=workspace.launch_shell,
         limits=TerminalLimits(history_s=history_s),
-        on_change=lambda: _note_use(status, spec),
+        on_change=lambda: _note_use(status, spec, addons),
     )
     place = ProcessPlace(
         host=_shims(config, "process"),
-        launch=workspace.launch_program,
+        launch=lambda wanted: addons.launch(wanted, workspace.launch_program),
         clock=clock,
         boot_mark=await asyncio.to_thread(ensure_boot_mark, config.paths.sockets),
         address=config.bind_address,
-        on_change=lambda: _note_use(status, spec),
+        on_change=lambda: _note_use(status, spec, addons),
         record=journal.record,
         history_s=history_s,
     )
     processes = ProcessService(place)
     spec = SpecService(SpecStore(config.paths.state), runtimes, processes, clock, on_change=status.note_change)
-    status.spec, status.runtimes = spec.view, runtimes.report
-    status.processes, status.terminals = processes.statuses, terminals.rows
-    ports = PortWatch(clock, bind_address=config.bind_address, own_port=config.port)
-    status.ports, ports.on_change = ports.ports, status.note_change
+    addons.supervised, addons.steps_of, spec.addon_processes = processes, spec.steps_of, addons.processes
+    status.spec, status.runtimes, status.addons = spec.view, runtimes.report, addons.report
+    status.processes, status.terminals = addons.customers_own, terminals.rows
     metrics.targets = lambda: [*processes.targets(), *terminals.targets()]
-    ports.roots = lambda: [target.shim_pid for target in metrics.targets()]
     metrics.names = lambda: _metric_names(processes, terminals)
-    runtimes.on_changed, runtimes.note, runtimes.targets = workspace.refresh, journal.note, metrics.targets
-    runtimes.on_checked = status.note_change
+    ports = _make_ports(config, clock, status, metrics)
+    runtimes.on_changed = lambda: _take_up(workspace, spec)
+    runtimes.note, runtimes.targets, runtimes.on_checked = journal.note, metrics.targets, status.note_change
     await journal.note(Occurrence("agent.started", None, "The agent was started.", {"version": __version__}))
     await runtimes.load()
     # Beside the rest: it is the work of a child, and nothing here waits for what it writes.
@@ -128,11 +130,13 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
         await terminals.recover()
     finally:
         await refreshing
-    parts = Parts(spec, runtimes, status, journal, metrics, processes, terminals, ports, IdentityService(config))
+    identity = IdentityService(config)
+    parts = Parts(spec, runtimes, status, journal, metrics, processes, terminals, ports, identity, addons)
     try:
         yield parts
     finally:
         await ports.close()
+        await addons.close()
         await processes.detach()
         terminals.detach()
         await runtimes.close()
@@ -168,9 +172,22 @@ def _make_workspace(config: AgentConfig, runtimes: RuntimeService) -> WorkspaceS
     )
 
 
-def _note_use(status: StatusService, spec: SpecService) -> None:
+def _make_ports(config: AgentConfig, clock: Clock, status: StatusService, metrics: MetricsService) -> PortWatch:
+    ports = PortWatch(clock, bind_address=config.bind_address, own_port=config.port)
+    status.ports, ports.on_change = ports.ports, status.note_change
+    ports.roots = lambda: [target.shim_pid for target in metrics.targets()]
+    return ports
+
+
+def _note_use(status: StatusService, spec: SpecService, addons: AddonService) -> None:
     status.note_change()
     spec.look_again()
+    addons.renew()
+
+
+async def _take_up(workspace: WorkspaceService, spec: SpecService) -> None:
+    await workspace.refresh()
+    await spec.apply_processes()
 
 
 def _metric_names(processes: ProcessService, terminals: TerminalService) -> list[Key]:

@@ -33,6 +33,11 @@ class ContainerPaths:
         return self.root / "opt/zlh/runtimes"
 
     @property
+    def services(self) -> Path:
+        """The same for addons, which are never on PATH."""
+        return self.root / "opt/zlh/services"
+
+    @property
     def home(self) -> Path:
         """The home folder of the customer's user."""
         return self.root / "home/dev"

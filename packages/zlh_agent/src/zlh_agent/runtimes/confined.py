@@ -44,7 +44,7 @@ def confine_install(order: InstallOrder, folders: Sequence[Path]) -> None:
             user=_user(order.user),
             readable=(*_SYSTEM_FILES, "/dev/urandom", *ours),
             # What is installed is run once, by a child of this one.
-            executable=(*SYSTEM_FOLDERS, *_MACHINE_FILES, sys.prefix, sys.base_prefix, order.runtimes_dir),
+            executable=(*SYSTEM_FOLDERS, *_MACHINE_FILES, sys.prefix, sys.base_prefix, order.trees_dir),
             writable=(_NULL, *map(str, folders)),
             connect_ports=None,
         ),
@@ -67,7 +67,7 @@ def confine_comparison(order: VerifyOrder) -> None:
 
 def confine_removal(order: RemoveOrder) -> None:
     """Confine this process to the folders of runtimes and their locks; raise InstallNotConfined."""
-    writable = (_NULL, order.runtimes_dir, order.locks_dir)
+    writable = (_NULL, order.trees_dir, order.locks_dir)
     _enter(
         Confinement(user=_user(order.user), readable=_MACHINE_FILES, executable=SYSTEM_FOLDERS, writable=writable),
         parent=os.getppid(),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 
+# An addon runs by itself and is never on PATH; in all else both are the same.
+Kind = Literal["runtime", "addon"]
 # One without a zone cannot be compared with another.
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 RECORD_FORMAT = 1
@@ -45,10 +47,13 @@ class InstallOrder(msgspec.Struct, frozen=True, kw_only=True):
     trusted_root: str
     metadata_dir: str
     channels: tuple[str, ...]
+    # Which list of the catalog names it.
+    kind: Kind = "runtime"
     name: str
     version: str
     platform: str
-    runtimes_dir: str
+    # Of the trees of that kind.
+    trees_dir: str
     downloads_dir: str
     locks_dir: str
     # Who the child becomes: uid and gid. None: it stays who it is.
@@ -64,7 +69,7 @@ class InstallOrder(msgspec.Struct, frozen=True, kw_only=True):
 class RemoveOrder(msgspec.Struct, frozen=True, kw_only=True):
     """What the child that removes a version is told on its standard input."""
 
-    runtimes_dir: str
+    trees_dir: str
     locks_dir: str
     name: str
     version: str

@@ -24,7 +24,7 @@ from zlh_common.trees import delete_tree
 
 def remove(order: RemoveOrder) -> RemovedLine:
     """Make sure that the version is not there; raise RuntimeIsCurrent where PATH leads to it and should."""
-    home = Path(order.runtimes_dir) / order.name
+    home = Path(order.trees_dir) / order.name
     with only_one(Path(order.locks_dir), order.name):
         undo_half_exchange(home)
         _take_from_use(home, order)
@@ -35,7 +35,7 @@ def remove(order: RemoveOrder) -> RemovedLine:
 
 def main(order: RemoveOrder) -> RemovedLine:
     """Give up all rights but those that a removal takes, and remove."""
-    ensure_folders(Path(order.runtimes_dir), [Path(order.locks_dir)], order.user)
+    ensure_folders(Path(order.trees_dir), [Path(order.locks_dir)], order.user)
     confine_removal(order)
     return remove(order)
 

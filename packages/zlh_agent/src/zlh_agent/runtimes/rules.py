@@ -27,8 +27,8 @@ class Check(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 def name_switch(before: str, after: str, *, keeps_former: bool) -> str:
     """Return the kind of happening that a change of the default is; `keeps_former` is how one can go back."""
     if not keeps_former:
-        return "runtime.default_changed"
-    return "runtime.upgraded" if version_order(before) < version_order(after) else "runtime.rolled_back"
+        return "default_changed"
+    return "upgraded" if version_order(before) < version_order(after) else "rolled_back"
 
 
 def is_check_due(last: datetime, now: datetime, *, jitter: timedelta) -> bool:

@@ -20,12 +20,12 @@ from zlh_agent.runtimes.checking.verifier import Verifier
 from zlh_agent.runtimes.current import CURRENT
 from zlh_agent.runtimes.errors import InstallInterrupted, RuntimeChanged, RuntimeChildFailed, RuntimeUseUnknown
 from zlh_agent.runtimes.installing.installer import InstallFailed, Progress, run_install
-from zlh_agent.runtimes.model import FailedLine, InstallOrder, RemoveOrder
+from zlh_agent.runtimes.model import FailedLine, InstallOrder, InstallRecord, Kind, RemoveOrder
 from zlh_agent.runtimes.ownership import InstallUserUnknown, ensure_folders, find_user
 from zlh_agent.runtimes.plan import Held, Version, is_brought
 from zlh_agent.runtimes.rules import name_switch
 from zlh_agent.runtimes.short_child import run_short_child
-from zlh_agent.runtimes.store import Inventory, RuntimeStore
+from zlh_agent.runtimes.store import Broken, Installed, Inventory, RuntimeStore
 from zlh_agent.runtimes.users import find_users
 from zlh_common.clock import Clock
 from zlh_common.errors import ZlhError
@@ -64,10 +64,14 @@ class RuntimeService:
         self.targets: Callable[[], Sequence[Target]] = tuple
         # What the spec names, so that a report tells which version is kept to go back to.
         self.wanted: tuple[WantedRuntime, ...] = ()
+        self._wanted_addons: frozenset[str] = frozenset()
         self._told_failures: dict[Version, str] = {}
         self._paths = paths
         self._source = source
-        self._store = RuntimeStore(paths.runtimes)
+        self._stores: dict[Kind, RuntimeStore] = {
+            "runtime": RuntimeStore(paths.runtimes),
+            "addon": RuntimeStore(paths.services, "addon"),
+        }
         self._inventory = Inventory()
         self._told_odd: frozenset[str] = frozenset()
         self._thread = ThreadPoolExecutor(1, "runtime-users")
@@ -76,7 +80,7 @@ class RuntimeService:
     async def load(self) -> None:
         """Sweep what killed children have left, and read what is installed; it belongs to whom it should then."""
         await asyncio.to_thread(self._ensure_folders)
-        await asyncio.to_thread(self._store.sweep)
+        await asyncio.to_thread(self._sweep)
         await self._reload()
         await self._verifier.load()
 
@@ -85,27 +89,44 @@ class RuntimeService:
             return
         private = [self._downloads, *(self._paths.state / name for name in ("catalog", "locks"))]
         try:
-            ensure_folders(self._paths.runtimes, private, find_user(self._source.user))
+            for store in self._stores.values():
+                ensure_folders(store.folder, private, find_user(self._source.user))
         except (InstallUserUnknown, OSError) as error:
             # What runs goes on; installs say why they do not.
             log.warning("runtime.folders_not_settled", error=str(error))
+
+    def _sweep(self) -> None:
+        for store in self._stores.values():
+            store.sweep()
 
     async def close(self) -> None:
         """End what runs; may be called twice."""
         await self._verifier.close()
         self._thread.shutdown(wait=False, cancel_futures=True)
 
+    def want(self, runtimes: Sequence[WantedRuntime], addons: Sequence[WantedRuntime]) -> None:
+        """Take note of what the spec names from now on."""
+        self.wanted = (*runtimes, *addons)
+        self._wanted_addons = frozenset(addon.name for addon in addons)
+
     # What there is
 
-    def report(self) -> tuple[InstalledRuntime, ...]:
-        """Return what the status says."""
+    def report(self, kind: Kind = "runtime") -> tuple[InstalledRuntime, ...]:
+        """Return what the status says of all versions of a kind."""
         kept = {(runtime.name, runtime.version) for runtime in self.wanted if runtime.previous}
         return tuple(
-            self._verifier.report(
-                entry, is_previous=not entry.is_current and (entry.record.name, entry.record.version) in kept
-            )
+            self._verifier.report(entry, is_previous=not entry.is_current and entry.key in kept)
             for entry in self._inventory.installed
+            if entry.kind == kind
         )
+
+    def addons_in_use(self) -> dict[str, InstallRecord]:
+        """Return the records of what the `current` links of addons lead to, by name."""
+        return {
+            entry.record.name: entry.record
+            for entry in self._inventory.installed
+            if entry.is_current and entry.kind == "addon"
+        }
 
     def held(self) -> list[Held]:
         """Return every version on the disk, those whose record is broken too."""
@@ -120,14 +141,15 @@ class RuntimeService:
 
     def find(self, name: str, version: str) -> InstalledRuntime | None:
         """Return one install, or None."""
-        return next((entry for entry in self.report() if (entry.name, entry.version) == (name, version)), None)
+        every = (*self.report("runtime"), *self.report("addon"))
+        return next((entry for entry in every if (entry.name, entry.version) == (name, version)), None)
 
     def path_entries(self) -> list[Path]:
         """Return the folders that belong in front of PATH, through the `current` links."""
         return [
             entry.folder.parent / CURRENT / folder
             for entry in self._inventory.installed
-            if entry.is_current
+            if entry.is_current and entry.kind == "runtime"
             for folder in entry.record.bin
         ]
 
@@ -136,7 +158,7 @@ class RuntimeService:
         return {
             name: value.replace("{root}", str(entry.folder.parent / CURRENT))
             for entry in self._inventory.installed
-            if entry.is_current
+            if entry.is_current and entry.kind == "runtime"
             for name, value in entry.record.environment.items()
         }
 
@@ -152,7 +174,8 @@ class RuntimeService:
         owners = {target.shim_pid: f"{target.kind} {target.name}" for target in self.targets()}
 
         def look() -> dict[Version, list[RuntimeUser]]:
-            return find_users(self._paths.runtimes, owners, agent=os.getpid())
+            folders = [store.folder for store in self._stores.values()]
+            return find_users(folders, owners, agent=os.getpid())
 
         looking = asyncio.get_running_loop().run_in_executor(self._thread, look)
         try:
@@ -205,7 +228,7 @@ class RuntimeService:
         self._told_failures.pop(key, None)
         # One that was killed right before its switch has told nobody yet.
         if is_new or current is None:
-            await self._tell("runtime.installed", key, f"{wanted.name} {wanted.version} was installed.")
+            await self._tell("installed", key, f"{wanted.name} {wanted.version} was installed.")
         await self._note_switch(wanted, current)
 
     async def _find_faults(self, key: Version) -> None:
@@ -240,9 +263,10 @@ class RuntimeService:
 
     async def remove(self, name: str, version: str) -> None:
         """Take a version away; raise RuntimeChildFailed. `current` goes with the last one that the spec names."""
+        kind = self._kind_of((name, version))
         order = RemoveOrder(
             user=await self._find_user(),
-            runtimes_dir=str(self._paths.runtimes),
+            trees_dir=str(self._stores[kind].folder),
             locks_dir=str(self._paths.state / "locks"),
             name=name,
             version=version,
@@ -253,19 +277,19 @@ class RuntimeService:
         async with self._verifier.changing((name, version), is_rewritten=True):
             try:
                 await run_short_child("zlh_agent.runtimes.remove_child", order, limit_s=REMOVE_LIMIT_S)
-                await asyncio.to_thread(self._store.sweep)
+                await asyncio.to_thread(self._sweep)
             except RuntimeChildFailed as error:
                 failure = error
             await self._look()
         if failure is not None and any(held.key == (name, version) for held in self.held()):
             log.warning("runtime.removal_failed", name=name, version=version, code=failure.reason_code)
             raise failure
-        await self._tell("runtime.removed", (name, version), f"{name} {version} was removed.")
+        await self._write_down(f"{kind}.removed", (name, version), f"{name} {version} was removed.")
 
     async def tidy(self) -> None:
         """Leave nothing of a change that was called off but its download; its child is gone."""
         log.info("runtime.change_called_off")
-        await asyncio.to_thread(self._store.sweep)
+        await asyncio.to_thread(self._sweep)
         await self._look()
 
     async def forget_downloads(self) -> None:
@@ -285,8 +309,13 @@ class RuntimeService:
 
     def _find_record(self, key: Version) -> int | None:
         """Return the attempt of an install, or None where there is none."""
-        found = (entry.record for entry in self._inventory.installed)
-        return next((record.attempt for record in found if (record.name, record.version) == key), None)
+        return next((entry.record.attempt for entry in self._inventory.installed if entry.key == key), None)
+
+    def _kind_of(self, key: Version) -> Kind:
+        """Return what a version is that is there, or that is wanted: no runtime has the name of an addon."""
+        there: list[Installed | Broken] = [*self._inventory.installed, *self._inventory.broken]
+        wanted: Kind = "addon" if key[0] in self._wanted_addons else "runtime"
+        return next((entry.kind for entry in there if entry.key == key), wanted)
 
     def _current_version(self, name: str) -> str | None:
         return next((held.version for held in self.held() if held.is_current and held.name == name), None)
@@ -298,9 +327,12 @@ class RuntimeService:
             return
         self._told_failures[key] = error.reason_code
         text = f"{wanted.name} {wanted.version} could not be installed: {error.detail}"
-        await self._tell("runtime.install_failed", key, text, code=error.reason_code)
+        await self._tell("install_failed", key, text, code=error.reason_code)
 
-    async def _tell(self, kind: str, key: Version, text: str, /, **facts: str | int) -> None:
+    async def _tell(self, event: str, key: Version, text: str, /, **facts: str | int) -> None:
+        await self._write_down(f"{self._kind_of(key)}.{event}", key, text, **facts)
+
+    async def _write_down(self, kind: str, key: Version, text: str, /, **facts: str | int) -> None:
         name, version = key
         log.info(kind, name=name, version=version, **facts)
         await self.note(Occurrence(kind, name, text, {"version": version, **facts}))
@@ -311,7 +343,8 @@ class RuntimeService:
         await self.on_changed()
 
     async def _reload(self) -> None:
-        self._inventory = await asyncio.to_thread(self._store.load)
+        runtimes, addons = self._stores["runtime"], self._stores["addon"]
+        self._inventory = await asyncio.to_thread(lambda: runtimes.load() + addons.load())
         odd = dict.fromkeys(self._inventory.unreadable, "runtime.folder_unreadable")
         odd |= dict.fromkeys(self._inventory.foreign, "runtime.foreign")
         odd |= {f"{one.name} {one.version}": "runtime.record_unreadable" for one in self._inventory.broken}
@@ -320,16 +353,17 @@ class RuntimeService:
         self._told_odd = frozenset(odd)
 
     def _order(self, wanted: WantedRuntime, *, replace: bool) -> InstallOrder:
-        state = self._paths.state
+        state, kind = self._paths.state, self._kind_of((wanted.name, wanted.version))
         return InstallOrder(
             artifacts_urls=self._source.artifacts_urls,
             trusted_root=str(self._source.trusted_root),
             metadata_dir=str(state / "catalog"),
             channels=self._source.channels,
+            kind=kind,
             name=wanted.name,
             version=wanted.version,
             platform=this_platform(),
-            runtimes_dir=str(self._paths.runtimes),
+            trees_dir=str(self._stores[kind].folder),
             downloads_dir=str(self._downloads),
             locks_dir=str(state / "locks"),
             make_current=wanted.default,

@@ -14,7 +14,7 @@ import msgspec
 import structlog
 
 from zlh_agent.runtimes.current import CURRENT, read_current
-from zlh_agent.runtimes.model import FILES_NAME, RECORD_FORMAT, RECORD_NAME, STAGING, InstallRecord
+from zlh_agent.runtimes.model import FILES_NAME, RECORD_FORMAT, RECORD_NAME, STAGING, InstallRecord, Kind
 from zlh_common.durable_files import rename_durably
 from zlh_common.trees import delete_tree
 
@@ -32,6 +32,12 @@ class Installed:
     record: InstallRecord
     folder: Path
     is_current: bool
+    kind: Kind = "runtime"
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells it from the others."""
+        return self.record.name, self.record.version
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +47,12 @@ class Broken:
     name: str
     version: str
     is_current: bool
+    kind: Kind = "runtime"
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells it from the others."""
+        return self.name, self.version
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,17 +65,27 @@ class Inventory:
     foreign: tuple[str, ...] = ()
     unreadable: tuple[str, ...] = ()
 
+    def __add__(self, other: Inventory) -> Inventory:
+        """Return what there is of both."""
+        return Inventory(
+            self.installed + other.installed,
+            self.broken + other.broken,
+            self.foreign + other.foreign,
+            self.unreadable + other.unreadable,
+        )
+
 
 class RuntimeStore:
-    """Reads `<folder>/<name>/<version>`."""
+    """Reads `<folder>/<name>/<version>`, all of one kind."""
 
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
+    def __init__(self, folder: Path, kind: Kind = "runtime") -> None:
+        self.folder = folder
+        self._kind: Kind = kind
 
     def load(self) -> Inventory:
         """Return what there is; what cannot be read is told, and stops nobody."""
-        reader = _Reader()
-        for home in reader.list_folder(self._folder):
+        reader = _Reader(self._kind)
+        for home in reader.list_folder(self.folder):
             if _is_folder(home):
                 reader.read_home(home)
             else:
@@ -73,7 +95,7 @@ class RuntimeStore:
     def sweep(self) -> None:
         """Delete what installs and removals that were killed have left."""
         with contextlib.suppress(OSError):
-            for home in [home for home in self._folder.iterdir() if _is_folder(home)]:
+            for home in [home for home in self.folder.iterdir() if _is_folder(home)]:
                 undo_half_exchange(home)
                 for leftover in tidy_home(home):
                     log.info("runtime.leftover_deleted", path=str(leftover))
@@ -82,7 +104,8 @@ class RuntimeStore:
 class _Reader:
     """Goes through the folders, and notes what it finds."""
 
-    def __init__(self) -> None:
+    def __init__(self, kind: Kind) -> None:
+        self._kind: Kind = kind
         self.installed: list[Installed] = []
         self.broken: list[Broken] = []
         self.foreign: list[str] = []
@@ -104,9 +127,9 @@ class _Reader:
         for tree in self.list_folder(home):
             record = read_record(tree) if _is_folder(tree) else None
             if record is not None:
-                self.installed.append(Installed(record, tree, tree.name == current))
+                self.installed.append(Installed(record, tree, tree.name == current, self._kind))
             elif _is_folder(tree) and any(_is_there(tree / name) for name in (RECORD_NAME, FILES_NAME)):
-                self.broken.append(Broken(home.name, tree.name, tree.name == current))
+                self.broken.append(Broken(home.name, tree.name, tree.name == current, self._kind))
             elif tree.name != CURRENT:
                 self.foreign.append(str(tree))
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -28,13 +28,13 @@ SCAN_S = 10.0
 MAX_NAME = 100
 
 
-def find_users(folder: Path, owners: Mapping[int, str], *, agent: int) -> dict[Version, list[RuntimeUser]]:
-    """Return who uses which version below `folder`; `owners` names the shims. The agent and its children are nobody.
+def find_users(folders: Sequence[Path], owners: Mapping[int, str], *, agent: int) -> dict[Version, list[RuntimeUser]]:
+    """Return who uses which version below `folders`; `owners` names the shims. The agent and its children are nobody.
 
     Raises RuntimeUseUnknown where there is more to look at than the bounds allow.
     """
     deadline = time.monotonic() + SCAN_S
-    place = _Place(os.fsencode(folder) + b"/", os.fsencode(os.path.realpath(folder)) + b"/")
+    places = [_Place(os.fsencode(folder) + b"/", os.fsencode(os.path.realpath(folder)) + b"/") for folder in folders]
     with os.scandir("/proc") as entries:
         pids = list(islice((int(entry.name) for entry in entries if entry.name.isdigit()), MAX_PROCESSES + 1))
     if len(pids) > MAX_PROCESSES:
@@ -48,40 +48,42 @@ def find_users(folder: Path, owners: Mapping[int, str], *, agent: int) -> dict[V
         if row is None or row.state in {"Z", "X"}:
             continue
         rows[pid] = row
-        for version in _versions_of(pid, place) if agent not in {pid, row.parent} else ():
+        for version in _versions_of(pid, places) if agent not in {pid, row.parent} else ():
             found.setdefault(version, []).append(pid)
     return {version: [_tell(pid, rows, owners) for pid in users] for version, users in found.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """The folder of the runtimes as it is named, and as the kernel names it."""
+    """A folder of trees as it is named, and as the kernel names it."""
 
     named: bytes
     real: bytes
 
 
-def _versions_of(pid: int, place: _Place) -> set[Version]:
-    used = {version for path in _resolved_paths(pid, place.real) if (version := _version_in(path, place.real))}
-    named = _named_paths(pid, place.named) if not used else ()
-    return used | {version for path in named if (version := _version_in(path, place.real))}
+def _versions_of(pid: int, places: Sequence[_Place]) -> set[Version]:
+    real = [place.real for place in places]
+    used = {version for path in _resolved_paths(pid, real) if (version := _version_in(path, real))}
+    named = _named_paths(pid, [place.named for place in places]) if not used else ()
+    return used | {version for path in named if (version := _version_in(path, real))}
 
 
-def _version_in(path: bytes, root: bytes) -> Version | None:
-    if not path.startswith(root):
+def _version_in(path: bytes, roots: Sequence[bytes]) -> Version | None:
+    root = next((root for root in roots if path.startswith(root)), None)
+    if root is None:
         return None
     name, _, rest = path[len(root) :].partition(b"/")
     version = rest.partition(b"/")[0]
     return (os.fsdecode(name), os.fsdecode(version)) if version and not version.startswith(b".") else None
 
 
-def _resolved_paths(pid: int, root: bytes) -> Iterator[bytes]:
+def _resolved_paths(pid: int, roots: Sequence[bytes]) -> Iterator[bytes]:
     """Yield what the kernel knows that it has open, mapped, or stands in."""
     base = f"/proc/{pid}"
     for name in ("exe", "cwd", "root"):
         with suppress(OSError):
             yield os.readlink(os.fsencode(f"{base}/{name}"))  # noqa: PTH115 - bytes, thousands of times
-    yield from _mapped_paths(base, root)
+    yield from _mapped_paths(base, roots)
     with suppress(OSError), os.scandir(f"{base}/fd") as entries:
         for count, entry in enumerate(entries):
             if count >= MAX_OPEN_FILES:
@@ -90,18 +92,19 @@ def _resolved_paths(pid: int, root: bytes) -> Iterator[bytes]:
                 yield os.readlink(os.fsencode(entry.path))  # noqa: PTH115 - as above
 
 
-def _mapped_paths(base: str, root: bytes) -> Iterator[bytes]:
+def _mapped_paths(base: str, roots: Sequence[bytes]) -> Iterator[bytes]:
     maps = _read(f"{base}/maps", MAX_MAPS_BYTES + 1)
     if len(maps) > MAX_MAPS_BYTES:
         raise RuntimeUseUnknown
-    if root in maps:
-        yield from (b"/" + line.partition(b"/")[2] for line in maps.splitlines() if root in line)
+    for root in roots:
+        if root in maps:
+            yield from (b"/" + line.partition(b"/")[2] for line in maps.splitlines() if root in line)
 
 
-def _named_paths(pid: int, folder: bytes) -> Iterator[bytes]:
+def _named_paths(pid: int, folders: Sequence[bytes]) -> Iterator[bytes]:
     """Yield the program and the first argument, with `current` resolved; no path elsewhere is looked at."""
     for word in _read(f"/proc/{pid}/cmdline", MAX_COMMAND_BYTES).split(b"\0")[:2]:
-        if word.startswith(folder):
+        if word.startswith(tuple(folders)):
             yield os.path.realpath(word)
 
 

@@ -42,6 +42,11 @@ def step_key(action: Action) -> StepKey:
             return "install", action.runtime.name, action.runtime.version
 
 
+def wanted_versions(spec: AgentSpec) -> tuple[WantedRuntime, ...]:
+    """Return every version that a spec wants: those of runtimes and those of addons are brought in the same way."""
+    return (*spec.runtimes, *spec.addons)
+
+
 def steps_ahead(wanted: Sequence[WantedRuntime], held: Sequence[Held]) -> list[WantedRuntime]:
     """Return what has a step, in the order of the spec."""
     return [runtime for runtime in wanted if needs_step(runtime, held)]

@@ -30,12 +30,14 @@ from zlh_agent.spec.rules import (
     step_key,
     steps_ahead,
     tell_users,
+    wanted_versions,
 )
 from zlh_agent.spec.store import SpecStore
 from zlh_agent.supervision.service import ProcessService
 from zlh_common.clock import Clock
 from zlh_common.errors import ZlhError
 from zlh_common.request_ids import current_request_id, following
+from zlh_common.schema.process import WantedProcess
 from zlh_common.schema.runtime import RuntimeInUse, RuntimeUser
 from zlh_common.schema.spec import AgentSpec, WantedRuntime
 from zlh_common.schema.status import Step, StepState
@@ -115,6 +117,9 @@ class SpecService:
         # Who sent the spec that is held.
         self._request_id: str | None = None
         self._accepting = asyncio.Lock()
+        # The processes that a spec means beside those that it names.
+        self.addon_processes: Callable[[AgentSpec], Sequence[WantedProcess]] = lambda _spec: ()
+        self._applying = asyncio.Lock()
 
     def view(self) -> SpecView:
         """Return how far the spec is."""
@@ -123,11 +128,15 @@ class SpecService:
         steps = tuple(step for key, step in self._steps.items() if key not in over)
         return SpecView(self._spec.generation, self._observed, steps, self._unknown_fields)
 
+    def steps_of(self, name: str) -> tuple[Step, ...]:
+        """Return the steps of one runtime or addon; a name of a step alone could be that of two."""
+        return tuple(step for key, step in self._steps.items() if key[1] == name)
+
     async def load(self) -> None:
         """Take up the spec that was held before this start, and the processes that run since then."""
         spec = await asyncio.to_thread(self._store.load)
         self._begin(spec)
-        await self._processes.apply(spec.processes)
+        await self.apply_processes()
 
     async def accept(self, sent: AgentSpec, *, unknown_fields: tuple[str, ...]) -> None:
         """Hold `sent` from now on; raise SpecGenerationStale, SpecNotKept. One by one, or an old one could overtake."""
@@ -137,13 +146,19 @@ class SpecService:
                     raise SpecGenerationStale(sent=sent.generation, held=self._spec.generation)
                 case Verdict.TAKE:
                     await self._keep(sent)
-                    log.info("spec.accepted", generation=sent.generation, runtimes=len(sent.runtimes))
+                    log.info("spec.accepted", generation=sent.generation, versions=len(wanted_versions(sent)))
                     self._begin(sent)
-                    await self._processes.apply(sent.processes)
+                    await self.apply_processes()
                 case Verdict.KEEP:
                     pass
             self._unknown_fields = unknown_fields
         self._on_change()
+
+    async def apply_processes(self) -> None:
+        """Have the processes kept that the spec means by now: it is another one, or an addon is."""
+        async with self._applying:
+            spec = self._spec
+            await self._processes.apply((*spec.processes, *self.addon_processes(spec)))
 
     async def _keep(self, spec: AgentSpec) -> None:
         try:
@@ -187,18 +202,19 @@ class SpecService:
     def _begin(self, spec: AgentSpec) -> None:
         self._spec = spec
         self._request_id = current_request_id()
-        self._runtimes.wanted = spec.runtimes
+        self._runtimes.want(spec.runtimes, spec.addons)
+        wanted = wanted_versions(spec)
         self._failed, self._failures, self._removed_at = {}, 0, {}
         held, at_work = self._runtimes.held(), self._at_work
         before, self._steps = self._steps, {}
-        if at_work is not None and still_wants(at_work.action, spec.runtimes, held):
+        if at_work is not None and still_wants(at_work.action, wanted, held):
             key = step_key(at_work.action)
             self._steps = {key: before[key]} if key in before else {}
         elif at_work is not None:
             at_work.task.cancel()
-        for runtime in steps_ahead(spec.runtimes, held):
+        for runtime in steps_ahead(wanted, held):
             self._steps.setdefault(("install", runtime.name, runtime.version), self._first_step(runtime))
-        for version in find_unwanted(spec.runtimes, held):
+        for version in find_unwanted(wanted, held):
             step = Step(name=name_removal(*version), state=StepState.PENDING)
             self._steps.setdefault(("remove", *version), step)
         self._changed.set()
@@ -215,7 +231,7 @@ class SpecService:
         tried: set[StepKey] = set()
         while spec is self._spec:
             users = await self._find_users()
-            planned = plan(spec.runtimes, self._runtimes.held(), users.keys())
+            planned = plan(wanted_versions(spec), self._runtimes.held(), users.keys())
             if spec is not self._spec:
                 return
             self._update_steps({step_key(action) for action in planned})
@@ -247,7 +263,7 @@ class SpecService:
 
     async def _find_users(self) -> Mapping[Version, Sequence[RuntimeUser]]:
         """Return who keeps a version that must go; where that cannot be told, all of them are kept."""
-        going = find_unwanted(self._spec.runtimes, self._runtimes.held())
+        going = find_unwanted(wanted_versions(self._spec), self._runtimes.held())
         if not going:
             return {}
         try:

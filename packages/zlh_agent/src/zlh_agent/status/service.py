@@ -12,7 +12,7 @@ from zlh_agent.watchers import Watchers
 from zlh_common.clock import Clock
 from zlh_common.names import OwnerMark
 from zlh_common.schema.ports import ListeningPort
-from zlh_common.schema.status import PROTOCOL_VERSION, AgentStatus, InstalledRuntime, ProcessStatus
+from zlh_common.schema.status import PROTOCOL_VERSION, AddonStatus, AgentStatus, InstalledRuntime, ProcessStatus
 from zlh_common.schema.terminal import Terminal
 
 
@@ -32,6 +32,8 @@ class StatusService:
         self.terminals: Callable[[], tuple[Terminal, ...]] = tuple
         self.ports: Callable[[], tuple[ListeningPort, ...]] = tuple
 
+        self.addons: Callable[[], tuple[AddonStatus, ...]] = tuple
+
     def report(self) -> AgentStatus:
         """Return the whole report as of now."""
         spec = self.spec()
@@ -48,6 +50,7 @@ class StatusService:
             processes=self.processes(),
             terminals=self.terminals(),
             ports=self.ports(),
+            addons=self.addons(),
             runtimes=self.runtimes(),
             unknown_fields=spec.unknown_fields,
         )

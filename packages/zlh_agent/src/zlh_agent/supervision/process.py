@@ -468,8 +468,12 @@ class SupervisedProcess:
             exited_at=moment(ended.at_ns) if ended is not None else None,
             ready=state.is_ready,
             reason=state.reason,
-            outdated=is_up and state.made_from not in {None, fingerprint(self.wanted)},
+            outdated=is_up and self.is_outdated(),
         )
+
+    def is_outdated(self) -> bool:
+        """Tell whether its newest start was made from another command than is wanted now."""
+        return self.state.made_from not in {None, fingerprint(self.wanted)}
 
     def target(self) -> Target | None:
         """What its metrics are read of, while it runs."""

@@ -80,4 +80,7 @@ class Questions:
 
 
 def _alive_pause_s(hang: HangPolicy | None) -> float:
-    return ALIVE_ASK_S if hang is None else min(ALIVE_ASK_S, hang.after_s / 3)
+    if hang is None:
+        return ALIVE_ASK_S
+    # Of one that may be silent for long it need not be known so soon, and each question takes time of an idle machine.
+    return max(min(ALIVE_ASK_S, hang.after_s / 3), hang.after_s / 6)

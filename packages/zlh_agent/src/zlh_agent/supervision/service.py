@@ -151,6 +151,15 @@ class ProcessService:
         """Return what the agent reports of its processes, in the order of the spec."""
         return tuple(self._kept[name].process.status() for name in self._wanted if name in self._kept)
 
+    def wanted(self, name: str) -> WantedProcess | None:
+        """Return what was said last of a process, or None."""
+        return self._wanted.get(name)
+
+    def is_outdated(self, name: str) -> bool:
+        """Tell whether a process was last started from another command than is wanted now, whether it runs or not."""
+        kept = self._kept.get(name)
+        return kept is not None and kept.process.is_outdated()
+
     def targets(self) -> list[Target]:
         """Return what metrics are read of."""
         found = (kept.process.target() for kept in self._kept.values())

@@ -74,7 +74,7 @@ class Verifier:
     def find(self, installed: Sequence[Installed], key: Version) -> Installed:
         """Return one install; raise RuntimeNotInstalled."""
         for entry in installed:
-            if (entry.record.name, entry.record.version) == key:
+            if entry.key == key:
                 return entry
         raise RuntimeNotInstalled(name=key[0], version=key[1])
 
@@ -182,9 +182,9 @@ class Verifier:
         name, version = key
         if check.faults and (is_asked or check.faults != last):
             text = f"{check.faults} files of {name} {version} are not what was installed."
-            await self._note("runtime.changed", key, text, faults=check.faults)
+            await self._note("changed", key, text, faults=check.faults)
         elif not check.faults and (is_asked or last):
-            await self._note("runtime.verified", key, f"All files of {name} {version} are what was installed.")
+            await self._note("verified", key, f"All files of {name} {version} are what was installed.")
 
     async def _save(self) -> None:
         await asyncio.to_thread(self._store.save, list(self._checks.values()))

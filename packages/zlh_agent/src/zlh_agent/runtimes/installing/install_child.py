@@ -47,7 +47,7 @@ from zlh_agent.runtimes.ownership import ensure_folders
 from zlh_agent.runtimes.store import read_record, sweep_home, undo_half_exchange
 from zlh_agent.sandbox.lifeline import die_with
 from zlh_common.errors import ZlhError
-from zlh_common.runtime_choice import Choice, choose_runtime
+from zlh_common.runtime_choice import Choice, choose_offer
 from zlh_common.schema.catalog import Catalog, CatalogProblem, Channel
 from zlh_common.signed_catalog import fetch_catalog
 
@@ -61,8 +61,8 @@ def main() -> None:
     try:
         trusted_root = Path(order.trusted_root).read_bytes()
         private = [Path(folder) for folder in (order.downloads_dir, order.metadata_dir, order.locks_dir)]
-        ensure_folders(Path(order.runtimes_dir), private, order.user)
-        confine_install(order, [Path(order.runtimes_dir), *private])
+        ensure_folders(Path(order.trees_dir), private, order.user)
+        confine_install(order, [Path(order.trees_dir), *private])
         # The system's own is out of reach; nothing in it has a name.
         tempfile.tempdir = order.downloads_dir
         with only_one(Path(order.locks_dir), order.name):
@@ -86,7 +86,7 @@ def main() -> None:
 
 def install(order: InstallOrder, trusted_root: bytes) -> str:
     """Make sure that the ordered version is installed, and current where that was asked for; return it."""
-    home = Path(order.runtimes_dir) / order.name
+    home = Path(order.trees_dir) / order.name
     target = home / order.version
     teller = Teller()
     # The lock is ours, so whatever is begun here was begun by a child that is gone.
@@ -121,7 +121,9 @@ def _refuse_changed(order: InstallOrder, target: Path) -> None:
 
 def _choose(order: InstallOrder, catalog: Catalog) -> Choice:
     channels: frozenset[Channel] = frozenset(msgspec.convert(order.channels, tuple[Channel, ...]))
-    found = choose_runtime(catalog, name=order.name, version=order.version, platform=order.platform, channels=channels)
+    found = choose_offer(
+        catalog, order.kind, name=order.name, version=order.version, platform=order.platform, channels=channels
+    )
     if isinstance(found, CatalogProblem):
         raise NotInCatalog(reason_code=found.code, message=found.message)
     if found.version.version != order.version:
