@@ -34,7 +34,7 @@ def shop(tmp_path: Path) -> RuntimeShop:
 @pytest.fixture
 async def guest(host: OwnHost, shop: RuntimeShop) -> AsyncIterator[Guest]:
     """A container whose agent is online, and installs from the shop."""
-    resources = Resources(memory_mib=2048, disk_gib=10)
+    resources = Resources(memory_mib=2048, disk_mib=10_240)
     with served(shop.tree, host.settings.gateway, host.settings.artifacts_port):
         async with running_guest(host, resources=resources, trusted_root=shop.trusted_root) as guest:
             await guest.wait_online()

@@ -83,11 +83,12 @@ async def running(agent: AgentProcess, version: str) -> AgentStatus:
 def listeners(agent: AgentProcess) -> set[tuple[str, int]]:
     """Return where what belongs to it listens for the network."""
     tree = str(agent.root / "opt/zlh/services" / NAME)
-    found = set()
+    found: set[tuple[str, int]] = set()
     for process in psutil.process_iter():
         with suppress(psutil.Error):
             if process.exe().startswith(tree):
-                found |= {tuple(each.laddr) for each in process.net_connections("inet") if each.status == "LISTEN"}
+                open_ = [each.laddr for each in process.net_connections("inet") if each.status == "LISTEN"]
+                found |= {(str(address), int(port)) for address, port in open_}
     return found
 
 

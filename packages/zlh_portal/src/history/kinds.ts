@@ -22,7 +22,7 @@ const TONES: Readonly<Record<string, Tone>> = {
 export function describeKind({ kind, data }: Pick<HistoryEntry, "kind" | "data">): KindWords {
   const label = capitalize(kind.replaceAll(/[._]+/g, " ").trim()) || "Event";
   if (kind === "process.exited") return { label, tone: hasCrashed(data) ? "bad" : "quiet" };
-  return { label, tone: TONES[kind] ?? (/(^|[._])(failed|lost)$/.test(kind) ? "bad" : "quiet") };
+  return { label, tone: TONES[kind.replace(/^addon\./, "runtime.")] ?? (/(^|[._])(failed|lost)$/.test(kind) ? "bad" : "quiet") };
 }
 
 /** An end that nobody asked for, and that was no success. */
