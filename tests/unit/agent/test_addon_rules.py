@@ -175,7 +175,8 @@ def test_the_last_use_is_read_from_its_answer() -> None:
 @pytest.mark.parametrize(
     "said",
     [
-        b"", b"\r\n\r\n", answer(b""), answer(b"{}"), answer(b"[" * 10_000), answer(b'{"lastHeartbeat":"now"}'),
+        b"", b"\r\n\r\n", answer(b""), answer(b"{}"), answer(b"[" * 10_000),
+        answer(b'{"x":' + b"[" * 15_000), answer(b'{"lastHeartbeat":"now"}'),
         answer(b'{"lastHeartbeat":1e300}'), answer(b'{"lastHeartbeat":-1}'), answer(b'{"lastHeartbeat":null}'),
         answer(heartbeat(NOW + timedelta(hours=1))), answer(heartbeat(NOW), line=b"HTTP/1.1 500 No"),
         answer(b'{"lastHeartbeat":\xff}'), b"SSH-2.0-x\r\n\r\n" + heartbeat(NOW),

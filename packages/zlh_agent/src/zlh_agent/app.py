@@ -113,7 +113,7 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
     )
     processes = ProcessService(place)
     spec = SpecService(SpecStore(config.paths.state), runtimes, processes, clock, on_change=status.note_change)
-    addons.supervised, addons.steps_of, spec.addon_processes = processes, spec.steps_of, addons.processes
+    addons.supervised, addons.steps_of, spec.take_addons = processes, spec.steps_of, addons.take
     status.spec, status.runtimes, status.addons = spec.view, runtimes.report, addons.report
     status.processes, status.terminals = addons.customers_own, terminals.rows
     metrics.targets = lambda: [*processes.targets(), *terminals.targets()]

@@ -26,7 +26,7 @@ def parse_last_use(answer: bytes, *, now: datetime) -> datetime | None:
     try:
         told_s = msgspec.json.decode(body, type=_Health).last_heartbeat / 1000
         at = datetime.fromtimestamp(told_s, UTC)
-    except (msgspec.MsgspecError, UnicodeDecodeError, ValueError, OverflowError, OSError):
+    except (msgspec.MsgspecError, RecursionError, ValueError, OverflowError, OSError):
         return None
     # A clock that was set back a little is no reason to say nothing.
     return min(at, now) if told_s > 0 and at - now < timedelta(minutes=1) else None

@@ -51,8 +51,8 @@ class AddonService:
 
     # Their processes
 
-    def processes(self, spec: AgentSpec) -> tuple[WantedProcess, ...]:
-        """Return the processes of the addons that a spec wants, as far as they are installed.
+    def take(self, spec: AgentSpec) -> tuple[WantedProcess, ...]:
+        """Take note of the addons that a spec wants, and return the processes of those that are installed.
 
         Until another version has been switched to, one is the process of the version before it.
         """

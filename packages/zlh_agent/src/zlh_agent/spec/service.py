@@ -117,8 +117,8 @@ class SpecService:
         # Who sent the spec that is held.
         self._request_id: str | None = None
         self._accepting = asyncio.Lock()
-        # The processes that a spec means beside those that it names.
-        self.addon_processes: Callable[[AgentSpec], Sequence[WantedProcess]] = lambda _spec: ()
+        # Takes note of the addons of a spec, and says which processes they are.
+        self.take_addons: Callable[[AgentSpec], Sequence[WantedProcess]] = lambda _spec: ()
         self._applying = asyncio.Lock()
 
     def view(self) -> SpecView:
@@ -158,7 +158,7 @@ class SpecService:
         """Have the processes kept that the spec means by now: it is another one, or an addon is."""
         async with self._applying:
             spec = self._spec
-            await self._processes.apply((*spec.processes, *self.addon_processes(spec)))
+            await self._processes.apply((*spec.processes, *self.take_addons(spec)))
 
     async def _keep(self, spec: AgentSpec) -> None:
         try:
