@@ -82,7 +82,8 @@ def test_what_it_would_obey_is_left_out(name: str) -> None:
         ("error", True, False, Renewal.RETRY),
         ("error", True, True, None),
         ("stopping", True, False, None),
-        ("backoff", True, False, None),
+        ("backoff", True, False, Renewal.RETRY),
+        ("backoff", True, True, None),
         # Somebody has killed it.
         ("stopped", True, False, None),
         ("running", False, False, None),
@@ -92,7 +93,7 @@ def test_what_it_would_obey_is_left_out(name: str) -> None:
 def test_what_is_outdated_is_renewed_once(
     state: ProcessState, is_outdated: bool, was_tried: bool, found: Renewal | None
 ) -> None:
-    """What runs is restarted; what was given up is tried once with what is new; all else comes to it by itself."""
+    """What runs is restarted; what failed is tried once with what is new; all else comes to it by itself."""
     assert decide_renewal(state, is_outdated=is_outdated, was_tried=was_tried) is found
 
 

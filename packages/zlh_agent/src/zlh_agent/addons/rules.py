@@ -14,6 +14,7 @@ from zlh_common.schema.status import AddonState, AddonStatus, InstalledRuntime, 
 from zlh_common.step_names import is_removal, name_install
 
 _UP: frozenset[ProcessState] = frozenset({"starting", "running"})
+_FAILED: frozenset[ProcessState] = frozenset({"backoff", "error"})
 
 
 class Renewal(StrEnum):
@@ -26,14 +27,14 @@ class Renewal(StrEnum):
 def decide_renewal(state: ProcessState, *, is_outdated: bool, was_tried: bool) -> Renewal | None:
     """Return what brings a process to another version: once, whatever happens meanwhile.
 
-    What stops or waits for its restart comes to it by itself, and what somebody killed stays down. One that was given
-    up gets one more try with what is new (`was_tried`): what kept the old one from running may not keep this one.
+    What is being stopped comes to it by itself, and what somebody killed stays down. One that was given up or waits for
+    its restart gets one try at once with what is new (`was_tried`): what keeps the old one down may not keep this one.
     """
     if not is_outdated:
         return None
     if state in _UP:
         return Renewal.RESTART
-    return Renewal.RETRY if state == "error" and not was_tried else None
+    return Renewal.RETRY if state in _FAILED and not was_tried else None
 
 
 def tell_addon(
@@ -68,7 +69,9 @@ def _position(
     name: str, wanted: WantedRuntime | None, steps: Sequence[Step], process: ProcessStatus | None, *, is_known: bool
 ) -> tuple[AddonState, str | None]:
     if wanted is None:
-        return AddonState.STOPPING, next((step.message for step in steps if is_removal(step.name)), None)
+        return AddonState.STOPPING, next(
+            (step.message for step in steps if is_removal(step.name) and step.message), None
+        )
     if not is_known:
         return AddonState.ERROR, f"This agent does not know how {name} is run; a newer one may."
     install = next((step for step in steps if step.name == name_install(wanted)), None)

@@ -37,7 +37,7 @@ class AddonService:
         self._clock = clock
         self._address = address
         self._wanted: dict[str, WantedRuntime] = {}
-        # With what each that was given up was tried once more.
+        # With what each that had failed was tried at once.
         self._tried: dict[str, WantedProcess] = {}
         self._last_use: datetime | None = None
         self._asked_at: float | None = None
