@@ -327,8 +327,10 @@ async def has_users(agent: AgentProcess, version: str) -> bool:
 
 async def test_the_last_version_in_use_waits_too(agent: AgentProcess) -> None:
     """A runtime that is dropped whole stays on PATH for as long as somebody uses it, and goes with its folder then."""
-    await agent.want_versions(want("1.0"), processes=[process(agent)])
+    await agent.want_versions(want("1.0"))
     await agent.settled()
+    # Before it is there, a start fails and is tried again only after as long as anything here is waited for.
+    await agent.want_versions(want("1.0"), processes=[process(agent)])
     await eventually(lambda: has_users(agent, "1.0"))
     await agent.want_versions(processes=[process(agent)])
     await agent.until(lambda status: any(entry.code == "runtime_in_use" for entry in status.steps))
