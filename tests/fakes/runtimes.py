@@ -27,6 +27,8 @@ class FakeRuntimes(RuntimeService):
         self.used: dict[Version, list[RuntimeUser]] = {}
         # Whether nobody can tell who uses what.
         self.is_use_unknown = False
+        # Called when it was looked who uses what, before that is known to whoever asked.
+        self.after_look: Callable[[], None] = lambda: None
         self.calls: list[str] = []
         # Call → how it goes: a code of a failure, after its effect where it begins with `late:`; `hang` is for ever.
         self.orders: dict[str, list[str]] = {}
@@ -50,7 +52,9 @@ class FakeRuntimes(RuntimeService):
         """See RuntimeService."""
         if self.is_use_unknown:
             raise RuntimeUseUnknown
-        return {key: users for key, users in self.used.items() if users}
+        found = {key: users for key, users in self.used.items() if users}
+        self.after_look()
+        return found
 
     async def install(self, wanted: WantedRuntime, *, on_progress: Callable[[Progress], None]) -> None:
         """See RuntimeService."""

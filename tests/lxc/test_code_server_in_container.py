@@ -18,7 +18,7 @@ from zlh_common.schema.resources import Resources
 from zlh_common.schema.spec import WantedRuntime
 from zlh_common.schema.status import AddonState, AgentStatus
 
-pytestmark = [pytest.mark.real("lxc"), pytest.mark.real("code-server"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.real("lxc"), pytest.mark.real("code-server"), pytest.mark.timeout(1500)]
 ADDON_PORT = 6000
 START_S = 300.0
 SETTINGS = "/home/dev/.local/share/code-server/User/settings.json"

@@ -19,7 +19,13 @@ from zlh_common.schema.spec import WantedRuntime
 from zlh_common.schema.status import StepState
 
 pytestmark = [pytest.mark.real("lxc"), pytest.mark.timeout(240)]
-FOLDERS = ("/opt/zlh/runtimes", "/var/lib/zlh/downloads", "/var/lib/zlh/catalog", "/var/lib/zlh/locks")
+FOLDERS = (
+    "/opt/zlh/runtimes",
+    "/opt/zlh/services",
+    "/var/lib/zlh/downloads",
+    "/var/lib/zlh/catalog",
+    "/var/lib/zlh/locks",
+)
 
 
 # Ends with 9 as soon as something is as it must not be.
@@ -96,11 +102,12 @@ async def test_a_runtime_belongs_to_a_user_of_its_own(guest: Guest) -> None:
         "touch /opt/zlh/runtimes/new",
         "rm -rf /opt/zlh/runtimes/tiny/current",
         "mv /opt/zlh/runtimes/tiny /opt/zlh/runtimes/other",
-        *(f"ls {folder}" for folder in FOLDERS[1:]),
+        *(f"ls {folder}" for folder in STATE),
         "ls /var/lib/zlh",
     ):
         assert await guest.inside("su", "dev", "-c", f"{attempt} 2>/dev/null && echo did || echo did not") == "did not"
-    outside = ("-user", "zlh-install", "-not", "-path", "/proc/*", "-not", "-path", "/opt/zlh/runtimes*")
+    outside = ("-user", "zlh-install", "-not", "-path", "/proc/*", "-not", "-regex", "/opt/zlh/(runtimes|services).*")
+    outside = ("-regextype", "posix-extended", *outside)
     others = await guest.inside("find", "/", "-xdev", *outside, "-not", "-path", "/var/lib/zlh/*", check=False)
     assert others == ""
     assert await guest.inside("getent", "passwd", "zlh-install", check=False) != ""
@@ -119,7 +126,7 @@ async def test_folders_of_root_are_taken_over(guest: Guest) -> None:
     await install(guest, "1.0")
     await guest.inside("systemctl", "stop", "zlh-agent")
     await guest.inside("chown", "-R", "root:root", *FOLDERS)
-    await guest.inside("chmod", "700", "/var/lib/zlh", "/opt/zlh/runtimes")
+    await guest.inside("chmod", "700", "/var/lib/zlh", "/opt/zlh/runtimes", "/opt/zlh/services")
     await guest.inside("systemctl", "start", "zlh-agent")
     await guest.wait_online()
     owners = await guest.inside("find", *FOLDERS, "-printf", "%u\\n")

@@ -20,7 +20,7 @@ from real_parts.code_server import NAME, VERSION, build_code_server, code_server
 from zlh_common.schema.spec import WantedRuntime
 from zlh_common.schema.status import AddonState, AgentStatus
 
-pytestmark = [pytest.mark.real("code-server"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.real("code-server"), pytest.mark.timeout(1500)]
 # It is hundreds of megabytes of small files, and the machine may be busy.
 START_S = 300.0
 CONNECTION = "reconnectionToken=11111111-1111-1111-1111-111111111111&reconnection=false&skipWebSocketFrames=false"

@@ -195,6 +195,22 @@ async def test_what_is_in_use_waits_and_the_spec_is_reached(bench: Bench) -> Non
     assert bench.runtimes.calls == ["install a 1", "remove b 1"]
 
 
+async def test_a_user_that_goes_while_users_are_looked_for_is_not_waited_for(bench: Bench) -> None:
+    """The look has seen it and its end was told before the answer counted: it is looked again at once."""
+    bench.runtimes.disk[("b", "1")] = Held("b", "1", is_current=True)
+    bench.runtimes.used[("b", "1")] = [WEB]
+
+    def go() -> None:
+        if bench.runtimes.used:
+            bench.runtimes.used.clear()
+            bench.spec.look_again()
+
+    bench.runtimes.after_look = go
+    await bench.want()
+    await until(lambda: bench.steps().get("remove-b-1") == (StepState.DONE, None))
+    assert bench.runtimes.calls == ["remove b 1"]
+
+
 async def test_where_nobody_can_tell_nothing_is_removed(bench: Bench) -> None:
     """And that is what the step says."""
     bench.runtimes.disk[("b", "1")] = Held("b", "1", is_current=True)

@@ -114,6 +114,8 @@ class SpecService:
         self._failures = 0
         self._retry_at = 0.0
         self._is_blocked = False
+        # Since it was looked last who uses what; that takes a while, in which the last user may go.
+        self._has_use_changed = False
         # Who sent the spec that is held.
         self._request_id: str | None = None
         self._accepting = asyncio.Lock()
@@ -168,6 +170,7 @@ class SpecService:
 
     def look_again(self) -> None:
         """Look soon whether versions that wait for their users are free: a process or a terminal has changed."""
+        self._has_use_changed = True
         if self._is_blocked:
             self._is_blocked = False
             asyncio.get_running_loop().call_later(USERS_PAUSE_S, self._changed.set)
@@ -266,6 +269,7 @@ class SpecService:
         going = find_unwanted(wanted_versions(self._spec), self._runtimes.held())
         if not going:
             return {}
+        self._has_use_changed = False
         try:
             return await self._runtimes.find_users()
         except RuntimeUseUnknown:
@@ -273,6 +277,8 @@ class SpecService:
 
     def _show_blocked(self, blocked: Sequence[Blocked], users: Mapping[Version, Sequence[RuntimeUser]]) -> None:
         self._is_blocked = bool(blocked)
+        if self._has_use_changed:
+            self.look_again()
         current = find_current(self._runtimes.held())
         for one in blocked:
             version = (one.name, one.version)
