@@ -19,13 +19,8 @@ from zlh_common.schema.spec import WantedRuntime
 from zlh_common.schema.status import StepState
 
 pytestmark = [pytest.mark.real("lxc"), pytest.mark.timeout(240)]
-FOLDERS = (
-    "/opt/zlh/runtimes",
-    "/opt/zlh/services",
-    "/var/lib/zlh/downloads",
-    "/var/lib/zlh/catalog",
-    "/var/lib/zlh/locks",
-)
+STATE = tuple(f"/var/lib/zlh/{name}" for name in ("downloads", "catalog", "locks"))
+FOLDERS = ("/opt/zlh/runtimes", "/opt/zlh/services", *STATE)
 
 
 # Ends with 9 as soon as something is as it must not be.
