@@ -20,6 +20,7 @@ TOGETHER: dict[str, str] = {
     "tests/e2e/": "tests/e2e/other",
 }
 APART: tuple[str, ...] = (
+    "tests/component/agent/test_addons.py",
     "tests/component/agent/test_runtime_versions.py",
     "tests/component/artifacts/test_killed.py",
     "tests/component/artifacts/test_real_runtimes.py",

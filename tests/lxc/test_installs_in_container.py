@@ -101,8 +101,8 @@ async def test_a_runtime_belongs_to_a_user_of_its_own(guest: Guest) -> None:
         "ls /var/lib/zlh",
     ):
         assert await guest.inside("su", "dev", "-c", f"{attempt} 2>/dev/null && echo did || echo did not") == "did not"
-    outside = ("-user", "zlh-install", "-not", "-path", "/proc/*", "-not", "-regex", "/opt/zlh/(runtimes|services).*")
-    outside = ("-regextype", "posix-extended", *outside)
+    elsewhere = ("-regextype", "posix-extended", "-not", "-regex", "/opt/zlh/(runtimes|services).*")
+    outside = (*elsewhere, "-user", "zlh-install", "-not", "-path", "/proc/*")
     others = await guest.inside("find", "/", "-xdev", *outside, "-not", "-path", "/var/lib/zlh/*", check=False)
     assert others == ""
     assert await guest.inside("getent", "passwd", "zlh-install", check=False) != ""
