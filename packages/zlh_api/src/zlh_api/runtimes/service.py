@@ -12,10 +12,10 @@ from dataclasses import replace
 
 import msgspec
 
-from zlh_api.agents.client import AgentClient, AgentNonsense, AgentRefused, decode_report
+from zlh_api.agents.client import AgentAddress, AgentClient, AgentNonsense, AgentRefused, decode_report
 from zlh_api.agents.routes import find_agent
 from zlh_api.catalog.service import CatalogNotLoaded, CatalogService
-from zlh_api.containers.model import Container
+from zlh_api.containers.model import Container, RuntimeWish
 from zlh_api.containers.service import CannotInstall, ContainerService
 from zlh_api.runtimes import rules
 from zlh_api.runtimes.rules import NothingToRepair, RuntimeIsNewest, RuntimePending, Seen, Wishes, render_seen
@@ -148,18 +148,7 @@ class RuntimeService:
             if version is None
             else rules.find_wish(container.runtimes, name, version)
         )
-        agent = find_agent(container, self._agent_port)
-        path = f"/runtimes/{wish.name}/{wish.version}/verify"
-        try:
-            raw = await self._agents.call(agent, "POST", path, timeout_s=VERIFY_TIMEOUT_S)
-        except AgentRefused as error:
-            if error.agent_status == NotFound.status:
-                raise RuntimePending(wish.name, wish.version) from error
-            raise
-        found = decode_report(raw, RuntimeVerification)
-        if (found.name, found.version) != (wish.name, wish.version):
-            raise AgentNonsense("it verified another version")
-        return found
+        return await fetch_verification(self._agents, find_agent(container, self._agent_port), wish)
 
     async def _fetch_users(self, container: Container, name: str, version: str) -> tuple[RuntimeUser, ...]:
         """Return who uses an installed version, as far as its agent is heard and knows."""
@@ -196,6 +185,21 @@ class RuntimeService:
             for entry in (runtime.versions if runtime else ())
             if self._catalog.validate(name, entry.version).version == entry.version
         ]
+
+
+async def fetch_verification(agents: AgentClient, agent: AgentAddress, wish: RuntimeWish) -> RuntimeVerification:
+    """Have an agent compare every file of a version of a runtime or addon; raise RuntimePending, AgentNonsense."""
+    path = f"/runtimes/{wish.name}/{wish.version}/verify"
+    try:
+        raw = await agents.call(agent, "POST", path, timeout_s=VERIFY_TIMEOUT_S)
+    except AgentRefused as error:
+        if error.agent_status == NotFound.status:
+            raise RuntimePending(wish.name, wish.version) from error
+        raise
+    found = decode_report(raw, RuntimeVerification)
+    if (found.name, found.version) != (wish.name, wish.version):
+        raise AgentNonsense("it verified another version")
+    return found
 
 
 def _remove(container: Container, name: str, version: str) -> Wishes:
