@@ -295,6 +295,9 @@ class ContainerService:
         """Return the exact version that is meant; raise AddonNotOffered, CannotInstall, CatalogNotLoaded."""
         answer = self._catalog.validate_wish(ValidateRuntime(addon=name, version=version))
         if answer.ok and answer.version is not None:
+            if name not in ADDON_PORTS:
+                # Of a catalog that was signed for a later version of us.
+                raise AddonNotOffered(name)
             return answer.version
         unknown = next((problem for problem in answer.problems if problem.code == AddonNotOffered.code), None)
         if unknown is not None:

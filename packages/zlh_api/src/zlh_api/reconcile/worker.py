@@ -279,7 +279,8 @@ class Worker:
             waited = await journal.journal_start(connection, self._claim, step, follows=_is_listed(container, step))
         waited_s, limit_s = waited.total_seconds(), self._place.pace.await_limit_s(step)
         if waited_s > limit_s:
-            return await self._fail(container, step, _describe_silence(step, waited_s))
+            pause = await self._fail(container, step, _describe_silence(step, waited_s))
+            return Pause(pause.seconds) if step is Await.RUN_CODE_SERVER else pause
         return Pause(min(limit_s - waited_s + 0.1, self._place.pace.drift_s))
 
     async def _wait(self, container: Container, step: str, reason: SlotBusy | SystemAway) -> Pause:
