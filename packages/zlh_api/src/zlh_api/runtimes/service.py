@@ -7,7 +7,6 @@ the time the wish is written; it refuses by itself to remove what is in use.
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from contextlib import suppress
 from dataclasses import replace
 
 import msgspec
@@ -18,7 +17,7 @@ from zlh_api.catalog.service import CatalogNotLoaded, CatalogService
 from zlh_api.containers.model import Container, RuntimeWish
 from zlh_api.containers.service import CannotInstall, ContainerService
 from zlh_api.runtimes import rules
-from zlh_api.runtimes.rules import NothingToRepair, RuntimeIsNewest, RuntimePending, Seen, Wishes, render_seen
+from zlh_api.runtimes.rules import NothingToRepair, RuntimePending, Seen, Wishes, render_seen
 from zlh_common.errors import NotFound
 from zlh_common.schema.catalog import CatalogVersion
 from zlh_common.schema.runtime import (
@@ -169,13 +168,10 @@ class RuntimeService:
         return answer.version
 
     def _find_upgrades(self, wishes: Wishes) -> list[RuntimeRef]:
-        found = []
-        for wish in wishes:
-            if wish.default:
-                with suppress(RuntimeIsNewest, CatalogNotLoaded):
-                    version = rules.choose_upgrade(wishes, wish.name, self._installable(wish.name))
-                    found.append(RuntimeRef(name=wish.name, version=version))
-        return found
+        try:
+            return rules.find_upgrades(wishes, self._installable)
+        except CatalogNotLoaded:
+            return []
 
     def _installable(self, name: str) -> list[CatalogVersion]:
         """Return the versions of a runtime that can be installed here."""
