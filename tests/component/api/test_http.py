@@ -446,13 +446,14 @@ async def test_ports_are_published_listed_and_taken_back(client: Client) -> None
     assert [(entry["port"], entry["default"]) for entry in listed] == [(5173, True)]
 
 
-async def test_the_agents_port_is_never_published_and_any_other_may_be(client: Client) -> None:
+async def test_the_platforms_ports_are_never_published_and_any_other_may_be(client: Client) -> None:
     """Whatever the visibility; what browsers refuse in URLs is fine, since an exposure is opened at another port."""
     path = f"{CONTAINERS}/{(await create(client))['vmid']}/exposures"
     for visibility in ("public", "private"):
-        body = {"port": AGENT_PORT, "visibility": visibility}
-        await problem(await client.post(path, json=body, headers=OWNER), 422, "port_reserved")
-    for port in (6000, 6666, 22):
+        for port in (AGENT_PORT, 6000):
+            body = {"port": port, "visibility": visibility}
+            await problem(await client.post(path, json=body, headers=OWNER), 422, "port_reserved")
+    for port in (6001, 6666, 22):
         body = {"port": port, "visibility": "public"}
         assert (await client.post(path, json=body, headers=OWNER)).status == 201
 

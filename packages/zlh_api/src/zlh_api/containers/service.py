@@ -14,17 +14,16 @@ from zlh_api.catalog.service import CatalogService
 from zlh_api.containers import store
 from zlh_api.containers.addon_rules import (
     ADDON_PORTS,
-    ADDON_VISIBILITY,
     CODE_SERVER,
     AddonNeedsDev,
     AddonNotOffered,
-    AddonPortTaken,
     addon_hosts,
     check_addons,
     disable_addon,
     enable_addon,
     names_of,
 )
+from zlh_api.containers.addon_wishes import publish_addons, write_addons
 from zlh_api.containers.model import Container, Power, RuntimeWish
 from zlh_api.containers.rendered import RenderedReports
 from zlh_api.containers.rules import decide_first_resources, decide_resources
@@ -36,7 +35,7 @@ from zlh_api.database.pool import Connection, Database
 from zlh_api.quotas.rules import Usage
 from zlh_api.quotas.service import QuotaService
 from zlh_api.quotas.store import Held
-from zlh_api.reconcile.plan import ADDON_STEPS, first_steps, last_steps
+from zlh_api.reconcile.plan import first_steps, last_steps
 from zlh_common.errors import NotFound, ZlhError
 from zlh_common.names import HostName, OwnerMark, Vmid, is_label, render_host
 from zlh_common.schema.catalog import CatalogProblem, ValidateRuntime
@@ -268,7 +267,7 @@ class ContainerService:
                 raise NameTaken(wish.name or "") from exc
             steps = first_steps(has_dns=self._hosting.has_dns, has_addons=bool(addons))
             await store.insert_steps(connection, owner, steps)
-            await _publish_addons(connection, owner, names_of(addons), enabled_by=created_by)
+            await publish_addons(connection, owner, names_of(addons), enabled_by=created_by)
             created = await store.find_by_owner(connection, owner)
         assert created is not None
         return self.report(created)
@@ -321,7 +320,7 @@ class ContainerService:
                 await store.update_resources(connection, current.owner, resources)
             if wish.enable_code_server is not None:
                 addons = self._switch_code_server(current, is_wanted=wish.enable_code_server)
-                await _write_addons(connection, current, addons, enabled_by=changed_by)
+                await write_addons(connection, current, addons, enabled_by=changed_by)
             if wish.power is not None and wish.power != current.power.value:
                 await store.update_power(connection, current.owner, Power(wish.power))
             if wish.name is not None:
@@ -409,7 +408,7 @@ class ContainerService:
             current = await store.find_by_owner(connection, container.owner)
             if current is None:
                 raise NotFound("container")
-            if not await _write_addons(connection, current, change(current), enabled_by=changed_by):
+            if not await write_addons(connection, current, change(current), enabled_by=changed_by):
                 return current
             changed = await store.find_by_owner(connection, container.owner)
         assert changed is not None
@@ -444,36 +443,6 @@ class ContainerService:
         if current is None:
             raise NotFound("container")
         return self.report(current)
-
-
-async def _write_addons(
-    connection: Connection, current: Container, addons: tuple[RuntimeWish, ...], *, enabled_by: UUID | None
-) -> bool:
-    """Write which addons a container should have, and publish their ports or take them back; False for no change."""
-    if addons == current.addons:
-        return False
-    before, after = names_of(current.addons), names_of(addons)
-    check_addons(current, after - before)
-    is_new_spec = [wish.order() for wish in addons] != [wish.order() for wish in current.addons]
-    gone = sorted(before - after)
-    await store.update_addons(connection, current.owner, addons, is_new_spec=is_new_spec, gone=gone)
-    if gone:
-        await store.unpublish_addons(connection, current.owner, gone)
-        await store.delete_steps(connection, current.owner, ADDON_STEPS)
-    await _publish_addons(connection, current.owner, after - before, enabled_by=enabled_by)
-    return True
-
-
-async def _publish_addons(
-    connection: Connection, owner: OwnerMark, names: frozenset[str], *, enabled_by: UUID | None
-) -> None:
-    for name in sorted(names):
-        port = ADDON_PORTS[name]
-        is_published = await store.publish_addon(
-            connection, owner, addon=name, port=port, visibility=ADDON_VISIBILITY, enabled_by=enabled_by
-        )
-        if not is_published:
-            raise AddonPortTaken(name, port)
 
 
 def _check_name(name: str | None) -> None:
