@@ -152,6 +152,9 @@ async def test_an_editor_is_opened_typed_into_and_saves(site: Site) -> None:
         await type_until_heard(page, folder)
         await page.keyboard.press("Control+KeyP")
         await page.keyboard.type("typed.txt")
+        # Enter takes whatever stands first by then.
+        found = page.locator(".quick-input-list .monaco-list-row").filter(has_text="typed.txt")
+        await expect(found.first).to_be_visible()
         await page.keyboard.press("Enter")
         await expect(page.locator(".editor-instance .view-lines")).to_contain_text("v24.")
         await page.locator(".editor-instance .view-lines").first.click()

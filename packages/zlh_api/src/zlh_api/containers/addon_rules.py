@@ -181,7 +181,7 @@ def is_agent_old(container: Container) -> bool:
 def describe_absence(container: Container, name: str) -> str | None:
     """Return why an addon cannot come up by itself, for people; None where it is on its way."""
     if is_agent_old(container):
-        return "the agent of this container is of an earlier version and knows no addons; the addon comes with its next"
+        return "the agent of this container is of an earlier version and knows no addons"
     told = find_told(container, name)
     if told is None or told.state not in {AddonState.ERROR, AddonState.BACKOFF}:
         return None

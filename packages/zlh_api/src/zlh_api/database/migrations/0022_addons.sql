@@ -9,7 +9,7 @@ alter table containers
     -- Of whose pages its agent was last told to let addons take requests; it changes with the platform's own names.
     add column spec_origins text[] not null default '{}';
 
--- What an addon's owners may open they may open whoever has enabled it, and whatever becomes of that user.
+-- An addon opens for owners whoever has enabled it, and whatever becomes of that user.
 create or replace function end_grants_of_member() returns trigger language plpgsql as $$
 begin
     delete from access_grants where customer_id = new.customer_id and user_id = new.user_id;
