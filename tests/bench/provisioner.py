@@ -128,6 +128,7 @@ async def main(dsn: str, folder: Path) -> None:
         agent_port=7443,
         trusted_root=folder / "root.json",
         proxy=world.steps(database)._settings.proxy,
+        browser_host=world.hosting.browser_host,
     )
     reconciler = Reconciler(database, driver, Steps(ports, settings))
     async with asyncio.TaskGroup() as group:

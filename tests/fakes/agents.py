@@ -18,7 +18,7 @@ from zlh_common.errors import ZlhError
 from zlh_common.names import OwnerMark
 from zlh_common.schema.identity import IdentityTaken, RenewIdentity
 from zlh_common.schema.spec import AgentSpec, WantedRuntime
-from zlh_common.schema.status import AgentStatus, InstalledRuntime, Step, StepState
+from zlh_common.schema.status import AddonState, AddonStatus, AgentStatus, InstalledRuntime, Step, StepState
 from zlh_common.schema.structs import decode, encode
 
 
@@ -48,6 +48,9 @@ class FakeAgents(AgentClient):
         self.identities: list[RenewIdentity] = []
         self.client_cas: int | None = None
         # Versions that cannot be installed, and those whose files are not what was installed.
+        # How every agent's addons are, and since when they run.
+        self.addon_state = AddonState.RUNNING
+        self.addon_started_at: datetime | None = datetime(2026, 1, 1, tzinfo=UTC)
         self.broken: set[tuple[str, str]] = set()
         self.faulty: set[tuple[str, str]] = set()
         self._held: dict[OwnerMark, dict[tuple[str, str], InstalledRuntime]] = {}
@@ -68,6 +71,17 @@ class FakeAgents(AgentClient):
             observed_generation=max(0, generation - self.unreached),
             steps=tuple(self._step(wanted) for wanted in spec.runtimes) if spec else (),
             runtimes=tuple(self._checked(record) for record in self._held.get(owner, {}).values()),
+            addons=tuple(self._addon(wanted) for wanted in spec.addons if wanted.default) if spec else (),
+        )
+
+    def _addon(self, wanted: WantedRuntime) -> AddonStatus:
+        return AddonStatus(
+            name=wanted.name,
+            state=self.addon_state,
+            version=wanted.version,
+            started_at=self.addon_started_at,
+            message=None if self.addon_state is AddonState.RUNNING else "It said no more.",
+            versions=(_installed(wanted),),
         )
 
     def _checked(self, record: InstalledRuntime) -> InstalledRuntime:
@@ -90,17 +104,7 @@ class FakeAgents(AgentClient):
                 self.faulty.discard(key)
             if key in self.broken or (wanted.previous and key not in held):
                 continue
-            found[key] = InstalledRuntime(
-                name=wanted.name,
-                version=wanted.version,
-                default=wanted.default,
-                previous=wanted.previous,
-                verified=True,
-                size=1,
-                sha256="0" * 64,
-                source="node.tar.xz",
-                installed_at=datetime.now(UTC),
-            )
+            found[key] = _installed(wanted)
         self._held[owner] = found
 
     async def put_spec(self, agent: AgentAddress, spec: AgentSpec) -> AgentStatus:
@@ -177,3 +181,17 @@ class FakeAgents(AgentClient):
         certificate = load_pem_x509_certificate(wish.certificate.encode())
         told = self.client_cas if wish.client_ca is None else wish.client_ca.count("BEGIN CERTIFICATE")
         return encode(IdentityTaken(expires_at=certificate.not_valid_after_utc, client_cas=told))
+
+
+def _installed(wanted: WantedRuntime) -> InstalledRuntime:
+    return InstalledRuntime(
+        name=wanted.name,
+        version=wanted.version,
+        default=wanted.default,
+        previous=wanted.previous,
+        verified=True,
+        size=1,
+        sha256="0" * 64,
+        source="node.tar.xz",
+        installed_at=datetime.now(UTC),
+    )

@@ -23,6 +23,7 @@ from fakes.faults import Faults
 from fakes.proof import NoCertificates, NoEdgeFacts, NoNameLinks
 from zlh_api.access.question_limits import QuestionLimits, QuestionRates
 from zlh_api.access.service import AccessService
+from zlh_api.agents.addon_door import AddonDoor, HttpAddonDoor
 from zlh_api.agents.authority import Authority
 from zlh_api.agents.links import AgentLinks
 from zlh_api.agents.superseded import SupersededSockets
@@ -46,8 +47,9 @@ from zlh_api.config.model import ApiConfig
 from zlh_api.config.tables import ArtifactsSection, DatabaseSection
 from zlh_api.console.service import ConsoleService
 from zlh_api.console.sockets import ConsoleProxy
+from zlh_api.containers.addon_rules import ADDON_PORTS, CODE_SERVER
 from zlh_api.containers.live import LiveContainers
-from zlh_api.containers.service import ContainerService, Hosting
+from zlh_api.containers.service import AGENT, ContainerService, Hosting
 from zlh_api.customers.model import Caller, Client
 from zlh_api.customers.secret import Secret, token_digest
 from zlh_api.customers.standings import StandingsService
@@ -84,7 +86,8 @@ from zlh_common.schema.customers import Quota
 from zlh_common.schema.resources import Limits, Resources
 
 AGENT_PORT = 7443
-HOSTING = Hosting("localhost", "http", 80, reserved_ports=frozenset({AGENT_PORT}))
+RESERVED = {AGENT_PORT: AGENT, **{port: name for name, port in ADDON_PORTS.items()}}
+HOSTING = Hosting("localhost", "http", 80, reserved_ports=RESERVED)
 ADDRESS_BLOCK = "127.77.0.0/24"
 PROXY = ProxySetting("localhost", "web", "http://127.0.0.1:8400")
 PORTAL = "http://portal.localhost:8400"
@@ -159,6 +162,9 @@ class World:
         self.agents = FakeAgents(self.faults, database)
         self.driver.on_started = self.agents.note_online
         self.driver.on_stopped = self.agents.note_offline
+        self.door: AddonDoor = HttpAddonDoor()
+        # Where addons really listen: no test has port 6000 of loopback for itself.
+        self.addon_port = ADDON_PORTS[CODE_SERVER]
         self.authority = authority
         (folder / "root.json").write_text("{}")
         self.people = People()
@@ -223,6 +229,7 @@ class World:
             routes=self.routes,
             proxy=self.proxy,
             clock=self.clock,
+            addons=self.door,
             dns=self.dns,
         )
         settings = Settings(
@@ -231,6 +238,8 @@ class World:
             agent_port=7443,
             trusted_root=self.folder / "root.json",
             proxy=PROXY,
+            browser_host=self.hosting.browser_host,
+            addon_port=self.addon_port,
         )
         return Steps(ports, settings)
 

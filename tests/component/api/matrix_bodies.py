@@ -16,6 +16,7 @@ _VALUES: dict[tuple[str, str], Any] = {
     ("CreateContainer", "version"): "24",
     ("CreateExposure", "port"): 8080,
     ("CreateExposure", "visibility"): "public",
+    ("EnableAddon", "name"): "code-server",
     ("InstallRuntime", "name"): "node",
     ("InstallRuntime", "version"): "24",
 }

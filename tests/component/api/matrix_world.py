@@ -126,6 +126,7 @@ class MatrixWorld:
             "process": Ids("web", "alien", "missing", BAD_NAMES),
             "terminal": Ids("main", "alien", "missing", BAD_NAMES),
             "runtime": Ids("node", "alien", "missing", BAD_NAMES),
+            "addon": Ids("code-server", "alien", "missing", BAD_NAMES),
             "version": Ids("24.19.0", "1.27.3", "0.0.1", BAD_NAMES),
             "path": Ids("x", "x", "x", ("%00", "..%2f..%2fetc%2fpasswd")),
         }

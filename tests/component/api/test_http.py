@@ -22,7 +22,7 @@ from zlh_api.customers.model import Caller
 from zlh_api.web.problems import SECURITY_HEADERS
 from zlh_api.web.request_body import MAX_BODY_BYTES
 from zlh_common.names import Vmid
-from zlh_common.schema.catalog import CatalogAddon, CatalogTemplate
+from zlh_common.schema.catalog import CatalogTemplate
 from zlh_common.schema.structs import encode
 
 Client = TestClient[Request, Application]
@@ -148,12 +148,10 @@ async def test_what_no_agent_installs_yet_is_refused(world: World, client: Clien
     """A catalog that has it makes no promise: a wish that is taken and not carried out would be a lie."""
     catalog = world.catalog.current()
     versions = catalog.runtimes[0].versions
-    addon = CatalogAddon(name="code-server", title="code-server", versions=versions)
     template = CatalogTemplate(name="minecraft", title="Minecraft", versions=versions)
-    world.catalog._catalog = msgspec.structs.replace(catalog, addons=(addon,), templates=(template,))
-    for spelling in ("enableCodeServer", "enable_code_server"):
-        answer = await client.post(CONTAINERS, json={**NODE, spelling: True}, headers=OWNER)
-        assert (await problem(answer, 422, "addon_not_supported"))["addon"] == "code-server"
+    world.catalog._catalog = msgspec.structs.replace(catalog, templates=(template,))
+    game = {"kind": "game", "template": "minecraft", "enable_code_server": True}
+    await problem(await client.post(CONTAINERS, json=game, headers=OWNER), 422, "addon_needs_dev")
     answer = await client.post(CONTAINERS, json={"kind": "game", "template": "minecraft"}, headers=OWNER)
     assert (await problem(answer, 422, "template_not_supported"))["template"] == "minecraft"
     answer = await client.post(CONTAINERS, json={"kind": "game", "template": "other"}, headers=OWNER)
@@ -448,13 +446,14 @@ async def test_ports_are_published_listed_and_taken_back(client: Client) -> None
     assert [(entry["port"], entry["default"]) for entry in listed] == [(5173, True)]
 
 
-async def test_the_agents_port_is_never_published_and_any_other_may_be(client: Client) -> None:
+async def test_the_platforms_ports_are_never_published_and_any_other_may_be(client: Client) -> None:
     """Whatever the visibility; what browsers refuse in URLs is fine, since an exposure is opened at another port."""
     path = f"{CONTAINERS}/{(await create(client))['vmid']}/exposures"
     for visibility in ("public", "private"):
-        body = {"port": AGENT_PORT, "visibility": visibility}
-        await problem(await client.post(path, json=body, headers=OWNER), 422, "port_reserved")
-    for port in (6000, 6666, 22):
+        for port in (AGENT_PORT, 6000):
+            body = {"port": port, "visibility": visibility}
+            await problem(await client.post(path, json=body, headers=OWNER), 422, "port_reserved")
+    for port in (6001, 6666, 22):
         body = {"port": port, "visibility": "public"}
         assert (await client.post(path, json=body, headers=OWNER)).status == 201
 

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from component.api.people_world import by
-from fakes.api_world import ADDRESS_BLOCK, NODE, World
+from fakes.api_world import ADDRESS_BLOCK, HOSTING, NODE, World
 from real_parts.acme_edge import RESOLVER, ZONE, AcmeEdge, running_acme_edge
 from zlh_api.database.pool import Database
 from zlh_api.edge.local_directory import LocalRouteDirectory
@@ -56,7 +56,9 @@ async def use_edge(world: World, edge: AcmeEdge, proxy: Traefik, api_url: str) -
             proxy=proxy,
             clock=world.clock,
         )
-        return Steps(ports, Settings(ADDRESS_BLOCK, "test", 7443, world.folder / "root.json", setting))
+        return Steps(
+            ports, Settings(ADDRESS_BLOCK, "test", 7443, world.folder / "root.json", setting, HOSTING.browser_host)
+        )
 
     world.steps = steps  # type: ignore[method-assign] # the parts that are real here
 

@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from fakes.api_world import HOSTING
 from fakes.edge import FakeProxy, FakeRoutes
 from fakes.faults import Faults
 from faults.provisioning.ordered_api import ends_after, is_due
@@ -93,7 +94,9 @@ async def running_api(place: Place) -> AsyncIterator[AuthorityService]:
         driver = place.driver()
         ports = Ports(database, driver, authority, agents, routes, FakeProxy(Faults(), routes), clock)
         proxy = ProxySetting("localhost", "web", "http://127.0.0.1:8400")
-        settings = Settings(place.block, place.folder, PORT, Path(place.folder) / "root.json", proxy)
+        settings = Settings(
+            place.block, place.folder, PORT, Path(place.folder) / "root.json", proxy, HOSTING.browser_host
+        )
         reconciler = Reconciler(database, driver, Steps(ports, settings), PACE)
         links = AgentLinks(database, agents, HistoryService(database, clock, Keeping(entries=10)), agent_port=PORT)
         superseded = SupersededSockets(agents)

@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Unpack
 
+from fakes.api_world import HOSTING
 from fakes.edge import FakeProxy, FakeRoutes
 from fakes.faults import Faults
 from lxc.own_host import made_driver
@@ -124,6 +125,7 @@ async def running_api(place: Place, host: MortalHost | None = None) -> AsyncIter
             agent_port=7443,
             trusted_root=place.folder / "root.json",
             proxy=ProxySetting("localhost", "web", "http://127.0.0.1:8400"),
+            browser_host=HOSTING.browser_host,
         )
         reconciler = Reconciler(database, driver, Steps(ports, settings))
         tasks = [

@@ -17,6 +17,7 @@ from typing import Any
 
 from component.drivers.proxmox_rig import make_driver
 from fakes.agents import FakeAgents
+from fakes.api_world import HOSTING
 from fakes.edge import FakeProxy, FakeRoutes
 from fakes.faults import Faults
 from fakes.proxmox.world import POLLING, surroundings
@@ -89,6 +90,7 @@ async def open_api(document: dict[str, Any]) -> AsyncIterator[None]:
         agent_port=7443,
         trusted_root=folder / "root.json",
         proxy=ProxySetting("localhost", "web", "http://127.0.0.1:8400"),
+        browser_host=HOSTING.browser_host,
     )
     reconciler = Reconciler(database, driver, Steps(ports, settings), FAST)
     tasks = [

@@ -14,6 +14,7 @@ from zlh_api.reconcile.plan import (
     DELETION_STEPS,
     PROVISIONING_STEPS,
     SETTLED,
+    Addons,
     Await,
     Do,
     Next,
@@ -70,6 +71,12 @@ SEEN += [
     if seen.is_tidy and seen.is_sized and seen.has_identity and seen.is_closed and seen.is_agent_online
     for records, put_off in product((Records.STALE, Records.WRITTEN), BOOLS)
 ]
+SEEN += [
+    replace(seen, addons=addons)
+    for seen in SEEN
+    if seen.guest is Guest.RUNNING and seen.is_closed and seen.has_address and seen.is_agent_online and seen.is_sized
+    for addons in (Addons.WAITING, Addons.ABSENT, Addons.UNSEEN)
+]
 ON_THE_GUEST = {Do.CLOSE_NETWORK, Do.RESIZE_GUEST, Do.PUT_IDENTITY, Do.START_GUEST, Do.STOP_GUEST, Do.DESTROY_GUEST}
 
 EFFECTS: dict[Do | Await, dict[str, Any]] = {
@@ -85,6 +92,8 @@ EFFECTS: dict[Do | Await, dict[str, Any]] = {
     Await.INSTALL: {"observed_generation": GENERATION},
     Do.PUBLISH_ROUTE: {"route": Route.WRITTEN},
     Do.CONFIRM_ROUTE: {"route": Route.CONFIRMED},
+    Await.RUN_CODE_SERVER: {"addons": Addons.UNSEEN},
+    Do.OPEN_CODE_SERVER: {"addons": Addons.SETTLED},
     Do.PUBLISH_RECORDS: {"records": Records.WRITTEN},
     Do.ANSWER_DNS: {"records": Records.SETTLED},
     Do.CHECK_READY: {"is_proved": True},
@@ -256,6 +265,29 @@ def test_provisioning_keeps_its_order() -> None:
         taken = [str(step) for step in walk(start)[0] if step is not Await.INSTALL]
         assert taken == [name for name, state in first_steps(has_dns=has_dns) if state is StepState.PENDING]
         assert [name for name, _ in first_steps(has_dns=has_dns)] == [str(name) for name in PROVISIONING_STEPS]
+
+
+def test_a_new_container_opens_its_addons_before_it_is_ready() -> None:
+    """Behind its route and before its proof; what was ready once waits for none of them, and opens each run last."""
+    for world in worlds():
+        step, addons = world.next(), world.seen.addons
+        if step is Do.OPEN_CODE_SERVER:
+            assert world.seen.route is Route.CONFIRMED
+            assert addons is Addons.UNSEEN or (addons is Addons.ABSENT and not world.seen.is_proved)
+        if step is Await.RUN_CODE_SERVER:
+            assert not world.seen.is_proved
+        if step is Do.CHECK_READY:
+            assert addons is Addons.SETTLED
+        if world.seen.is_proved and step is not Do.OPEN_CODE_SERVER:
+            assert step == World(world.wanted, replace(world.seen, addons=Addons.SETTLED)).next()
+
+
+def test_addons_are_steps_of_a_container_that_is_made_with_them() -> None:
+    """In the order in which they are taken; without any, nobody is shown what never comes."""
+    names = [name for name, _ in first_steps(has_addons=True)]
+    at = names.index("confirm-route")
+    assert names[at : at + 3] == ["confirm-route", "run-code-server", "open-code-server"]
+    assert [name for name in names if "code-server" not in name] == [name for name, _ in first_steps()]
 
 
 def test_a_provider_that_is_away_holds_up_nothing_else() -> None:

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from zlh_api.containers.addon_rules import MAX_ADDONS
 from zlh_api.containers.model import Container, Guest, Power, RuntimeWish
 from zlh_api.containers.status import (
     ATTEMPTS_BEFORE_ERROR,
-    MAX_ADDONS,
     MAX_AGENT_STEPS,
     MAX_LEFT_S,
     MAX_PORTS,

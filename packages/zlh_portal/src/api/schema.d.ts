@@ -223,6 +223,112 @@ export interface paths {
         patch: operations["updateContainer"];
         trace?: never;
     };
+    "/api/containers/{vmid}/addons": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Addons that are there or wanted */
+        get: operations["getAddons"];
+        put?: never;
+        /**
+         * Have an addon, or another version of it
+         * @description Its port is published for as long as the container has it, and opens for the user who has enabled it and for owners of the customer, while they may use consoles. `url` in its status stands once it opens.
+         */
+        post: operations["enableAddon"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{vmid}/addons/{addon}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Remove an addon and take its port back */
+        delete: operations["deleteAddon"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{vmid}/addons/{addon}/rollback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Go back to the version that ran before */
+        post: operations["rollbackAddon"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{vmid}/addons/{addon}/upgrade": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Have a newer version run */
+        post: operations["upgradeAddon"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{vmid}/addons/{addon}/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Compare every file of an addon with its hash */
+        post: operations["verifyAddon"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{vmid}/addons/{addon}/{version}/repair": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Unpack a version of an addon anew */
+        post: operations["repairAddon"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/containers/{vmid}/check": {
         parameters: {
             query?: never;
@@ -1560,6 +1666,18 @@ export interface components {
             versions: components["schemas"]["InstalledRuntime"][];
         };
         /**
+         * Addons
+         * @description `GET …/addons`: the addons, their versions on disk, what is still to happen, and what could.
+         */
+        Addons: {
+            addons: components["schemas"]["AddonStatus"][];
+            /** @default [] */
+            pending: components["schemas"]["PendingRuntime"][];
+            /** @default [] */
+            upgrades: components["schemas"]["RuntimeRef"][];
+            versions: components["schemas"]["InstalledRuntime"][];
+        };
+        /**
          * ApiToken
          * @description A token, without its secret; `hint` is how it ends.
          */
@@ -1983,6 +2101,15 @@ export interface components {
             providers: components["schemas"]["EdgeProvider"][] | null;
             proxy: components["schemas"]["EdgeProxy"] | null;
             tookS: number | null;
+        };
+        /**
+         * EnableAddon
+         * @description `POST …/addons`: have an addon, or another version of one that is there.
+         */
+        EnableAddon: {
+            name: string;
+            /** @default null */
+            version: string | null;
         };
         /**
          * Exposure
@@ -4882,7 +5009,7 @@ export interface operations {
              *     - `runtime_missing`: A dev container needs a runtime.
              *     - `cannot_install`: What was asked for is not in the catalog.
              *     - `addon_not_offered`: The catalog does not have this addon.
-             *     - `addon_not_supported`: The catalog has the addon, and no agent installs addons yet.
+             *     - `addon_needs_dev`: A container of another kind than dev has no addons.
              *     - `template_not_offered`: The catalog does not have this game template.
              *     - `template_not_supported`: The catalog has the game template, and no agent installs game servers yet.
              *     - `resources_too_large`: More is asked for than one container may have.
@@ -5320,6 +5447,8 @@ export interface operations {
             /**
              * @description - `being_deleted`: The container is on its way out.
              *     - `name_taken`: The customer already has a container of this name.
+             *     - `addon_name_taken`: A process of the customer has the name that the addon's process needs.
+             *     - `addon_port_taken`: The port of the addon is published for something else.
              *     - `quota_exceeded`: The customer would have more than their quota allows.
              */
             409: {
@@ -5360,12 +5489,1214 @@ export interface operations {
             /**
              * @description - `name_reserved`: Only the platform gives names in the form of a container label.
              *     - `addon_not_offered`: The catalog does not have this addon.
-             *     - `addon_not_supported`: The catalog has the addon, and no agent installs addons yet.
+             *     - `addon_needs_dev`: A container of another kind than dev has no addons.
+             *     - `cannot_install`: What was asked for is not in the catalog.
              *     - `resources_empty`: A wish for resources names none.
              *     - `resources_too_large`: More is asked for than one container may have.
              *     - `disk_cannot_shrink`: A smaller disk is asked for than the container has.
              */
             422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             *     - `catalog_not_loaded`: No catalog could be read since the API started.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getAddons: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of an answer that one has, or several. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Addons that are there or wanted */
+            200: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Addons"];
+                };
+            };
+            /** @description What you have is still the same */
+            304: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `database_unavailable`: The database does not answer. */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    enableAddon: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "name": "code-server"
+                 *     }
+                 */
+                "application/json": components["schemas"]["EnableAddon"];
+            };
+        };
+        responses: {
+            /** @description Have an addon, or another version of it */
+            202: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Addons"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `invalid_body`: A document is not of the shape that was asked for.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_slow`: The body did not come in time. */
+            408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `being_deleted`: The container is on its way out.
+             *     - `addon_name_taken`: A process of the customer has the name that the addon's process needs.
+             *     - `addon_port_taken`: The port of the addon is published for something else.
+             *     - `runtime_limit`: The container has as many versions of runtimes as one may have.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_large`: The body is larger than this call takes. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `content_type_refused`: The body is not declared to be JSON.
+             *     - `content_encoding_refused`: The body is compressed.
+             */
+            415: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `addon_not_offered`: The catalog does not have this addon.
+             *     - `cannot_install`: What was asked for is not in the catalog.
+             *     - `addon_needs_dev`: A container of another kind than dev has no addons.
+             */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             *     - `catalog_not_loaded`: No catalog could be read since the API started.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteAddon: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+                /** @description The name of the addon, as in the catalog. */
+                addon: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Remove an addon and take its port back */
+            202: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Addons"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_found`: There is no such thing, or the caller may not know that there is.
+             *     - `addon_not_found`: The container does not have this addon, or not this version of it.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `being_deleted`: The container is on its way out. */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rollbackAddon: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+                /** @description The name of the addon, as in the catalog. */
+                addon: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Go back to the version that ran before */
+            202: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Addons"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_found`: There is no such thing, or the caller may not know that there is.
+             *     - `addon_not_found`: The container does not have this addon, or not this version of it.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `being_deleted`: The container is on its way out.
+             *     - `nothing_to_roll_back`: No version was kept to go back to.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    upgradeAddon: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+                /** @description The name of the addon, as in the catalog. */
+                addon: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /** @example {} */
+                "application/json": components["schemas"]["UpgradeRuntime"];
+            };
+        };
+        responses: {
+            /** @description Have a newer version run */
+            202: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Addons"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `invalid_body`: A document is not of the shape that was asked for.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_found`: There is no such thing, or the caller may not know that there is.
+             *     - `addon_not_found`: The container does not have this addon, or not this version of it.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_slow`: The body did not come in time. */
+            408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `being_deleted`: The container is on its way out.
+             *     - `runtime_limit`: The container has as many versions of runtimes as one may have.
+             *     - `runtime_is_newest`: Nothing that is offered is newer than the default.
+             *     - `runtime_is_older`: An upgrade leads to a newer version, and this one is older than the default.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_large`: The body is larger than this call takes. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `content_type_refused`: The body is not declared to be JSON.
+             *     - `content_encoding_refused`: The body is compressed.
+             */
+            415: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `addon_not_offered`: The catalog does not have this addon.
+             *     - `cannot_install`: What was asked for is not in the catalog.
+             */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             *     - `catalog_not_loaded`: No catalog could be read since the API started.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    verifyAddon: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+                /** @description The name of the addon, as in the catalog. */
+                addon: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /** @example {} */
+                "application/json": components["schemas"]["VerifyRuntime"];
+            };
+        };
+        responses: {
+            /** @description Compare every file of an addon with its hash */
+            200: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["RuntimeVerification"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `invalid_body`: A document is not of the shape that was asked for.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_found`: There is no such thing, or the caller may not know that there is.
+             *     - `addon_not_found`: The container does not have this addon, or not this version of it.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_slow`: The body did not come in time. */
+            408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `being_deleted`: The container is on its way out. */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_large`: The body is larger than this call takes. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `content_type_refused`: The body is not declared to be JSON.
+             *     - `content_encoding_refused`: The body is compressed.
+             */
+            415: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             *     - `runtime_pending`: The version is wanted, and its agent does not have it yet.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    repairAddon: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+                /** @description The name of the addon, as in the catalog. */
+                addon: string;
+                /** @description The exact version. */
+                version: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Unpack a version of an addon anew */
+            202: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Addons"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_found`: There is no such thing, or the caller may not know that there is.
+             *     - `addon_not_found`: The container does not have this addon, or not this version of it.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `being_deleted`: The container is on its way out.
+             *     - `nothing_to_repair`: The version is there, and nothing is known to be wrong with it.
+             */
+            409: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
                     "X-Request-Id": string;
@@ -6321,7 +7652,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `idempotency_key_reused`: The key was used for another request before. */
+            /**
+             * @description - `idempotency_key_reused`: The key was used for another request before.
+             *     - `port_reserved`: The port is the platform's own.
+             */
             422: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -6452,6 +7786,17 @@ export interface operations {
             };
             /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
             404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `addon_port`: A port is published as that of an addon, for as long as the container has that. */
+            409: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
                     "X-Request-Id": string;
@@ -7831,6 +9176,7 @@ export interface operations {
             };
             /**
              * @description - `process_name_invalid`: No process can have this name.
+             *     - `process_name_reserved`: The process of an addon has this name.
              *     - `process_unusable`: Nothing can be started like this.
              */
             422: {

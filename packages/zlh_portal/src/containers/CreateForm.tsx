@@ -10,6 +10,7 @@ import { type RuntimeChoice, RuntimePicker } from "../catalog/RuntimePicker";
 import { Problem } from "../layout/Problem";
 import { customersWith } from "../session/permissions";
 import { useMe } from "../session/session";
+import { CODE_SERVER } from "../addons/words";
 import { KeyRing } from "./idempotency";
 import { complainAboutName } from "./name";
 import { useContainers, useCreateContainer } from "./queries";
@@ -17,7 +18,6 @@ import { ResourceFields } from "./ResourceFields";
 import { FIELDS, wishBetween } from "./sizes";
 import { SpecPreview } from "./SpecPreview";
 
-const CODE_SERVER = "code-server";
 const SIZE_FIELDS = FIELDS.map((field) => `resources.${field}`);
 
 interface Props {
@@ -37,6 +37,7 @@ export function CreateForm({ runtimes, addons, templates, limits }: Props) {
   const [name, setName] = useState("");
   const [choice, setChoice] = useState<RuntimeChoice>(() => firstChoice(runtimes, parameters.get("runtime")));
   const [size, setSize] = useState(limits.default);
+  const [wantsEditor, setWantsEditor] = useState(false);
   const [template, setTemplate] = useState<string | null>(templates[0] ?? null);
 
   const { data: me } = useMe();
@@ -44,13 +45,17 @@ export function CreateForm({ runtimes, addons, templates, limits }: Props) {
   const [chosen, setChosen] = useState(() => parameters.get("customer"));
   const customerId = customers.find(({ id }) => id === chosen)?.id ?? customers[0]?.id ?? null;
   const isDev = kind === "dev";
+  const hasEditor = addons.includes(CODE_SERVER);
   const wish: CreateContainer = {
     customerId,
     kind,
     name: name.trim() || null,
     runtime: isDev ? choice.runtime : null,
     version: isDev ? choice.version : null,
-    enableCodeServer: false,
+    enableCodeServer: isDev && hasEditor && wantsEditor,
+    sudo: false,
+    repository: null,
+    startScript: null,
     template: isDev ? null : template,
     resources: wishBetween(limits.default, size),
   };
@@ -98,10 +103,15 @@ export function CreateForm({ runtimes, addons, templates, limits }: Props) {
               errors={{ runtime: refused?.fields["runtime"] ?? unfit["runtime"], version: refused?.fields["version"] ?? unfit["version"] }}
             />
           )}
-          {isDev && addons.includes(CODE_SERVER) && (
+          {isDev && (
             <Checkbox
-              label="Editor in the browser (code-server)" description="The catalog has it; it cannot be installed into containers yet."
-              checked={false} disabled readOnly error={refused?.fields["enableCodeServer"]}
+              label="Editor in the browser (code-server)" data-testid="code-server"
+              description={hasEditor ? "With a terminal, for you and for owners of the customer. It can be enabled and removed later as well." : "The catalog of this installation does not have it. Ask your operator."}
+              checked={hasEditor && wantsEditor} disabled={!hasEditor} error={refused?.fields["enableCodeServer"]}
+              onChange={(event) => {
+                const { checked } = event.currentTarget;
+                change(() => setWantsEditor(checked));
+              }}
             />
           )}
           {!isDev && <Select label="Template" description="The catalog has these; game servers cannot be created yet." allowDeselect={false} data={[...templates]} value={template} error={refused?.fields["template"]} onChange={(next) => change(() => setTemplate(next))} />}

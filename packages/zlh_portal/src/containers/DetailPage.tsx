@@ -5,6 +5,7 @@ import { useNavigate, useParams } from "react-router";
 import { asApiError } from "../api/problem";
 import type { ContainerStatus } from "../api/types";
 import { SuspendedBanner } from "../customers/SuspendedBanner";
+import { AddonsTab } from "../addons/AddonsTab";
 import { RuntimesTab } from "../runtimes/RuntimesTab";
 import { PortsTab } from "../exposures/PortsTab";
 import { HistoryTab } from "../history/HistoryTab";
@@ -35,6 +36,7 @@ const TABS = {
   history: { label: "History", show: (status: ContainerStatus) => <HistoryTab status={status} /> },
   ports: { label: "Ports", show: (status: ContainerStatus) => <PortsTab status={status} /> },
   runtimes: { label: "Runtimes", show: (status: ContainerStatus) => <RuntimesTab status={status} /> },
+  addons: { label: "Addons", show: (status: ContainerStatus) => <AddonsTab status={status} /> },
   settings: { label: "Settings", show: (status: ContainerStatus) => <SettingsTab status={status} /> },
 } as const;
 

@@ -1,6 +1,8 @@
 /** How a container is: its agent, what runs in it, where it is found, and how it came to be. */
 import { Grid, Paper, Stack, Text, Title } from "@mantine/core";
 import type { ReactNode } from "react";
+import { OpenEditor } from "../addons/OpenEditor";
+import { describeAddon, titleOfAddon } from "../addons/words";
 import type { ContainerStatus } from "../api/types";
 import { AddressLink } from "../layout/AddressLink";
 import { TimeAgo } from "../layout/TimeAgo";
@@ -35,7 +37,7 @@ export function OverviewTab({ status }: { status: ContainerStatus }) {
               <Fact name="Runtimes">{describeRuntimes(status) || "None yet"}</Fact>
               <Fact name="Size">{describeSize(status.resourcesInForce ?? status.resources)}</Fact>
               {status.addons.map((addon) => (
-                <Fact key={addon.name} name={addon.name}>{addon.state}{addon.url && <AddressLink address={addon.url} />}</Fact>
+                <Fact key={addon.name} name={titleOfAddon(addon.name)}><Stack gap={6} align="flex-start"><span>{describeAddon(addon).label}</span><OpenEditor addon={addon} status={status} /></Stack></Fact>
               ))}
             </dl>
           </Card>

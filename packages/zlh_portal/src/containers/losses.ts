@@ -9,13 +9,15 @@ const NAMED = 6;
 /** Return a line for each kind of thing that is lost. */
 export function listLosses(status: ContainerStatus, exposures: readonly Exposure[]): string[] {
   const runtimes = describeRuntimes(status);
+  // That of an addon is nobody's work.
+  const ports = exposures.filter(({ addon }) => !addon);
   const terminals = status.terminals.length;
   return [
     "All files in it",
     ...(runtimes ? [`What is installed: ${runtimes}`] : []),
     ...(status.processes.length > 0 ? [`Its ${count(status.processes.length, "process", "processes")}: ${nameSome(status.processes.map(({ name }) => name))}`] : []),
     ...(terminals > 0 ? [`Its ${count(terminals, "terminal", "terminals")} and what runs in ${terminals === 1 ? "it" : "them"}`] : []),
-    ...(exposures.length > 0 ? [`Its published ${count(exposures.length, "port", "ports")}: ${nameSome(exposures.map(({ port }) => String(port)))}`] : []),
+    ...(ports.length > 0 ? [`Its published ${count(ports.length, "port", "ports")}: ${nameSome(ports.map(({ port }) => String(port)))}`] : []),
     `Its address ${status.hostname}, its history, and its place on the host (${describeSize(status.resourcesInForce ?? status.resources)})`,
   ];
 }

@@ -132,7 +132,7 @@ export function usePatch(vmid: number) {
   const queries = useQueryClient();
   return useMutation({
     mutationFn: (wish: Partial<PatchContainer>) =>
-      take(client.PATCH("/api/containers/{vmid}", { params: { path: { vmid } }, body: { name: null, power: null, resources: null, enableCodeServer: null, ...wish } })),
+      take(client.PATCH("/api/containers/{vmid}", { params: { path: { vmid } }, body: { name: null, power: null, resources: null, enableCodeServer: null, sudo: null, ...wish } })),
     onSuccess: (status) => noteContainer(queries, status),
   });
 }

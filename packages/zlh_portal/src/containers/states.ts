@@ -36,6 +36,8 @@ const DEGRADED: Readonly<Record<string, string>> = {
   name_not_answering: "The public name does not lead to this container, though it did; what runs in it goes on. Overview shows which link of the way is broken; if it stays like this, an operator must look.",
   records_not_answered: "A DNS provider does not answer with this container's address, so its name may open nowhere. The records are written again by itself; Overview names the provider.",
   connections_open: "A port was taken back from somebody, and connections to it could not be ended. It is tried again; restart the program that has them to be sure.",
+  addon_agent_old: "The agent of this container is of an earlier version and knows no addons; the editor comes with its next version.",
+  addon_not_open: "The editor in the browser does not open now; everything else goes on. Addons says why.",
   resize_pending: "The host has not accepted the size that was asked for; the one before still holds, and everything goes on. Settings says why.",
 };
 

@@ -15,6 +15,8 @@ const TITLES: Readonly<Record<string, string>> = {
   "send-spec": "Tell it what to install",
   "publish-route": "Publish the route",
   "confirm-route": "See the proxy use the route",
+  "run-code-server": "Start the editor",
+  "open-code-server": "See the editor open",
   "publish-records": "Write its names into DNS",
   "answer-dns": "See the name in DNS",
   "check-ready": "Open it from outside",
@@ -64,6 +66,11 @@ export function isRemoval(name: string): boolean {
 /** Tell whether a step belongs to an agent's runtimes. */
 export function isOfRuntime(name: string): boolean {
   return parseRuntimeStep(name) !== null;
+}
+
+/** Tell whether a step brings an addon, which takes nothing from a container that is there. */
+export function isOfAddon(name: string): boolean {
+  return name === "run-code-server" || name === "open-code-server";
 }
 
 /** Tell whether a step gives a container its limits. */

@@ -1,7 +1,7 @@
 /** The steps of provisioning as rows that can be shown; pure. */
 import type { ContainerStatus, Step } from "../api/types";
 import { formatBytes, formatDuration } from "../layout/words";
-import { isOfRuntime, isResize, titleOf } from "./stepNames";
+import { isOfAddon, isOfRuntime, isResize, titleOf } from "./stepNames";
 
 export interface Row {
   name: string;
@@ -42,7 +42,7 @@ export interface Summary {
  */
 export function splitSteps({ steps, provisioningComplete, lifecycle }: Pick<ContainerStatus, "steps" | "provisioningComplete" | "lifecycle">): { first: Step[]; later: Step[] } {
   const isPast = ({ name, state }: Step) => name === "stop-guest" && state === "done" && lifecycle !== "deleting";
-  const isLater = ({ name, state }: Step) => provisioningComplete && (isOfRuntime(name) || isResize(name)) && state !== "done";
+  const isLater = ({ name, state }: Step) => provisioningComplete && (isOfRuntime(name) || isResize(name) || isOfAddon(name)) && state !== "done";
   return { first: steps.filter((step) => !isLater(step) && !isPast(step)), later: steps.filter(isLater) };
 }
 

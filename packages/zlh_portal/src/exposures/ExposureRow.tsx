@@ -35,13 +35,16 @@ export function ExposureRow({ vmid, exposure, mayChange, onChange, onRemoved }: 
       <div className={classes["address"]}><AddressLink address={exposure.url} /></div>
       <Group gap="xs">
         <Tooltip label="Who may open it."><Badge variant="light" color={exposure.visibility === "public" ? "orange" : "gray"} tabIndex={0}>{describeViewers(exposure, me)}</Badge></Tooltip>
+        {exposure.addon && (
+          <Tooltip label="It is published for as long as the container has the addon; remove that under Addons to take it back."><Badge variant="light" color="violet" tabIndex={0}>{exposure.addon}</Badge></Tooltip>
+        )}
         {exposure.kind === "https" && <Badge variant="light" color="gray">HTTPS</Badge>}
         {exposure.expiresAt && <Text size="sm" c="dimmed">ends <TimeUntil time={exposure.expiresAt} ended="now" /></Text>}
         {exposure.default && (
-          <Tooltip label="The oldest published port also answers at the container's own address."><Badge variant="light" tabIndex={0}>Main</Badge></Tooltip>
+          <Tooltip label="It also answers at the container's own address: that of an addon, else the oldest published port."><Badge variant="light" tabIndex={0}>Main</Badge></Tooltip>
         )}
       </Group>
-      {mayChange && (
+      {mayChange && !exposure.addon && (
         <Group gap={6} className={classes["acts"] ?? ""}>
           {!isAsking && <Button size="compact-sm" variant="subtle" aria-label={`Change port ${exposure.port}`} onClick={onChange}>Change</Button>}
           {isAsking && <Button size="compact-sm" variant="default" onClick={() => setAsking(false)}>Keep</Button>}

@@ -31,7 +31,8 @@ export function describeVisibility(value: Visibility): string {
 }
 
 /** Return who may open a port, for the person who looks. */
-export function describeViewers(exposure: Pick<Exposure, "visibility" | "publishedBy">, me: { user: Pick<Me["user"], "id"> } | null | undefined): string {
+export function describeViewers(exposure: Pick<Exposure, "visibility" | "publishedBy"> & { addon?: string | null }, me: { user: Pick<Me["user"], "id"> } | null | undefined): string {
+  if (exposure.addon) return exposure.publishedBy === me?.user.id ? "You and owners" : "Owners and who enabled it";
   switch (exposure.visibility) {
     case "public":
       return "Everybody";

@@ -26,6 +26,8 @@ export function describeReach({ reach, port }: Pick<ListeningPort, "reach" | "po
       return { isReachable: true, advice: null };
     case "loopback":
       return { isReachable: false, advice: `It listens on loopback only, where no published address gets through. Let it listen on 0.0.0.0:${port}, or on the address in the variable HOST.` };
+    case "bridged":
+      return { isReachable: true, advice: null };
     case "shared":
       return { isReachable: true, advice: "It listens on every address of a machine that containers share. Let it listen on the address in the variable HOST, so that no other is in its way." };
   }

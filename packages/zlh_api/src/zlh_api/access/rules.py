@@ -124,20 +124,21 @@ def is_state(text: str) -> bool:
     return _STATE.fullmatch(text) is not None
 
 
-def is_foreign(asked: Asked, front: Front) -> bool:
+def is_foreign(asked: Asked, front: Front, *, is_alone: bool = False) -> bool:
     """Tell whether a request was made by a page that is none of the container's own, and must not act for its viewer.
 
-    Somebody who follows a link from anywhere, or types an address, is no page.
+    Somebody who follows a link from anywhere, or types an address, is no page. What `is_alone` takes requests of pages
+    of its own host only: what is published at another port is any program, and must not use the shell of an editor.
     """
     if asked.origins:
-        return not (_is_own_origin(asked.origins, asked.host, front) or _is_hidden_own(asked))
+        return not (_is_own_origin(asked.origins, asked.host, front, is_alone=is_alone) or _is_hidden_own(asked))
     if asked.method not in SAFE_METHODS or asked.is_websocket:
         # A browser names the origin of each of these; what does not is no browser, and has no business with its cookie.
         return asked.site != "same-origin"
     if asked.site in {None, "same-origin", "none"}:
         return False
     is_opened = asked.mode == "navigate" and asked.dest not in _FRAMES
-    return not (is_opened or _has_own_referer(asked, front))
+    return not (is_opened or _has_own_referer(asked, front, is_alone=is_alone))
 
 
 def is_opened_by_itself(headers: Mapping[str, str]) -> bool:
@@ -171,8 +172,8 @@ def render_state(nonce: str) -> str:
     return hashlib.sha256(nonce.encode()).hexdigest()
 
 
-def _is_own_origin(origins: Sequence[str], host: HostName, front: Front) -> bool:
-    """Tell whether there is one origin, and it is a host of the same container."""
+def _is_own_origin(origins: Sequence[str], host: HostName, front: Front, *, is_alone: bool) -> bool:
+    """Tell whether there is one origin, and it is a host of the same container; where it `is_alone`, this very host."""
     scheme, separator, authority = origins[0].partition("://")
     if len(origins) != 1 or not separator or scheme != front.scheme:
         return False
@@ -182,6 +183,7 @@ def _is_own_origin(origins: Sequence[str], host: HostName, front: Front) -> bool
     return (
         found is not None
         and (found.kind, found.vmid) == (host.kind, host.vmid)
+        and (found.port == host.port or not is_alone)
         and (port or str(usual)) == str(front.port)
     )
 
@@ -191,12 +193,12 @@ def _is_hidden_own(asked: Asked) -> bool:
     return asked.origins == ("null",) and asked.site == "same-origin"
 
 
-def _has_own_referer(asked: Asked, front: Front) -> bool:
+def _has_own_referer(asked: Asked, front: Front, *, is_alone: bool) -> bool:
     """Tell whether another port of the same container has the page. Pages can leave a referrer out, and forge none."""
     if asked.referer is None:
         return False
     scheme, _, rest = asked.referer.partition("://")
-    return _is_own_origin((f"{scheme}://{rest.partition('/')[0]}",), asked.host, front)
+    return _is_own_origin((f"{scheme}://{rest.partition('/')[0]}",), asked.host, front, is_alone=is_alone)
 
 
 def _is_text(pair: str) -> bool:

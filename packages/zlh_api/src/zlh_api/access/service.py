@@ -102,7 +102,7 @@ class AccessService:
         if found.is_public:
             return Admitted(None)
         if found.user_id is not None:
-            if rules.is_foreign(asked, self.front):
+            if rules.is_foreign(asked, self.front, is_alone=found.is_addon):
                 raise AccessOriginRefused
             return Admitted(found.user_id)
         if not asked.is_navigation:

@@ -15,27 +15,33 @@ from zlh_common.names import HostName
 from zlh_common.schema.permissions import Permission
 
 _VIEWERS = ", ".join(f"'{role}'" for role, granted in BY_ROLE.items() if Permission.VIEW_CONTAINERS in granted)
-# Which exposure a host means: its own port, or the container's oldest one.
+# Who may use what is as good as a shell.
+_SHELL_USERS = ", ".join(f"'{role}'" for role, granted in BY_ROLE.items() if Permission.USE_CONSOLES in granted)
+# Which exposure a host means: its own port, or the container's addon, else its oldest one; see `containers/store.py`.
 _MEANT = """
 containers c cross join lateral (
     select x.* from exposures x
     where x.owner = c.owner and (x.expires_at is null or x.expires_at > now()) and ($3::integer is null or x.port = $3)
-    order by x.created_at, x.id limit 1) e
+    order by x.addon is null, x.created_at, x.id limit 1) e
 """
 _IS_MEANT = "c.vmid = $1 and c.kind = $2 and c.deleting_at is null"
 # The viewer `m` of the exposure `e`, by the session `s`. What its publisher has left behind opens for owners.
+# An addon opens for owners and who has enabled it, as long as they may use a shell.
 _MAY_OPEN = f"""
 u.suspended_at is null and k.suspended_at is null and m.role in ({_VIEWERS})
 and s.expires_at > now() and s.last_seen_at > now() - interval '{SESSION_IDLES.total_seconds()} seconds'
-and (e.visibility = 'customer' or (e.visibility = 'private' and (
+and case when e.addon is not null then
+    m.role in ({_SHELL_USERS}) and (e.published_by = m.user_id or m.role = 'owner')
+else e.visibility = 'customer' or (e.visibility = 'private' and (
     e.published_by = m.user_id or (m.role = 'owner' and not exists (
-        select from memberships p where p.customer_id = m.customer_id and p.user_id = e.published_by)))))
+        select from memberships p where p.customer_id = m.customer_id and p.user_id = e.published_by))))
+end
 """
 _VIEWER = """
 join users u on u.id = m.user_id join customers k on k.id = m.customer_id join sessions s on s.user_id = m.user_id
 """
 _LOOK = f"""
-select e.visibility = 'public' as is_public, g.token_sha256, g.user_id,
+select e.visibility = 'public' as is_public, e.addon is not null as is_addon, g.token_sha256, g.user_id,
        g.expires_at < now() + $6::interval as is_stale
 from {_MEANT}
 left join lateral (
@@ -95,6 +101,8 @@ class Look:
     token_sha256: bytes | None
     user_id: UUID | None
     is_stale: bool
+    # Whether that is an addon, which is as good as a shell.
+    is_addon: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +124,7 @@ async def look(connection: Connection, host: HostName, port: int, digests: Seque
     row = await connection.fetchrow(_LOOK, host.vmid, host.kind, port, digests, host.label, GRANT_LASTS - GRANT_RESTS)
     if row is None:
         return None
-    return Look(row["is_public"], row["token_sha256"], row["user_id"], bool(row["is_stale"]))
+    return Look(row["is_public"], row["token_sha256"], row["user_id"], bool(row["is_stale"]), row["is_addon"])
 
 
 async def slide(connection: Connection, token_sha256: bytes) -> None:

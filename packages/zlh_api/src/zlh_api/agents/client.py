@@ -120,7 +120,7 @@ class AgentClient:
         self._session = aiohttp.ClientSession(
             connector=CheckedConnector(self._pins),
             cookie_jar=aiohttp.DummyCookieJar(),
-            response_class=_OnlyAnswer,
+            response_class=OnlyAnswer,
             trust_env=False,
         )
         return self
@@ -306,7 +306,7 @@ def parse_stream(raw: bytes | str) -> StreamMessage | None:
         raise AgentNonsense(exc.detail) from exc
 
 
-class _OnlyAnswer(aiohttp.ClientResponse):
+class OnlyAnswer(aiohttp.ClientResponse):
     """The first answer is the answer: interim ones (1xx) could go on for ever, and keep us busy with them."""
 
     async def start(self, connection: Connection) -> aiohttp.ClientResponse:

@@ -27,6 +27,7 @@ from zlh_api.agents.client import (
 )
 from zlh_api.agents.reports import ReportWriter
 from zlh_api.agents.rules import CONNECTING_TRIES, Redial, next_redial
+from zlh_api.containers.addon_rules import MAX_ADDONS
 from zlh_api.database.pool import Database, DatabaseUnavailable
 from zlh_api.history.intake import HistoryIntake
 from zlh_api.history.service import HistoryService
@@ -91,6 +92,8 @@ _OFFLINE = """
 update containers set connection = $3, wake_at = least(wake_at, now())
 where owner = $1 and link_fence = $2 and connection <> $3
 """
+# Generations, and what stands for the runs of addons.
+_Moves = tuple[int, int, int]
 _TIME_KEY = '"observedAt":"'
 
 
@@ -340,7 +343,7 @@ class _Told:
 
     def __init__(self) -> None:
         self._rest: tuple[int, int] | None = None
-        self._generations: tuple[int, int] | None = None
+        self._moved: _Moves | None = None
         self._written_at = 0.0
 
     def is_again(self, raw: bytes | str) -> bool:
@@ -357,12 +360,18 @@ class _Told:
 
     def moves(self, report: AgentStatus) -> bool:
         """Tell whether a report may change the next step of its container."""
-        return self._generations != (report.spec_generation, report.observed_generation)
+        return self._moved != _moves_of(report)
 
     def keep(self, raw: bytes | str, report: AgentStatus) -> None:
         """Keep what was reported."""
-        self._generations = (report.spec_generation, report.observed_generation)
+        self._moved = _moves_of(report)
         self._rest, self._written_at = _rest_of(raw), _now()
+
+
+def _moves_of(report: AgentStatus) -> _Moves:
+    """Return what of a report decides about a next step: how far the agent is, and which runs of addons are up."""
+    runs = tuple((addon.name, addon.state, addon.version, addon.started_at) for addon in report.addons[:MAX_ADDONS])
+    return report.spec_generation, report.observed_generation, hash(runs)
 
 
 def _rest_of(raw: bytes | str) -> tuple[int, int] | None:

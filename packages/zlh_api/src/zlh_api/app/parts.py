@@ -8,7 +8,10 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from zlh_api.access import routes as access_routes
+from zlh_api.addons import routes as addon_routes
+from zlh_api.addons.service import AddonService
 from zlh_api.agents import routes as agent_routes
+from zlh_api.agents.addon_door import HttpAddonDoor
 from zlh_api.agents.links import AgentLinks
 from zlh_api.agents.superseded import SupersededSockets
 from zlh_api.app.accounts import account_endpoints
@@ -116,6 +119,7 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             routes=directory,
             proxy=RelievingProxy(traefik, directory),
             clock=clock,
+            addons=HttpAddonDoor(),
             dns=dns,
         )
         upkeep = make_upkeep(config, ports, traefik)
@@ -184,6 +188,7 @@ def _container_endpoints(parts: Parts, config: ApiConfig) -> list[Endpoint]:
         *agent_routes.endpoints(client, parts.consoles, agent_port=port),
         *process_routes.endpoints(containers, client, parts.consoles, agent_port=port),
         *runtime_routes.endpoints(RuntimeService(containers, parts.catalog, client, agent_port=port)),
+        *addon_routes.endpoints(AddonService(containers, parts.catalog, client, agent_port=port)),
         *history_routes.endpoints(wishes.history, client, parts.clock, agent_port=port),
     ]
 

@@ -9,8 +9,9 @@ from zlh_api.access.question_limits import QuestionRates
 from zlh_api.audit.service import AuditSetting
 from zlh_api.config.model import ApiConfig
 from zlh_api.config.tables import RateLimitsSection, RateSection, ReconcilerSection
+from zlh_api.containers.addon_rules import ADDON_PORTS
 from zlh_api.containers.rules import spell
-from zlh_api.containers.service import Hosting
+from zlh_api.containers.service import AGENT, Hosting
 from zlh_api.database.pool import Database
 from zlh_api.drivers.port import ContainerDriver
 from zlh_api.edge.model import PLATFORM_OWNER, ProxySetting, TlsSetting
@@ -48,7 +49,7 @@ def hosting(config: ApiConfig) -> Hosting:
         config.container_scheme,
         config.container_port,
         has_dns=bool(config.dns),
-        reserved_ports=frozenset({config.agent_port}),
+        reserved_ports={config.agent_port: AGENT, **{port: name for name, port in ADDON_PORTS.items()}},
     )
 
 
@@ -85,6 +86,7 @@ def step_settings(config: ApiConfig) -> Settings:
         agent_port=config.agent_port,
         trusted_root=config.artifacts.trusted_root,
         proxy=proxy_setting(config),
+        browser_host=hosting(config).browser_host,
     )
 
 

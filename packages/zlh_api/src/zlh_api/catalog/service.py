@@ -259,6 +259,10 @@ class CatalogService:
         platform = this_platform() if wish.platform is None else wish.platform
         return validate_wish(self.current(), wish, platform=platform, channels=self._channels)
 
+    def offers_addon(self, name: str, version: str) -> bool:
+        """Tell whether this very version of an addon can be installed here."""
+        return self.validate_wish(ValidateRuntime(addon=name, version=version)).version == version
+
     def _named(self, offers: Sequence[CatalogOffer]) -> NamedOffers:
         offered = self._offered(offers)
         return NamedOffers(items=tuple(Offer(name=name, title=title, versions=rows) for name, title, rows in offered))

@@ -117,6 +117,10 @@ class Container:
     attempts: int
     addons: tuple[RuntimeWish, ...] = ()
     workspace: WantedWorkspace = field(default_factory=WantedWorkspace)
+    # Which run of each addon was seen to open from here.
+    addons_opened: Mapping[str, str] = field(default_factory=dict)
+    # The origins that its agent was told of last.
+    spec_origins: tuple[str, ...] = ()
     # A slot or a system whose turn or return it waits for; nothing has failed.
     waiting_for: str | None = None
     # What the agent that took the spec last was known to understand.

@@ -6,13 +6,12 @@ import msgspec
 from aiohttp import web
 
 from zlh_api.catalog.service import CatalogNotLoaded
+from zlh_api.containers.addon_rules import AddonNameTaken, AddonNeedsDev, AddonNotOffered, AddonPortTaken
 from zlh_api.containers.live import LiveContainers
 from zlh_api.containers.model import Power
 from zlh_api.containers.rules import DiskCannotShrink, ResourcesEmpty, ResourcesTooLarge
 from zlh_api.containers.service import (
     PAGE_LIMIT,
-    AddonNotOffered,
-    AddonNotSupported,
     BeingDeleted,
     CannotInstall,
     ContainerService,
@@ -60,11 +59,11 @@ _ABOUT_EVENTS = (
 _EXAMPLE = {"kind": "dev", "name": "my-shop", "runtime": "node", "version": "24"}
 _REFUSE_CREATE = (
     NoCustomer, CustomerSuspended, QuotaExceeded, NotFound, NameTaken, NameReserved, RuntimeMissing, CannotInstall,
-    CatalogNotLoaded, AddonNotOffered, AddonNotSupported, TemplateNotOffered, TemplateNotSupported, ResourcesTooLarge,
+    CatalogNotLoaded, AddonNotOffered, AddonNeedsDev, TemplateNotOffered, TemplateNotSupported, ResourcesTooLarge,
 )  # fmt: skip
 _REFUSE_PATCH = (
-    BeingDeleted, NameTaken, NameReserved, AddonNotOffered, AddonNotSupported, ResourcesEmpty, ResourcesTooLarge,
-    DiskCannotShrink, QuotaExceeded,
+    BeingDeleted, NameTaken, NameReserved, AddonNotOffered, AddonNeedsDev, AddonNameTaken, AddonPortTaken,
+    CannotInstall, CatalogNotLoaded, ResourcesEmpty, ResourcesTooLarge, DiskCannotShrink, QuotaExceeded,
 )  # fmt: skip
 
 
@@ -107,7 +106,7 @@ def _list_endpoints(service: ContainerService) -> list[Endpoint]:
         customer = await service.choose_customer(call.caller, call.body.customer_id)
         await call.record.charge_to(customer)
         _note_wish(call, call.body)
-        made = await service.create(customer, call.body)
+        made = await service.create(customer, call.body, created_by=call.caller.user_id)
         call.record.acts_on(f"container {made.vmid}")
         return made
 
@@ -149,7 +148,7 @@ def _one_endpoints(service: ContainerService) -> list[Endpoint]:
 
     async def patch(call: Call) -> ContainerStatus:
         _note_wish(call, call.body)
-        return await service.patch(call.container, call.body)
+        return await service.patch(call.container, call.body, changed_by=call.caller.user_id)
 
     async def delete(call: Call) -> ContainerStatus:
         call.note("kind", call.container.kind)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -12,6 +12,18 @@ import msgspec
 
 from zlh_api.catalog.service import CatalogService
 from zlh_api.containers import store
+from zlh_api.containers.addon_rules import (
+    ADDON_PORTS,
+    CODE_SERVER,
+    AddonNeedsDev,
+    AddonNotOffered,
+    addon_hosts,
+    check_addons,
+    disable_addon,
+    enable_addon,
+    names_of,
+)
+from zlh_api.containers.addon_wishes import publish_addons, write_addons
 from zlh_api.containers.model import Container, Power, RuntimeWish
 from zlh_api.containers.rendered import RenderedReports
 from zlh_api.containers.rules import decide_first_resources, decide_resources
@@ -26,7 +38,7 @@ from zlh_api.quotas.store import Held
 from zlh_api.reconcile.plan import first_steps, last_steps
 from zlh_common.errors import NotFound, ZlhError
 from zlh_common.names import HostName, OwnerMark, Vmid, is_label, render_host
-from zlh_common.schema.catalog import CatalogProblem
+from zlh_common.schema.catalog import CatalogProblem, ValidateRuntime
 from zlh_common.schema.permissions import Permission
 from zlh_common.schema.process import WantedProcess
 from zlh_common.schema.resources import Limits, Resources
@@ -35,6 +47,8 @@ from zlh_common.schema.status import ContainerStatus
 from zlh_common.schema.structs import encode
 
 PAGE_LIMIT = 200
+# What a port is kept for where the container's agent listens.
+AGENT = "the container's agent"
 
 
 class CannotInstall(ZlhError):
@@ -53,27 +67,6 @@ class RuntimeMissing(ZlhError):
 
     def __init__(self) -> None:
         super().__init__('A dev container needs a runtime, such as {"runtime": "node", "version": "24"}.')
-
-
-class AddonNotOffered(ZlhError):
-    """The catalog does not have this addon."""
-
-    code, status = "addon_not_offered", 422
-
-    def __init__(self, addon: str) -> None:
-        super().__init__(f"The catalog has no {addon} here; create the container without it.", addon=addon)
-
-
-class AddonNotSupported(ZlhError):
-    """The catalog has the addon, and no agent installs addons yet."""
-
-    code, status = "addon_not_supported", 422
-
-    def __init__(self, addon: str) -> None:
-        super().__init__(
-            f"{addon} cannot be installed into containers yet, though the catalog has it; create it without.",
-            addon=addon,
-        )
 
 
 class TemplateNotOffered(ZlhError):
@@ -144,14 +137,17 @@ class Hosting:
     port: int
     # Whether a container's names get records at DNS providers.
     has_dns: bool = False
-    # Of containers, what belongs to the platform: where their agents listen.
-    reserved_ports: frozenset[int] = frozenset()
+    # Of containers, what belongs to the platform, and to what of it: where their agents and addons listen.
+    reserved_ports: Mapping[int, str] = field(default_factory=dict)
 
     def url(self, host: HostName) -> str:
         """Return where a host opens in a browser."""
+        return f"{self.scheme}://{self.browser_host(host)}/"
+
+    def browser_host(self, host: HostName) -> str:
+        """Return a host as browsers name it: with the port, where that is not the usual one."""
         usual = {"http": 80, "https": 443}[self.scheme]
-        port = "" if self.port == usual else f":{self.port}"
-        return f"{self.scheme}://{render_host(host, self.domain)}{port}/"
+        return render_host(host, self.domain) + ("" if self.port == usual else f":{self.port}")
 
 
 class ContainerService:
@@ -232,7 +228,9 @@ class ContainerService:
 
     def report(self, container: Container) -> ContainerStatus:
         """Return the report of a container."""
-        return render_status(container, domain=self._hosting.domain, url=self._hosting.url(container.host))
+        hosting = self._hosting
+        urls = {name: hosting.url(host) for name, host in addon_hosts(container).items()}
+        return render_status(container, domain=hosting.domain, url=hosting.url(container.host), addon_urls=urls)
 
     async def choose_customer(self, caller: Caller, named: str | None) -> UUID:
         """Return for whom the caller creates a container; raise NoCustomer, CustomerSuspended, NotFound."""
@@ -242,11 +240,14 @@ class ContainerService:
             await self._customers.find_visible(caller, chosen)
         return chosen
 
-    async def create(self, customer_id: UUID, wish: CreateContainer) -> ContainerStatus:
-        """Write the wish for a new container of a customer that the caller may act for."""
+    async def create(
+        self, customer_id: UUID, wish: CreateContainer, *, created_by: UUID | None = None
+    ) -> ContainerStatus:
+        """Write the wish of a user for a new container of a customer that they may act for."""
         _check_name(wish.name)
         await self._catalog.catch_up()
         runtimes, resources = self._choose(wish), decide_first_resources(wish.resources, self.limits)
+        addons = self._choose_addons(wish)
         async with self._database.transaction() as connection:
             held = await self._quotas.hold_active(connection, customer_id)
             await self._quotas.ensure_room(connection, held, _use_of(resources))
@@ -259,20 +260,24 @@ class ContainerService:
                     kind=wish.kind,
                     name=wish.name,
                     runtimes=runtimes,
+                    addons=addons,
                     resources=resources,
                 )
             except asyncpg.UniqueViolationError as exc:
                 raise NameTaken(wish.name or "") from exc
-            await store.insert_steps(connection, owner, first_steps(has_dns=self._hosting.has_dns))
+            steps = first_steps(has_dns=self._hosting.has_dns, has_addons=bool(addons))
+            await store.insert_steps(connection, owner, steps)
+            await publish_addons(connection, owner, names_of(addons), enabled_by=created_by)
             created = await store.find_by_owner(connection, owner)
         assert created is not None
         return self.report(created)
 
     def _choose(self, wish: CreateContainer) -> tuple[WantedRuntime, ...]:
         if wish.kind == "game":
+            if wish.enable_code_server:
+                raise AddonNeedsDev(CODE_SERVER)
             is_offered = wish.template is not None and wish.template in self._catalog.templates()
             raise TemplateNotSupported(wish.template or "") if is_offered else TemplateNotOffered(wish.template)
-        self._refuse_addon(is_wanted=wish.enable_code_server)
         if wish.runtime is None:
             raise RuntimeMissing
         answer = self._catalog.validate(wish.runtime, wish.version)
@@ -280,17 +285,31 @@ class ContainerService:
             raise CannotInstall(answer.problems)
         return (WantedRuntime(name=wish.runtime, version=answer.version),)
 
-    def _refuse_addon(self, *, is_wanted: bool) -> None:
-        if is_wanted:
-            is_offered = "code-server" in self._catalog.addons()
-            raise AddonNotSupported("code-server") if is_offered else AddonNotOffered("code-server")
+    def _choose_addons(self, wish: CreateContainer) -> tuple[RuntimeWish, ...]:
+        if not wish.enable_code_server:
+            return ()
+        return enable_addon((), CODE_SERVER, self.resolve_addon(CODE_SERVER, None))
 
-    async def patch(self, container: Container, wish: PatchContainer) -> ContainerStatus:
-        """Write what is named in `wish`: all of it, or nothing where any of it cannot be."""
+    def resolve_addon(self, name: str, version: str | None) -> str:
+        """Return the exact version that is meant; raise AddonNotOffered, CannotInstall, CatalogNotLoaded."""
+        answer = self._catalog.validate_wish(ValidateRuntime(addon=name, version=version))
+        if answer.ok and answer.version is not None:
+            if name not in ADDON_PORTS:
+                # Of a catalog that was signed for a later version of us.
+                raise AddonNotOffered(name)
+            return answer.version
+        unknown = next((problem for problem in answer.problems if problem.code == AddonNotOffered.code), None)
+        if unknown is not None:
+            raise AddonNotOffered(name, suggestion=unknown.suggestion)
+        raise CannotInstall(answer.problems)
+
+    async def patch(
+        self, container: Container, wish: PatchContainer, *, changed_by: UUID | None = None
+    ) -> ContainerStatus:
+        """Write what a user names in `wish`: all of it, or nothing where any of it cannot be."""
         _check_name(wish.name)
         if wish.enable_code_server:
             await self._catalog.catch_up()
-            self._refuse_addon(is_wanted=True)
         async with self.adding(container) as (connection, held):
             current = await store.find_by_owner(connection, container.owner)
             if current is None:
@@ -299,6 +318,9 @@ class ContainerService:
                 resources = decide_resources(wish.resources, current, self.limits)
                 await self._quotas.ensure_room(connection, held, _growth(current.resources, resources))
                 await store.update_resources(connection, current.owner, resources)
+            if wish.enable_code_server is not None:
+                addons = self._switch_code_server(current, is_wanted=wish.enable_code_server)
+                await write_addons(connection, current, addons, enabled_by=changed_by)
             if wish.power is not None and wish.power != current.power.value:
                 await store.update_power(connection, current.owner, Power(wish.power))
             if wish.name is not None:
@@ -307,6 +329,15 @@ class ContainerService:
                 except asyncpg.UniqueViolationError as exc:
                     raise NameTaken(wish.name) from exc
             return await self._read(connection, current)
+
+    def _switch_code_server(self, current: Container, *, is_wanted: bool) -> tuple[RuntimeWish, ...]:
+        if not is_wanted:
+            return disable_addon(current.addons, CODE_SERVER)
+        check_addons(current, frozenset({CODE_SERVER}))
+        if CODE_SERVER in names_of(current.addons):
+            # What is there stays, whatever is offered by now.
+            return current.addons
+        return enable_addon(current.addons, CODE_SERVER, self.resolve_addon(CODE_SERVER, None))
 
     async def set_power(self, container: Container, power: Power) -> ContainerStatus:
         """Write whether the guest should run."""
@@ -361,6 +392,24 @@ class ContainerService:
                 return current
             is_new_spec = [wish.order() for wish in runtimes] != [wish.order() for wish in current.runtimes]
             await store.update_runtimes(connection, container.owner, runtimes, is_new_spec=is_new_spec)
+            changed = await store.find_by_owner(connection, container.owner)
+        assert changed is not None
+        return changed
+
+    async def change_addons(
+        self, container: Container, change: Callable[[Container], tuple[RuntimeWish, ...]], *, changed_by: UUID | None
+    ) -> Container:
+        """Write which addons `change` makes of the container as it is now; return the container as it is then.
+
+        The port of each is published for as long as it is wanted, in the name of the user who has enabled it.
+        Raise AddonNeedsDev, AddonNameTaken, AddonPortTaken.
+        """
+        async with self._changing(container) as connection:
+            current = await store.find_by_owner(connection, container.owner)
+            if current is None:
+                raise NotFound("container")
+            if not await write_addons(connection, current, change(current), enabled_by=changed_by):
+                return current
             changed = await store.find_by_owner(connection, container.owner)
         assert changed is not None
         return changed

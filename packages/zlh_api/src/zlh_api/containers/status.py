@@ -9,8 +9,19 @@ DNS records of such a container that a provider does not take, as `records_pendi
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import msgspec
 
+from zlh_api.containers.addon_rules import (
+    MAX_ADDONS,
+    addon_ports,
+    describe_absence,
+    find_told,
+    is_agent_old,
+    may_open,
+    names_of,
+)
 from zlh_api.containers.model import Container, Guest
 from zlh_api.containers.rules import is_refused_harmlessly, is_resize_pending
 from zlh_api.drivers.port import SlotBusy, SystemAway
@@ -20,6 +31,7 @@ from zlh_common.schema.ports import ListeningPort
 from zlh_common.schema.runtime import RuntimeInUse
 from zlh_common.schema.shells import ShellCheck, ShellDifference, ShellReport
 from zlh_common.schema.status import (
+    AddonState,
     AddonStatus,
     AgentStatus,
     Connection,
@@ -37,7 +49,6 @@ from zlh_common.step_names import is_removal
 ATTEMPTS_BEFORE_ERROR = 3
 # Of an agent's report: as many steps as a spec can bring about, twice, and as much text as a person reads.
 MAX_AGENT_STEPS, MAX_AGENT_RUNTIMES = 128, 128
-MAX_ADDONS = 16
 MAX_CHECKS, MAX_DIFFERENCES = 32, 32
 MAX_PORTS, MAX_ADDRESSES = 64, 8
 NAME_CHARS, STAGE_CHARS, MESSAGE_CHARS, OUTPUT_CHARS = 128, 32, 1000, 4096
@@ -46,12 +57,19 @@ MAX_BYTES = 2**53 - 1
 MAX_LEFT_S = 7 * 86400.0
 # Why a step waits without having failed.
 WAITS = frozenset({SlotBusy.code, SystemAway.code})
+# What nobody waits for in a container that was ready once.
+_LATE_STEPS = RECORD_STEPS | {Do.OPEN_CODE_SERVER}
 # The agent's own steps are shown behind this one, since they are what comes next.
 AGENT_STEPS_AFTER = str(Do.SEND_SPEC)
 
 
-def render_status(container: Container, *, domain: str, url: str) -> ContainerStatus:
-    """Return the whole report of one container; `url` is where its host opens once the route is loaded."""
+def render_status(
+    container: Container, *, domain: str, url: str, addon_urls: Mapping[str, str] | None = None
+) -> ContainerStatus:
+    """Return the whole report of one container; `url` is where its host opens once the route is loaded.
+
+    `addon_urls` are where its addons open once they do, by name.
+    """
     error = find_error(container)
     complete = container.provisioned_at is not None and error is None
     agent = container.agent
@@ -74,7 +92,7 @@ def render_status(container: Container, *, domain: str, url: str) -> ContainerSt
         processes=agent.processes if agent and container.connection is Connection.ONLINE else (),
         terminals=agent.terminals if agent and container.connection is Connection.ONLINE else (),
         ports=listening_ports(container),
-        addons=tuple(bound_addon(addon) for addon in agent.addons[:MAX_ADDONS]) if agent else (),
+        addons=render_addons(container, addon_urls or {}),
         runtimes=agents_runtimes(container),
         shells=bound_shells(agent.shells) if agent and agent.shells else None,
         hostname=render_host(container.host, domain),
@@ -137,7 +155,7 @@ def _is_harmless(container: Container, step: Step) -> bool:
         is_removal(step.name)
         or is_renewal
         or is_refused_harmlessly(container, step.name)
-        or (step.name in RECORD_STEPS and is_established(container) and not container.is_deleting)
+        or (step.name in _LATE_STEPS and is_established(container) and not container.is_deleting)
     )
 
 
@@ -208,7 +226,19 @@ def find_degradations(container: Container) -> tuple[str, ...]:
         reasons.append("connections_open")
     if not container.is_deleting and is_resize_pending(container):
         reasons.append("resize_pending")
+    reasons += _find_addon_troubles(container)
     return tuple(reasons)
+
+
+def _find_addon_troubles(container: Container) -> list[str]:
+    """Return why addons of an established container are not there; those of a new one are a link of its chain."""
+    if container.is_deleting or not container.is_meant_to_run or not is_established(container):
+        return []
+    if is_agent_old(container):
+        return ["addon_agent_old"]
+    is_troubled_step = any(step.name == Do.OPEN_CODE_SERVER and step.code for step in container.steps)
+    is_down = any(describe_absence(container, name) for name in names_of(container.addons))
+    return ["addon_not_open"] if is_down or is_troubled_step else []
 
 
 def is_failure(step: Step) -> bool:
@@ -257,10 +287,15 @@ def bound_runtime(runtime: InstalledRuntime) -> InstalledRuntime:
 
 
 def listening_ports(container: Container) -> tuple[ListeningPort, ...]:
-    """Return what the container's programs listen on, as far as its agent is heard and can be shown."""
+    """Return what the container's programs listen on, as far as its agent is heard and can be shown.
+
+    The port of an addon is the platform's.
+    """
     if container.agent is None or container.connection is not Connection.ONLINE:
         return ()
-    return tuple(bound_port(port) for port in container.agent.ports[:MAX_PORTS])
+    ours = addon_ports(container)
+    shown = [port for port in container.agent.ports if port.port not in ours]
+    return tuple(bound_port(port) for port in shown[:MAX_PORTS])
 
 
 def bound_port(port: ListeningPort) -> ListeningPort:
@@ -272,6 +307,37 @@ def bound_port(port: ListeningPort) -> ListeningPort:
         command=port.command[:MESSAGE_CHARS],
         directory=port.directory[:MESSAGE_CHARS] if port.directory else None,
     )
+
+
+def agents_addon_versions(container: Container) -> tuple[InstalledRuntime, ...]:
+    """Return what the agent has told to be installed of addons, as much as can be shown."""
+    told = container.agent.addons[:MAX_ADDONS] if container.agent else ()
+    # A version of another name than its addon's would be taken for another addon's.
+    versions = [version for addon in told for version in addon.versions if version.name == addon.name]
+    return tuple(bound_runtime(version) for version in versions[:MAX_AGENT_RUNTIMES])
+
+
+def render_addons(container: Container, urls: Mapping[str, str]) -> tuple[AddonStatus, ...]:
+    """Return the addons that are wanted, as far as they are, and those that are still to go."""
+    wanted = names_of(container.addons)
+    told = container.agent.addons[:MAX_ADDONS] if container.agent else ()
+    leaving = [bound_addon(addon) for addon in told if addon.name not in wanted]
+    return (*(_render_addon(container, name, urls.get(name)) for name in sorted(wanted)), *leaving)
+
+
+def _render_addon(container: Container, name: str, url: str | None) -> AddonStatus:
+    told = find_told(container, name)
+    if told is not None:
+        return msgspec.structs.replace(bound_addon(told), url=url if may_open(container, name) else None)
+    last = next((addon for addon in (container.agent.addons if container.agent else ()) if addon.name == name), None)
+    known = bound_addon(last) if last is not None else AddonStatus(name=name, state=AddonState.INSTALLING)
+    if container.guest is not Guest.RUNNING and container.provisioned_at is not None:
+        return msgspec.structs.replace(known, state=AddonState.STOPPED, started_at=None, message=None)
+    if is_agent_old(container):
+        return msgspec.structs.replace(known, message=f"It is not there: {describe_absence(container, name)}.")
+    if container.connection is not Connection.ONLINE and container.agent is not None:
+        return msgspec.structs.replace(known, started_at=None, message="The agent of this container is not heard now.")
+    return msgspec.structs.replace(known, started_at=None)
 
 
 def bound_addon(addon: AddonStatus) -> AddonStatus:

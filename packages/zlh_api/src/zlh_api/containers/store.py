@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import msgspec
 
@@ -18,7 +18,7 @@ from zlh_common.names import OwnerMark, Vmid
 from zlh_common.request_ids import current_request_id
 from zlh_common.schema.process import WantedProcess
 from zlh_common.schema.resources import Resources
-from zlh_common.schema.spec import WantedRuntime, WantedWorkspace
+from zlh_common.schema.spec import Visibility, WantedRuntime, WantedWorkspace
 from zlh_common.schema.status import AgentStatus, Step, StepState
 from zlh_common.schema.status import Connection as AgentConnection
 from zlh_common.schema.structs import encode
@@ -38,7 +38,7 @@ select c.owner, c.vmid, c.customer_id, c.kind, c.name, c.created_at, c.spec::tex
        c.resources_in_force::text as resources_in_force, c.stop_at_once, c.suspended, c.driver_notes, c.agent_faults,
        c.identity_known, c.identity_wanted, c.identity_issued_until, c.identity_generation, c.identity_trusts_from,
        c.identity_trusts_to, c.identity_asked, c.identity_done, c.records_written,
-       c.records_answered, c.edge_faults, c.cut_fault,
+       c.records_answered, c.edge_faults, c.cut_fault, c.addons_opened, c.spec_origins,
        {_VERSION},
        (select json_agg(json_build_object(
             'name', s.name, 'state', s.state, 'startedAt', s.started_at, 'finishedAt', s.finished_at,
@@ -100,6 +100,7 @@ async def insert_container(
     kind: str,
     name: str | None,
     runtimes: Sequence[WantedRuntime],
+    addons: Sequence[WantedRuntime] = (),
     resources: Resources = RESOURCES,
 ) -> Vmid:
     """Write the wish for a new container; without a name it is called by its label. Returns its VMID."""
@@ -111,11 +112,15 @@ async def insert_container(
         customer_id,
         kind,
         name,
-        {"runtimes": [{"name": runtime.name, "version": runtime.version} for runtime in runtimes]},
+        {"runtimes": _names_and_versions(runtimes), "addons": _names_and_versions(addons)},
         current_request_id(),
         msgspec.to_builtins(resources),
     )
     return Vmid(vmid)
+
+
+def _names_and_versions(wanted: Sequence[WantedRuntime]) -> list[dict[str, str]]:
+    return [{"name": each.name, "version": each.version} for each in wanted]
 
 
 async def insert_steps(connection: Connection, owner: OwnerMark, steps: Sequence[tuple[str, StepState]]) -> None:
@@ -129,6 +134,11 @@ async def insert_steps(connection: Connection, owner: OwnerMark, steps: Sequence
         [name for name, _ in steps],
         [state.value for _, state in steps],
     )
+
+
+async def delete_steps(connection: Connection, owner: OwnerMark, names: Sequence[str]) -> None:
+    """Forget steps that nobody wants any more."""
+    await connection.execute("delete from steps where owner = $1 and name = any($2)", UUID(owner), list(names))
 
 
 async def update_name(connection: Connection, owner: OwnerMark, name: str) -> None:
@@ -165,6 +175,50 @@ async def update_runtimes(
         f"spec = spec || jsonb_build_object('runtimes', $3::jsonb){generation}",
         msgspec.json.decode(encode(runtimes)),
     )
+
+
+async def update_addons(
+    connection: Connection, owner: OwnerMark, addons: Sequence[RuntimeWish], *, is_new_spec: bool, gone: Sequence[str]
+) -> None:
+    """Write which addons a container should have; those that are `gone` were never seen to open."""
+    generation = ", spec_generation = spec_generation + 1" if is_new_spec else ""
+    await wish(
+        connection,
+        owner,
+        "spec = spec || jsonb_build_object('addons', $3::jsonb), "
+        f"addons_opened = addons_opened - $4::text[]{generation}",
+        msgspec.json.decode(encode(addons)),
+        list(gone),
+    )
+
+
+async def publish_addon(
+    connection: Connection, owner: OwnerMark, *, addon: str, port: int, visibility: Visibility, enabled_by: UUID | None
+) -> bool:
+    """Publish the port of an addon; False where the customer has published it already. Only within a transaction."""
+    assert connection.is_in_transaction()
+    # What has reached its end is as good as gone.
+    await connection.execute(
+        "delete from exposures where owner = $1 and port = $2 and expires_at <= now()", UUID(owner), port
+    )
+    done = await connection.execute(
+        "insert into exposures (id, owner, port, visibility, published_by, addon) values ($1, $2, $3, $4, $5, $6) "
+        "on conflict (owner, port) do nothing",
+        uuid4(),
+        UUID(owner),
+        port,
+        visibility,
+        enabled_by,
+        addon,
+    )
+    is_published: bool = done == "INSERT 0 1"
+    return is_published
+
+
+async def unpublish_addons(connection: Connection, owner: OwnerMark, addons: Sequence[str]) -> None:
+    """Take the ports of addons back, which cuts off whoever is connected. Only within a transaction."""
+    assert connection.is_in_transaction()
+    await connection.execute("delete from exposures where owner = $1 and addon = any($2)", UUID(owner), list(addons))
 
 
 async def update_resources(connection: Connection, owner: OwnerMark, resources: Resources) -> None:
@@ -254,6 +308,8 @@ def to_container(row: Any) -> Container:
         processes=spec.processes,
         addons=spec.addons,
         workspace=spec.workspace,
+        addons_opened=row["addons_opened"],
+        spec_origins=tuple(row["spec_origins"]),
         spec_generation=row["spec_generation"],
         power=Power(row["power"]),
         restart_wanted=row["restart_wanted"],

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zlh_api.containers.service import BeingDeleted
 from zlh_api.customers.refusals import CustomerSuspended
-from zlh_api.exposures.service import ExposureService
+from zlh_api.exposures.service import AddonPort, ExposureService, PortReserved
 from zlh_api.quotas.rules import QuotaExceeded
 from zlh_api.web.endpoint import Call, Endpoint, Policy
 from zlh_api.web.path_parameters import read_id
@@ -53,7 +53,7 @@ def endpoints(service: ExposureService) -> list[Endpoint]:
             Exposure,
             201,
             creates=True,
-            refusals=(BeingDeleted, CustomerSuspended, QuotaExceeded),
+            refusals=(BeingDeleted, CustomerSuspended, PortReserved, QuotaExceeded),
             example={"port": 3000, "visibility": "private"},
             about="`private` opens for the user who publishes it, as long as they belong to the customer, and for its "
             "owners once they do not; `customer` for all who belong to the customer; `public` for everybody. A port "
@@ -62,6 +62,6 @@ def endpoints(service: ExposureService) -> list[Endpoint]:
         ),
         Endpoint(
             "DELETE", f"{ALL}/{{exposure}}", change, unpublish, "Take a published port back", status=204,
-            act="port.unpublish",
+            refusals=(AddonPort,), act="port.unpublish",
         ),
     ]  # fmt: skip

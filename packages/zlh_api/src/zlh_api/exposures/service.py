@@ -31,10 +31,24 @@ class PortReserved(ZlhError):
 
     code, status = "port_reserved", 422
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, kept_for: str) -> None:
         super().__init__(
-            f"Port {port} is where the platform speaks to the container's agent, so it is never published. "
+            f"Port {port} is kept for {kept_for}, so nobody publishes it. "
             "Let your server listen on another port and publish that.",
+            port=port,
+        )
+
+
+class AddonPort(ZlhError):
+    """A port is published as that of an addon, for as long as the container has that."""
+
+    code, status = "addon_port", 409
+
+    def __init__(self, addon: str, port: int) -> None:
+        super().__init__(
+            f"Port {port} is that of {addon}, and published for as long as the container has it. "
+            "Remove the addon to take it back.",
+            addon=addon,
             port=port,
         )
 
@@ -57,8 +71,8 @@ class ExposureService:
 
         Raise PortReserved, NotFound, BeingDeleted, CustomerSuspended, QuotaExceeded.
         """
-        if wish.port in self._hosting.reserved_ports:
-            raise PortReserved(wish.port)
+        if (kept_for := self._hosting.reserved_ports.get(wish.port)) is not None:
+            raise PortReserved(wish.port, kept_for)
         async with self._containers.adding(container) as (connection, held):
             if not await store.is_published(connection, container.owner, wish.port):
                 await self._quotas.ensure_room(connection, held, Usage(exposures=1))
@@ -77,7 +91,7 @@ class ExposureService:
         return next(entry for entry in self._render_all(current) if entry.id == str(exposure_id))
 
     async def fetch_all(self, container: Container) -> list[Exposure]:
-        """Return the published ports; the oldest one also answers on the container's own host."""
+        """Return the published ports; the first one also answers on the container's own host."""
         return self._render_all(await self._containers.find(container.vmid))
 
     async def fetch_ports(self, container: Container) -> list[SeenPort]:
@@ -90,8 +104,11 @@ class ExposureService:
         ]
 
     async def unpublish(self, container: Container, exposure_id: UUID) -> int:
-        """Take a port back and return its number; raise NotFound where there is no such exposure."""
+        """Take a port back and return its number; raise NotFound where there is no such exposure, or AddonPort."""
         async with self._database.transaction() as connection:
+            await store.hold(connection, container.owner)
+            if (found := await store.find_addon(connection, container.owner, exposure_id)) is not None:
+                raise AddonPort(*found)
             port = await store.delete_exposure(connection, container.owner, exposure_id)
             if port is None:
                 raise NotFound("exposure")
@@ -136,4 +153,5 @@ class ExposureService:
             expires_at=entry.expires_at,
             published_by=str(entry.published_by) if entry.published_by is not None else None,
             default=is_default,
+            addon=entry.addon,
         )

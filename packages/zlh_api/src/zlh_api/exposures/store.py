@@ -56,6 +56,19 @@ async def insert_exposure(
     return found
 
 
+async def hold(connection: Connection, owner: OwnerMark) -> None:
+    """Keep the ports of a container as they are until the transaction ends."""
+    await connection.execute("select from containers where owner = $1 for no key update", UUID(owner))
+
+
+async def find_addon(connection: Connection, owner: OwnerMark, exposure_id: UUID) -> tuple[str, int] | None:
+    """Return the addon whose port this is, and the port; None where it is a customer's own, or not there."""
+    row = await connection.fetchrow(
+        "select addon, port from exposures where owner = $1 and id = $2 and addon is not null", UUID(owner), exposure_id
+    )
+    return None if row is None else (row["addon"], row["port"])
+
+
 async def delete_exposure(connection: Connection, owner: OwnerMark, exposure_id: UUID) -> int | None:
     """Take a port back and return its number, or None where there is no such exposure. Only within a transaction."""
     assert connection.is_in_transaction()

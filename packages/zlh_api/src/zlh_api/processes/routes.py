@@ -17,6 +17,7 @@ from zlh_api.processes.rules import (
     Processes,
     ProcessesTooLarge,
     ProcessLimit,
+    ProcessNameReserved,
     ProcessPending,
     ProcessUnusable,
     find_process,
@@ -34,9 +35,22 @@ from zlh_common.schema.process import NothingToRetry, ProcessNotRunning, Process
 from zlh_common.schema.status import Process
 from zlh_common.schema.terminal import ConsoleHistory
 
+
+class ProcessNameInvalid(ZlhError):
+    """No process can have this name."""
+
+    code, status = "process_name_invalid", 422
+
+    def __init__(self) -> None:
+        super().__init__("A process is named by 1 to 32 of a-z, 0-9 and -, the first one a letter.")
+
+
 EVERY = "/api/containers/{vmid}/processes"
 ONE = f"{EVERY}/{{process}}"
 _REFUSED_BY_AGENT = (*REFUSED_BY_AGENT, NothingToRetry, ProcessNotRunning, ProcessSwitchedOff, ProcessPending)
+_REFUSE_DECLARATION = (
+    ProcessNameInvalid, ProcessNameReserved, ProcessUnusable, ProcessLimit, ProcessesTooLarge,
+)  # fmt: skip
 _REFUSALS = {refusal.code: refusal for refusal in (NothingToRetry, ProcessNotRunning, ProcessSwitchedOff)}
 
 
@@ -87,7 +101,7 @@ def _wish_endpoints(containers: ContainerService) -> list[Endpoint]:
             PutProcess,
             Process,
             also={201: "It was not there before"},
-            refusals=(BeingDeleted, ProcessNameInvalid, ProcessUnusable, ProcessLimit, ProcessesTooLarge),
+            refusals=(BeingDeleted, *_REFUSE_DECLARATION),
             example={"argv": ["npm", "start"], "folder": "shop", "environment": {"PORT": "3000"}},
             act="process.declare",
         ),
@@ -246,12 +260,3 @@ def _new_name(call: Call) -> str:
     except NotFound:
         raise ProcessNameInvalid from None
     return name
-
-
-class ProcessNameInvalid(ZlhError):
-    """No process can have this name."""
-
-    code, status = "process_name_invalid", 422
-
-    def __init__(self) -> None:
-        super().__init__("A process is named by 1 to 32 of a-z, 0-9 and -, the first one a letter.")

@@ -7,6 +7,7 @@ from typing import Literal
 
 import msgspec
 
+from zlh_api.containers.addon_rules import ADDON_PORTS
 from zlh_common.errors import NotFound, ZlhError
 from zlh_common.schema.process import (
     MAX_DEFINITIONS_BYTES,
@@ -52,6 +53,15 @@ class ProcessUnusable(ZlhError):
         super().__init__(f"A process cannot be like this: {reason}.")
 
 
+class ProcessNameReserved(ZlhError):
+    """The process of an addon has this name."""
+
+    code, status = "process_name_reserved", 422
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"{name} is what the process of the addon is called. Choose another name.", name=name)
+
+
 class ProcessPending(ZlhError):
     """The process is declared, and its agent has not heard of it yet."""
 
@@ -80,11 +90,13 @@ def find_switched_on(processes: Sequence[WantedProcess], name: str) -> WantedPro
 def put_process(processes: Processes, name: str, wish: PutProcess) -> tuple[Processes, bool]:
     """Return the definitions with this one as wished, and whether it is new.
 
-    Raise ProcessUnusable, ProcessLimit or ProcessesTooLarge.
+    Raise ProcessNameReserved, ProcessUnusable, ProcessLimit or ProcessesTooLarge.
 
     A power that is not named stays, and is on for a new one. Switching it on by this is a start like any other.
     """
     former = next((process for process in processes if process.name == name), None)
+    if former is None and name in ADDON_PORTS:
+        raise ProcessNameReserved(name)
     if former is None and len(processes) >= MAX_PROCESSES:
         raise ProcessLimit
     values = {key: value for key, value in msgspec.to_builtins(wish).items() if key != "power"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from zlh_api.reconcile.plan import Do
+from zlh_api.reconcile.plan import Await, Do
 
 # Each container is looked at this often even if nobody says that anything has changed …
 DRIFT_S = 30.0
@@ -56,6 +56,8 @@ class Pace:
     spread_s: float = 2.0
     # How long the agent of a started guest may stay silent before that is an error to show.
     connect_s: float = 20.0
+    # The same of an addon of a new container, which its agent has installed.
+    addon_s: float = 90.0
     # How long a look may take, and a step that is none of the slow ones.
     observe_s: float = 30.0
     step_s: float = STEP_TIMEOUT_S
@@ -69,6 +71,10 @@ class Pace:
     def step_limit_s(self, step: Do) -> float:
         """Return how long a step may take."""
         return self.slow_steps_s.get(step, self.step_s)
+
+    def await_limit_s(self, step: Await) -> float:
+        """Return how long somebody else may take for a step before that is an error to show."""
+        return self.addon_s if step is Await.RUN_CODE_SERVER else self.connect_s
 
     def drift_after_s(self, *, chance: float, is_patrolled: bool = False) -> float:
         """Return when to look again at a container that is as it should be; `chance` lies between 0 and 1."""

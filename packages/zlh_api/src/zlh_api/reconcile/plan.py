@@ -1,10 +1,12 @@
 """What is the next step? A pure comparison of what is wanted with what was seen.
 
     on       reserve-address → create-guest → close-network → put-identity → start-guest → connect-agent → send-spec
-             → (the agent's own steps) → publish-route → confirm-route → publish-records → answer-dns → check-ready
+             → (the agent's own steps) → publish-route → confirm-route → run-code-server → open-code-server
+             → publish-records → answer-dns → check-ready; those of code-server where that is wanted
     any time resize-guest, close-network where limits or the network rule are not as they must be
     early    renew-identity, of a guest that runs; where that has failed, last
-    later    what is added to the spec of a container that was ready once is waited for behind its route
+    later    what is added to the spec of a container that was ready once is waited for behind its route; each run of
+             its addons is opened last of all, and nothing waits for that
     off      stop-guest, also where one that ended by itself has left something → the route of what was ready once stays
              (so is what is suspended, whatever its own power says)
     records  of what was ready once: put off where they have just failed or a provider is away; nothing waits for them
@@ -38,6 +40,7 @@ class Do(StrEnum):
     RENEW_IDENTITY = "renew-identity"
     PUBLISH_ROUTE = "publish-route"
     CONFIRM_ROUTE = "confirm-route"
+    OPEN_CODE_SERVER = "open-code-server"
     PUBLISH_RECORDS = "publish-records"
     ANSWER_DNS = "answer-dns"
     CHECK_READY = "check-ready"
@@ -54,6 +57,7 @@ class Await(StrEnum):
 
     CONNECT_AGENT = "connect-agent"
     INSTALL = "install"
+    RUN_CODE_SERVER = "run-code-server"
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,13 +92,19 @@ DELETION_STEPS: tuple[str, ...] = (
 )
 
 
+# Of a container that is made with addons, behind `confirm-route`.
+ADDON_STEPS: tuple[str, ...] = (Await.RUN_CODE_SERVER, Do.OPEN_CODE_SERVER)
 # What is skipped where no DNS provider is configured.
 RECORD_STEPS = frozenset({Do.PUBLISH_RECORDS, Do.ANSWER_DNS, Do.WITHDRAW_RECORDS})
 
 
-def first_steps(*, has_dns: bool = False) -> list[tuple[str, StepState]]:
+def first_steps(*, has_dns: bool = False, has_addons: bool = False) -> list[tuple[str, StepState]]:
     """Return the steps ahead of a new container."""
-    return _list_steps(PROVISIONING_STEPS, has_dns=has_dns)
+    steps = _list_steps(PROVISIONING_STEPS, has_dns=has_dns)
+    if has_addons:
+        at = PROVISIONING_STEPS.index(Do.CONFIRM_ROUTE) + 1
+        steps[at:at] = [(str(name), StepState.PENDING) for name in ADDON_STEPS]
+    return steps
 
 
 def last_steps(*, has_dns: bool = False) -> list[tuple[str, StepState]]:
@@ -127,6 +137,19 @@ class Records(StrEnum):
     WRITTEN = "written"
     # All are answered, or there is no provider; where it is deleted, none is left.
     SETTLED = "settled"
+
+
+class Addons(StrEnum):
+    """How far the addons of a container are."""
+
+    # There are none, or what runs of each was seen to open.
+    SETTLED = "settled"
+    # On their way up; who brings them wakes us.
+    WAITING = "waiting"
+    # One runs, and nobody has seen it open.
+    UNSEEN = "unseen"
+    # One does not come up by itself; the step says why.
+    ABSENT = "absent"
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +196,7 @@ class Seen:
     records: Records = Records.SETTLED
     # Whether they have just failed, or wait for a provider, and the rest need not wait for them.
     is_records_put_off: bool = False
+    addons: Addons = Addons.SETTLED
 
     @property
     def is_resize_due(self) -> bool:
@@ -194,9 +218,11 @@ def decide_next(wanted: Wanted, seen: Seen) -> Next:
         or _next_of_identity(seen, is_first=True)
         or _next_of_install(wanted, seen, is_first=True)
         or _next_of_route(seen)
+        or _next_of_addons(seen, is_first=True)
         or _next_of_records(seen)
         or _next_of_proof(seen)
         or _next_of_identity(seen, is_first=False)
+        or _next_of_addons(seen, is_first=False)
         or _next_of_install(wanted, seen, is_first=False)
         or SETTLED
     )
@@ -291,6 +317,21 @@ def _next_of_records(seen: Seen) -> Next | None:
         case Records.WRITTEN:
             return Do.ANSWER_DNS
         case Records.SETTLED:
+            return None
+
+
+def _next_of_addons(seen: Seen, *, is_first: bool) -> Next | None:
+    """A new container is not ready before its addons open; of another, what is not up is told in its status alone."""
+    if is_first is seen.is_proved:
+        return None
+    match seen.addons:
+        case Addons.UNSEEN:
+            return Do.OPEN_CODE_SERVER
+        case Addons.ABSENT:
+            return Do.OPEN_CODE_SERVER if is_first else None
+        case Addons.WAITING:
+            return Await.RUN_CODE_SERVER if is_first else None
+        case Addons.SETTLED:
             return None
 
 

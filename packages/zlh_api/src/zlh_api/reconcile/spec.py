@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import msgspec
 
+from zlh_api.containers.addon_rules import ADDON_PROTOCOL
 from zlh_api.containers.model import Container
 from zlh_common.schema.spec import AgentSpec, WantedRuntime
 
 # From this version of the protocol on, an agent keeps several versions of a runtime, and removes what is not wanted.
 SEVERAL_VERSIONS = 2
 # From this one on, it has addons and a workspace, and knows what is published.
-ADDONS = 7
+ADDONS = ADDON_PROTOCOL
 _CHANGED_AT = (1, SEVERAL_VERSIONS, ADDONS)
 
 
@@ -20,8 +21,11 @@ def known_protocol(container: Container) -> int:
     return max((version for version in _CHANGED_AT if version <= announced), default=1)
 
 
-def render_spec(container: Container, protocol: int) -> AgentSpec:
-    """Return what the agent must make true; one that knows one version of a runtime is told of the defaults alone."""
+def render_spec(container: Container, protocol: int, origins: tuple[str, ...] = ()) -> AgentSpec:
+    """Return what the agent must make true; one that knows one version of a runtime is told of the defaults alone.
+
+    `origins` are the container's own hosts, of whose pages its addons take requests.
+    """
     orders: tuple[WantedRuntime, ...] = tuple(wish.order() for wish in container.runtimes)
     if protocol < SEVERAL_VERSIONS:
         orders = tuple(order for order in orders if order.default)
@@ -29,12 +33,21 @@ def render_spec(container: Container, protocol: int) -> AgentSpec:
     if protocol < ADDONS:
         return spec
     return msgspec.structs.replace(
-        spec, addons=tuple(wish.order() for wish in container.addons), workspace=container.workspace
+        spec,
+        addons=tuple(wish.order() for wish in container.addons),
+        origins=origins,
+        workspace=container.workspace,
     )
 
 
-def accepted_generation(container: Container) -> int:
-    """Return which spec the agent holds as we would tell it now; one that has learned more since is told again."""
-    if container.agent is None or container.spec_protocol < known_protocol(container):
+def accepted_generation(container: Container, origins: tuple[str, ...] = ()) -> int:
+    """Return which spec the agent holds as we would tell it now.
+
+    One that has learned more since is told again, and one that was told of hosts that have other names by now.
+    """
+    protocol = known_protocol(container)
+    if container.agent is None or container.spec_protocol < protocol:
+        return 0
+    if protocol >= ADDONS and container.spec_origins != origins:
         return 0
     return container.agent.spec_generation

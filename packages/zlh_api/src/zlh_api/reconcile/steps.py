@@ -13,9 +13,18 @@ from pathlib import Path
 import asyncpg
 import structlog
 
+from zlh_api.agents.addon_door import AddonDoor, HttpAddonDoor
 from zlh_api.agents.authority import Authority, Grant
 from zlh_api.agents.client import AgentAddress, AgentClient, AgentNonsense, AgentRefused, decode_report
 from zlh_api.containers import store as containers
+from zlh_api.containers.addon_rules import (
+    ADDON_PORTS,
+    CODE_SERVER,
+    AddonNotOpen,
+    describe_absence,
+    find_run,
+    own_hosts,
+)
 from zlh_api.containers.model import Container
 from zlh_api.containers.rules import seconds_to_resize
 from zlh_api.cuts import store as cuts
@@ -37,7 +46,7 @@ from zlh_api.reconcile.spec import known_protocol, render_spec
 from zlh_api.reconcile.warrant import StepWarrant
 from zlh_common.clock import Clock
 from zlh_common.errors import ZlhError
-from zlh_common.names import OwnerMark, render_host
+from zlh_common.names import HostName, OwnerMark, render_host
 from zlh_common.schema.identity import IdentityTaken, RenewIdentity
 from zlh_common.schema.structs import encode
 
@@ -85,6 +94,7 @@ class Ports:
     proxy: Proxy
     clock: Clock
     dns: DnsService = field(default_factory=DnsService)
+    addons: AddonDoor = field(default_factory=HttpAddonDoor)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +107,10 @@ class Settings:
     agent_port: int
     trusted_root: Path
     proxy: ProxySetting
+    # How browsers name a host, with the port where they do.
+    browser_host: Callable[[HostName], str]
+    # Where code-server listens in its container.
+    addon_port: int = ADDON_PORTS[CODE_SERVER]
 
 
 class Steps:
@@ -116,6 +130,7 @@ class Steps:
             Do.RENEW_IDENTITY: self._renew_identity,
             Do.PUBLISH_ROUTE: self._publish_route,
             Do.CONFIRM_ROUTE: self._confirm_route,
+            Do.OPEN_CODE_SERVER: self._open_code_server,
             Do.PUBLISH_RECORDS: self._publish_records,
             Do.ANSWER_DNS: self._answer_dns,
             Do.CHECK_READY: self._check_ready,
@@ -167,6 +182,10 @@ class Steps:
             return Records.STALE
         is_answered = not wanted or container.records_answered == digest_all(wanted)
         return Records.SETTLED if is_answered else Records.WRITTEN
+
+    def origins(self, container: Container) -> tuple[str, ...]:
+        """Return of whose pages the container's addons take requests."""
+        return tuple(self._settings.browser_host(host) for host in own_hosts(container))
 
     def seconds_to_resize(self, container: Container) -> float:
         """Return how long refused limits are left alone by now."""
@@ -292,8 +311,8 @@ class Steps:
 
     async def _send_spec(self, warrant: StepWarrant, container: Container) -> None:
         agent = self._dial(container)
-        protocol = known_protocol(container)
-        spec = render_spec(container, protocol)
+        protocol, origins = known_protocol(container), self.origins(container)
+        spec = render_spec(container, protocol, origins)
         report = await self._ports.agents.put_spec(agent, spec)
         if report.owner != container.owner:
             raise AgentNonsense("it speaks for another container")
@@ -302,7 +321,7 @@ class Steps:
         # Kept at once: the link may bring it later, and until then the spec would be sent over and over.
         try:
             async with self._ports.database.connection() as connection:
-                await store.save_report(connection, warrant.claim, report, protocol=protocol)
+                await store.save_report(connection, warrant.claim, report, protocol=protocol, origins=origins)
         except asyncpg.DataError as exc:
             raise AgentNonsense("its report holds what no text may hold") from exc
 
@@ -332,6 +351,17 @@ class Steps:
         async with self._ports.database.connection() as connection:
             await store.save_route(connection, warrant.claim, file.digest)
             await cuts.note_route(connection, container.owner, container.row_version)
+
+    async def _open_code_server(self, warrant: StepWarrant, container: Container) -> None:
+        """Ask whether it opens, and write down of which run that is true; no row is held meanwhile."""
+        run = find_run(container, CODE_SERVER)
+        if run is None:
+            raise AddonNotOpen(CODE_SERVER, describe_absence(container, CODE_SERVER) or "it does not run")
+        assert container.address is not None
+        await self._ports.addons.check_open(CODE_SERVER, container.address, self._settings.addon_port)
+        async with self._ports.database.connection() as connection:
+            generation = container.spec_generation
+            await store.save_opened(connection, warrant.claim, CODE_SERVER, run, generation=generation)
 
     def _want_records(self, container: Container) -> Wanted:
         return self._ports.dns.want(container.host, (exposure.port for exposure in container.exposures))

@@ -290,7 +290,9 @@ async def save_restart_done(connection: Connection, claim: Claim, count: int) ->
     await fenced(connection, claim, "restart_done = $3", count)
 
 
-async def save_report(connection: Connection, claim: Claim, report: AgentStatus, *, protocol: int) -> None:
+async def save_report(
+    connection: Connection, claim: Claim, report: AgentStatus, *, protocol: int, origins: Sequence[str] = ()
+) -> None:
     """Write what the agent has answered to a spec in the words of `protocol`, unless the link has brought as much.
 
     The link may have been faster with what the agent has reached since, and says that once: an answer from before it
@@ -301,16 +303,30 @@ async def save_report(connection: Connection, claim: Claim, report: AgentStatus,
         connection,
         claim,
         "agent_status = case when (agent_status->>'specGeneration')::bigint >= $5 then agent_status else $3 end, "
-        "observed_at = now(), spec_protocol = $4",
+        "observed_at = now(), spec_protocol = $4, spec_origins = $6",
         document,
         protocol,
         report.spec_generation,
+        list(origins),
     )
 
 
 async def save_route(connection: Connection, claim: Claim, digest: str | None) -> None:
     """Write which file the proxy was seen to use."""
     await fenced(connection, claim, "route_confirmed = $3", digest)
+
+
+async def save_opened(connection: Connection, claim: Claim, addon: str, run: str, *, generation: int) -> None:
+    """Write that a run of an addon was seen to open, unless another spec is wanted by now: it may not want it."""
+    await fenced(
+        connection,
+        claim,
+        "addons_opened = case when spec_generation = $5 then addons_opened || jsonb_build_object($3::text, $4::text) "
+        "else addons_opened end",
+        addon,
+        run,
+        generation,
+    )
 
 
 async def doubt_route(connection: Connection, claim: Claim, digest: str) -> None:

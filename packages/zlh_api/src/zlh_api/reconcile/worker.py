@@ -16,6 +16,14 @@ from dataclasses import dataclass
 import structlog
 
 from zlh_api.containers import store as containers
+from zlh_api.containers.addon_rules import (
+    CODE_SERVER,
+    AddonNotOpen,
+    describe_absence,
+    find_run,
+    is_opened,
+    names_of,
+)
 from zlh_api.containers.model import Container, Guest
 from zlh_api.containers.rules import find_in_force, is_refused_harmlessly
 from zlh_api.database.pool import Database
@@ -28,6 +36,7 @@ from zlh_api.reconcile.plan import (
     DELETION_STEPS,
     PROVISIONING_STEPS,
     RECORD_STEPS,
+    Addons,
     Await,
     Do,
     Next,
@@ -178,7 +187,7 @@ class Worker:
             is_tidy=guest.is_tidy,
             has_identity=not lacks,
             is_agent_online=container.connection is Connection.ONLINE,
-            accepted_generation=accepted_generation(container),
+            accepted_generation=accepted_generation(container, place.steps.origins(container)),
             observed_generation=agent.observed_generation if agent else 0,
             route=route,
             is_proved=container.provisioned_at is not None,
@@ -188,6 +197,7 @@ class Worker:
             is_resize_put_off=place.steps.seconds_to_resize(container) > 0,
             records=place.steps.observe_records(container),
             is_records_put_off=self._records_pause is not None,
+            addons=_observe_addons(container),
         )
 
     async def _keep_seen(self, container: Container, guest: GuestSeen) -> None:
@@ -239,6 +249,9 @@ class Worker:
         if step in RECORD_STEPS and seen.is_proved and not container.is_deleting:
             self._records_pause = pause
             return None
+        if step is Do.OPEN_CODE_SERVER:
+            # Whoever tells of another run of it is heard at once; it is the last of all where it holds up nothing.
+            return self._no_later_than_records(Pause(pause.seconds))
         return None if is_open or (has_failed and is_refused_harmlessly(container, step)) else pause
 
     def _no_later_than_records(self, pause: Pause) -> Pause:
@@ -264,9 +277,10 @@ class Worker:
             return self._until_drift()
         async with self._place.database.connection() as connection:
             waited = await journal.journal_start(connection, self._claim, step, follows=_is_listed(container, step))
-        waited_s, limit_s = waited.total_seconds(), self._place.pace.connect_s
+        waited_s, limit_s = waited.total_seconds(), self._place.pace.await_limit_s(step)
         if waited_s > limit_s:
-            return await self._fail(container, step, AgentSilent(waited_s))
+            pause = await self._fail(container, step, _describe_silence(step, waited_s))
+            return Pause(pause.seconds) if step is Await.RUN_CODE_SERVER else pause
         return Pause(min(limit_s - waited_s + 0.1, self._place.pace.drift_s))
 
     async def _wait(self, container: Container, step: str, reason: SlotBusy | SystemAway) -> Pause:
@@ -348,6 +362,23 @@ def _wanted(container: Container) -> Wanted:
         spec_generation=container.spec_generation,
         is_restart_due=container.restart_done < container.restart_wanted,
     )
+
+
+def _describe_silence(step: Await, waited_s: float) -> ZlhError:
+    """Return what is wrong where somebody has been waited for so long."""
+    if step is Await.RUN_CODE_SERVER:
+        return AddonNotOpen(CODE_SERVER, f"its agent has not started it for {waited_s:.0f} s")
+    return AgentSilent(waited_s)
+
+
+def _observe_addons(container: Container) -> Addons:
+    """Return how far the addons are, by what their agent says and what was seen of it."""
+    names = names_of(container.addons)
+    if all(is_opened(container, name) for name in names):
+        return Addons.SETTLED
+    if any(describe_absence(container, name) for name in names):
+        return Addons.ABSENT
+    return Addons.UNSEEN if all(find_run(container, name) for name in names) else Addons.WAITING
 
 
 def _is_listed(container: Container, step: Next) -> bool:

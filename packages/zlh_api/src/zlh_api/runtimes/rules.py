@@ -7,14 +7,14 @@ until it is asked away; every other goes when neither the default nor the way ba
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 
 import msgspec
 
 from zlh_api.containers.model import Container, RuntimeWish
-from zlh_api.containers.status import agents_runtimes, agents_steps
+from zlh_api.containers.status import agents_addon_versions, agents_runtimes, agents_steps
 from zlh_common.errors import ZlhError
 from zlh_common.schema.catalog import CatalogVersion
 from zlh_common.schema.runtime import PendingRuntime, RuntimeRef, Runtimes
@@ -164,10 +164,19 @@ class Seen:
 
 def render_seen(container: Container) -> Seen:
     """Return what is known of the runtimes of a container; nothing where its agent was never heard."""
+    return _seen(container, agents_runtimes(container))
+
+
+def render_addons_seen(container: Container) -> Seen:
+    """Return what is known of the versions of its addons; nothing where its agent was never heard."""
+    return _seen(container, agents_addon_versions(container))
+
+
+def _seen(container: Container, told: Sequence[InstalledRuntime]) -> Seen:
     agent = container.agent
     if agent is None:
         return Seen({}, (), 0)
-    installed = {(each.name, each.version): each for each in agents_runtimes(container)}
+    installed = {(each.name, each.version): each for each in told}
     # The step of a default has the name of its runtime alone, so those of another spec would be told of other versions.
     is_ours = agent.spec_generation >= container.spec_generation
     return Seen(installed, agents_steps(container) if is_ours else (), agent.spec_generation)
@@ -228,6 +237,21 @@ def choose_upgrade(wishes: Sequence[RuntimeWish], name: str, offered: Sequence[C
     if not newer:
         raise RuntimeIsNewest(name, default.version)
     return max(newer, key=version_order)
+
+
+def find_upgrades(
+    wishes: Sequence[RuntimeWish], offered: Callable[[str], Sequence[CatalogVersion]]
+) -> list[RuntimeRef]:
+    """Return where upgrades would lead that name no version; `offered` says what can be installed of a name."""
+    found = []
+    for wish in wishes:
+        if not wish.default:
+            continue
+        try:
+            found.append(RuntimeRef(name=wish.name, version=choose_upgrade(wishes, wish.name, offered(wish.name))))
+        except RuntimeIsNewest:
+            continue
+    return found
 
 
 def upgrade_runtime(wishes: Wishes, name: str, version: str, *, installed: Collection[Key]) -> Wishes:

@@ -7,18 +7,17 @@ the time the wish is written; it refuses by itself to remove what is in use.
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from contextlib import suppress
 from dataclasses import replace
 
 import msgspec
 
-from zlh_api.agents.client import AgentClient, AgentNonsense, AgentRefused, decode_report
+from zlh_api.agents.client import AgentAddress, AgentClient, AgentNonsense, AgentRefused, decode_report
 from zlh_api.agents.routes import find_agent
 from zlh_api.catalog.service import CatalogNotLoaded, CatalogService
-from zlh_api.containers.model import Container
+from zlh_api.containers.model import Container, RuntimeWish
 from zlh_api.containers.service import CannotInstall, ContainerService
 from zlh_api.runtimes import rules
-from zlh_api.runtimes.rules import NothingToRepair, RuntimeIsNewest, RuntimePending, Seen, Wishes, render_seen
+from zlh_api.runtimes.rules import NothingToRepair, RuntimePending, Seen, Wishes, render_seen
 from zlh_common.errors import NotFound
 from zlh_common.schema.catalog import CatalogVersion
 from zlh_common.schema.runtime import (
@@ -148,18 +147,7 @@ class RuntimeService:
             if version is None
             else rules.find_wish(container.runtimes, name, version)
         )
-        agent = find_agent(container, self._agent_port)
-        path = f"/runtimes/{wish.name}/{wish.version}/verify"
-        try:
-            raw = await self._agents.call(agent, "POST", path, timeout_s=VERIFY_TIMEOUT_S)
-        except AgentRefused as error:
-            if error.agent_status == NotFound.status:
-                raise RuntimePending(wish.name, wish.version) from error
-            raise
-        found = decode_report(raw, RuntimeVerification)
-        if (found.name, found.version) != (wish.name, wish.version):
-            raise AgentNonsense("it verified another version")
-        return found
+        return await fetch_verification(self._agents, find_agent(container, self._agent_port), wish)
 
     async def _fetch_users(self, container: Container, name: str, version: str) -> tuple[RuntimeUser, ...]:
         """Return who uses an installed version, as far as its agent is heard and knows."""
@@ -180,13 +168,10 @@ class RuntimeService:
         return answer.version
 
     def _find_upgrades(self, wishes: Wishes) -> list[RuntimeRef]:
-        found = []
-        for wish in wishes:
-            if wish.default:
-                with suppress(RuntimeIsNewest, CatalogNotLoaded):
-                    version = rules.choose_upgrade(wishes, wish.name, self._installable(wish.name))
-                    found.append(RuntimeRef(name=wish.name, version=version))
-        return found
+        try:
+            return rules.find_upgrades(wishes, self._installable)
+        except CatalogNotLoaded:
+            return []
 
     def _installable(self, name: str) -> list[CatalogVersion]:
         """Return the versions of a runtime that can be installed here."""
@@ -196,6 +181,21 @@ class RuntimeService:
             for entry in (runtime.versions if runtime else ())
             if self._catalog.validate(name, entry.version).version == entry.version
         ]
+
+
+async def fetch_verification(agents: AgentClient, agent: AgentAddress, wish: RuntimeWish) -> RuntimeVerification:
+    """Have an agent compare every file of a version of a runtime or addon; raise RuntimePending, AgentNonsense."""
+    path = f"/runtimes/{wish.name}/{wish.version}/verify"
+    try:
+        raw = await agents.call(agent, "POST", path, timeout_s=VERIFY_TIMEOUT_S)
+    except AgentRefused as error:
+        if error.agent_status == NotFound.status:
+            raise RuntimePending(wish.name, wish.version) from error
+        raise
+    found = decode_report(raw, RuntimeVerification)
+    if (found.name, found.version) != (wish.name, wish.version):
+        raise AgentNonsense("it verified another version")
+    return found
 
 
 def _remove(container: Container, name: str, version: str) -> Wishes:

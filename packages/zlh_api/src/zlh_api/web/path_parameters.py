@@ -66,6 +66,7 @@ PARAMETERS: Mapping[str, PathParameter] = {
     "process": _text("process", "The name of the process.", pattern="[a-z][a-z0-9-]*", high=32),
     "terminal": _text("terminal", "The id of the terminal; `main` always is one.", pattern="[A-Za-z0-9_-]+", high=64),
     "runtime": _text("runtime", "The name of the runtime, as in the catalog.", pattern="[a-z][a-z0-9-]*", high=32),
+    "addon": _text("addon", "The name of the addon, as in the catalog.", pattern="[a-z][a-z0-9-]*", high=32),
     "version": _text(
         "version",
         "The exact version.",

@@ -1,0 +1,49 @@
+/** Services of the platform in a dev container, such as an editor in the browser. */
+import { Paper, Skeleton, Stack, Text, Title } from "@mantine/core";
+import { notifications } from "@mantine/notifications";
+import { asApiError } from "../api/problem";
+import type { ContainerStatus } from "../api/types";
+import { useAddonCatalog } from "../catalog/queries";
+import { ActionButton } from "../layout/ActionButton";
+import { Problem } from "../layout/Problem";
+import { groupRuntimes } from "../runtimes/rows";
+import { MayNot } from "../session/MayNot";
+import { useRights } from "../session/session";
+import { AddonCard } from "./AddonCard";
+import { useAddons, useEnableAddon } from "./queries";
+import { CODE_SERVER, titleOfAddon } from "./words";
+
+export function AddonsTab({ status }: { status: ContainerStatus }) {
+  const query = useAddons(status);
+  const { data: offers } = useAddonCatalog();
+  const mayChange = useRights(status).change;
+  if (status.kind !== "dev") return <Paper><Text size="sm" c="dimmed">Only dev containers have addons.</Text></Paper>;
+  if (query.error && !query.data) return <Problem error={query.error} title="The addons cannot be listed" onRetry={() => void query.refetch()} />;
+  const reason = status.lifecycle === "deleting" ? "The container is being deleted." : null;
+  const { data } = query;
+  const groups = data ? groupRuntimes({ runtimes: data.versions, pending: data.pending, upgrades: data.upgrades }, status, offers ?? []) : [];
+  const isThere = status.addons.some(({ name }) => name === CODE_SERVER);
+  return (
+    <Stack gap="md">
+      <MayNot permission="containers:change" customerId={status.customerId} />
+      {status.addons.map((addon) => (
+        <AddonCard key={addon.name} status={status} addon={addon} versions={groups.find(({ name }) => name === addon.name) ?? null} mayChange={mayChange} reason={reason} />
+      ))}
+      {!isThere && (offers ? <Offer status={status} isOffered={offers.some(({ name }) => name === CODE_SERVER)} mayChange={mayChange} reason={reason} /> : <Skeleton h={120} />)}
+    </Stack>
+  );
+}
+
+function Offer({ status, isOffered, mayChange, reason }: { status: ContainerStatus; isOffered: boolean; mayChange: boolean; reason: string | null }) {
+  const enable = useEnableAddon(status);
+  const act = () =>
+    enable.mutate(CODE_SERVER, { onError: (error) => notifications.show({ color: "red", title: "It was not enabled", message: asApiError(error).detail }) });
+  return (
+    <Paper data-testid="addon-offer">
+      <Title order={2} mb="xs">{titleOfAddon(CODE_SERVER)} <Text span size="sm" c="dimmed" fw={400}>{CODE_SERVER}</Text></Title>
+      <Text size="sm" mb="sm">An editor with a terminal in the container, opened in the browser. It opens for you and for owners of the customer, and takes the container's own address.</Text>
+      {!isOffered && <Text size="sm" c="dimmed">The catalog of this installation does not have it, so it cannot be enabled. Ask your operator.</Text>}
+      {isOffered && mayChange && <ActionButton reason={reason} loading={enable.isPending} onClick={act}>Enable</ActionButton>}
+    </Paper>
+  );
+}
