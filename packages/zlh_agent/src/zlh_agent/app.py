@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -34,6 +34,7 @@ from zlh_agent.runtimes import routes as runtime_routes
 from zlh_agent.runtimes.service import InstallSource, RuntimeService
 from zlh_agent.shim.host import ShimHost
 from zlh_agent.shim.launch import choose_starter
+from zlh_agent.shim.ring import DEFAULT_CAPACITY_BYTES
 from zlh_agent.spec import routes as spec_routes
 from zlh_agent.spec.service import SpecService
 from zlh_agent.spec.store import SpecStore
@@ -48,7 +49,11 @@ from zlh_agent.supervision.store import ensure_boot_mark
 from zlh_agent.terminals import routes as terminal_routes
 from zlh_agent.terminals.service import TerminalLimits, TerminalService
 from zlh_agent.web.server import build_application
+from zlh_agent.workspace.cloned import ClonedRepository
+from zlh_agent.workspace.records import WorkspaceRecords
 from zlh_agent.workspace.service import WorkspaceService
+from zlh_agent.workspace.setup import SetupPlace, SetupService
+from zlh_agent.workspace.start_script import RING_BYTES, StartScript
 from zlh_common.clock import SystemClock
 from zlh_common.errors import ConfigInvalid, ZlhError
 
@@ -77,6 +82,7 @@ class Parts:
     terminals: TerminalService
     ports: PortWatch
     identity: IdentityService
+    setup: SetupService
 
 
 @asynccontextmanager
@@ -91,31 +97,26 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
     source = InstallSource(config.artifacts_urls, config.trust.root, config.channels, config.install_user)
     runtimes = RuntimeService(config.paths, source, clock)
     workspace = _make_workspace(config, runtimes)
-    history_s = config.history_days * 86_400.0
     terminals = TerminalService(
         _shims(config, "terminal"),
         launch=workspace.launch_shell,
-        limits=TerminalLimits(history_s=history_s),
-        on_change=lambda: _note_use(status, spec),
+        limits=TerminalLimits(history_s=_history_s(config)),
+        on_change=lambda: _note_use(status, spec, setup),
     )
-    place = ProcessPlace(
-        host=_shims(config, "process"),
-        launch=workspace.launch_program,
-        clock=clock,
-        boot_mark=await asyncio.to_thread(ensure_boot_mark, config.paths.sockets),
-        address=config.bind_address,
-        on_change=lambda: _note_use(status, spec),
-        record=journal.record,
-        history_s=history_s,
+    processes = await _make_processes(
+        config, workspace, clock, journal, on_change=lambda: _note_use(status, spec, setup)
     )
-    processes = ProcessService(place)
-    spec = SpecService(SpecStore(config.paths.state), runtimes, processes, clock, on_change=status.note_change)
+    spec = SpecService(
+        SpecStore(config.paths.state), runtimes, processes, clock, on_change=lambda: _note_spec(status, setup)
+    )
+    setup = _make_setup(config, workspace, spec, status, boot_id)
+    spec.on_spec, workspace.is_cloning, status.workspace_steps = setup.want, setup.is_cloning, setup.steps
     status.spec, status.runtimes = spec.view, runtimes.report
     status.processes, status.terminals = processes.statuses, terminals.rows
     ports = PortWatch(clock, bind_address=config.bind_address, own_port=config.port)
     status.ports, ports.on_change = ports.ports, status.note_change
     metrics.targets = lambda: [*processes.targets(), *terminals.targets()]
-    ports.roots = lambda: [target.shim_pid for target in metrics.targets()]
+    ports.roots = lambda: [*(target.shim_pid for target in metrics.targets()), *setup.shim_pids()]
     metrics.names = lambda: _metric_names(processes, terminals)
     runtimes.on_changed, runtimes.note, runtimes.targets = workspace.refresh, journal.note, metrics.targets
     runtimes.on_checked = status.note_change
@@ -124,17 +125,20 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
     # Beside the rest: it is the work of a child, and nothing here waits for what it writes.
     refreshing = asyncio.create_task(workspace.refresh())
     try:
+        await setup.load()
         await spec.load()
         await terminals.recover()
     finally:
         await refreshing
-    parts = Parts(spec, runtimes, status, journal, metrics, processes, terminals, ports, IdentityService(config))
+    identity = IdentityService(config)
+    parts = Parts(spec, runtimes, status, journal, metrics, processes, terminals, ports, identity, setup)
     try:
         yield parts
     finally:
         await ports.close()
         await processes.detach()
         terminals.detach()
+        setup.detach()
         await runtimes.close()
         await metrics.close()
         await journal.close()
@@ -168,19 +172,78 @@ def _make_workspace(config: AgentConfig, runtimes: RuntimeService) -> WorkspaceS
     )
 
 
-def _note_use(status: StatusService, spec: SpecService) -> None:
+async def _make_processes(
+    config: AgentConfig,
+    workspace: WorkspaceService,
+    clock: SystemClock,
+    journal: JournalService,
+    *,
+    on_change: Callable[[], None],
+) -> ProcessService:
+    place = ProcessPlace(
+        host=_shims(config, "process"),
+        launch=workspace.launch_program,
+        clock=clock,
+        boot_mark=await asyncio.to_thread(ensure_boot_mark, config.paths.sockets),
+        address=config.bind_address,
+        on_change=on_change,
+        record=journal.record,
+        history_s=_history_s(config),
+    )
+    return ProcessService(place)
+
+
+def _history_s(config: AgentConfig) -> float:
+    return config.history_days * 86_400.0
+
+
+def _make_setup(
+    config: AgentConfig, workspace: WorkspaceService, spec: SpecService, status: StatusService, boot_id: str
+) -> SetupService:
+    clock, state = SystemClock(), config.paths.state
+    records = WorkspaceRecords(state / "workspace")
+    place = SetupPlace(config.paths.workspace, state / "workspace", workspace.customer, workspace.refresh)
+    cloned = ClonedRepository(
+        records,
+        clock,
+        workspace=config.paths.workspace,
+        limit_s=config.clone_limit_s,
+        on_change=status.note_change,
+    )
+    script = StartScript(
+        _shims(config, "script", ring_bytes=RING_BYTES),
+        records,
+        state / "start-script",
+        clock,
+        launch=workspace.launch_script,
+        boot_id=boot_id,
+        limit_s=config.start_script_limit_s,
+        on_change=status.note_change,
+    )
+    return SetupService(place, cloned, script, clock, has_runtimes=spec.has_installed, on_change=status.note_change)
+
+
+def _note_spec(status: StatusService, setup: SetupService) -> None:
+    status.note_change()
+    setup.note_runtimes()
+
+
+def _note_use(status: StatusService, spec: SpecService, setup: SetupService) -> None:
     status.note_change()
     spec.look_again()
+    setup.look_again()
 
 
 def _metric_names(processes: ProcessService, terminals: TerminalService) -> list[Key]:
     return [*(("process", name) for name in processes.names()), *(("terminal", name) for name in terminals.names())]
 
 
-def _shims(config: AgentConfig, kind: Literal["terminal", "process"]) -> ShimHost:
-    folder = {"terminal": "terminals", "process": "processes"}[kind]
+def _shims(
+    config: AgentConfig, kind: Literal["terminal", "process", "script"], *, ring_bytes: int = DEFAULT_CAPACITY_BYTES
+) -> ShimHost:
+    folder = {"terminal": "terminals", "process": "processes", "script": "scripts"}[kind]
     starter = choose_starter(config.shims, kind)
-    return ShimHost(config.paths.state / folder, config.paths.sockets / folder, starter)
+    return ShimHost(config.paths.state / folder, config.paths.sockets / folder, starter, ring_bytes=ring_bytes)
 
 
 async def serve(config: AgentConfig, *, stop: asyncio.Event) -> None:
@@ -202,6 +265,7 @@ async def serve(config: AgentConfig, *, stop: asyncio.Event) -> None:
             parts.status.close()
             await parts.processes.detach()
             parts.terminals.detach()
+            parts.setup.detach()
             await runner.cleanup()
             await parts.journal.note(Occurrence("agent.stopped", None, "The agent was stopped.", {}))
             log.info("agent.stopped")
@@ -233,7 +297,7 @@ async def _run_until(stop: asyncio.Event, parts: Parts) -> None:
     async with asyncio.TaskGroup() as group:
         loops = [group.create_task(parts.spec.run()), group.create_task(feed_watchdog())]
         loops += map(group.create_task, [parts.terminals.expire_for_ever(), parts.journal.run(), parts.metrics.run()])
-        loops += map(group.create_task, [parts.runtimes.check_for_ever(), parts.ports.run()])
+        loops += map(group.create_task, [parts.runtimes.check_for_ever(), parts.ports.run(), parts.setup.run()])
         loops += [group.create_task(kept.forget_old_for_ever()) for kept in (parts.terminals, parts.processes)]
         await stop.wait()
         for loop in loops:

@@ -17,6 +17,7 @@ from zlh_common.processes import ProcessIdentity, read_row
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
+    from collections.abc import Sequence
 
     from zlh_agent.shim.model import Launch
 else:
@@ -145,7 +146,7 @@ def _become(launch: Launch, slave: int, report: int) -> None:
         except OSError:
             if launch.needs_folder:
                 raise
-            os.chdir("/")
+            _enter_first((launch.env.get("HOME", "/"), "/"))
         os.umask(launch.umask)
         step = "program"
         _exec(launch)
@@ -155,6 +156,16 @@ def _become(launch: Launch, slave: int, report: int) -> None:
         os.write(report, f"{exc.errno or errno.EIO} {step}".encode())
     finally:
         os._exit(127)
+
+
+def _enter_first(folders: Sequence[str]) -> None:
+    """Enter the first of these that can be entered; the last one always can."""
+    for folder in folders:
+        try:
+            os.chdir(folder)
+        except OSError:
+            continue
+        return
 
 
 def _reset_signals() -> None:

@@ -63,7 +63,7 @@ class ForkedShims:
 
 
 def choose_starter(how: Literal["unit", "fork"], kind: str) -> ShimStarter:
-    """Return how shims of one kind (`process`, `terminal`) are started."""
+    """Return how shims of one kind (`process`, `terminal`, `script`) are started."""
     return UnitShims(kind) if how == "unit" else ForkedShims()
 
 

@@ -39,7 +39,7 @@ from zlh_common.request_ids import current_request_id, following
 from zlh_common.schema.runtime import RuntimeInUse, RuntimeUser
 from zlh_common.schema.spec import AgentSpec, WantedRuntime
 from zlh_common.schema.status import Step, StepState
-from zlh_common.step_names import name_install, name_removal
+from zlh_common.step_names import is_removal, name_install, name_removal
 
 log = structlog.get_logger()
 # How often it is looked whether a version that waits for its users is free, and how soon after a process has changed.
@@ -115,6 +115,8 @@ class SpecService:
         # Who sent the spec that is held.
         self._request_id: str | None = None
         self._accepting = asyncio.Lock()
+        # Is told what holds from now on.
+        self.on_spec: Callable[[AgentSpec], None] = lambda _spec: None
 
     def view(self) -> SpecView:
         """Return how far the spec is."""
@@ -123,10 +125,15 @@ class SpecService:
         steps = tuple(step for key, step in self._steps.items() if key not in over)
         return SpecView(self._spec.generation, self._observed, steps, self._unknown_fields)
 
+    def has_installed(self) -> bool:
+        """Tell whether everything is there that the spec wants installed."""
+        return all(step.state is StepState.DONE for step in self._steps.values() if not is_removal(step.name))
+
     async def load(self) -> None:
         """Take up the spec that was held before this start, and the processes that run since then."""
         spec = await asyncio.to_thread(self._store.load)
         self._begin(spec)
+        self.on_spec(spec)
         await self._processes.apply(spec.processes)
 
     async def accept(self, sent: AgentSpec, *, unknown_fields: tuple[str, ...]) -> None:
@@ -139,6 +146,7 @@ class SpecService:
                     await self._keep(sent)
                     log.info("spec.accepted", generation=sent.generation, runtimes=len(sent.runtimes))
                     self._begin(sent)
+                    self.on_spec(sent)
                     await self._processes.apply(sent.processes)
                 case Verdict.KEEP:
                     pass

@@ -9,6 +9,7 @@ import pwd
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
@@ -52,6 +53,8 @@ class WorkspaceService:
         self._variables = dict(variables)
         self._runtime_paths = runtime_paths
         self._runtime_variables = runtime_variables
+        # Whether the folder of the workspace is about to be replaced by a clone.
+        self.is_cloning: Callable[[], bool] = lambda: False
 
     async def refresh(self) -> None:
         """Bring the home folder up to what is installed; a home that the customer has spoilt never stops the agent."""
@@ -65,8 +68,20 @@ class WorkspaceService:
         """Return what a new shell is; raise TerminalUserUnknown."""
         account = self._account()
         shell = choose_shell(account, is_program=_is_program)
+        launch = self._launch(account, shell[0])
+        # Whoever stood in a workspace that is replaced would stand in a folder that is none any more.
+        cwd = account.home if self.is_cloning() else launch.cwd
         # As login(1) does: a customer who has deleted the workspace still gets a shell.
-        return self._launch(account, shell[0]).replace(argv=shell, needs_folder=False)
+        return launch.replace(argv=shell, cwd=cwd, needs_folder=False)
+
+    def launch_script(self) -> Launch:
+        """Return the shell that a script is given to, in the environment of a login; raise TerminalUserUnknown."""
+        account = replace(self._account(), shell="")
+        return self._launch(account, choose_shell(account, is_program=_is_program)[0])
+
+    def customer(self) -> Account | None:
+        """Return whom programs run as, None where that is the agent's own user; raise TerminalUserUnknown."""
+        return None if self._user is None else self._account()
 
     def launch_program(self, wanted: WantedProcess) -> Launch:
         """Return what a process is, in the environment of a login and its own; raise TerminalUserUnknown."""

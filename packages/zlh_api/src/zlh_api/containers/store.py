@@ -101,8 +101,12 @@ async def insert_container(
     name: str | None,
     runtimes: Sequence[WantedRuntime],
     resources: Resources = RESOURCES,
+    workspace: WantedWorkspace | None = None,
 ) -> Vmid:
     """Write the wish for a new container; without a name it is called by its label. Returns its VMID."""
+    spec: dict[str, Any] = {"runtimes": [{"name": runtime.name, "version": runtime.version} for runtime in runtimes]}
+    if workspace is not None:
+        spec["workspace"] = msgspec.json.decode(encode(workspace))
     vmid: int = await connection.fetchval(
         "with number as (select next_vmid() as vmid) "
         "insert into containers (owner, vmid, customer_id, kind, name, spec, request_id, resources) "
@@ -111,7 +115,7 @@ async def insert_container(
         customer_id,
         kind,
         name,
-        {"runtimes": [{"name": runtime.name, "version": runtime.version} for runtime in runtimes]},
+        spec,
         current_request_id(),
         msgspec.to_builtins(resources),
     )
@@ -164,6 +168,16 @@ async def update_runtimes(
         owner,
         f"spec = spec || jsonb_build_object('runtimes', $3::jsonb){generation}",
         msgspec.json.decode(encode(runtimes)),
+    )
+
+
+async def update_workspace(connection: Connection, owner: OwnerMark, workspace: WantedWorkspace) -> None:
+    """Write what is wanted of a workspace, as a new generation of the spec."""
+    await wish(
+        connection,
+        owner,
+        "spec = spec || jsonb_build_object('workspace', $3::jsonb), spec_generation = spec_generation + 1",
+        msgspec.json.decode(encode(workspace)),
     )
 
 
