@@ -109,7 +109,7 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
     spec = SpecService(
         SpecStore(config.paths.state), runtimes, processes, clock, on_change=lambda: _note_spec(status, setup)
     )
-    setup = _make_setup(config, workspace, spec, status, boot_id)
+    setup = await _make_setup(config, workspace, spec, status)
     spec.on_spec, workspace.is_cloning, status.workspace_steps = setup.want, setup.is_cloning, setup.steps
     status.spec, status.runtimes = spec.view, runtimes.report
     status.processes, status.terminals = processes.statuses, terminals.rows
@@ -197,8 +197,8 @@ def _history_s(config: AgentConfig) -> float:
     return config.history_days * 86_400.0
 
 
-def _make_setup(
-    config: AgentConfig, workspace: WorkspaceService, spec: SpecService, status: StatusService, boot_id: str
+async def _make_setup(
+    config: AgentConfig, workspace: WorkspaceService, spec: SpecService, status: StatusService
 ) -> SetupService:
     clock, state = SystemClock(), config.paths.state
     records = WorkspaceRecords(state / "workspace")
@@ -216,7 +216,7 @@ def _make_setup(
         state / "start-script",
         clock,
         launch=workspace.launch_script,
-        boot_id=boot_id,
+        boot_mark=await asyncio.to_thread(ensure_boot_mark, config.paths.sockets),
         limit_s=config.start_script_limit_s,
         on_change=status.note_change,
     )

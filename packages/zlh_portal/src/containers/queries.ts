@@ -132,7 +132,16 @@ export function usePatch(vmid: number) {
   const queries = useQueryClient();
   return useMutation({
     mutationFn: (wish: Partial<PatchContainer>) =>
-      take(client.PATCH("/api/containers/{vmid}", { params: { path: { vmid } }, body: { name: null, power: null, resources: null, enableCodeServer: null, ...wish } })),
+      take(client.PATCH("/api/containers/{vmid}", { params: { path: { vmid } }, body: { name: null, power: null, resources: null, enableCodeServer: null, sudo: null, ...wish } })),
+    onSuccess: (status) => noteContainer(queries, status),
+  });
+}
+
+/** Clone again what could not be cloned, and run the start script once more. */
+export function useRetryWorkspace(vmid: number) {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: () => take(client.POST("/api/containers/{vmid}/workspace/retry", { params: { path: { vmid } } })),
     onSuccess: (status) => noteContainer(queries, status),
   });
 }

@@ -13,6 +13,10 @@ const TITLES: Readonly<Record<string, string>> = {
   "start-guest": "Start the container",
   "connect-agent": "Connect to its agent",
   "send-spec": "Tell it what to install",
+  "prepare-workspace": "Make the workspace",
+  "allow-sudo": "Allow sudo",
+  "clone-repository": "Clone the repository",
+  "run-start-script": "Run the start script",
   "publish-route": "Publish the route",
   "confirm-route": "See the proxy use the route",
   "publish-records": "Write its names into DNS",
@@ -64,6 +68,13 @@ export function isRemoval(name: string): boolean {
 /** Tell whether a step belongs to an agent's runtimes. */
 export function isOfRuntime(name: string): boolean {
   return parseRuntimeStep(name) !== null;
+}
+
+const OF_WORKSPACE = new Set(["prepare-workspace", "allow-sudo", "clone-repository", "run-start-script"]);
+
+/** Tell whether a step is about the workspace, which goes on beside everything else. */
+export function isOfWorkspace(name: string): boolean {
+  return OF_WORKSPACE.has(name);
 }
 
 /** Tell whether a step gives a container its limits. */

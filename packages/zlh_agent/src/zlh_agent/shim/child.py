@@ -26,6 +26,9 @@ else:
 # The line discipline deletes whole characters, not bytes (termios has no name for it in Python).
 _IUTF8 = 0o40000
 _PIPE_MESSAGE_BYTES = 256
+# The customer's programs are the first to go when memory is used up, and the last to compute when all want to: agent
+# and shims are to be there for whoever ends them. Who shares the user with the agent shares its fate.
+OOM_SCORE, NICENESS = 300, 5
 
 
 class SpawnFailed(Exception):
@@ -179,9 +182,20 @@ def _reset_signals() -> None:
 def _drop_user(launch: Launch) -> None:
     if launch.uid is None or launch.gid is None or not _drops_user(launch):
         return
+    _give_way()
     os.setgroups(launch.groups)
     os.setresgid(launch.gid, launch.gid, launch.gid)
     os.setresuid(launch.uid, launch.uid, launch.uid)
+
+
+def _give_way() -> None:
+    try:
+        fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+        os.write(fd, str(OOM_SCORE).encode())
+        os.close(fd)
+        os.nice(NICENESS)
+    except OSError:
+        pass  # no reason to start nothing
 
 
 class _InterpreterMissing(Exception):

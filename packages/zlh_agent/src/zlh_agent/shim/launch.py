@@ -25,6 +25,11 @@ from zlh_common.names import CONTAINER_MARK
 START_TIMEOUT_S = 10.0
 # More than any ladder takes: the shim sees to the end of its child by itself.
 UNIT_STOP_TIMEOUT_S = 3600
+# Everything of the customer's together is held to what this slice says (deploy/agent/zlh.slice), and each shim with all
+# below it to less: a fork bomb in one leaves room for the terminal in which it is ended.
+SLICE, UNIT_TASKS = "zlh.slice", "70%"
+# Where the kernel lets us: a shim is none of those who use up the memory.
+SHIM_OOM_SCORE = -500
 
 _BOOT = "import sys; sys.path += sys.argv[2:]; from zlh_agent.shim.start import main; main()"
 
@@ -96,6 +101,9 @@ class UnitShims:
             "StandardInput": f"file:{stdin}",
             # One child that is killed for its memory is the shim's business, not the end of the unit.
             "OOMPolicy": "continue",
+            "Slice": SLICE,
+            "TasksMax": UNIT_TASKS,
+            "OOMScoreAdjust": str(SHIM_OOM_SCORE),
             # SIGTERM for the shim alone, which takes its child down the ladder; what is left then is killed.
             "KillMode": "mixed",
             "TimeoutStopSec": str(UNIT_STOP_TIMEOUT_S),

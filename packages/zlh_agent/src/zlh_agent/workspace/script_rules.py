@@ -40,7 +40,8 @@ class ScriptRecord(msgspec.Struct, frozen=True, rename="camel"):
 
     attempt: int
     phase: Literal["starting", "begun", "ended"]
-    boot_id: str
+    # Of the boot under which it was begun; the kernel's own id is the host's, or may stay over a start.
+    boot_mark: str
     begun_at: datetime
     finished_at: datetime | None = None
     # It was ended since its time was up.
@@ -89,7 +90,7 @@ def decide(record: ScriptRecord | None, attempt: int, shim: ShimSays, *, has_exi
     return Move.BEGIN if record.phase == "starting" else Move.GIVE_UP
 
 
-def judge(record: ScriptRecord, ending: Ending, *, boot_id: str, limit_s: float) -> Outcome:
+def judge(record: ScriptRecord, ending: Ending, *, boot_mark: str, limit_s: float) -> Outcome:
     """Return what the end of a script means."""
     if record.is_timed_out:
         return Outcome(
@@ -98,7 +99,7 @@ def judge(record: ScriptRecord, ending: Ending, *, boot_id: str, limit_s: float)
             "started. Have what runs for long kept as a process.",
         )
     # A shell is hung up when its container goes down.
-    if ending.signal == HANG_UP or (ending.signal is not None and record.boot_id != boot_id):
+    if ending.signal == HANG_UP or (ending.signal is not None and record.boot_mark != boot_mark):
         return interrupted()
     if ending.code == 0:
         return Outcome()

@@ -16,13 +16,14 @@ import structlog
 
 from zlh_agent.paths import ContainerPaths
 from zlh_agent.shim.model import Launch
-from zlh_agent.workspace.login_environment import Account, choose_shell, derive_environment
+from zlh_agent.workspace.login_environment import Account, choose_shell, derive_environment, parse_locale
 from zlh_agent.workspace.profile import ensure_profile, environment_file
 from zlh_common.errors import ZlhError
 from zlh_common.schema.process import WantedProcess
 
 log = structlog.get_logger()
 UMASK = 0o022
+LOCALE, MAX_LOCALE_CHARS = Path("/etc/default/locale"), 4096
 REFRESH_TIMEOUT_S = 30.0
 
 
@@ -98,7 +99,7 @@ class WorkspaceService:
             account,
             shell=shell,
             path_entries=self._runtime_paths(),
-            variables={**self._variables, **self._runtime_variables()},
+            variables={**self._locale(), **self._variables, **self._runtime_variables()},
             bash_env=environment_file(Path(account.home)),
         )
         launch = Launch(argv=(shell,), env=environment, cwd=str(self._paths.workspace), umask=UMASK)
@@ -106,6 +107,16 @@ class WorkspaceService:
             return launch
         groups = os.getgrouplist(account.name, account.gid)
         return launch.replace(uid=account.uid, gid=account.gid, groups=groups)
+
+    def _locale(self) -> dict[str, str]:
+        """Return the language of a login, where the container is a system of its own."""
+        if self._user is None:
+            return {}
+        try:
+            with LOCALE.open(encoding="utf-8", errors="replace") as file:
+                return parse_locale(file.read(MAX_LOCALE_CHARS))
+        except OSError:
+            return {}
 
     def _account(self) -> Account:
         if self._user is None:

@@ -63,7 +63,7 @@ class StartScript:
         clock: Clock,
         *,
         launch: Callable[[], Launch],
-        boot_id: str,
+        boot_mark: str,
         limit_s: float,
         on_change: Callable[[], None],
     ) -> None:
@@ -73,7 +73,7 @@ class StartScript:
         self._folder = folder
         self._clock = clock
         self._launch = launch
-        self._boot_id = boot_id
+        self._boot_mark = boot_mark
         self._limit_s = limit_s
         self._on_change = on_change
         self._record: ScriptRecord | None = None
@@ -194,7 +194,7 @@ class StartScript:
 
     async def _begin(self, attempt: int) -> None:
         await self._end_shim()
-        await self._keep(ScriptRecord(attempt, "starting", self._boot_id, self._clock.now()))
+        await self._keep(ScriptRecord(attempt, "starting", self._boot_mark, self._clock.now()))
         self._show_running("")
         self._adopt(await self._host.start(NAME, self))
 
@@ -262,7 +262,7 @@ class StartScript:
     async def _conclude(self, ending: Ending) -> None:
         assert self._record is not None
         self._record = msgspec.structs.replace(self._record, exit_code=ending.code)
-        await self._end_with(judge(self._record, ending, boot_id=self._boot_id, limit_s=self._limit_s))
+        await self._end_with(judge(self._record, ending, boot_mark=self._boot_mark, limit_s=self._limit_s))
 
     async def _end_with(self, outcome: Outcome) -> None:
         """Keep how it ended; the script itself, which may hold secrets, is needed no more."""

@@ -131,6 +131,10 @@ def _check_url(url: str) -> None:
         host, port = parts.hostname, parts.port
     except ValueError as exc:
         raise RepositoryInvalid("this is no URL") from exc
+    # Git knows schemes in small letters alone.
+    if url.partition(":")[0] not in SCHEMES:
+        is_ssh = parts.scheme == "ssh"
+        raise RepositoryInvalid("SSH is not possible here yet" if is_ssh else "this is no URL of https, http or git")
     if "@" in parts.netloc:
         raise RepositoryHasCredentials
     if reason := _find_fault(parts, host, port):
@@ -138,8 +142,6 @@ def _check_url(url: str) -> None:
 
 
 def _find_fault(parts: SplitResult, host: str | None, port: int | None) -> str | None:
-    if parts.scheme not in SCHEMES:
-        return "SSH is not possible here yet" if parts.scheme == "ssh" else "this is no URL of https, http or git"
     if not host or not _HOST.fullmatch(host) or port == 0:
         return "its URL names no host"
     if parts.query or parts.fragment or parts.path in {"", "/"}:
