@@ -39,17 +39,26 @@ FILES = """
 import os, resource, time
 hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
 resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-held = [os.open("/dev/null", os.O_RDONLY) for _ in range(100_000)]
-open("full", "w").close()
+# A hundred thousand of them, however many of them one process may have.
+for _ in range(-(-100_000 // (hard - 20)) - 1):
+    if os.fork() == 0: break
+held, path = [], os.path.abspath("full")
+try:
+    while len(held) < 100_000: held.append(os.open("/dev/null", os.O_RDONLY))
+except OSError: pass
+os.close(held.pop())
+os.close(os.open(path, os.O_WRONLY | os.O_CREAT))
 time.sleep(1000)
 """
 DISK = """
-import time
-open("full", "w").close()
+import os, time
+open("almost", "w").close()
 with open("filler", "ab", 0) as file:
     while True:
         try: file.write(b"x" * (1 << 20))
-        except OSError: time.sleep(0.05)
+        except OSError:
+            if os.path.exists("almost"): os.rename("almost", "full")
+            time.sleep(0.05)
 """
 BURN = """
 import os, time

@@ -13,7 +13,14 @@ import psutil
 import pytest
 
 from component.agent.harness import AgentProcess, eventually, is_alive
-from component.agent.workspace_harness import clone_over, script_over, want_workspace, workspace_of
+from component.agent.workspace_harness import (
+    clone_over,
+    end_scripts,
+    script_over,
+    scripts,
+    want_workspace,
+    workspace_of,
+)
 from fakes.git_server import HttpOrigin, git_daemon, http_origin, make_repository
 from guards.ports import free_port
 from zlh_common.schema.spec import AgentSpec, WantedWorkspace
@@ -57,29 +64,6 @@ async def agent(unstarted: AgentProcess) -> AsyncIterator[AgentProcess]:
         if unstarted.process is not None and unstarted.process.returncode is None:
             await unstarted.kill()
         end_scripts(unstarted)
-
-
-def scripts(agent: AgentProcess) -> list[psutil.Process]:
-    """Return the shim of the script of an agent and everybody below it."""
-    found = []
-    for process in psutil.process_iter():
-        try:
-            if "zlh-shim:start-script" in process.cmdline() and str(agent.root) in " ".join(
-                file.path for file in process.open_files()
-            ):
-                found += [process, *process.children(recursive=True)]
-        except psutil.Error:
-            continue
-    return found
-
-
-def end_scripts(agent: AgentProcess) -> None:
-    """Kill what is left of a script."""
-    left = scripts(agent)
-    for process in left:
-        if is_alive(process):
-            process.kill()
-    psutil.wait_procs(left, timeout=30)
 
 
 def beside(agent: AgentProcess) -> list[str]:

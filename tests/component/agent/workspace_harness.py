@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from component.agent.harness import AgentProcess
+import psutil
+
+from component.agent.harness import AgentProcess, is_alive
 from zlh_common.schema.spec import AgentSpec, Repository, WantedWorkspace
 from zlh_common.schema.status import Step, StepState
 from zlh_common.schema.structs import encode
@@ -50,3 +52,26 @@ async def script_over(agent: AgentProcess) -> Step:
 async def clone_over(agent: AgentProcess) -> Step:
     """Wait until the clone has ended, or has failed for now."""
     return await step_over(agent, CLONE_REPOSITORY)
+
+
+def scripts(agent: AgentProcess) -> list[psutil.Process]:
+    """Return the shim of the script of an agent and everybody below it."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if "zlh-shim:start-script" in process.cmdline() and str(agent.root) in " ".join(
+                file.path for file in process.open_files()
+            ):
+                found += [process, *process.children(recursive=True)]
+        except psutil.Error:
+            continue
+    return found
+
+
+def end_scripts(agent: AgentProcess) -> None:
+    """Kill what is left of a script."""
+    left = scripts(agent)
+    for process in left:
+        if is_alive(process):
+            process.kill()
+    psutil.wait_procs(left, timeout=30)

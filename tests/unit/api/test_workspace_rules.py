@@ -13,6 +13,7 @@ from zlh_api.containers.workspace_rules import (
     decide_first_workspace,
     decide_retry,
     decide_workspace,
+    hide_secrets,
 )
 from zlh_common.schema.spec import CreateContainer, PatchContainer, Repository, RepositoryWish, WantedWorkspace
 
@@ -106,3 +107,18 @@ def test_trying_again_raises_the_attempt() -> None:
     assert decide_retry(WantedWorkspace(start_script="x")).attempt == 1
     with pytest.raises(WorkspaceHasNothing):
         decide_retry(WantedWorkspace(sudo=True))
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://h/me/shop.git", "https://h/me/shop.git"),
+        ("https://me:secret@h/x", "https://…@h/x"),
+        ("https://me:sec@ret@h/x", "https://…@h/x"),
+        ("secret@h:x", "…@h:x"),
+        ("https://h/x?token=secret#secret", "https://h/x?…"),
+    ],
+)
+def test_a_url_is_written_down_without_what_may_be_secret(url: str, shown: str) -> None:
+    """The audit log is for ever, and holds refused wishes as well."""
+    assert hide_secrets(url) == shown

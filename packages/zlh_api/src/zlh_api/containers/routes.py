@@ -29,6 +29,7 @@ from zlh_api.containers.workspace_rules import (
     RepositoryInvalid,
     WorkspaceHasNothing,
     WorkspaceOfGame,
+    hide_secrets,
 )
 from zlh_api.customers.refusals import CustomerSuspended
 from zlh_api.quotas.rules import QuotaExceeded
@@ -274,6 +275,6 @@ def _note_wish(call: Call, wish: CreateContainer | PatchContainer) -> None:
     if named.pop("startScript", None) is not None:
         named["hasStartScript"] = True
     if repository:
-        named["repository"], named["branch"] = repository["url"], repository["branch"]
+        named["repository"], named["branch"] = hide_secrets(repository["url"]), repository["branch"]
     for key, value in {**named, **sizes}.items():
         call.note(key, value)

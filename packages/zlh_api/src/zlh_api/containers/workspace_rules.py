@@ -20,6 +20,9 @@ _UNSEEN = re.compile(r"[\x00-\x20\x7f-\xa0\u2028\u2029\\]")
 _HOST = re.compile(r"(?!-)[A-Za-z0-9._-]+|[0-9A-Fa-f:.]+")
 # `git@host:path`, which git takes for SSH.
 _LIKE_SCP = re.compile(r"[^/]+@[^/]+:")
+# As far as anything can be taken for a user and password, or for a query.
+_BEFORE_HOST = re.compile(r"(^[a-z0-9+.-]*://)?.*@", re.DOTALL | re.IGNORECASE)
+_BEHIND_PATH = re.compile(r"([?#]).*", re.DOTALL)
 # What `git check-ref-format --branch` refuses, and a leading dash.
 _NO_REF = re.compile(r"[\x00-\x20\x7f~^:?*\[\\]|\.\.|@\{|//|^[-/]|[/.]$|(^|/)\.|\.lock(/|$)|^@$")
 
@@ -106,6 +109,11 @@ def decide_retry(had: WantedWorkspace) -> WantedWorkspace:
     if had.repository is None and had.start_script is None:
         raise WorkspaceHasNothing
     return msgspec.structs.replace(had, attempt=had.attempt + 1)
+
+
+def hide_secrets(url: str) -> str:
+    """Return a URL, which may be refused, without what stands where secrets do: so it can be written down."""
+    return _BEHIND_PATH.sub(r"\1…", _BEFORE_HOST.sub(r"\1…@", url))
 
 
 def _refuse_game(kind: Literal["dev", "game"], asked: dict[str, bool]) -> None:
