@@ -35,7 +35,8 @@ async def wait_step(guest: Guest, name: str, is_so: Callable[[Step], bool]) -> S
                     return seen
                 await asyncio.sleep(0.1)
     except TimeoutError:
-        raise AssertionError(f"still {seen}") from None
+        said = await guest.inside("journalctl", "-u", "zlh-agent", "-n", "40", "-o", "cat", "--no-pager", check=False)
+        raise AssertionError(f"still {seen}: {said}") from None
 
 
 def is_over(step: Step) -> bool:

@@ -243,7 +243,14 @@ def _shims(
 ) -> ShimHost:
     folder = {"terminal": "terminals", "process": "processes", "script": "scripts"}[kind]
     starter = choose_starter(config.shims, kind)
-    return ShimHost(config.paths.state / folder, config.paths.sockets / folder, starter, ring_bytes=ring_bytes)
+    return ShimHost(
+        config.paths.state / folder,
+        config.paths.sockets / folder,
+        starter,
+        ring_bytes=ring_bytes,
+        # Where the disk is the container's own.
+        has_spare=kind == "terminal" and config.shims == "unit",
+    )
 
 
 async def serve(config: AgentConfig, *, stop: asyncio.Event) -> None:

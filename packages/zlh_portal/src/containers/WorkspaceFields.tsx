@@ -29,7 +29,7 @@ export function WorkspaceFields({ value, errors, onChange }: Props) {
             />
             <TextInput
               label="Branch or tag" description="Its own default if empty." autoComplete="off" spellCheck={false} disabled={!value.url.trim()} miw={160} style={{ flex: 1 }}
-              value={value.branch} error={errors["branch"]} onChange={({ currentTarget: { value: branch } }) => onChange({ ...value, branch })}
+              value={value.branch} error={errors["repository.branch"]} onChange={({ currentTarget: { value: branch } }) => onChange({ ...value, branch })}
             />
           </Group>
           <Textarea

@@ -11,7 +11,7 @@ export interface WorkspaceChoice {
 }
 
 export const NO_CHOICE: WorkspaceChoice = { url: "", branch: "", startScript: "", sudo: false };
-export const WORKSPACE_FIELDS = ["repository.url", "repository", "branch", "startScript", "sudo"];
+export const WORKSPACE_FIELDS = ["repository.url", "repository.branch", "repository", "startScript", "sudo"];
 
 /** Return what of it is sent; a branch without a repository is none. */
 export function wishOf({ url, branch, startScript, sudo }: WorkspaceChoice): Pick<CreateContainer, "repository" | "startScript" | "sudo"> {

@@ -91,11 +91,18 @@ class UnitShims:
 
     def _start(self, config: Config) -> None:
         folder = Path(config.state_folder)
-        stdin = folder / "shim.config"
+        # In memory: a disk that is full keeps nobody from a terminal.
+        stdin = Path(config.socket_folder) / f"{config.name}.config"
         try:
             stdin.write_bytes(render_config(config))
         except OSError as exc:
             raise LaunchFailed(step="shim", reason=exc.strerror or str(exc)) from exc
+        try:
+            self._start_unit(config, folder, stdin)
+        finally:
+            stdin.unlink(missing_ok=True)
+
+    def _start_unit(self, config: Config, folder: Path, stdin: Path) -> None:
         properties = {
             "Type": "notify",
             "StandardInput": f"file:{stdin}",

@@ -45,10 +45,10 @@ class RepositoryInvalid(ZlhError):
     code, status = "repository_invalid", 422
 
     def __init__(self, reason: str) -> None:
-        super().__init__(
-            f"This repository cannot be cloned: {reason}. Give its address as https://host/path, http:// or git://.",
-            field="repository.url",
+        message = (
+            f"This repository cannot be cloned: {reason}. Give its address as https://host/path, http:// or git://."
         )
+        super().__init__(message, problems=({"field": "repository.url", "message": message},))
 
 
 class RepositoryHasCredentials(ZlhError):
@@ -57,11 +57,11 @@ class RepositoryHasCredentials(ZlhError):
     code, status = "repository_has_credentials", 422
 
     def __init__(self) -> None:
-        super().__init__(
+        message = (
             "The repository's URL holds a user or a password, and everybody who sees the container would read it. "
-            "Give the URL without it; clone a private repository from a terminal.",
-            field="repository.url",
+            "Give the URL without it; clone a private repository from a terminal."
         )
+        super().__init__(message, problems=({"field": "repository.url", "message": message},))
 
 
 class BranchInvalid(ZlhError):
@@ -70,7 +70,8 @@ class BranchInvalid(ZlhError):
     code, status = "branch_invalid", 422
 
     def __init__(self) -> None:
-        super().__init__("Git knows no branch or tag of such a name; correct it, or leave it out.", field="branch")
+        message = "Git knows no branch or tag of such a name; correct it, or leave it out."
+        super().__init__(message, problems=({"field": "repository.branch", "message": message},))
 
 
 class WorkspaceHasNothing(ZlhError):
