@@ -35,8 +35,8 @@ async def wait_step(guest: Guest, name: str, is_so: Callable[[Step], bool]) -> S
                     return seen
                 await asyncio.sleep(0.1)
     except TimeoutError:
-        said = await guest.inside("journalctl", "-u", "zlh-agent", "-n", "40", "-o", "cat", "--no-pager", check=False)
-        raise AssertionError(f"still {seen}: {said}") from None
+        look = "journalctl -u zlh-agent -o cat --no-pager | grep -v request.served | tail -n 30; ls -la /home/dev"
+        raise AssertionError(f"still {seen}: {await guest.inside('sh', '-c', look, check=False)}") from None
 
 
 def is_over(step: Step) -> bool:
@@ -129,7 +129,9 @@ async def test_a_home_is_made_from_the_skeleton_and_never_taken(guest: Guest) ->
         ("mkdir /root/theirs; ln -s /root/theirs workspace", "is a link"),
         ("echo precious > workspace", "is no folder"),
     ):
-        await guest.inside("sh", "-c", f"cd /home/dev && rm -rf workspace && {spoil}; systemctl restart zlh-agent")
+        # An agent that runs looks again when a terminal changes, and would make the folder anew in between.
+        away = f"systemctl stop zlh-agent; cd /home/dev && rm -rf workspace && {spoil}; systemctl start zlh-agent"
+        await guest.inside("sh", "-c", away)
         step = await wait_step(guest, PREPARE_WORKSPACE, lambda step: step.state is StepState.FAILED)
         assert step.code == "workspace_unusable"
         assert said in (step.message or "")

@@ -14,7 +14,6 @@ from pathlib import Path
 
 import structlog
 
-from zlh_agent.shim.errors import LaunchFailed, ShimLost
 from zlh_agent.workspace.clone_rules import retry_pause_s
 from zlh_agent.workspace.cloned import ClonedRepository
 from zlh_agent.workspace.errors import StartScriptNotStarted, StepFailed, SudoUnavailable, WorkspaceUnusable
@@ -177,8 +176,10 @@ class SetupService:
             if not await self._is_cloned(wanted, account):
                 return retry_pause_s(self._cloned.tries)
         except OSError as error:
-            # Of our own disk, which keeps no record; nothing was begun.
+            # Of our own disk, which keeps no record, or of a system that starts no child; nothing was begun.
             log.warning("workspace.not_set_up", error=str(error))
+            said = f"The agent cannot work on the workspace: {error}. Make room; it is tried again."
+            self._show(_failed(PREPARE_WORKSPACE, WorkspaceUnusable.code, said))
             return retry_pause_s(1)
         except ZlhError as error:
             self._show(_failed(PREPARE_WORKSPACE, WorkspaceUnusable.code, error.detail))
@@ -222,7 +223,7 @@ class SetupService:
         await self._sudo_settled.wait()
         try:
             await self._script.run(wanted.start_script, wanted.attempt)
-        except (OSError, ShimLost, LaunchFailed) as error:
+        except (OSError, ZlhError) as error:
             said = error.detail if isinstance(error, ZlhError) else f"the disk does not keep it: {error}"
             self._show(_failed(RUN_START_SCRIPT, StartScriptNotStarted.code, f"It is tried again: {said}"))
             self._script_tries += 1

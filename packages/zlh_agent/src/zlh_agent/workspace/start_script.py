@@ -200,14 +200,14 @@ class StartScript:
 
     async def _order(self, text: str) -> None:
         assert self._record is not None
-        assert self._link is not None
-        launch = self._launch()
+        link, launch = self._link, self._launch()
+        assert link is not None
         path = await asyncio.to_thread(self._write_script, text, launch.gid)
         argv = choose_argv(text, str(path), launch.argv[0])
         await self._keep(msgspec.structs.replace(self._record, phase="begun", begun_at=self._clock.now()))
         log.info("start_script.begun", attempt=self._record.attempt)
         try:
-            await self._link.spawn(launch.replace(argv=argv))
+            await link.spawn(launch.replace(argv=argv))
         except LaunchFailed as error:
             # The shim says for certain that nothing of it has run.
             await self._end_with(Outcome("start_script_failed", f"{error.detail} Its first line may name no program."))
