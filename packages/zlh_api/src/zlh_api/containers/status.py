@@ -149,7 +149,9 @@ def _is_harmless(container: Container, step: Step) -> bool:
 
 
 def is_troubled(step: Step) -> bool:
-    """Tell whether a step has failed, or is tried again after it has."""
+    """Tell whether a step has failed, or is tried again after it has; a skipped one says why, and is no trouble."""
+    if step.state is StepState.SKIPPED:
+        return False
     return step.state is StepState.FAILED or (bool(step.code) and not is_waiting(step))
 
 
