@@ -103,7 +103,7 @@ async def test_an_act_is_an_entry_with_all_that_is_known_of_it(world: World, cli
         "requestId": answer.headers["X-Request-Id"],
         "address": "127.0.0.1",
         "details": {"kind": "dev", "name": "mine", "runtime": "node", "version": "24", "cpu": "1.5"}
-        | {"enableCodeServer": "false"},
+        | {"enableCodeServer": "false", "sudo": "false"},
     }
     assert answer.headers["X-Request-Id"] == "a" * 12
     assert await is_whole(world)
