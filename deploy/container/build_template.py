@@ -143,7 +143,8 @@ def add_agent(folder: Path) -> None:
     current.unlink(missing_ok=True)
     current.symlink_to(Path(built).name)
     units = folder / "etc/systemd/system"
-    shutil.copy(ROOT / "deploy/agent/zlh-agent.service", units)
+    for unit in ("zlh-agent.service", "zlh.slice"):
+        shutil.copy(ROOT / "deploy/agent" / unit, units)
     (units / "multi-user.target.wants").mkdir(exist_ok=True)
     wanted = units / "multi-user.target.wants/zlh-agent.service"
     wanted.unlink(missing_ok=True)

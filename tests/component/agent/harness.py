@@ -76,6 +76,10 @@ class AgentProcess:
     async def start(self) -> None:
         """Start it and wait until it serves."""
         await self.launch()
+        await self.served()
+
+    async def served(self) -> None:
+        """Wait until it serves."""
         await eventually(self._serves, explain=self.log.read_text)
 
     async def launch(self) -> None:

@@ -28,6 +28,7 @@ from zlh_api.containers.status import (
 from zlh_common.names import OwnerMark, Vmid
 from zlh_common.schema.ports import ListeningPort, PortKind, PortReach
 from zlh_common.schema.resources import Resources
+from zlh_common.schema.spec import WantedWorkspace
 from zlh_common.schema.status import (
     AddonState,
     AddonStatus,
@@ -416,3 +417,24 @@ def test_a_name_that_leads_nowhere_is_told_of_what_should_answer(changes: dict[s
     container = replace(RUNNING, edge_faults=("name_not_answering",), **changes)
     assert ("name_not_answering" in find_degradations(container)) is is_told
     assert not render_status(container, domain="localhost", url="http://dev-101.localhost/").ready
+
+
+@pytest.mark.parametrize("state", [StepState.PENDING, StepState.RUNNING, StepState.FAILED, StepState.SKIPPED])
+def test_a_workspace_keeps_nothing_from_its_container(state: StepState) -> None:
+    """Whether it was ready before or not: a failure is told beside, and what was skipped is none."""
+    code = None if state in {StepState.PENDING, StepState.RUNNING} else "start_script_failed"
+    step = Step(name="run-start-script", state=state, code=code)
+    container = replace(RUNNING, agent=agent(steps=(step,)))
+    seen = render_status(container, domain="localhost", url="http://x/")
+    assert (seen.lifecycle, seen.ready, seen.provisioning_error) == (Lifecycle.RUNNING, True, None)
+    assert ("step_failed" in seen.degraded) is (state is StepState.FAILED)
+    fresh = render_status(replace(container, provisioned_at=None), domain="localhost", url="http://x/")
+    assert (fresh.lifecycle, fresh.provisioning_error) == (Lifecycle.PROVISIONING, None)
+
+
+def test_the_text_of_a_script_is_in_no_report() -> None:
+    """It may hold what careless people put there."""
+    workspace = WantedWorkspace(sudo=True, start_script="export TOKEN=s3cr3t")
+    seen = render_status(replace(RUNNING, workspace=workspace), domain="localhost", url="http://x/")
+    assert (seen.workspace.sudo, seen.workspace.has_start_script) == (True, True)
+    assert b"s3cr3t" not in encode(seen)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Callable, Collection
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -35,6 +35,7 @@ from zlh_agent.runtimes import routes as runtime_routes
 from zlh_agent.runtimes.service import InstallSource, RuntimeService
 from zlh_agent.shim.host import ShimHost
 from zlh_agent.shim.launch import choose_starter
+from zlh_agent.shim.ring import DEFAULT_CAPACITY_BYTES
 from zlh_agent.spec import routes as spec_routes
 from zlh_agent.spec.service import SpecService
 from zlh_agent.spec.store import SpecStore
@@ -49,7 +50,11 @@ from zlh_agent.supervision.store import ensure_boot_mark
 from zlh_agent.terminals import routes as terminal_routes
 from zlh_agent.terminals.service import TerminalLimits, TerminalService
 from zlh_agent.web.server import build_application
+from zlh_agent.workspace.cloned import ClonedRepository
+from zlh_agent.workspace.records import WorkspaceRecords
 from zlh_agent.workspace.service import WorkspaceService
+from zlh_agent.workspace.setup import SetupPlace, SetupService
+from zlh_agent.workspace.start_script import RING_BYTES, StartScript
 from zlh_common.clock import Clock, SystemClock
 from zlh_common.errors import ConfigInvalid, ZlhError
 
@@ -79,6 +84,7 @@ class Parts:
     ports: PortWatch
     identity: IdentityService
     addons: AddonService
+    setup: SetupService
 
 
 @asynccontextmanager
@@ -94,31 +100,35 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
     runtimes = RuntimeService(config.paths, source, clock)
     workspace = _make_workspace(config, runtimes)
     addons = AddonService(config.paths, runtimes, clock, address=config.bind_address)
-    history_s = config.history_days * 86_400.0
     terminals = TerminalService(
         _shims(config, "terminal"),
         launch=workspace.launch_shell,
-        limits=TerminalLimits(history_s=history_s),
-        on_change=lambda: _note_use(status, spec, addons),
+        limits=TerminalLimits(history_s=_history_s(config)),
+        on_change=lambda: _note_use(status, spec, addons, setup),
     )
-    place = ProcessPlace(
-        host=_shims(config, "process"),
+    processes = await _make_processes(
+        config,
+        clock,
+        journal,
         launch=lambda wanted: addons.launch(wanted, workspace.launch_program),
-        clock=clock,
-        boot_mark=await asyncio.to_thread(ensure_boot_mark, config.paths.sockets),
-        address=config.bind_address,
-        on_change=lambda: _note_use(status, spec, addons),
-        record=journal.record,
-        history_s=history_s,
+        on_change=lambda: _note_use(status, spec, addons, setup),
     )
-    processes = ProcessService(place)
-    spec = SpecService(SpecStore(config.paths.state), runtimes, processes, clock, on_change=status.note_change)
+    spec = SpecService(
+        SpecStore(config.paths.state), runtimes, processes, clock, on_change=lambda: _note_spec(status, setup)
+    )
+    setup = await _make_setup(config, workspace, spec, status)
     addons.supervised, addons.steps_of, spec.take_addons = processes, spec.steps_of, addons.take
+    spec.on_spec, workspace.is_cloning, status.workspace_steps = setup.want, setup.is_cloning, setup.steps
     status.spec, status.runtimes, status.addons = spec.view, runtimes.report, addons.report
     status.processes, status.terminals = addons.customers_own, terminals.rows
     metrics.targets = lambda: [*processes.targets(), *terminals.targets()]
     metrics.names = lambda: _metric_names(processes, terminals)
-    ports = _make_ports(config, clock, status, metrics)
+    ports = _make_ports(
+        config,
+        clock,
+        status,
+        lambda: [*(target.shim_pid for target in metrics.targets()), *setup.shim_pids()],
+    )
     runtimes.on_changed = lambda: _take_up(workspace, spec)
     runtimes.note, runtimes.targets, runtimes.on_checked = journal.note, metrics.targets, status.note_change
     await journal.note(Occurrence("agent.started", None, "The agent was started.", {"version": __version__}))
@@ -126,12 +136,13 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
     # Beside the rest: it is the work of a child, and nothing here waits for what it writes.
     refreshing = asyncio.create_task(workspace.refresh())
     try:
+        await setup.load()
         await spec.load()
         await terminals.recover()
     finally:
         await refreshing
     identity = IdentityService(config)
-    parts = Parts(spec, runtimes, status, journal, metrics, processes, terminals, ports, identity, addons)
+    parts = Parts(spec, runtimes, status, journal, metrics, processes, terminals, ports, identity, addons, setup)
     try:
         yield parts
     finally:
@@ -139,6 +150,7 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
         await addons.close()
         await processes.detach()
         terminals.detach()
+        setup.detach()
         await runtimes.close()
         await metrics.close()
         await journal.close()
@@ -172,17 +184,75 @@ def _make_workspace(config: AgentConfig, runtimes: RuntimeService) -> WorkspaceS
     )
 
 
-def _make_ports(config: AgentConfig, clock: Clock, status: StatusService, metrics: MetricsService) -> PortWatch:
+def _make_ports(
+    config: AgentConfig, clock: Clock, status: StatusService, roots: Callable[[], Sequence[int]]
+) -> PortWatch:
     ports = PortWatch(clock, bind_address=config.bind_address, own_port=config.port)
-    status.ports, ports.on_change = ports.ports, status.note_change
-    ports.roots = lambda: [target.shim_pid for target in metrics.targets()]
+    status.ports, ports.on_change, ports.roots = ports.ports, status.note_change, roots
     return ports
 
 
-def _note_use(status: StatusService, spec: SpecService, addons: AddonService) -> None:
+async def _make_processes(
+    config: AgentConfig,
+    clock: Clock,
+    journal: JournalService,
+    *,
+    launch: Callable[[WantedProcess], Launch],
+    on_change: Callable[[], None],
+) -> ProcessService:
+    place = ProcessPlace(
+        host=_shims(config, "process"),
+        launch=launch,
+        clock=clock,
+        boot_mark=await asyncio.to_thread(ensure_boot_mark, config.paths.sockets),
+        address=config.bind_address,
+        on_change=on_change,
+        record=journal.record,
+        history_s=_history_s(config),
+    )
+    return ProcessService(place)
+
+
+def _history_s(config: AgentConfig) -> float:
+    return config.history_days * 86_400.0
+
+
+async def _make_setup(
+    config: AgentConfig, workspace: WorkspaceService, spec: SpecService, status: StatusService
+) -> SetupService:
+    clock, state = SystemClock(), config.paths.state
+    records = WorkspaceRecords(state / "workspace")
+    place = SetupPlace(config.paths.workspace, state / "workspace", workspace.customer, workspace.refresh)
+    cloned = ClonedRepository(
+        records,
+        clock,
+        workspace=config.paths.workspace,
+        limit_s=config.clone_limit_s,
+        on_change=status.note_change,
+    )
+    script = StartScript(
+        _shims(config, "script", ring_bytes=RING_BYTES),
+        records,
+        state / "start-script",
+        clock,
+        launch=workspace.launch_script,
+        boot_mark=await asyncio.to_thread(ensure_boot_mark, config.paths.sockets),
+        limit_s=config.start_script_limit_s,
+        on_change=status.note_change,
+    )
+    return SetupService(place, cloned, script, clock, has_runtimes=spec.has_installed, on_change=status.note_change)
+
+
+def _note_spec(status: StatusService, setup: SetupService) -> None:
+    status.note_change()
+    setup.note_runtimes()
+
+
+def _note_use(status: StatusService, spec: SpecService, addons: AddonService, setup: SetupService) -> None:
     status.note_change()
     spec.look_again()
     addons.renew()
+    setup.look_again()
 
 
 async def _take_up(workspace: WorkspaceService, spec: SpecService) -> None:
@@ -194,10 +264,19 @@ def _metric_names(processes: ProcessService, terminals: TerminalService) -> list
     return [*(("process", name) for name in processes.names()), *(("terminal", name) for name in terminals.names())]
 
 
-def _shims(config: AgentConfig, kind: Literal["terminal", "process"]) -> ShimHost:
-    folder = {"terminal": "terminals", "process": "processes"}[kind]
+def _shims(
+    config: AgentConfig, kind: Literal["terminal", "process", "script"], *, ring_bytes: int = DEFAULT_CAPACITY_BYTES
+) -> ShimHost:
+    folder = {"terminal": "terminals", "process": "processes", "script": "scripts"}[kind]
     starter = choose_starter(config.shims, kind)
-    return ShimHost(config.paths.state / folder, config.paths.sockets / folder, starter)
+    return ShimHost(
+        config.paths.state / folder,
+        config.paths.sockets / folder,
+        starter,
+        ring_bytes=ring_bytes,
+        # Where the disk is the container's own.
+        has_spare=kind == "terminal" and config.shims == "unit",
+    )
 
 
 async def serve(config: AgentConfig, *, stop: asyncio.Event) -> None:
@@ -219,6 +298,7 @@ async def serve(config: AgentConfig, *, stop: asyncio.Event) -> None:
             parts.status.close()
             await parts.processes.detach()
             parts.terminals.detach()
+            parts.setup.detach()
             await runner.cleanup()
             await parts.journal.note(Occurrence("agent.stopped", None, "The agent was stopped.", {}))
             log.info("agent.stopped")
@@ -250,7 +330,7 @@ async def _run_until(stop: asyncio.Event, parts: Parts) -> None:
     async with asyncio.TaskGroup() as group:
         loops = [group.create_task(parts.spec.run()), group.create_task(feed_watchdog())]
         loops += map(group.create_task, [parts.terminals.expire_for_ever(), parts.journal.run(), parts.metrics.run()])
-        loops += map(group.create_task, [parts.runtimes.check_for_ever(), parts.ports.run()])
+        loops += map(group.create_task, [parts.runtimes.check_for_ever(), parts.ports.run(), parts.setup.run()])
         loops += [group.create_task(kept.forget_old_for_ever()) for kept in (parts.terminals, parts.processes)]
         await stop.wait()
         for loop in loops:

@@ -60,6 +60,9 @@ class AgentConfig(_Section, kw_only=True):
     shims: Literal["unit", "fork"] = "fork"
     # How long the history of a terminal or process is kept that does not run any more.
     history_days: Annotated[int, Meta(ge=1, le=3650)] = 30
+    # How long a start script may run, and how long a repository may be cloned, before it is given up.
+    start_script_limit_s: Annotated[float, Meta(gt=0, le=86_400)] = 1800.0
+    clone_limit_s: Annotated[float, Meta(gt=0, le=86_400)] = 3600.0
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     tls: TlsSection
     trust: TrustSection

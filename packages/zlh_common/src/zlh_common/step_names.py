@@ -5,6 +5,10 @@ from __future__ import annotations
 from zlh_common.schema.spec import WantedRuntime
 
 _INSTALL, _REMOVAL = "install-", "remove-"
+# Of a workspace, in the order in which they are done.
+PREPARE_WORKSPACE, ALLOW_SUDO = "prepare-workspace", "allow-sudo"
+CLONE_REPOSITORY, RUN_START_SCRIPT = "clone-repository", "run-start-script"
+_OF_WORKSPACE = frozenset({PREPARE_WORKSPACE, ALLOW_SUDO, CLONE_REPOSITORY, RUN_START_SCRIPT})
 
 
 def name_install(runtime: WantedRuntime) -> str:
@@ -20,3 +24,8 @@ def name_removal(name: str, version: str) -> str:
 def is_removal(step_name: str) -> bool:
     """Tell whether a step takes something away, so that nobody waits for it to use the rest."""
     return step_name.startswith(_REMOVAL)
+
+
+def is_of_workspace(step_name: str) -> bool:
+    """Tell whether a step is about the workspace, which people look into while it is under way and mend by hand."""
+    return step_name in _OF_WORKSPACE

@@ -985,6 +985,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/containers/{vmid}/workspace/retry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Clone again what could not be cloned, and run the start script once more */
+        post: operations["retryWorkspace"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/customers": {
         parameters: {
             query?: never;
@@ -1903,6 +1920,7 @@ export interface components {
             terminals: components["schemas"]["Terminal"][];
             url: string | null;
             vmid: number;
+            workspace: components["schemas"]["WorkspaceReport"];
         };
         /**
          * ContainerStatusPage
@@ -2836,6 +2854,15 @@ export interface components {
          */
         Remedy: "operator" | "platform";
         /**
+         * Repository
+         * @description A Git repository that becomes the workspace of a new container: it is cloned once, while that is empty.
+         */
+        Repository: {
+            /** @default null */
+            branch: string | null;
+            url: string;
+        };
+        /**
          * RepositoryWish
          * @description `repository` of a new container: see Repository.
          */
@@ -3334,6 +3361,15 @@ export interface components {
             vmid: number;
             /** @default null */
             waitingFor: string | null;
+        };
+        /**
+         * WorkspaceReport
+         * @description What was asked for of a container's workspace; the text of the script is told to nobody, it may hold secrets.
+         */
+        WorkspaceReport: {
+            hasStartScript: boolean;
+            repository: components["schemas"]["Repository"] | null;
+            sudo: boolean;
         };
     };
     responses: never;
@@ -5013,6 +5049,10 @@ export interface operations {
              *     - `template_not_offered`: The catalog does not have this game template.
              *     - `template_not_supported`: The catalog has the game template, and no agent installs game servers yet.
              *     - `resources_too_large`: More is asked for than one container may have.
+             *     - `workspace_of_game`: A game container has no workspace of a customer's user.
+             *     - `repository_invalid`: The URL is none that a repository is cloned from.
+             *     - `repository_has_credentials`: The URL holds a user or a password, which everybody who sees the container would read.
+             *     - `branch_invalid`: No branch or tag of git can have this name.
              */
             422: {
                 headers: {
@@ -5494,6 +5534,7 @@ export interface operations {
              *     - `resources_empty`: A wish for resources names none.
              *     - `resources_too_large`: More is asked for than one container may have.
              *     - `disk_cannot_shrink`: A smaller disk is asked for than the container has.
+             *     - `workspace_of_game`: A game container has no workspace of a customer's user.
              */
             422: {
                 headers: {
@@ -13472,6 +13513,149 @@ export interface operations {
              * @description - `rate_limited`: There were too many calls in a short time.
              *     - `too_many_tickets`: Too many tickets wait to be used.
              */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    retryWorkspace: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Clone again what could not be cloned, and run the start script once more */
+            202: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ContainerStatus"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `being_deleted`: The container is on its way out.
+             *     - `workspace_has_nothing`: There is neither a repository nor a start script to be tried again.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
             429: {
                 headers: {
                     /** @description So many seconds later it may go. */

@@ -12,6 +12,7 @@ const ACTS: Readonly<Record<string, string>> = {
   "container.restart": "Restart a container",
   "container.kill": "Kill a container",
   "container.check": "Have the way to a container looked at",
+  "workspace.retry": "Try a workspace again",
   "console.open": "Open a console",
   "console.close": "Close a console",
   "ticket.issue": "Get a ticket for a console",

@@ -17,6 +17,8 @@ import { useContainers, useCreateContainer } from "./queries";
 import { ResourceFields } from "./ResourceFields";
 import { FIELDS, wishBetween } from "./sizes";
 import { SpecPreview } from "./SpecPreview";
+import { NO_CHOICE, wishOf, WORKSPACE_FIELDS } from "./workspace";
+import { WorkspaceFields } from "./WorkspaceFields";
 
 const SIZE_FIELDS = FIELDS.map((field) => `resources.${field}`);
 
@@ -38,6 +40,7 @@ export function CreateForm({ runtimes, addons, templates, limits }: Props) {
   const [choice, setChoice] = useState<RuntimeChoice>(() => firstChoice(runtimes, parameters.get("runtime")));
   const [size, setSize] = useState(limits.default);
   const [wantsEditor, setWantsEditor] = useState(false);
+  const [workspace, setWorkspace] = useState(NO_CHOICE);
   const [template, setTemplate] = useState<string | null>(templates[0] ?? null);
 
   const { data: me } = useMe();
@@ -58,10 +61,11 @@ export function CreateForm({ runtimes, addons, templates, limits }: Props) {
     startScript: null,
     template: isDev ? null : template,
     resources: wishBetween(limits.default, size),
+    ...wishOf(isDev ? workspace : NO_CHOICE),
   };
   const validation = useValidation(wish.runtime, wish.version);
   const complaint = complainAboutName(name, others?.map((item) => item.name) ?? []);
-  const refused = create.error ? splitByField(asApiError(create.error), ["name", "customerId", "runtime", "version", "template", "enableCodeServer", ...SIZE_FIELDS]) : null;
+  const refused = create.error ? splitByField(asApiError(create.error), ["name", "customerId", "runtime", "version", "template", "enableCodeServer", ...SIZE_FIELDS, ...WORKSPACE_FIELDS]) : null;
   const unfit = Object.fromEntries(validation.data?.problems.map((problem) => [problem.field, problem.message]) ?? []);
   // A refusal is about what was sent; it goes as soon as that is changed.
   const change = (act: () => void) => {
@@ -118,6 +122,7 @@ export function CreateForm({ runtimes, addons, templates, limits }: Props) {
           <Input.Wrapper label="Size" labelElement="div" description="It can be changed later; the disk can only grow.">
             <div style={{ marginTop: 10 }}><ResourceFields value={size} limits={limits} errors={refused?.fields ?? {}} onChange={(next) => change(() => setSize(next))} /></div>
           </Input.Wrapper>
+          {isDev && <WorkspaceFields value={workspace} errors={pick(refused?.fields ?? {}, WORKSPACE_FIELDS)} onChange={(next) => change(() => setWorkspace(next))} />}
           <SpecPreview wish={wish} />
           <Group justify="flex-end">
             <Button variant="default" component={Link} to="/">Cancel</Button>
@@ -127,6 +132,10 @@ export function CreateForm({ runtimes, addons, templates, limits }: Props) {
       </Paper>
     </form>
   );
+}
+
+function pick(fields: Readonly<Record<string, string>>, names: readonly string[]): Record<string, string> {
+  return Object.fromEntries(Object.entries(fields).filter(([name]) => names.includes(name)));
 }
 
 /** Begin with the runtime that the address names, else with Node.js, which most people come for. */

@@ -14,6 +14,8 @@ import { describeSize } from "./sizes";
 import { describeLifecycle, describeRuntimes, isWayBroken } from "./states";
 import { StepsTimeline } from "./StepsTimeline";
 import { splitSteps } from "./timeline";
+import { hasWorkspace } from "./workspace";
+import { WorkspaceCard } from "./WorkspaceCard";
 
 export function OverviewTab({ status }: { status: ContainerStatus }) {
   const { first, later } = splitSteps(status);
@@ -41,6 +43,7 @@ export function OverviewTab({ status }: { status: ContainerStatus }) {
               ))}
             </dl>
           </Card>
+          {hasWorkspace(status) && <Card title="Workspace"><WorkspaceCard status={status} /></Card>}
           <Card title="Processes"><ProcessList status={status} /></Card>
           <Card title="Addresses">
             <dl className={classes["facts"]}>

@@ -1,6 +1,6 @@
 /** The steps of making (or removing) a container as they go on. */
 import { Code, Group, Loader, Progress, Text, VisuallyHidden } from "@mantine/core";
-import type { ContainerStatus } from "../api/types";
+import type { ContainerStatus, Step } from "../api/types";
 import { CheckIcon, ClockIcon, CrossIcon } from "../layout/icons";
 import { useServerNow } from "../layout/clock";
 import { capitalize } from "../layout/words";
@@ -34,7 +34,17 @@ function sayProgress({ steps, lifecycle }: ContainerStatus): string {
   return `${settled} of ${total} steps done${hasFailed ? ", one has failed" : isWaiting ? ", one is waiting" : ""}`;
 }
 
-function StepRow({ row }: { row: Row }) {
+/** Steps alone, without how far all of them are; what they have printed is shown also when they are done. */
+export function StepList({ steps }: { steps: readonly Step[] }) {
+  const now = useServerNow(isTicking(steps), 250);
+  return (
+    <ol className={classes["steps"]} aria-label="Steps of the workspace">
+      {renderRows(steps, now).map((row) => <StepRow key={row.name} row={row} showsAll />)}
+    </ol>
+  );
+}
+
+function StepRow({ row, showsAll = false }: { row: Row; showsAll?: boolean }) {
   const state = row.isWaiting ? "waiting" : row.state;
   const hasMore = row.message !== null || row.percent !== null || row.output !== null || row.tries !== "";
   return (
@@ -46,8 +56,8 @@ function StepRow({ row }: { row: Row }) {
         {state === "running" && <Loader size={18} />}
       </span>
       <span>{row.title}<VisuallyHidden>, {state}</VisuallyHidden></span>
-      <Text span size="xs" c="dimmed" lh="20px" className="numbers">{row.isWaiting ? "waiting" : row.state === "skipped" ? "not needed" : row.duration}</Text>
-      {hasMore && row.state !== "done" && <StepMore row={row} />}
+      <Text span size="xs" c="dimmed" lh="20px" className="numbers">{row.isWaiting ? "waiting" : row.state === "skipped" ? (showsAll ? "not done" : "not needed") : row.duration}</Text>
+      {hasMore && (showsAll || row.state !== "done") && <StepMore row={row} />}
     </li>
   );
 }

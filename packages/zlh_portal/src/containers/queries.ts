@@ -137,6 +137,15 @@ export function usePatch(vmid: number) {
   });
 }
 
+/** Clone again what could not be cloned, and run the start script once more. */
+export function useRetryWorkspace(vmid: number) {
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: () => take(client.POST("/api/containers/{vmid}/workspace/retry", { params: { path: { vmid } } })),
+    onSuccess: (status) => noteContainer(queries, status),
+  });
+}
+
 export function useDeleteContainer(vmid: number) {
   const queries = useQueryClient();
   return useMutation({

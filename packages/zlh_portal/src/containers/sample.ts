@@ -15,7 +15,8 @@ export function sampleStatus(more: Partial<ContainerStatus> = {}): ContainerStat
   return {
     vmid: 101, kind: "dev", name: "api", customerId: "c", connection: "online", lifecycle: "running", ready: true,
     provisioningComplete: true, provisioningError: null, power: "on", resources: SIZE, resourcesInForce: SIZE, degraded: [], suspended: false, steps: [],
-    processes: [], terminals: [], ports: [], addons: [], runtimes: [], shells: null, hostname: "dev-101.localhost", url: null, createdAt: "2026-01-01T00:00:00Z",
+    processes: [], terminals: [], ports: [], addons: [], runtimes: [], shells: null,
+    workspace: { sudo: false, repository: null, hasStartScript: false }, hostname: "dev-101.localhost", url: null, createdAt: "2026-01-01T00:00:00Z",
     observedAt: null, specGeneration: 1, observedGeneration: 1, ...more,
   };
 }

@@ -13,6 +13,10 @@ const TITLES: Readonly<Record<string, string>> = {
   "start-guest": "Start the container",
   "connect-agent": "Connect to its agent",
   "send-spec": "Tell it what to install",
+  "prepare-workspace": "Make the workspace",
+  "allow-sudo": "Allow sudo",
+  "clone-repository": "Clone the repository",
+  "run-start-script": "Run the start script",
   "publish-route": "Publish the route",
   "confirm-route": "See the proxy use the route",
   "run-code-server": "Start the editor",
@@ -71,6 +75,13 @@ export function isOfRuntime(name: string): boolean {
 /** Tell whether a step brings an addon, which takes nothing from a container that is there. */
 export function isOfAddon(name: string): boolean {
   return name === "run-code-server" || name === "open-code-server";
+}
+
+const OF_WORKSPACE = new Set(["prepare-workspace", "allow-sudo", "clone-repository", "run-start-script"]);
+
+/** Tell whether a step is about the workspace, which goes on beside everything else. */
+export function isOfWorkspace(name: string): boolean {
+  return OF_WORKSPACE.has(name);
 }
 
 /** Tell whether a step gives a container its limits. */

@@ -1,7 +1,7 @@
 /** The steps of provisioning as rows that can be shown; pure. */
 import type { ContainerStatus, Step } from "../api/types";
 import { formatBytes, formatDuration } from "../layout/words";
-import { isOfAddon, isOfRuntime, isResize, titleOf } from "./stepNames";
+import { isOfAddon, isOfRuntime, isOfWorkspace, isResize, titleOf } from "./stepNames";
 
 export interface Row {
   name: string;
@@ -38,12 +38,14 @@ export interface Summary {
 
 /**
  * Return the steps that made the container, and those that are under way since, which take nothing from it. That it was
- * stopped once made nothing, and is told while it is under way, or on the way out.
+ * stopped once made nothing, and is told while it is under way, or on the way out. What is about the workspace is shown
+ * with that.
  */
 export function splitSteps({ steps, provisioningComplete, lifecycle }: Pick<ContainerStatus, "steps" | "provisioningComplete" | "lifecycle">): { first: Step[]; later: Step[] } {
   const isPast = ({ name, state }: Step) => name === "stop-guest" && state === "done" && lifecycle !== "deleting";
   const isLater = ({ name, state }: Step) => provisioningComplete && (isOfRuntime(name) || isResize(name) || isOfAddon(name)) && state !== "done";
-  return { first: steps.filter((step) => !isLater(step) && !isPast(step)), later: steps.filter(isLater) };
+  const others = steps.filter(({ name }) => !isOfWorkspace(name));
+  return { first: others.filter((step) => !isLater(step) && !isPast(step)), later: others.filter(isLater) };
 }
 
 /** Return one row per step as of `nowMs`. */

@@ -17,6 +17,7 @@ from zlh_common.processes import ProcessIdentity, read_row
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import signal as _signal
+    from collections.abc import Sequence
 
     from zlh_agent.shim.model import Launch
 else:
@@ -25,6 +26,9 @@ else:
 # The line discipline deletes whole characters, not bytes (termios has no name for it in Python).
 _IUTF8 = 0o40000
 _PIPE_MESSAGE_BYTES = 256
+# The customer's programs are the first to go when memory is used up, and the last to compute when all want to: agent
+# and shims are to be there for whoever ends them. Who shares the user with the agent shares its fate.
+OOM_SCORE, NICENESS = 300, 5
 
 
 class SpawnFailed(Exception):
@@ -145,7 +149,7 @@ def _become(launch: Launch, slave: int, report: int) -> None:
         except OSError:
             if launch.needs_folder:
                 raise
-            os.chdir("/")
+            _enter_first((launch.env.get("HOME", "/"), "/"))
         os.umask(launch.umask)
         step = "program"
         _exec(launch)
@@ -155,6 +159,16 @@ def _become(launch: Launch, slave: int, report: int) -> None:
         os.write(report, f"{exc.errno or errno.EIO} {step}".encode())
     finally:
         os._exit(127)
+
+
+def _enter_first(folders: Sequence[str]) -> None:
+    """Enter the first of these that can be entered; the last one always can."""
+    for folder in folders:
+        try:
+            os.chdir(folder)
+        except OSError:
+            continue
+        return
 
 
 def _reset_signals() -> None:
@@ -168,9 +182,20 @@ def _reset_signals() -> None:
 def _drop_user(launch: Launch) -> None:
     if launch.uid is None or launch.gid is None or not _drops_user(launch):
         return
+    _give_way()
     os.setgroups(launch.groups)
     os.setresgid(launch.gid, launch.gid, launch.gid)
     os.setresuid(launch.uid, launch.uid, launch.uid)
+
+
+def _give_way() -> None:
+    try:
+        fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
+        os.write(fd, str(OOM_SCORE).encode())
+        os.close(fd)
+        os.nice(NICENESS)
+    except OSError:
+        pass  # no reason to start nothing
 
 
 class _InterpreterMissing(Exception):

@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
+import os
 from collections.abc import Coroutine
 from pathlib import Path
 
 import structlog
 
-from zlh_agent.shim import leftovers
+from zlh_agent.shim import leftovers, spare
 from zlh_agent.shim.config import Config
 from zlh_agent.shim.errors import LaunchFailed, ShimLost
 from zlh_agent.shim.launch import ShimStarter
 from zlh_agent.shim.link import CONNECT_TIMEOUT_S, ShimLink, ShimListener
 from zlh_agent.shim.model import Snapshot
 from zlh_agent.shim.records import ExitRecord, remove_history
-from zlh_agent.shim.ring import DEFAULT_CAPACITY_BYTES
+from zlh_agent.shim.ring import DEFAULT_CAPACITY_BYTES, file_bytes
 from zlh_common.processes import ProcessIdentity
 
 log = structlog.get_logger()
@@ -48,13 +50,16 @@ class ShimHost:
         *,
         ring_bytes: int = DEFAULT_CAPACITY_BYTES,
         end_grace_s: float = 3.0,
+        has_spare: bool = False,
     ) -> None:
+        """With a spare there is room for one more history, also on a disk that is full."""
         self._state_folder = state_folder
         self._socket_folder = socket_folder
         self._starter = starter
         self._ring_bytes = ring_bytes
         # How long what a dead shim has left may take to end before it is killed.
         self._end_grace_s = end_grace_s
+        self._has_spare = has_spare
         # The clearing up after dead shims, which nobody waits for.
         self._beside: set[asyncio.Task[None]] = set()
 
@@ -64,7 +69,10 @@ class ShimHost:
 
     async def find(self) -> dict[str, bool]:
         """Return all names that a former agent has left, and whether each has a socket."""
-        return await asyncio.to_thread(leftovers.find_names, self._state_folder, self._socket_folder)
+        found = await asyncio.to_thread(leftovers.find_names, self._state_folder, self._socket_folder)
+        if self._has_spare:
+            await asyncio.to_thread(spare.ensure_spare, self._state_folder, file_bytes(self._ring_bytes))
+        return found
 
     async def connect(self, name: str, listener: ShimListener) -> ShimLink:
         """Connect to a shim that runs already; raise ShimLost where there is none."""
@@ -83,6 +91,17 @@ class ShimHost:
             capacity=self._ring_bytes,
             is_unit=self._starter.makes_units,
         )
+        try:
+            return await self._start(config, name, listener)
+        except LaunchFailed as error:
+            ring, is_full = self.folder(name) / "ring", os.strerror(errno.ENOSPC) in error.detail
+            if not (is_full and self._has_spare) or not await asyncio.to_thread(
+                spare.take_spare, self._state_folder, ring
+            ):
+                raise
+        return await self._start(config, name, listener)
+
+    async def _start(self, config: Config, name: str, listener: ShimListener) -> ShimLink:
         # One that is there already was started by an agent that died over it, or is about to go: then it is done again.
         for _ in range(_START_TRIES - 1):
             await self._starter.start(config)
@@ -105,11 +124,13 @@ class ShimHost:
     async def end(self, name: str, link: ShimLink, *, forget: bool, grace_s: float) -> None:
         """Have a shim end its child, everything of it, and itself; where it does not, do it from outside."""
         child = child_of(link.snapshot)
-        link.end(forget=forget, grace_s=grace_s)
-        if await link.wait_ended(timeout_s=grace_s + CONNECT_TIMEOUT_S):
-            return
-        log.error("shim.stuck", name=name)
-        await self.kill(name, link.shim, child)
+        link.end(forget=forget and not self._has_spare, grace_s=grace_s)
+        if not await link.wait_ended(timeout_s=grace_s + CONNECT_TIMEOUT_S):
+            log.error("shim.stuck", name=name)
+            await self.kill(name, link.shim, child)
+        if forget and self._has_spare:
+            await asyncio.to_thread(spare.put_back, self._state_folder, self.folder(name) / "ring")
+            await self.forget_output(name)
 
     async def kill(self, name: str, shim: ProcessIdentity, child: ProcessIdentity | None) -> None:
         """Kill a shim that does not answer, with everything of its child."""

@@ -25,6 +25,11 @@ from zlh_common.names import CONTAINER_MARK
 START_TIMEOUT_S = 10.0
 # More than any ladder takes: the shim sees to the end of its child by itself.
 UNIT_STOP_TIMEOUT_S = 3600
+# Everything of the customer's together is held to what this slice says (deploy/agent/zlh.slice), and each shim with all
+# below it to less: a fork bomb in one leaves room for the terminal in which it is ended.
+SLICE, UNIT_TASKS = "zlh.slice", "70%"
+# Where the kernel lets us: a shim is none of those who use up the memory.
+SHIM_OOM_SCORE = -500
 
 _BOOT = "import sys; sys.path += sys.argv[2:]; from zlh_agent.shim.start import main; main()"
 
@@ -63,7 +68,7 @@ class ForkedShims:
 
 
 def choose_starter(how: Literal["unit", "fork"], kind: str) -> ShimStarter:
-    """Return how shims of one kind (`process`, `terminal`) are started."""
+    """Return how shims of one kind (`process`, `terminal`, `script`) are started."""
     return UnitShims(kind) if how == "unit" else ForkedShims()
 
 
@@ -86,16 +91,26 @@ class UnitShims:
 
     def _start(self, config: Config) -> None:
         folder = Path(config.state_folder)
-        stdin = folder / "shim.config"
+        # In memory: a disk that is full keeps nobody from a terminal.
+        stdin = Path(config.socket_folder) / f"{config.name}.config"
         try:
             stdin.write_bytes(render_config(config))
         except OSError as exc:
             raise LaunchFailed(step="shim", reason=exc.strerror or str(exc)) from exc
+        try:
+            self._start_unit(config, folder, stdin)
+        finally:
+            stdin.unlink(missing_ok=True)
+
+    def _start_unit(self, config: Config, folder: Path, stdin: Path) -> None:
         properties = {
             "Type": "notify",
             "StandardInput": f"file:{stdin}",
             # One child that is killed for its memory is the shim's business, not the end of the unit.
             "OOMPolicy": "continue",
+            "Slice": SLICE,
+            "TasksMax": UNIT_TASKS,
+            "OOMScoreAdjust": str(SHIM_OOM_SCORE),
             # SIGTERM for the shim alone, which takes its child down the ladder; what is left then is killed.
             "KillMode": "mixed",
             "TimeoutStopSec": str(UNIT_STOP_TIMEOUT_S),

@@ -71,7 +71,7 @@ class Launch:
         self.umask = umask
         # How it is ended when the system goes down and no agent gives orders; empty: SIGHUP, as for a shell.
         self.ladder = tuple(ladder)
-        # Whether it fails where its folder is gone, or begins in / as a login does.
+        # Whether it fails where its folder is gone, or begins at home, or else in /, as a login does.
         self.needs_folder = needs_folder
 
     def replace(self, **changes: Any) -> Launch:

@@ -119,6 +119,11 @@ def spans(offset: int, length: int, capacity: int) -> tuple[tuple[int, int], ...
     return ((DATA_START + at, first), (DATA_START, length - first))
 
 
+def file_bytes(capacity: int) -> int:
+    """Return how long the file of a ring is."""
+    return DATA_START + capacity + BLOCK_BYTES
+
+
 class RingWriter:
     """The only writer of one ring file, for as long as it is open: a second one is refused by a lock."""
 
@@ -219,14 +224,27 @@ def _read_kept(fd: int, boot_id: bytes) -> tuple[int, bytes, Position] | None:
         position = parse_slots(os.pread(fd, 2 * _SLOT_BYTES, SLOTS_START))
     except RingInvalid:
         return None
-    has_room = os.fstat(fd).st_size >= DATA_START + capacity + BLOCK_BYTES
+    has_room = os.fstat(fd).st_size >= file_bytes(capacity)
     return (capacity, stream, position) if has_room and is_believable(position, boot_id) else None
 
 
+def _write_all(fd: int, data: bytes) -> None:
+    done = 0
+    while done < len(data):
+        done += os.pwrite(fd, data[done:], done)
+
+
 def _make_fresh(fd: int, capacity: int, boot_id: bytes) -> tuple[int, bytes, Position]:
-    """Lay the file out; the fixed header comes last, so that a half-made ring is none."""
-    os.ftruncate(fd, 0)
-    os.posix_fallocate(fd, 0, DATA_START + capacity + BLOCK_BYTES)
+    """Lay the file out; the fixed header comes last, so that a half-made ring is none.
+
+    What the file has of the disk it keeps: on a full one somebody else would have it at once.
+    """
+    size = file_bytes(capacity)
+    os.ftruncate(fd, min(os.fstat(fd).st_size, size))
+    _write_all(fd, bytes(DATA_START))
+    # On a disk without any room, XFS refuses even what is there already.
+    if os.fstat(fd).st_blocks * 512 < size:
+        os.posix_fallocate(fd, 0, size)
     # A version 4 UUID, without the cost of importing uuid.
     raw = bytearray(os.urandom(16))
     raw[6], raw[8] = raw[6] & 0x0F | 0x40, raw[8] & 0x3F | 0x80

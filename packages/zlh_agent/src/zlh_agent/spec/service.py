@@ -41,7 +41,7 @@ from zlh_common.schema.process import WantedProcess
 from zlh_common.schema.runtime import RuntimeInUse, RuntimeUser
 from zlh_common.schema.spec import AgentSpec, WantedRuntime
 from zlh_common.schema.status import Step, StepState
-from zlh_common.step_names import name_install, name_removal
+from zlh_common.step_names import is_removal, name_install, name_removal
 
 log = structlog.get_logger()
 # How often it is looked whether a version that waits for its users is free, and how soon after a process has changed.
@@ -122,6 +122,8 @@ class SpecService:
         # Takes note of the addons of a spec, and says which processes they are.
         self.take_addons: Callable[[AgentSpec], Sequence[WantedProcess]] = lambda _spec: ()
         self._applying = asyncio.Lock()
+        # Is told what holds from now on.
+        self.on_spec: Callable[[AgentSpec], None] = lambda _spec: None
 
     def view(self) -> SpecView:
         """Return how far the spec is."""
@@ -133,11 +135,15 @@ class SpecService:
     def steps_of(self, name: str) -> tuple[Step, ...]:
         """Return the steps of one runtime or addon; a name of a step alone could be that of two."""
         return tuple(step for key, step in self._steps.items() if key[1] == name)
+    def has_installed(self) -> bool:
+        """Tell whether everything is there that the spec wants installed."""
+        return all(step.state is StepState.DONE for step in self._steps.values() if not is_removal(step.name))
 
     async def load(self) -> None:
         """Take up the spec that was held before this start, and the processes that run since then."""
         spec = await asyncio.to_thread(self._store.load)
         self._begin(spec)
+        self.on_spec(spec)
         await self.apply_processes()
 
     async def accept(self, sent: AgentSpec, *, unknown_fields: tuple[str, ...]) -> None:
@@ -150,6 +156,7 @@ class SpecService:
                     await self._keep(sent)
                     log.info("spec.accepted", generation=sent.generation, versions=len(wanted_versions(sent)))
                     self._begin(sent)
+                    self.on_spec(sent)
                     await self.apply_processes()
                 case Verdict.KEEP:
                     pass

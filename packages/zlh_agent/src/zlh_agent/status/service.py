@@ -12,7 +12,7 @@ from zlh_agent.watchers import Watchers
 from zlh_common.clock import Clock
 from zlh_common.names import OwnerMark
 from zlh_common.schema.ports import ListeningPort
-from zlh_common.schema.status import PROTOCOL_VERSION, AddonStatus, AgentStatus, InstalledRuntime, ProcessStatus
+from zlh_common.schema.status import PROTOCOL_VERSION, AddonStatus, AgentStatus, InstalledRuntime, ProcessStatus, Step
 from zlh_common.schema.terminal import Terminal
 
 
@@ -27,6 +27,7 @@ class StatusService:
         self._watchers = Watchers()
         self.is_closing = False
         self.spec: Callable[[], SpecView] = lambda: SpecView(0, 0, (), ())
+        self.workspace_steps: Callable[[], tuple[Step, ...]] = tuple
         self.runtimes: Callable[[], tuple[InstalledRuntime, ...]] = tuple
         self.processes: Callable[[], tuple[ProcessStatus, ...]] = tuple
         self.terminals: Callable[[], tuple[Terminal, ...]] = tuple
@@ -46,7 +47,7 @@ class StatusService:
             observed_at=self._clock.now(),
             spec_generation=spec.spec_generation,
             observed_generation=spec.observed_generation,
-            steps=spec.steps,
+            steps=(*spec.steps, *self.workspace_steps()),
             processes=self.processes(),
             terminals=self.terminals(),
             ports=self.ports(),

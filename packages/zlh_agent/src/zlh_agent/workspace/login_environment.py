@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,10 @@ SHELLS = ("/bin/bash", "/usr/bin/bash", "/bin/sh")
 LANG = "C.UTF-8"
 TERM = "xterm-256color"
 # What this module says itself; configuration and runtimes cannot change it.
+# Of /etc/default/locale, which a login takes up as it is.
+_LOCALE = re.compile(
+    r"^[ \t]*(?:export[ \t]+)?(LANG|LANGUAGE|LC_[A-Z]+)=[\"']?([A-Za-z0-9_.@:-]+)[\"']?[ \t]*$", re.MULTILINE
+)
 _FIXED = frozenset({"HOME", "USER", "LOGNAME", "SHELL", "TERM", "PATH"})
 
 
@@ -34,6 +39,11 @@ def choose_shell(account: Account, *, is_program: Callable[[str], bool]) -> tupl
     if own and Path(own).name not in {"sh", "dash", "bash", "false", "nologin", "true"} and is_program(own):
         shell = own
     return (shell, "-l")
+
+
+def parse_locale(text: str) -> dict[str, str]:
+    """Return the language that /etc/default/locale gives a login."""
+    return dict(_LOCALE.findall(text))
 
 
 def derive_environment(

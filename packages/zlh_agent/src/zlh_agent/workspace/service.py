@@ -9,19 +9,21 @@ import pwd
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import structlog
 
 from zlh_agent.paths import ContainerPaths
 from zlh_agent.shim.model import Launch
-from zlh_agent.workspace.login_environment import Account, choose_shell, derive_environment
+from zlh_agent.workspace.login_environment import Account, choose_shell, derive_environment, parse_locale
 from zlh_agent.workspace.profile import ensure_profile, environment_file
 from zlh_common.errors import ZlhError
 from zlh_common.schema.process import WantedProcess
 
 log = structlog.get_logger()
 UMASK = 0o022
+LOCALE, MAX_LOCALE_CHARS = Path("/etc/default/locale"), 4096
 REFRESH_TIMEOUT_S = 30.0
 
 
@@ -52,6 +54,8 @@ class WorkspaceService:
         self._variables = dict(variables)
         self._runtime_paths = runtime_paths
         self._runtime_variables = runtime_variables
+        # Whether the folder of the workspace is about to be replaced by a clone.
+        self.is_cloning: Callable[[], bool] = lambda: False
 
     async def refresh(self) -> None:
         """Bring the home folder up to what is installed; a home that the customer has spoilt never stops the agent."""
@@ -65,8 +69,20 @@ class WorkspaceService:
         """Return what a new shell is; raise TerminalUserUnknown."""
         account = self._account()
         shell = choose_shell(account, is_program=_is_program)
+        launch = self._launch(account, shell[0])
+        # Whoever stood in a workspace that is replaced would stand in a folder that is none any more.
+        cwd = account.home if self.is_cloning() else launch.cwd
         # As login(1) does: a customer who has deleted the workspace still gets a shell.
-        return self._launch(account, shell[0]).replace(argv=shell, needs_folder=False)
+        return launch.replace(argv=shell, cwd=cwd, needs_folder=False)
+
+    def launch_script(self) -> Launch:
+        """Return the shell that a script is given to, in the environment of a login; raise TerminalUserUnknown."""
+        account = replace(self._account(), shell="")
+        return self._launch(account, choose_shell(account, is_program=_is_program)[0])
+
+    def customer(self) -> Account | None:
+        """Return whom programs run as, None where that is the agent's own user; raise TerminalUserUnknown."""
+        return None if self._user is None else self._account()
 
     def launch_program(self, wanted: WantedProcess) -> Launch:
         """Return what a process is, in the environment of a login and its own; raise TerminalUserUnknown."""
@@ -83,7 +99,7 @@ class WorkspaceService:
             account,
             shell=shell,
             path_entries=self._runtime_paths(),
-            variables={**self._variables, **self._runtime_variables()},
+            variables={**self._locale(), **self._variables, **self._runtime_variables()},
             bash_env=environment_file(Path(account.home)),
         )
         launch = Launch(argv=(shell,), env=environment, cwd=str(self._paths.workspace), umask=UMASK)
@@ -91,6 +107,16 @@ class WorkspaceService:
             return launch
         groups = os.getgrouplist(account.name, account.gid)
         return launch.replace(uid=account.uid, gid=account.gid, groups=groups)
+
+    def _locale(self) -> dict[str, str]:
+        """Return the language of a login, where the container is a system of its own."""
+        if self._user is None:
+            return {}
+        try:
+            with LOCALE.open(encoding="utf-8", errors="replace") as file:
+                return parse_locale(file.read(MAX_LOCALE_CHARS))
+        except OSError:
+            return {}
 
     def _account(self) -> Account:
         if self._user is None:

@@ -22,6 +22,14 @@ from zlh_api.containers.service import (
     TemplateNotOffered,
     TemplateNotSupported,
 )
+from zlh_api.containers.workspace_rules import (
+    BranchInvalid,
+    RepositoryHasCredentials,
+    RepositoryInvalid,
+    WorkspaceHasNothing,
+    WorkspaceOfGame,
+    hide_secrets,
+)
 from zlh_api.customers.refusals import CustomerSuspended
 from zlh_api.quotas.rules import QuotaExceeded
 from zlh_api.web.endpoint import Call, Endpoint, Policy
@@ -60,10 +68,12 @@ _EXAMPLE = {"kind": "dev", "name": "my-shop", "runtime": "node", "version": "24"
 _REFUSE_CREATE = (
     NoCustomer, CustomerSuspended, QuotaExceeded, NotFound, NameTaken, NameReserved, RuntimeMissing, CannotInstall,
     CatalogNotLoaded, AddonNotOffered, AddonNeedsDev, TemplateNotOffered, TemplateNotSupported, ResourcesTooLarge,
+    WorkspaceOfGame, RepositoryInvalid, RepositoryHasCredentials, BranchInvalid,
 )  # fmt: skip
 _REFUSE_PATCH = (
     BeingDeleted, NameTaken, NameReserved, AddonNotOffered, AddonNeedsDev, AddonNameTaken, AddonPortTaken,
     CannotInstall, CatalogNotLoaded, ResourcesEmpty, ResourcesTooLarge, DiskCannotShrink, QuotaExceeded,
+    WorkspaceOfGame,
 )  # fmt: skip
 
 
@@ -80,6 +90,7 @@ def endpoints(service: ContainerService, live: LiveContainers) -> list[Endpoint]
         *_list_endpoints(service),
         *_one_endpoints(service),
         *_power_endpoints(service),
+        *_workspace_endpoints(service),
         Endpoint("GET", LIMITS, Policy.SIGNED_IN, limits, "How much a container may use", response=Limits),
         Endpoint(
             "GET",
@@ -200,6 +211,26 @@ def _one_endpoints(service: ContainerService) -> list[Endpoint]:
     ]
 
 
+def _workspace_endpoints(service: ContainerService) -> list[Endpoint]:
+    async def retry(call: Call) -> ContainerStatus:
+        return await service.retry_workspace(call.container)
+
+    return [
+        Endpoint(
+            "POST",
+            f"{ONE}/workspace/retry",
+            Policy.CHANGE_CONTAINER,
+            retry,
+            "Clone again what could not be cloned, and run the start script once more",
+            response=ContainerStatus,
+            status=202,
+            refusals=(BeingDeleted, WorkspaceHasNothing),
+            name="retryWorkspace",
+            act="workspace.retry",
+        ),
+    ]
+
+
 def _power_endpoints(service: ContainerService) -> list[Endpoint]:
     async def start(call: Call) -> ContainerStatus:
         return await service.set_power(call.container, Power.ON)
@@ -237,8 +268,13 @@ def _power_endpoints(service: ContainerService) -> list[Endpoint]:
 
 
 def _note_wish(call: Call, wish: CreateContainer | PatchContainer) -> None:
-    """Note what is named in a wish, such as the name or a size."""
+    """Note what is named in a wish, such as the name or a size; never the text of a script, which may hold secrets."""
     named = msgspec.to_builtins(wish)
     sizes = named.pop("resources") or {}
+    repository = named.pop("repository", None) or {}
+    if named.pop("startScript", None) is not None:
+        named["hasStartScript"] = True
+    if repository:
+        named["repository"], named["branch"] = hide_secrets(repository["url"]), repository["branch"]
     for key, value in {**named, **sizes}.items():
         call.note(key, value)

@@ -28,6 +28,7 @@ from zlh_api.containers.model import Container, Power, RuntimeWish
 from zlh_api.containers.rendered import RenderedReports
 from zlh_api.containers.rules import decide_first_resources, decide_resources
 from zlh_api.containers.status import render_status
+from zlh_api.containers.workspace_rules import decide_first_workspace, decide_retry, decide_workspace
 from zlh_api.customers.model import Caller
 from zlh_api.customers.refusals import CustomerSuspended
 from zlh_api.customers.service import CustomerService
@@ -245,6 +246,7 @@ class ContainerService:
     ) -> ContainerStatus:
         """Write the wish of a user for a new container of a customer that they may act for."""
         _check_name(wish.name)
+        workspace = decide_first_workspace(wish)
         await self._catalog.catch_up()
         runtimes, resources = self._choose(wish), decide_first_resources(wish.resources, self.limits)
         addons = self._choose_addons(wish)
@@ -262,6 +264,7 @@ class ContainerService:
                     runtimes=runtimes,
                     addons=addons,
                     resources=resources,
+                    workspace=workspace,
                 )
             except asyncpg.UniqueViolationError as exc:
                 raise NameTaken(wish.name or "") from exc
@@ -318,6 +321,9 @@ class ContainerService:
                 resources = decide_resources(wish.resources, current, self.limits)
                 await self._quotas.ensure_room(connection, held, _growth(current.resources, resources))
                 await store.update_resources(connection, current.owner, resources)
+            workspace = decide_workspace(current.kind, current.workspace, wish)
+            if workspace != current.workspace:
+                await store.update_workspace(connection, current.owner, workspace)
             if wish.enable_code_server is not None:
                 addons = self._switch_code_server(current, is_wanted=wish.enable_code_server)
                 await write_addons(connection, current, addons, enabled_by=changed_by)
@@ -356,6 +362,15 @@ class ContainerService:
         async with self._changing(container) as connection:
             await store.ask_kill(connection, container.owner)
             return await self._read(connection, container)
+
+    async def retry_workspace(self, container: Container) -> ContainerStatus:
+        """Write that a failed clone is tried again and the start script run once more; raise WorkspaceHasNothing."""
+        async with self._changing(container) as connection:
+            current = await store.find_by_owner(connection, container.owner)
+            if current is None:
+                raise NotFound("container")
+            await store.update_workspace(connection, current.owner, decide_retry(current.workspace))
+            return await self._read(connection, current)
 
     async def renew_identity(self, container: Container) -> ContainerStatus:
         """Write that its agent must have another identity now, which ends the one before."""

@@ -42,8 +42,9 @@ from zlh_common.schema.status import (
     Step,
     StepState,
     Transfer,
+    WorkspaceReport,
 )
-from zlh_common.step_names import is_removal
+from zlh_common.step_names import is_of_workspace, is_removal
 
 # A step that has failed this often is called an error; it is still tried again, ever more slowly.
 ATTEMPTS_BEFORE_ERROR = 3
@@ -95,6 +96,11 @@ def render_status(
         addons=render_addons(container, addon_urls or {}),
         runtimes=agents_runtimes(container),
         shells=bound_shells(agent.shells) if agent and agent.shells else None,
+        workspace=WorkspaceReport(
+            sudo=container.workspace.sudo,
+            repository=container.workspace.repository,
+            has_start_script=container.workspace.start_script is not None,
+        ),
         hostname=render_host(container.host, domain),
         url=url if container.route_confirmed and not container.is_deleting else None,
         created_at=container.created_at,
@@ -139,7 +145,7 @@ def find_error(container: Container) -> ProvisioningError | None:
     """Return what the first troubled step failed of; while it is tried again, that is why it was not done before.
 
     What the agent of an established container cannot install is no fault of its provisioning, and neither are what the
-    agent of any cannot remove, and limits that its host refuses while those before hold.
+    agent of any cannot remove or do in the workspace, and limits that its host refuses while those before hold.
     """
     steps = container.steps if is_established(container) else merge_steps(container)
     failed = next((step for step in steps if is_troubled(step) and not _is_harmless(container, step)), None)
@@ -153,6 +159,7 @@ def _is_harmless(container: Container, step: Step) -> bool:
     is_renewal = step.name == Do.RENEW_IDENTITY
     return (
         is_removal(step.name)
+        or is_of_workspace(step.name)
         or is_renewal
         or is_refused_harmlessly(container, step.name)
         or (step.name in _LATE_STEPS and is_established(container) and not container.is_deleting)
@@ -160,7 +167,9 @@ def _is_harmless(container: Container, step: Step) -> bool:
 
 
 def is_troubled(step: Step) -> bool:
-    """Tell whether a step has failed, or is tried again after it has."""
+    """Tell whether a step has failed, or is tried again after it has; a skipped one says why, and is no trouble."""
+    if step.state is StepState.SKIPPED:
+        return False
     return step.state is StepState.FAILED or (bool(step.code) and not is_waiting(step))
 
 
@@ -247,9 +256,13 @@ def is_failure(step: Step) -> bool:
 
 
 def is_installing(agent: AgentStatus | None) -> bool:
-    """Tell whether the agent brings what its spec wants; what must go may wait for its users for days."""
+    """Tell whether the agent brings what its spec wants; what must go may wait for its users for days.
+
+    A clone and a start script go on beside everything else.
+    """
     steps = agent.steps if agent is not None else ()
-    return any(step.state in {StepState.RUNNING, StepState.PENDING} and not is_removal(step.name) for step in steps)
+    under_way = [step.name for step in steps if step.state in {StepState.RUNNING, StepState.PENDING}]
+    return any(not is_removal(name) and not is_of_workspace(name) for name in under_way)
 
 
 def is_agents_step(container: Container, name: str) -> bool:

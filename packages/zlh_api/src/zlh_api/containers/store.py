@@ -102,8 +102,12 @@ async def insert_container(
     runtimes: Sequence[WantedRuntime],
     addons: Sequence[WantedRuntime] = (),
     resources: Resources = RESOURCES,
+    workspace: WantedWorkspace | None = None,
 ) -> Vmid:
     """Write the wish for a new container; without a name it is called by its label. Returns its VMID."""
+    spec: dict[str, Any] = {"runtimes": _names_and_versions(runtimes), "addons": _names_and_versions(addons)}
+    if workspace is not None:
+        spec["workspace"] = msgspec.json.decode(encode(workspace))
     vmid: int = await connection.fetchval(
         "with number as (select next_vmid() as vmid) "
         "insert into containers (owner, vmid, customer_id, kind, name, spec, request_id, resources) "
@@ -112,7 +116,7 @@ async def insert_container(
         customer_id,
         kind,
         name,
-        {"runtimes": _names_and_versions(runtimes), "addons": _names_and_versions(addons)},
+        spec,
         current_request_id(),
         msgspec.to_builtins(resources),
     )
@@ -219,6 +223,16 @@ async def unpublish_addons(connection: Connection, owner: OwnerMark, addons: Seq
     """Take the ports of addons back, which cuts off whoever is connected. Only within a transaction."""
     assert connection.is_in_transaction()
     await connection.execute("delete from exposures where owner = $1 and addon = any($2)", UUID(owner), list(addons))
+
+
+async def update_workspace(connection: Connection, owner: OwnerMark, workspace: WantedWorkspace) -> None:
+    """Write what is wanted of a workspace, as a new generation of the spec."""
+    await wish(
+        connection,
+        owner,
+        "spec = spec || jsonb_build_object('workspace', $3::jsonb), spec_generation = spec_generation + 1",
+        msgspec.json.decode(encode(workspace)),
+    )
 
 
 async def update_resources(connection: Connection, owner: OwnerMark, resources: Resources) -> None:

@@ -61,6 +61,8 @@ class WantedWorkspace(Report):
     repository: Repository | None = None
     # Run once, as `dev` in the workspace, when the runtimes and the repository are there.
     start_script: Annotated[str, Meta(min_length=1, max_length=MAX_START_SCRIPT_CHARS)] | None = None
+    # Raised to have a clone that has failed tried again, and the script run once more.
+    attempt: Annotated[int, Meta(ge=0, le=2**63 - 1)] = 0
 
 
 class AgentSpec(Report, omit_defaults=True):

@@ -10,6 +10,7 @@ from zlh_common.schema.ports import ListeningPort
 from zlh_common.schema.process import ProcessPolicy, ProcessReason, ProcessState
 from zlh_common.schema.resources import Resources
 from zlh_common.schema.shells import ShellReport
+from zlh_common.schema.spec import Repository
 from zlh_common.schema.structs import Report
 from zlh_common.schema.terminal import Terminal
 
@@ -201,6 +202,15 @@ class ProvisioningError(Report):
     step: str
 
 
+class WorkspaceReport(Report):
+    """What was asked for of a container's workspace; the text of the script is told to nobody, it may hold secrets."""
+
+    # Whether `dev` becomes root of the container by `sudo`.
+    sudo: bool
+    repository: Repository | None
+    has_start_script: bool
+
+
 class ContainerStatus(Report):
     """The whole report of one container, as customers, the portal and scripts read it."""
 
@@ -228,6 +238,7 @@ class ContainerStatus(Report):
     addons: tuple[AddonStatus, ...]
     runtimes: tuple[InstalledRuntime, ...]
     shells: ShellReport | None
+    workspace: WorkspaceReport
     hostname: str
     # Where the container's host opens in a browser, once its route is loaded.
     url: str | None
