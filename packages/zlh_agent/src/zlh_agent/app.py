@@ -32,6 +32,10 @@ from zlh_agent.ports.service import PortService
 from zlh_agent.ports.watch import PortWatch
 from zlh_agent.runtimes import routes as runtime_routes
 from zlh_agent.runtimes.service import InstallSource, RuntimeService
+from zlh_agent.shells.look import ShellLook
+from zlh_agent.shells.model import SystemPlaces
+from zlh_agent.shells.service import ShellService, ShellTools
+from zlh_agent.shells.systemd import Manager, reload_managers
 from zlh_agent.shim.host import ShimHost
 from zlh_agent.shim.launch import choose_starter
 from zlh_agent.spec import routes as spec_routes
@@ -49,7 +53,7 @@ from zlh_agent.terminals import routes as terminal_routes
 from zlh_agent.terminals.service import TerminalLimits, TerminalService
 from zlh_agent.web.server import build_application
 from zlh_agent.workspace.service import WorkspaceService
-from zlh_common.clock import SystemClock
+from zlh_common.clock import Clock, SystemClock
 from zlh_common.errors import ConfigInvalid, ZlhError
 
 log = structlog.get_logger()
@@ -76,6 +80,7 @@ class Parts:
     processes: ProcessService
     terminals: TerminalService
     ports: PortWatch
+    shells: ShellService
     identity: IdentityService
 
 
@@ -88,8 +93,7 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
     journal = JournalService(JournalStore(config.paths.state / "journal/happenings.jsonl"), clock)
     metrics = MetricsService(Place(config.shims == "unit", config.paths.workspace), clock)
     await journal.open()
-    source = InstallSource(config.artifacts_urls, config.trust.root, config.channels, config.install_user)
-    runtimes = RuntimeService(config.paths, source, clock)
+    runtimes = _make_runtimes(config, clock)
     workspace = _make_workspace(config, runtimes)
     history_s = config.history_days * 86_400.0
     terminals = TerminalService(
@@ -98,6 +102,10 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
         limits=TerminalLimits(history_s=history_s),
         on_change=lambda: _note_use(status, spec),
     )
+    look = ShellLook(workspace).check
+    tools = ShellTools(runtimes.in_use, journal.note, terminals.announce, look, status.note_change)
+    shells = _make_shells(config, tools, clock)
+    status.shells, workspace.system_variables = shells.report, shells.system_variables
     place = ProcessPlace(
         host=_shims(config, "process"),
         launch=workspace.launch_program,
@@ -117,18 +125,16 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
     metrics.targets = lambda: [*processes.targets(), *terminals.targets()]
     ports.roots = lambda: [target.shim_pid for target in metrics.targets()]
     metrics.names = lambda: _metric_names(processes, terminals)
-    runtimes.on_changed, runtimes.note, runtimes.targets = workspace.refresh, journal.note, metrics.targets
+    runtimes.on_changed = partial(_refresh, shells, workspace)
+    runtimes.note, runtimes.targets = journal.note, metrics.targets
     runtimes.on_checked = status.note_change
     await journal.note(Occurrence("agent.started", None, "The agent was started.", {"version": __version__}))
     await runtimes.load()
-    # Beside the rest: it is the work of a child, and nothing here waits for what it writes.
-    refreshing = asyncio.create_task(workspace.refresh())
-    try:
-        await spec.load()
-        await terminals.recover()
-    finally:
-        await refreshing
-    parts = Parts(spec, runtimes, status, journal, metrics, processes, terminals, ports, IdentityService(config))
+    # Programs that are started find what shells do.
+    await shells.refresh()
+    await _recover(spec, terminals, workspace)
+    identity = IdentityService(config)
+    parts = Parts(spec, runtimes, status, journal, metrics, processes, terminals, ports, shells, identity)
     try:
         yield parts
     finally:
@@ -158,6 +164,11 @@ def make_application(config: AgentConfig, parts: Parts) -> web.Application:
     )
 
 
+def _make_runtimes(config: AgentConfig, clock: Clock) -> RuntimeService:
+    source = InstallSource(config.artifacts_urls, config.trust.root, config.channels, config.install_user)
+    return RuntimeService(config.paths, source, clock)
+
+
 def _make_workspace(config: AgentConfig, runtimes: RuntimeService) -> WorkspaceService:
     return WorkspaceService(
         config.paths,
@@ -166,6 +177,29 @@ def _make_workspace(config: AgentConfig, runtimes: RuntimeService) -> WorkspaceS
         runtime_paths=runtimes.path_entries,
         runtime_variables=runtimes.variables,
     )
+
+
+def _make_shells(config: AgentConfig, tools: ShellTools, clock: Clock) -> ShellService:
+    # Where terminals are the agent's own user's, the agent is no root, and /etc none of its business.
+    is_real = config.terminal_user is not None and config.shims == "unit"
+    places = SystemPlaces(config.root) if is_real else None
+    manager = Manager(config.paths.state, reload=reload_managers)
+    return ShellService(places, runtimes=config.paths.runtimes, manager=manager, tools=tools, clock=clock)
+
+
+async def _recover(spec: SpecService, terminals: TerminalService, workspace: WorkspaceService) -> None:
+    """Take up what runs, and bring the home folder up to date beside it: nothing waits for what that child writes."""
+    refreshing = asyncio.create_task(workspace.refresh())
+    try:
+        await spec.load()
+        await terminals.recover()
+    finally:
+        await refreshing
+
+
+async def _refresh(shells: ShellService, workspace: WorkspaceService) -> None:
+    await shells.refresh()
+    await workspace.refresh()
 
 
 def _note_use(status: StatusService, spec: SpecService) -> None:
@@ -233,7 +267,7 @@ async def _run_until(stop: asyncio.Event, parts: Parts) -> None:
     async with asyncio.TaskGroup() as group:
         loops = [group.create_task(parts.spec.run()), group.create_task(feed_watchdog())]
         loops += map(group.create_task, [parts.terminals.expire_for_ever(), parts.journal.run(), parts.metrics.run()])
-        loops += map(group.create_task, [parts.runtimes.check_for_ever(), parts.ports.run()])
+        loops += map(group.create_task, [parts.runtimes.check_for_ever(), parts.ports.run(), parts.shells.run()])
         loops += [group.create_task(kept.forget_old_for_ever()) for kept in (parts.terminals, parts.processes)]
         await stop.wait()
         for loop in loops:

@@ -25,7 +25,7 @@ from zlh_agent.runtimes.ownership import InstallUserUnknown, ensure_folders, fin
 from zlh_agent.runtimes.plan import Held, Version, is_brought
 from zlh_agent.runtimes.rules import name_switch
 from zlh_agent.runtimes.short_child import run_short_child
-from zlh_agent.runtimes.store import Inventory, RuntimeStore
+from zlh_agent.runtimes.store import Installed, Inventory, RuntimeStore
 from zlh_agent.runtimes.users import find_users
 from zlh_common.clock import Clock
 from zlh_common.errors import ZlhError
@@ -121,6 +121,10 @@ class RuntimeService:
     def find(self, name: str, version: str) -> InstalledRuntime | None:
         """Return one install, or None."""
         return next((entry for entry in self.report() if (entry.name, entry.version) == (name, version)), None)
+
+    def in_use(self) -> list[Installed]:
+        """Return the versions that `current` links lead to."""
+        return [entry for entry in self._inventory.installed if entry.is_current]
 
     def path_entries(self) -> list[Path]:
         """Return the folders that belong in front of PATH, through the `current` links."""

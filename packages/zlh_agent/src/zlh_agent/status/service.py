@@ -12,6 +12,7 @@ from zlh_agent.watchers import Watchers
 from zlh_common.clock import Clock
 from zlh_common.names import OwnerMark
 from zlh_common.schema.ports import ListeningPort
+from zlh_common.schema.shells import ShellReport
 from zlh_common.schema.status import PROTOCOL_VERSION, AgentStatus, InstalledRuntime, ProcessStatus
 from zlh_common.schema.terminal import Terminal
 
@@ -31,6 +32,7 @@ class StatusService:
         self.processes: Callable[[], tuple[ProcessStatus, ...]] = tuple
         self.terminals: Callable[[], tuple[Terminal, ...]] = tuple
         self.ports: Callable[[], tuple[ListeningPort, ...]] = tuple
+        self.shells: Callable[[], ShellReport | None] = lambda: None
 
     def report(self) -> AgentStatus:
         """Return the whole report as of now."""
@@ -49,6 +51,7 @@ class StatusService:
             terminals=self.terminals(),
             ports=self.ports(),
             runtimes=self.runtimes(),
+            shells=self.shells(),
             unknown_fields=spec.unknown_fields,
         )
 
