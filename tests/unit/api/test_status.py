@@ -28,6 +28,7 @@ from zlh_api.containers.status import (
 from zlh_common.names import OwnerMark, Vmid
 from zlh_common.schema.ports import ListeningPort, PortKind, PortReach
 from zlh_common.schema.resources import Resources
+from zlh_common.schema.shells import ShellCheck, ShellReport
 from zlh_common.schema.status import (
     AddonState,
     AddonStatus,
@@ -416,3 +417,13 @@ def test_a_name_that_leads_nowhere_is_told_of_what_should_answer(changes: dict[s
     container = replace(RUNNING, edge_faults=("name_not_answering",), **changes)
     assert ("name_not_answering" in find_degradations(container)) is is_told
     assert not render_status(container, domain="localhost", url="http://dev-101.localhost/").ready
+
+
+def test_shells_that_differ_are_told_as_long_as_they_do() -> None:
+    """Nothing is broken by it, and nobody has looked is no fault."""
+    right, wrong = ShellCheck(mode="login", ok=True), ShellCheck(mode="fish", ok=False, problem="It ended.")
+    for checks, degraded in (((right,), ()), ((right, wrong), ("shells_differ",)), ((), ())):
+        told = agent(shells=ShellReport(checked_at=NOW, checks=checks))
+        said = report(replace(RUNNING, agent=told))
+        assert (said.degraded, said.ready, said.shells) == (degraded, True, told.shells)
+    assert report(RUNNING).shells is None
