@@ -30,6 +30,7 @@ APART: tuple[str, ...] = (
     "tests/faults/provisioning/test_proxmox_killed.py",
     "tests/faults/provisioning/test_random_faults.py",
     "tests/faults/supervision/test_agent_killed.py",
+    "tests/lxc/test_shells_in_container.py",
 )
 # Beginnings of shares; what stands in no line comes last.
 FIRST: tuple[str, ...] = (

@@ -30,7 +30,7 @@ from zlh_api.console.rules import WINDOW_BYTES
 from zlh_api.console.service import ConsoleLimits, ConsoleService
 from zlh_api.console.viewer import READ_ONLY, ConsoleViewer
 from zlh_common.names import OwnerMark
-from zlh_common.schema.console_wire import Exit, Gap, InputDone, ServerMessage, State
+from zlh_common.schema.console_wire import Announcement, Exit, Gap, InputDone, ServerMessage, State
 from zlh_common.schema.terminal import ViewerLimit
 from zlh_common.websocket_frames import OutputFrame
 
@@ -248,6 +248,24 @@ async def test_end_of_the_shell_is_told_to_all_in_order(place: Place) -> None:
         assert screen.viewer.ended is not None
         assert (screen.viewer.ended.code, screen.viewer.ended.reason) == (1000, "exited")
     assert bytes(late.data) == bytes(first.data)
+
+
+async def test_a_notice_reaches_all_who_look_after_the_output_before_it_and_no_history(place: Place) -> None:
+    """Whoever comes later is not told: it stands in no ring."""
+    notice = Announcement(code="runtime_switched", message="node is 24 now")
+    screens = [await place.look() for _ in range(3)]
+    await screens[0].viewer.write(b"echo be''fore\n")
+    for screen in screens:
+        await screen.until(b"before\r\n")
+    place.terminals.announce(notice)
+    await screens[0].viewer.write(b"echo af''ter\n")
+    for screen in screens:
+        await screen.until(b"after\r\n")
+        assert [message for message in screen.messages if isinstance(message, Announcement)] == [notice]
+        assert b"node is 24" not in screen.data
+    late = await place.look(0)
+    await late.until(b"after\r\n")
+    assert not any(isinstance(message, Announcement) for message in late.messages)
 
 
 async def test_newcomer_after_the_end_gets_a_new_shell_and_an_upstream_of_today(place: Place) -> None:

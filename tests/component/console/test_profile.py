@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from zlh_agent.workspace.login_environment import Account, derive_environment
-from zlh_agent.workspace.profile import ensure_profile
+from zlh_agent.workspace.profile import SOURCE_LINE, ensure_profile, remove_profile
 
 
 @pytest.fixture
@@ -87,3 +87,22 @@ def test_runtime_that_is_gone_leaves_path(home: Path) -> None:
     ensure_profile(home, [home.parent / "opt one"], {})
     ensure_profile(home, [], {})
     assert run(home, "bash", "-lc", "zlh-tool", with_path=False) == ""
+
+
+def test_what_was_put_into_a_home_is_taken_out_again(home: Path) -> None:
+    """Exactly that: what he has written, links and modes stay, and so does a line that he has made his own."""
+    real = home / "dotfiles"
+    real.write_bytes(b"# mine \xff\nreturn")
+    real.chmod(0o600)
+    (home / ".bashrc").symlink_to(real)
+    ensure_profile(home, [home.parent / "opt one"], {})
+    (home / ".bash_login").write_text(f"{SOURCE_LINE} && mine\n")
+    remove_profile(home)
+    assert (home / ".bashrc").is_symlink()
+    assert (real.read_bytes(), real.stat().st_mode & 0o777) == (b"# mine \xff\nreturn", 0o600)
+    assert SOURCE_LINE not in (home / ".profile").read_text()
+    assert (home / ".bash_login").read_text() == f"{SOURCE_LINE} && mine\n"
+    assert not (home / ".zlh").exists()
+    before = {path: path.lstat().st_mtime_ns for path in home.iterdir()}
+    remove_profile(home)
+    assert before == {path: path.lstat().st_mtime_ns for path in home.iterdir()}

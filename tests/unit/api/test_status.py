@@ -28,6 +28,7 @@ from zlh_api.containers.status import (
 from zlh_common.names import OwnerMark, Vmid
 from zlh_common.schema.ports import ListeningPort, PortKind, PortReach
 from zlh_common.schema.resources import Resources
+from zlh_common.schema.shells import ShellCheck, ShellReport
 from zlh_common.schema.spec import WantedWorkspace
 from zlh_common.schema.status import (
     AddonState,
@@ -438,3 +439,13 @@ def test_the_text_of_a_script_is_in_no_report() -> None:
     seen = render_status(replace(RUNNING, workspace=workspace), domain="localhost", url="http://x/")
     assert (seen.workspace.sudo, seen.workspace.has_start_script) == (True, True)
     assert b"s3cr3t" not in encode(seen)
+
+
+def test_shells_that_differ_are_told_as_long_as_they_do() -> None:
+    """Nothing is broken by it, and nobody has looked is no fault."""
+    right, wrong = ShellCheck(mode="login", ok=True), ShellCheck(mode="fish", ok=False, problem="It ended.")
+    for checks, degraded in (((right,), ()), ((right, wrong), ("shells_differ",)), ((), ())):
+        told = agent(shells=ShellReport(checked_at=NOW, checks=checks))
+        said = report(replace(RUNNING, agent=told))
+        assert (said.degraded, said.ready, said.shells) == (degraded, True, told.shells)
+    assert report(RUNNING).shells is None

@@ -33,7 +33,7 @@ def test_variables_cannot_change_what_makes_a_login() -> None:
 def test_runtimes_come_first_on_path() -> None:
     """The customer's choice stands before what the system brings."""
     environment = derive_environment(DEV, shell="/bin/bash", path_entries=[Path("/opt/node"), Path("/opt/go")])
-    assert environment["PATH"].startswith("/opt/node:/opt/go:/usr/local/sbin:")
+    assert environment["PATH"].startswith("/opt/node:/opt/go:/usr/local/bin:")
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,10 @@ from zlh_agent.ports.service import PortService
 from zlh_agent.ports.watch import PortWatch
 from zlh_agent.runtimes import routes as runtime_routes
 from zlh_agent.runtimes.service import InstallSource, RuntimeService
+from zlh_agent.shells.look import ShellLook
+from zlh_agent.shells.model import SystemPlaces
+from zlh_agent.shells.service import ShellService, ShellTools
+from zlh_agent.shells.systemd import Manager, reload_managers
 from zlh_agent.shim.host import ShimHost
 from zlh_agent.shim.launch import choose_starter
 from zlh_agent.shim.ring import DEFAULT_CAPACITY_BYTES
@@ -82,6 +86,7 @@ class Parts:
     processes: ProcessService
     terminals: TerminalService
     ports: PortWatch
+    shells: ShellService
     identity: IdentityService
     addons: AddonService
     setup: SetupService
@@ -96,8 +101,7 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
     journal = JournalService(JournalStore(config.paths.state / "journal/happenings.jsonl"), clock)
     metrics = MetricsService(Place(config.shims == "unit", config.paths.workspace), clock)
     await journal.open()
-    source = InstallSource(config.artifacts_urls, config.trust.root, config.channels, config.install_user)
-    runtimes = RuntimeService(config.paths, source, clock)
+    runtimes = _make_runtimes(config, clock)
     workspace = _make_workspace(config, runtimes)
     addons = AddonService(config.paths, runtimes, clock, address=config.bind_address)
     terminals = TerminalService(
@@ -106,6 +110,7 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
         limits=TerminalLimits(history_s=_history_s(config)),
         on_change=lambda: _note_use(status, spec, addons, setup),
     )
+    shells = _make_shells(config, runtimes, terminals, workspace, journal, status)
     processes = await _make_processes(
         config,
         clock,
@@ -129,20 +134,17 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
         status,
         lambda: [*(target.shim_pid for target in metrics.targets()), *setup.shim_pids()],
     )
-    runtimes.on_changed = lambda: _take_up(workspace, spec)
+    runtimes.on_changed = lambda: _take_up(shells, workspace, spec)
     runtimes.note, runtimes.targets, runtimes.on_checked = journal.note, metrics.targets, status.note_change
     await journal.note(Occurrence("agent.started", None, "The agent was started.", {"version": __version__}))
     await runtimes.load()
-    # Beside the rest: it is the work of a child, and nothing here waits for what it writes.
-    refreshing = asyncio.create_task(workspace.refresh())
-    try:
-        await setup.load()
-        await spec.load()
-        await terminals.recover()
-    finally:
-        await refreshing
+    # Programs that are started find what shells do.
+    await shells.refresh()
     identity = IdentityService(config)
-    parts = Parts(spec, runtimes, status, journal, metrics, processes, terminals, ports, identity, addons, setup)
+    parts = Parts(
+        spec, runtimes, status, journal, metrics, processes, terminals, ports, shells, identity, addons, setup
+    )
+    await _recover(parts, workspace)
     try:
         yield parts
     finally:
@@ -174,6 +176,11 @@ def make_application(config: AgentConfig, parts: Parts) -> web.Application:
     )
 
 
+def _make_runtimes(config: AgentConfig, clock: Clock) -> RuntimeService:
+    source = InstallSource(config.artifacts_urls, config.trust.root, config.channels, config.install_user)
+    return RuntimeService(config.paths, source, clock)
+
+
 def _make_workspace(config: AgentConfig, runtimes: RuntimeService) -> WorkspaceService:
     return WorkspaceService(
         config.paths,
@@ -190,6 +197,27 @@ def _make_ports(
     ports = PortWatch(clock, bind_address=config.bind_address, own_port=config.port)
     status.ports, ports.on_change, ports.roots = ports.ports, status.note_change, roots
     return ports
+
+
+def _make_shells(
+    config: AgentConfig,
+    runtimes: RuntimeService,
+    terminals: TerminalService,
+    workspace: WorkspaceService,
+    journal: JournalService,
+    status: StatusService,
+) -> ShellService:
+    # Where terminals are the agent's own user's, the agent is no root, and /etc none of its business.
+    is_real = config.terminal_user is not None and config.shims == "unit"
+    places = SystemPlaces(config.root) if is_real else None
+    manager = Manager(config.paths.state, reload=reload_managers)
+    look = ShellLook(workspace).check
+    tools = ShellTools(runtimes.in_use, journal.note, terminals.announce, look, status.note_change)
+    shells = ShellService(
+        places, runtimes=config.paths.runtimes, manager=manager, tools=tools, clock=SystemClock()
+    )
+    status.shells, workspace.system_variables = shells.report, shells.system_variables
+    return shells
 
 
 async def _make_processes(
@@ -243,6 +271,17 @@ async def _make_setup(
     return SetupService(place, cloned, script, clock, has_runtimes=spec.has_installed, on_change=status.note_change)
 
 
+async def _recover(parts: Parts, workspace: WorkspaceService) -> None:
+    """Take up what runs, and bring the home folder up to date beside it: nothing waits for what that child writes."""
+    refreshing = asyncio.create_task(workspace.refresh())
+    try:
+        await parts.setup.load()
+        await parts.spec.load()
+        await parts.terminals.recover()
+    finally:
+        await refreshing
+
+
 def _note_spec(status: StatusService, setup: SetupService) -> None:
     status.note_change()
     setup.note_runtimes()
@@ -255,7 +294,8 @@ def _note_use(status: StatusService, spec: SpecService, addons: AddonService, se
     setup.look_again()
 
 
-async def _take_up(workspace: WorkspaceService, spec: SpecService) -> None:
+async def _take_up(shells: ShellService, workspace: WorkspaceService, spec: SpecService) -> None:
+    await shells.refresh()
     await workspace.refresh()
     await spec.apply_processes()
 
@@ -331,6 +371,7 @@ async def _run_until(stop: asyncio.Event, parts: Parts) -> None:
         loops = [group.create_task(parts.spec.run()), group.create_task(feed_watchdog())]
         loops += map(group.create_task, [parts.terminals.expire_for_ever(), parts.journal.run(), parts.metrics.run()])
         loops += map(group.create_task, [parts.runtimes.check_for_ever(), parts.ports.run(), parts.setup.run()])
+        loops.append(group.create_task(parts.shells.run()))
         loops += [group.create_task(kept.forget_old_for_ever()) for kept in (parts.terminals, parts.processes)]
         await stop.wait()
         for loop in loops:

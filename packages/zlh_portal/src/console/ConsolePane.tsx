@@ -6,6 +6,7 @@ import type { Connection } from "../api/types";
 import classes from "./console.module.css";
 import { DownloadButton } from "./DownloadButton";
 import { describeMissed } from "./input";
+import { NoticeList } from "./NoticeList";
 import { SearchPanel } from "./SearchPanel";
 import type { ConsoleSource } from "./source";
 import { useConsole } from "./useConsole";
@@ -21,7 +22,7 @@ interface Props {
 }
 
 export function ConsolePane({ source, label, connection, onClose }: Props) {
-  const { element, state, missed, reconnect, wipe } = useConsole(source);
+  const { element, state, missed, notices, dismiss, reconnect, wipe } = useConsole(source);
   const [isSearching, search] = useDisclosure(false);
   const { kind, text, action } = describeConsole(state, connection, useNow(state.phase === "waiting"), source.kind);
   const { readHistory } = source;
@@ -29,6 +30,7 @@ export function ConsolePane({ source, label, connection, onClose }: Props) {
     <section className={classes["pane"]} aria-label={label} data-testid="terminal">
       {isSearching && readHistory && <SearchPanel path={source.path} readHistory={readHistory} onClose={search.close} />}
       <div ref={element} className={classes["screen"]} />
+      <NoticeList notices={notices} onDismiss={dismiss} />
       <div className={classes["bar"]} data-kind={kind} data-testid="terminal-state">
         <span className={classes["dot"]} aria-hidden="true" />
         <span className={`${classes["words"] ?? ""} numbers`} role="status">{text}</span>

@@ -5,13 +5,19 @@ const OFFSET_BYTES = 8;
 // The server closes the socket on a larger frame; a paste is cut to stay below it.
 export const MAX_INPUT_BYTES = 32 * 1024;
 
+// A container's agent writes notices, and may write what it likes.
+const MAX_NOTICE_CHARS = 500;
+const MAX_CODE_CHARS = 64;
+
 export type ServerMessage =
   | { type: "hello"; stream: string; from: number; to: number; state: string; confirms: boolean }
   | { type: "gap"; from: number; to: number }
   | { type: "state"; state: string }
   | { type: "exit"; code: number | null; signal: string | null }
   /** What has become of the input of this connection so far, in bytes. */
-  | { type: "input"; taken: number; refused: number };
+  | { type: "input"; taken: number; refused: number }
+  /** Something that people should know and no program has printed. */
+  | { type: "notice"; code: string; message: string };
 
 export interface Output {
   offset: number;
@@ -30,7 +36,7 @@ export function parseOutput(frame: ArrayBuffer): Output | null {
 export function parseMessage(text: string): ServerMessage | null {
   const value = parseJson(text);
   if (value === null) return null;
-  const { type, stream, from, to, state, confirms, code, signal, taken, refused } = value;
+  const { type, stream, from, to, state, confirms, code, signal, taken, refused, message } = value;
   switch (type) {
     case "hello":
       return typeof stream === "string" && isOffset(from) && isOffset(to) && typeof state === "string"
@@ -44,6 +50,10 @@ export function parseMessage(text: string): ServerMessage | null {
       return { type, code: typeof code === "number" ? code : null, signal: typeof signal === "string" ? signal : null };
     case "input":
       return isOffset(taken) && isOffset(refused) ? { type, taken, refused } : null;
+    case "notice":
+      return typeof code === "string" && typeof message === "string" && message !== ""
+        ? { type, code: code.slice(0, MAX_CODE_CHARS), message: message.slice(0, MAX_NOTICE_CHARS) }
+        : null;
     default:
       return null;
   }

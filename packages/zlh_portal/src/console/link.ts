@@ -3,6 +3,7 @@ import { explainClose } from "./farewell";
 import { SUBPROTOCOL, parseMessage, parseOutput, renderBinaryInput, renderInput, renderResize, type ServerMessage } from "./frames";
 import { NO_INPUT, onDone, onGreeting, onLost, onSent, onUnsent, type Input, type Missed } from "./input";
 import { START, step, type Effect, type Event, type State } from "./machine";
+import type { Told } from "./notices";
 
 /** What shows the bytes. */
 export interface Screen {
@@ -33,6 +34,8 @@ export class ConsoleLink {
     private readonly onChange: (state: State) => void,
     /** Told of typed input that was not taken, or may not have been; null once that is over. */
     private readonly onMissed: (missed: Missed | null) => void,
+    /** Called with what people at the console should know. */
+    private readonly onNotice: (notice: Told) => void,
   ) {}
 
   open(): void {
@@ -142,6 +145,7 @@ export class ConsoleLink {
 
   private heed(message: ServerMessage): void {
     if (message.type === "hello") this.countInput(onGreeting(this.input, message.confirms));
+    else if (message.type === "notice") this.onNotice({ code: message.code, message: message.message });
     else if (message.type === "input") this.countInput(onDone(this.input, message.taken, message.refused));
   }
 

@@ -92,6 +92,7 @@ function onMessage(state: State, message: ServerMessage): Step {
     case "exit":
       return [{ ...state, exit: { code: message.code, signal: message.signal } }, []];
     case "input":
+    case "notice":
       return [state, []];
   }
 }

@@ -5,6 +5,7 @@ import { ME } from "../api/query";
 import type { Missed } from "./input";
 import { ConsoleLink } from "./link";
 import { START, type State } from "./machine";
+import { addNotice, dropNotice, type Notice } from "./notices";
 import { openScreen, type XtermScreen } from "./screen";
 import type { ConsoleSource } from "./source";
 
@@ -17,6 +18,9 @@ export interface Console {
   state: State;
   /** What was typed and not taken, as far as it is known. */
   missed: Missed | null;
+  /** What the agent has told beside the output and nobody has put away. */
+  notices: readonly Notice[];
+  dismiss: (id: number) => void;
   reconnect: () => void;
   /** Empty the screen; what is kept stays. */
   wipe: () => void;
@@ -29,12 +33,13 @@ export function useConsole(source: ConsoleSource): Console {
   const shown = useRef<XtermScreen | null>(null);
   const [state, setState] = useState(START);
   const [missed, setMissed] = useState<Missed | null>(null);
+  const [notices, setNotices] = useState<readonly Notice[]>([]);
   const queries = useQueryClient();
 
   useEffect(() => {
     if (!element.current) return;
     const screen = openScreen(element.current);
-    const current = new ConsoleLink(source.path, screen, source.diagnose, setState, setMissed);
+    const current = new ConsoleLink(source.path, screen, source.diagnose, setState, setMissed, (told) => setNotices((now) => addNotice(now, told)));
     link.current = current;
     shown.current = screen;
     // The terminal gives out its own answers to programs in the same way as what somebody types, pastes or composes.
@@ -61,6 +66,7 @@ export function useConsole(source: ConsoleSource): Console {
       for (const act of TYPING) place.removeEventListener(act, noteTyped, { capture: true });
       current.close();
       setMissed(null);
+      setNotices([]);
       link.current = null;
       shown.current = null;
       for (const listener of listeners) listener.dispose();
@@ -76,5 +82,6 @@ export function useConsole(source: ConsoleSource): Console {
 
   const reconnect = useCallback(() => link.current?.retryNow(), []);
   const wipe = useCallback(() => shown.current?.terminal.clear(), []);
-  return { element, state, missed, reconnect, wipe };
+  const dismiss = useCallback((id: number) => setNotices((now) => dropNotice(now, id)), []);
+  return { element, state, missed, notices, dismiss, reconnect, wipe };
 }

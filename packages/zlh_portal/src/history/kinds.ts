@@ -16,6 +16,7 @@ const TONES: Readonly<Record<string, Tone>> = {
   "runtime.rolled_back": "warn", "runtime.changed": "bad", "agent.started": "good",
   "name.broken": "bad", "name.mended": "good", "route.edited": "warn", "records.edited": "warn",
   "port.expired": "quiet",
+  "shells.command_foreign": "warn", "shells.variable_refused": "warn", "shells.not_written": "bad", "shells.not_reloaded": "warn",
 };
 
 /** Return how an entry is told. */

@@ -15,6 +15,7 @@ import { MayNot } from "../session/MayNot";
 import { useWhyNot } from "../session/session";
 import { InstallModal } from "./InstallModal";
 import { usePrune, useRuntimes } from "./queries";
+import { ShellsCard } from "./ShellsCard";
 import { groupRuntimes, type Group as RuntimeVersions } from "./rows";
 import { RuntimeGroup } from "./RuntimeGroup";
 
@@ -46,6 +47,7 @@ function Loaded({ status, runtimes }: { status: ContainerStatus; runtimes: Runti
       <Unheard status={status} />
       {groups.length === 0 && <Paper><Text c="dimmed" size="sm">Nothing is installed yet.</Text></Paper>}
       {groups.map((group) => <RuntimeGroup key={group.name} status={status} group={group} groups={groups} mayChange={mayChange} reason={reason} />)}
+      {status.shells && <ShellsCard report={status.shells} />}
       {isInstalling && <InstallModal status={status} groups={groups} onClose={close} />}
     </Stack>
   );

@@ -144,6 +144,10 @@ class RuntimeService:
         every = (*self.report("runtime"), *self.report("addon"))
         return next((entry for entry in every if (entry.name, entry.version) == (name, version)), None)
 
+    def in_use(self) -> list[Installed]:
+        """Return the versions of runtimes that `current` links lead to."""
+        return [entry for entry in self._inventory.installed if entry.is_current and entry.kind == "runtime"]
+
     def path_entries(self) -> list[Path]:
         """Return the folders that belong in front of PATH, through the `current` links."""
         return [

@@ -12,6 +12,7 @@ from zlh_agent.watchers import Watchers
 from zlh_common.clock import Clock
 from zlh_common.names import OwnerMark
 from zlh_common.schema.ports import ListeningPort
+from zlh_common.schema.shells import ShellReport
 from zlh_common.schema.status import PROTOCOL_VERSION, AddonStatus, AgentStatus, InstalledRuntime, ProcessStatus, Step
 from zlh_common.schema.terminal import Terminal
 
@@ -32,6 +33,7 @@ class StatusService:
         self.processes: Callable[[], tuple[ProcessStatus, ...]] = tuple
         self.terminals: Callable[[], tuple[Terminal, ...]] = tuple
         self.ports: Callable[[], tuple[ListeningPort, ...]] = tuple
+        self.shells: Callable[[], ShellReport | None] = lambda: None
 
         self.addons: Callable[[], tuple[AddonStatus, ...]] = tuple
 
@@ -53,6 +55,7 @@ class StatusService:
             ports=self.ports(),
             addons=self.addons(),
             runtimes=self.runtimes(),
+            shells=self.shells(),
             unknown_fields=spec.unknown_fields,
         )
 

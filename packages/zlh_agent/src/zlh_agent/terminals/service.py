@@ -23,6 +23,7 @@ from zlh_agent.shim.ring import RingInvalid
 from zlh_agent.terminals.errors import TerminalNotFound
 from zlh_agent.terminals.terminal import Terminal
 from zlh_common.processes import ProcessIdentity
+from zlh_common.schema.console_wire import Announcement
 from zlh_common.schema.terminal import MAIN_TERMINAL, MAX_TERMINALS, ConsoleHistory, TerminalLimit
 from zlh_common.schema.terminal import Terminal as TerminalRow
 
@@ -192,6 +193,12 @@ class TerminalService:
             await self._host.forget(terminal.id)
         self._terminals.pop(terminal.id, None)
         self._on_change()
+
+    def announce(self, notice: Announcement) -> None:
+        """Tell everybody who looks at a terminal that runs; its shell and its history know nothing of it."""
+        for terminal in self._terminals.values():
+            if terminal.state == "running":
+                terminal.console.tell(None, notice)
 
     def detach(self) -> None:
         """Let go of everything, for the agent goes; shells and their shims go on. May be called twice."""

@@ -7,8 +7,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-# What login(1) gives on Debian, with /usr/local/bin in front, where runtimes are linked in a real container.
-SYSTEM_PATH = ("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin")
+# One for every kind of shell: what Debian gives a service and a login, with /usr/local/bin in front, where the commands
+# of runtimes are linked in a real container.
+SYSTEM_PATH = (
+    "/usr/local/bin", "/usr/local/sbin", "/usr/sbin", "/usr/bin", "/sbin", "/bin", "/usr/local/games", "/usr/games",
+)  # fmt: skip
 SHELLS = ("/bin/bash", "/usr/bin/bash", "/bin/sh")
 LANG = "C.UTF-8"
 TERM = "xterm-256color"

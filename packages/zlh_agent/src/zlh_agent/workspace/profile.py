@@ -13,6 +13,7 @@ import os
 import re
 import shlex
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 MARK = "# zlh: runtimes on PATH"
@@ -72,6 +73,24 @@ def ensure_profile(home: Path, path_entries: Sequence[Path], variables: Mapping[
         if (home / name).exists():
             _ensure_source_line(home / name, "")
     return target
+
+
+def remove_profile(home: Path) -> None:
+    """Take away what `ensure_profile` has put there: exactly its line, wherever that still stands, and its file.
+
+    Runs as the owner of `home`. Files of the customer's stay, those too that it has made for them.
+    """
+    for name in (".profile", ".bashrc", ".bash_profile", ".bash_login"):
+        path = home / name
+        if path.is_file():
+            text = path.read_bytes().decode("utf-8", "surrogateescape")
+            kept = "".join(line for line in text.splitlines(keepends=True) if line.rstrip("\n") != SOURCE_LINE)
+            if kept != text:
+                _replace(path, kept)
+    environment_file(home).unlink(missing_ok=True)
+    with suppress(OSError):
+        # Whatever else is in it is theirs.
+        environment_file(home).parent.rmdir()
 
 
 def _ensure_source_line(path: Path, fresh: str) -> None:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from zlh_agent.workspace.profile import ensure_profile
+from zlh_agent.workspace.profile import ensure_profile, remove_profile
 
 
 def main() -> int:
@@ -15,7 +15,10 @@ def main() -> int:
     asked: dict[str, Any] = json.load(sys.stdin)
     try:
         Path(asked["workspace"]).mkdir(parents=True, exist_ok=True)
-        ensure_profile(Path(asked["home"]), [Path(entry) for entry in asked["paths"]], asked["variables"])
+        if asked["isSystem"]:
+            remove_profile(Path(asked["home"]))
+        else:
+            ensure_profile(Path(asked["home"]), [Path(entry) for entry in asked["paths"]], asked["variables"])
     except (OSError, RuntimeError, ValueError) as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -49,6 +49,8 @@ class WorkspaceService:
         runtime_variables: Callable[[], Mapping[str, str]],
     ) -> None:
         """Without a `user`, shells run as the agent's own user in a home folder of the container's."""
+        # What sessions start with where the system itself leads to the runtimes; None where the home stands in for it.
+        self.system_variables: Callable[[], Mapping[str, str] | None] = lambda: None
         self._paths = paths
         self._user = user
         self._variables = dict(variables)
@@ -56,6 +58,7 @@ class WorkspaceService:
         self._runtime_variables = runtime_variables
         # Whether the folder of the workspace is about to be replaced by a clone.
         self.is_cloning: Callable[[], bool] = lambda: False
+        self._is_home_settled = False
 
     async def refresh(self) -> None:
         """Bring the home folder up to what is installed; a home that the customer has spoilt never stops the agent."""
@@ -67,7 +70,7 @@ class WorkspaceService:
 
     def launch_shell(self) -> Launch:
         """Return what a new shell is; raise TerminalUserUnknown."""
-        account = self._account()
+        account = self.account()
         shell = choose_shell(account, is_program=_is_program)
         launch = self._launch(account, shell[0])
         # Whoever stood in a workspace that is replaced would stand in a folder that is none any more.
@@ -77,16 +80,16 @@ class WorkspaceService:
 
     def launch_script(self) -> Launch:
         """Return the shell that a script is given to, in the environment of a login; raise TerminalUserUnknown."""
-        account = replace(self._account(), shell="")
+        account = replace(self.account(), shell="")
         return self._launch(account, choose_shell(account, is_program=_is_program)[0])
 
     def customer(self) -> Account | None:
         """Return whom programs run as, None where that is the agent's own user; raise TerminalUserUnknown."""
-        return None if self._user is None else self._account()
+        return None if self._user is None else self.account()
 
     def launch_program(self, wanted: WantedProcess) -> Launch:
         """Return what a process is, in the environment of a login and its own; raise TerminalUserUnknown."""
-        account = self._account()
+        account = self.account()
         launch = self._launch(account, choose_shell(account, is_program=_is_program)[0])
         return launch.replace(
             argv=wanted.argv,
@@ -95,18 +98,26 @@ class WorkspaceService:
         )
 
     def _launch(self, account: Account, shell: str) -> Launch:
-        environment = derive_environment(
+        environment = self._environment(account, shell)
+        launch = Launch(argv=(shell,), env=environment, cwd=str(self._paths.workspace), umask=UMASK)
+        if self._user is None:
+            return launch
+        groups = os.getgrouplist(account.name, account.gid)
+        return launch.replace(uid=account.uid, gid=account.gid, groups=groups)
+
+    def _environment(self, account: Account, shell: str) -> dict[str, str]:
+        of_system = self.system_variables()
+        if of_system is not None:
+            return derive_environment(
+                account, shell=shell, variables={**self._locale(), **self._variables, **of_system}
+            )
+        return derive_environment(
             account,
             shell=shell,
             path_entries=self._runtime_paths(),
             variables={**self._locale(), **self._variables, **self._runtime_variables()},
             bash_env=environment_file(Path(account.home)),
         )
-        launch = Launch(argv=(shell,), env=environment, cwd=str(self._paths.workspace), umask=UMASK)
-        if self._user is None:
-            return launch
-        groups = os.getgrouplist(account.name, account.gid)
-        return launch.replace(uid=account.uid, gid=account.gid, groups=groups)
 
     def _locale(self) -> dict[str, str]:
         """Return the language of a login, where the container is a system of its own."""
@@ -118,7 +129,8 @@ class WorkspaceService:
         except OSError:
             return {}
 
-    def _account(self) -> Account:
+    def account(self) -> Account:
+        """Return who shells run as; raise TerminalUserUnknown."""
         if self._user is None:
             own = pwd.getpwuid(os.geteuid())
             return Account(own.pw_name, own.pw_uid, own.pw_gid, str(self._paths.home), own.pw_shell)
@@ -132,12 +144,17 @@ class WorkspaceService:
         if self._user is None:
             self._paths.workspace.mkdir(parents=True, exist_ok=True)
             ensure_profile(self._paths.home, self._runtime_paths(), self._runtime_variables())
-        else:
-            self._refresh_as(self._account())
+            return
+        is_system = self.system_variables() is not None
+        if not (is_system and self._is_home_settled):
+            self._refresh_as(self.account(), is_system=is_system)
+        self._is_home_settled = is_system
 
-    def _refresh_as(self, account: Account) -> None:
+    def _refresh_as(self, account: Account, *, is_system: bool) -> None:
         asked = {
             "home": account.home,
+            # The home folder then has none of it, not even what an earlier version has put there.
+            "isSystem": is_system,
             "workspace": str(self._paths.workspace),
             "paths": [str(entry) for entry in self._runtime_paths()],
             "variables": dict(self._runtime_variables()),

@@ -222,6 +222,8 @@ def find_degradations(container: Container) -> tuple[str, ...]:
         reasons.append("agent_offline")
     if container.agent and any(not runtime.verified for runtime in container.agent.runtimes):
         reasons.append("runtime_unverified")
+    if container.agent and container.agent.shells and not all(check.ok for check in container.agent.shells.checks):
+        reasons.append("shells_differ")
     if is_established(container) and any(is_failure(step) for step in agents_steps(container)):
         reasons.append("step_failed")
     if any(step.name == Do.RENEW_IDENTITY and is_troubled(step) for step in container.steps):
