@@ -28,6 +28,7 @@ from zlh_agent.metrics.reader import Place
 from zlh_agent.metrics.service import MetricsService
 from zlh_agent.notify import feed_watchdog, notify
 from zlh_agent.ports import routes as port_routes
+from zlh_agent.ports.bridges import PortBridges
 from zlh_agent.ports.service import PortService
 from zlh_agent.ports.watch import PortWatch
 from zlh_agent.runtimes import routes as runtime_routes
@@ -49,8 +50,9 @@ from zlh_agent.terminals import routes as terminal_routes
 from zlh_agent.terminals.service import TerminalLimits, TerminalService
 from zlh_agent.web.server import build_application
 from zlh_agent.workspace.service import WorkspaceService
-from zlh_common.clock import SystemClock
+from zlh_common.clock import Clock, SystemClock
 from zlh_common.errors import ConfigInvalid, ZlhError
+from zlh_common.schema.spec import AgentSpec
 
 log = structlog.get_logger()
 
@@ -76,6 +78,7 @@ class Parts:
     processes: ProcessService
     terminals: TerminalService
     ports: PortWatch
+    bridges: PortBridges
     identity: IdentityService
 
 
@@ -112,8 +115,8 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
     spec = SpecService(SpecStore(config.paths.state), runtimes, processes, clock, on_change=status.note_change)
     status.spec, status.runtimes = spec.view, runtimes.report
     status.processes, status.terminals = processes.statuses, terminals.rows
-    ports = PortWatch(clock, bind_address=config.bind_address, own_port=config.port)
-    status.ports, ports.on_change = ports.ports, status.note_change
+    ports, bridges = _make_ports(config, clock, status)
+    spec.on_spec = lambda held: _note_ports(held, ports, bridges)
     metrics.targets = lambda: [*processes.targets(), *terminals.targets()]
     ports.roots = lambda: [target.shim_pid for target in metrics.targets()]
     metrics.names = lambda: _metric_names(processes, terminals)
@@ -128,11 +131,13 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
         await terminals.recover()
     finally:
         await refreshing
-    parts = Parts(spec, runtimes, status, journal, metrics, processes, terminals, ports, IdentityService(config))
+    identity = IdentityService(config)
+    parts = Parts(spec, runtimes, status, journal, metrics, processes, terminals, ports, bridges, identity)
     try:
         yield parts
     finally:
         await ports.close()
+        await bridges.close()
         await processes.detach()
         terminals.detach()
         await runtimes.close()
@@ -151,7 +156,7 @@ def make_application(config: AgentConfig, parts: Parts) -> web.Application:
             *runtime_routes.routes(parts.runtimes),
             *process_routes.routes(parts.processes, seats),
             *terminal_routes.routes(parts.terminals, seats),
-            *port_routes.routes(PortService(config.bind_address)),
+            *port_routes.routes(PortService(config.bind_address, parts.bridges.cut)),
             *metrics_routes.routes(parts.metrics),
             *stream_routes.routes(EventStream(parts.status, parts.journal, parts.metrics)),
         ]
@@ -166,6 +171,20 @@ def _make_workspace(config: AgentConfig, runtimes: RuntimeService) -> WorkspaceS
         runtime_paths=runtimes.path_entries,
         runtime_variables=runtimes.variables,
     )
+
+
+def _make_ports(config: AgentConfig, clock: Clock, status: StatusService) -> tuple[PortWatch, PortBridges]:
+    ports = PortWatch(clock, bind_address=config.bind_address, own_port=config.port)
+    bridges = PortBridges(config.bind_address, config.terminal_user)
+    status.ports, ports.on_change = ports.ports, status.note_change
+    ports.on_look, ports.bridged, ports.own_sockets = bridges.note_listening, bridges.bridged, bridges.sockets
+    bridges.on_change = status.note_change
+    return ports, bridges
+
+
+def _note_ports(spec: AgentSpec, ports: PortWatch, bridges: PortBridges) -> None:
+    bridges.want(spec.published)
+    ports.hide(addon.name for addon in spec.addons)
 
 
 def _note_use(status: StatusService, spec: SpecService) -> None:
@@ -234,6 +253,7 @@ async def _run_until(stop: asyncio.Event, parts: Parts) -> None:
         loops = [group.create_task(parts.spec.run()), group.create_task(feed_watchdog())]
         loops += map(group.create_task, [parts.terminals.expire_for_ever(), parts.journal.run(), parts.metrics.run()])
         loops += map(group.create_task, [parts.runtimes.check_for_ever(), parts.ports.run()])
+        loops.append(group.create_task(parts.bridges.run()))
         loops += [group.create_task(kept.forget_old_for_ever()) for kept in (parts.terminals, parts.processes)]
         await stop.wait()
         for loop in loops:

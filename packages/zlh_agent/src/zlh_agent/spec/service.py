@@ -115,6 +115,8 @@ class SpecService:
         # Who sent the spec that is held.
         self._request_id: str | None = None
         self._accepting = asyncio.Lock()
+        # Told of every spec that is held from now on.
+        self.on_spec: Callable[[AgentSpec], None] = lambda _: None
 
     def view(self) -> SpecView:
         """Return how far the spec is."""
@@ -186,6 +188,7 @@ class SpecService:
 
     def _begin(self, spec: AgentSpec) -> None:
         self._spec = spec
+        self.on_spec(spec)
         self._request_id = current_request_id()
         self._runtimes.wanted = spec.runtimes
         self._failed, self._failures, self._removed_at = {}, 0, {}

@@ -38,7 +38,7 @@ from zlh_api.reconcile.plan import (
     decide_next,
 )
 from zlh_api.reconcile.spec import accepted_generation
-from zlh_api.reconcile.steps import Steps, has_closing_failed, has_renewal_failed, plan_guest
+from zlh_api.reconcile.steps import Steps, has_closing_failed, has_publishing_failed, has_renewal_failed, plan_guest
 from zlh_api.reconcile.warrant import ClaimWarrant, StepWarrant
 from zlh_common.errors import ZlhError
 from zlh_common.request_ids import following
@@ -183,6 +183,7 @@ class Worker:
             route=route,
             is_proved=container.provisioned_at is not None,
             has_closing_failed=has_closing_failed(container),
+            has_publishing_failed=has_publishing_failed(container),
             may_renew_identity=may_renew(container, lacks),
             has_renewal_failed=has_renewal_failed(container),
             is_resize_put_off=place.steps.seconds_to_resize(container) > 0,
@@ -238,6 +239,10 @@ class Worker:
         is_open = step is Do.CLOSE_NETWORK and seen.guest is Guest.RUNNING
         if step in RECORD_STEPS and seen.is_proved and not container.is_deleting:
             self._records_pause = pause
+            return None
+        # A route that was tried before its turn lets the spec go first.
+        is_behind = seen.accepted_generation < container.spec_generation
+        if step is Do.PUBLISH_ROUTE and is_behind and not seen.has_publishing_failed:
             return None
         return None if is_open or (has_failed and is_refused_harmlessly(container, step)) else pause
 
