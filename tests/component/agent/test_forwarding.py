@@ -205,18 +205,22 @@ async def still(sent: list[int]) -> None:
         await asyncio.sleep(0.5)
 
 
+async def hear(port: Led) -> None:
+    """Connect, and return at the first byte."""
+    reader, writer = await port.connect()
+    try:
+        await reader.readexactly(1)
+    finally:
+        writer.close()
+
+
 async def test_nobody_there_is_a_reset() -> None:
     """Whoever connects while no program listens is not kept waiting."""
     async with led(echo) as port, asyncio.timeout(WAIT_S):
-        opened: list[asyncio.StreamWriter] = []
         await port.forwarder.lead(port.port, "127.0.0.77")
         # Either may meet it: whoever connects, or whoever then waits for a word.
         with pytest.raises(ConnectionResetError):
-            reader, writer = await port.connect()
-            opened.append(writer)
-            await reader.readexactly(1)
-        for writer in opened:
-            writer.close()
+            await hear(port)
         # Where it leads may change while it is led on.
         await port.forwarder.lead(port.port, "127.0.0.1")
         reader, writer = await port.connect()
