@@ -69,15 +69,19 @@ def test_there_is_an_end_to_bridges() -> None:
 
 def test_the_rules_name_ports_of_this_container_alone() -> None:
     """What comes from its own programs, or is on its way to somebody else, passes by."""
-    script = render_table({3000: 41000, 80: 41001})
-    rules = [line for line in script.splitlines() if "redirect" in line]
-    assert rules == [
-        'iifname != "lo" fib daddr type local tcp dport 80 redirect to :41001',
-        'iifname != "lo" fib daddr type local tcp dport 3000 redirect to :41000',
-    ]
-    # Named first, so that deleting it fails for nobody; then nothing of an earlier agent is left.
-    assert script.splitlines()[:2] == ["table ip zlh_published", "delete table ip zlh_published"]
-    assert render_table({}).splitlines() == script.splitlines()[:2]
+    rules = [line for line in render_table({3000: 41000, 80: 41001}).splitlines() if "redirect" in line]
+    led = 'add rule ip zlh_published outside iifname != "lo" fib daddr type local tcp dport'
+    assert rules == [f"{led} 80 redirect to :41001", f"{led} 3000 redirect to :41000"]
+
+
+def test_the_rules_of_before_are_gone() -> None:
+    """In the same transaction; the chain itself stays, since packets of connections are translated by it."""
+    for entrances in ({}, {3000: 41000}):
+        script = render_table(entrances)
+        assert "flush chain ip zlh_published outside\n" in script
+        assert "delete" not in script
+    # Named first, so that deleting it fails for nobody.
+    assert render_table(None).splitlines() == ["add table ip zlh_published", "delete table ip zlh_published"]
 
 
 def test_messages_come_out_as_they_went_in() -> None:

@@ -47,17 +47,22 @@ def find_target(listener: Listener) -> str:
     return "::1" if "::" in bound else bound[0]
 
 
-def render_table(entrances: Mapping[int, int]) -> str:
+def render_table(entrances: Mapping[int, int] | None) -> str:
     """Return the script for `nft` that makes {port: where the forwarder listens} all that holds, in one transaction.
 
-    What is on its way to somebody else passes by: a customer may have containers of their own.
+    What is on its way to somebody else passes by: a customer may have containers of their own. The chain stays while
+    there may be connections, whose packets the kernel translates only as long as there is one; None takes it away.
     """
-    lines = [f"table ip {TABLE}", f"delete table ip {TABLE}"]
-    if entrances:
-        lines += [f"table ip {TABLE} {{", "chain outside {", "type nat hook prerouting priority dstnat; policy accept;"]
-        lines += [
-            f'iifname != "lo" fib daddr type local tcp dport {port} redirect to :{entrance}'
-            for port, entrance in sorted(entrances.items())
-        ]
-        lines += ["}", "}"]
+    if entrances is None:
+        # Named first, so that deleting it fails for nobody.
+        return f"add table ip {TABLE}\ndelete table ip {TABLE}\n"
+    lines = [
+        f"add table ip {TABLE}",
+        f"add chain ip {TABLE} outside {{ type nat hook prerouting priority dstnat; policy accept; }}",
+        f"flush chain ip {TABLE} outside",
+    ]
+    lines += [
+        f'add rule ip {TABLE} outside iifname != "lo" fib daddr type local tcp dport {port} redirect to :{entrance}'
+        for port, entrance in sorted(entrances.items())
+    ]
     return "\n".join([*lines, ""])

@@ -51,8 +51,9 @@ class PortBridges:
         self._listeners: Sequence[Listener] = ()
         self._forwarder: Forwarder | None = None
         self._entrances: dict[int, Entrance] = {}
-        # What the rules in force say; None is that nobody knows, as after a start.
+        # What the rules in force say, None is that there are none; and whether that is known, which it is not at first.
         self._ruled: dict[int, int] | None = None
+        self._is_ruled = False
         # Ports that the forwarder may have connections of.
         self._was_led: set[int] = set()
         # Ports that could not be led on, so that each is told of once.
@@ -119,9 +120,9 @@ class PortBridges:
         """Lead nothing on any more."""
         if self._forwarder is not None:
             await self._forwarder.end()
-        if self._ruled:
+        if self._ruled is not None:
             with contextlib.suppress(RulesRefused):
-                await apply_table({})
+                await apply_table(None)
 
     def _pause_s(self) -> float | None:
         return min(RETRY_S * 2 ** min(self._failures - 1, 10), LONGEST_RETRY_S) if self._failures else None
@@ -136,11 +137,10 @@ class PortBridges:
         if wanted and self._forwarder is None:
             self._forwarder = await Forwarder.start(await asyncio.to_thread(self._find_user), on_end=self._changed.set)
         is_whole = await self._lead(wanted)
-        try:
-            await self._rule({port: entrance.port for port, entrance in self._entrances.items() if port in wanted})
-        finally:
-            # What must end does, whatever the rules say: they lead nowhere then.
-            await self._leave(self._entrances.keys() - wanted.keys())
+        # What must end does first: the kernel translates what is said of it for as long as the rules are there.
+        await self._cut_unpublished()
+        await self._rule({port: entrance.port for port, entrance in self._entrances.items() if port in wanted})
+        await self._leave(self._entrances.keys() - wanted.keys())
         if self._forwarder is not None and not self._published:
             await self._forget()
         return is_whole
@@ -172,28 +172,33 @@ class PortBridges:
         return is_whole
 
     async def _rule(self, rules: dict[int, int]) -> None:
-        if self._address is not None or rules == self._ruled:
+        wanted = rules if rules or self._was_led else None
+        if self._address is not None or (self._is_ruled and wanted == self._ruled):
             return
-        if self._ruled is None and not rules:
+        self._ruled, self._is_ruled = None, False
+        try:
+            await apply_table(wanted)
+        except RulesRefused:
             # Without nft there is nothing to take away.
-            with contextlib.suppress(RulesRefused):
-                await apply_table({})
-        else:
-            self._ruled = None
-            await apply_table(rules)
-        self._ruled = rules
+            if wanted is not None:
+                raise
+        self._ruled, self._is_ruled = wanted, True
+
+    async def _cut_unpublished(self) -> None:
+        """End all that leads to what is not published any more."""
+        await self._leave(self._entrances.keys() - self._published)
+        for port in sorted(self._was_led - self._published):
+            assert self._forwarder is not None
+            await self._forwarder.cut(port)
+            self._was_led.discard(port)
 
     async def _leave(self, ports: Collection[int]) -> None:
-        """Take no new connections of these; what is not published any more ends at once."""
-        if self._forwarder is None:
-            return
+        """Take no new connections of these."""
         for port in sorted(ports):
+            assert self._forwarder is not None
             await self._forwarder.close_port(port)
             del self._entrances[port]
             log.info("port.not_bridged", port=port)
-        for port in sorted(self._was_led - self._published):
-            await self._forwarder.cut(port)
-            self._was_led.discard(port)
 
     async def _forget(self) -> None:
         """End the forwarder, with all that it has."""

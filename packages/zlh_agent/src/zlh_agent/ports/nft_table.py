@@ -17,8 +17,11 @@ class RulesRefused(Exception):
     """The kernel does not take the rules, or there is nobody to hand them over."""
 
 
-async def apply_table(entrances: Mapping[int, int]) -> None:
-    """Have {port: where the forwarder listens} hold instead of what held before; raise RulesRefused."""
+async def apply_table(entrances: Mapping[int, int] | None) -> None:
+    """Have {port: where the forwarder listens} hold instead of what held before; raise RulesRefused.
+
+    None takes the table away.
+    """
     program = await asyncio.to_thread(_find_program)
     try:
         child = await asyncio.create_subprocess_exec(
