@@ -34,7 +34,7 @@ async def generations(made: Installation) -> list[int]:
 
 async def until_removed(made: Installation, newest: int) -> None:
     """Return once the keys of no former generation are there."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await generations(made) != [newest] or len(list(made.place.keys.glob("*-ca*"))) != 4:
             await asyncio.sleep(0.05)
 
@@ -145,16 +145,24 @@ async def test_killed_after_any_write_it_is_carried_to_its_end(dsn: str, tmp_pat
         assert made.missed == []
 
 
+async def until_changed(made: Installation, newest: int) -> None:
+    """Return once everybody has what is newest, and what was before it is gone."""
+    await made.wait_until(SETTLED, newest)
+    await until_removed(made, newest)
+
+
 async def is_through(made: Installation, number: int) -> bool:
     """Wait for the end of a change, and start the process again where it dies; tell whether it did not."""
     (api, _) = made.apis
-    waiting = asyncio.create_task(made.wait_until(SETTLED, number + 1))
-    while api.is_running and not waiting.done():
+    waiting = asyncio.create_task(until_changed(made, number + 1))
+    was_killed = False
+    # It may also die after all was changed, while it removes the former keys.
+    while not waiting.done():
+        if not api.is_running:
+            was_killed = True
+            await api.start()
         await asyncio.sleep(0.02)
-    if was_killed := not api.is_running:
-        await api.start()
     await waiting
-    await until_removed(made, number + 1)
     # One that was ordered to die after more writes than there were has done all of them.
     if not was_killed:
         return True
