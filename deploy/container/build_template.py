@@ -32,6 +32,8 @@ PACKAGES = (
 # Proxmox VE writes a Debian's address into /etc/network/interfaces, and leaves it to this to bring it up.
 PROXMOX_PACKAGES = ("ifupdown",)
 INSTALL_USER = "zlh-install"
+# Without it `localhost` is nobody, for servers that are told to listen there.
+HOSTS = "127.0.0.1 localhost\n::1 localhost ip6-localhost ip6-loopback\n"
 JOURNAL = "[Journal]\nStorage=persistent\nSystemMaxUse=64M\nRuntimeMaxUse=16M\n"
 
 
@@ -67,6 +69,7 @@ def build(folder: Path, *, suite: str = "bookworm", is_for_proxmox: bool = False
         check=True,
     )
     add_users(folder)
+    settle_names(folder)
     settle_systemd(folder)
     add_agent(folder)
 
@@ -107,6 +110,16 @@ def add_users(folder: Path) -> None:
     subprocess.run(
         ["chroot", str(folder), "install", "-d", "-o", "dev", "-g", "dev", "/home/dev/workspace"], check=True
     )
+
+
+def settle_names(folder: Path) -> None:
+    """Have `localhost` known, and no name asked of the name server of the machine that builds this.
+
+    A container reaches that never, so whoever looks a name up, as many a server does before it listens, would wait
+    for it. A driver writes the name servers of containers that may ask some.
+    """
+    (folder / "etc/hosts").write_text(HOSTS)
+    (folder / "etc/resolv.conf").write_text("")
 
 
 def settle_systemd(folder: Path) -> None:

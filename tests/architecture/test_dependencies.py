@@ -156,7 +156,9 @@ def test_daemons_stay_small(daemon: str) -> None:
     assert not heavy & reachable(daemon)
 
 
-@pytest.mark.parametrize("child", ["zlh_agent.files.child", "zlh_agent.sandbox.confined_program"])
+@pytest.mark.parametrize(
+    "child", ["zlh_agent.files.child", "zlh_agent.ports.forward_child", "zlh_agent.sandbox.confined_program"]
+)
 def test_small_children_stay_small(child: str) -> None:
     """They run with the standard library alone, and what is dear in that stays out: there may be many of them."""
     dear = {"asyncio", "contextlib", "dataclasses", "enum", "logging", "pathlib", "re", "socket", "typing"}

@@ -32,11 +32,18 @@ _CUTTER = """
 import asyncio, sys
 from zlh_agent.ports.kernel import KernelList
 from zlh_agent.ports.service import PortService, CutNotPossible
+async def nothing(port):
+    return 0
 try:
-    print(asyncio.run(PortService(sys.argv[1]).cut(int(sys.argv[2]))).cut)
+    print(asyncio.run(PortService(sys.argv[1], nothing).cut(int(sys.argv[2]))).cut)
 except CutNotPossible as refused:
     print(refused.code)
 """
+
+
+async def nothing(_: int) -> int:
+    """End what is passed on: there is nothing of it here."""
+    return 0
 
 
 @contextmanager
@@ -72,11 +79,11 @@ async def test_the_kernel_ends_what_leads_to_its_own_address(address: str, famil
         port = stack.enter_context(await asyncio.to_thread(lambda: server(address, family)))
         clients = [stack.enter_context(socket.create_connection(("127.77.9.1", port))) for _ in range(5)]
         other = stack.enter_context(socket.create_connection(("127.77.9.2" if family == 10 else "127.77.9.1", port)))
-        cut = await PortService("127.77.9.1").cut(port)
+        cut = await PortService("127.77.9.1", nothing).cut(port)
         assert cut.cut == (5 if family == 10 else 6)
         assert all([await asyncio.to_thread(is_over, client) for client in clients])
         assert await asyncio.to_thread(is_over, other) is (family != 10)
-        assert (await PortService("127.77.9.1").cut(port)).cut == 0
+        assert (await PortService("127.77.9.1", nothing).cut(port)).cut == 0
         again = stack.enter_context(socket.create_connection(("127.77.9.1", port)))
         assert not await asyncio.to_thread(is_over, again)
 
@@ -87,7 +94,7 @@ async def test_in_a_container_its_own_programs_go_on() -> None:
     with ExitStack() as stack:
         port = stack.enter_context(await asyncio.to_thread(lambda: server("127.0.0.1")))
         client = stack.enter_context(socket.create_connection(("127.0.0.1", port)))
-        assert (await PortService("0.0.0.0").cut(port)).cut == 0
+        assert (await PortService("0.0.0.0", nothing).cut(port)).cut == 0
         assert not await asyncio.to_thread(is_over, client)
 
 
@@ -122,4 +129,4 @@ def test_what_cannot_be_listed_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("zlh_agent.ports.service.KernelList", refuse)
     with pytest.raises(CutNotPossible, match="not supported"):
-        asyncio.run(PortService("127.77.9.1").cut(3000))
+        asyncio.run(PortService("127.77.9.1", nothing).cut(3000))

@@ -62,3 +62,25 @@ def test_what_is_cut_off_is_garbled(cut: int) -> None:
     assert [type(each) for each in wire.parse_answers(whole)] == [wire.Connection]
     with pytest.raises(wire.DiagGarbled):
         list(wire.parse_answers(whole[:cut]))
+
+
+@pytest.mark.parametrize(
+    ("attributes", "is_v6_only"),
+    [
+        (b"", False),
+        (struct.pack("=HHBxxx", 5, 11, 1), True),
+        (struct.pack("=HHBxxx", 5, 11, 0), False),
+        # Behind others, of whatever length they say they have.
+        (struct.pack("=HHBxxx", 5, 8, 0) + struct.pack("=HHBxxx", 5, 11, 1), True),
+        (struct.pack("=HH", 0, 8) + struct.pack("=HHBxxx", 5, 11, 1), True),
+        (struct.pack("=HH", 60_000, 8) + struct.pack("=HHBxxx", 5, 11, 1), False),
+        (struct.pack("=HH", 5, 11), False),
+    ],
+)
+def test_a_socket_of_ipv6_alone_is_told(attributes: bytes, *, is_v6_only: bool) -> None:
+    """What the kernel adds to a socket that listens; nothing that is cut off is read."""
+    body = struct.pack("=BBBB", wire.IPV6, 10, 0, 0) + b"\0" * 48 + struct.pack("=IIIII", 0, 0, 0, 0, 9) + attributes
+    whole = struct.pack("=IHHII", 16 + len(body), wire.SOCK_DIAG_BY_FAMILY, 2, 1, 0) + body
+    (found,) = wire.parse_answers(whole)
+    assert isinstance(found, wire.Connection)
+    assert found.is_v6_only is is_v6_only

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zlh_agent.ports import listening
-from zlh_agent.ports.diag_wire import IPV4, IPV6, Connection
+from zlh_agent.ports.diag_wire import IPV4, IPV6, Address, Connection
 from zlh_agent.ports.listening import Holder, Listener, PortTable
-from zlh_common.schema.ports import PortKind, PortReach
+from zlh_common.schema.ports import ListeningPort, PortKind, PortReach
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 LOOK_S = 0.5
@@ -20,16 +20,21 @@ MINE = ip_address("127.77.0.9")
 PORTS = st.sets(st.sampled_from((80, 3000, 8080)))
 
 
-def socket(address: str, port: int, inode: int = 1) -> Connection:
+def socket(address: str, port: int, inode: int = 1, *, is_v6_only: bool = False) -> Connection:
     """Return a socket that listens."""
     local = ip_address(address)
     family = IPV4 if local.version == 4 else IPV6
-    return Connection(local, port, ip_address("0.0.0.0"), inode, family, bytes([inode]) * 48)
+    return Connection(local, port, ip_address("0.0.0.0"), inode, family, bytes([inode]) * 48, is_v6_only)
 
 
-def listener(port: int, *addresses: str) -> Listener:
+def listener(port: int, *addresses: str, is_v6_only: bool = False) -> Listener:
     """Return a port that is listened on at these addresses."""
-    return Listener(port, tuple(map(ip_address, addresses or ("0.0.0.0",))), frozenset({port}))
+    return Listener(port, tuple(map(ip_address, addresses or ("0.0.0.0",))), frozenset({port}), is_v6_only)
+
+
+def tell(listener: Listener, holder: Holder | None, *, is_bridged: bool = False) -> ListeningPort:
+    """Return what is told of a port in a container of its own."""
+    return listening.tell(listener, NOW, holder, kind=PortKind.HTTP, address=None, is_bridged=is_bridged)
 
 
 def walk(looks: list[set[int]]) -> list[tuple[set[int], bool]]:
@@ -87,15 +92,13 @@ def test_a_port_that_flaps_is_told_seldom(pattern: list[set[int]]) -> None:
 
 
 def test_sockets_of_a_port_are_one_listener() -> None:
-    """IPv4 in whatever spelling, IPv6, and several workers; the agent's own port is left out."""
+    """IPv4 in whatever spelling, IPv6, and several workers."""
     found = listening.group_listeners(
         [
             socket("::ffff:10.0.0.5", 3000, 3),
             socket("10.0.0.5", 3000, 2),
             socket("::", 3000, 4),
-            socket("0.0.0.0", 8700, 5),
-        ],
-        own_port=8700,
+        ]
     )
     assert found == [Listener(3000, (ip_address("10.0.0.5"), ip_address("::")), frozenset({2, 3, 4}))]
 
@@ -112,6 +115,8 @@ def test_sockets_of_a_port_are_one_listener() -> None:
         (("0.0.0.0",), MINE, PortReach.SHARED),
         (("127.0.0.1",), MINE, PortReach.LOOPBACK),
         (("127.0.0.1", "127.77.0.9"), MINE, PortReach.NETWORK),
+        # Nobody comes by IPv6.
+        (("fd00::5",), None, PortReach.LOOPBACK),
     ],
 )
 def test_from_where_a_port_is_reached(addresses: tuple[str, ...], own: object, reach: PortReach) -> None:
@@ -119,16 +124,34 @@ def test_from_where_a_port_is_reached(addresses: tuple[str, ...], own: object, r
     assert listening.reach_of(listener(3000, *addresses), MINE if own else None) is reach
 
 
-def test_what_nobody_known_holds_is_left_out() -> None:
-    """Of several sockets of a port one is enough."""
-    mine = Listener(1, (MINE,), frozenset({1, 7}))
-    foreign = Listener(2, (MINE,), frozenset({2}))
-    assert listening.select_held([mine, foreign], {7: Holder(10, "a", "a", None)}) == [mine]
+@pytest.mark.parametrize("own", [None, MINE])
+def test_all_addresses_of_ipv6_may_be_nothing_of_ipv4(own: Address | None) -> None:
+    """As the program has asked for; another socket beside it may take the rest."""
+    alone = listening.group_listeners([socket("::", 3000, is_v6_only=True)])
+    assert [listening.reach_of(each, own) for each in alone] == [PortReach.LOOPBACK]
+    both = listening.group_listeners([socket("::", 3000, is_v6_only=True), socket("0.0.0.0", 3000, 2)])
+    assert listening.reach_of(both[0], own) is not PortReach.LOOPBACK
+    mixed = listening.group_listeners([socket("::", 3000, is_v6_only=True), socket("::", 3000, 2)])
+    assert listening.reach_of(mixed[0], own) is not PortReach.LOOPBACK
+
+
+def test_what_is_the_platforms_own_is_left_out() -> None:
+    """The agent's port, an addon's, and sockets by which a port is led on."""
+    sockets = [socket("0.0.0.0", 8700, 1), socket("0.0.0.0", 41000, 2), socket("127.0.0.1", 3000, 3)]
+    found = listening.select_customers(sockets, platform_ports={8700}, platform_sockets={2})
+    assert [each.port for each in found] == [3000]
 
 
 def test_what_a_program_calls_itself_is_bounded() -> None:
     """A report is no longer for it."""
     holder = Holder(7, "n" * 900, "c" * 90_000, "/" + "d" * 4000)
-    told = listening.tell(listener(3000), NOW, holder, PortKind.HTTP, None)
+    told = tell(listener(3000), holder)
     assert max(len(told.process), len(told.command), len(told.directory or "")) == listening.MOST_CHARS
-    assert listening.tell(listener(3000), NOW, None, PortKind.UNKNOWN, None).pid is None
+    assert tell(listener(3000), None).pid is None
+
+
+def test_a_port_that_is_led_on_says_so() -> None:
+    """Unless its program listens on the network meanwhile."""
+    assert tell(listener(3000, "127.0.0.1"), None, is_bridged=True).reach is PortReach.BRIDGED
+    assert tell(listener(3000, "127.0.0.1"), None).reach is PortReach.LOOPBACK
+    assert tell(listener(3000, "0.0.0.0"), None, is_bridged=True).reach is PortReach.NETWORK

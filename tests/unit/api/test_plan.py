@@ -64,6 +64,7 @@ SEEN += [
 SEEN += [replace(seen, may_renew_identity=True) for seen in SEEN if seen.is_agent_online and not seen.has_identity]
 SEEN += [replace(seen, has_renewal_failed=True) for seen in SEEN if seen.may_renew_identity]
 SEEN += [replace(seen, has_closing_failed=True) for seen in SEEN if seen.guest is Guest.RUNNING and not seen.is_closed]
+SEEN += [replace(seen, has_publishing_failed=True) for seen in SEEN if seen.is_proved and seen.route is Route.STALE]
 SEEN += [replace(seen, is_tidy=False) for seen in SEEN if seen.guest is Guest.STOPPED]
 SEEN += [
     replace(seen, records=records, is_records_put_off=put_off)
@@ -90,7 +91,7 @@ EFFECTS: dict[Do | Await, dict[str, Any]] = {
     Await.CONNECT_AGENT: {"is_agent_online": True},
     Do.SEND_SPEC: {"accepted_generation": GENERATION},
     Await.INSTALL: {"observed_generation": GENERATION},
-    Do.PUBLISH_ROUTE: {"route": Route.WRITTEN},
+    Do.PUBLISH_ROUTE: {"route": Route.WRITTEN, "has_publishing_failed": False},
     Do.CONFIRM_ROUTE: {"route": Route.CONFIRMED},
     Await.RUN_CODE_SERVER: {"addons": Addons.UNSEEN},
     Do.OPEN_CODE_SERVER: {"addons": Addons.SETTLED},
@@ -373,6 +374,21 @@ def test_what_is_installed_later_keeps_no_route_from_a_container() -> None:
     for world in worlds():
         if world.next() is Await.INSTALL:
             assert not world.seen.is_proved or world.seen.route is Route.CONFIRMED
+
+
+def test_a_port_that_is_published_waits_for_nothing_else() -> None:
+    """The route of what was ready once goes before its spec, and the spec before anybody waits for the proxy."""
+    met = 0
+    for world in worlds():
+        seen, step = world.seen, world.next()
+        if world.wanted.is_off or world.wanted.is_deleting or not seen.is_proved or seen.route is not Route.STALE:
+            continue
+        if step is Do.SEND_SPEC:
+            assert seen.has_publishing_failed or seen.may_renew_identity
+        if step is Do.PUBLISH_ROUTE and not seen.has_publishing_failed and seen.accepted_generation < GENERATION:
+            assert walk(world)[0][:3] == [Do.PUBLISH_ROUTE, Do.SEND_SPEC, Do.CONFIRM_ROUTE]
+            met += 1
+    assert met
 
 
 def test_a_restart_is_one_stop_and_one_start() -> None:

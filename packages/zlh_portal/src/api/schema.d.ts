@@ -535,7 +535,7 @@ export interface paths {
         };
         /**
          * List what programs listen on
-         * @description As the agent has seen it a second ago at most, 64 of them; none while it is not heard. `kind` is what the port answered when it was asked once, `reach` from where it is reached: a published port that only loopback reaches does not answer.
+         * @description As the agent has seen it a second ago at most, 64 of them; none while it is not heard. `kind` is what the port answered when it was asked once, `reach` from where it is reached: a port that only loopback reaches is led there by its agent once it is published, and is `bridged` then.
          */
         get: operations["listPorts"];
         put?: never;

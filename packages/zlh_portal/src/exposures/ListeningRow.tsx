@@ -13,7 +13,7 @@ interface Props {
 
 export function ListeningRow({ listening, exposure, mayChange, onPublish }: Props) {
   const kind = describeKind(listening.kind);
-  const { isReachable, advice } = describeReach(listening);
+  const { badge, advice } = describeReach(listening, exposure !== null);
   return (
     <Group component="li" justify="space-between" align="flex-start" gap="xs" data-testid={`listening-${listening.port}`}>
       <Stack gap={2} miw={0} flex="1 1 220px">
@@ -21,12 +21,12 @@ export function ListeningRow({ listening, exposure, mayChange, onPublish }: Prop
           <Text fw={600} className="numbers" miw={52}>{listening.port}</Text>
           <Text>{listening.process || "A program that cannot be seen"}</Text>
           <Tooltip label={kind.meaning}><Badge variant="light" color="gray" tabIndex={0}>{kind.label}</Badge></Tooltip>
-          {!isReachable && <Badge variant="light" color="orange">Loopback only</Badge>}
+          {badge && <Badge variant="light" color="gray">{badge}</Badge>}
           {exposure && <AddressLink address={exposure.url} />}
         </Group>
         {listening.command && <Code style={{ overflowWrap: "anywhere" }}>{listening.command}</Code>}
         {listening.directory && <Text size="xs" c="dimmed" style={{ overflowWrap: "anywhere" }}>in {listening.directory}</Text>}
-        {advice && <Text size="sm" c={isReachable ? "dimmed" : "orange"}>{advice}</Text>}
+        {advice && <Text size="sm" c="dimmed">{advice}</Text>}
       </Stack>
       {mayChange && !exposure && (
         <Button size="compact-sm" variant="light" aria-label={`Publish port ${listening.port}`} onClick={onPublish}>Publish</Button>

@@ -6,10 +6,12 @@ describe("what programs listen on", () => {
     expect((["http", "https", "tcp", "unknown"] as const).map((kind) => describeKind(kind).label)).toEqual(["HTTP", "HTTPS", "TCP", "Asking"]);
   });
 
-  it("says what to do where a published address would not get through", () => {
-    expect(describeReach({ reach: "network", port: 3000 })).toEqual({ isReachable: true, advice: null });
-    expect(describeReach({ reach: "loopback", port: 3000 })).toMatchObject({ isReachable: false, advice: expect.stringContaining("0.0.0.0:3000") as string });
-    expect(describeReach({ reach: "shared", port: 3000 })).toMatchObject({ isReachable: true, advice: expect.stringContaining("HOST") as string });
+  it("says how a program is reached that listens on loopback", () => {
+    expect(describeReach({ reach: "network" }, true)).toEqual({ badge: null, advice: null });
+    expect(describeReach({ reach: "loopback" }, false)).toMatchObject({ badge: "Loopback only", advice: expect.stringContaining("Once you publish it") as string });
+    expect(describeReach({ reach: "loopback" }, true)).toMatchObject({ badge: "Loopback only", advice: expect.stringContaining("is being led there") as string });
+    expect(describeReach({ reach: "bridged" }, true)).toMatchObject({ badge: "Led to loopback", advice: expect.stringContaining("is led there") as string });
+    expect(describeReach({ reach: "shared" }, false)).toMatchObject({ badge: null, advice: expect.stringContaining("HOST") as string });
   });
 
   it("publishes by what the program speaks", () => {

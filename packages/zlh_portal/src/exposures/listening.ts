@@ -2,8 +2,8 @@
 import type { ListeningPort } from "../api/types";
 
 export interface Reach {
-  /** Whether a published address would get through to the program. */
-  isReachable: boolean;
+  /** What a badge beside the program says; null where nothing need be said. */
+  badge: string | null;
   advice: string | null;
 }
 
@@ -20,16 +20,19 @@ export function describeKind(kind: ListeningPort["kind"]): { label: string; mean
   }
 }
 
-export function describeReach({ reach, port }: Pick<ListeningPort, "reach" | "port">): Reach {
+/** `isPublished` is what has been asked for; it takes a moment until the port is led there. */
+export function describeReach({ reach }: Pick<ListeningPort, "reach">, isPublished: boolean): Reach {
   switch (reach) {
     case "network":
-      return { isReachable: true, advice: null };
+      return { badge: null, advice: null };
     case "loopback":
-      return { isReachable: false, advice: `It listens on loopback only, where no published address gets through. Let it listen on 0.0.0.0:${port}, or on the address in the variable HOST.` };
+      return isPublished
+        ? { badge: "Loopback only", advice: "It listens on loopback or IPv6 only. Its public address is being led there." }
+        : { badge: "Loopback only", advice: "It listens on loopback or IPv6 only. Once you publish it, its public address is led there." };
     case "bridged":
-      return { isReachable: true, advice: null };
+      return { badge: "Led to loopback", advice: "It listens on loopback or IPv6 only. Its public address is led there, so the program sees all visitors come from this container itself." };
     case "shared":
-      return { isReachable: true, advice: "It listens on every address of a machine that containers share. Let it listen on the address in the variable HOST, so that no other is in its way." };
+      return { badge: null, advice: "It listens on every address of a machine that containers share. Let it listen on the address in the variable HOST, so that no other is in its way." };
   }
 }
 

@@ -29,6 +29,8 @@ _PORTS = struct.Struct("!HH")
 _ANSWER_HEAD = struct.Struct("=BBBB")
 _ANSWER_TAIL = struct.Struct("=IIIII")
 _SOCKET_ID_BYTES = 48
+_ATTRIBUTE = struct.Struct("=HH")
+_V6_ONLY = 11
 _ADDRESSES = slice(4, 36)
 _NUMBER = struct.Struct("=i")
 _END_BYTES = _HEADER.size + _NUMBER.size
@@ -52,6 +54,8 @@ class Connection:
     family: int
     # By which the kernel knows it again, and no later one.
     socket_id: bytes
+    # It listens, and takes nothing of IPv4 though it is bound to all addresses.
+    is_v6_only: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +156,19 @@ def _parse_connection(body: bytes) -> Connection:
     if width is None:
         raise DiagGarbled(f"family {family}")
     source, destination = socket_id[_ADDRESSES][:16], socket_id[_ADDRESSES][16:]
-    inode = _ANSWER_TAIL.unpack_from(body, _ANSWER_HEAD.size + _SOCKET_ID_BYTES)[-1]
+    tail = _ANSWER_HEAD.size + _SOCKET_ID_BYTES
+    inode = _ANSWER_TAIL.unpack_from(body, tail)[-1]
     port = _PORTS.unpack_from(socket_id)[0]
     local, peer = ip_address(source[:width]), ip_address(destination[:width])
-    return Connection(local, port, peer, inode, family, socket_id)
+    is_v6_only = _has_flag(body[tail + _ANSWER_TAIL.size :], _V6_ONLY)
+    return Connection(local, port, peer, inode, family, socket_id, is_v6_only)
+
+
+def _has_flag(attributes: bytes, wanted: int) -> bool:
+    """Tell whether an attribute of one byte is there, and not 0; what is cut off has none."""
+    while len(attributes) > _ATTRIBUTE.size:
+        length, kind = _ATTRIBUTE.unpack_from(attributes)
+        if kind == wanted:
+            return attributes[_ATTRIBUTE.size] != 0
+        attributes = attributes[max(_ATTRIBUTE.size, (length + 3) & ~3) :]
+    return False

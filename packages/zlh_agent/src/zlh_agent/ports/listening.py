@@ -43,6 +43,8 @@ class Listener:
     port: int
     addresses: tuple[Address, ...]
     inodes: frozenset[int]
+    # It takes nothing of IPv4 where it is bound to all addresses of IPv6.
+    is_v6_only: bool = False
 
 
 @dataclass(slots=True)
@@ -103,36 +105,45 @@ class PortTable:
             del self._ports[port]
 
 
-def group_listeners(sockets: Iterable[Connection], *, own_port: int) -> list[Listener]:
-    """Return one listener for each port; the agent's own is none of the container's."""
+def group_listeners(sockets: Iterable[Connection]) -> list[Listener]:
+    """Return one listener for each port."""
     ports: dict[int, list[Connection]] = {}
     for each in sockets:
-        if each.port not in {0, own_port}:
-            ports.setdefault(each.port, []).append(each)
+        ports.setdefault(each.port, []).append(each)
     return [
         Listener(
             port,
             tuple(sorted({_plain(each.local) for each in held}, key=lambda address: (address.version, int(address)))),
             frozenset(each.inode for each in held),
+            all(each.is_v6_only for each in held if each.local.is_unspecified and each.local.version == 6),
         )
         for port, held in sorted(ports.items())
     ]
 
 
-def select_held(listeners: Iterable[Listener], holders: Container[int]) -> list[Listener]:
-    """Return those that somebody known holds."""
-    return [listener for listener in listeners if any(inode in holders for inode in listener.inodes)]
+def select_customers(
+    sockets: Iterable[Connection], *, platform_ports: Container[int], platform_sockets: Container[int]
+) -> list[Connection]:
+    """Return the sockets that are none of the platform's own."""
+    return [
+        each for each in sockets if each.port and each.port not in platform_ports and each.inode not in platform_sockets
+    ]
 
 
 def reach_of(listener: Listener, address: Address | None) -> PortReach:
     """Return from where a port is reached; `address` is the container's own on a machine that it shares."""
     if address is not None and address in listener.addresses:
         return PortReach.NETWORK
-    if any(each.is_unspecified for each in listener.addresses):
+    if any(_takes_all(each, listener) for each in listener.addresses):
         return PortReach.NETWORK if address is None else PortReach.SHARED
-    if address is None and not all(each.is_loopback for each in listener.addresses):
+    # Nobody comes from outside by IPv6.
+    if address is None and any(each.version == 4 and not each.is_loopback for each in listener.addresses):
         return PortReach.NETWORK
     return PortReach.LOOPBACK
+
+
+def _takes_all(address: Address, listener: Listener) -> bool:
+    return address.is_unspecified and not (address.version == 6 and listener.is_v6_only)
 
 
 def probe_address(listener: Listener, address: Address | None) -> Address:
@@ -146,13 +157,20 @@ def probe_address(listener: Listener, address: Address | None) -> Address:
 
 
 def tell(
-    listener: Listener, since: datetime, holder: Holder | None, kind: PortKind, address: Address | None
+    listener: Listener,
+    since: datetime,
+    holder: Holder | None,
+    *,
+    kind: PortKind,
+    address: Address | None,
+    is_bridged: bool,
 ) -> ListeningPort:
     """Return what the report says of a port."""
+    reach = reach_of(listener, address)
     return ListeningPort(
         port=listener.port,
         addresses=tuple(map(str, listener.addresses)),
-        reach=reach_of(listener, address),
+        reach=PortReach.BRIDGED if is_bridged and reach is PortReach.LOOPBACK else reach,
         kind=kind,
         pid=holder.pid if holder else None,
         process=holder.name[:MOST_CHARS] if holder else "",

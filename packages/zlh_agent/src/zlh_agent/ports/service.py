@@ -11,7 +11,7 @@ import asyncio
 import errno
 import socket
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import closing
 from ipaddress import ip_address
 
@@ -49,7 +49,9 @@ class CutNotPossible(ZlhError):
 class PortService:
     """What is connected to the ports of one container."""
 
-    def __init__(self, bind_address: str) -> None:
+    def __init__(self, bind_address: str, cut_bridged: Callable[[int], Awaitable[int]]) -> None:
+        # Ends what is passed on to programs of loopback, both halves of each.
+        self._cut_bridged = cut_bridged
         bound = ip_address(bind_address)
         # Where the agent has an address of its own on a machine that others are on as well, that alone is ours.
         self._address: Address | None = None if bound.is_unspecified else bound
@@ -58,7 +60,9 @@ class PortService:
         """End all connections to a port that lead out of the container; raise CutNotPossible where some stay."""
         ended = 0
         for _ in range(ROUNDS):
+            bridged = await self._cut_bridged(port)
             done, left = await self._cut_once(port)
+            done += bridged
             ended += done
             if left:
                 shut = await _shut(left)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import closing
 from ipaddress import ip_address
 
@@ -19,7 +19,7 @@ from zlh_agent.ports.listening import (
     PortTable,
     group_listeners,
     probe_address,
-    select_held,
+    select_customers,
     tell,
 )
 from zlh_agent.ports.probe import find_kind
@@ -34,6 +34,8 @@ SEARCHES_S = 2.0
 # Where the kernel's list cannot be read at all.
 RETRY_S = 60.0
 PROBES_AT_ONCE = 4
+# What addons listen on; the platform's way to them.
+ADDON_PORTS: Mapping[str, Collection[int]] = {"code-server": (6000,)}
 # A server that has just begun to listen may take a moment until it answers.
 PROBES, PROBE_AGAIN_S = 3, 2.0
 
@@ -46,8 +48,11 @@ class PortWatch:
         # On a machine that others share, the container's own address; then what descends from `roots` is told alone.
         self._address: Address | None = None if bound.is_unspecified else bound
         self.roots: Callable[[], Collection[int]] = tuple
+        # Sockets of the platform, which are none of the container's; and which ports are led to loopback.
+        self.own_sockets: Callable[[], frozenset[int]] = frozenset
+        self.bridged: Callable[[], frozenset[int]] = frozenset
         self._clock = clock
-        self._own_port = own_port
+        self._platform_ports = self._own_ports = frozenset({own_port})
         self._table = PortTable()
         self._holders: dict[int, Holder] = {}
         self._kinds: dict[frozenset[int], PortKind] = {}
@@ -59,14 +64,27 @@ class PortWatch:
         self._has_unheld = False
         self._searches_until = 0.0
         self.on_change: Callable[[], None] = lambda: None
+        # Told what every look that finds something new has found, before any of it is settled.
+        self.on_look: Callable[[Sequence[Listener]], None] = lambda _: None
 
     def ports(self) -> tuple[ListeningPort, ...]:
         """Return what is listened on, the lowest ports first and at most 64."""
-        shown = list(self._table.shown().values())[:MOST_PORTS]
+        shown, bridged = list(self._table.shown().values())[:MOST_PORTS], self.bridged()
         return tuple(
-            tell(listener, since, self._holder(listener), self._kind(listener), self._address)
+            tell(
+                listener, since, self._holder(listener),
+                kind=self._kind(listener), address=self._address, is_bridged=listener.port in bridged,
+            )
             for listener, since in shown
-        )
+        )  # fmt: skip
+
+    def hide(self, addons: Iterable[str]) -> None:
+        """Tell nothing of the ports of these addons from now on."""
+        ports = self._own_ports.union(*(ADDON_PORTS.get(addon, ()) for addon in addons))
+        if ports != self._platform_ports:
+            self._platform_ports = ports
+            # The next look reads everything.
+            self._answers = ()
 
     async def run(self) -> None:
         """Look for ever."""
@@ -97,20 +115,26 @@ class PortWatch:
         if is_new or is_searching:
             self._found = await self._read(answers)
             self._answers = answers
+            self.on_look(self._found)
         if self._table.take(self._found, at=self._clock.monotonic(), now=self._clock.now()):
             self._forget()
             self._begin_probes()
             self.on_change()
 
     async def _read(self, answers: tuple[bytes, ...]) -> list[Listener]:
-        listeners = group_listeners(read_listening(answers), own_port=self._own_port)
-        inodes = frozenset().union(*(listener.inodes for listener in listeners))
+        sockets = select_customers(
+            read_listening(answers),
+            platform_ports=self._platform_ports,
+            platform_sockets=self.own_sockets(),
+        )
+        inodes = frozenset(each.inode for each in sockets)
         known = {inode: holder for inode, holder in self._holders.items() if inode in inodes}
         new = inodes - known.keys()
         roots = None if self._address is None else self.roots()
         self._holders = known | (await asyncio.to_thread(find_holders, new, roots) if new else {})
         self._has_unheld = not inodes <= self._holders.keys()
-        return listeners if self._address is None else select_held(listeners, self._holders)
+        # On a machine that is shared, others may listen on the same port at another address.
+        return group_listeners(each for each in sockets if self._address is None or each.inode in self._holders)
 
     def _forget(self) -> None:
         here = {listener.inodes for listener, _ in self._table.shown().values()}

@@ -135,6 +135,7 @@ class SpecService:
     def steps_of(self, name: str) -> tuple[Step, ...]:
         """Return the steps of one runtime or addon; a name of a step alone could be that of two."""
         return tuple(step for key, step in self._steps.items() if key[1] == name)
+
     def has_installed(self) -> bool:
         """Tell whether everything is there that the spec wants installed."""
         return all(step.state is StepState.DONE for step in self._steps.values() if not is_removal(step.name))

@@ -40,8 +40,8 @@ def endpoints(service: ExposureService) -> list[Endpoint]:
         Endpoint(
             "GET", PORTS, view, ports, "List what programs listen on", response=Items[SeenPort],
             about="As the agent has seen it a second ago at most, 64 of them; none while it is not heard. `kind` is "
-            "what the port answered when it was asked once, `reach` from where it is reached: a published port that "
-            "only loopback reaches does not answer.",
+            "what the port answered when it was asked once, `reach` from where it is reached: a port that only "
+            "loopback reaches is led there by its agent once it is published, and is `bridged` then.",
         ),
         Endpoint(
             "POST",

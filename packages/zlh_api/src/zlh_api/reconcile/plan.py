@@ -4,6 +4,8 @@
              → (the agent's own steps) → publish-route → confirm-route → run-code-server → open-code-server
              → publish-records → answer-dns → check-ready; those of code-server where that is wanted
     any time resize-guest, close-network where limits or the network rule are not as they must be
+    sooner   publish-route, of what was ready once and goes on running: a port that is published waits for nothing else,
+             and is led to its program by the spec that follows at once; where that has failed, in its turn
     early    renew-identity, of a guest that runs; where that has failed, last
     later    what is added to the spec of a container that was ready once is waited for behind its route; each run of
              its addons is opened last of all, and nothing waits for that
@@ -185,6 +187,8 @@ class Seen:
     is_proved: bool
     # Whether the last try to close its network did not come to its end.
     has_closing_failed: bool = False
+    # Whether the last try to write its route came to nothing.
+    has_publishing_failed: bool = False
     # Whether the host has refused the limits not long ago, and those before hold: the rest need not wait for them.
     is_resize_put_off: bool = False
     # Whether a guest that has stopped holds nothing any more that only a running one needs.
@@ -214,6 +218,7 @@ def decide_next(wanted: Wanted, seen: Seen) -> Next:
         return _next_of_off(seen)
     return (
         _next_of_guest(wanted, seen)
+        or _next_of_changed_route(seen)
         or _next_of_agent(wanted, seen)
         or _next_of_identity(seen, is_first=True)
         or _next_of_install(wanted, seen, is_first=True)
@@ -305,6 +310,13 @@ def _next_of_route(seen: Seen) -> Next | None:
             return Do.CONFIRM_ROUTE
         case Route.CONFIRMED:
             return None
+
+
+def _next_of_changed_route(seen: Seen) -> Next | None:
+    """Whoever has published a port waits for its route; an edge that is away keeps no spec from the agent."""
+    is_due = seen.is_proved and seen.is_agent_online and seen.route is Route.STALE and not seen.has_publishing_failed
+    is_urgent = _next_of_identity(seen, is_first=True) is not None
+    return Do.PUBLISH_ROUTE if is_due and not is_urgent else None
 
 
 def _next_of_records(seen: Seen) -> Next | None:

@@ -36,8 +36,14 @@ def render_spec(container: Container, protocol: int, origins: tuple[str, ...] = 
         spec,
         addons=tuple(wish.order() for wish in container.addons),
         origins=origins,
+        published=find_published(container),
         workspace=container.workspace,
     )
+
+
+def find_published(container: Container) -> tuple[int, ...]:
+    """Return the ports that the customer has published; an addon's is the platform's own matter."""
+    return tuple(sorted(exposure.port for exposure in container.exposures if exposure.addon is None))
 
 
 def accepted_generation(container: Container, origins: tuple[str, ...] = ()) -> int:

@@ -470,6 +470,11 @@ def has_closing_failed(container: Container) -> bool:
     return any(step.name == Do.CLOSE_NETWORK and step.code for step in container.steps)
 
 
+def has_publishing_failed(container: Container) -> bool:
+    """Tell whether the last try to write its route has failed or had to wait."""
+    return any(step.name == Do.PUBLISH_ROUTE and step.code for step in container.steps)
+
+
 def has_renewal_failed(container: Container) -> bool:
     """Tell whether the last try to give its agent another identity has failed."""
     return any(step.name == Do.RENEW_IDENTITY and step.code for step in container.steps)

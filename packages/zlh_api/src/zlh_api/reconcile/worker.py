@@ -47,7 +47,7 @@ from zlh_api.reconcile.plan import (
     decide_next,
 )
 from zlh_api.reconcile.spec import accepted_generation
-from zlh_api.reconcile.steps import Steps, has_closing_failed, has_renewal_failed, plan_guest
+from zlh_api.reconcile.steps import Steps, has_closing_failed, has_publishing_failed, has_renewal_failed, plan_guest
 from zlh_api.reconcile.warrant import ClaimWarrant, StepWarrant
 from zlh_common.errors import ZlhError
 from zlh_common.request_ids import following
@@ -192,6 +192,7 @@ class Worker:
             route=route,
             is_proved=container.provisioned_at is not None,
             has_closing_failed=has_closing_failed(container),
+            has_publishing_failed=has_publishing_failed(container),
             may_renew_identity=may_renew(container, lacks),
             has_renewal_failed=has_renewal_failed(container),
             is_resize_put_off=place.steps.seconds_to_resize(container) > 0,
@@ -252,6 +253,10 @@ class Worker:
         if step is Do.OPEN_CODE_SERVER:
             # Whoever tells of another run of it is heard at once; it is the last of all where it holds up nothing.
             return self._no_later_than_records(Pause(pause.seconds))
+        # A route that was tried before its turn lets the spec go first.
+        is_behind = seen.accepted_generation < container.spec_generation
+        if step is Do.PUBLISH_ROUTE and is_behind and not seen.has_publishing_failed:
+            return None
         return None if is_open or (has_failed and is_refused_harmlessly(container, step)) else pause
 
     def _no_later_than_records(self, pause: Pause) -> Pause:

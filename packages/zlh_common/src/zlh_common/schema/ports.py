@@ -27,9 +27,9 @@ class PortReach(StrEnum):
     """From where a port can be reached, by the addresses that its program has bound."""
 
     NETWORK = "network"
-    # Loopback alone: a published address does not get through to it.
+    # Loopback or IPv6 alone: a published address does not get through to it.
     LOOPBACK = "loopback"
-    # Loopback alone, and the agent passes on what comes from outside, since the port is published.
+    # Loopback or IPv6 alone, and the agent passes on what comes from outside, since the port is published.
     BRIDGED = "bridged"
     # Under the process driver: it is bound to every address of a machine that others share.
     SHARED = "shared"

@@ -1,0 +1,301 @@
+"""The composition of the agent: makes the parts and joins them, and decides nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from zlh_agent import __version__
+from zlh_agent.addons.service import AddonService
+from zlh_agent.config import AgentConfig
+from zlh_agent.identity.service import IdentityService
+from zlh_agent.journal.model import Occurrence
+from zlh_agent.journal.service import JournalService
+from zlh_agent.journal.store import JournalStore
+from zlh_agent.metrics.model import Key
+from zlh_agent.metrics.reader import Place
+from zlh_agent.metrics.service import MetricsService
+from zlh_agent.ports.bridges import PortBridges
+from zlh_agent.ports.watch import PortWatch
+from zlh_agent.runtimes.service import InstallSource, RuntimeService
+from zlh_agent.shells.look import ShellLook
+from zlh_agent.shells.model import SystemPlaces
+from zlh_agent.shells.service import ShellService, ShellTools
+from zlh_agent.shells.systemd import Manager, reload_managers
+from zlh_agent.shim.host import ShimHost
+from zlh_agent.shim.launch import choose_starter
+from zlh_agent.shim.model import Launch
+from zlh_agent.shim.ring import DEFAULT_CAPACITY_BYTES
+from zlh_agent.spec.service import SpecService
+from zlh_agent.spec.store import SpecStore
+from zlh_agent.status.service import StatusService
+from zlh_agent.supervision.process import ProcessPlace
+from zlh_agent.supervision.service import ProcessService
+from zlh_agent.supervision.store import ensure_boot_mark
+from zlh_agent.terminals.service import TerminalLimits, TerminalService
+from zlh_agent.workspace.cloned import ClonedRepository
+from zlh_agent.workspace.records import WorkspaceRecords
+from zlh_agent.workspace.service import WorkspaceService
+from zlh_agent.workspace.setup import SetupPlace, SetupService
+from zlh_agent.workspace.start_script import RING_BYTES, StartScript
+from zlh_common.clock import Clock, SystemClock
+from zlh_common.schema.process import WantedProcess
+from zlh_common.schema.spec import AgentSpec
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What an agent consists of."""
+
+    spec: SpecService
+    runtimes: RuntimeService
+    status: StatusService
+    journal: JournalService
+    metrics: MetricsService
+    processes: ProcessService
+    terminals: TerminalService
+    ports: PortWatch
+    shells: ShellService
+    bridges: PortBridges
+    identity: IdentityService
+    addons: AddonService
+    workspace: WorkspaceService
+    setup: SetupService
+
+
+@asynccontextmanager
+async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
+    """Make every part, and take up what was there before this start."""
+    parts = await _make_parts(config)
+    _join_reports(parts)
+    await parts.journal.note(Occurrence("agent.started", None, "The agent was started.", {"version": __version__}))
+    await parts.runtimes.load()
+    # Programs that are started find what shells do.
+    await parts.shells.refresh()
+    await _recover(parts)
+    try:
+        yield parts
+    finally:
+        await parts.ports.close()
+        await parts.bridges.close()
+        await parts.addons.close()
+        await parts.processes.detach()
+        parts.terminals.detach()
+        parts.setup.detach()
+        await parts.runtimes.close()
+        await parts.metrics.close()
+        await parts.journal.close()
+
+
+async def _make_parts(config: AgentConfig) -> Parts:
+    clock = SystemClock()
+    boot_id = (await asyncio.to_thread(Path("/proc/sys/kernel/random/boot_id").read_text)).strip()
+    status = StatusService(clock, owner=config.owner, boot_id=boot_id)
+    journal = JournalService(JournalStore(config.paths.state / "journal/happenings.jsonl"), clock)
+    metrics = MetricsService(Place(config.shims == "unit", config.paths.workspace), clock)
+    await journal.open()
+    runtimes = _make_runtimes(config, clock)
+    workspace = _make_workspace(config, runtimes)
+    addons = AddonService(config.paths, runtimes, clock, address=config.bind_address)
+    terminals = TerminalService(
+        _shims(config, "terminal"),
+        launch=workspace.launch_shell,
+        limits=TerminalLimits(history_s=_history_s(config)),
+        on_change=lambda: _note_use(status, spec, addons, setup),
+    )
+    look = ShellLook(workspace).check
+    shells = _make_shells(
+        config, ShellTools(runtimes.in_use, journal.note, terminals.announce, look, status.note_change), clock
+    )
+    workspace.system_variables = shells.system_variables
+    processes = await _make_processes(
+        config,
+        clock,
+        journal,
+        launch=lambda wanted: addons.launch(wanted, workspace.launch_program),
+        on_change=lambda: _note_use(status, spec, addons, setup),
+    )
+    spec = SpecService(
+        SpecStore(config.paths.state), runtimes, processes, clock, on_change=lambda: _note_spec(status, setup)
+    )
+    setup = await _make_setup(config, workspace, spec, status)
+    addons.supervised, addons.steps_of, spec.take_addons = processes, spec.steps_of, addons.take
+    spec.on_spec = lambda held: _take_spec(held, setup, ports, bridges)
+    workspace.is_cloning = setup.is_cloning
+    metrics.targets = lambda: [*processes.targets(), *terminals.targets()]
+    ports, bridges = _make_ports(
+        config,
+        clock,
+        status,
+        lambda: [*(target.shim_pid for target in metrics.targets()), *setup.shim_pids()],
+    )
+    runtimes.on_changed = lambda: _take_up(shells, workspace, spec)
+    runtimes.note, runtimes.targets, runtimes.on_checked = journal.note, metrics.targets, status.note_change
+    return Parts(
+        spec=spec,
+        runtimes=runtimes,
+        status=status,
+        journal=journal,
+        metrics=metrics,
+        processes=processes,
+        terminals=terminals,
+        ports=ports,
+        shells=shells,
+        bridges=bridges,
+        identity=IdentityService(config),
+        addons=addons,
+        workspace=workspace,
+        setup=setup,
+    )
+
+
+def _join_reports(parts: Parts) -> None:
+    """Have the status and the metrics tell of every part."""
+    status, metrics = parts.status, parts.metrics
+    status.spec, status.runtimes, status.shells = parts.spec.view, parts.runtimes.report, parts.shells.report
+    status.addons, status.processes = parts.addons.report, parts.addons.customers_own
+    status.terminals, status.workspace_steps = parts.terminals.rows, parts.setup.steps
+    metrics.names = lambda: _metric_names(parts.processes, parts.terminals)
+
+
+def _make_runtimes(config: AgentConfig, clock: Clock) -> RuntimeService:
+    source = InstallSource(config.artifacts_urls, config.trust.root, config.channels, config.install_user)
+    return RuntimeService(config.paths, source, clock)
+
+
+def _make_workspace(config: AgentConfig, runtimes: RuntimeService) -> WorkspaceService:
+    return WorkspaceService(
+        config.paths,
+        user=config.terminal_user,
+        variables=config.terminal_environment,
+        runtime_paths=runtimes.path_entries,
+        runtime_variables=runtimes.variables,
+    )
+
+
+def _make_ports(
+    config: AgentConfig, clock: Clock, status: StatusService, roots: Callable[[], Sequence[int]]
+) -> tuple[PortWatch, PortBridges]:
+    ports = PortWatch(clock, bind_address=config.bind_address, own_port=config.port)
+    bridges = PortBridges(config.bind_address, config.terminal_user)
+    status.ports, ports.on_change, ports.roots = ports.ports, status.note_change, roots
+    ports.on_look, ports.bridged, ports.own_sockets = bridges.note_listening, bridges.bridged, bridges.sockets
+    bridges.on_change = status.note_change
+    return ports, bridges
+
+
+def _take_spec(spec: AgentSpec, setup: SetupService, ports: PortWatch, bridges: PortBridges) -> None:
+    setup.want(spec)
+    bridges.want(spec.published)
+    ports.hide(addon.name for addon in spec.addons)
+
+
+def _make_shells(config: AgentConfig, tools: ShellTools, clock: Clock) -> ShellService:
+    # Where terminals are the agent's own user's, the agent is no root, and /etc none of its business.
+    is_real = config.terminal_user is not None and config.shims == "unit"
+    places = SystemPlaces(config.root) if is_real else None
+    manager = Manager(config.paths.state, reload=reload_managers)
+    return ShellService(places, runtimes=config.paths.runtimes, manager=manager, tools=tools, clock=clock)
+
+
+async def _make_processes(
+    config: AgentConfig,
+    clock: Clock,
+    journal: JournalService,
+    *,
+    launch: Callable[[WantedProcess], Launch],
+    on_change: Callable[[], None],
+) -> ProcessService:
+    place = ProcessPlace(
+        host=_shims(config, "process"),
+        launch=launch,
+        clock=clock,
+        boot_mark=await asyncio.to_thread(ensure_boot_mark, config.paths.sockets),
+        address=config.bind_address,
+        on_change=on_change,
+        record=journal.record,
+        history_s=_history_s(config),
+    )
+    return ProcessService(place)
+
+
+def _history_s(config: AgentConfig) -> float:
+    return config.history_days * 86_400.0
+
+
+async def _make_setup(
+    config: AgentConfig, workspace: WorkspaceService, spec: SpecService, status: StatusService
+) -> SetupService:
+    clock, state = SystemClock(), config.paths.state
+    records = WorkspaceRecords(state / "workspace")
+    place = SetupPlace(config.paths.workspace, state / "workspace", workspace.customer, workspace.refresh)
+    cloned = ClonedRepository(
+        records,
+        clock,
+        workspace=config.paths.workspace,
+        limit_s=config.clone_limit_s,
+        on_change=status.note_change,
+    )
+    script = StartScript(
+        _shims(config, "script", ring_bytes=RING_BYTES),
+        records,
+        state / "start-script",
+        clock,
+        launch=workspace.launch_script,
+        boot_mark=await asyncio.to_thread(ensure_boot_mark, config.paths.sockets),
+        limit_s=config.start_script_limit_s,
+        on_change=status.note_change,
+    )
+    return SetupService(place, cloned, script, clock, has_runtimes=spec.has_installed, on_change=status.note_change)
+
+
+async def _recover(parts: Parts) -> None:
+    """Take up what runs, and bring the home folder up to date beside it: nothing waits for what that child writes."""
+    refreshing = asyncio.create_task(parts.workspace.refresh())
+    try:
+        await parts.setup.load()
+        await parts.spec.load()
+        await parts.terminals.recover()
+    finally:
+        await refreshing
+
+
+def _note_spec(status: StatusService, setup: SetupService) -> None:
+    status.note_change()
+    setup.note_runtimes()
+
+
+def _note_use(status: StatusService, spec: SpecService, addons: AddonService, setup: SetupService) -> None:
+    status.note_change()
+    spec.look_again()
+    addons.renew()
+    setup.look_again()
+
+
+async def _take_up(shells: ShellService, workspace: WorkspaceService, spec: SpecService) -> None:
+    await shells.refresh()
+    await workspace.refresh()
+    await spec.apply_processes()
+
+
+def _metric_names(processes: ProcessService, terminals: TerminalService) -> list[Key]:
+    return [*(("process", name) for name in processes.names()), *(("terminal", name) for name in terminals.names())]
+
+
+def _shims(
+    config: AgentConfig, kind: Literal["terminal", "process", "script"], *, ring_bytes: int = DEFAULT_CAPACITY_BYTES
+) -> ShimHost:
+    folder = {"terminal": "terminals", "process": "processes", "script": "scripts"}[kind]
+    starter = choose_starter(config.shims, kind)
+    return ShimHost(
+        config.paths.state / folder,
+        config.paths.sockets / folder,
+        starter,
+        ring_bytes=ring_bytes,
+        # Where the disk is the container's own.
+        has_spare=kind == "terminal" and config.shims == "unit",
+    )
