@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import functools
+import hashlib
 import ipaddress
 import os
 import shutil
@@ -64,11 +65,14 @@ def ensure_template() -> Path:
     root = folder / "root"
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        builder = [sys.executable, str(ROOT / "deploy/container/build_template.py")]
-        if not (folder / "ready").exists():
+        script, ready = ROOT / "deploy/container/build_template.py", folder / "ready"
+        builder, made_by = [sys.executable, str(script)], hashlib.sha256(script.read_bytes()).hexdigest()
+        # One that another version has built may lack what this one puts in.
+        if not ready.exists() or ready.read_text() != made_by:
+            ready.unlink(missing_ok=True)
             shutil.rmtree(root, ignore_errors=True)
             subprocess.run([*builder, str(root), "--shift", str(SHIFT)], check=True, capture_output=True)
-            (folder / "ready").touch()
+            ready.write_text(made_by)
         run, renewed = os.environ.get("PYTEST_XDIST_TESTRUNUID", ""), folder / "renewed"
         if not run or not renewed.exists() or renewed.read_text() != run:
             renewed.unlink(missing_ok=True)
