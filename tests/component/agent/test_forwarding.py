@@ -323,3 +323,44 @@ async def test_who_comes_when_it_is_full_waits_for_a_place() -> None:
             control.close()
             other.close()
             listening.close()
+
+
+async def test_two_ports_that_meet_the_last_place_at_once_both_wait() -> None:
+    """More come to each than there are places, before anybody is taken: all go on once others have gone."""
+    control, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    async with AsyncExitStack() as stack:
+        servers = [await stack.enter_async_context(await _start_echo()) for _ in range(2)]
+        doors = [socket.create_server((ENTRANCE, 0)) for _ in servers]
+        forwarding = Forwarding(control, most=2)
+        ports = [server.sockets[0].getsockname()[1] for server in servers]
+        places = [listening.getsockname() for listening in doors]
+        for port, listening in zip(ports, doors, strict=True):
+            forwarding.lead(port, "127.0.0.1", listening)
+
+        def end() -> bool:
+            for port in ports:
+                forwarding.close(port)
+                forwarding.cut(port)
+            return False
+
+        thread = threading.Thread(target=forwarding.serve, args=(end,))
+        try:
+            async with asyncio.timeout(WAIT_S):
+                ends = [await asyncio.open_connection(*place) for place in places for _ in range(4)]
+                thread.start()
+                await asyncio.gather(*(_speak_and_go(*end) for end in ends))
+        finally:
+            other.send(b"end")
+            await asyncio.to_thread(thread.join)
+            for each in (control, other, *doors):
+                each.close()
+
+
+async def _start_echo() -> asyncio.Server:
+    return await asyncio.start_server(until_over(echo), "127.0.0.1", 0)
+
+
+async def _speak_and_go(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"hello\n")
+    assert await reader.readline() == b"hello\n"
+    writer.close()

@@ -140,7 +140,12 @@ class Forwarding:
 
     def _begin(self, client: _socket.socket, door: _Door) -> None:
         family = _socket.AF_INET6 if ":" in door.target else _socket.AF_INET
-        server = _socket.socket(family, _socket.SOCK_STREAM | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC)
+        try:
+            server = _socket.socket(family, _socket.SOCK_STREAM | _socket.SOCK_NONBLOCK | _socket.SOCK_CLOEXEC)
+        except OSError:
+            # The system is short of them: that ends one connection, and not all.
+            _reset(client)
+            return
         try:
             _settle(client)
             _settle(server)
@@ -157,6 +162,9 @@ class Forwarding:
         self._ask(outer)
 
     def _take_a_rest(self) -> None:
+        if self._is_full:
+            # Two ports were waited at, and the other one has met the last place taken in the same round.
+            return
         self._is_full = True
         for fd in self._listening:
             self._poll.unregister(fd)
