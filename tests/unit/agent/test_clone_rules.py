@@ -54,7 +54,7 @@ def test_last_words_are_understood(words: str, code: str) -> None:
 
 def test_every_failure_is_told() -> None:
     """With what to do."""
-    for code in FAILURES.keys() - {"workspace_unusable"}:
+    for code in FAILURES:
         assert "https://h/{p}" in tell_failure(code, "https://h/{p}", "b", "/w") or code == "git_missing"
 
 

@@ -19,6 +19,8 @@ from zlh_common.names import CONTAINER_MARK
 from zlh_common.schema.spec import Repository
 
 MAX_LINE_BYTES = 64 * 1024
+# Until everything of a child has gone that was killed.
+END_S = 5.0
 MESSAGE_CHARS = 200
 
 
@@ -62,21 +64,36 @@ async def run_clone(
     try:
         async with asyncio.timeout(limit_s):
             said = await _follow(child, order, on_progress)
-            await child.wait()
     except TimeoutError:
         code = "repository_timed_out"
-    except (ValueError, OSError, msgspec.MsgspecError):
+    except (ValueError, OSError, RecursionError, msgspec.MsgspecError):
         pass
     finally:
-        if child.returncode is None:
-            with suppress(ProcessLookupError):
-                os.killpg(child.pid, signal.SIGKILL)
-        await child.wait()
-        words = await complaints
+        words = await _end(child, complaints)
     if said is not None and said.done:
         return
     code = code or (said.code if said is not None else None) or CloneInterrupted.code
     raise _failure(code, order, said, words)
+
+
+async def _end(child: asyncio.subprocess.Process, complaints: asyncio.Task[str]) -> str:
+    """Kill the child with everything of its group, and return its last words.
+
+    Who made it the customer's may have made a program of it that left the group and holds its pipes: for that nobody
+    waits.
+    """
+    if child.returncode is None:
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, signal.SIGKILL)
+    ending = asyncio.create_task(child.wait())
+    try:
+        await asyncio.wait({ending, complaints}, timeout=END_S)
+    finally:
+        for task in (ending, complaints):
+            task.cancel()
+        child._transport.close()  # type: ignore[attr-defined]  # noqa: SLF001 - nothing else closes its pipes
+    has_words = complaints.done() and not complaints.cancelled() and complaints.exception() is None
+    return complaints.result() if has_words else ""
 
 
 def name_order(repository: Repository, *, workspace: str, home: str, token: str) -> CloneOrder:

@@ -118,10 +118,11 @@ class StartScriptNotStarted(StepFailed):
     code, retryable = "start_script_not_started", True
 
 
+# What a child that clones may say; each has words in `clone_rules`.
 FAILURES: dict[str, type[StepFailed]] = {
     kind.code: kind
     for kind in (
         WorkspaceNotEmpty, RepositoryNotFound, RepositoryNeedsCredentials, BranchNotFound, RepositoryUnreachable,
-        RepositoryDiskFull, RepositoryTimedOut, GitMissing, CloneFailed, CloneInterrupted, WorkspaceUnusable,
+        RepositoryDiskFull, RepositoryTimedOut, GitMissing, CloneFailed, CloneInterrupted,
     )
 }  # fmt: skip
