@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import signal
 import subprocess
@@ -242,6 +243,19 @@ async def test_a_script_without_an_interpreter_has_not_run(agent: AgentProcess) 
     step = await script_over(agent)
     assert (step.state, step.code) == (FAILED, "start_script_failed")
     assert "interpreter" in (step.message or "")
+
+
+async def test_an_agent_that_died_over_the_last_line_of_a_script_leaves_no_text(agent: AgentProcess) -> None:
+    """The end is written down before the text is removed, and the next agent removes it, whole or half written."""
+    await want_workspace(agent, script="echo secret")
+    await script_over(agent)
+    await agent.kill()
+    folder = agent.root / "var/lib/zlh/start-script"
+    for name in ("start-script", ".start-script.new"):
+        await asyncio.to_thread((folder / name).write_text, "echo secret")
+    await agent.start()
+    assert await asyncio.to_thread(lambda: list(folder.iterdir())) == []
+    assert (await script_over(agent)).state == DONE
 
 
 async def test_a_script_whose_shim_is_killed_is_not_run_again(agent: AgentProcess) -> None:

@@ -112,6 +112,10 @@ class StartScript:
     async def load(self) -> None:
         """Take up what is known, and the shim that runs since a former agent."""
         self._record = await asyncio.to_thread(self._records.load_script)
+        if not self.is_under_way():
+            # An agent that died over its last lines has left the text, which may hold secrets.
+            with suppress(OSError):
+                await asyncio.to_thread(self._forget_text)
         # Makes their folders as well.
         await self._host.find()
         await self._find_shim()
@@ -223,6 +227,10 @@ class StartScript:
             path.chmod(0o750)
         return path
 
+    def _forget_text(self) -> None:
+        for name in (NAME, f".{NAME}.new"):
+            (self._folder / name).unlink(missing_ok=True)
+
     async def _follow(self) -> None:
         """Show what it prints until it ends or its shim goes; end it when its time is up."""
         assert self._record is not None
@@ -276,7 +284,7 @@ class StartScript:
             output=await self._read_tail() or None,
         )
         await self._keep(record)
-        await asyncio.to_thread((self._folder / NAME).unlink, missing_ok=True)
+        await asyncio.to_thread(self._forget_text)
         log.info("start_script.ended", code=outcome.code, exit_code=record.exit_code)
         self._show_end(record)
 
