@@ -158,6 +158,18 @@ async def test_loopback_and_ipv6_are_reached_while_they_are_published(guest: Gue
     assert await asyncio.to_thread(is_refused, guest.address, WEB + 1)
 
 
+async def test_nobody_comes_in_by_the_entrance_itself(guest: Guest) -> None:
+    """What listens for the rules leads to a port that was published for some, and may have the number of another."""
+    await serve(guest, WEB, "127.0.0.1")
+    await guest.want(published=(WEB,))
+    await wait_answer(guest, WEB)
+    found = re.search(r"redirect to :(\d+)", await guest.inside("nft", "list", "ruleset"))
+    assert found is not None
+    with pytest.raises(TimeoutError):
+        await asyncio.to_thread(socket.create_connection, (guest.address, int(found[1])), 2.0)
+    assert await asyncio.to_thread(is_answered, guest.address, WEB)
+
+
 async def test_it_comes_back_whatever_ends(guest: Guest) -> None:
     """The forwarder, the agent without a warning, and the rules at the next change; none of them is there twice."""
     await serve(guest, WEB, "127.0.0.1")

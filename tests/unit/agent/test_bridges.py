@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zlh_agent.ports import forward_wire as wire
-from zlh_agent.ports.bridge_rules import MOST_BRIDGES, decide_bridges, find_target, render_table
+from zlh_agent.ports.bridge_rules import (
+    MOST_BRIDGES,
+    STEADY_S,
+    count_losses,
+    decide_bridges,
+    find_crossed,
+    find_target,
+    render_table,
+    rest_s,
+)
 from zlh_agent.ports.diag_wire import Address
 from zlh_agent.ports.listening import Listener, reach_of
 from zlh_common.schema.ports import PortReach
@@ -82,6 +91,26 @@ def test_the_rules_of_before_are_gone() -> None:
         assert "delete" not in script
     # Named first, so that deleting it fails for nobody.
     assert render_table(None).splitlines() == ["add table ip zlh_published", "delete table ip zlh_published"]
+
+
+def test_nobody_comes_in_by_an_entrance_itself() -> None:
+    """What is published at another port would be reached past whoever decides about that."""
+    rules = [line for line in render_table({3000: 41000, 80: 41001}).splitlines() if line.endswith(" drop")]
+    direct = 'add rule ip zlh_published entrances iifname != "lo" fib daddr type local tcp dport'
+    assert rules == [f"{direct} 41000 drop", f"{direct} 41001 drop"]
+    assert find_crossed({3000: 41000, 80: 41001}, {3000, 80, 41001}) == {80}
+    assert find_crossed({3000: 41000}, {3000, 80}) == set()
+
+
+def test_a_forwarder_that_is_ended_again_and_again_rests_ever_longer() -> None:
+    """One that has lived for a while is started anew at once."""
+    rests, losses = [], 0
+    for _ in range(12):
+        losses = count_losses(losses, 0.1)
+        rests.append(rest_s(losses))
+    assert rests[:4] == [0.5, 1.0, 2.0, 4.0]
+    assert rests[-1] == 60.0
+    assert rest_s(count_losses(losses, STEADY_S)) == 0.0
 
 
 def test_messages_come_out_as_they_went_in() -> None:

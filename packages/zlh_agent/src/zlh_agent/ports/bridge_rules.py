@@ -17,6 +17,9 @@ from zlh_common.schema.ports import PortReach
 # At once; of more, those of the lowest numbers that are listened on.
 MOST_BRIDGES = 64
 TABLE = "zlh_published"
+# A forwarder that has lived so long was not ended by somebody who ends every one.
+STEADY_S = 60.0
+_REST_S, _LONGEST_REST_S = 0.5, 60.0
 _LOOPBACKS = ("127.0.0.1", "::1")
 
 
@@ -47,11 +50,30 @@ def find_target(listener: Listener) -> str:
     return "::1" if "::" in bound else bound[0]
 
 
+def count_losses(losses: int, lived_s: float) -> int:
+    """Return how many forwarders in a row have ended early, with one more that has lived so long."""
+    return losses + 1 if lived_s < STEADY_S else 0
+
+
+def rest_s(failures: int) -> float:
+    """Return how long nothing is tried after so many failures in a row, or no forwarder started after early ends.
+
+    Its user may end each of them, and a start takes time of the machine.
+    """
+    return min(_REST_S * 2 ** min(failures - 1, 10), _LONGEST_REST_S) if failures else 0.0
+
+
+def find_crossed(entrances: Mapping[int, int], published: Collection[int]) -> set[int]:
+    """Return the ports whose entrance is itself a port that is published: who asks for that would come to another."""
+    return {port for port, entrance in entrances.items() if entrance in published}
+
+
 def render_table(entrances: Mapping[int, int] | None) -> str:
     """Return the script for `nft` that makes {port: where the forwarder listens} all that holds, in one transaction.
 
     What is on its way to somebody else passes by: a customer may have containers of their own. The chain stays while
     there may be connections, whose packets the kernel translates only as long as there is one; None takes it away.
+    Nobody comes in by an entrance itself: what it leads to was published at another port, for those who may open that.
     """
     if entrances is None:
         # Named first, so that deleting it fails for nobody.
@@ -59,10 +81,17 @@ def render_table(entrances: Mapping[int, int] | None) -> str:
     lines = [
         f"add table ip {TABLE}",
         f"add chain ip {TABLE} outside {{ type nat hook prerouting priority dstnat; policy accept; }}",
+        f"add chain ip {TABLE} entrances {{ type filter hook prerouting priority mangle; policy accept; }}",
         f"flush chain ip {TABLE} outside",
+        f"flush chain ip {TABLE} entrances",
     ]
     lines += [
         f'add rule ip {TABLE} outside iifname != "lo" fib daddr type local tcp dport {port} redirect to :{entrance}'
         for port, entrance in sorted(entrances.items())
+    ]
+    # Looked at before the ports are translated.
+    lines += [
+        f'add rule ip {TABLE} entrances iifname != "lo" fib daddr type local tcp dport {entrance} drop'
+        for entrance in sorted(entrances.values())
     ]
     return "\n".join([*lines, ""])

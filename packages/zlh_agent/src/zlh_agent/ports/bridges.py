@@ -18,16 +18,16 @@ from ipaddress import ip_address
 
 import structlog
 
-from zlh_agent.ports.bridge_rules import decide_bridges
+from zlh_agent.ports.bridge_rules import count_losses, decide_bridges, find_crossed, rest_s
 from zlh_agent.ports.diag_wire import Address
 from zlh_agent.ports.forwarder import Forwarder, ForwarderLost, User
 from zlh_agent.ports.listening import Listener
 from zlh_agent.ports.nft_table import RulesRefused, apply_table
 
 log = structlog.get_logger()
-# After a failure; doubled up to the last with every further one.
-RETRY_S, LONGEST_RETRY_S = 0.5, 60.0
 _BACKLOG = 1024
+# So often a free port is asked for that is none of those that are published.
+_PORT_TRIES = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +59,8 @@ class PortBridges:
         # Ports that could not be led on, so that each is told of once.
         self._refused: dict[int, str] = {}
         self._failures = 0
+        # When the forwarder was started, how many before it have ended early, and until when there is none.
+        self._started_at, self._losses, self._rests_until = 0.0, 0, 0.0
         self._changed = asyncio.Event()
         self.on_change: Callable[[], None] = lambda: None
 
@@ -125,17 +127,19 @@ class PortBridges:
                 await apply_table(None)
 
     def _pause_s(self) -> float | None:
-        return min(RETRY_S * 2 ** min(self._failures - 1, 10), LONGEST_RETRY_S) if self._failures else None
+        return rest_s(self._failures) or None
 
     async def _make_so(self) -> bool:
         """Do what is missing; tell whether all is as it should be. Raise ForwarderLost, RulesRefused, OSError."""
         if self._forwarder is not None and not self._forwarder.is_alive:
-            log.warning("ports.forwarder_lost")
-            await self._forget()
+            await self._note_loss()
         led = {port: entrance.target for port, entrance in self._entrances.items()}
         wanted = decide_bridges(self._published, self._listeners, led, self._address)
         if wanted and self._forwarder is None:
-            self._forwarder = await Forwarder.start(await asyncio.to_thread(self._find_user), on_end=self._changed.set)
+            await self._start()
+        if self._address is None:
+            ports = {port: entrance.port for port, entrance in self._entrances.items()}
+            await self._leave(find_crossed(ports, self._published))
         is_whole = await self._lead(wanted)
         # What must end does first: the kernel translates what is said of it for as long as the rules are there.
         await self._cut_unpublished()
@@ -144,6 +148,20 @@ class PortBridges:
         if self._forwarder is not None and not self._published:
             await self._forget()
         return is_whole
+
+    async def _start(self) -> None:
+        now = asyncio.get_running_loop().time()
+        if now < self._rests_until:
+            raise ForwarderLost("it was ended again and again")
+        self._forwarder = await Forwarder.start(await asyncio.to_thread(self._find_user), on_end=self._changed.set)
+        self._started_at = now
+
+    async def _note_loss(self) -> None:
+        now = asyncio.get_running_loop().time()
+        self._losses = count_losses(self._losses, now - self._started_at)
+        self._rests_until = now + rest_s(self._losses)
+        log.warning("ports.forwarder_lost", losses=self._losses)
+        await self._forget()
 
     async def _lead(self, wanted: dict[int, str]) -> bool:
         """Have the forwarder lead what is wanted; a port that another has taken meanwhile is left out."""
@@ -209,10 +227,21 @@ class PortBridges:
 
     def _listen(self, port: int) -> socket.socket:
         """Return a socket at the container's own address, or for the rules at a port that is free."""
+        if self._address is not None:
+            return self._bind(str(self._address), port)
+        for _ in range(_PORT_TRIES):
+            listening = self._bind("0.0.0.0", 0)  # noqa: S104 - the rules lead to the address that was asked for
+            if listening.getsockname()[1] not in self._published:
+                return listening
+            listening.close()
+        raise OSError("every free port is published")
+
+    @staticmethod
+    def _bind(address: str, port: int) -> socket.socket:
         listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            listening.bind(("0.0.0.0", 0) if self._address is None else (str(self._address), port))  # noqa: S104
+            listening.bind((address, port))
             listening.listen(_BACKLOG)
         except OSError:
             listening.close()
