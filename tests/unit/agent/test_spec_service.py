@@ -102,6 +102,19 @@ async def test_steps_of_removals_are_shown_for_a_while(bench: Bench) -> None:
     assert list(bench.steps()) == ["install-a"]
 
 
+@pytest.mark.parametrize("order", ["hang", "download_failed"])
+async def test_runtimes_are_there_whatever_becomes_of_an_addon(bench: Bench, order: str) -> None:
+    """Nobody who waits for them waits for an editor, or is kept by one that cannot be installed."""
+    bench.runtimes.orders = {"install editor 1": [order]}
+    bench.runtimes.may_pass = False
+    wanted = AgentSpec(generation=1, runtimes=(a("1"),), addons=(WantedRuntime(name="editor", version="1"),))
+    await bench.spec.accept(wanted, unknown_fields=())
+    assert not bench.spec.has_runtimes()
+    await until(bench.spec.has_runtimes)
+    await until(lambda: "install editor 1" in bench.runtimes.calls)
+    assert bench.spec.has_runtimes()
+
+
 async def test_a_failure_that_may_pass_is_tried_again_and_holds_up_nothing_else(bench: Bench) -> None:
     """The generation is not reached before it has."""
     bench.runtimes.orders["install a 1"] = ["no_net", "no_net"]

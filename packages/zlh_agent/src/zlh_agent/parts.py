@@ -250,7 +250,7 @@ async def _make_setup(
         limit_s=config.start_script_limit_s,
         on_change=status.note_change,
     )
-    return SetupService(place, cloned, script, clock, has_runtimes=spec.has_installed, on_change=status.note_change)
+    return SetupService(place, cloned, script, clock, has_runtimes=spec.has_runtimes, on_change=status.note_change)
 
 
 async def _recover(parts: Parts) -> None:

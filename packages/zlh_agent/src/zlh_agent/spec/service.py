@@ -136,9 +136,14 @@ class SpecService:
         """Return the steps of one runtime or addon; a name of a step alone could be that of two."""
         return tuple(step for key, step in self._steps.items() if key[1] == name)
 
-    def has_installed(self) -> bool:
-        """Tell whether everything is there that the spec wants installed."""
-        return all(step.state is StepState.DONE for step in self._steps.values() if not is_removal(step.name))
+    def has_runtimes(self) -> bool:
+        """Tell whether every runtime is there that the spec wants; an addon is nobody's condition."""
+        names = {runtime.name for runtime in self._spec.runtimes}
+        return all(
+            step.state is StepState.DONE
+            for (_, name, _), step in self._steps.items()
+            if name in names and not is_removal(step.name)
+        )
 
     async def load(self) -> None:
         """Take up the spec that was held before this start, and the processes that run since then."""

@@ -55,7 +55,7 @@ class SetupService:
         has_runtimes: Callable[[], bool],
         on_change: Callable[[], None],
     ) -> None:
-        """`has_runtimes` says whether all that is to be installed before the script has been."""
+        """`has_runtimes` says whether all runtimes are there that the script may need."""
         self._place = place
         self._cloned = cloned
         self._script = script
