@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from uuid import uuid4
 
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
 
 from unit.api.test_status import RUNNING, agent
-from zlh_api.containers.model import RuntimeWish
+from zlh_api.containers.model import Published, RuntimeWish
 from zlh_api.reconcile.spec import accepted_generation, known_protocol, render_spec
 from zlh_common.schema.spec import AgentSpec, WantedRuntime
 from zlh_common.schema.structs import decode, encode, unknown_fields
@@ -46,6 +47,13 @@ def test_whatever_an_agent_announces_is_a_version_that_we_speak(announced: int) 
     """It is a stranger."""
     assert known_protocol(replace(CONTAINER, agent=agent(protocol_version=announced))) in {1, 2, 7}
     assert known_protocol(replace(CONTAINER, agent=None)) == 1
+
+
+def test_however_much_is_published_its_agent_takes_the_spec() -> None:
+    """A customer without a quota is kept from nothing else by it."""
+    ports = [Published(id=uuid4(), port=port, visibility="private") for port in range(65535, 0, -1)]
+    raw = encode(render_spec(replace(CONTAINER, exposures=tuple(ports)), 7))
+    assert decode(raw, AgentSpec).published == tuple(range(1, 4097))
 
 
 def test_an_agent_that_has_learned_more_is_told_again() -> None:

@@ -6,7 +6,7 @@ import msgspec
 
 from zlh_api.containers.addon_rules import ADDON_PROTOCOL
 from zlh_api.containers.model import Container
-from zlh_common.schema.spec import AgentSpec, WantedRuntime
+from zlh_common.schema.spec import MAX_PUBLISHED, AgentSpec, WantedRuntime
 
 # From this version of the protocol on, an agent keeps several versions of a runtime, and removes what is not wanted.
 SEVERAL_VERSIONS = 2
@@ -42,8 +42,8 @@ def render_spec(container: Container, protocol: int, origins: tuple[str, ...] = 
 
 
 def find_published(container: Container) -> tuple[int, ...]:
-    """Return the ports that the customer has published; an addon's is the platform's own matter."""
-    return tuple(sorted(exposure.port for exposure in container.exposures if exposure.addon is None))
+    """Return the ports that the customer has published, as many as a spec holds; an addon's is the platform's own."""
+    return tuple(sorted(exposure.port for exposure in container.exposures if exposure.addon is None)[:MAX_PUBLISHED])
 
 
 def accepted_generation(container: Container, origins: tuple[str, ...] = ()) -> int:

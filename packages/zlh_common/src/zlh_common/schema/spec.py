@@ -42,6 +42,8 @@ class WantedRuntime(Report):
 PublicHost = Annotated[str, Meta(min_length=1, max_length=261, pattern=r"^[a-z0-9.-]+(:[0-9]{1,5})?$(?!\n)")]
 MAX_ADDONS = 16
 MAX_START_SCRIPT_CHARS = 65_536
+# Of one container; what is published beyond is reached where its program listens on the network.
+MAX_PUBLISHED = 4096
 
 
 class Repository(Report):
@@ -80,7 +82,7 @@ class AgentSpec(Report, omit_defaults=True):
     # From protocol 7 on: the container's own public hosts, which alone an addon takes requests of.
     origins: Annotated[tuple[PublicHost, ...], Meta(max_length=16)] = ()
     # From protocol 7 on: what the customer has published, so that a server of loopback alone is reached there.
-    published: Annotated[tuple[Port, ...], Meta(max_length=4096)] = ()
+    published: Annotated[tuple[Port, ...], Meta(max_length=MAX_PUBLISHED)] = ()
     # From protocol 7 on.
     workspace: WantedWorkspace = WantedWorkspace()
 
