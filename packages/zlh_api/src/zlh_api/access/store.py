@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
+import asyncpg
+
 from zlh_api.access.rules import CODE_LASTS, GRANT_LASTS, GRANT_RESTS
 from zlh_api.customers.permissions import BY_ROLE
 from zlh_api.customers.rules import SESSION_IDLES
@@ -81,9 +83,14 @@ on conflict (session_id, label) do update set token_sha256 = excluded.token_sha2
     expires_at = excluded.expires_at, created_at = now()
 returning true
 """
+# Its exposure is held first, as whoever takes a port back does, who deletes its codes then.
 _TAKE_CODE = """
-delete from access_codes where code_sha256 = $1 and label = $2 and state = $3 and expires_at > now()
-returning label, exposure_id, session_id, customer_id, user_id, path
+with held as (
+    select e.id from access_codes k join exposures e on e.id = k.exposure_id
+    where k.code_sha256 = $1 and k.label = $2 and k.state = $3 for key share of e)
+delete from access_codes k using held
+where k.exposure_id = held.id and k.code_sha256 = $1 and k.label = $2 and k.state = $3 and k.expires_at > now()
+returning k.label, k.exposure_id, k.session_id, k.customer_id, k.user_id, k.path
 """
 _SLIDE = f"""
 with used as (
@@ -142,9 +149,13 @@ async def insert_code(
     connection: Connection, host: HostName, session_id: UUID, *, code_sha256: bytes, state: str, path: str
 ) -> bool:
     """Keep a code where its maker may open the host; tell whether that was so."""
-    made = await connection.fetchval(
-        _INSERT_CODE, host.vmid, host.kind, host.port, session_id, code_sha256, host.label, state, path
-    )
+    try:
+        made = await connection.fetchval(
+            _INSERT_CODE, host.vmid, host.kind, host.port, session_id, code_sha256, host.label, state, path
+        )
+    except asyncpg.ForeignKeyViolationError:
+        # The port, the session or the membership has gone in this moment.
+        return False
     return made is not None
 
 
@@ -156,7 +167,11 @@ async def take_code(connection: Connection, label: str, *, code_sha256: bytes, s
 async def insert_grant(connection: Connection, code: Any, token_sha256: bytes) -> bool:
     """Keep a grant in the place of the session's former one at that host, where it still may; tell whether it did."""
     places = ([code[name]] for name in ("label", "exposure_id", "session_id", "customer_id", "user_id"))
-    return bool(await connection.fetchval(_INSERT_GRANT, token_sha256, *places))
+    try:
+        async with connection.transaction():
+            return bool(await connection.fetchval(_INSERT_GRANT, token_sha256, *places))
+    except asyncpg.ForeignKeyViolationError:
+        return False
 
 
 async def seconds_to_expiry(connection: Connection) -> float | None:
