@@ -122,7 +122,9 @@ class AccessService:
         """
         async with self._database.connection() as connection:
             found = await store.find(connection, host, caller.credential_id)
-        if found is None or not (found.is_public or found.may_open):
+        # Who has joined since they were asked for has to come again.
+        may_open = found is not None and found.may_open and caller.may_know(found.customer_id)
+        if found is None or not (found.is_public or may_open):
             raise NotFound
         return None if found.is_public else found.customer_id
 

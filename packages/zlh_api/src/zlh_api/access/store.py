@@ -83,18 +83,22 @@ on conflict (session_id, label) do update set token_sha256 = excluded.token_sha2
     expires_at = excluded.expires_at, created_at = now()
 returning true
 """
-# Its exposure is held first, as whoever takes a port back does, who deletes its codes then.
+# What it stands on is held first, as by whoever takes a port, a membership or a session away, who deletes codes then.
 _TAKE_CODE = """
 with held as (
-    select e.id from access_codes k join exposures e on e.id = k.exposure_id
-    where k.code_sha256 = $1 and k.label = $2 and k.state = $3 for key share of e)
+    select e.id from access_codes k join exposures e on e.id = k.exposure_id join sessions s on s.id = k.session_id
+    join memberships m on m.customer_id = k.customer_id and m.user_id = k.user_id
+    where k.code_sha256 = $1 and k.label = $2 and k.state = $3 for key share of e, m, s)
 delete from access_codes k using held
 where k.exposure_id = held.id and k.code_sha256 = $1 and k.label = $2 and k.state = $3 and k.expires_at > now()
 returning k.label, k.exposure_id, k.session_id, k.customer_id, k.user_id, k.path
 """
 _SLIDE = f"""
-with used as (
-    update access_grants g set expires_at = {_UNTIL} from sessions s
+with held as (
+    select s.id, s.expires_at from sessions s join access_grants g on g.session_id = s.id
+    where g.token_sha256 = $1 for no key update of s),
+used as (
+    update access_grants g set expires_at = {_UNTIL} from held s
     where g.token_sha256 = $1 and s.id = g.session_id returning g.session_id)
 update sessions set last_seen_at = greatest(last_seen_at, now()) where id in (select session_id from used)
 """
