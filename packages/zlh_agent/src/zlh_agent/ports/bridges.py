@@ -152,6 +152,8 @@ class PortBridges:
     async def _start(self) -> None:
         now = asyncio.get_running_loop().time()
         if now < self._rests_until:
+            # What has come to listen on the network since is reached meanwhile.
+            await self._rule({})
             raise ForwarderLost("it was ended again and again")
         self._forwarder = await Forwarder.start(await asyncio.to_thread(self._find_user), on_end=self._changed.set)
         self._started_at = now
