@@ -23,7 +23,7 @@ WAIT_S = 60.0
 def say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Return the program that runs in the place of every child: what a test writes there."""
     program = tmp_path / "child"
-    monkeypatch.setattr(cloning.sys, "executable", str(program))
+    monkeypatch.setattr("zlh_agent.workspace.cloning.sys.executable", str(program))
     return program
 
 
