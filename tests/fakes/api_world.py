@@ -47,7 +47,6 @@ from zlh_api.config.model import ApiConfig
 from zlh_api.config.tables import ArtifactsSection, DatabaseSection
 from zlh_api.console.service import ConsoleService
 from zlh_api.console.sockets import ConsoleProxy
-from zlh_api.containers.addon_rules import ADDON_PORTS, CODE_SERVER
 from zlh_api.containers.live import LiveContainers
 from zlh_api.containers.service import AGENT, ContainerService, Hosting
 from zlh_api.customers.model import Caller, Client
@@ -79,6 +78,7 @@ from zlh_api.web.rate_limits import RateLimits, Rates, RateSettings
 from zlh_api.web.server import CallLimits, Entrance, build_application
 from zlh_api.web.session_cookie import SessionCookie
 from zlh_api.web.token_buckets import Rate
+from zlh_common.addons import ADDON_PORTS, CODE_SERVER
 from zlh_common.clock import Clock, SystemClock
 from zlh_common.runtime_choice import this_platform
 from zlh_common.schema.catalog import Artifact, Catalog, CatalogRuntime, CatalogVersion

@@ -19,7 +19,6 @@ from component.api.test_addons import offer
 from fakes.api_world import ADDRESS_BLOCK, RESERVED, World
 from guards.ports import free_port
 from real_parts.traefik import RunningTraefik, running_traefik
-from zlh_api.containers.addon_rules import ADDON_PORTS, CODE_SERVER
 from zlh_api.containers.service import Hosting
 from zlh_api.database.pool import Database
 from zlh_api.edge.local_directory import LocalRouteDirectory
@@ -27,6 +26,7 @@ from zlh_api.edge.model import ProxySetting
 from zlh_api.edge.traefik import Traefik
 from zlh_api.edge.traefik_hosts import render_hosts_file
 from zlh_api.reconcile.steps import Ports, Settings, Steps
+from zlh_common.addons import ADDON_PORTS, CODE_SERVER
 
 pytestmark = [pytest.mark.real("traefik")]
 ACCESS = "zlh_access"

@@ -13,8 +13,6 @@ import msgspec
 from zlh_api.catalog.service import CatalogService
 from zlh_api.containers import store
 from zlh_api.containers.addon_rules import (
-    ADDON_PORTS,
-    CODE_SERVER,
     AddonNeedsDev,
     AddonNotOffered,
     addon_hosts,
@@ -37,6 +35,7 @@ from zlh_api.quotas.rules import Usage
 from zlh_api.quotas.service import QuotaService
 from zlh_api.quotas.store import Held
 from zlh_api.reconcile.plan import first_steps, last_steps
+from zlh_common.addons import ADDON_PORTS, CODE_SERVER
 from zlh_common.errors import NotFound, ZlhError
 from zlh_common.names import HostName, OwnerMark, Vmid, is_label, render_host
 from zlh_common.schema.catalog import CatalogProblem, ValidateRuntime
