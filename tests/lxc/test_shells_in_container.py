@@ -99,6 +99,8 @@ def expectation(node: str = "", *, java: bool = False) -> Found:
     }
 
 
+# Runtimes are fetched and packed within, and every kind of shell is started six times over.
+@pytest.mark.timeout(1200)
 @pytest.mark.real("package-index")
 async def test_every_kind_of_shell_finds_the_same_at_any_time(guest: Guest, shop: RuntimeShop) -> None:
     """Before and after install, upgrade, rollback and removal: command, version, variable and order of PATH."""
