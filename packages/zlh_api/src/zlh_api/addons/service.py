@@ -12,6 +12,7 @@ from uuid import UUID
 from zlh_api.agents.client import AgentClient, decode_report
 from zlh_api.agents.routes import find_agent
 from zlh_api.catalog.service import CatalogNotLoaded, CatalogService
+from zlh_api.containers.addon_choice import resolve_addon
 from zlh_api.containers.addon_rules import AddonNeedsDev, AddonNotFound, disable_addon, names_of
 from zlh_api.containers.model import Container, RuntimeWish
 from zlh_api.containers.service import ContainerService
@@ -133,7 +134,7 @@ class AddonService:
         """Return the exact version that is meant; one that is wanted already need not be offered any more."""
         if version is not None and any((wish.name, wish.version) == (name, version) for wish in wishes):
             return version
-        return self._containers.resolve_addon(name, version)
+        return resolve_addon(self._catalog, name, version)
 
     def _find_upgrades(self, wishes: Wishes) -> list[RuntimeRef]:
         try:

@@ -15,7 +15,8 @@ from zlh_api.agents.client import AgentAddress, AgentClient, AgentNonsense, Agen
 from zlh_api.agents.routes import find_agent
 from zlh_api.catalog.service import CatalogNotLoaded, CatalogService
 from zlh_api.containers.model import Container, RuntimeWish
-from zlh_api.containers.service import CannotInstall, ContainerService
+from zlh_api.containers.refusals import CannotInstall
+from zlh_api.containers.service import ContainerService
 from zlh_api.runtimes import rules
 from zlh_api.runtimes.rules import NothingToRepair, RuntimePending, Seen, Wishes, render_seen
 from zlh_common.errors import NotFound
