@@ -92,7 +92,8 @@ ADDRESS_BLOCK = "127.77.0.0/24"
 PROXY = ProxySetting("localhost", "web", "http://127.0.0.1:8400")
 PORTAL = "http://portal.localhost:8400"
 PASSWORD = "correct horse battery"
-WAIT_S = 20
+# It judges nothing.
+WAIT_S = 60
 # What a container may have here: by default two cores, 2 GiB of memory and 10 GiB of disk, at most twice that.
 LIMITS = Limits(
     default=Resources(),

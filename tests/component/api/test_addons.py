@@ -16,7 +16,7 @@ from aiohttp.web import Application, Request
 
 from component.api.access_world import Place, make_place
 from component.api.people_world import CountedPasswords, browser, by, customer_of
-from fakes.api_world import NODE, World, catalog
+from fakes.api_world import NODE, WAIT_S, World, catalog
 from guards.ports import free_port
 from zlh_api.agents.addon_door import HttpAddonDoor
 from zlh_api.containers.addon_rules import AddonNotOpen
@@ -321,7 +321,7 @@ async def url_of(place: Place) -> str | None:
 
 async def wait_url(place: Place, *, is_there: bool) -> str | None:
     """Return once people are told that it opens, or that it does not."""
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(WAIT_S):
         while ((found := await url_of(place)) is not None) is not is_there:
             await asyncio.sleep(0.02)
     return found

@@ -16,7 +16,7 @@ from aiohttp import web
 from component.api.access_world import NAVIGATION, Place, make_place, relative
 from component.api.people_world import CountedPasswords, browser
 from component.api.test_addons import offer
-from fakes.api_world import ADDRESS_BLOCK, RESERVED, World
+from fakes.api_world import ADDRESS_BLOCK, RESERVED, WAIT_S, World
 from guards.ports import free_port
 from real_parts.traefik import RunningTraefik, running_traefik
 from zlh_api.containers.service import Hosting
@@ -105,7 +105,7 @@ class Site:
 
     async def wait_url(self, *, is_there: bool) -> str | None:
         """Return where the editor is told to open, once it is or is no more."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(WAIT_S):
             while True:
                 addons = (await self.call("GET", "/status"))["addons"]
                 url: str | None = addons[0]["url"] if addons else None
