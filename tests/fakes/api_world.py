@@ -474,7 +474,7 @@ class World:
             return rows
 
     async def wait_until(self, sql: str, *values: Any) -> None:
-        """Return once a query yields true; raise TimeoutError where it does not within ten seconds."""
+        """Return once a query yields true; raise TimeoutError where it does not within a minute."""
         async with asyncio.timeout(WAIT_S):
             while True:
                 rows = await self.fetch(sql, *values)
