@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from zlh_agent.ports.forwarder import Forwarder, ForwarderLost
-from zlh_agent.ports.forwarding import Forwarding
+from zlh_agent.ports.forwarding import MOST_CONNECTIONS, Forwarding, share_of
 
 # It judges nothing.
 WAIT_S = 60.0
@@ -195,6 +195,12 @@ async def test_a_slow_reader_slows_its_sender_and_nobody_else() -> None:
         slow_writer.transport.resume_reading()  # type: ignore[attr-defined]
         assert await digest(slow) == whole()
         slow_writer.close()
+
+
+@pytest.mark.parametrize("connections", [1, 100, MOST_CONNECTIONS])
+def test_what_is_held_for_all_is_bounded(connections: int) -> None:
+    """Each end may have to wait for the other with one block."""
+    assert share_of(2 * connections) * 2 * connections <= 64 * 1024 * 1024
 
 
 async def still(sent: list[int]) -> None:

@@ -106,10 +106,10 @@ async def test_the_same_generation_again_changes_nothing(agent: AgentProcess) ->
 
 async def test_unknown_fields_are_taken_and_reported(agent: AgentProcess) -> None:
     """A newer API may say more; the report names what was not understood, until a spec without it comes."""
-    body = b'{"generation":1,"zebra":1,"addons":[],"runtimes":[]}'
+    body = b'{"generation":1,"zebra":1,"aardvark":[],"runtimes":[]}'
     status, answer = await agent.call("PUT", "/spec", data=body)
-    assert (status, json.loads(answer)["unknownFields"]) == (202, ["addons", "zebra"])
-    assert (await agent.status()).unknown_fields == ("addons", "zebra")
+    assert (status, json.loads(answer)["unknownFields"]) == (202, ["aardvark", "zebra"])
+    assert (await agent.status()).unknown_fields == ("aardvark", "zebra")
     assert (await agent.want(generation=2)).unknown_fields == ()
 
 

@@ -26,6 +26,11 @@ _RESET = struct.pack("ii", 1, 0)
 _KEEPALIVE = ((_socket.TCP_KEEPIDLE, 60), (_socket.TCP_KEEPINTVL, 15), (_socket.TCP_KEEPCNT, 4))
 
 
+def share_of(ends: int) -> int:
+    """Return how much is read at once of one of so many ends, all of which may have to be held: in all 64 MiB."""
+    return max(_LEAST_BLOCK, min(_MOST_BLOCK, _HELD_BYTES // ends))
+
+
 class _Door:
     """A port that is led somewhere: the socket that listens, while there is one, and where what comes is led."""
 
@@ -178,8 +183,7 @@ class Forwarding:
             self._ask(end)
 
     def _read(self, end: _End) -> None:
-        fair = max(_LEAST_BLOCK, min(_MOST_BLOCK, _HELD_BYTES // len(self._ends)))
-        other, block = end.other, self._block[:fair]
+        other, block = end.other, self._block[: share_of(len(self._ends))]
         size = end.socket.recv_into(block)
         if not size:
             end.has_ended = True
