@@ -37,9 +37,9 @@ class Container:
         self.notices: list[Announcement] = []
         self.noted: list[Occurrence] = []
         self.questions: list[Question] = []
-        # A look ends once this is set.
-        self.may_end = asyncio.Event()
-        self.may_end.set()
+        # Whether a look that has begun comes to its end.
+        self.answering = asyncio.Event()
+        self.answering.set()
         tools = ShellTools(lambda: self.installed, self._note, self.notices.append, self._probe)
         manager = Manager(places.root / "state", reload=lambda: None)
         self.shells = ShellService(places, runtimes=self.runtimes, manager=manager, tools=tools, clock=FakeClock())
@@ -49,7 +49,7 @@ class Container:
 
     async def _probe(self, question: Question) -> list[ShellCheck]:
         self.questions.append(question)
-        await self.may_end.wait()
+        await self.answering.wait()
         return [ShellCheck(mode="sh", ok=True)]
 
     def install(self, name: str, version: str, *commands: str, **environment: str) -> Path:
@@ -160,12 +160,12 @@ async def test_one_file_that_is_somebody_elses_takes_nothing_from_the_rest(conta
 async def test_changes_are_looked_at_once_and_nothing_is_without_one(
     container: Container, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Two that come while somebody looks are one more look; that asks for what should be gone, too."""
+    """Two that come during a look are one after it; the look asks for what should be gone, too."""
     monkeypatch.setattr(shell_service, "FIRST_LOOK_S", 0.0)
     monkeypatch.setattr(shell_service, "PAUSE_S", 0.05)
-    container.may_end.clear()
     await asyncio.to_thread(container.install, "go", "1", "go", GOROOT="{root}")
     await container.shells.refresh()
+    container.answering.clear()
     running = asyncio.create_task(container.shells.run())
     try:
         await _until(lambda: len(container.questions) == 1)
@@ -173,7 +173,7 @@ async def test_changes_are_looked_at_once_and_nothing_is_without_one(
         await container.shells.refresh()
         await asyncio.to_thread(container.install, "node", "1", "node")
         await container.shells.refresh()
-        container.may_end.set()
+        container.answering.set()
         await _until(lambda: container.shells.report() is not None)
         # Longer than any pause: nobody looks again.
         await asyncio.sleep(0.3)

@@ -8,6 +8,7 @@ import json
 import os
 import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import structlog
@@ -30,11 +31,31 @@ def main(argv: list[str] | None = None) -> None:
     try:
         code = arguments.run(arguments)
     except ZlhError as error:
-        print(f"zlh-api: {error.detail} [{error.code}]", file=sys.stderr)
+        _complain(error)
+        code = 1
+    except BaseExceptionGroup as group:
+        # Of parts that are made beside each other, each that was refused has its own reason.
+        refusals, others = group.split(ZlhError)
+        if refusals is None or others is not None:
+            raise
+        for refusal in _leaves(refusals):
+            _complain(refusal)
         code = 1
     except KeyboardInterrupt:
         code = 130
     raise SystemExit(code)
+
+
+def _complain(error: ZlhError) -> None:
+    print(f"zlh-api: {error.detail} [{error.code}]", file=sys.stderr)
+
+
+def _leaves(group: BaseExceptionGroup[ZlhError]) -> Iterator[ZlhError]:
+    for each in group.exceptions:
+        if isinstance(each, BaseExceptionGroup):
+            yield from _leaves(each)
+        else:
+            yield each
 
 
 def _parser() -> argparse.ArgumentParser:
