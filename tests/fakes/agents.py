@@ -47,10 +47,10 @@ class FakeAgents(AgentClient):
         # Every identity that an agent was given, and how many CAs one believes that is told of none.
         self.identities: list[RenewIdentity] = []
         self.client_cas: int | None = None
-        # Versions that cannot be installed, and those whose files are not what was installed.
         # How every agent's addons are, and since when they run.
         self.addon_state = AddonState.RUNNING
         self.addon_started_at: datetime | None = datetime(2026, 1, 1, tzinfo=UTC)
+        # Versions that cannot be installed, and those whose files are not what was installed.
         self.broken: set[tuple[str, str]] = set()
         self.faulty: set[tuple[str, str]] = set()
         self._held: dict[OwnerMark, dict[tuple[str, str], InstalledRuntime]] = {}

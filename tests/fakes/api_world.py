@@ -47,7 +47,6 @@ from zlh_api.config.model import ApiConfig
 from zlh_api.config.tables import ArtifactsSection, DatabaseSection
 from zlh_api.console.service import ConsoleService
 from zlh_api.console.sockets import ConsoleProxy
-from zlh_api.containers.addon_rules import ADDON_PORTS, CODE_SERVER
 from zlh_api.containers.live import LiveContainers
 from zlh_api.containers.service import AGENT, ContainerService, Hosting
 from zlh_api.customers.model import Caller, Client
@@ -79,6 +78,7 @@ from zlh_api.web.rate_limits import RateLimits, Rates, RateSettings
 from zlh_api.web.server import CallLimits, Entrance, build_application
 from zlh_api.web.session_cookie import SessionCookie
 from zlh_api.web.token_buckets import Rate
+from zlh_common.addons import ADDON_PORTS, CODE_SERVER
 from zlh_common.clock import Clock, SystemClock
 from zlh_common.runtime_choice import this_platform
 from zlh_common.schema.catalog import Artifact, Catalog, CatalogRuntime, CatalogVersion
@@ -92,7 +92,8 @@ ADDRESS_BLOCK = "127.77.0.0/24"
 PROXY = ProxySetting("localhost", "web", "http://127.0.0.1:8400")
 PORTAL = "http://portal.localhost:8400"
 PASSWORD = "correct horse battery"
-WAIT_S = 20
+# It judges nothing.
+WAIT_S = 60
 # What a container may have here: by default two cores, 2 GiB of memory and 10 GiB of disk, at most twice that.
 LIMITS = Limits(
     default=Resources(),
@@ -473,7 +474,7 @@ class World:
             return rows
 
     async def wait_until(self, sql: str, *values: Any) -> None:
-        """Return once a query yields true; raise TimeoutError where it does not within ten seconds."""
+        """Return once a query yields true; raise TimeoutError where it does not within a minute."""
         async with asyncio.timeout(WAIT_S):
             while True:
                 rows = await self.fetch(sql, *values)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import fcntl
 import functools
 import hashlib
@@ -56,11 +57,13 @@ class OwnHost:
 
 @functools.cache
 def ensure_template() -> Path:
-    """Return the template, shifted to the container's uids, with the agent of this checkout, renewed once a run.
+    """Return the template of this checkout, shifted to the container's uids, with its agent, renewed once a run.
 
-    Containers of other workers of the run stand on it, so whoever comes later leaves it as it is.
+    Containers of other workers of the run stand on it, so whoever comes later leaves it as it is. Other checkouts have
+    their own: a run there would change agent and template below containers of this one.
     """
-    folder = Path(os.environ.get("ZLH_TEST_TEMPLATE", "/var/cache/zlh-test-template"))
+    place = Path(os.environ.get("ZLH_TEST_TEMPLATES", "/var/cache/zlh-test-templates"))
+    folder = place / hashlib.sha256(str(ROOT).encode()).hexdigest()[:16]
     folder.mkdir(mode=0o711, parents=True, exist_ok=True)
     root = folder / "root"
     with (folder / "lock").open("w") as lock:
@@ -71,6 +74,8 @@ def ensure_template() -> Path:
         if not ready.exists() or ready.read_text() != made_by:
             ready.unlink(missing_ok=True)
             shutil.rmtree(root, ignore_errors=True)
+            (folder / "checkout").write_text(str(ROOT))
+            remove_orphans(place)
             subprocess.run([*builder, str(root), "--shift", str(SHIFT)], check=True, capture_output=True)
             ready.write_text(made_by)
         run, renewed = os.environ.get("PYTEST_XDIST_TESTRUNUID", ""), folder / "renewed"
@@ -80,6 +85,15 @@ def ensure_template() -> Path:
             subprocess.run(renew, check=True, capture_output=True)
             renewed.write_text(run)
     return root
+
+
+def remove_orphans(place: Path) -> None:
+    """Remove the templates of checkouts that are not there any more."""
+    for checkout in place.glob("*/checkout"):
+        with contextlib.suppress(FileNotFoundError):
+            if Path(checkout.read_text()).is_dir():
+                continue
+            shutil.rmtree(checkout.parent, ignore_errors=True)
 
 
 def passable_folder() -> Path:

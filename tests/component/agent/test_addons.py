@@ -235,9 +235,9 @@ async def test_a_taken_port_is_told_with_who_has_it(agent: AgentProcess) -> None
         await agent.want_spec(addons=(want("1.0"),))
         await agent.until(lambda status: is_in(status, AddonState.STARTING))
         async with asyncio.timeout(PORTS_TIMEOUT_S + PATIENCE_S):
-            while not is_in(await agent.status(), AddonState.BACKOFF):
+            while not is_in(status := await agent.status(), AddonState.BACKOFF):
                 await asyncio.sleep(0.2)
-        addon = told(await agent.status())
+        addon = told(status)
         assert addon is not None
         assert addon.started_at is None
         assert str(addon.message).startswith("Port 6000 is held by ")

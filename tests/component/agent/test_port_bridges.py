@@ -219,8 +219,15 @@ async def test_a_port_that_another_holds_is_led_on_once_it_is_free() -> None:
 
 def forwarders() -> list[psutil.Process]:
     """Return the forwarders of this test."""
-    found = psutil.Process().children()
-    return [child for child in found if child.is_running() and "zlh-ports" in child.cmdline()]
+    return [child for child in psutil.Process().children() if is_forwarder(child)]
+
+
+def is_forwarder(process: psutil.Process) -> bool:
+    """Tell whether a process is one, and has not ended."""
+    try:
+        return "zlh-ports" in process.cmdline()
+    except psutil.NoSuchProcess:
+        return False
 
 
 def connections(port: int) -> list[object]:

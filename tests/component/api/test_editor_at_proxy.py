@@ -16,10 +16,9 @@ from aiohttp import web
 from component.api.access_world import NAVIGATION, Place, make_place, relative
 from component.api.people_world import CountedPasswords, browser
 from component.api.test_addons import offer
-from fakes.api_world import ADDRESS_BLOCK, RESERVED, World
+from fakes.api_world import ADDRESS_BLOCK, RESERVED, WAIT_S, World
 from guards.ports import free_port
 from real_parts.traefik import RunningTraefik, running_traefik
-from zlh_api.containers.addon_rules import ADDON_PORTS, CODE_SERVER
 from zlh_api.containers.service import Hosting
 from zlh_api.database.pool import Database
 from zlh_api.edge.local_directory import LocalRouteDirectory
@@ -27,6 +26,7 @@ from zlh_api.edge.model import ProxySetting
 from zlh_api.edge.traefik import Traefik
 from zlh_api.edge.traefik_hosts import render_hosts_file
 from zlh_api.reconcile.steps import Ports, Settings, Steps
+from zlh_common.addons import ADDON_PORTS, CODE_SERVER
 
 pytestmark = [pytest.mark.real("traefik")]
 ACCESS = "zlh_access"
@@ -105,7 +105,7 @@ class Site:
 
     async def wait_url(self, *, is_there: bool) -> str | None:
         """Return where the editor is told to open, once it is or is no more."""
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(WAIT_S):
             while True:
                 addons = (await self.call("GET", "/status"))["addons"]
                 url: str | None = addons[0]["url"] if addons else None

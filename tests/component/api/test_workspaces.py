@@ -13,7 +13,8 @@ from component.api.test_audit_log import entries
 from component.api.test_http import CONTAINERS, create, problem, status_of
 from fakes.api_world import NODE, World
 from zlh_api.containers import store
-from zlh_api.reconcile.spec import ADDONS, render_spec
+from zlh_api.containers.addon_rules import ADDON_PROTOCOL
+from zlh_api.reconcile.spec import render_spec
 from zlh_common.names import Vmid
 from zlh_common.schema.spec import AgentSpec, Repository, WantedWorkspace
 
@@ -27,7 +28,7 @@ async def spec_of(world: World, vmid: int) -> AgentSpec:
     async with world.database.connection() as connection:
         container = await store.find_by_vmid(connection, Vmid(vmid))
     assert container is not None
-    return render_spec(container, ADDONS)
+    return render_spec(container, ADDON_PROTOCOL)
 
 
 async def test_a_wish_is_told_to_the_agent_and_shown_without_the_script(world: World, client: Client) -> None:

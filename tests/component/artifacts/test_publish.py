@@ -17,7 +17,7 @@ from zlh_api.artifacts.signing.publish import (
     refresh_timestamp,
     verify_tree,
 )
-from zlh_common.runtime_choice import Choice, choose_runtime
+from zlh_common.runtime_choice import Choice, choose_offer
 
 
 def test_keys_are_private_and_apart(published: Workshop) -> None:
@@ -40,7 +40,9 @@ def test_init_again_changes_nothing(published: Workshop) -> None:
 def test_published_catalog_says_all_that_an_install_needs(published: Workshop) -> None:
     """The choice for `tiny` leads to the archive, its hash, sizes, environment and smoke test."""
     catalog = read_catalog(published.tree, published.keys, now=published.now)
-    found = choose_runtime(catalog, name="tiny", version="1", platform="linux-x86_64", channels=frozenset({"stable"}))
+    found = choose_offer(
+        catalog, "runtime", name="tiny", version="1", platform="linux-x86_64", channels=frozenset({"stable"})
+    )
     assert isinstance(found, Choice)
     assert (published.tree / found.artifact.path).stat().st_size == found.artifact.size
     assert found.version.environment == {"TINY_HOME": "{root}"}

@@ -157,7 +157,7 @@ def test_what_is_no_file_of_the_system_is_left_alone(places: SystemPlaces, tmp_p
     assert (places.etc / "zlh-environment").is_file()
 
 
-@pytest.mark.real("root")
+@pytest.mark.real("mounts")
 @pytest.mark.parametrize("how", ["read-only", "full"])
 def test_an_etc_that_takes_nothing_keeps_what_it_has(places: SystemPlaces, how: str) -> None:
     """Each file that could not be written is told, is whole, and is written once there is room."""

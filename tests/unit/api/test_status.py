@@ -13,7 +13,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zlh_api.containers.addon_rules import MAX_ADDONS
 from zlh_api.containers.model import Container, Guest, Power, RuntimeWish
 from zlh_api.containers.status import (
     ATTEMPTS_BEFORE_ERROR,
@@ -29,7 +28,7 @@ from zlh_common.names import OwnerMark, Vmid
 from zlh_common.schema.ports import ListeningPort, PortKind, PortReach
 from zlh_common.schema.resources import Resources
 from zlh_common.schema.shells import ShellCheck, ShellReport
-from zlh_common.schema.spec import WantedWorkspace
+from zlh_common.schema.spec import MAX_ADDONS, WantedWorkspace
 from zlh_common.schema.status import (
     AddonState,
     AddonStatus,

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from zlh_common.runtime_choice import Choice, choose_runtime, validate_wish
+from zlh_common.runtime_choice import Choice, choose_offer, validate_wish
 from zlh_common.schema.catalog import (
     Artifact,
     Catalog,
@@ -65,7 +65,7 @@ def choose(
     name: str, asked: str | None, platform: str = X86, channels: frozenset[Channel] = STABLE
 ) -> str | CatalogProblem:
     """Return the chosen version, or the problem."""
-    found = choose_runtime(CATALOG, name=name, version=asked, platform=platform, channels=channels)
+    found = choose_offer(CATALOG, "runtime", name=name, version=asked, platform=platform, channels=channels)
     return found.version.version if isinstance(found, Choice) else found
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from zlh_common.runtime_choice import Choice, choose_offer, choose_runtime, is_pre_release, validate_wish
+from zlh_common.runtime_choice import Choice, choose_offer, is_pre_release, validate_wish
 from zlh_common.schema.catalog import (
     Artifact,
     Catalog,
@@ -197,7 +197,7 @@ def test_the_newest_release_is_chosen_where_no_default_is_marked(entries: list[C
     """In the order of the catalog, pre-releases last."""
     plain = tuple(msgspec.structs.replace(entry, default=False) for entry in entries)
     catalog = msgspec.structs.replace(CATALOG, runtimes=(CatalogRuntime(name="it", title="It", versions=plain),))
-    found = choose_runtime(catalog, name="it", version=None, platform=X86, channels=STABLE)
+    found = choose_offer(catalog, "runtime", name="it", version=None, platform=X86, channels=STABLE)
     usable = [e for e in plain if e.channel == "stable" and X86 in {archive.platform for archive in e.artifacts}]
     releases = [entry for entry in usable if not is_pre_release(entry.version)]
     expected = (releases or usable)[:1]

@@ -51,18 +51,6 @@ def is_pre_release(version: str) -> bool:
     return _PRE_RELEASE.search(version.lower()) is not None
 
 
-def choose_runtime(
-    catalog: Catalog, *, name: str, version: str | None, platform: str, channels: frozenset[Channel]
-) -> Choice | CatalogProblem:
-    """Return what `name` and `version` mean, or why they mean nothing.
-
-    `version` is exact or the leading part of one ("24", "24.19"); the newest match is taken, and without one the
-    version that is marked as default, else the newest. A leading part never means a pre-release: that is asked for
-    by its whole name.
-    """
-    return choose_offer(catalog, "runtime", name=name, version=version, platform=platform, channels=channels)
-
-
 def choose_offer(
     catalog: Catalog,
     kind: OfferKind,
@@ -72,7 +60,12 @@ def choose_offer(
     platform: str,
     channels: frozenset[Channel],
 ) -> Choice | CatalogProblem:
-    """Do the same for an addon or a game template as well."""
+    """Return what `name` and `version` mean among the runtimes, addons or game templates, or why they mean nothing.
+
+    `version` is exact or the leading part of one ("24", "24.19"); the newest match is taken, and without one the
+    version that is marked as default, else the newest. A leading part never means a pre-release: that is asked for
+    by its whole name.
+    """
     offers = {offer.name: _in_channels(offer, channels) for offer in _offers_of_kind(catalog, kind)}
     offered = offers.get(name)
     if not offered:

@@ -34,7 +34,6 @@ const FIELD_OF_CODE: Readonly<Record<string, string>> = {
   process_name_invalid: "name",
   runtime_missing: "runtime",
   addon_not_offered: "enableCodeServer",
-  addon_not_supported: "enableCodeServer",
   template_not_offered: "template",
   template_not_supported: "template",
   visibility_not_offered: "visibility",

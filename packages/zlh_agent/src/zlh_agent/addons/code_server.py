@@ -12,11 +12,10 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from zlh_common.addons import ADDON_PORTS, CODE_SERVER, HEALTH_PATH
 from zlh_common.schema.process import HangPolicy, HttpProbe, ProcessPolicy, ReadyPolicy, RestartPolicy, WantedProcess
 
-NAME = "code-server"
-PORT = 6000
-HEALTH_PATH = "/healthz"
+NAME, PORT = CODE_SERVER, ADDON_PORTS[CODE_SERVER]
 # Read as a configuration without a word in it. One that is not there would be made, with a password of its own.
 NO_CONFIG = "/dev/null"
 # What is made of this very install is told from what is made of another one; the program never sees it.

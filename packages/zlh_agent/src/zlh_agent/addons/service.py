@@ -15,6 +15,7 @@ from zlh_agent.paths import ContainerPaths
 from zlh_agent.runtimes.service import RuntimeService
 from zlh_agent.shim.model import Launch
 from zlh_agent.supervision.service import ProcessService
+from zlh_common.addons import HEALTH_PATH
 from zlh_common.clock import Clock
 from zlh_common.schema.process import WantedProcess
 from zlh_common.schema.spec import AgentSpec, WantedRuntime
@@ -147,7 +148,7 @@ class AddonService:
             self._asking = asyncio.create_task(self._ask())
 
     async def _ask(self) -> None:
-        path, now = code_server.HEALTH_PATH, self._clock.now()
-        last_use = await fetch_last_use(self._address, code_server.PORT, path, now=now)
+        now = self._clock.now()
+        last_use = await fetch_last_use(self._address, code_server.PORT, HEALTH_PATH, now=now)
         # Its word of before holds: a new process has not been used yet, and knows of nothing before it.
         self._last_use = last_use or self._last_use

@@ -23,6 +23,7 @@ from zlh_agent.ports.listening import (
     tell,
 )
 from zlh_agent.ports.probe import find_kind
+from zlh_common.addons import ADDON_PORTS
 from zlh_common.clock import Clock
 from zlh_common.schema.ports import ListeningPort, PortKind
 
@@ -34,8 +35,6 @@ SEARCHES_S = 2.0
 # Where the kernel's list cannot be read at all.
 RETRY_S = 60.0
 PROBES_AT_ONCE = 4
-# What addons listen on; the platform's way to them.
-ADDON_PORTS: Mapping[str, Collection[int]] = {"code-server": (6000,)}
 # A server that has just begun to listen may take a moment until it answers.
 PROBES, PROBE_AGAIN_S = 3, 2.0
 
@@ -80,7 +79,7 @@ class PortWatch:
 
     def hide(self, addons: Iterable[str]) -> None:
         """Tell nothing of the ports of these addons from now on."""
-        ports = self._own_ports.union(*(ADDON_PORTS.get(addon, ()) for addon in addons))
+        ports = self._own_ports.union(ADDON_PORTS[addon] for addon in addons if addon in ADDON_PORTS)
         if ports != self._platform_ports:
             self._platform_ports = ports
             # The next look reads everything.

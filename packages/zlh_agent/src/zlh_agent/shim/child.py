@@ -182,13 +182,14 @@ def _reset_signals() -> None:
 def _drop_user(launch: Launch) -> None:
     if launch.uid is None or launch.gid is None or not _drops_user(launch):
         return
-    _give_way()
+    give_way()
     os.setgroups(launch.groups)
     os.setresgid(launch.gid, launch.gid, launch.gid)
     os.setresuid(launch.uid, launch.uid, launch.uid)
 
 
-def _give_way() -> None:
+def give_way() -> None:
+    """Have this process, and all that it starts, be of the customer's programs for memory and processors."""
     try:
         fd = os.open("/proc/self/oom_score_adj", os.O_WRONLY | os.O_CLOEXEC)
         os.write(fd, str(OOM_SCORE).encode())

@@ -7,7 +7,6 @@ by one rename, which the kernel refuses unless the workspace is an empty folder.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import json
 import os
@@ -20,6 +19,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+from zlh_agent.shim.child import give_way
 from zlh_agent.workspace.clone_rules import clean_output, find_meaning, parse_progress
 from zlh_agent.workspace.login_environment import SYSTEM_PATH
 
@@ -33,13 +33,12 @@ CLEAR_LIMIT_S = 60.0
 PROTOCOLS = "https:http:git"
 # A server that sends less than this for so long is as good as away.
 SLOW_BYTES_PER_S, SLOW_S = 100, 60
-NICENESS, OOM_SCORE = 5, 300
 
 
 def main() -> int:
     """Do what standard input asks for."""
     order: dict[str, Any] = json.loads(_read_line())
-    _give_way()
+    give_way()
     workspace = Path(order["workspace"])
     try:
         _tell(_clone(order, workspace))
@@ -56,14 +55,15 @@ def _clone(order: dict[str, Any], workspace: Path) -> dict[str, Any]:
         return {"done": True} if is_ours else {"code": "workspace_not_empty"}
     beside = workspace.parent / f"{BESIDE}{os.getpid()}"
     try:
-        exit_code, words = _run_git(order, beside)
+        try:
+            exit_code, words = _run_git(order, beside)
+        except FileNotFoundError:
+            return {"code": "git_missing"}
         if exit_code:
             return {"code": find_meaning(words), "output": clean_output(words.encode()), "exitCode": exit_code}
         (beside / ".git" / MARK).write_text(order["token"])
         _sync(beside)
         beside.rename(workspace)
-    except FileNotFoundError:
-        return {"code": "git_missing"}
     except OSError as error:
         if error.errno in {errno.ENOTEMPTY, errno.EEXIST}:
             return {"code": "workspace_not_empty"}
@@ -167,13 +167,6 @@ def _sync(folder: Path) -> None:
         subprocess.run(["sync", "-f", f"/proc/self/fd/{descriptor}"], pass_fds=(descriptor,), check=False)
     finally:
         os.close(descriptor)
-
-
-def _give_way() -> None:
-    """Be the first to go when memory is used up, and let others compute before."""
-    with contextlib.suppress(OSError):
-        Path("/proc/self/oom_score_adj").write_text(str(OOM_SCORE))
-        os.nice(NICENESS)
 
 
 def _read_line() -> bytes:

@@ -12,7 +12,7 @@ from zlh_api.containers.addon_rules import (
     AddonNotOffered,
     AddonPortTaken,
 )
-from zlh_api.containers.service import BeingDeleted, CannotInstall
+from zlh_api.containers.refusals import BeingDeleted, CannotInstall
 from zlh_api.runtimes.rules import (
     NothingToRepair,
     NothingToRollBack,

@@ -9,19 +9,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from uuid import UUID
 
-from zlh_api.agents.client import AgentClient, decode_report
+from zlh_api.agents.client import AgentClient
 from zlh_api.agents.routes import find_agent
-from zlh_api.catalog.service import CatalogNotLoaded, CatalogService
+from zlh_api.catalog.service import CatalogService
+from zlh_api.containers.addon_choice import resolve_addon
 from zlh_api.containers.addon_rules import AddonNeedsDev, AddonNotFound, disable_addon, names_of
 from zlh_api.containers.model import Container, RuntimeWish
 from zlh_api.containers.service import ContainerService
 from zlh_api.runtimes import rules
-from zlh_api.runtimes.rules import NothingToRepair, RuntimeNotFound, Wishes, render_addons_seen
-from zlh_api.runtimes.service import fetch_verification
+from zlh_api.runtimes.rules import RuntimeNotFound, Wishes, render_addons_seen
+from zlh_api.runtimes.service import fetch_verification, find_upgrades, repair_as_of_now
 from zlh_common.schema.addon import Addons, EnableAddon
 from zlh_common.schema.catalog import CatalogVersion
-from zlh_common.schema.runtime import RuntimeRef, RuntimeVerification
-from zlh_common.schema.status import AgentStatus, Connection
+from zlh_common.schema.runtime import RuntimeVerification
+from zlh_common.schema.status import AgentStatus
 
 
 class AddonService:
@@ -38,7 +39,9 @@ class AddonService:
     def report(self, container: Container) -> Addons:
         """Return which addons there are, how far they are, and what could be done about them."""
         wishes = container.addons
-        versions = rules.render_runtimes(wishes, render_addons_seen(container), self._find_upgrades(wishes))
+        versions = rules.render_runtimes(
+            wishes, render_addons_seen(container), find_upgrades(wishes, self._installable)
+        )
         return Addons(
             addons=self._containers.report(container).addons,
             versions=versions.runtimes,
@@ -91,13 +94,9 @@ class AddonService:
 
     async def repair(self, container: Container, name: str, version: str) -> Addons:
         """Want a version anew from its archive; before there is nothing to repair, its agent is asked once more."""
-        try:
-            return await self._repair(container, name, version, None)
-        except NothingToRepair:
-            if container.connection is not Connection.ONLINE:
-                raise
-        raw = await self._agents.call(find_agent(container, self._agent_port), "GET", "/status")
-        return await self._repair(container, name, version, decode_report(raw, AgentStatus))
+        return await repair_as_of_now(
+            self._agents, container, lambda newer: self._repair(container, name, version, newer), self._agent_port
+        )
 
     async def _repair(self, container: Container, name: str, version: str, newer: AgentStatus | None) -> Addons:
         def change(current: Container) -> Wishes:
@@ -131,15 +130,9 @@ class AddonService:
 
     def _resolve(self, wishes: Wishes, name: str, version: str | None) -> str:
         """Return the exact version that is meant; one that is wanted already need not be offered any more."""
-        if version is not None and any((wish.name, wish.version) == (name, version) for wish in wishes):
+        if version is not None and rules.is_wanted(wishes, name, version):
             return version
-        return self._containers.resolve_addon(name, version)
-
-    def _find_upgrades(self, wishes: Wishes) -> list[RuntimeRef]:
-        try:
-            return rules.find_upgrades(wishes, self._installable)
-        except CatalogNotLoaded:
-            return []
+        return resolve_addon(self._catalog, name, version)
 
     def _installable(self, name: str) -> list[CatalogVersion]:
         """Return the versions of an addon that can be installed here."""

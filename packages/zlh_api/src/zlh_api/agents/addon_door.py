@@ -11,11 +11,11 @@ import aiohttp
 
 from zlh_api.agents.client import OnlyAnswer
 from zlh_api.containers.addon_rules import AddonNotOpen
+from zlh_common.addons import HEALTH_PATH
 
 # It says "ok" in some forty bytes.
 MAX_ANSWER_BYTES = 4096
 TIMEOUT_S = 5.0
-HEALTH = "/healthz"
 
 
 class AddonDoor(Protocol):
@@ -34,7 +34,7 @@ class HttpAddonDoor:
         try:
             async with (
                 _open_session() as session,
-                session.get(f"http://{address}:{port}{HEALTH}", allow_redirects=False) as response,
+                session.get(f"http://{address}:{port}{HEALTH_PATH}", allow_redirects=False) as response,
             ):
                 status, size = response.status, 0
                 while size <= MAX_ANSWER_BYTES and not response.content.at_eof():
@@ -44,7 +44,7 @@ class HttpAddonDoor:
         if size > MAX_ANSWER_BYTES:
             raise AddonNotOpen(addon, f"something else answers at port {port}")
         if status != 200:
-            raise AddonNotOpen(addon, f"port {port} answers {HEALTH} with status {status}")
+            raise AddonNotOpen(addon, f"port {port} answers {HEALTH_PATH} with status {status}")
 
 
 def _open_session() -> aiohttp.ClientSession:

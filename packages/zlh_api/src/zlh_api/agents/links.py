@@ -27,7 +27,6 @@ from zlh_api.agents.client import (
 )
 from zlh_api.agents.reports import ReportWriter
 from zlh_api.agents.rules import CONNECTING_TRIES, Redial, next_redial
-from zlh_api.containers.addon_rules import MAX_ADDONS
 from zlh_api.database.pool import Database, DatabaseUnavailable
 from zlh_api.history.intake import HistoryIntake
 from zlh_api.history.service import HistoryService
@@ -35,6 +34,7 @@ from zlh_common.errors import ZlhError
 from zlh_common.names import OwnerMark, Vmid
 from zlh_common.pace import Allowance, Rate, pay, take
 from zlh_common.schema.agent_events import HappeningsEvent, MetricsEvent, StatusEvent
+from zlh_common.schema.spec import MAX_ADDONS
 from zlh_common.schema.status import AgentStatus
 
 log = structlog.get_logger()

@@ -9,7 +9,6 @@ from zlh_api.access.question_limits import QuestionRates
 from zlh_api.audit.service import AuditSetting
 from zlh_api.config.model import ApiConfig
 from zlh_api.config.tables import RateLimitsSection, RateSection, ReconcilerSection
-from zlh_api.containers.addon_rules import ADDON_PORTS
 from zlh_api.containers.rules import spell
 from zlh_api.containers.service import AGENT, Hosting
 from zlh_api.database.pool import Database
@@ -25,6 +24,7 @@ from zlh_api.reconcile.steps import Settings
 from zlh_api.web.open_calls import OpenSettings
 from zlh_api.web.rate_limits import Rates, RateSettings
 from zlh_api.web.token_buckets import Rate
+from zlh_common.addons import ADDON_PORTS
 from zlh_common.schema.resources import Limits, Resources
 
 

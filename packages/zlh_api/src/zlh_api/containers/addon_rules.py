@@ -1,26 +1,21 @@
-"""Addons of dev containers: which there are, where they listen, which run of one is up, what bars one. Pure."""
+"""Addons of dev containers: whose names and ports they take, which run of one is up, what bars one. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Final
+from collections.abc import Sequence
 
 from zlh_api.containers.model import Container, Guest, RuntimeWish
+from zlh_common.addons import ADDON_PORTS
 from zlh_common.errors import ZlhError
 from zlh_common.names import HostName
 from zlh_common.schema.process import WantedProcess
 from zlh_common.schema.spec import Visibility
 from zlh_common.schema.status import AddonState, AddonStatus, Connection
 
-CODE_SERVER: Final = "code-server"
-# Where each listens in its container. The port is the platform's there, whether the addon is enabled or not.
-ADDON_PORTS: Mapping[str, int] = {CODE_SERVER: 6000}
 ADDON_VISIBILITY: Visibility = "private"
 # From this version of the protocol on, agents have addons.
 ADDON_PROTOCOL = 7
 VERSION_CHARS = 128
-# Of an agent's report.
-MAX_ADDONS = 16
 
 
 class AddonNotOffered(ZlhError):

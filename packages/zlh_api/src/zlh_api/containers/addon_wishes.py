@@ -5,10 +5,11 @@ from __future__ import annotations
 from uuid import UUID
 
 from zlh_api.containers import store
-from zlh_api.containers.addon_rules import ADDON_PORTS, ADDON_VISIBILITY, AddonPortTaken, check_addons, names_of
+from zlh_api.containers.addon_rules import ADDON_VISIBILITY, AddonPortTaken, check_addons, names_of
 from zlh_api.containers.model import Container, RuntimeWish
 from zlh_api.database.pool import Connection
 from zlh_api.reconcile.plan import ADDON_STEPS
+from zlh_common.addons import ADDON_PORTS
 from zlh_common.names import OwnerMark
 
 

@@ -9,12 +9,9 @@ from zlh_api.catalog.service import CatalogNotLoaded
 from zlh_api.containers.addon_rules import AddonNameTaken, AddonNeedsDev, AddonNotOffered, AddonPortTaken
 from zlh_api.containers.live import LiveContainers
 from zlh_api.containers.model import Power
-from zlh_api.containers.rules import DiskCannotShrink, ResourcesEmpty, ResourcesTooLarge
-from zlh_api.containers.service import (
-    PAGE_LIMIT,
+from zlh_api.containers.refusals import (
     BeingDeleted,
     CannotInstall,
-    ContainerService,
     NameReserved,
     NameTaken,
     NoCustomer,
@@ -22,6 +19,8 @@ from zlh_api.containers.service import (
     TemplateNotOffered,
     TemplateNotSupported,
 )
+from zlh_api.containers.rules import DiskCannotShrink, ResourcesEmpty, ResourcesTooLarge
+from zlh_api.containers.service import PAGE_LIMIT, ContainerService
 from zlh_api.containers.workspace_rules import (
     BranchInvalid,
     RepositoryHasCredentials,

@@ -12,19 +12,20 @@ import msgspec
 
 from zlh_api.catalog.service import CatalogService
 from zlh_api.containers import store
-from zlh_api.containers.addon_rules import (
-    ADDON_PORTS,
-    CODE_SERVER,
-    AddonNeedsDev,
-    AddonNotOffered,
-    addon_hosts,
-    check_addons,
-    disable_addon,
-    enable_addon,
-    names_of,
-)
+from zlh_api.containers.addon_choice import choose_first_addons, switch_code_server
+from zlh_api.containers.addon_rules import AddonNeedsDev, addon_hosts, names_of
 from zlh_api.containers.addon_wishes import publish_addons, write_addons
 from zlh_api.containers.model import Container, Power, RuntimeWish
+from zlh_api.containers.refusals import (
+    BeingDeleted,
+    CannotInstall,
+    NameReserved,
+    NameTaken,
+    NoCustomer,
+    RuntimeMissing,
+    TemplateNotOffered,
+    TemplateNotSupported,
+)
 from zlh_api.containers.rendered import RenderedReports
 from zlh_api.containers.rules import decide_first_resources, decide_resources
 from zlh_api.containers.status import render_status
@@ -37,9 +38,9 @@ from zlh_api.quotas.rules import Usage
 from zlh_api.quotas.service import QuotaService
 from zlh_api.quotas.store import Held
 from zlh_api.reconcile.plan import first_steps, last_steps
-from zlh_common.errors import NotFound, ZlhError
+from zlh_common.addons import CODE_SERVER
+from zlh_common.errors import NotFound
 from zlh_common.names import HostName, OwnerMark, Vmid, is_label, render_host
-from zlh_common.schema.catalog import CatalogProblem, ValidateRuntime
 from zlh_common.schema.permissions import Permission
 from zlh_common.schema.process import WantedProcess
 from zlh_common.schema.resources import Limits, Resources
@@ -50,83 +51,6 @@ from zlh_common.schema.structs import encode
 PAGE_LIMIT = 200
 # What a port is kept for where the container's agent listens.
 AGENT = "the container's agent"
-
-
-class CannotInstall(ZlhError):
-    """What was asked for is not in the catalog."""
-
-    code, status = "cannot_install", 422
-
-    def __init__(self, problems: tuple[CatalogProblem, ...]) -> None:
-        super().__init__(" ".join(problem.message for problem in problems), problems=problems)
-
-
-class RuntimeMissing(ZlhError):
-    """A dev container needs a runtime."""
-
-    code, status = "runtime_missing", 422
-
-    def __init__(self) -> None:
-        super().__init__('A dev container needs a runtime, such as {"runtime": "node", "version": "24"}.')
-
-
-class TemplateNotOffered(ZlhError):
-    """The catalog does not have this game template."""
-
-    code, status = "template_not_offered", 422
-
-    def __init__(self, template: str | None) -> None:
-        wanted = f"no template {template}" if template else "no game templates"
-        super().__init__(f"The catalog of this installation has {wanted}.", template=template)
-
-
-class TemplateNotSupported(ZlhError):
-    """The catalog has the game template, and no agent installs game servers yet."""
-
-    code, status = "template_not_supported", 422
-
-    def __init__(self, template: str) -> None:
-        super().__init__(
-            f"Game servers cannot be created yet, though the catalog has the template {template}.", template=template
-        )
-
-
-class NameTaken(ZlhError):
-    """The customer already has a container of this name."""
-
-    code, status = "name_taken", 409
-
-    def __init__(self, name: str) -> None:
-        super().__init__(f"You already have a container called {name}; choose another name.", name=name)
-
-
-class NameReserved(ZlhError):
-    """Only the platform gives names in the form of a container label."""
-
-    code, status = "name_reserved", 422
-
-    def __init__(self, name: str) -> None:
-        super().__init__(
-            f"{name} has the form of a container label, which only we give out. Choose another.", name=name
-        )
-
-
-class NoCustomer(ZlhError):
-    """The caller belongs to no customer that they may act for."""
-
-    code, status = "no_customer", 403
-
-    def __init__(self) -> None:
-        super().__init__("You belong to no customer that you may create containers for; ask an owner for a role.")
-
-
-class BeingDeleted(ZlhError):
-    """The container is on its way out."""
-
-    code, status = "being_deleted", 409
-
-    def __init__(self, vmid: Vmid) -> None:
-        super().__init__(f"Container {vmid} is being deleted; nothing about it can be changed any more.", vmid=vmid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,7 +173,7 @@ class ContainerService:
         workspace = decide_first_workspace(wish)
         await self._catalog.catch_up()
         runtimes, resources = self._choose(wish), decide_first_resources(wish.resources, self.limits)
-        addons = self._choose_addons(wish)
+        addons = choose_first_addons(self._catalog, wish)
         async with self._database.transaction() as connection:
             held = await self._quotas.hold_active(connection, customer_id)
             await self._quotas.ensure_room(connection, held, _use_of(resources))
@@ -288,24 +212,6 @@ class ContainerService:
             raise CannotInstall(answer.problems)
         return (WantedRuntime(name=wish.runtime, version=answer.version),)
 
-    def _choose_addons(self, wish: CreateContainer) -> tuple[RuntimeWish, ...]:
-        if not wish.enable_code_server:
-            return ()
-        return enable_addon((), CODE_SERVER, self.resolve_addon(CODE_SERVER, None))
-
-    def resolve_addon(self, name: str, version: str | None) -> str:
-        """Return the exact version that is meant; raise AddonNotOffered, CannotInstall, CatalogNotLoaded."""
-        answer = self._catalog.validate_wish(ValidateRuntime(addon=name, version=version))
-        if answer.ok and answer.version is not None:
-            if name not in ADDON_PORTS:
-                # Of a catalog that was signed for a later version of us.
-                raise AddonNotOffered(name)
-            return answer.version
-        unknown = next((problem for problem in answer.problems if problem.code == AddonNotOffered.code), None)
-        if unknown is not None:
-            raise AddonNotOffered(name, suggestion=unknown.suggestion)
-        raise CannotInstall(answer.problems)
-
     async def patch(
         self, container: Container, wish: PatchContainer, *, changed_by: UUID | None = None
     ) -> ContainerStatus:
@@ -325,7 +231,7 @@ class ContainerService:
             if workspace != current.workspace:
                 await store.update_workspace(connection, current.owner, workspace)
             if wish.enable_code_server is not None:
-                addons = self._switch_code_server(current, is_wanted=wish.enable_code_server)
+                addons = switch_code_server(self._catalog, current, is_wanted=wish.enable_code_server)
                 await write_addons(connection, current, addons, enabled_by=changed_by)
             if wish.power is not None and wish.power != current.power.value:
                 await store.update_power(connection, current.owner, Power(wish.power))
@@ -335,15 +241,6 @@ class ContainerService:
                 except asyncpg.UniqueViolationError as exc:
                     raise NameTaken(wish.name) from exc
             return await self._read(connection, current)
-
-    def _switch_code_server(self, current: Container, *, is_wanted: bool) -> tuple[RuntimeWish, ...]:
-        if not is_wanted:
-            return disable_addon(current.addons, CODE_SERVER)
-        check_addons(current, frozenset({CODE_SERVER}))
-        if CODE_SERVER in names_of(current.addons):
-            # What is there stays, whatever is offered by now.
-            return current.addons
-        return enable_addon(current.addons, CODE_SERVER, self.resolve_addon(CODE_SERVER, None))
 
     async def set_power(self, container: Container, power: Power) -> ContainerStatus:
         """Write whether the guest should run."""

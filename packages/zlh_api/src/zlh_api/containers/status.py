@@ -13,15 +13,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from zlh_api.containers.addon_rules import (
-    MAX_ADDONS,
-    addon_ports,
-    describe_absence,
-    find_told,
-    is_agent_old,
-    may_open,
-    names_of,
-)
+from zlh_api.containers.addon_rules import addon_ports, describe_absence, find_told, is_agent_old, may_open, names_of
 from zlh_api.containers.model import Container, Guest
 from zlh_api.containers.rules import is_refused_harmlessly, is_resize_pending
 from zlh_api.drivers.port import SlotBusy, SystemAway
@@ -30,6 +22,7 @@ from zlh_common.names import render_host
 from zlh_common.schema.ports import ListeningPort
 from zlh_common.schema.runtime import RuntimeInUse
 from zlh_common.schema.shells import ShellCheck, ShellDifference, ShellReport
+from zlh_common.schema.spec import MAX_ADDONS
 from zlh_common.schema.status import (
     AddonState,
     AddonStatus,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from zlh_api.containers.service import BeingDeleted
+from zlh_api.containers.refusals import BeingDeleted
 from zlh_api.customers.refusals import CustomerSuspended
 from zlh_api.exposures.service import AddonPort, ExposureService, PortReserved
 from zlh_api.quotas.rules import QuotaExceeded

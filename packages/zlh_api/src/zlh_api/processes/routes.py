@@ -12,7 +12,8 @@ from zlh_api.agents.client import AgentAddress, AgentClient, AgentRefused, decod
 from zlh_api.agents.routes import HISTORY, REFUSED_BY_AGENT, find_agent, history_query
 from zlh_api.console.sockets import CONSOLE_QUERY, ConsoleProxy
 from zlh_api.containers.model import Container
-from zlh_api.containers.service import BeingDeleted, ContainerService
+from zlh_api.containers.refusals import BeingDeleted
+from zlh_api.containers.service import ContainerService
 from zlh_api.processes.rules import (
     Processes,
     ProcessesTooLarge,

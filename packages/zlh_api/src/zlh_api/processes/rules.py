@@ -7,7 +7,7 @@ from typing import Literal
 
 import msgspec
 
-from zlh_api.containers.addon_rules import ADDON_PORTS
+from zlh_common.addons import ADDON_PORTS
 from zlh_common.errors import NotFound, ZlhError
 from zlh_common.schema.process import (
     MAX_DEFINITIONS_BYTES,

@@ -10,9 +10,8 @@ from zlh_common.schema.spec import MAX_PUBLISHED, AgentSpec, WantedRuntime
 
 # From this version of the protocol on, an agent keeps several versions of a runtime, and removes what is not wanted.
 SEVERAL_VERSIONS = 2
-# From this one on, it has addons and a workspace, and knows what is published.
-ADDONS = ADDON_PROTOCOL
-_CHANGED_AT = (1, SEVERAL_VERSIONS, ADDONS)
+# With its addons an agent has learned of a workspace and of what is published.
+_CHANGED_AT = (1, SEVERAL_VERSIONS, ADDON_PROTOCOL)
 
 
 def known_protocol(container: Container) -> int:
@@ -30,7 +29,7 @@ def render_spec(container: Container, protocol: int, origins: tuple[str, ...] = 
     if protocol < SEVERAL_VERSIONS:
         orders = tuple(order for order in orders if order.default)
     spec = AgentSpec(generation=container.spec_generation, runtimes=orders, processes=container.processes)
-    if protocol < ADDONS:
+    if protocol < ADDON_PROTOCOL:
         return spec
     return msgspec.structs.replace(
         spec,
@@ -54,6 +53,6 @@ def accepted_generation(container: Container, origins: tuple[str, ...] = ()) -> 
     protocol = known_protocol(container)
     if container.agent is None or container.spec_protocol < protocol:
         return 0
-    if protocol >= ADDONS and container.spec_origins != origins:
+    if protocol >= ADDON_PROTOCOL and container.spec_origins != origins:
         return 0
     return container.agent.spec_generation

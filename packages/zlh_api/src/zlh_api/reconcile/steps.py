@@ -17,14 +17,7 @@ from zlh_api.agents.addon_door import AddonDoor, HttpAddonDoor
 from zlh_api.agents.authority import Authority, Grant
 from zlh_api.agents.client import AgentAddress, AgentClient, AgentNonsense, AgentRefused, decode_report
 from zlh_api.containers import store as containers
-from zlh_api.containers.addon_rules import (
-    ADDON_PORTS,
-    CODE_SERVER,
-    AddonNotOpen,
-    describe_absence,
-    find_run,
-    own_hosts,
-)
+from zlh_api.containers.addon_rules import AddonNotOpen, describe_absence, find_run, own_hosts
 from zlh_api.containers.model import Container
 from zlh_api.containers.rules import seconds_to_resize
 from zlh_api.cuts import store as cuts
@@ -44,6 +37,7 @@ from zlh_api.reconcile.model import LeaseLost, PutIdentity
 from zlh_api.reconcile.plan import Do, Records, Route
 from zlh_api.reconcile.spec import known_protocol, render_spec
 from zlh_api.reconcile.warrant import StepWarrant
+from zlh_common.addons import ADDON_PORTS, CODE_SERVER
 from zlh_common.clock import Clock
 from zlh_common.errors import ZlhError
 from zlh_common.names import HostName, OwnerMark, render_host

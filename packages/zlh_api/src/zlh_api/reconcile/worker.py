@@ -16,14 +16,7 @@ from dataclasses import dataclass
 import structlog
 
 from zlh_api.containers import store as containers
-from zlh_api.containers.addon_rules import (
-    CODE_SERVER,
-    AddonNotOpen,
-    describe_absence,
-    find_run,
-    is_opened,
-    names_of,
-)
+from zlh_api.containers.addon_rules import AddonNotOpen, describe_absence, find_run, is_opened, names_of
 from zlh_api.containers.model import Container, Guest
 from zlh_api.containers.rules import find_in_force, is_refused_harmlessly
 from zlh_api.database.pool import Database
@@ -49,6 +42,7 @@ from zlh_api.reconcile.plan import (
 from zlh_api.reconcile.spec import accepted_generation
 from zlh_api.reconcile.steps import Steps, has_closing_failed, has_publishing_failed, has_renewal_failed, plan_guest
 from zlh_api.reconcile.warrant import ClaimWarrant, StepWarrant
+from zlh_common.addons import CODE_SERVER
 from zlh_common.errors import ZlhError
 from zlh_common.request_ids import following
 from zlh_common.schema.status import Connection, StepState

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zlh_api.agents.routes import REFUSED_BY_AGENT
 from zlh_api.catalog.service import CatalogNotLoaded
-from zlh_api.containers.service import BeingDeleted, CannotInstall
+from zlh_api.containers.refusals import BeingDeleted, CannotInstall
 from zlh_api.runtimes.rules import (
     LastRuntime,
     NothingToRepair,

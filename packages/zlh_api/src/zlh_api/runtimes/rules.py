@@ -190,6 +190,11 @@ def find_wish(wishes: Sequence[RuntimeWish], name: str, version: str) -> Runtime
     return found
 
 
+def is_wanted(wishes: Sequence[RuntimeWish], name: str, version: str) -> bool:
+    """Tell whether exactly this version is wanted already."""
+    return any((wish.name, wish.version) == (name, version) for wish in wishes)
+
+
 def find_default(wishes: Sequence[RuntimeWish], name: str) -> RuntimeWish:
     """Return the default of a runtime; raise RuntimeNotFound."""
     found = next((wish for wish in wishes if wish.name == name and wish.default), None)

@@ -6,8 +6,9 @@ the time the wish is written; it refuses by itself to remove what is in use.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from typing import TypeVar
 
 import msgspec
 
@@ -15,7 +16,8 @@ from zlh_api.agents.client import AgentAddress, AgentClient, AgentNonsense, Agen
 from zlh_api.agents.routes import find_agent
 from zlh_api.catalog.service import CatalogNotLoaded, CatalogService
 from zlh_api.containers.model import Container, RuntimeWish
-from zlh_api.containers.service import CannotInstall, ContainerService
+from zlh_api.containers.refusals import CannotInstall
+from zlh_api.containers.service import ContainerService
 from zlh_api.runtimes import rules
 from zlh_api.runtimes.rules import NothingToRepair, RuntimePending, Seen, Wishes, render_seen
 from zlh_common.errors import NotFound
@@ -36,6 +38,7 @@ from zlh_common.schema.status import AgentStatus, Connection
 VERIFY_TIMEOUT_S = 180
 MAX_USERS = 100
 USER_CHARS = 64
+Told = TypeVar("Told")
 
 
 class RuntimeService:
@@ -52,7 +55,7 @@ class RuntimeService:
     def report(self, container: Container) -> Runtimes:
         """Return what is installed and what is still to happen."""
         return rules.render_runtimes(
-            container.runtimes, render_seen(container), self._find_upgrades(container.runtimes)
+            container.runtimes, render_seen(container), find_upgrades(container.runtimes, self._installable)
         )
 
     async def install(self, container: Container, wish: InstallRuntime) -> Runtimes:
@@ -92,18 +95,10 @@ class RuntimeService:
         return self.report(await self._containers.change_runtimes(container, change))
 
     async def repair(self, container: Container, name: str, version: str) -> Runtimes:
-        """Want a version anew from its archive.
-
-        A check that has just found a fault may be newer than the last report: before somebody is told that there is
-        nothing to repair, the agent is asked.
-        """
-        try:
-            return await self._repair(container, name, version, None)
-        except NothingToRepair:
-            if container.connection is not Connection.ONLINE:
-                raise
-        raw = await self._agents.call(find_agent(container, self._agent_port), "GET", "/status")
-        return await self._repair(container, name, version, decode_report(raw, AgentStatus))
+        """Want a version anew from its archive."""
+        return await repair_as_of_now(
+            self._agents, container, lambda newer: self._repair(container, name, version, newer), self._agent_port
+        )
 
     async def _repair(self, container: Container, name: str, version: str, newer: AgentStatus | None) -> Runtimes:
         def change(current: Container) -> Wishes:
@@ -160,18 +155,12 @@ class RuntimeService:
 
     def _resolve(self, wishes: Wishes, name: str, version: str | None) -> str:
         """Return the exact version that is meant; one that is wanted already need not be offered any more."""
-        if version is not None and any((wish.name, wish.version) == (name, version) for wish in wishes):
+        if version is not None and rules.is_wanted(wishes, name, version):
             return version
         answer = self._catalog.validate(name, version)
         if not answer.ok or answer.version is None:
             raise CannotInstall(answer.problems)
         return answer.version
-
-    def _find_upgrades(self, wishes: Wishes) -> list[RuntimeRef]:
-        try:
-            return rules.find_upgrades(wishes, self._installable)
-        except CatalogNotLoaded:
-            return []
 
     def _installable(self, name: str) -> list[CatalogVersion]:
         """Return the versions of a runtime that can be installed here."""
@@ -181,6 +170,30 @@ class RuntimeService:
             for entry in (runtime.versions if runtime else ())
             if self._catalog.validate(name, entry.version).version == entry.version
         ]
+
+
+def find_upgrades(wishes: Wishes, installable: Callable[[str], list[CatalogVersion]]) -> list[RuntimeRef]:
+    """Return where upgrades would lead; nowhere as long as there is no catalog."""
+    try:
+        return rules.find_upgrades(wishes, installable)
+    except CatalogNotLoaded:
+        return []
+
+
+async def repair_as_of_now(
+    agents: AgentClient, container: Container, repair: Callable[[AgentStatus | None], Awaitable[Told]], agent_port: int
+) -> Told:
+    """Return what `repair` does by the last report, or by a newer one before there is nothing to repair.
+
+    A check that has just found a fault may be newer than that report, so the agent is asked.
+    """
+    try:
+        return await repair(None)
+    except NothingToRepair:
+        if container.connection is not Connection.ONLINE:
+            raise
+    raw = await agents.call(find_agent(container, agent_port), "GET", "/status")
+    return await repair(decode_report(raw, AgentStatus))
 
 
 async def fetch_verification(agents: AgentClient, agent: AgentAddress, wish: RuntimeWish) -> RuntimeVerification:
