@@ -19,7 +19,7 @@ PROGRAM = """
 import asyncio, json, os, pwd, subprocess, time
 from zlh_agent.files.link import FilePlace
 from zlh_agent.files.service import FileService
-from zlh_common.schema.files import FileRefused
+from zlh_common.schema.file_refusals import FileRefused
 
 WORKSPACE = "/home/dev/workspace"
 SWAP = '''

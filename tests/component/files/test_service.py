@@ -19,7 +19,7 @@ from zlh_agent.files.link import FilePlace
 from zlh_agent.files.model import EXCHANGE
 from zlh_agent.files.service import Files, FileService
 from zlh_agent.sandbox.landlock import find_abi
-from zlh_common.schema.files import REFUSALS, FileRefused, FilesBusy, FilesUnavailable
+from zlh_common.schema.file_refusals import REFUSALS, FileRefused, FilesBusy, FilesUnavailable
 
 
 def pid_of(files: Files) -> int:

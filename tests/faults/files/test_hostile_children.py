@@ -20,7 +20,7 @@ from zlh_agent.files.link import FileLink, FilePlace
 from zlh_agent.files.model import Request
 from zlh_agent.files.service import Files, FileService
 from zlh_agent.sandbox.launch import bare_child
-from zlh_common.schema.files import FileRefused, FilesNotSafe, FilesUnavailable
+from zlh_common.schema.file_refusals import FileRefused, FilesNotSafe, FilesUnavailable
 
 log = structlog.get_logger()
 PLACE = FilePlace("/nowhere", None)

@@ -104,6 +104,8 @@ MAY = {
     Policy.POWER_CONTAINER: {"owner", "member", "operator"},
     Policy.CHANGE_CONTAINER: {"owner", "member", "operator"},
     Policy.USE_CONSOLE: {"owner", "member", "operator", "narrow-operator"},
+    Policy.READ_FILES: {"owner", "member", "operator"},
+    Policy.WRITE_FILES: {"owner", "member", "operator"},
     Policy.VIEW_CUSTOMER: {"owner", "member", "viewer", "operator", "suspended"},
     Policy.MANAGE_CUSTOMER: {"owner", "operator"},
     Policy.LEAVE_CUSTOMER: KNOW - {"narrow", "narrow-operator"},

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zlh_agent.files import files_wire as wire
-from zlh_agent.files.model import KINDS, Answer, Entry, Request
+from zlh_agent.files.model import KINDS, Amount, Answer, Entry, Request
 from zlh_agent.files.rules import is_name
 
 names = st.binary(min_size=1, max_size=255).filter(is_name).map(wire.decode_name)
@@ -27,7 +27,9 @@ entries = st.builds(
     target=st.none() | texts.map(wire.decode_name),
 )
 answers = st.one_of(
-    st.sampled_from([Answer(wire.DONE), Answer(wire.PROGRESS)]),
+    st.builds(
+        Answer, st.sampled_from([wire.DONE, wire.PROGRESS]), amount=st.builds(Amount, *[st.integers(0, 2**63 - 1)] * 3)
+    ),
     st.builds(Answer, st.just(wire.REFUSED), code=st.just("path_not_found"), where=texts),
     st.builds(
         Answer,

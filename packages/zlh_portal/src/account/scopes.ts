@@ -21,6 +21,8 @@ const GROUPS: readonly ScopeGroup[] = [
       { permission: "containers:power", label: "Start and stop them", meaning: "Containers and the processes in them" },
       { permission: "containers:change", label: "Create, change and delete them", meaning: "Size, name, processes, runtimes, published ports" },
       { permission: "consoles:use", label: "Use consoles and terminals", meaning: "Whoever has a shell has all that is in the container" },
+      { permission: "files:read", label: "Read files", meaning: "List, read, search and download what is in the container" },
+      { permission: "files:write", label: "Change files", meaning: "Write, upload, move and delete files" },
     ],
   },
   {

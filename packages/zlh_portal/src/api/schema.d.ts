@@ -2533,7 +2533,7 @@ export interface components {
          * @description One kind of act. Whoever calls needs it by role, and a token must carry it in its scopes besides.
          * @enum {string}
          */
-        Permission: "account:manage" | "audit-log:view" | "consoles:use" | "containers:change" | "containers:power" | "containers:view" | "customer:manage" | "customer:view" | "platform:manage" | "platform:view";
+        Permission: "account:manage" | "audit-log:view" | "consoles:use" | "containers:change" | "containers:power" | "containers:view" | "customer:manage" | "customer:view" | "files:read" | "files:write" | "platform:manage" | "platform:view";
         /**
          * PingProbe
          * @description A Minecraft server answers a status ping.

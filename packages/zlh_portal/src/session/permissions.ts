@@ -8,6 +8,8 @@ const ACTS: Readonly<Record<Permission, string>> = {
   "containers:power": "starting and stopping containers",
   "containers:change": "creating and changing containers",
   "consoles:use": "consoles and terminals",
+  "files:read": "read files",
+  "files:write": "change files",
   "customer:view": "looking at the customer",
   "customer:manage": "members, invitations and the customer's name",
   "audit-log:view": "the audit log",

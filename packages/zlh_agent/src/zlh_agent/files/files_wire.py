@@ -7,8 +7,9 @@ nobody has to put halves together. Each message has a kind (1 byte), then fields
                     REQUEST    call, path, other, number, flag              one at a time
     child → agent   READY      version, ABI of Landlock                     the answer to ORDER
                     UNREADY    step, reason                                 instead; the child ends
-                    PROGRESS   —                                            still at it; any number before an answer
-                    DONE, ENTRIES (has more, entries), REFUSED (code, where)
+                    PROGRESS   files, folders, bytes                        still at it; any number before an answer
+                    DONE       files, folders, bytes                        as much was done
+                    ENTRIES (has more, entries), REFUSED (code, where)
                     OPENED     entry, and a descriptor with it
 
 Both sides are of one bundle, so there is one version. The agent believes no answer: what is not exactly of this shape
@@ -19,7 +20,7 @@ from __future__ import annotations
 
 import struct
 
-from zlh_agent.files.model import KINDS, Answer, Entry, Request
+from zlh_agent.files.model import KINDS, Amount, Answer, Entry, Request
 from zlh_agent.files.rules import is_name
 
 TYPE_CHECKING = False
@@ -33,6 +34,7 @@ READY, UNREADY, PROGRESS, DONE, ENTRIES, REFUSED, OPENED = 16, 17, 18, 19, 20, 2
 
 _LENGTH = struct.Struct(">I")
 _ENTRY = struct.Struct(">BHQqqQ?")
+_AMOUNT = struct.Struct(">QQQ")
 _CODE_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz_")
 _MAX_CODE_LETTERS = 40
 _MAX_TARGET_BYTES = 4096
@@ -95,14 +97,17 @@ def render_answer(answer: Answer) -> bytes:
         return _render(REFUSED, [answer.code.encode(), answer.where])
     if answer.kind in {ENTRIES, OPENED}:
         return _render(answer.kind, [b"more" if answer.has_more else b"", *map(_render_entry, answer.entries)])
-    return _render(answer.kind, [])
+    amount = answer.amount
+    return _render(answer.kind, [_AMOUNT.pack(amount.files, amount.folders, amount.byte_count)])
 
 
 def parse_answer(message: bytes) -> Answer:
     """Return an answer; raise WireError where it is none that a child of ours gives."""
     kind, fields = _parse(message)
-    if kind in {PROGRESS, DONE} and not fields:
-        return Answer(kind)
+    if kind in {PROGRESS, DONE} and len(fields) == 1:
+        numbers = _unpack(_AMOUNT, fields[0])
+        if max(numbers) < 2**63:
+            return Answer(kind, amount=Amount(*numbers))
     if kind == REFUSED and len(fields) == 2 and len(fields[1]) <= _MAX_TARGET_BYTES:
         code = fields[0].decode("ascii", "replace")
         if 0 < len(code) <= _MAX_CODE_LETTERS and set(code) <= _CODE_LETTERS:

@@ -14,15 +14,16 @@ import fcntl
 import os
 import socket
 import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import structlog
 
 from zlh_agent.files import files_wire as wire
-from zlh_agent.files.model import ROOT_STEP, Answer, Request
+from zlh_agent.files.model import ROOT_STEP, Amount, Answer, Request
 from zlh_agent.sandbox.confinement import Confinement, render_confinement
 from zlh_agent.sandbox.launch import bare_child
-from zlh_common.schema.files import FileRefused, FilesNotSafe, FilesUnavailable
+from zlh_common.schema.file_refusals import FileRefused, FilesNotSafe, FilesUnavailable
 
 log = structlog.get_logger()
 START_TIMEOUT_S = 10.0
@@ -135,12 +136,15 @@ class FileLink:
             return False
         return True
 
-    async def call(self, request: Request, *, silence_s: float = SILENCE_S) -> Answer:
+    async def call(
+        self, request: Request, *, silence_s: float = SILENCE_S, on_progress: Callable[[Amount], None] | None = None
+    ) -> Answer:
         """Return the answer to a request that brings no descriptor; raise FileRefused or FilesUnavailable.
 
-        After FilesUnavailable, and after a cancelled call, the child is of no use any more.
+        `on_progress` hears now and then how much is done. After FilesUnavailable, and after a cancelled call, the child
+        is of no use any more.
         """
-        answer, fds = await self._exchange(request, silence_s)
+        answer, fds = await self._exchange(request, silence_s, on_progress)
         _close_all(fds)
         if fds or answer.kind == wire.OPENED:
             raise self.distrust("handed over what nobody had asked for")
@@ -194,14 +198,16 @@ class FileLink:
             raise FilesNotSafe(step=step, reason=reason)
         self.landlock_abi = ready
 
-    async def _exchange(self, request: Request, silence_s: float) -> tuple[Answer, list[int]]:
+    async def _exchange(
+        self, request: Request, silence_s: float, on_progress: Callable[[Amount], None] | None = None
+    ) -> tuple[Answer, list[int]]:
         if self._in_call:
             raise FilesUnavailable(reason="the call before was not answered")
         self._in_call = True
         try:
             async with asyncio.timeout(LONGEST_S):
                 await self._loop.sock_sendall(self._sock, wire.render_request(request))
-                answer, fds = await self._wait_for_answer(silence_s)
+                answer, fds = await self._wait_for_answer(silence_s, on_progress)
         except TimeoutError as exc:
             raise self.distrust("does not answer in time") from exc
         except (OSError, wire.WireError) as exc:
@@ -212,7 +218,9 @@ class FileLink:
             raise FileRefused(answer.code, path=wire.decode_name(request.path), where=wire.decode_name(answer.where))
         return answer, fds
 
-    async def _wait_for_answer(self, silence_s: float) -> tuple[Answer, list[int]]:
+    async def _wait_for_answer(
+        self, silence_s: float, on_progress: Callable[[Amount], None] | None
+    ) -> tuple[Answer, list[int]]:
         began = self._loop.time()
         shown = 0
         while True:
@@ -225,6 +233,8 @@ class FileLink:
                 shown += 1
                 if fds or shown > _PROGRESS_ALLOWANCE + _MAX_PROGRESS_PER_S * (self._loop.time() - began):
                     raise wire.WireError("says too much")  # noqa: TRY301 - one way out for all that it says
+                if on_progress is not None:
+                    on_progress(answer.amount)
             except wire.WireError:
                 _close_all(fds)
                 raise

@@ -82,10 +82,29 @@ class Request:
     __hash__ = None  # type: ignore[assignment]  # a value that nobody keeps in a set
 
 
+class Amount:
+    """So many files, folders and bytes; what of them, says whoever counts."""
+
+    __slots__ = ("byte_count", "files", "folders")
+
+    def __init__(self, files: int = 0, folders: int = 0, byte_count: int = 0) -> None:
+        self.files = files
+        self.folders = folders
+        self.byte_count = byte_count
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Amount) and all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
+
+    __hash__ = None  # type: ignore[assignment]  # a value that grows
+
+    def __repr__(self) -> str:
+        return f"Amount({self.files}, {self.folders}, {self.byte_count})"
+
+
 class Answer:
     """What the child says: one of the kinds of `files_wire`, and what belongs to it."""
 
-    __slots__ = ("code", "entries", "has_more", "kind", "where")
+    __slots__ = ("amount", "code", "entries", "has_more", "kind", "where")
 
     def __init__(
         self,
@@ -95,8 +114,11 @@ class Answer:
         has_more: bool = False,
         code: str = "",
         where: bytes = b"",
+        amount: Amount | None = None,
     ) -> None:
         self.kind = kind
+        # What is done by now of a PROGRESS, in the end of a DONE.
+        self.amount = amount or Amount()
         self.entries = tuple(entries)
         self.has_more = has_more
         self.code = code

@@ -1,6 +1,6 @@
 """Why the child did not do what it was asked to: a stable code for every error that the kernel can answer with.
 
-The agent's words for the codes stand in `zlh_common.schema.files`.
+The agent's words for the codes stand in `zlh_common.schema.file_refusals`.
 """
 
 from __future__ import annotations

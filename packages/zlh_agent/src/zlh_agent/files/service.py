@@ -19,7 +19,7 @@ from zlh_agent.files.files_wire import encode_name
 from zlh_agent.files.link import SYNC_SILENCE_S, FileLink, FilePlace
 from zlh_agent.files.model import KEEP, Entry, Request
 from zlh_agent.files.rules import MAX_PAGE_ENTRIES, MAX_PATH_BYTES
-from zlh_common.schema.files import FileRefused, FilesBusy, FilesUnavailable
+from zlh_common.schema.file_refusals import FileRefused, FilesBusy, FilesUnavailable
 
 MAX_CHILDREN = 8
 IDLE_S = 30.0

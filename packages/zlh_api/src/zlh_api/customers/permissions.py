@@ -13,7 +13,13 @@ OF_EVERYBODY = frozenset({Permission.MANAGE_ACCOUNT})
 OF_OPERATORS = EVERYTHING
 
 _VIEWER = frozenset({Permission.VIEW_CONTAINERS, Permission.VIEW_CUSTOMER})
-_MEMBER = _VIEWER | {Permission.POWER_CONTAINERS, Permission.CHANGE_CONTAINERS, Permission.USE_CONSOLES}
+_MEMBER = _VIEWER | {
+    Permission.POWER_CONTAINERS,
+    Permission.CHANGE_CONTAINERS,
+    Permission.USE_CONSOLES,
+    Permission.READ_FILES,
+    Permission.WRITE_FILES,
+}
 _OWNER = _MEMBER | {Permission.MANAGE_CUSTOMER, Permission.VIEW_AUDIT_LOG}
 BY_ROLE: Mapping[Role, frozenset[Permission]] = MappingProxyType(
     {Role.OWNER: _OWNER, Role.MEMBER: _MEMBER, Role.VIEWER: _VIEWER}

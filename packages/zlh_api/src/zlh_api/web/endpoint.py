@@ -56,6 +56,8 @@ class Policy(Enum):
     POWER_CONTAINER = (Subject.CONTAINER, Permission.POWER_CONTAINERS)
     CHANGE_CONTAINER = (Subject.CONTAINER, Permission.CHANGE_CONTAINERS)
     USE_CONSOLE = (Subject.CONTAINER, Permission.USE_CONSOLES)
+    READ_FILES = (Subject.CONTAINER, Permission.READ_FILES)
+    WRITE_FILES = (Subject.CONTAINER, Permission.WRITE_FILES)
     # What operators alone do to one container.
     GOVERN_CONTAINER = (Subject.CONTAINER, Permission.MANAGE_PLATFORM)
     VIEW_CUSTOMER = (Subject.CUSTOMER, Permission.VIEW_CUSTOMER)

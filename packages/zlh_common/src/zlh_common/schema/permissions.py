@@ -24,6 +24,10 @@ class Permission(StrEnum):
     CHANGE_CONTAINERS = "containers:change"
     # Shells and consoles, to read and to type: whoever has a shell has all that is in the container.
     USE_CONSOLES = "consoles:use"
+    # Read, list and search files: whoever may has all that the customer's user can read in the container.
+    READ_FILES = "files:read"
+    # Write, move and delete them.
+    WRITE_FILES = "files:write"
     # Who belongs to a customer, and how much of its quota is used.
     VIEW_CUSTOMER = "customer:view"
     # Members, roles, invitations.

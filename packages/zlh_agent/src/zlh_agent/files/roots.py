@@ -1,0 +1,43 @@
+"""The folders of a container in which work on files is offered, each by its name and with its own children."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from zlh_agent.files.link import FilePlace
+from zlh_agent.files.service import FileService
+from zlh_common.schema.file_refusals import FileRootUnknown
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedRoot:
+    """A folder by the name that calls give; `title` is what people see of it."""
+
+    name: str
+    title: str
+    place: FilePlace
+
+
+class Roots:
+    """The roots of one container; the first one is meant where a call names none."""
+
+    def __init__(self, offered: Sequence[OfferedRoot]) -> None:
+        self.offered = tuple(offered)
+        self._services = {root.name: FileService(root.place) for root in self.offered}
+
+    def choose(self, name: str | None) -> OfferedRoot:
+        """Return the root of a name, the default one for None; raise FileRootUnknown."""
+        for root in self.offered:
+            if name in {None, root.name}:
+                return root
+        raise FileRootUnknown(root=str(name)[:32], known=[root.name for root in self.offered])
+
+    def service(self, root: OfferedRoot) -> FileService:
+        """Return who lends children of a root."""
+        return self._services[root.name]
+
+    async def close(self) -> None:
+        """End all children."""
+        for service in self._services.values():
+            await service.close()
