@@ -41,7 +41,7 @@ describe("scopes", () => {
   it("keeps the name of one that only a newer API knows", () => expect(nameScope("moon:land" as "containers:view")).toBe("moon:land"));
   it("offers the platform to operators alone", () => {
     expect(offerScopes(false).some(({ scopes }) => scopes.some(({ permission }) => permission.startsWith("platform:")))).toBe(false);
-    expect(offerScopes(true).flatMap(({ scopes }) => scopes)).toHaveLength(10);
+    expect(offerScopes(true).flatMap(({ scopes }) => scopes)).toHaveLength(12);
   });
   it("hands on what one may do for a customer that the token reaches", () => {
     const me = sampleMe({ customers: [sampleCustomer(), sampleCustomer({ id: "c2", role: "viewer", permissions: VIEWER })] });
