@@ -3,6 +3,7 @@
 guards     no connection beyond this machine · no blocking call in the event loop · nothing outlives its test
 hangs      a test that takes too long fails alone, and tells what it was at
 parts      @pytest.mark.real("root") …: skipped with a reason where the part is missing, failed in CI
+tries      what uses real parts may fail once, and is named at the end
 clock      a clock that moves by hand
 """
 
@@ -17,7 +18,7 @@ from blockbuster import BlockBuster
 from hypothesis import HealthCheck, settings
 
 from fakes.clock import FakeClock
-from guards import leaks, network, parts, remains
+from guards import leaks, network, parts, remains, second_tries
 from guards.hangs import Alarms
 from guards.workers import Crew
 
@@ -42,8 +43,14 @@ def pytest_configure(config: pytest.Config) -> None:
     grace_s = float(config.getini("hang_grace_s"))
     word = getattr(config, "workerinput", {}).get("word")
     config.pluginmanager.register(Alarms(grace_s, Path(word) if word else None))
+    config.pluginmanager.register(second_tries.SecondTries())
     if config.getoption("numprocesses", None):
         config.pluginmanager.register(Crew(TEMP, float(config.getini("run_limit_s")), grace_s))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give some of the tests a second try."""
+    second_tries.mark(items)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

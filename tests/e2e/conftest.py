@@ -39,7 +39,12 @@ def _home() -> Iterator[Path]:
 def running_stack(_home: Path) -> Iterator[Stack]:
     """Start the platform, and stop it after the last test; nothing of it is left then."""
     stack = Stack(_home)
-    asyncio.run(stack.start())
+    try:
+        asyncio.run(stack.start())
+    except BaseException:
+        # A second try finds the place empty.
+        asyncio.run(stack.stop())
+        raise
     yield stack
     assert asyncio.run(stack.stop()) == 0
     assert stack.processes() == []

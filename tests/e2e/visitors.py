@@ -93,8 +93,8 @@ async def join(platform: Platform, customer: str, name: str, role: str) -> Perso
     code = made.get("code") or urlsplit(made["url"]).fragment
     origin = {"Origin": platform.dev["portalUrl"].rstrip("/")}
     async with (
-        aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session,
-        session.post(
+        aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as client,
+        client.post(
             f"{platform.dev['apiUrl']}/api/invitations/accept",
             json={"code": code, "password": PASSWORD},
             headers=origin,
@@ -102,7 +102,9 @@ async def join(platform: Platform, customer: str, name: str, role: str) -> Perso
     ):
         me = await answer.json()
         assert answer.status in {200, 201}, me
-        return Person(platform, email, me["user"]["id"], answer.cookies["zlh_session"].value)
+        # With TLS it has a prefix.
+        session = next(each.value for name, each in answer.cookies.items() if name.endswith("zlh_session"))
+        return Person(platform, email, me["user"]["id"], session)
 
 
 async def is_open(socket: ClientConnection) -> bool:

@@ -29,6 +29,8 @@ import psutil
 import pytest
 import pytest_timeout
 
+from guards.second_tries import is_second_try
+
 # How far a wait is followed, and how many calls of a thread are told: beneath them is only pytest.
 DEEPEST = 50
 DEEPEST_FRAMES = 25
@@ -58,6 +60,8 @@ class Alarms:
 
     def __init__(self, grace_s: float, word: Path | None) -> None:
         self._grace_s = grace_s
+        # Of the test that runs, None between two and where none is set.
+        self._limit_s: float | None = None
         self._running = word and running_file(word)
         # A descriptor of its own: what pytest catches of a test's output is lost when the process ends.
         self._out = os.open(stacks_file(word), os.O_WRONLY | os.O_CREAT | os.O_APPEND) if word else os.dup(2)
@@ -67,7 +71,18 @@ class Alarms:
         """Begin the time of a test."""
         if threading.current_thread() is not threading.main_thread():
             return None
-        limit_s, rings = settings.timeout, iter(range(sys.maxsize))
+        self._begin(item, settings.timeout)
+        return True
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_setup(self, item: pytest.Item) -> None:
+        """Begin the time of a second try: it has as much as the first."""
+        if is_second_try(item) and self._limit_s is not None:
+            self._begin(item, self._limit_s)
+
+    def _begin(self, item: pytest.Item, limit_s: float) -> None:
+        rings = iter(range(sys.maxsize))
+        self._limit_s = limit_s
 
         def ring(_number: int, _frame: FrameType | None) -> None:
             if pytest_timeout.is_debugging():  # type: ignore[no-untyped-call]
@@ -84,7 +99,6 @@ class Alarms:
         signal.signal(signal.SIGALRM, ring)
         signal.setitimer(signal.ITIMER_REAL, limit_s, self._grace_s)
         faulthandler.dump_traceback_later(limit_s + 2 * self._grace_s, exit=True, file=self._out)
-        return True
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_protocol(self) -> Generator[None, object, object]:
@@ -103,6 +117,7 @@ class Alarms:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
         faulthandler.cancel_dump_traceback_later()
+        self._limit_s = None
         self._note(None)
 
     def _note(self, running: Running | None) -> None:

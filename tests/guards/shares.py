@@ -15,6 +15,7 @@ TOGETHER: dict[str, str] = {
     # They share a code-server that takes minutes to build.
     "tests/component/agent/test_real_code_server.py": "tests/lxc/code-server",
     "tests/lxc/test_code_server_in_container.py": "tests/lxc/code-server",
+    "tests/lxc/test_editor_in_container.py": "tests/lxc/code-server",
     # Each share starts an installation of the platform, which takes as long as many of its tests.
     "tests/e2e/test_stack_faults.py": "tests/e2e/faults",
     "tests/e2e/": "tests/e2e/other",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +21,14 @@ from fakes.wishes import want_container
 from guards.ports import free_port
 from lxc.guest import PATIENCE_S
 from lxc.own_host import OwnHost
+from real_parts.certificates import PublicCa
 from real_parts.traefik import RunningTraefik, running_traefik
 from zlh_api.app.parts import open_parts
 from zlh_api.config.load import load_config
 from zlh_api.customers.secret import Secret
 from zlh_api.database.pool import Database
 
-TOKEN = "zlh_lxc_token_of_the_owner"
+EMAIL, PASSWORD, TOKEN = "owner@example.test", "correct horse battery", "zlh_lxc_token_of_the_owner"
 
 
 @dataclass
@@ -35,6 +38,7 @@ class LxcPlatform:
     folder: Path
     dsn: str
     dev: Mapping[str, str]
+    proxy_pid: int
     api: subprocess.Popen[bytes] | None = None
 
     async def call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
@@ -86,23 +90,28 @@ class LxcPlatform:
 
 
 @asynccontextmanager
-async def running_platform(host: OwnHost, dsn: str, folder: Path) -> AsyncIterator[LxcPlatform]:
-    """Run it until the block ends; its containers are the host's."""
+async def running_platform(
+    host: OwnHost, dsn: str, folder: Path, *, zone: str | None = None, trusted_root: Path | None = None
+) -> AsyncIterator[LxcPlatform]:
+    """Run it until the block ends; its containers are the host's.
+
+    With a zone its names lie there and are served by HTTPS, by a certificate of `ca` in the folder. Runtimes can be had
+    with the root that their catalog is signed by.
+    """
     async with AsyncExitStack() as opened:
         # Each takes seconds to start and to stop, and a loop that is held is a fault.
         traefik_run = running_traefik(folder, games=0)
         traefik = await asyncio.to_thread(opened.enter_context, traefik_run)
         port = free_port()
-        dev = {
-            "apiUrl": f"http://127.0.0.1:{port}",
-            "traefikUrl": traefik.web_url,
-            "portalUrl": f"http://portal.localhost:{traefik.web_port}/",
-        }
-        platform = LxcPlatform(folder, dsn, dev)
-        await asyncio.to_thread(_write_config, platform, host, traefik, port)
+        dev = {"apiUrl": f"http://127.0.0.1:{port}", **_public_side(traefik, zone)}
+        platform = LxcPlatform(folder, dsn, dev, proxy_pid=traefik.program.pid)
+        if zone is not None:
+            await asyncio.to_thread(_certify, traefik, folder, zone)
+        write = partial(_write_config, platform, host, traefik, port, zone=zone, trusted_root=trusted_root)
+        await asyncio.to_thread(write)
         async with open_parts(await asyncio.to_thread(load_config, folder / "api.toml")) as parts:
             await parts.wishes.accounts.users.ensure_operator(
-                email="owner@example.test", password=Secret("correct horse battery"), customer_name="ours",
+                email=EMAIL, password=Secret(PASSWORD), customer_name="ours",
                 api_token=Secret(TOKEN),
             )  # fmt: skip
         await asyncio.to_thread(platform.start)
@@ -126,25 +135,53 @@ def _said(platform: LxcPlatform) -> str:
     return (platform.folder / "api.log").read_text()[-3000:]
 
 
-def _write_config(platform: LxcPlatform, host: OwnHost, traefik: RunningTraefik, port: int) -> None:
+def _public_side(traefik: RunningTraefik, zone: str | None) -> dict[str, str]:
+    if zone is None:
+        portal = f"http://portal.localhost:{traefik.web_port}/"
+        return {"traefikUrl": traefik.web_url, "portalUrl": portal}
+    return {"traefikUrl": traefik.secure_url, "portalUrl": f"https://portal.{zone}:{traefik.secure_port}/"}
+
+
+def _certify(traefik: RunningTraefik, folder: Path, zone: str) -> None:
+    """Have the proxy show one certificate for every name of the zone, as where a wildcard was bought."""
+    pair = PublicCa(folder / "ca").issue(f"*.{zone}")
+    shown = {"certFile": str(pair.certificate), "keyFile": str(pair.key)}
+    traefik.put("certificate.yml", json.dumps({"tls": {"stores": {"default": {"defaultCertificate": shown}}}}))
+
+
+def _write_config(
+    platform: LxcPlatform,
+    host: OwnHost,
+    traefik: RunningTraefik,
+    port: int,
+    *,
+    zone: str | None,
+    trusted_root: Path | None,
+) -> None:
     folder, lxc = platform.folder, host.settings
-    (folder / "root.json").write_text("{}")
+    if trusted_root is None:
+        trusted_root = folder / "root.json"
+        trusted_root.write_text("{}")
+    scheme, web_port, entry = ("http", traefik.web_port, "web")
+    if zone is not None:
+        scheme, web_port, entry = ("https", traefik.secure_port, "websecure")
+    tls = "" if zone is None else f'[traefik.tls]\nca = "{folder}/ca/ca.pem"'
     (folder / "api.toml").write_text(
         f"""
 driver = "lxc"
 listen_port = {port}
 portal_url = "{platform.dev["portalUrl"]}"
 trusted_proxies = ["127.0.0.1"]
-container_domain = "localhost"
-container_scheme = "http"
-container_port = {traefik.web_port}
+container_domain = "{zone or "localhost"}"
+container_scheme = "{scheme}"
+container_port = {web_port}
 keys_dir = "{folder}/keys"
 state_dir = "{folder}/state"
 [database]
 dsn = "{platform.dsn}"
 [artifacts]
 url = "http://{lxc.gateway}:{lxc.artifacts_port}"
-trusted_root = "{folder}/root.json"
+trusted_root = "{trusted_root}"
 [lxc]
 root = "{lxc.root}"
 template = "{lxc.template}"
@@ -152,7 +189,9 @@ bridge = "{lxc.bridge}"
 address_block = "{lxc.block}"
 [traefik]
 directory = "{traefik.directory}"
+entry_point = "{entry}"
 api_url = "{traefik.api_url}"
-web_url = "{traefik.web_url}"
+web_url = "{platform.dev["traefikUrl"]}"
+{tls}
 """
     )

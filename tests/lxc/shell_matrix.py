@@ -38,6 +38,9 @@ StandardOutput=truncate:/var/tmp/unit.said
 _CRONTAB = """@reboot . /var/tmp/ask >/var/tmp/cron-sh.said
 SHELL=/bin/bash
 @reboot . /var/tmp/ask >/var/tmp/cron.said
+SHELL=/bin/sh
+PATH=/usr/local/bin:/usr/bin:/bin
+@reboot . /var/tmp/ask >/var/tmp/cron-path.said
 """
 _USER_UNIT = """[Service]
 Type=oneshot
@@ -140,7 +143,8 @@ async def ask_processes(guest: Guest) -> dict[str, Found]:
 
 async def ask_cron(guest: Guest, said: str = "cron") -> Found:
     """Return what jobs find: those of a start are run by a start, so that nobody has to wait for the next minute."""
-    await guest.inside("rm", "-f", "/var/tmp/cron.said", "/var/tmp/cron-sh.said", "/run/crond.reboot")
+    old = [f"/var/tmp/{name}.said" for name in ("cron", "cron-sh", "cron-path")]
+    await guest.inside("rm", "-f", *old, "/run/crond.reboot")
     await guest.inside("systemctl", "restart", "cron")
     await _until(guest, "grep", "-q", "^PATH=", f"/var/tmp/{said}.said")
     return _parse(await guest.inside("cat", f"/var/tmp/{said}.said"))

@@ -114,9 +114,11 @@ async def test_every_kind_of_shell_finds_the_same_at_any_time(guest: Guest, shop
     java = WantedRuntime(name="java", version=JAVA)
     began = await bring(guest, old, java, processes=editor)
     await check_all(guest, expectation(NODE_20, java=True), began)
-    # PATH of a job of sh is cron's own; what a crontab says of it holds.
+    # PATH of a job of sh is compiled into cron, so it finds the variables and no command; a line of the crontab holds.
     of_sh = await ask_cron(guest, "cron-sh")
-    assert (of_sh["JAVA_HOME"], of_sh["PATH"]) == (JAVA_HOME, "/usr/bin:/bin")
+    assert (of_sh["JAVA_HOME"], of_sh["PATH"], of_sh["node"]) == (JAVA_HOME, "/usr/bin:/bin", "")
+    with_path = await ask_cron(guest, "cron-path")
+    assert with_path == {**expectation(NODE_20, java=True), "PATH": "/usr/local/bin:/usr/bin:/bin"}
     began = await bring(guest, new, replace(old, default=False, previous=True), java, processes=editor)
     await check_all(guest, expectation(NODE_24, java=True), began)
     began = await bring(guest, old, replace(new, default=False, previous=True), java, processes=editor)

@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-START_TIMEOUT_S = 20.0
+# For what never starts.
+START_TIMEOUT_S = 60.0
 STOP_TIMEOUT_S = 10.0
 
 

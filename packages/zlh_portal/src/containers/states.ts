@@ -27,7 +27,7 @@ const DEGRADED: Readonly<Record<string, string>> = {
   agent_offline:
     "The container runs, but its agent does not answer. Your programs go on; terminals and changes wait until it is back.",
   runtime_unverified: "Files of an installed runtime are not what was installed. Verify and repair it under Runtimes.",
-  step_failed: "Something that was asked for later could not be done; what was there before goes on. Here below and on the tab Runtimes it says why, and what can be done.",
+  step_failed: "Something that was asked for later could not be done; what was there before goes on. Overview says which step has failed and why, and what can be done; Runtimes does for runtimes.",
   shells_differ: "Not every kind of shell finds the same commands and variables. Runtimes says which, and what is in the way.",
   agent_redirects: "The agent in this container tried to send the platform elsewhere, which no agent of ours does. Distrust what runs in it; this is shown until its next start.",
   agent_identity_unknown: "What answers at this container's address shows a key that its agent was not given, or has no more. It is not spoken to; a restart gives the agent another key.",
