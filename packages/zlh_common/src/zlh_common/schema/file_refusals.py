@@ -204,6 +204,15 @@ class UploadInvalid(ZlhError):
         super().__init__(f"This is no upload: {reason}.")
 
 
+class TusVersionWrong(ZlhError):
+    """The client speaks another version of the resumable protocol, or does not say which."""
+
+    code, status = "tus_version_wrong", 412
+
+    def __init__(self, *, version: str) -> None:
+        super().__init__(f"Uploads are taken by version {version} of tus; say so in Tus-Resumable.", version=version)
+
+
 class UploadLimit(ZlhError):
     """As many uploads are unfinished as may be."""
 
