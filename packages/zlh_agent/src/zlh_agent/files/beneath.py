@@ -90,6 +90,10 @@ class Root:
         """Let go of it."""
         os.close(self._fd)
 
+    def open_folder(self, path: bytes) -> int:
+        """Return a folder that things can be opened and made in; the caller closes it."""
+        return open_below(self._fd, _split(path), _FOLDER)
+
     # ── looking ──
 
     def stat(self, path: bytes, *, follow: bool = False) -> Entry:

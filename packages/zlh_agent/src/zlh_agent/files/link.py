@@ -23,6 +23,7 @@ from zlh_agent.files import files_wire as wire
 from zlh_agent.files.model import ROOT_STEP, Amount, Answer, Request
 from zlh_agent.sandbox.confinement import Confinement, render_confinement
 from zlh_agent.sandbox.launch import bare_child
+from zlh_common.errors import ZlhError
 from zlh_common.schema.file_refusals import FileRefused, FilesNotSafe, FilesUnavailable
 
 log = structlog.get_logger()
@@ -137,30 +138,38 @@ class FileLink:
         return True
 
     async def call(
-        self, request: Request, *, silence_s: float = SILENCE_S, on_progress: Callable[[Amount], None] | None = None
+        self,
+        request: Request,
+        *,
+        silence_s: float = SILENCE_S,
+        longest_s: float | None = LONGEST_S,
+        on_progress: Callable[[Amount], None] | None = None,
     ) -> Answer:
         """Return the answer to a request that brings no descriptor; raise FileRefused or FilesUnavailable.
 
         `on_progress` hears now and then how much is done. After FilesUnavailable, and after a cancelled call, the child
         is of no use any more.
         """
-        answer, fds = await self._exchange(request, silence_s, on_progress)
+        answer, fds = await self._exchange(request, silence_s, on_progress, longest_s)
         _close_all(fds)
         if fds or answer.kind == wire.OPENED:
             raise self.distrust("handed over what nobody had asked for")
         return answer
 
-    async def open(self, request: Request, *, access: int) -> tuple[int, Answer]:
-        """Return a descriptor of a regular file, open for `access` (O_RDONLY or O_WRONLY), and the answer with it.
+    async def open(
+        self, request: Request, *, access: int, is_kind: Callable[[int], bool] = stat.S_ISREG
+    ) -> tuple[int, Answer]:
+        """Return a descriptor of a regular file, or what `is_kind` wants by its mode, and the answer with it.
 
-        The caller closes it. What is read from it or written to it may take its time: do so in a thread.
+        It is open for `access` (O_RDONLY or O_WRONLY), and the caller closes it. What is read from it or written to it
+        may take its time: do so in a thread.
         """
         answer, fds = await self._exchange(request, SILENCE_S)
         if answer.kind != wire.OPENED or len(fds) != 1:
             _close_all(fds)
             raise self.distrust("handed over no descriptor, or several")
         try:
-            _check_descriptor(fds[0], access)
+            _check_descriptor(fds[0], access, is_kind)
         except ValueError as exc:
             _close_all(fds)
             raise self.distrust(str(exc)) from exc
@@ -178,6 +187,10 @@ class FileLink:
         except TimeoutError:
             # The kernel holds it in a call to a disk that does not answer; it ends when that does.
             log.warning("files.child_stays", pid=self._process.pid)
+
+    def refusal(self, request: Request, code: str, where: str) -> ZlhError:
+        """Return the error for a call that was refused; children that can do more have words of their own."""
+        return FileRefused(code, path=wire.decode_name(request.path), where=where)
 
     async def _greet(self, place: FilePlace) -> None:
         order = wire.render_order(
@@ -199,13 +212,17 @@ class FileLink:
         self.landlock_abi = ready
 
     async def _exchange(
-        self, request: Request, silence_s: float, on_progress: Callable[[Amount], None] | None = None
+        self,
+        request: Request,
+        silence_s: float,
+        on_progress: Callable[[Amount], None] | None = None,
+        longest_s: float | None = LONGEST_S,
     ) -> tuple[Answer, list[int]]:
         if self._in_call:
             raise FilesUnavailable(reason="the call before was not answered")
         self._in_call = True
         try:
-            async with asyncio.timeout(LONGEST_S):
+            async with asyncio.timeout(longest_s):
                 await self._loop.sock_sendall(self._sock, wire.render_request(request))
                 answer, fds = await self._wait_for_answer(silence_s, on_progress)
         except TimeoutError as exc:
@@ -215,7 +232,7 @@ class FileLink:
         self._in_call = False
         if answer.kind == wire.REFUSED:
             _close_all(fds)
-            raise FileRefused(answer.code, path=wire.decode_name(request.path), where=wire.decode_name(answer.where))
+            raise self.refusal(request, answer.code, wire.decode_name(answer.where))
         return answer, fds
 
     async def _wait_for_answer(
@@ -282,10 +299,10 @@ def _close_all(fds: list[int]) -> None:
         os.close(fd)
 
 
-def _check_descriptor(fd: int, access: int) -> None:
-    """Raise ValueError where it is not a regular file that is open for exactly this."""
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        raise ValueError("handed over something that is no file")
+def _check_descriptor(fd: int, access: int, is_kind: Callable[[int], bool]) -> None:
+    """Raise ValueError where it is not of the kind, and open for exactly this."""
+    if not is_kind(os.fstat(fd).st_mode):
+        raise ValueError("handed over something else than was asked for")
     flags = fcntl.fcntl(fd, fcntl.F_GETFL)
     if flags & os.O_ACCMODE != access or flags & (os.O_PATH | os.O_APPEND | os.O_ASYNC | os.O_NONBLOCK | os.O_DIRECT):
         raise ValueError("handed over a file that is open in another way")
