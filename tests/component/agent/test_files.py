@@ -28,7 +28,7 @@ async def workspace(agent: AgentProcess) -> Path:
 
 async def ask(agent: AgentProcess, method: str, where: str, /, **body: object) -> tuple[int, dict[str, Any]]:
     """Make a call; return status and document."""
-    options = {"data": msgspec.json.encode(body)} if body else {}
+    options: dict[str, Any] = {"data": msgspec.json.encode(body)} if body else {}
     status, raw = await agent.call(method, where, **options)
     return status, msgspec.json.decode(raw)
 
@@ -181,3 +181,74 @@ async def test_an_operation_that_takes_long_goes_on_and_is_cancelled(agent: Agen
     assert (status, operation["state"]) == (202, "running")
     status, ended = await ask(agent, "DELETE", f"/files/operations/{operation['id']}")
     assert (status, ended["state"]) == (200, "cancelled")
+
+
+async def test_the_roots_are_told_with_their_room(agent: AgentProcess, workspace: Path) -> None:
+    """The workspace first, which is meant where a call names none."""
+    status, told = await ask(agent, "GET", "/files/roots")
+    assert status == 200
+    assert [(root["name"], root["isDefault"]) for root in told["roots"]] == [("workspace", True), ("home", False)]
+    assert told["roots"][0]["folder"] == str(workspace)
+    assert told["roots"][0]["room"]["freeBytes"] > 0
+
+
+async def test_a_tree_is_copied_and_measured(agent: AgentProcess, workspace: Path) -> None:
+    """Whole, and nothing is left beside it; a target that is there is not touched unless it is asked for."""
+    (workspace / "a/b").mkdir(parents=True)
+    (workspace / "a/b/file").write_bytes(b"content")
+    status, operation = await ask(agent, "POST", "/files/copy", path="a", to="c")
+    assert (status, operation["state"]) == (200, "done")
+    assert (workspace / "c/b/file").read_bytes() == b"content"
+    status, refused = await ask(agent, "POST", "/files/copy", path="a", to="c")
+    assert (status, refused["code"]) == (409, "file_exists")
+    status, operation = await ask(agent, "POST", "/files/measure", path="")
+    assert (status, operation["result"]["files"], operation["result"]["bytes"]) == (200, 2, 14)
+    assert sorted(os.listdir(workspace)) == ["a", "c"]  # noqa: PTH208 - in one call
+
+
+@pytest.mark.parametrize("form", ["zip", "tar.gz", "tar.zst"])
+async def test_an_archive_is_made_unpacked_and_streamed(form: str, agent: AgentProcess, workspace: Path) -> None:
+    """What comes out is what went in, by either way; nothing hidden is left."""
+    (workspace / "a").mkdir()
+    content = os.urandom(3 * MIB)
+    (workspace / "a/file").write_bytes(content)
+    status, operation = await ask(agent, "POST", "/files/archive", paths=["a"], to=f"x.{form}")
+    assert (status, operation["state"]) == (200, "done"), operation
+    status, body = await agent.call("GET", f"/files/archive?path=a&format={form}")
+    assert status == 200
+    (workspace / f"y.{form}").write_bytes(body)
+    for name in ("x", "y"):
+        status, operation = await ask(agent, "POST", "/files/extract", path=f"{name}.{form}", to=name)
+        assert (status, operation["state"]) == (200, "done"), operation
+        assert (workspace / name / "a/file").read_bytes() == content
+    assert sorted(os.listdir(workspace)) == ["a", "x", f"x.{form}", "y", f"y.{form}"]  # noqa: PTH208 - in one call
+    status, body = await agent.call("GET", f"/files/archive?path=nothing&format={form}")
+    assert (status, code_of(body)) == (404, "path_not_found")
+
+
+async def test_files_are_found_by_name_and_by_text(agent: AgentProcess, workspace: Path) -> None:
+    """With the lines that hold the text."""
+    (workspace / "log.txt").write_text("one\ntwo needle\n")
+    (workspace / "other").write_text("nothing")
+    status, found = await ask(agent, "GET", "/files/search?path=&name=*.txt&text=needle")
+    assert status == 200
+    assert [(item["path"], item["lines"]) for item in found["items"]] == [
+        ("log.txt", [{"number": 2, "text": "two needle"}])
+    ]
+    status, refused = await ask(agent, "GET", "/files/search?path=")
+    assert (status, refused["code"]) == (400, "invalid_body")
+
+
+async def test_what_an_operation_has_left_at_the_agents_death_is_removed(agent: AgentProcess, workspace: Path) -> None:
+    """The copy is told as interrupted by the next agent, and its hidden folder is gone."""
+    (workspace / "a").mkdir()
+    for number in range(40):
+        (workspace / f"a/{number}").write_bytes(os.urandom(8 * MIB))
+    copying = asyncio.create_task(ask(agent, "POST", "/files/copy", path="a", to="c"))
+    await eventually(lambda: len(os.listdir(workspace)) > 1)  # noqa: PTH208 - in one call
+    await agent.kill()
+    with pytest.raises(aiohttp.ClientError):
+        await copying
+    await agent.start()
+    await eventually(lambda: set(os.listdir(workspace)) <= {"a", "c"})  # noqa: PTH208 - in one call
+    await eventually(lambda: not list((agent.root / "var/lib/zlh/operations").glob("*.json")))

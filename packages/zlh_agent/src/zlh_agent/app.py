@@ -13,7 +13,7 @@ from aiohttp import web
 from zlh_agent import __version__
 from zlh_agent.config import AgentConfig
 from zlh_agent.console.seats import Seats
-from zlh_agent.files import operation_routes
+from zlh_agent.files import archive_routes, operation_routes
 from zlh_agent.files import routes as file_routes
 from zlh_agent.identity import routes as identity_routes
 from zlh_agent.identity.service import IdentityService
@@ -62,7 +62,8 @@ def make_application(config: AgentConfig, parts: Parts) -> web.Application:
             *port_routes.routes(PortService(config.bind_address, parts.bridges.cut)),
             *metrics_routes.routes(parts.metrics),
             *file_routes.routes(parts.files.roots, parts.files.threads),
-            *operation_routes.routes(parts.files.roots, parts.files.threads, parts.files.operations),
+            *operation_routes.routes(parts.files.roots, parts.files.work, parts.files.operations),
+            *archive_routes.routes(parts.files.roots, parts.files.archives, parts.files.threads),
             *put_routes.routes(parts.files.puts),
             *upload_routes.routes(parts.files.uploads),
             *stream_routes.routes(EventStream(parts.status, parts.journal, parts.metrics)),
@@ -128,6 +129,7 @@ async def _run_until(stop: asyncio.Event, parts: Parts) -> None:
         loops += map(group.create_task, [parts.terminals.expire_for_ever(), parts.journal.run(), parts.metrics.run()])
         loops += map(group.create_task, [parts.runtimes.check_for_ever(), parts.ports.run(), parts.setup.run()])
         loops += map(group.create_task, [parts.shells.run(), parts.bridges.run(), parts.files.uploads.run()])
+        loops += [group.create_task(parts.files.operations.run())]
         loops += [group.create_task(kept.forget_old_for_ever()) for kept in (parts.terminals, parts.processes)]
         await stop.wait()
         for loop in loops:

@@ -9,11 +9,14 @@ from dataclasses import dataclass
 
 import structlog
 
+from zlh_agent.archives.service import Archives
 from zlh_agent.config import AgentConfig
 from zlh_agent.files.disk_threads import open_threads
 from zlh_agent.files.link import FilePlace
+from zlh_agent.files.long_work import LongWork
 from zlh_agent.files.operations import OperationService
 from zlh_agent.files.roots import OfferedRoot, Roots
+from zlh_agent.files.staging_store import StagingStore
 from zlh_agent.uploads.partials import Partials
 from zlh_agent.uploads.puts import PutService
 from zlh_agent.uploads.service import UploadService
@@ -33,6 +36,8 @@ class FileParts:
     uploads: UploadService
     puts: PutService
     operations: OperationService
+    archives: Archives
+    work: LongWork
 
     async def close(self) -> None:
         """End it all; what can be gone on with is kept."""
@@ -49,7 +54,11 @@ async def make_files(config: AgentConfig, clock: Clock, workspace: WorkspaceServ
     partials = Partials(roots, UploadStore(config.paths.state / "uploads"), threads)
     uploads = UploadService(roots, partials, clock)
     await uploads.load()
-    return FileParts(roots, threads, uploads, PutService(roots, partials, clock), OperationService(clock))
+    archives = Archives(roots)
+    work = LongWork(roots, archives)
+    operations = OperationService(clock, StagingStore(config.paths.state / "operations"), work.sweep)
+    await operations.load()
+    return FileParts(roots, threads, uploads, PutService(roots, partials, clock), operations, archives, work)
 
 
 def _offer_roots(config: AgentConfig, workspace: WorkspaceService) -> list[OfferedRoot]:

@@ -46,6 +46,10 @@ _BY_NAME = Order()
 class Root(Trees, Partials):
     """The folder that a child works in."""
 
+    def open_folder(self, path: bytes) -> int:
+        """Return a folder that things can be opened and made in; the caller closes it."""
+        return open_below(self._fd, split(path), O_PATH | os.O_DIRECTORY)
+
     # ── looking ──
 
     def stat(self, path: bytes, *, follow: bool = False) -> Entry:

@@ -25,7 +25,7 @@ from zlh_agent.sandbox.confinement import parse_confinement
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from zlh_agent.files.unfinished import Unfinished
 
@@ -34,7 +34,12 @@ _DONE = Answer(wire.DONE)
 
 
 def main(_arguments: Sequence[str] = ()) -> None:
-    """Confine this process as its first message says, tell whether that worked, and serve."""
+    """Serve what every child of files does."""
+    serve_as(FileServer)
+
+
+def serve_as(make: Callable[[_socket.socket, Root], FileServer]) -> None:
+    """Confine this process as its first message says, tell whether that worked, and serve what `make` can do."""
     sock = _socket.socket(fileno=0)
     parent, path, line, loads = wire.parse_order(sock.recv(wire.MAX_MESSAGE_BYTES))
     if loads == HASHING:
@@ -46,7 +51,7 @@ def main(_arguments: Sequence[str] = ()) -> None:
         sock.send(wire.render_unready(step=exc.step, reason=exc.reason))
         return
     sock.send(wire.render_ready(landlock_abi=confined.landlock_abi))
-    FileServer(sock, root).serve()
+    make(sock, root).serve()
 
 
 def _open_root(path: str) -> Root:

@@ -7,6 +7,7 @@ import fcntl
 import os
 import socket
 import stat
+from collections.abc import Callable
 
 # One is expected at most; room for more, so that those are seen and closed.
 RIGHTS_BYTES = socket.CMSG_SPACE(8 * array.array("i").itemsize)
@@ -27,10 +28,10 @@ def close_all(fds: list[int]) -> None:
         os.close(fd)
 
 
-def check_descriptor(fd: int, access: int) -> None:
-    """Raise ValueError where it is not a regular file that is open for exactly this."""
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        raise ValueError("handed over something that is no file")
+def check_descriptor(fd: int, access: int, is_kind: Callable[[int], bool] = stat.S_ISREG) -> None:
+    """Raise ValueError where it is not of the kind, and open for exactly this."""
+    if not is_kind(os.fstat(fd).st_mode):
+        raise ValueError("handed over something else than was asked for")
     flags = fcntl.fcntl(fd, fcntl.F_GETFL)
     if flags & os.O_ACCMODE != access or flags & (os.O_PATH | os.O_APPEND | os.O_ASYNC | os.O_NONBLOCK | os.O_DIRECT):
         raise ValueError("handed over a file that is open in another way")

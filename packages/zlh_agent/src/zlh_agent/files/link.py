@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,6 +22,7 @@ from zlh_agent.files.descriptors import RIGHTS_BYTES, check_descriptor, close_al
 from zlh_agent.files.model import ROOT_STEP, Amount, Answer, Request
 from zlh_agent.sandbox.confinement import Confinement, render_confinement
 from zlh_agent.sandbox.launch import bare_child
+from zlh_common.errors import ZlhError
 from zlh_common.schema.file_refusals import FileRefused, FilesNotSafe, FilesUnavailable
 
 log = structlog.get_logger()
@@ -157,6 +159,7 @@ class FileLink:
         request: Request,
         *,
         silence_s: float = SILENCE_S,
+        longest_s: float | None = LONGEST_S,
         on_progress: Callable[[Amount], None] | None = None,
         on_found: Callable[[Answer], None] | None = None,
     ) -> Answer:
@@ -165,23 +168,26 @@ class FileLink:
         `on_progress` hears now and then how much is done, `on_found` what a search finds; it raises WireError where
         that is too much. After FilesUnavailable, and after a cancelled call, the child is of no use any more.
         """
-        answer, fds = await self._exchange(request, silence_s, _Ears(on_progress, on_found))
+        answer, fds = await self._exchange(request, silence_s, _Ears(on_progress, on_found), longest_s)
         close_all(fds)
         if fds or answer.kind == wire.OPENED:
             raise self.distrust("handed over what nobody had asked for")
         return answer
 
-    async def open(self, request: Request, *, access: int) -> tuple[int, Answer]:
-        """Return a descriptor of a regular file, open for `access` (O_RDONLY or O_WRONLY), and the answer with it.
+    async def open(
+        self, request: Request, *, access: int, is_kind: Callable[[int], bool] = stat.S_ISREG
+    ) -> tuple[int, Answer]:
+        """Return a descriptor of a regular file, or what `is_kind` wants by its mode, and the answer with it.
 
-        The caller closes it. What is read from it or written to it may take its time: do so in a thread.
+        It is open for `access` (O_RDONLY or O_WRONLY), and the caller closes it. What is read from it or written to it
+        may take its time: do so in a thread.
         """
         answer, fds = await self._exchange(request, SILENCE_S)
         if answer.kind != wire.OPENED or len(fds) != 1:
             close_all(fds)
             raise self.distrust("handed over no descriptor, or several")
         try:
-            check_descriptor(fds[0], access)
+            check_descriptor(fds[0], access, is_kind)
         except ValueError as exc:
             close_all(fds)
             raise self.distrust(str(exc)) from exc
@@ -199,6 +205,10 @@ class FileLink:
         except TimeoutError:
             # The kernel holds it in a call to a disk that does not answer; it ends when that does.
             log.warning("files.child_stays", pid=self._process.pid)
+
+    def refusal(self, request: Request, code: str, where: str) -> ZlhError:
+        """Return the error for a call that was refused; children that can do more have words of their own."""
+        return FileRefused(code, path=wire.decode_name(request.path), where=where)
 
     async def _greet(self) -> None:
         confinement = render_confinement(self.place.confinement)
@@ -219,13 +229,13 @@ class FileLink:
         self.landlock_abi = ready
 
     async def _exchange(
-        self, request: Request, silence_s: float, ears: _Ears | None = None
+        self, request: Request, silence_s: float, ears: _Ears | None = None, longest_s: float | None = LONGEST_S
     ) -> tuple[Answer, list[int]]:
         if self._in_call:
             raise FilesUnavailable(reason="the call before was not answered")
         self._in_call = True
         try:
-            async with asyncio.timeout(LONGEST_S):
+            async with asyncio.timeout(longest_s):
                 await self._loop.sock_sendall(self._sock, wire.render_request(request))
                 answer, fds = await self._wait_for_answer(silence_s, ears or _Ears())
         except TimeoutError as exc:
@@ -235,7 +245,7 @@ class FileLink:
         self._in_call = False
         if answer.kind == wire.REFUSED:
             close_all(fds)
-            raise FileRefused(answer.code, path=wire.decode_name(request.path), where=wire.decode_name(answer.where))
+            raise self.refusal(request, answer.code, wire.decode_name(answer.where))
         return answer, fds
 
     async def _wait_for_answer(self, silence_s: float, ears: _Ears) -> tuple[Answer, list[int]]:

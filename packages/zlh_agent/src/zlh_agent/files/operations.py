@@ -14,9 +14,11 @@ from datetime import datetime
 import structlog
 
 from zlh_agent.files.model import Amount
+from zlh_agent.files.staging_store import StagingRecord, StagingStore
 from zlh_common.clock import Clock
 from zlh_common.errors import ZlhError
-from zlh_common.schema.file_refusals import OperationLimit, OperationNotFound
+from zlh_common.file_names import text_to_name
+from zlh_common.schema.file_refusals import FileRefused, OperationLimit, OperationNotFound
 from zlh_common.schema.files import (
     OPERATION_WAIT_S,
     FileOperation,
@@ -27,6 +29,8 @@ from zlh_common.schema.files import (
 
 log = structlog.get_logger()
 MAX_RUNNING, MAX_KEPT = 8, 50
+SWEEP_S = 60.0
+Sweep = Callable[[str, str], Awaitable[None]]
 Tell = Callable[[Amount], None]
 # Is told how to tell its progress, and returns what has come of it.
 Work = Callable[[Tell], Awaitable[OperationResult]]
@@ -41,6 +45,8 @@ class About:
     path: str
     to: str | None = None
     total_bytes: int | None = None
+    # Where it keeps what is not whole yet: removed where it does not end by itself.
+    staging: str | None = None
 
 
 @dataclass(slots=True)
@@ -77,10 +83,32 @@ class _Operation:
 class OperationService:
     """The operations of one container."""
 
-    def __init__(self, clock: Clock, *, wait_s: float = OPERATION_WAIT_S) -> None:
+    def __init__(self, clock: Clock, store: StagingStore, sweep: Sweep, *, wait_s: float = OPERATION_WAIT_S) -> None:
+        """`sweep` removes, below a root, what work has left that did not end."""
         self._clock = clock
+        self._store = store
+        self._sweep = sweep
         self._wait_s = wait_s
         self._operations: dict[str, _Operation] = {}
+        self._left: list[StagingRecord] = []
+
+    async def load(self) -> None:
+        """Take up what an agent before us has not ended: it is told as interrupted, and swept by `run`."""
+        self._left = await asyncio.to_thread(self._store.load)
+        for record in self._left:
+            about = About(record.kind, record.root, record.path, record.to, staging=record.staging)
+            state, now = OperationState.INTERRUPTED, self._clock.now()
+            self._operations[record.id] = _Operation(record.id, about, record.started_at, state, now)
+
+    async def run(self) -> None:
+        """Remove what was left, for ever."""
+        while True:
+            self._left = [record for record in self._left if not await self._is_swept(record)]
+            await self._clock.sleep(SWEEP_S)
+
+    def new_id(self) -> str:
+        """Return a word that nobody else has, for a name beside a target."""
+        return uuid.uuid4().hex
 
     async def start(self, about: About, work: Work) -> FileOperation:
         """Begin it, and wait a little: raise its refusal where it has failed by then, else return how far it is.
@@ -126,6 +154,7 @@ class OperationService:
             operation.amount = amount
 
         try:
+            await self._remember(operation)
             operation.result = await work(tell)
             operation.state = OperationState.DONE
         except asyncio.CancelledError:
@@ -136,13 +165,58 @@ class OperationService:
         finally:
             if operation.state is OperationState.RUNNING:
                 operation.state = OperationState.FAILED
+            await self._clean(operation)
             operation.finished_at = self._clock.now()
             self._forget_old()
+
+    async def _remember(self, operation: _Operation) -> None:
+        if (record := _record_of(operation)) is None:
+            return
+        try:
+            await asyncio.to_thread(self._store.save, record)
+        except OSError as exc:
+            raise FileRefused("disk_full", path=operation.about.path) from exc
+
+    async def _clean(self, operation: _Operation) -> None:
+        record = _record_of(operation)
+        if record is None:
+            return
+        if operation.state is OperationState.DONE:
+            await asyncio.to_thread(self._store.forget, record.id)
+        elif not await self._is_swept(record):
+            self._left.append(record)
+
+    async def _is_swept(self, record: StagingRecord) -> bool:
+        try:
+            await self._sweep(record.root, text_to_name(record.staging))
+        except FileRefused as refused:
+            # The customer has it by now, or has shut the folder.
+            log.warning("operation.staging_stays", path=record.staging, code=refused.code)
+        except ZlhError as error:
+            log.warning("operation.staging_stays", path=record.staging, code=error.code)
+            return False
+        await asyncio.to_thread(self._store.forget, record.id)
+        return True
 
     def _forget_old(self) -> None:
         ended = [held.id for held in self._operations.values() if held.state is not OperationState.RUNNING]
         for operation_id in ended[:-MAX_KEPT]:
             del self._operations[operation_id]
+
+
+def _record_of(operation: _Operation) -> StagingRecord | None:
+    about = operation.about
+    if about.staging is None:
+        return None
+    return StagingRecord(
+        id=operation.id,
+        kind=about.kind,
+        root=about.root,
+        path=about.path,
+        to=about.to,
+        started_at=operation.started_at,
+        staging=about.staging,
+    )
 
 
 async def _end(operation: _Operation) -> None:

@@ -7,11 +7,21 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from zlh_agent.files.model import Entry
+from zlh_agent.files.told import SearchOutcome
 from zlh_common.errors import InvalidBody
 from zlh_common.file_answers import Validators
 from zlh_common.file_names import name_to_text, text_to_name
 from zlh_common.schema.file_refusals import FileRefused
-from zlh_common.schema.files import MAX_PATH_CHARS, FileEntry, FileKind
+from zlh_common.schema.files import (
+    MAX_NEEDLE_CHARS,
+    MAX_PATH_CHARS,
+    FileEntry,
+    FileKind,
+    FileSearch,
+    FileSort,
+    FoundFile,
+    FoundLine,
+)
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _VERSION = re.compile(r'"([0-9a-f-]{1,100})"')
@@ -105,3 +115,47 @@ def parse_expected(header: str | None, path: str) -> str | None:
         # What is no tag of ours is no version that the file could have.
         raise FileRefused("file_changed", path=path)
     return found[1]
+
+
+def parse_sort(text: str | None) -> str:
+    """Return by what a folder is listed."""
+    try:
+        return FileSort(text or FileSort.NAME).value
+    except ValueError as exc:
+        raise InvalidBody(reason=f"sort is one of {', '.join(FileSort)}") from exc
+
+
+def parse_needle(query: Mapping[str, str], name: str) -> str:
+    """Return what is searched for, as Python holds it; nothing where it is not said."""
+    text = query.get(name, "")
+    if len(text) > MAX_NEEDLE_CHARS:
+        raise InvalidBody(reason=f"{name} has at most {MAX_NEEDLE_CHARS} letters")
+    return parse_path(text)
+
+
+def show_search(outcome: SearchOutcome, *, root: str, path: str) -> FileSearch:
+    """Return what a search has found; the lines of one file stand together."""
+    items: list[FoundFile] = []
+    for found in outcome.found:
+        shown = name_to_text(found.path)
+        lines = tuple(FoundLine(number=line.number, text=line.text[:1000]) for line in found.lines)
+        if items and items[-1].path == shown:
+            lines = (*items.pop().lines, *lines)
+        entry = found.entry
+        items.append(
+            FoundFile(
+                path=shown,
+                kind=FileKind(entry.kind),
+                size=entry.size,
+                modified_at=moment_of(entry.modified_ns),
+                lines=lines,
+            )
+        )
+    return FileSearch(
+        root=root,
+        path=name_to_text(path),
+        items=tuple(items),
+        looked_at=outcome.looked_at,
+        stopped_by="limit" if outcome.stopped_by == "limit" else "time" if outcome.stopped_by else None,
+        skipped_count=outcome.skipped_count,
+    )

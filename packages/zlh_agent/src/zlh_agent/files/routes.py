@@ -8,19 +8,34 @@ from contextlib import asynccontextmanager
 from typing import TypeVar
 
 from aiohttp import web
+from msgspec import UNSET
 
 from zlh_agent.files.downloads import answer_file
 from zlh_agent.files.model import KEEP, REPLACE
-from zlh_agent.files.presenting_rules import parse_count, parse_flag, parse_mode, parse_path, show_entry
-from zlh_agent.files.roots import Roots
+from zlh_agent.files.presenting_rules import (
+    parse_count,
+    parse_flag,
+    parse_mode,
+    parse_needle,
+    parse_path,
+    parse_sort,
+    show_entry,
+    show_search,
+)
+from zlh_agent.files.roots import OfferedRoot, Roots
 from zlh_agent.files.service import Files
-from zlh_common.errors import InvalidBody
+from zlh_common.errors import InvalidBody, ZlhError
 from zlh_common.file_names import name_to_text
 from zlh_common.schema.files import (
+    DEFAULT_FOUND,
     DEFAULT_LISTED,
+    MAX_FOUND,
     MAX_LISTED,
     ChangeMode,
+    DiskRoom,
     FileEntry,
+    FileRoot,
+    FileRoots,
     Folder,
     MakeFolder,
     MoveFile,
@@ -44,12 +59,38 @@ def routes(roots: Roots, threads: ThreadPoolExecutor) -> list[web.AbstractRouteD
         path, root = parse_path(query.get("path")), roots.choose(query.get("root"))
         limit = parse_count(query, "limit", default=DEFAULT_LISTED, most=MAX_LISTED)
         async with borrow(root.name) as files:
-            page = await files.list_folder(path, after=parse_path(query.get("after")), limit=limit)
+            page = await files.list_folder(
+                path,
+                after=query.get("after", ""),
+                limit=limit,
+                sort=parse_sort(query.get("sort")),
+                descending=parse_flag(query, "descending", default=False),
+                folders_first=parse_flag(query, "foldersFirst", default=False),
+                hidden=parse_flag(query, "hidden", default=True),
+            )
         entries = tuple(map(show_entry, page.entries))
-        shown = name_to_text(path)
-        if not page.has_more:
-            return answer_json(Folder(root=root.name, path=shown, entries=entries))
-        return answer_json(Folder(root=root.name, path=shown, entries=entries, next=entries[-1].name))
+        following = UNSET if page.next is None else page.next
+        return answer_json(Folder(root=root.name, path=name_to_text(path), entries=entries, next=following))
+
+    async def list_roots(_request: web.Request) -> web.Response:
+        roots.choose(None)
+        return answer_json(FileRoots(roots=tuple([await _show_root(roots, root) for root in roots.offered])))
+
+    async def search(request: web.Request) -> web.Response:
+        query = request.query
+        path, root = parse_path(query.get("path")), roots.choose(query.get("root"))
+        name, text = parse_needle(query, "name"), parse_needle(query, "text")
+        if not name and not text:
+            raise InvalidBody(reason="a search is for a name, for a text, or for both")
+        async with borrow(root.name) as files:
+            outcome = await files.search(
+                path,
+                name=name,
+                text=text,
+                match_case=parse_flag(query, "matchCase", default=False),
+                limit=parse_count(query, "limit", default=DEFAULT_FOUND, most=MAX_FOUND),
+            )
+        return answer_json(show_search(outcome, root=root.name, path=path))
 
     async def stat(request: web.Request) -> web.Response:
         follow = parse_flag(request.query, "follow", default=False)
@@ -82,7 +123,9 @@ def routes(roots: Roots, threads: ThreadPoolExecutor) -> list[web.AbstractRouteD
             return answer_json(await _entry(files, path))
 
     return [
+        web.get("/files/roots", list_roots, allow_head=False),
         web.get("/files", list_folder, allow_head=False),
+        web.get("/files/search", search, allow_head=False),
         web.get("/files/stat", stat, allow_head=False),
         web.get("/files/content", content),
         web.post("/files/mkdir", make_folder),
@@ -108,3 +151,24 @@ def answer_json(value: object, *, status: int = 200) -> web.Response:
 
 async def _entry(files: Files, path: str) -> FileEntry:
     return show_entry(await files.stat(path))
+
+
+async def _show_root(roots: Roots, root: OfferedRoot) -> FileRoot:
+    """Return a root with the room of its disk, or why that cannot be told."""
+    room: DiskRoom | None = None
+    code: str | None = None
+    try:
+        async with roots.service(root).borrow() as files:
+            found = await files.room()
+        room = DiskRoom(
+            total_bytes=found.total_bytes,
+            free_bytes=found.free_bytes,
+            total_files=found.total_files,
+            free_files=found.free_files,
+        )
+    except ZlhError as error:
+        code = error.code
+    is_default = root is roots.offered[0]
+    return FileRoot(
+        name=root.name, title=root.title, folder=root.place.root, is_default=is_default, room=room, code=code
+    )

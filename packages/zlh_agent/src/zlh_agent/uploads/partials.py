@@ -14,8 +14,7 @@ from contextlib import asynccontextmanager
 import structlog
 
 from zlh_agent.files.disk_threads import HeldFile
-from zlh_agent.files.hashing import Hashing
-from zlh_agent.files.model import FILE, FOLDER, KEEP, REPLACE, Entry
+from zlh_agent.files.model import FILE, FOLDER, Entry
 from zlh_agent.files.refusals import refusal_of
 from zlh_agent.files.roots import Roots
 from zlh_agent.files.service import Files
@@ -26,6 +25,8 @@ from zlh_common.file_names import text_to_name
 from zlh_common.schema.file_refusals import FileHashWrong, FileRefused, FileRootUnknown, NoRoomOnDisk, UploadNotFound
 
 log = structlog.get_logger()
+# Of a file that is new, where nothing is said.
+NEW_MODE = 0o644
 _GONE = {"path_not_found", "not_a_folder"}
 
 
@@ -65,10 +66,8 @@ class Partials:
 
     async def _make(self, record: UploadRecord, *, parents: bool) -> int:
         partial = text_to_name(record.partial)
-        folder = partial.rpartition("/")[0].strip("/")
         async with self.borrow(record.root) as files:
-            if parents and folder:
-                await files.make_folder(folder, parents=True)
+            await files.make_partial(partial, parents=parents)
             return await files.open_to_append(partial, offset=0)
 
     async def _require_room(self, file: HeldFile, record: UploadRecord) -> None:
@@ -110,7 +109,15 @@ class Partials:
                 raise UploadNotFound
             if entry.kind != FILE or entry.size != size:
                 raise FileRefused("file_changed", path=record.path)
-            placed = await _place(files, record)
+            placed = await files.put_in_place(
+                text_to_name(record.partial),
+                text_to_name(record.path),
+                size=size,
+                replace=record.replace,
+                expected=record.expected,
+                mode=record.mode if record.mode is not None else NEW_MODE,
+                modified_ns=record.modified_ns,
+            )
         await asyncio.to_thread(self._store.forget, record.id)
         return placed
 
@@ -119,23 +126,15 @@ class Partials:
         if record.sha256 is None:
             return
         async with self.borrow(record.root) as files:
-            fd, _ = await files.open_to_read(text_to_name(record.partial))
-        file, hashing = HeldFile(self._threads, fd), Hashing()
-        try:
-            while await asyncio.shield(file.begin(hashing.take)):
-                pass
-        except OSError as exc:
-            raise FileRefused(refusal_of(exc).code, path=record.path) from exc
-        finally:
-            file.close()
-        if hashing.sha256 != record.sha256:
-            raise FileHashWrong(path=record.path, wanted=record.sha256, found=hashing.sha256)
+            found = await files.checksum(text_to_name(record.partial))
+        if found != record.sha256:
+            raise FileHashWrong(path=record.path, wanted=record.sha256, found=found)
 
     async def discard(self, record: UploadRecord) -> bool:
         """Remove the file and the record; False, with the record kept, where the files cannot be had at the moment."""
         try:
             async with self.borrow(record.root) as files:
-                await files.remove(text_to_name(record.partial))
+                await files.remove_if_there(text_to_name(record.partial))
         except FileRootUnknown:
             pass  # nobody can get there any more
         except FileRefused as refused:
@@ -161,18 +160,6 @@ async def _look(files: Files, path: str) -> Entry | None:
         if refused.code in _GONE:
             return None
         raise
-
-
-async def _place(files: Files, record: UploadRecord) -> tuple[Entry, bool]:
-    target, partial = text_to_name(record.path), text_to_name(record.partial)
-    before = await look_again(files, target, replace=record.replace, expected=record.expected)
-    mode = record.mode if before is None else before.mode & 0o777
-    if mode is not None:
-        await files.change_mode(partial, mode)
-    if record.modified_ns is not None:
-        await files.set_times(partial, modified_ns=record.modified_ns)
-    await files.move(partial, target, how=REPLACE if record.replace else KEEP)
-    return await files.stat(target), before is not None
 
 
 async def look_again(files: Files, path: str, *, replace: bool, expected: str | None) -> Entry | None:

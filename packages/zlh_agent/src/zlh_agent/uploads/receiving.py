@@ -94,13 +94,12 @@ class Sink:
 
 
 async def receive(body: Body, file: HeldFile, sink: Sink, *, path: str) -> None:
-    """Write a body to its end and have it on the disk.
+    """Write a body to its end.
 
     Whatever is raised or cancels it, what had come is written, and no thread is at work.
     """
     try:
         await _pump(body, file, sink)
-        await asyncio.shield(file.begin(os.fsync))
     except OSError as exc:
         await file.settled()
         raise FileRefused(refusal_of(exc).code, path=path) from exc
