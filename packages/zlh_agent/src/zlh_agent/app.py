@@ -62,6 +62,7 @@ def make_application(config: AgentConfig, parts: Parts) -> web.Application:
             *port_routes.routes(PortService(config.bind_address, parts.bridges.cut)),
             *metrics_routes.routes(parts.metrics),
             *file_routes.routes(parts.files.roots, parts.files.threads),
+            *file_routes.change_routes(parts.files.roots),
             *operation_routes.routes(parts.files.roots, parts.files.work, parts.files.operations),
             *archive_routes.routes(parts.files.roots, parts.files.archives, parts.files.threads),
             *put_routes.routes(parts.files.puts),

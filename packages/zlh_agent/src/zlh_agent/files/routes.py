@@ -101,6 +101,23 @@ def routes(roots: Roots, threads: ThreadPoolExecutor) -> list[web.AbstractRouteD
         service = roots.service(roots.choose(request.query.get("root")))
         return await answer_file(request, service, threads, parse_path(request.query.get("path")))
 
+    return [
+        web.get("/files/roots", list_roots, allow_head=False),
+        web.get("/files", list_folder, allow_head=False),
+        web.get("/files/search", search, allow_head=False),
+        web.get("/files/stat", stat, allow_head=False),
+        web.get("/files/content", content),
+    ]
+
+
+def change_routes(roots: Roots) -> list[web.AbstractRouteDef]:
+    """Return the routes that change names and rights."""
+
+    @asynccontextmanager
+    async def borrow(name: str | None) -> AsyncIterator[Files]:
+        async with roots.service(roots.choose(name)).borrow() as files:
+            yield files
+
     async def make_folder(request: web.Request) -> web.Response:
         asked = await read_request(request, MakeFolder)
         path = parse_path(asked.path)
@@ -123,11 +140,6 @@ def routes(roots: Roots, threads: ThreadPoolExecutor) -> list[web.AbstractRouteD
             return answer_json(await _entry(files, path))
 
     return [
-        web.get("/files/roots", list_roots, allow_head=False),
-        web.get("/files", list_folder, allow_head=False),
-        web.get("/files/search", search, allow_head=False),
-        web.get("/files/stat", stat, allow_head=False),
-        web.get("/files/content", content),
         web.post("/files/mkdir", make_folder),
         web.post("/files/move", move),
         web.post("/files/chmod", change_mode),
