@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from component.files.harness import code_of, quietly, read, write
+from component.files.harness import code_of, read, write
 from fakes.deep_tree import make_deep_tree
 from fakes.hostile_files import NOBODY, Ground, made_ground
 from zlh_agent.files import refusals
 from zlh_agent.files.beneath import Root
-from zlh_agent.files.model import KEEP
+from zlh_agent.files.model import KEEP, Amount
+from zlh_agent.files.work import Work
 
 
 @pytest.fixture
@@ -49,15 +50,15 @@ def test_a_tree_of_ten_thousand_levels_is_reached_and_removed(ground: Ground, ro
     assert read(root, deep + b"file") == b"x"
     root.move(deep + b"file", b"up", how=KEEP)
     root.make_folder(deep + b"a/b/c", parents=True)
-    assert [entry.name for entry in root.list_folder(deep, after="", limit=9)[0]] == ["a", "sealed"]
+    assert [entry.name for entry in root.list_folder(deep, limit=9)[0]] == ["a", "sealed"]
     root.change_mode(deep + b"sealed", 0o711)
     told = 0
 
-    def note() -> None:
+    def note(_amount: Amount) -> None:
         nonlocal told
         told += 1
 
-    root.remove_tree(b"deep", note=note)
+    root.remove_tree(b"deep", work=Work(note))
     assert [path.name for path in ground.inside.iterdir()] == ["up"]
     assert told > 10_000
 
@@ -67,7 +68,7 @@ def test_a_wide_tree_is_removed(ground: Ground, root: Root) -> None:
     for number in range(2500):
         (ground.inside / f"wide/{number}/deeper").mkdir(parents=True)
         (ground.inside / f"wide/{number}/file").touch()
-    root.remove_tree(b"wide", note=quietly)
+    root.remove_tree(b"wide", work=Work())
     assert list(ground.inside.iterdir()) == []
 
 
@@ -81,7 +82,7 @@ def test_a_tree_that_is_shut_is_opened_and_removed(ground: Ground, root: Root, m
     (ground.inside / "beside").mkdir(0o500)
     for name in ("tree/a/b", "tree/a", "tree"):
         (ground.inside / name).chmod(mode)
-    root.remove_tree(b"tree", note=quietly)
+    root.remove_tree(b"tree", work=Work())
     assert [path.name for path in ground.inside.iterdir()] == ["beside"]
     assert (ground.inside / "beside").stat().st_mode & 0o777 == 0o500
 
@@ -91,7 +92,7 @@ def test_the_folder_of_a_tree_is_not_opened_for_it(ground: Ground, root: Root) -
     """Only what is to be removed is changed: a folder that is shut keeps its tree."""
     (ground.inside / "shut/tree").mkdir(parents=True)
     (ground.inside / "shut").chmod(0o500)
-    assert code_of(root.remove_tree, b"shut/tree", note=quietly) == refusals.PERMISSION_DENIED
+    assert code_of(root.remove_tree, b"shut/tree", work=Work()) == refusals.PERMISSION_DENIED
     assert (ground.inside / "shut").stat().st_mode & 0o777 == 0o500
     assert code_of(root.make_folder, b"shut/new", parents=True) == refusals.PERMISSION_DENIED
     assert code_of(write, root, b"shut/new", b"") == refusals.PERMISSION_DENIED
@@ -103,10 +104,10 @@ def test_a_folder_that_vanishes_is_gone_and_no_failure(ground: Ground, root: Roo
     (ground.inside / "tree/a/b").mkdir(parents=True)
     (ground.inside / "tree/c").mkdir()
 
-    def interfere() -> None:
+    def interfere(_amount: Amount) -> None:
         subprocess.run(["rm", "-rf", str(ground.inside / "tree")], check=True)
 
-    root.remove_tree(b"tree", note=interfere)
+    root.remove_tree(b"tree", work=Work(interfere))
     assert list(ground.inside.iterdir()) == []
 
 
@@ -119,9 +120,9 @@ def test_another_file_system_is_worked_in_and_not_removed(ground: Ground, root: 
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1M", "tmpfs", str(inside)], check=True)
     try:
         write(root, b"tree/mounted/file", b"x")
-        assert code_of(root.remove_tree, b"tree", note=quietly) == refusals.OTHER_FILE_SYSTEM
+        assert code_of(root.remove_tree, b"tree", work=Work()) == refusals.OTHER_FILE_SYSTEM
         assert code_of(root.move, b"file", b"tree/mounted/moved", how=KEEP) == refusals.OTHER_FILE_SYSTEM
-        root.copy(b"file", b"tree/mounted/copied", replace=False, note=quietly)
+        root.copy(b"file", b"tree/mounted/copied", replace=False, work=Work())
         assert sorted(path.name for path in inside.iterdir()) == ["copied", "file"]
     finally:
         subprocess.run(["umount", str(inside)], check=True)
@@ -142,7 +143,7 @@ def test_a_full_disk_is_told_and_leaves_what_was(ground: Ground, root: Root, sma
     """A copy that does not fit leaves the old file and no half of a new one."""
     (ground.inside / "large").write_bytes(os.urandom(400_000))
     write(root, b"disk/file", b"old")
-    assert code_of(root.copy, b"large", b"disk/file", replace=True, note=quietly) == refusals.DISK_FULL
+    assert code_of(root.copy, b"large", b"disk/file", replace=True, work=Work()) == refusals.DISK_FULL
     assert [(path.name, path.read_bytes()) for path in small_disk.iterdir()] == [("file", b"old")]
     for number in range(30):
         code = code_of(root.make_folder, b"disk/%d" % number, parents=False)
@@ -152,7 +153,7 @@ def test_a_full_disk_is_told_and_leaves_what_was(ground: Ground, root: Root, sma
     assert code_of(write, root, b"disk/another", b"") == refusals.DISK_FULL
     # What is there can still be removed, which is how one gets out of it.
     for path in list(small_disk.iterdir()):
-        root.remove_tree(b"disk/" + path.name.encode(), note=quietly)
+        root.remove_tree(b"disk/" + path.name.encode(), work=Work())
     write(root, b"disk/file", b"new")
 
 
@@ -162,6 +163,6 @@ def test_a_disk_that_can_only_be_read_is_told(root: Root, small_disk: Path) -> N
     write(root, b"disk/file", b"x")
     subprocess.run(["mount", "-o", "remount,ro", str(small_disk)], check=True)
     assert code_of(write, root, b"disk/file", b"y") == refusals.DISK_READ_ONLY
-    assert code_of(root.remove_tree, b"disk/file", note=quietly) == refusals.DISK_READ_ONLY
+    assert code_of(root.remove_tree, b"disk/file", work=Work()) == refusals.DISK_READ_ONLY
     assert code_of(root.change_mode, b"disk/file", 0o600) == refusals.DISK_READ_ONLY
     assert read(root, b"disk/file") == b"x"

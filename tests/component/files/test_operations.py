@@ -11,13 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from component.files.harness import CALLS, code_of, names_in, quietly, read, write
+from component.files.harness import CALLS, code_of, names_in, read, write
 from fakes.hostile_files import SECRET, Ground
 from zlh_agent.files import refusals
 from zlh_agent.files.beneath import Root
 from zlh_agent.files.model import EXCHANGE, KEEP, REPLACE, Entry
 from zlh_agent.files.opening import open_below
+from zlh_agent.files.page_rules import Place
 from zlh_agent.files.refusals import refusal_of
+from zlh_agent.files.work import Work
 
 WAYS_OUT = [
     b"..", b"../outside", b"/../outside", b"folder/../../outside", b"absolute", b"relative", b"chain", b"file-outside",
@@ -79,7 +81,7 @@ def test_links_inside_are_followed_where_that_is_meant(ground: Ground, root: Roo
     (ground.inside / "link").symlink_to("folder/file")
     (ground.inside / "to-folder").symlink_to("folder/../folder")
     assert read(root, b"link") == b"one"
-    assert [entry.name for entry in root.list_folder(b"to-folder", after="", limit=5)[0]] == ["file"]
+    assert [entry.name for entry in root.list_folder(b"to-folder", limit=5)[0]] == ["file"]
     write(root, b"link", b"two")
     assert (ground.inside / "link").is_symlink()
     assert (ground.inside / "folder/file").read_text() == "two"
@@ -93,7 +95,7 @@ def test_links_inside_are_followed_where_that_is_meant(ground: Ground, root: Roo
     assert code_of(root.change_mode, b"link", 0o600) == refusals.IS_A_LINK
     assert code_of(root.open_to_append, b"link", offset=0) == refusals.IS_A_LINK
     root.move(b"link", b"folder/link", how=KEEP)
-    root.remove_tree(b"to-folder", note=quietly)
+    root.remove_tree(b"to-folder", work=Work())
     assert names_in(ground.inside / "folder") == ["file", "link"]
 
 
@@ -127,7 +129,7 @@ def test_the_root_stays(ground: Ground, root: Root) -> None:
         assert root.stat(path).kind == "dir"
         assert {
             code_of(root.remove, path),
-            code_of(root.remove_tree, path, note=quietly),
+            code_of(root.remove_tree, path, work=Work()),
             code_of(root.move, path, b"x", how=KEEP),
             code_of(root.move, b"file", path, how=REPLACE),
             code_of(root.change_mode, path, 0),
@@ -136,7 +138,7 @@ def test_the_root_stays(ground: Ground, root: Root) -> None:
         } == {refusals.IS_THE_ROOT}
     assert {
         code_of(root.remove, b"folder/.."),
-        code_of(root.remove_tree, b"folder/..", note=quietly),
+        code_of(root.remove_tree, b"folder/..", work=Work()),
         code_of(root.move, b"folder/..", b"x", how=KEEP),
         code_of(root.change_mode, b"folder/..", 0),
     } == {refusals.PATH_INVALID}
@@ -168,7 +170,7 @@ def test_what_is_no_file_is_not_opened(ground: Ground, root: Root) -> None:
         root.move(b"pipe", b"folder/pipe", how=KEEP)
         root.change_mode(b"folder/pipe", 0o600)
         root.remove(b"socket")
-        root.remove_tree(b"folder", note=quietly)
+        root.remove_tree(b"folder", work=Work())
 
 
 @pytest.mark.real("root")
@@ -328,7 +330,7 @@ def test_copies_have_content_rights_and_holes(ground: Ground, root: Root) -> Non
         file.write(b"middle")
         file.truncate(1 << 40)
     path.chmod(0o4711)
-    root.copy(b"sparse", b"copy", replace=False, note=quietly)
+    root.copy(b"sparse", b"copy", replace=False, work=Work())
     copied = (ground.inside / "copy").stat()
     assert (copied.st_size, copied.st_mode & 0o7777) == (1 << 40, 0o711)
     assert copied.st_blocks * 512 < 1 << 20
@@ -336,8 +338,8 @@ def test_copies_have_content_rights_and_holes(ground: Ground, root: Root) -> Non
         assert file.read(5) == b"begin"
         file.seek(1 << 30)
         assert file.read(6) == b"middle"
-    assert code_of(root.copy, b"sparse", b"copy", replace=False, note=quietly) == refusals.FILE_EXISTS
-    root.copy(b"copy", b"copy", replace=True, note=quietly)
+    assert code_of(root.copy, b"sparse", b"copy", replace=False, work=Work()) == refusals.FILE_EXISTS
+    root.copy(b"copy", b"copy", replace=True, work=Work())
     assert (ground.inside / "copy").stat().st_size == 1 << 40
 
 
@@ -359,7 +361,7 @@ def test_names_of_any_bytes_come_back(ground: Ground, root: Root) -> None:
     names = [b"\xff\xfe", b"new\nline", b"-rf *", b" ", b"\x1b[31m", "ü".encode("latin-1"), "ü€𝄞".encode(), b"a" * 255]
     for name in names:
         (ground.inside / os.fsdecode(name)).write_bytes(name)
-    entries, has_more = root.list_folder(b"", after="", limit=100)
+    entries, has_more = root.list_folder(b"", limit=100)
     assert not has_more
     assert {os.fsencode(entry.name) for entry in entries} == set(names)
     for entry in entries:
@@ -383,7 +385,7 @@ def test_pages_of_a_folder_hold_each_name_once(ground: Ground, root: Root) -> No
     seen: list[Entry] = []
     has_more = True
     while has_more:
-        entries, has_more = root.list_folder(b"", after=seen[-1].name if seen else "", limit=1000)
+        entries, has_more = root.list_folder(b"", after=Place(0, 0, seen[-1].name) if seen else None, limit=1000)
         assert sum(len(entry.name) for entry in entries) < 150_000
         seen += entries
     assert [entry.name[:4] for entry in seen] == [f"{number:04}" for number in range(1500)]

@@ -15,8 +15,10 @@ import pytest
 from fakes.hostile_files import NOBODY, Ground, made_ground
 from guards.leaks import is_gone
 from zlh_agent.files import refusals
+from zlh_agent.files.cursor_rules import render_cursor
 from zlh_agent.files.link import FilePlace
 from zlh_agent.files.model import EXCHANGE
+from zlh_agent.files.page_rules import Order, Place
 from zlh_agent.files.service import Files, FileService
 from zlh_agent.sandbox.landlock import find_abi
 from zlh_common.schema.file_refusals import REFUSALS, FileRefused, FilesBusy, FilesUnavailable
@@ -71,7 +73,7 @@ async def test_every_call_reaches_the_files(ground: Ground, service: FileService
             ("two", "dir", None),
         ]  # fmt: skip
         assert page.entries[0].mode == 0o600
-        assert (await files.list_folder("one", after="file", limit=1)).has_more
+        assert (await files.list_folder("one", limit=1)).has_more
         entry = await files.stat("one/link", follow=True)
         assert entry.kind == "dir"
         assert {path.lstat().st_uid for path in ground.inside.rglob("*")} == {
@@ -315,9 +317,9 @@ async def test_a_large_folder_is_listed_in_pages(large_folder: Path) -> None:
             seen += [entry.name for entry in page.entries]
             if not page.has_more or len(seen) > 5000:
                 break
-            page = await files.list_folder("", after=seen[-1])
+            page = await files.list_folder("", after=page.next or "")
         assert seen == sorted(map(str, range(100_000)))[: len(seen)]
-        last = await files.list_folder("", after="99990")
+        last = await files.list_folder("", after=render_cursor(Order(), Place(0, 0, "99990")))
         assert ([entry.name for entry in last.entries], last.has_more) == ([f"9999{n}" for n in range(1, 10)], False)
         memory = await asyncio.to_thread(Path(f"/proc/{pid_of(files)}/status").read_text)
     peak_kib = int(next(line for line in memory.splitlines() if line.startswith("VmHWM")).split()[1])

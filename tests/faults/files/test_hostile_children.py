@@ -16,8 +16,10 @@ import structlog
 
 from fakes.hostile_files import NOBODY, Ground
 from guards.leaks import is_gone
+from zlh_agent.files.cursor_rules import render_cursor
 from zlh_agent.files.link import FileLink, FilePlace
 from zlh_agent.files.model import Request
+from zlh_agent.files.page_rules import Order, Place
 from zlh_agent.files.service import Files, FileService
 from zlh_agent.sandbox.launch import bare_child
 from zlh_common.schema.file_refusals import FileRefused, FilesNotSafe, FilesUnavailable
@@ -131,7 +133,7 @@ async def test_a_listing_that_would_never_end_is_the_last(lie: str) -> None:
     link = await FileLink.start(PLACE, command=liar(_READY + LISTING[lie] + "\ntime.sleep(60)"))
     try:
         with pytest.raises(FilesUnavailable):
-            await Files(link).list_folder("", after="a", limit=2)
+            await Files(link).list_folder("", after=render_cursor(Order(), Place(0, 0, "a")), limit=2)
         assert not link.is_usable
     finally:
         await link.end()

@@ -15,6 +15,7 @@ from fakes.racer import swapping
 from zlh_agent.files.beneath import Root
 from zlh_agent.files.model import EXCHANGE, REPLACE
 from zlh_agent.files.refusals import PATH_BUSY, PATH_OUTSIDE, Refused
+from zlh_agent.files.work import Work
 
 pytestmark = pytest.mark.timeout(120)
 # Of each call, of which there are fourteen; of the tries so many at least shall meet either state of the names.
@@ -87,7 +88,7 @@ def test_looking_never_leads_out(swapped: Ground, root: Root) -> None:
         assert read_by(lambda: root.open_to_read(PATH)[0]) == "inside"
 
     def list_folder() -> None:
-        assert not {entry.inode for entry in root.list_folder(b"work/folder", after="", limit=10)[0]} & foreign
+        assert not {entry.inode for entry in root.list_folder(b"work/folder", limit=10)[0]} & foreign
 
     for call in (look, read, list_folder):
         done, refused = attack(swapped, call)
@@ -129,7 +130,7 @@ def _append(root: Root) -> None:
 
 def _make_and_remove(root: Root) -> None:
     root.make_folder(b"work/folder/new/deep", parents=True)
-    root.remove_tree(b"work/folder/new", note=lambda: None)
+    root.remove_tree(b"work/folder/new", work=Work())
 
 
 def _link(root: Root) -> None:
@@ -145,7 +146,7 @@ def _remove(root: Root) -> None:
 
 def _copy_to(root: Root) -> None:
     _put_back(root)
-    root.copy(b"work/file", PATH, replace=True, note=lambda: None)
+    root.copy(b"work/file", PATH, replace=True, work=Work())
 
 
 def _move(root: Root) -> None:
@@ -177,7 +178,7 @@ CHANGES: dict[str, Callable[[Root], object]] = {
     "remove": _remove,
     "move": _move,
     "exchange": lambda root: root.move(PATH, b"work/file", how=EXCHANGE),
-    "copy from": lambda root: root.copy(PATH, b"work/copy", replace=True, note=lambda: None),
+    "copy from": lambda root: root.copy(PATH, b"work/copy", replace=True, work=Work()),
     "copy to": _copy_to,
     "change mode": lambda root: root.change_mode(PATH, 0o600),
     "set times": lambda root: root.set_times(PATH, modified_ns=10**18),
@@ -212,7 +213,7 @@ def test_removing_a_tree_takes_nothing_with_it(ground: Ground, root: Root) -> No
                 ready.rename(tree)
             for path in (b"tree", b"ready"):
                 with contextlib.suppress(Refused, OSError):
-                    root.remove_tree(path, note=lambda: None)
+                    root.remove_tree(path, work=Work())
                     removed += 1
     assert removed > 100
     assert ground.is_untouched()
@@ -224,5 +225,5 @@ def test_a_folder_that_is_filled_while_it_is_removed_ends(ground: Ground, root: 
     for name in ("a", "b"):
         (tree / name / "deep").mkdir(parents=True)
     with swapping((tree / "a", tree / "b"), (tree / "a/deep", tree / "b/deep")):
-        root.remove_tree(b"tree", note=lambda: None)
+        root.remove_tree(b"tree", work=Work())
     assert not tree.exists()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from zlh_api.artifacts.serving.file_answers import FileFacts, decide_answer, parse_range, parse_served_path
+from zlh_api.artifacts.serving.file_answers import FileFacts, decide_answer, parse_served_path
+from zlh_common.file_answers import parse_range
 
 ARCHIVE = FileFacts("archives/node/node-1.tar.zst", 100, 1_700_000_000_500_000_000)
 HASH = "0" * 64

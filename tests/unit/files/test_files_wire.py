@@ -28,8 +28,23 @@ entries = st.builds(
 )
 answers = st.one_of(
     st.builds(
-        Answer, st.sampled_from([wire.DONE, wire.PROGRESS]), amount=st.builds(Amount, *[st.integers(0, 2**63 - 1)] * 3)
+        Answer, st.sampled_from([wire.DONE, wire.PROGRESS]), amount=st.builds(Amount, *[st.integers(0, 2**63 - 1)] * 4)
     ),
+    st.builds(
+        Answer,
+        st.just(wire.DONE),
+        words=st.lists(st.binary(min_size=1, max_size=100), max_size=1),
+        skipped=st.lists(st.tuples(texts, st.just("is_a_link")), max_size=5),
+        skipped_count=st.integers(5, 2**63 - 1),
+    ),
+    st.builds(
+        Answer,
+        st.just(wire.FOUND),
+        where=texts,
+        entries=st.lists(entries, min_size=1, max_size=1),
+        lines=st.lists(st.tuples(st.integers(1, 2**63 - 1), texts), max_size=5),
+    ),
+    st.builds(Answer, st.just(wire.TOLD), words=st.lists(texts, max_size=16)),
     st.builds(Answer, st.just(wire.REFUSED), code=st.just("path_not_found"), where=texts),
     st.builds(
         Answer,
@@ -46,18 +61,32 @@ def test_an_answer_arrives_as_it_was_given(answer: Answer) -> None:
     assert wire.parse_answer(wire.render_answer(answer)) == answer
 
 
-@given(st.text("abc-"), texts, texts, st.integers(-(10**20), 10**20), st.booleans())
-def test_a_request_arrives_as_it_was_made(call: str, path: bytes, other: bytes, number: int, flag: bool) -> None:
+requests = st.builds(
+    Request,
+    st.text("abc-"),
+    texts,
+    other=texts,
+    number=st.integers(-(10**20), 10**20),
+    flag=st.booleans(),
+    more=st.lists(texts),
+)
+
+
+@given(requests)
+def test_a_request_arrives_as_it_was_made(request: Request) -> None:
     """Whatever the path holds."""
-    request = Request(call, path, other=other, number=number, flag=flag)
     assert wire.parse_request(wire.render_request(request)) == request
 
 
-@given(texts.filter(lambda path: b"\0" not in path).map(wire.decode_name), st.text("abc;,0123456789", max_size=50))
-def test_an_order_arrives_as_it_was_given(root: str, confinement: str) -> None:
+@given(
+    texts.filter(lambda path: b"\0" not in path).map(wire.decode_name),
+    st.text("abc;,0123456789", max_size=50),
+    st.text("abc"),
+)
+def test_an_order_arrives_as_it_was_given(root: str, confinement: str, loads: str) -> None:
     """The root may be any folder."""
-    order = wire.render_order(parent=4711, root=root, confinement=confinement)
-    assert wire.parse_order(order) == (4711, root, confinement)
+    order = wire.render_order(parent=4711, root=root, confinement=confinement, loads=loads)
+    assert wire.parse_order(order) == (4711, root, confinement, loads)
 
 
 @given(answers.map(wire.render_answer), st.data())
@@ -101,4 +130,4 @@ def test_the_first_word() -> None:
     assert wire.parse_ready(wire.render_ready(landlock_abi=7)) == 7
     assert wire.parse_ready(wire.render_unready(step="openat2", reason="no")) == ("openat2", "no")
     with pytest.raises(wire.WireError):
-        wire.parse_ready(wire.render_ready(landlock_abi=7).replace(b"\x011", b"\x012"))
+        wire.parse_ready(wire.render_ready(landlock_abi=7).replace(b"\x012", b"\x013"))

@@ -13,6 +13,8 @@ from aiohttp import web
 from zlh_agent import __version__
 from zlh_agent.config import AgentConfig
 from zlh_agent.console.seats import Seats
+from zlh_agent.files import archive_routes, operation_routes
+from zlh_agent.files import routes as file_routes
 from zlh_agent.identity import routes as identity_routes
 from zlh_agent.identity.service import IdentityService
 from zlh_agent.journal.model import Occurrence
@@ -28,6 +30,9 @@ from zlh_agent.stream import routes as stream_routes
 from zlh_agent.stream.routes import EventStream
 from zlh_agent.supervision import routes as process_routes
 from zlh_agent.terminals import routes as terminal_routes
+from zlh_agent.uploads import put_routes
+from zlh_agent.uploads import routes as upload_routes
+from zlh_agent.uploads.receiving import BLOCK_BYTES
 from zlh_agent.web.server import build_application
 from zlh_common.errors import ConfigInvalid, ZlhError
 
@@ -56,6 +61,12 @@ def make_application(config: AgentConfig, parts: Parts) -> web.Application:
             *terminal_routes.routes(parts.terminals, seats),
             *port_routes.routes(PortService(config.bind_address, parts.bridges.cut)),
             *metrics_routes.routes(parts.metrics),
+            *file_routes.routes(parts.files.roots, parts.files.threads),
+            *file_routes.change_routes(parts.files.roots),
+            *operation_routes.routes(parts.files.roots, parts.files.work, parts.files.operations),
+            *archive_routes.routes(parts.files.roots, parts.files.archives, parts.files.threads),
+            *put_routes.routes(parts.files.puts),
+            *upload_routes.routes(parts.files.uploads),
             *stream_routes.routes(EventStream(parts.status, parts.journal, parts.metrics)),
         ]
     )
@@ -65,7 +76,12 @@ async def serve(config: AgentConfig, *, stop: asyncio.Event) -> None:
     """Run the agent until `stop`. Its going ends no terminal: their shims stay, and the next start finds them."""
     async with open_parts(config) as parts:
         runner = web.AppRunner(
-            make_application(config, parts), access_log=None, shutdown_timeout=1, handler_cancellation=True
+            make_application(config, parts),
+            access_log=None,
+            shutdown_timeout=1,
+            handler_cancellation=True,
+            # Of a body that comes, so much is taken at once: a file is written in blocks of this size.
+            read_bufsize=BLOCK_BYTES,
         )
         await runner.setup()
         parts.identity.on_believing_less = partial(_end_opened, runner)
@@ -113,7 +129,8 @@ async def _run_until(stop: asyncio.Event, parts: Parts) -> None:
         loops = [group.create_task(parts.spec.run()), group.create_task(feed_watchdog())]
         loops += map(group.create_task, [parts.terminals.expire_for_ever(), parts.journal.run(), parts.metrics.run()])
         loops += map(group.create_task, [parts.runtimes.check_for_ever(), parts.ports.run(), parts.setup.run()])
-        loops += map(group.create_task, [parts.shells.run(), parts.bridges.run()])
+        loops += map(group.create_task, [parts.shells.run(), parts.bridges.run(), parts.files.uploads.run()])
+        loops += [group.create_task(parts.files.operations.run())]
         loops += [group.create_task(kept.forget_old_for_ever()) for kept in (parts.terminals, parts.processes)]
         await stop.wait()
         for loop in loops:

@@ -12,6 +12,7 @@ from typing import Literal
 from zlh_agent import __version__
 from zlh_agent.addons.service import AddonService
 from zlh_agent.config import AgentConfig
+from zlh_agent.file_parts import FileParts, make_files
 from zlh_agent.identity.service import IdentityService
 from zlh_agent.journal.model import Occurrence
 from zlh_agent.journal.service import JournalService
@@ -65,6 +66,7 @@ class Parts:
     addons: AddonService
     workspace: WorkspaceService
     setup: SetupService
+    files: FileParts
 
 
 @asynccontextmanager
@@ -80,6 +82,7 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
     try:
         yield parts
     finally:
+        await parts.files.close()
         await parts.ports.close()
         await parts.bridges.close()
         await parts.addons.close()
@@ -128,10 +131,7 @@ async def _make_parts(config: AgentConfig) -> Parts:
     workspace.is_cloning = setup.is_cloning
     metrics.targets = lambda: [*processes.targets(), *terminals.targets()]
     ports, bridges = _make_ports(
-        config,
-        clock,
-        status,
-        lambda: [*(target.shim_pid for target in metrics.targets()), *setup.shim_pids()],
+        config, clock, status, lambda: [*(target.shim_pid for target in metrics.targets()), *setup.shim_pids()]
     )
     runtimes.on_changed = lambda: _take_up(shells, workspace, spec)
     runtimes.note, runtimes.targets, runtimes.on_checked = journal.note, metrics.targets, status.note_change
@@ -150,6 +150,7 @@ async def _make_parts(config: AgentConfig) -> Parts:
         addons=addons,
         workspace=workspace,
         setup=setup,
+        files=await make_files(config, clock, workspace),
     )
 
 

@@ -45,6 +45,15 @@ class NotFound(ZlhError):
         super().__init__(f"There is no such {what}.")
 
 
+class RangeUnsatisfiable(ZlhError):
+    """The range that was asked for lies outside the file."""
+
+    code, status = "range_unsatisfiable", 416
+
+    def __init__(self, *, size: int) -> None:
+        super().__init__(f"The file has {size} bytes, and the range that was asked for lies outside it.", size=size)
+
+
 class ConfigInvalid(ZlhError):
     """A configuration cannot be used; every problem is named at once."""
 

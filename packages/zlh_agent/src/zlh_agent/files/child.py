@@ -14,14 +14,18 @@ import time
 from zlh_agent.files import files_wire as wire
 from zlh_agent.files.beneath import Root
 from zlh_agent.files.entries import entry_of
-from zlh_agent.files.model import ROOT_STEP, Answer, Request
+from zlh_agent.files.model import HASHING, ROOT_STEP, Amount, Answer, Request
+from zlh_agent.files.page_rules import parse_asked
+from zlh_agent.files.partials import Placing
 from zlh_agent.files.refusals import FILES_LIMIT, Refused, refusal_of
+from zlh_agent.files.searching import Sought
+from zlh_agent.files.work import Work
 from zlh_agent.sandbox.confine import NotConfined, enter
 from zlh_agent.sandbox.confinement import parse_confinement
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from zlh_agent.files.unfinished import Unfinished
 
@@ -30,9 +34,16 @@ _DONE = Answer(wire.DONE)
 
 
 def main(_arguments: Sequence[str] = ()) -> None:
-    """Confine this process as its first message says, tell whether that worked, and serve."""
+    """Serve what every child of files does."""
+    serve_as(FileServer)
+
+
+def serve_as(make: Callable[[_socket.socket, Root], FileServer]) -> None:
+    """Confine this process as its first message says, tell whether that worked, and serve what `make` can do."""
     sock = _socket.socket(fileno=0)
-    parent, path, line = wire.parse_order(sock.recv(wire.MAX_MESSAGE_BYTES))
+    parent, path, line, loads = wire.parse_order(sock.recv(wire.MAX_MESSAGE_BYTES))
+    if loads == HASHING:
+        import hashlib  # noqa: F401, PLC0415 - now: it is out of reach once this process is confined
     try:
         confined = enter(parse_confinement(line), parent=parent)
         root = _open_root(path)
@@ -40,7 +51,7 @@ def main(_arguments: Sequence[str] = ()) -> None:
         sock.send(wire.render_unready(step=exc.step, reason=exc.reason))
         return
     sock.send(wire.render_ready(landlock_abi=confined.landlock_abi))
-    FileServer(sock, root).serve()
+    make(sock, root).serve()
 
 
 def _open_root(path: str) -> Root:
@@ -89,20 +100,73 @@ class FileServer:
                 return Answer(wire.OPENED), fd
             case "begin":
                 return Answer(wire.OPENED), os.dup(self._begin(request).fd)
+            case _:
+                return self._answer_to(request), None
+
+    def _answer_to(self, request: Request) -> Answer:
+        match request.call:
             case "finish":
-                return Answer(wire.ENTRIES, entries=[entry_of(b"", self._finish())]), None
-            case "stat" | "list":
-                return self._look(request), None
+                return Answer(wire.ENTRIES, entries=[entry_of(b"", self._finish())])
+            case "place":
+                return self._put_in_place(request)
+            case "stat" | "list" | "room":
+                return self._look(request)
+            case "remove-tree" | "copy" | "copy-tree" | "measure" | "checksum" | "search":
+                return self._work(request, Work(self._tell))
             case _:
                 self._change(request)
-                return _DONE, None
+                return _DONE
 
     def _look(self, request: Request) -> Answer:
-        if request.call == "stat":
-            return Answer(wire.ENTRIES, entries=[self._root.stat(request.path, follow=request.flag)])
-        after = os.fsdecode(request.other)
-        entries, has_more = self._root.list_folder(request.path, after=after, limit=request.number)
-        return Answer(wire.ENTRIES, entries=entries, has_more=has_more)
+        match request.call:
+            case "stat":
+                return Answer(wire.ENTRIES, entries=[self._root.stat(request.path, follow=request.flag)])
+            case "list":
+                order, after = parse_asked(request.more)
+                entries, has_more = self._root.list_folder(request.path, order=order, after=after, limit=request.number)
+                return Answer(wire.ENTRIES, entries=entries, has_more=has_more)
+            case _:
+                numbers = ("" if number is None else str(number) for number in self._root.room())
+                return Answer(wire.TOLD, words=[number.encode() for number in numbers])
+
+    def _work(self, request: Request, work: Work) -> Answer:
+        """Do what may take long, and say how much was done."""
+        root, path, other = self._root, request.path, request.other
+        words: list[bytes] = []
+        match request.call:
+            case "remove-tree":
+                root.remove_tree(path, work=work)
+            case "copy":
+                root.copy(path, other, replace=request.flag, work=work)
+            case "copy-tree":
+                overwrite, staging = request.more
+                root.copy_tree(path, other, staging=staging, overwrite=overwrite.decode(), work=work)
+            case "measure":
+                root.measure(path, work=work)
+            case "checksum":
+                words.append(root.checksum(path, work=work).encode())
+            case _:
+                words.append(self._search(request, work))
+        amount = work.amount
+        return Answer(wire.DONE, amount=amount, skipped=work.skipped, skipped_count=work.skipped_count, words=words)
+
+    def _search(self, request: Request, work: Work) -> bytes:
+        name, text = (word.decode("utf-8", "surrogateescape") for word in request.more)
+        sought = Sought(name=name, text=text, match_case=request.flag, limit=request.number)
+        return self._root.search(request.path, sought, tell=self._tell_found, work=work).encode()
+
+    def _put_in_place(self, request: Request) -> Answer:
+        """Answer with what stands there now, and what had stood there where there was something."""
+        expected, mode, modified_ns = (word.decode() for word in request.more)
+        placing = Placing(
+            size=request.number,
+            replace=request.flag,
+            expected=expected or None,
+            mode=int(mode) if mode else None,
+            modified_ns=int(modified_ns) if modified_ns else None,
+        )
+        entry, before = self._root.put_in_place(request.path, request.other, placing)
+        return Answer(wire.ENTRIES, entries=[entry] if before is None else [entry, before])
 
     def _change(self, request: Request) -> None:
         root, path, other = self._root, request.path, request.other
@@ -111,8 +175,8 @@ class FileServer:
                 root.require_current()
             case "abandon":
                 self._let_go()
-            case "copy":
-                root.copy(path, other, replace=request.flag, note=self._note)
+            case "make-partial":
+                root.make_partial(path, parents=request.flag)
             case "make-folder":
                 root.make_folder(path, parents=request.flag)
             case "make-link":
@@ -121,8 +185,8 @@ class FileServer:
                 root.move(path, other, how=request.number)
             case "remove":
                 root.remove(path)
-            case "remove-tree":
-                root.remove_tree(path, note=self._note)
+            case "remove-if-there":
+                root.remove_if_there(path)
             case "change-mode":
                 root.change_mode(path, request.number)
             case "set-times":
@@ -150,11 +214,14 @@ class FileServer:
             self._unfinished.close()
             self._unfinished = None
 
-    def _note(self) -> None:
-        """Say now and then that it still goes on."""
+    def _tell(self, amount: Amount) -> None:
+        """Say now and then how much is done."""
         if time.monotonic() - self._shown_at > PROGRESS_INTERVAL_S:
             self._shown_at = time.monotonic()
-            self._answer(Answer(wire.PROGRESS), None)
+            self._answer(Answer(wire.PROGRESS, amount=amount), None)
+
+    def _tell_found(self, answer: Answer) -> None:
+        self._answer(answer, None)
 
     def _answer(self, answer: Answer, fd: int | None) -> None:
         rights = [] if fd is None else [(_socket.SOL_SOCKET, _socket.SCM_RIGHTS, struct.pack("i", fd))]

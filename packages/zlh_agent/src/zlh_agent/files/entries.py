@@ -16,11 +16,16 @@ def look(folder: int, name: bytes) -> Entry:
     status = os.stat(name, dir_fd=folder, follow_symlinks=False) if name else os.fstat(folder)
     entry = entry_of(name, status)
     if entry.kind == LINK:
-        try:  # noqa: SIM105 - contextlib would cost the child 3 ms
-            entry.target = os.fsdecode(os.readlink(name, dir_fd=folder))
-        except OSError:
-            pass  # it is something else by now
+        entry.target = target_of(folder, name)
     return entry
+
+
+def target_of(folder: int, name: bytes) -> str | None:
+    """Return where a link leads, as it is written in it; None where it is something else by now."""
+    try:
+        return os.fsdecode(os.readlink(name, dir_fd=folder))
+    except OSError:
+        return None
 
 
 def entry_of(name: bytes, status: os.stat_result) -> Entry:
@@ -31,10 +36,15 @@ def entry_of(name: bytes, status: os.stat_result) -> Entry:
         kind=kind,
         size=status.st_size if kind == FILE else 0,
         mode=stat.S_IMODE(status.st_mode),
-        modified_ns=max(-_TIME_LIMIT_NS, min(status.st_mtime_ns, _TIME_LIMIT_NS)),
-        changed_ns=max(-_TIME_LIMIT_NS, min(status.st_ctime_ns, _TIME_LIMIT_NS)),
+        modified_ns=clamp_time(status.st_mtime_ns),
+        changed_ns=clamp_time(status.st_ctime_ns),
         inode=status.st_ino,
     )
+
+
+def clamp_time(time_ns: int) -> int:
+    """Return a time that fits what carries it."""
+    return max(-_TIME_LIMIT_NS, min(time_ns, _TIME_LIMIT_NS))
 
 
 def version_of(status: os.stat_result) -> str:

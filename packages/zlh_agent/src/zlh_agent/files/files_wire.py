@@ -3,13 +3,14 @@
 The sockets keep messages apart (SOCK_SEQPACKET), so a descriptor belongs to the one message that it came with, and
 nobody has to put halves together. Each message has a kind (1 byte), then fields, each behind its length.
 
-    agent → child   ORDER      version, parent's pid, root, confinement     the first message, and only that
-                    REQUEST    call, path, other, number, flag              one at a time
+    agent → child   ORDER      version, parent's pid, root, confinement, what to load    the first message
+                    REQUEST    call, path, other, number, flag, more ...    one at a time
     child → agent   READY      version, ABI of Landlock                     the answer to ORDER
                     UNREADY    step, reason                                 instead; the child ends
-                    PROGRESS   files, folders, bytes                        still at it; any number before an answer
-                    DONE       files, folders, bytes                        as much was done
-                    ENTRIES (has more, entries), REFUSED (code, where)
+                    PROGRESS   files, folders, bytes, bytes of the disk     still at it; any number before an answer
+                    FOUND      path, entry, (number, line) ...              before the answer to a search alone
+                    DONE       the same, how many were left out, a word, (path, code) ...
+                    ENTRIES (has more, entries), REFUSED (code, where), TOLD (words)
                     OPENED     entry, and a descriptor with it
 
 Both sides are of one bundle, so there is one version. The agent believes no answer: what is not exactly of this shape
@@ -27,48 +28,57 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-VERSION = 1
+VERSION = 2
 MAX_MESSAGE_BYTES = 192 * 1024
 ORDER, REQUEST = 1, 2
-READY, UNREADY, PROGRESS, DONE, ENTRIES, REFUSED, OPENED = 16, 17, 18, 19, 20, 21, 22
+READY, UNREADY, PROGRESS, DONE, ENTRIES, REFUSED, OPENED, FOUND, TOLD = 16, 17, 18, 19, 20, 21, 22, 23, 24
 
 _LENGTH = struct.Struct(">I")
 _ENTRY = struct.Struct(">BHQqqQ?")
-_AMOUNT = struct.Struct(">QQQ")
+_AMOUNT = struct.Struct(">QQQQ")
+_NUMBER = struct.Struct(">Q")
 _CODE_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz_")
 _MAX_CODE_LETTERS = 40
 _MAX_TARGET_BYTES = 4096
+_MAX_WORDS, _MAX_WORD_BYTES = 16, 100
+# Of what was left out, the first so many are told, with paths of so many bytes in all.
+MAX_TOLD, MAX_TOLD_BYTES = 100, 64 * 1024
+# A line that a search tells, in bytes: a letter has four at most.
+MAX_LINE_BYTES = 4000
 
 
 class WireError(Exception):
     """The other side does not speak this protocol; nothing that it says can be believed."""
 
 
-def render_order(*, parent: int, root: str, confinement: str) -> bytes:
+def render_order(*, parent: int, root: str, confinement: str, loads: str = "") -> bytes:
     """Return the first message."""
-    return _render(ORDER, [b"%d" % VERSION, b"%d" % parent, encode_name(root), confinement.encode()])
+    fields = [b"%d" % VERSION, b"%d" % parent, encode_name(root), confinement.encode(), loads.encode()]
+    return _render(ORDER, fields)
 
 
-def parse_order(message: bytes) -> tuple[int, str, str]:
-    """Return (parent's pid, root, confinement); raise WireError where it is no order of this version."""
+def parse_order(message: bytes) -> tuple[int, str, str, str]:
+    """Return (parent's pid, root, confinement, what to load); raise WireError where it is no order of this version."""
     kind, fields = _parse(message)
-    if kind != ORDER or len(fields) != 4 or int(fields[0]) != VERSION:
+    if kind != ORDER or len(fields) != 5 or int(fields[0]) != VERSION:
         raise WireError("this is no order")
-    return int(fields[1]), decode_name(fields[2]), fields[3].decode()
+    return int(fields[1]), decode_name(fields[2]), fields[3].decode(), fields[4].decode()
 
 
 def render_request(request: Request) -> bytes:
     """Return a REQUEST."""
     flag = b"yes" if request.flag else b""
-    return _render(REQUEST, [request.call.encode(), request.path, request.other, b"%d" % request.number, flag])
+    fields = [request.call.encode(), request.path, request.other, b"%d" % request.number, flag]
+    return _render(REQUEST, [*fields, *request.more])
 
 
 def parse_request(message: bytes) -> Request:
     """Return the request of a message; raise WireError where it is none."""
     kind, fields = _parse(message)
-    if kind != REQUEST or len(fields) != 5:
+    if kind != REQUEST or len(fields) < 5:
         raise WireError("this is no request")
-    return Request(fields[0].decode(), fields[1], other=fields[2], number=int(fields[3]), flag=bool(fields[4]))
+    call, path, other, number, flag, *more = fields
+    return Request(call.decode(), path, other=other, number=int(number), flag=bool(flag), more=more)
 
 
 def render_ready(*, landlock_abi: int) -> bytes:
@@ -97,24 +107,77 @@ def render_answer(answer: Answer) -> bytes:
         return _render(REFUSED, [answer.code.encode(), answer.where])
     if answer.kind in {ENTRIES, OPENED}:
         return _render(answer.kind, [b"more" if answer.has_more else b"", *map(_render_entry, answer.entries)])
+    if answer.kind == TOLD:
+        return _render(TOLD, answer.words)
+    if answer.kind == FOUND:
+        lines = [field for number, line in answer.lines for field in (_NUMBER.pack(number), line)]
+        return _render(FOUND, [answer.where, _render_entry(answer.entries[0]), *lines])
     amount = answer.amount
-    return _render(answer.kind, [_AMOUNT.pack(amount.files, amount.folders, amount.byte_count)])
+    fields = [_AMOUNT.pack(amount.files, amount.folders, amount.byte_count, amount.disk_bytes)]
+    if answer.kind == DONE:
+        skipped = [field for path, code in answer.skipped for field in (path, code.encode())]
+        fields += [_NUMBER.pack(answer.skipped_count), *(answer.words or (b"",)), *skipped]
+    return _render(answer.kind, fields)
 
 
 def parse_answer(message: bytes) -> Answer:
     """Return an answer; raise WireError where it is none that a child of ours gives."""
     kind, fields = _parse(message)
-    if kind in {PROGRESS, DONE} and len(fields) == 1:
-        numbers = _unpack(_AMOUNT, fields[0])
-        if max(numbers) < 2**63:
-            return Answer(kind, amount=Amount(*numbers))
+    if kind == PROGRESS and len(fields) == 1:
+        return Answer(kind, amount=_parse_amount(fields[0]))
+    if kind == DONE and len(fields) >= 3 and len(fields) % 2 == 1 and len(fields[2]) <= _MAX_WORD_BYTES:
+        return _parse_done(fields)
     if kind == REFUSED and len(fields) == 2 and len(fields[1]) <= _MAX_TARGET_BYTES:
-        code = fields[0].decode("ascii", "replace")
-        if 0 < len(code) <= _MAX_CODE_LETTERS and set(code) <= _CODE_LETTERS:
-            return Answer(kind, code=code, where=fields[1])
+        return Answer(kind, code=_parse_code(fields[0]), where=fields[1])
     if kind in {ENTRIES, OPENED} and fields and fields[0] in {b"", b"more"}:
         return Answer(kind, entries=[_parse_entry(field) for field in fields[1:]], has_more=bool(fields[0]))
+    if kind == FOUND and len(fields) >= 2 and len(fields) % 2 == 0:
+        return _parse_found(fields)
+    if kind == TOLD and len(fields) <= _MAX_WORDS:
+        return Answer(kind, words=fields)
     raise WireError("this is no answer of a file child")
+
+
+def _parse_done(fields: list[bytes]) -> Answer:
+    skipped = [(path, _parse_code(code)) for path, code in zip(fields[3::2], fields[4::2], strict=True)]
+    count = _parse_number(fields[1])
+    if len(skipped) > min(count, MAX_TOLD):
+        raise WireError("this is not what can be left out")
+    return Answer(
+        DONE,
+        amount=_parse_amount(fields[0]),
+        skipped=skipped,
+        skipped_count=count,
+        words=[fields[2]] if fields[2] else [],
+    )
+
+
+def _parse_found(fields: list[bytes]) -> Answer:
+    lines = [(_parse_number(number), line) for number, line in zip(fields[2::2], fields[3::2], strict=True)]
+    if any(number < 1 or len(line) > MAX_LINE_BYTES for number, line in lines):
+        raise WireError("this is no line")
+    return Answer(FOUND, where=fields[0], entries=[_parse_entry(fields[1])], lines=lines)
+
+
+def _parse_amount(raw: bytes) -> Amount:
+    numbers = _unpack(_AMOUNT, raw)
+    if max(numbers) >= 2**63:
+        raise WireError("there is not so much of anything")
+    return Amount(*numbers)
+
+
+def _parse_number(raw: bytes) -> int:
+    (number,) = _unpack(_NUMBER, raw)
+    if number >= 2**63:
+        raise WireError("there is not so much of anything")
+    return number
+
+
+def _parse_code(raw: bytes) -> str:
+    code = raw.decode("ascii", "replace")
+    if not 0 < len(code) <= _MAX_CODE_LETTERS or not set(code) <= _CODE_LETTERS:
+        raise WireError("this is no code")
+    return code
 
 
 def encode_name(name: str) -> bytes:

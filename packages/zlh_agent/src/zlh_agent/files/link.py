@@ -7,10 +7,8 @@ nothing blocks the event loop.
 
 from __future__ import annotations
 
-import array
 import asyncio
 import contextlib
-import fcntl
 import os
 import socket
 import stat
@@ -20,9 +18,11 @@ from dataclasses import dataclass
 import structlog
 
 from zlh_agent.files import files_wire as wire
+from zlh_agent.files.descriptors import RIGHTS_BYTES, check_descriptor, close_all, parse_descriptors
 from zlh_agent.files.model import ROOT_STEP, Amount, Answer, Request
 from zlh_agent.sandbox.confinement import Confinement, render_confinement
 from zlh_agent.sandbox.launch import bare_child
+from zlh_common.errors import ZlhError
 from zlh_common.schema.file_refusals import FileRefused, FilesNotSafe, FilesUnavailable
 
 log = structlog.get_logger()
@@ -33,14 +33,12 @@ SILENCE_S = 20.0
 CHECK_SILENCE_S = 2.0
 # The disk may take its time for what was written.
 SYNC_SILENCE_S = 300.0
-# Removing or copying for so long is given up; what is done is done.
-LONGEST_S = 3600.0
+# Work that goes on for so long is given up; what is done is done.
+LONGEST_S = 24 * 3600.0
 # A child that works says so twice a second.
 _MAX_PROGRESS_PER_S = 5
 _PROGRESS_ALLOWANCE = 100
 _SEND_BUFFER_BYTES = 2 * wire.MAX_MESSAGE_BYTES
-# One is expected at most; room for more, so that those are seen and closed.
-_RIGHTS_BYTES = socket.CMSG_SPACE(8 * array.array("i").itemsize)
 _END_TIMEOUT_S = 5.0
 _OPEN_FILES = 128
 _ADDRESS_SPACE_BYTES = 512 * 1024 * 1024
@@ -65,10 +63,28 @@ class FilePlace:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class _Ears:
+    """Who hears what is said before the answer."""
+
+    on_progress: Callable[[Amount], None] | None = None
+    on_found: Callable[[Answer], None] | None = None
+
+    def hear(self, answer: Answer) -> None:
+        if answer.kind == wire.FOUND:
+            if self.on_found is None:
+                raise wire.WireError("has found what nobody looks for")
+            self.on_found(answer)
+        elif self.on_progress is not None:
+            self.on_progress(answer.amount)
+
+
 class FileLink:
     """One live child. Whoever started it ends it by `end`; calls come one after the other."""
 
-    def __init__(self, process: asyncio.subprocess.Process, sock: socket.socket) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, sock: socket.socket, place: FilePlace, loads: str) -> None:
+        self.place = place
+        self.loads = loads
         self._process = process
         self._sock = sock
         self._loop = asyncio.get_running_loop()
@@ -77,8 +93,10 @@ class FileLink:
         self.landlock_abi = 0
 
     @classmethod
-    async def start(cls, place: FilePlace, *, command: list[str] | None = None) -> FileLink:
+    async def start(cls, place: FilePlace, *, command: list[str] | None = None, loads: str = "") -> FileLink:
         """Start a child and hear that it is confined; raise FilesNotSafe or FilesUnavailable.
+
+        `loads` is what it shall be able to do beside the rest: HASHING, or nothing.
 
         `command` is another program in its place, for tests of what a hostile one can do.
         """
@@ -96,8 +114,8 @@ class FileLink:
                 cwd="/",
             )
             theirs.close()
-            link = cls(process, ours)
-            await link._greet(place)
+            link = cls(process, ours, place, loads)
+            await link._greet()
         except BaseException as exc:
             theirs.close()
             ours.close()
@@ -137,32 +155,41 @@ class FileLink:
         return True
 
     async def call(
-        self, request: Request, *, silence_s: float = SILENCE_S, on_progress: Callable[[Amount], None] | None = None
+        self,
+        request: Request,
+        *,
+        silence_s: float = SILENCE_S,
+        longest_s: float | None = LONGEST_S,
+        on_progress: Callable[[Amount], None] | None = None,
+        on_found: Callable[[Answer], None] | None = None,
     ) -> Answer:
         """Return the answer to a request that brings no descriptor; raise FileRefused or FilesUnavailable.
 
-        `on_progress` hears now and then how much is done. After FilesUnavailable, and after a cancelled call, the child
-        is of no use any more.
+        `on_progress` hears now and then how much is done, `on_found` what a search finds; it raises WireError where
+        that is too much. After FilesUnavailable, and after a cancelled call, the child is of no use any more.
         """
-        answer, fds = await self._exchange(request, silence_s, on_progress)
-        _close_all(fds)
+        answer, fds = await self._exchange(request, silence_s, _Ears(on_progress, on_found), longest_s)
+        close_all(fds)
         if fds or answer.kind == wire.OPENED:
             raise self.distrust("handed over what nobody had asked for")
         return answer
 
-    async def open(self, request: Request, *, access: int) -> tuple[int, Answer]:
-        """Return a descriptor of a regular file, open for `access` (O_RDONLY or O_WRONLY), and the answer with it.
+    async def open(
+        self, request: Request, *, access: int, is_kind: Callable[[int], bool] = stat.S_ISREG
+    ) -> tuple[int, Answer]:
+        """Return a descriptor of a regular file, or what `is_kind` wants by its mode, and the answer with it.
 
-        The caller closes it. What is read from it or written to it may take its time: do so in a thread.
+        It is open for `access` (O_RDONLY or O_WRONLY), and the caller closes it. What is read from it or written to it
+        may take its time: do so in a thread.
         """
         answer, fds = await self._exchange(request, SILENCE_S)
         if answer.kind != wire.OPENED or len(fds) != 1:
-            _close_all(fds)
+            close_all(fds)
             raise self.distrust("handed over no descriptor, or several")
         try:
-            _check_descriptor(fds[0], access)
+            check_descriptor(fds[0], access, is_kind)
         except ValueError as exc:
-            _close_all(fds)
+            close_all(fds)
             raise self.distrust(str(exc)) from exc
         return fds[0], answer
 
@@ -179,15 +206,18 @@ class FileLink:
             # The kernel holds it in a call to a disk that does not answer; it ends when that does.
             log.warning("files.child_stays", pid=self._process.pid)
 
-    async def _greet(self, place: FilePlace) -> None:
-        order = wire.render_order(
-            parent=os.getpid(), root=place.root, confinement=render_confinement(place.confinement)
-        )
+    def refusal(self, request: Request, code: str, where: str) -> ZlhError:
+        """Return the error for a call that was refused; children that can do more have words of their own."""
+        return FileRefused(code, path=wire.decode_name(request.path), where=where)
+
+    async def _greet(self) -> None:
+        confinement = render_confinement(self.place.confinement)
+        order = wire.render_order(parent=os.getpid(), root=self.place.root, confinement=confinement, loads=self.loads)
         try:
             async with asyncio.timeout(START_TIMEOUT_S):
                 await self._loop.sock_sendall(self._sock, order)
                 message, fds = await self._receive()
-            _close_all(fds)
+            close_all(fds)
             ready = wire.parse_ready(message)
         except (OSError, TimeoutError, wire.WireError) as exc:
             raise FilesUnavailable(reason=f"the child did not start ({str(exc) or 'in time'})") from exc
@@ -199,28 +229,26 @@ class FileLink:
         self.landlock_abi = ready
 
     async def _exchange(
-        self, request: Request, silence_s: float, on_progress: Callable[[Amount], None] | None = None
+        self, request: Request, silence_s: float, ears: _Ears | None = None, longest_s: float | None = LONGEST_S
     ) -> tuple[Answer, list[int]]:
         if self._in_call:
             raise FilesUnavailable(reason="the call before was not answered")
         self._in_call = True
         try:
-            async with asyncio.timeout(LONGEST_S):
+            async with asyncio.timeout(longest_s):
                 await self._loop.sock_sendall(self._sock, wire.render_request(request))
-                answer, fds = await self._wait_for_answer(silence_s, on_progress)
+                answer, fds = await self._wait_for_answer(silence_s, ears or _Ears())
         except TimeoutError as exc:
             raise self.distrust("does not answer in time") from exc
         except (OSError, wire.WireError) as exc:
             raise self.distrust(str(exc)) from exc
         self._in_call = False
         if answer.kind == wire.REFUSED:
-            _close_all(fds)
-            raise FileRefused(answer.code, path=wire.decode_name(request.path), where=wire.decode_name(answer.where))
+            close_all(fds)
+            raise self.refusal(request, answer.code, wire.decode_name(answer.where))
         return answer, fds
 
-    async def _wait_for_answer(
-        self, silence_s: float, on_progress: Callable[[Amount], None] | None
-    ) -> tuple[Answer, list[int]]:
+    async def _wait_for_answer(self, silence_s: float, ears: _Ears) -> tuple[Answer, list[int]]:
         began = self._loop.time()
         shown = 0
         while True:
@@ -228,15 +256,14 @@ class FileLink:
                 message, fds = await self._receive()
             try:
                 answer = wire.parse_answer(message)
-                if answer.kind != wire.PROGRESS:
+                if answer.kind not in {wire.PROGRESS, wire.FOUND}:
                     return answer, fds
-                shown += 1
+                shown += answer.kind == wire.PROGRESS
                 if fds or shown > _PROGRESS_ALLOWANCE + _MAX_PROGRESS_PER_S * (self._loop.time() - began):
                     raise wire.WireError("says too much")  # noqa: TRY301 - one way out for all that it says
-                if on_progress is not None:
-                    on_progress(answer.amount)
+                ears.hear(answer)
             except wire.WireError:
-                _close_all(fds)
+                close_all(fds)
                 raise
 
     async def _receive(self) -> tuple[bytes, list[int]]:
@@ -244,13 +271,13 @@ class FileLink:
         while True:
             try:
                 flags = socket.MSG_CMSG_CLOEXEC
-                message, ancillary, told, _ = self._sock.recvmsg(wire.MAX_MESSAGE_BYTES, _RIGHTS_BYTES, flags)
+                message, ancillary, told, _ = self._sock.recvmsg(wire.MAX_MESSAGE_BYTES, RIGHTS_BYTES, flags)
             except BlockingIOError:
                 await self._wait_readable()
                 continue
-            fds = _descriptors(ancillary)
+            fds = parse_descriptors(ancillary)
             if not message or told & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
-                _close_all(fds)
+                close_all(fds)
                 raise wire.WireError("has ended" if not message else "said more than it may")
             return message, fds
 
@@ -267,25 +294,3 @@ class FileLink:
         self._in_call = True
         log.warning("files.child_given_up", pid=self._process.pid, reason=reason)
         return FilesUnavailable(reason=f"the child {reason}")
-
-
-def _descriptors(ancillary: list[tuple[int, int, bytes]]) -> list[int]:
-    fds = array.array("i")
-    for level, kind, data in ancillary:
-        if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-            fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
-    return list(fds)
-
-
-def _close_all(fds: list[int]) -> None:
-    for fd in fds:
-        os.close(fd)
-
-
-def _check_descriptor(fd: int, access: int) -> None:
-    """Raise ValueError where it is not a regular file that is open for exactly this."""
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
-        raise ValueError("handed over something that is no file")
-    flags = fcntl.fcntl(fd, fcntl.F_GETFL)
-    if flags & os.O_ACCMODE != access or flags & (os.O_PATH | os.O_APPEND | os.O_ASYNC | os.O_NONBLOCK | os.O_DIRECT):
-        raise ValueError("handed over a file that is open in another way")

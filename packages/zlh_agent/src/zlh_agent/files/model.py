@@ -17,6 +17,10 @@ ROOT_STEP = "root"
 
 # How a move treats what stands at its target.
 KEEP, REPLACE, EXCHANGE = 0, 1, 2
+# What a copy does where a file is there already: nothing at all, leave that file, or replace it.
+ALL_OR_NOTHING, SKIP_PRESENT, REPLACE_PRESENT = "refuse", "skip", "replace"
+# What a child has to load before it is confined; afterwards it reaches nothing but the customer's folder.
+HASHING = "hashing"
 
 
 class Entry:
@@ -63,16 +67,26 @@ class Entry:
 
 
 class Request:
-    """What the child is asked to do. What `other`, `number` and `flag` mean is up to the call."""
+    """What the child is asked to do. What `other`, `number`, `flag` and `more` mean is up to the call."""
 
-    __slots__ = ("call", "flag", "number", "other", "path")
+    __slots__ = ("call", "flag", "more", "number", "other", "path")
 
-    def __init__(self, call: str, path: bytes, *, other: bytes = b"", number: int = 0, flag: bool = False) -> None:
+    def __init__(
+        self,
+        call: str,
+        path: bytes,
+        *,
+        other: bytes = b"",
+        number: int = 0,
+        flag: bool = False,
+        more: Sequence[bytes] = (),
+    ) -> None:
         self.call = call
         self.path = path
         self.other = other
         self.number = number
         self.flag = flag
+        self.more = tuple(more)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Request) and all(
@@ -85,12 +99,14 @@ class Request:
 class Amount:
     """So many files, folders and bytes; what of them, says whoever counts."""
 
-    __slots__ = ("byte_count", "files", "folders")
+    __slots__ = ("byte_count", "disk_bytes", "files", "folders")
 
-    def __init__(self, files: int = 0, folders: int = 0, byte_count: int = 0) -> None:
+    def __init__(self, files: int = 0, folders: int = 0, byte_count: int = 0, disk_bytes: int = 0) -> None:
         self.files = files
         self.folders = folders
         self.byte_count = byte_count
+        # What the disk gives for them, by whole blocks; 0 where nobody has asked.
+        self.disk_bytes = disk_bytes
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Amount) and all(getattr(self, name) == getattr(other, name) for name in self.__slots__)
@@ -98,13 +114,15 @@ class Amount:
     __hash__ = None  # type: ignore[assignment]  # a value that grows
 
     def __repr__(self) -> str:
-        return f"Amount({self.files}, {self.folders}, {self.byte_count})"
+        return f"Amount({self.files}, {self.folders}, {self.byte_count}, {self.disk_bytes})"
 
 
 class Answer:
     """What the child says: one of the kinds of `files_wire`, and what belongs to it."""
 
-    __slots__ = ("amount", "code", "entries", "has_more", "kind", "where")
+    __slots__ = (
+        "amount", "code", "entries", "has_more", "kind", "lines", "skipped", "skipped_count", "where", "words",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -115,6 +133,10 @@ class Answer:
         code: str = "",
         where: bytes = b"",
         amount: Amount | None = None,
+        skipped: Sequence[tuple[bytes, str]] = (),
+        skipped_count: int = 0,
+        lines: Sequence[tuple[int, bytes]] = (),
+        words: Sequence[bytes] = (),
     ) -> None:
         self.kind = kind
         # What is done by now of a PROGRESS, in the end of a DONE.
@@ -123,6 +145,13 @@ class Answer:
         self.has_more = has_more
         self.code = code
         self.where = where
+        # What a DONE has left out: the first of it by path and code, and how many in all.
+        self.skipped = tuple(skipped)
+        self.skipped_count = skipped_count
+        # The lines of a FOUND, by their number from 1.
+        self.lines = tuple(lines)
+        # What a TOLD says.
+        self.words = tuple(words)
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Answer) and all(getattr(self, name) == getattr(other, name) for name in self.__slots__)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from zlh_agent.files.link import FilePlace
 from zlh_agent.files.service import FileService
-from zlh_common.schema.file_refusals import FileRootUnknown
+from zlh_common.schema.file_refusals import FileRootUnknown, FilesUnavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +28,8 @@ class Roots:
 
     def choose(self, name: str | None) -> OfferedRoot:
         """Return the root of a name, the default one for None; raise FileRootUnknown."""
+        if not self.offered:
+            raise FilesUnavailable(reason="this container has no user whose files they are")
         for root in self.offered:
             if name in {None, root.name}:
                 return root

@@ -14,6 +14,7 @@ import errno
 import os
 import stat
 
+from zlh_agent.files.descent import VANISHED, Descent
 from zlh_agent.files.opening import O_PATH, open_below
 from zlh_agent.files.refusals import FOLDER_NOT_EMPTY, OTHER_FILE_SYSTEM, Refused
 from zlh_agent.files.rights import change_mode
@@ -21,49 +22,46 @@ from zlh_common.openat2 import NO_SYMLINKS, NO_XDEV
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from zlh_agent.files.work import Work
 
-_MAX_OPEN = 32
 _BATCH = 1000
 # Somebody who goes on putting things in is not chased for ever.
 _MAX_REFILLS = 1000
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NONBLOCK
 _RESOLVE = NO_SYMLINKS | NO_XDEV
-_VANISHED = {errno.ENOENT, errno.ENOTDIR, errno.ELOOP}
 
 
-def remove_tree(folder: int, name: bytes, note: Callable[[], None]) -> None:
+def remove_tree(folder: int, name: bytes, work: Work) -> None:
     """Remove `name` in an open folder and all below it; what is a link or a file is removed alone.
 
     Folders that their owner has shut are opened. What has gone meanwhile is as good. Another file system that is
     mounted inside is not entered: Refused. Stops at the first thing that cannot be removed; the rest is left.
     """
-    if not _unlink(folder, name):
-        walk = _Walk(folder, name, note)
-        try:
-            walk.run()
-        finally:
-            walk.close()
+    if _unlink(folder, name):
+        work.count(files=1)
+        return
+    walk = _Walk(folder, name, work)
+    try:
+        walk.run()
+    finally:
+        walk.close()
 
 
 class _Walk:
-    def __init__(self, base: int, name: bytes, note: Callable[[], None]) -> None:
-        self._base = base
-        self._note = note
-        # From the base to the folder in hand, and for each the folders in it that are still to be removed.
-        self._path = [name]
+    def __init__(self, base: int, name: bytes, work: Work) -> None:
+        self._way = Descent(base, _enter)
+        self._way.go_down(name)
+        self._work = work
+        # Of each folder on the way, those in it that are still to be removed.
         self._waiting: list[list[bytes]] = [[]]
-        # Folders that are open, by their depth: the first and the last few.
-        self._open: dict[int, int] = {}
         self._refills = 0
 
     def close(self) -> None:
-        for fd in self._open.values():
-            os.close(fd)
+        self._way.close()
 
     def run(self) -> None:
         try:
-            while self._path:
+            while self._waiting:
                 self._take_step()
         except OSError as exc:
             if exc.errno == errno.EXDEV:
@@ -71,24 +69,24 @@ class _Walk:
             raise
 
     def _take_step(self) -> None:
-        depth = len(self._path) - 1
-        fd = self._folder(depth)
-        if fd is not None and not self._waiting[depth]:
-            self._waiting[depth] = self._empty(fd)
-        if fd is not None and self._waiting[depth]:
-            self._path.append(self._waiting[depth].pop())
+        fd = self._way.folder(len(self._waiting))
+        if fd is not None and not self._waiting[-1]:
+            self._waiting[-1] = self._empty(fd)
+        if fd is not None and self._waiting[-1]:
+            self._way.go_down(self._waiting[-1].pop())
             self._waiting.append([])
         else:
-            self._leave(depth)
+            self._leave()
 
-    def _leave(self, depth: int) -> None:
+    def _leave(self) -> None:
         """Remove the folder in hand, which is empty or gone, and go back to the one above."""
+        depth = len(self._waiting)
         # If it turns out not to be empty, it is looked up anew.
-        self._close(depth)
-        above = self._base if depth == 0 else self._folder(depth - 1)
+        self._way.let_go(depth)
+        above = self._way.folder(depth - 1)
         try:
             if above is not None:
-                self._rmdir(above, self._path[-1])
+                self._rmdir(above, self._way.path[-1])
         except OSError as exc:
             if exc.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
                 raise
@@ -96,13 +94,9 @@ class _Walk:
             if self._refills > _MAX_REFILLS:
                 raise Refused(FOLDER_NOT_EMPTY, self._where()) from exc
             return  # more has come in, or the listing had missed some, or it is another by now: look again
-        self._path.pop()
+        self._way.go_up()
         self._waiting.pop()
-        self._note()
-
-    def _close(self, depth: int) -> None:
-        if depth in self._open:
-            os.close(self._open.pop(depth))
+        self._work.count(folders=1)
 
     def _rmdir(self, above: int, name: bytes) -> None:
         try:
@@ -110,48 +104,8 @@ class _Walk:
         except OSError as exc:
             if exc.errno == errno.EBUSY:
                 raise Refused(OTHER_FILE_SYSTEM, self._where()) from exc
-            if exc.errno not in _VANISHED:
+            if exc.errno not in VANISHED:
                 raise
-
-    def _folder(self, depth: int) -> int | None:
-        """Return the open folder at this depth of the path; None where it has gone."""
-        if depth in self._open:
-            return self._open[depth]
-        nearest = max((held for held in self._open if held < depth), default=-1)
-        try:
-            # The ones above are opened too: they are needed next, and the way down is long.
-            for at in range(max(nearest + 1, depth - _MAX_OPEN + 2), depth + 1):
-                start = self._base if nearest < 0 else self._open[nearest]
-                self._open[at] = self._enter(start, self._path[nearest + 1 : at + 1])
-                nearest = at
-        except OSError as exc:
-            if exc.errno in _VANISHED:
-                return None
-            raise
-        self._close_some(depth)
-        return self._open[depth]
-
-    def _close_some(self, depth: int) -> None:
-        for held in sorted(self._open):
-            if len(self._open) <= _MAX_OPEN:
-                break
-            if held not in {0, depth}:
-                os.close(self._open.pop(held))
-
-    def _enter(self, start: int, parts: list[bytes]) -> int:
-        try:
-            fd = open_below(start, parts, _FLAGS, resolve=_RESOLVE)
-        except PermissionError:
-            _unlock(start, parts)
-            fd = open_below(start, parts, _FLAGS, resolve=_RESOLVE)
-        # Now, since whatever is below is opened and removed through it.
-        mode = stat.S_IMODE(os.fstat(fd).st_mode)
-        if mode & 0o700 != 0o700:
-            try:  # noqa: SIM105 - contextlib would cost the child 3 ms
-                os.fchmod(fd, mode | 0o700)
-            except OSError:
-                pass  # it is another's; perhaps its group may do what is to be done
-        return fd
 
     def _empty(self, fd: int) -> list[bytes]:
         """Unlink what is no folder; return folders, as many as a batch holds, and none only where there is none."""
@@ -159,15 +113,32 @@ class _Walk:
         with os.scandir(fd) as entries:
             for entry in entries:
                 name = os.fsencode(entry.name)
-                if entry.is_dir(follow_symlinks=False) or not _unlink(fd, name):
-                    folders.append(name)
-                    if len(folders) == _BATCH:
-                        break
-                self._note()
+                if not entry.is_dir(follow_symlinks=False) and _unlink(fd, name):
+                    self._work.count(files=1)
+                    continue
+                folders.append(name)
+                if len(folders) == _BATCH:
+                    break
         return folders
 
     def _where(self) -> bytes:
-        return b"/".join(self._path[1:])[-1000:]
+        return b"/".join(self._way.path[1:])[-1000:]
+
+
+def _enter(start: int, parts: list[bytes]) -> int:
+    try:
+        fd = open_below(start, parts, _FLAGS, resolve=_RESOLVE)
+    except PermissionError:
+        _unlock(start, parts)
+        fd = open_below(start, parts, _FLAGS, resolve=_RESOLVE)
+    # Now, since whatever is below is opened and removed through it.
+    mode = stat.S_IMODE(os.fstat(fd).st_mode)
+    if mode & 0o700 != 0o700:
+        try:  # noqa: SIM105 - contextlib would cost the child 3 ms
+            os.fchmod(fd, mode | 0o700)
+        except OSError:
+            pass  # it is another's; perhaps its group may do what is to be done
+    return fd
 
 
 def _unlink(folder: int, name: bytes) -> bool:

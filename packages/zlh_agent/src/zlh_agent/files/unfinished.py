@@ -31,18 +31,20 @@ class Unfinished:
         self._mode = self._check_target()
         self.fd = self._open()
 
-    def finish(self) -> os.stat_result:
+    def finish(self, *, must_last: bool = True) -> os.stat_result:
         """Put it on the disk and give it its name; return what it is then.
 
         Raises Refused where its place is not what it was: whoever else writes there between this look and the rename
-        is overwritten.
+        is overwritten. Unless it `must_last`, only what replaces something is waited for until the disk has it.
         """
         if self._mode is not None:
             os.fchmod(self.fd, self._mode)
-        os.fsync(self.fd)
+        if must_last or self._mode is not None:
+            os.fsync(self.fd)
         self._check_target()
         self._take_name()
-        self._sync_folder()
+        if must_last:
+            sync_folder(self._folder)
         return os.fstat(self.fd)
 
     def close(self) -> None:
@@ -58,7 +60,7 @@ class Unfinished:
     def _take_name(self) -> None:
         folder = self._folder
         if self._temporary is None:
-            first = _temporary_name() if self._replace else self._name
+            first = temporary_name() if self._replace else self._name
             # By way of our own descriptor: a file without a name has no other way to one.
             os.link(f"/proc/self/fd/{self.fd}", first, dst_dir_fd=folder, follow_symlinks=True)
             if not self._replace:
@@ -76,38 +78,46 @@ class Unfinished:
         except OSError as exc:
             if exc.errno not in _NO_UNNAMED_FILES:
                 raise
-        temporary = _temporary_name()
+        temporary = temporary_name()
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         fd = open_below(self._folder, [temporary], flags, mode=0o666)
         self._temporary = temporary
         return fd
 
     def _check_target(self) -> int | None:
-        """Return the rights of what will be replaced; raise Refused where it must not be."""
-        try:
-            status = os.stat(self._name, dir_fd=self._folder, follow_symlinks=False)
-        except FileNotFoundError:
-            if self._expected is not None:
-                raise Refused(FILE_CHANGED) from None
-            return None
-        if not stat.S_ISREG(status.st_mode):
-            raise Refused(IS_A_FOLDER if stat.S_ISDIR(status.st_mode) else NOT_A_REGULAR_FILE)
-        if not self._replace:
-            raise Refused(FILE_EXISTS)
-        if self._expected is not None and version_of(status) != self._expected:
-            raise Refused(FILE_CHANGED)
-        return stat.S_IMODE(status.st_mode) & 0o777
-
-    def _sync_folder(self) -> None:
-        try:
-            fd = open_below(self._folder, [], os.O_RDONLY | os.O_DIRECTORY)
-        except OSError:
-            return  # a folder that one may write and not read; the name lasts as long as the machine
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
+        status = check_target(self._folder, self._name, replace=self._replace, expected=self._expected)
+        return None if status is None else stat.S_IMODE(status.st_mode) & 0o777
 
 
-def _temporary_name() -> bytes:
+def check_target(folder: int, name: bytes, *, replace: bool, expected: str | None) -> os.stat_result | None:
+    """Return what will be replaced, None where there is nothing; raise Refused where it must not be."""
+    try:
+        status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        if expected is not None:
+            raise Refused(FILE_CHANGED) from None
+        return None
+    if not stat.S_ISREG(status.st_mode):
+        raise Refused(IS_A_FOLDER if stat.S_ISDIR(status.st_mode) else NOT_A_REGULAR_FILE)
+    if not replace:
+        raise Refused(FILE_EXISTS)
+    if expected is not None and version_of(status) != expected:
+        raise Refused(FILE_CHANGED)
+    return status
+
+
+def sync_folder(folder: int) -> None:
+    """Have the disk keep the names in an open folder."""
+    try:
+        fd = open_below(folder, [], os.O_RDONLY | os.O_DIRECTORY)
+    except OSError:
+        return  # a folder that one may write and not read; the name lasts as long as the machine
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def temporary_name() -> bytes:
+    """Return a name for an instant; that of a child that is killed in it stays."""
     return b"." + os.urandom(8).hex().encode() + b".zlh-new"

@@ -36,6 +36,11 @@ def renameat2(source: int, old: bytes, target: int, new: bytes, flags: int) -> N
     _checked(_libc.renameat2(source, old, target, new, ctypes.c_uint(flags)))
 
 
+def sync_disk(fd: int) -> None:
+    """Bring to the disk all that was written to the file system of an open file."""
+    _checked(_libc.syncfs(fd))
+
+
 def _as_argument(value: object) -> object:
     if isinstance(value, int):
         return ctypes.c_long(value)

@@ -213,15 +213,6 @@ class FileUnknown(ZlhError):
         super().__init__("The artifact server has no such file; the catalog names those that it has.")
 
 
-class RangeUnsatisfiable(ZlhError):
-    """The range that was asked for lies outside the file."""
-
-    code, status = "range_unsatisfiable", 416
-
-    def __init__(self, *, size: int) -> None:
-        super().__init__(f"The file has {size} bytes, and the range that was asked for lies outside it.", size=size)
-
-
 class MethodNotOffered(ZlhError):
     """Artifacts are only read."""
 

@@ -49,7 +49,7 @@ REFUSALS = {
             status=422,
             sentence="{path} cannot have these rights; set-uid and set-gid are refused.",
         ),
-        Refusal(code="into_itself", status=409, sentence="{path} cannot be moved into itself."),
+        Refusal(code="into_itself", status=409, sentence="{path} cannot be moved or copied into itself."),
         Refusal(
             code="other_file_system", status=409, sentence="{path} is on another file system, or one is mounted in it."
         ),
@@ -114,6 +114,19 @@ class FileRootUnknown(ZlhError):
 
     def __init__(self, *, root: str, known: Sequence[str]) -> None:
         super().__init__(f"There is no root {root} here; there is {', '.join(known)}.", root=root, known=list(known))
+
+
+class FilePageUnknown(ZlhError):
+    """The page of a folder that was asked for is none that was named before, in the order that was asked for."""
+
+    code, status = "file_page_unknown", 400
+
+    def __init__(self, *, path: str) -> None:
+        super().__init__(
+            f"This is no page of {show_path(path) or '/'} in this order; give the `next` of the page before as it was, "
+            "or begin with the first page.",
+            path=show_path(path),
+        )
 
 
 class FileHashWrong(ZlhError):
@@ -202,6 +215,15 @@ class UploadInvalid(ZlhError):
 
     def __init__(self, *, reason: str) -> None:
         super().__init__(f"This is no upload: {reason}.")
+
+
+class TusVersionWrong(ZlhError):
+    """The client speaks another version of the resumable protocol, or does not say which."""
+
+    code, status = "tus_version_wrong", 412
+
+    def __init__(self, *, version: str) -> None:
+        super().__init__(f"Uploads are taken by version {version} of tus; say so in Tus-Resumable.", version=version)
 
 
 class UploadLimit(ZlhError):

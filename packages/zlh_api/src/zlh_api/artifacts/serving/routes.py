@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from zlh_api.artifacts.errors import FileUnknown, RangeUnsatisfiable
+from zlh_api.artifacts.errors import FileUnknown
 from zlh_api.artifacts.serving.served_tree import ServedTree
 from zlh_api.web.endpoint import Call, Endpoint, Policy
+from zlh_common.errors import RangeUnsatisfiable
 
 PATH = "/artifacts/{path:.*}"
 

@@ -19,12 +19,12 @@ import msgspec
 import structlog
 from aiohttp import web
 
-from zlh_api.artifacts.errors import ArtifactsNotInitialised, KeysUnusable, MethodNotOffered, RangeUnsatisfiable
+from zlh_api.artifacts.errors import ArtifactsNotInitialised, KeysUnusable, MethodNotOffered
 from zlh_api.artifacts.serving.tree_files import answer_file, read_expiry
 from zlh_api.artifacts.signing.renewal import Renewal
 from zlh_api.listening import listen_error
 from zlh_common.clock import Clock, SystemClock
-from zlh_common.errors import ZlhError
+from zlh_common.errors import RangeUnsatisfiable, ZlhError
 from zlh_common.request_ids import HEADER, accept_request_id, following
 from zlh_common.schema.problem import PROBLEM_CONTENT_TYPE, render_problem
 

@@ -16,8 +16,10 @@ from typing import IO
 import msgspec
 from aiohttp import web
 
-from zlh_api.artifacts.errors import FileUnknown, RangeUnsatisfiable
-from zlh_api.artifacts.serving.file_answers import FileAnswer, FileFacts, decide_answer, parse_served_path
+from zlh_api.artifacts.errors import FileUnknown
+from zlh_api.artifacts.serving.file_answers import FileFacts, decide_answer, parse_served_path
+from zlh_common.errors import RangeUnsatisfiable
+from zlh_common.file_answers import FileAnswer
 
 # A client takes each piece in this time, or is hung up on: it holds a connection and a file. An agent puts up with a
 # server that is as slow, 16 KiB a second.

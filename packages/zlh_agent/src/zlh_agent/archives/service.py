@@ -1,0 +1,213 @@
+"""Archives of a container's files for the rest of the agent: made and unpacked by a child for each, which ends then."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import importlib.util
+import os
+import stat
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from zlh_agent.archives.rules import FORMATS, LONGEST_S, render_reason
+from zlh_agent.files.files_wire import decode_name, encode_name
+from zlh_agent.files.link import SYNC_SILENCE_S, FileLink
+from zlh_agent.files.model import Amount, Request
+from zlh_agent.files.roots import OfferedRoot, Roots
+from zlh_agent.files.rules import MAX_PATH_BYTES
+from zlh_agent.sandbox.launch import bare_child
+from zlh_common.errors import ZlhError
+from zlh_common.schema.file_refusals import ArchiveRefused, FileRefused, FilesBusy
+from zlh_common.schema.files import ArchiveFormat, Overwrite
+
+MAX_CHILDREN = 4
+WAIT_FOR_CHILD_S = 10.0
+# Paths go to the child in messages, each of so many bytes at most.
+_MESSAGE_BYTES = 96 * 1024
+_OVERWRITES = (Overwrite.REFUSE, Overwrite.SKIP, Overwrite.REPLACE)
+OnProgress = Callable[[Amount], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """What was left out, or is not what it was; the code is that of a refusal."""
+
+    path: str
+    code: str
+
+
+@dataclass(frozen=True, slots=True)
+class Packed:
+    """What went into an archive; the first of what did not, and how many those are in all."""
+
+    amount: Amount
+    skipped: tuple[Skipped, ...]
+    skipped_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Unpacked:
+    """What came out of an archive; the first of what did not, and how many those are in all."""
+
+    amount: Amount
+    skipped: tuple[Skipped, ...]
+    skipped_count: int
+
+
+class ArchiveLink(FileLink):
+    """A child that knows archives, and has reasons of its own."""
+
+    def refusal(self, request: Request, code: str, where: str) -> ZlhError:
+        """Return what is wrong with the archive, or what is in the way of the rest."""
+        reason = render_reason(code, where)
+        if reason is not None:
+            return ArchiveRefused(path=decode_name(request.path), reason=reason)
+        if request.call == "unpack":
+            # It is what is unpacked that is in the way of something, not the archive.
+            return FileRefused(code, path=decode_name(request.other.partition(b"\0")[0]), where=where)
+        if request.call in {"pack", "stream"} and where:
+            return FileRefused(code, path=where)
+        path = request.other if request.call == "pack" else request.path
+        return FileRefused(code, path=decode_name(path), where=where)
+
+
+class Archives:
+    """Makes and unpacks archives below the roots. Paths and names are as Python holds them, relative to the root.
+
+    Every call raises FileRefused or ArchiveRefused where the answer is no, FilesUnavailable, FilesNotSafe or FilesBusy
+    where there is none. A call that is cancelled kills its child; what it had begun stays at the hidden name that the
+    caller has given, for the caller to remove.
+    """
+
+    def __init__(self, roots: Roots, *, limit: int = MAX_CHILDREN) -> None:
+        self._roots = roots
+        self._limit = limit
+        self._seats = asyncio.Semaphore(limit)
+
+    @asynccontextmanager
+    async def streaming(self, root: OfferedRoot, paths: Sequence[str], form: ArchiveFormat) -> AsyncIterator[int]:
+        """Lend the read end of a pipe, to be read in a thread until its end; then the block ends, well or by an error.
+
+        Only a block that ends well has read a whole archive, so an answer may be ended as whole only after it. A block
+        that is left by an error or cancelled kills the child, which ends whoever still reads. The descriptor is
+        closed by this block.
+        """
+        async with self._child(root) as link:
+            await _choose(link, paths)
+            fd, _ = await link.open(Request("open-stream", b""), access=os.O_RDONLY, is_kind=stat.S_ISFIFO)
+            request = Request("stream", _encode(paths[0]), number=_number(form))
+            work = asyncio.create_task(_amount(link, request, None))
+            try:
+                try:
+                    yield fd
+                finally:
+                    # First of all, so that the child hears of a reader who went before the end.
+                    os.close(fd)
+                await work
+            except BaseException:
+                work.cancel()
+                with contextlib.suppress(BaseException):
+                    await work
+                raise
+
+    async def pack(
+        self,
+        root: OfferedRoot,
+        paths: Sequence[str],
+        to: str,
+        form: ArchiveFormat,
+        *,
+        partial: str,
+        replace: bool,
+        on_progress: OnProgress | None = None,
+    ) -> Packed:
+        """Make an archive at `to`; until it is whole and on the disk it lies at `partial`, in the same folder."""
+        async with self._child(root) as link:
+            await _choose(link, paths)
+            request = Request("pack", _encode(partial), other=_encode(to), number=_number(form), flag=replace)
+            amount = await _amount(link, request, on_progress)
+            return Packed(amount, *await _skipped(link))
+
+    async def unpack(
+        self,
+        root: OfferedRoot,
+        path: str,
+        to: str,
+        *,
+        staging: str,
+        overwrite: Overwrite,
+        on_progress: OnProgress | None = None,
+    ) -> Unpacked:
+        """Unpack an archive into the folder `to`; until all of it is there it lies in `staging`, in the same folder.
+
+        Where `to` is new, it is there whole or not at all. Where it is there, files are merged into it, each whole;
+        with REFUSE nothing is done where one of them is there already.
+        """
+        async with self._child(root) as link:
+            other = _encode(to) + b"\0" + _encode(staging)
+            request = Request("unpack", _encode(path), other=other, number=_OVERWRITES.index(overwrite))
+            amount = await _amount(link, request, on_progress)
+            return Unpacked(amount, *await _skipped(link))
+
+    @asynccontextmanager
+    async def _child(self, root: OfferedRoot) -> AsyncIterator[FileLink]:
+        try:
+            async with asyncio.timeout(WAIT_FOR_CHILD_S):
+                await self._seats.acquire()
+        except TimeoutError as exc:
+            raise FilesBusy(limit=self._limit) from exc
+        try:
+            link = await ArchiveLink.start(root.place, command=_command())
+            try:
+                yield link
+            finally:
+                await link.end()
+        finally:
+            self._seats.release()
+
+
+def _command() -> list[str]:
+    found = importlib.util.find_spec("zstandard")
+    libraries = [] if found is None or found.origin is None else [str(Path(found.origin).parent.parent)]
+    return bare_child("zlh_agent.archives.child", "zlh-archives", *libraries)
+
+
+async def _choose(link: FileLink, paths: Sequence[str]) -> None:
+    """Name what goes into the archive, in messages that are not too long."""
+    batch: list[bytes] = []
+    for path in map(_encode, paths):
+        if batch and sum(map(len, batch)) + len(path) > _MESSAGE_BYTES:
+            await link.call(Request("choose", b"", other=b"\0".join(batch)))
+            batch = []
+        batch.append(path)
+    await link.call(Request("choose", b"", other=b"\0".join(batch)))
+
+
+async def _amount(link: FileLink, request: Request, on_progress: OnProgress | None) -> Amount:
+    # A reader may take its time for a stream; how long the rest may take is the child's to watch.
+    longest_s = None if request.call in {"stream", "pack"} else LONGEST_S + SYNC_SILENCE_S
+    answer = await link.call(request, silence_s=SYNC_SILENCE_S, longest_s=longest_s, on_progress=on_progress)
+    return answer.amount
+
+
+async def _skipped(link: FileLink) -> tuple[tuple[Skipped, ...], int]:
+    answer = await link.call(Request("skipped", b""))
+    told = tuple(Skipped(entry.target or "", entry.name) for entry in answer.entries)
+    return told, max((entry.size for entry in answer.entries), default=0)
+
+
+def _number(form: ArchiveFormat) -> int:
+    return FORMATS.index(form.value)
+
+
+def _encode(path: str) -> bytes:
+    try:
+        raw = encode_name(path)
+    except ValueError as exc:
+        raise FileRefused("path_invalid", path=path) from exc
+    if len(raw) > MAX_PATH_BYTES or b"\0" in raw:
+        raise FileRefused("name_too_long" if b"\0" not in raw else "path_invalid", path=path)
+    return raw

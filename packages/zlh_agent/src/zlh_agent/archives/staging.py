@@ -1,0 +1,252 @@
+"""Writes the entries of an archive into a folder of ours, and through nothing that is in it.
+
+Each parent is opened beneath that folder with no link followed, each file is made anew, and links are made when all
+files are there: until then a file with the sticky bit, which no entry keeps, holds the target of each.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+import zlib
+
+from zlh_agent.archives.rules import (
+    CONTRADICTION,
+    LINK,
+    MAX_ENTRIES,
+    RESERVE_FILES,
+    TOO_MANY,
+    UNSAFE,
+    is_link_inside,
+    reserve_of,
+    split_entry,
+)
+from zlh_agent.files.model import FILE, FOLDER
+from zlh_agent.files.model import LINK as LINK_KIND
+from zlh_agent.files.opening import O_PATH, Held, open_below
+from zlh_agent.files.refusals import DISK_FULL, NOT_A_REGULAR_FILE, Refused
+from zlh_common.openat2 import NO_SYMLINKS, NO_XDEV
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from zlh_agent.archives.model import Item
+    from zlh_agent.archives.telling import Tally
+
+RESOLVE = NO_SYMLINKS | NO_XDEV
+_FOLDER = O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+_PLACEHOLDER = stat.S_ISVTX | 0o600
+_CHECK_BYTES, _CHECK_ENTRIES = 16 * 1024 * 1024, 500
+_LAST_S = 2**33
+
+
+class Spool:
+    """Lines that are kept packed until they are wanted, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._packer = zlib.compressobj(1)
+        self._pieces: list[bytes] = []
+
+    def add(self, *fields: bytes) -> None:
+        """Keep one line; no field has a zero byte in it."""
+        self._pieces.append(self._packer.compress(b"\0".join(fields) + b"\0\0"))
+        if len(self._pieces) > 1000:
+            self._pieces = [b"".join(self._pieces)]
+
+    def read(self) -> Iterator[list[bytes]]:
+        """Yield the lines; none is added afterwards."""
+        self._pieces.append(self._packer.flush())
+        unpacker = zlib.decompressobj()
+        rest = b""
+        for piece in self._pieces:
+            for at in range(0, len(piece), 4096):
+                *lines, rest = (rest + unpacker.decompress(piece[at : at + 4096])).split(b"\0\0")
+                for line in lines:
+                    yield line.split(b"\0")
+
+
+class Staging:
+    """The tree so far, below an open folder."""
+
+    def __init__(self, base: int, tally: Tally) -> None:
+        self._base = base
+        self._tally = tally
+        self._count = 0
+        self._links = Spool()
+        self._folders = Spool()
+        self._parent: tuple[bytes, int] | None = None
+        self._until_check = 0
+        self.require_room(0)
+
+    def close(self) -> None:
+        """Let go of what is open."""
+        if self._parent is not None:
+            os.close(self._parent[1])
+            self._parent = None
+
+    def require_room(self, wanted: int) -> None:
+        """Raise Refused where the disk has not so many bytes left, beside what stays free."""
+        room = os.fstatvfs(self._base)
+        free = room.f_bavail * room.f_frsize - reserve_of(room.f_blocks * room.f_frsize)
+        if wanted > free or free <= 0 or (room.f_files and room.f_favail < min(RESERVE_FILES, room.f_files // 20)):
+            raise Refused(DISK_FULL)
+        self._until_check = _CHECK_BYTES
+
+    def add(self, item: Item, content: Iterator[memoryview]) -> None:
+        """Add an entry; what had its name before, and is no folder, gives way. Raises Refused."""
+        self._count += 1
+        if self._count > MAX_ENTRIES:
+            raise Refused(TOO_MANY)
+        if self._count % _CHECK_ENTRIES == 0:
+            self.require_room(0)
+            self._tally.require_time()
+        self._tally.note()
+        parts = split_entry(item.name)
+        if parts is None or (not parts and item.kind != FOLDER):
+            raise Refused(UNSAFE, item.name[-1000:])
+        if item.kind == FOLDER:
+            self._add_folder(parts, item)
+        elif item.is_hard:
+            self._add_hard(parts, item)
+        elif item.kind == LINK_KIND:
+            self._add_link(parts, item.target)
+        elif item.kind == FILE:
+            self._add_file(parts, item, content)
+        else:
+            self._tally.skip(NOT_A_REGULAR_FILE, item.name)
+
+    def finish(self) -> None:
+        """Make the links, and give folders their rights and times; the tree is whole then."""
+        for path, inode, target in self._links.read():
+            self._tally.note()
+            self._make_link(path.split(b"/"), int(inode), target)
+        self.close()
+        for path, mode, modified in self._folders.read():
+            self._tally.note()
+            with Held(open_below(self._base, path.split(b"/"), os.O_RDONLY | _FOLDER & ~O_PATH, resolve=RESOLVE)) as fd:
+                # Open to its owner: what is in it is still to be moved.
+                os.fchmod(fd, int(mode) | 0o700)
+                os.utime(fd, (int(modified), int(modified)))
+
+    def _add_folder(self, parts: list[bytes], item: Item) -> None:
+        if parts:
+            self._open_parent([*parts, b""])
+            self._folders.add(b"/".join(parts), b"%d" % item.mode, b"%d" % _time(item))
+
+    def _add_file(self, parts: list[bytes], item: Item, content: Iterator[memoryview]) -> None:
+        folder = self._open_parent(parts)
+        with Held(self._make_new(folder, parts, 0o600)) as fd:
+            for piece in content:
+                self._write(fd, piece)
+            os.fchmod(fd, item.mode & 0o777)
+            os.utime(fd, (_time(item), _time(item)))
+        self._tally.amount.files += 1
+
+    def _write(self, fd: int, piece: memoryview) -> None:
+        self._until_check -= len(piece)
+        if self._until_check < 0:
+            self.require_room(0)
+            self._tally.require_time()
+        self._tally.amount.byte_count += len(piece)
+        self._tally.note()
+        while piece:
+            piece = piece[os.write(fd, piece) :]
+
+    def _add_link(self, parts: list[bytes], target: bytes) -> None:
+        if not is_link_inside(parts, target):
+            raise Refused(LINK, b"/".join(parts)[-1000:])
+        folder = self._open_parent(parts)
+        with Held(self._make_new(folder, parts, _PLACEHOLDER)) as fd:
+            os.fchmod(fd, _PLACEHOLDER)
+            os.write(fd, target)
+            self._links.add(b"/".join(parts), b"%d" % os.fstat(fd).st_ino, target)
+        self._tally.amount.files += 1
+
+    def _add_hard(self, parts: list[bytes], item: Item) -> None:
+        """Give a file of the archive a second name; a link is made a second time."""
+        first = split_entry(item.target)
+        if not first or first == parts:
+            raise Refused(LINK, item.name[-1000:])
+        try:
+            with Held(open_below(self._base, first[:-1], _FOLDER, resolve=RESOLVE)) as held:
+                with Held(open_below(held, [first[-1]], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)) as fd:
+                    status = os.fstat(fd)
+                    target = os.read(fd, 4096) if status.st_mode & stat.S_ISVTX else None
+                if not stat.S_ISREG(status.st_mode):
+                    raise Refused(LINK, item.name[-1000:])
+                if target is not None:
+                    self._add_link(parts, target)
+                    return
+                folder = self._open_parent(parts)
+                self._clear(folder, parts)
+                os.link(first[-1], parts[-1], src_dir_fd=held, dst_dir_fd=folder, follow_symlinks=False)
+        except (FileNotFoundError, NotADirectoryError) as exc:
+            raise Refused(LINK, item.name[-1000:]) from exc
+        self._tally.amount.files += 1
+
+    def _make_link(self, parts: Sequence[bytes], inode: int, target: bytes) -> None:
+        folder = self._open_parent(parts)
+        try:
+            status = os.stat(parts[-1], dir_fd=folder, follow_symlinks=False)
+        except FileNotFoundError:
+            return
+        if status.st_ino == inode and status.st_mode & stat.S_ISVTX and stat.S_ISREG(status.st_mode):
+            os.unlink(parts[-1], dir_fd=folder)
+            os.symlink(target, parts[-1], dir_fd=folder)
+
+    def _make_new(self, folder: int, parts: Sequence[bytes], mode: int) -> int:
+        try:
+            return open_below(folder, [parts[-1]], _NEW, mode=mode)
+        except FileExistsError:
+            self._clear(folder, parts)
+            return open_below(folder, [parts[-1]], _NEW, mode=mode)
+
+    def _clear(self, folder: int, parts: Sequence[bytes]) -> None:
+        """Remove an entry of the same name that came before."""
+        try:
+            os.unlink(parts[-1], dir_fd=folder)
+        except IsADirectoryError as exc:
+            raise Refused(CONTRADICTION, b"/".join(parts)[-1000:]) from exc
+        except FileNotFoundError:
+            pass
+
+    def _open_parent(self, parts: Sequence[bytes]) -> int:
+        """Return the open folder that a name goes into, made where it is not there; it is closed by the next call."""
+        path = b"/".join(parts[:-1])
+        if self._parent is not None and self._parent[0] == path:
+            return self._parent[1]
+        self.close()
+        try:
+            fd = open_below(self._base, parts[:-1], _FOLDER, resolve=RESOLVE)
+        except FileNotFoundError:
+            fd = self._make_folders(parts[:-1])
+        except NotADirectoryError as exc:
+            raise Refused(CONTRADICTION, path[-1000:]) from exc
+        self._parent = (path, fd)
+        return fd
+
+    def _make_folders(self, parts: Sequence[bytes]) -> int:
+        at = open_below(self._base, [], _FOLDER)
+        try:
+            for part in parts:
+                try:
+                    os.mkdir(part, 0o755, dir_fd=at)
+                    self._tally.amount.folders += 1
+                except FileExistsError:
+                    pass
+                below = open_below(at, [part], _FOLDER, resolve=RESOLVE)
+                os.close(at)
+                at = below
+        except NotADirectoryError as exc:
+            os.close(at)
+            raise Refused(CONTRADICTION, b"/".join(parts)[-1000:]) from exc
+        except BaseException:
+            os.close(at)
+            raise
+        return at
+
+
+def _time(item: Item) -> int:
+    return max(0, min(item.modified_s, _LAST_S))

@@ -1,0 +1,54 @@
+"""Unpacks an archive of a customer: all of it into a hidden folder, then that to its place."""
+
+from __future__ import annotations
+
+import os
+
+from zlh_agent.archives.placing import put_in_place
+from zlh_agent.archives.staging import Staging
+from zlh_agent.archives.streams import find_kind, open_stream
+from zlh_agent.archives.tar_reading import read_tar
+from zlh_agent.archives.zip_reading import ZipReader
+from zlh_agent.files.opening import O_PATH, Held, open_below
+from zlh_agent.sandbox.syscalls import sync_disk
+from zlh_common.openat2 import NO_SYMLINKS, NO_XDEV
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from zlh_agent.archives.model import Item
+    from zlh_agent.archives.telling import Tally
+
+REFUSE, SKIP, REPLACE = "refuse", "skip", "replace"
+OVERWRITES = (REFUSE, SKIP, REPLACE)
+
+
+def unpack(source: int, folder: int, hidden: bytes, name: bytes, tally: Tally, *, overwrite: str) -> None:
+    """Unpack an open archive by way of `hidden`, which is made, to `name`; both are in an open folder.
+
+    Raises Refused or OSError; what is in `hidden` is for the caller to remove then.
+    """
+    os.mkdir(hidden, 0o755, dir_fd=folder)
+    flags = O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
+    with Held(open_below(folder, [hidden], flags, resolve=NO_SYMLINKS | NO_XDEV)) as base:
+        tree = Staging(base, tally)
+        try:
+            for item, content in _entries(source, tree):
+                tree.add(item, content)
+            tree.finish()
+        finally:
+            tree.close()
+        # Once for all of it: a disk that writes late has room for it then, and a cut of power leaves no half file.
+        with Held(open_below(base, [], os.O_RDONLY | os.O_DIRECTORY)) as synced:
+            sync_disk(synced)
+    put_in_place(folder, hidden, name, tally, overwrite=overwrite)
+
+
+def _entries(source: int, tree: Staging) -> Iterator[tuple[Item, Iterator[memoryview]]]:
+    kind = find_kind(source)
+    if kind != "zip":
+        return read_tar(open_stream(source, kind))
+    reader = ZipReader(source)
+    tree.require_room(reader.check())
+    return reader.read()

@@ -1,0 +1,181 @@
+"""Hidden files beside their targets, and the records that know of them: begun, gone on with, put in place, taken away.
+
+A record is on disk before its file is, and goes after it, so an agent that dies at any line leaves nothing unknown.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+
+import structlog
+
+from zlh_agent.files.disk_threads import HeldFile
+from zlh_agent.files.model import FILE, FOLDER, Entry
+from zlh_agent.files.refusals import refusal_of
+from zlh_agent.files.roots import Roots
+from zlh_agent.files.service import Files
+from zlh_agent.uploads.model import UploadRecord
+from zlh_agent.uploads.store import UploadStore
+from zlh_common.errors import ZlhError
+from zlh_common.file_names import text_to_name
+from zlh_common.schema.file_refusals import FileHashWrong, FileRefused, FileRootUnknown, NoRoomOnDisk, UploadNotFound
+
+log = structlog.get_logger()
+# Of a file that is new, where nothing is said.
+NEW_MODE = 0o644
+_GONE = {"path_not_found", "not_a_folder"}
+
+
+class Partials:
+    """The files of uploads that are not whole yet."""
+
+    def __init__(self, roots: Roots, store: UploadStore, threads: ThreadPoolExecutor) -> None:
+        self._roots = roots
+        self._store = store
+        self._threads = threads
+
+    async def load(self) -> list[UploadRecord]:
+        """Return what an agent before us has left."""
+        return await asyncio.to_thread(self._store.load)
+
+    async def save(self, record: UploadRecord) -> None:
+        """Write a record down; raises FileRefused where the agent's own disk does not take it."""
+        try:
+            await asyncio.to_thread(self._store.save, record)
+        except OSError as exc:
+            raise FileRefused("disk_full", path=record.path) from exc
+
+    async def begin(self, record: UploadRecord, *, parents: bool) -> HeldFile:
+        """Return a new file, which the caller closes, once there is room for it; nothing is left where that fails."""
+        await self.save(record)
+        try:
+            file = HeldFile(self._threads, await self._make(record, parents=parents))
+            try:
+                await self._require_room(file, record)
+            except BaseException:
+                file.close()
+                raise
+        except BaseException:
+            await asyncio.shield(self.discard(record))
+            raise
+        return file
+
+    async def _make(self, record: UploadRecord, *, parents: bool) -> int:
+        partial = text_to_name(record.partial)
+        async with self.borrow(record.root) as files:
+            await files.make_partial(partial, parents=parents)
+            return await files.open_to_append(partial, offset=0)
+
+    async def _require_room(self, file: HeldFile, record: UploadRecord) -> None:
+        """Raise NoRoomOnDisk, by the disk that the file is really on; what is not announced is taken as it comes."""
+        try:
+            room = await file.begin(os.fstatvfs)
+        except OSError as exc:
+            raise FileRefused(refusal_of(exc).code, path=record.path) from exc
+        free, wanted = room.f_bavail * room.f_frsize, record.size or 0
+        if wanted > free:
+            raise NoRoomOnDisk(path=record.path, wanted_bytes=wanted, free_bytes=free)
+
+    async def open(self, record: UploadRecord, offset: int) -> HeldFile:
+        """Return the file, cut to where it goes on; the caller closes it."""
+        async with self.borrow(record.root) as files:
+            return HeldFile(self._threads, await files.open_to_append(text_to_name(record.partial), offset=offset))
+
+    async def size(self, record: UploadRecord) -> int | None:
+        """Return how much has come; None where the file is gone."""
+        async with self.borrow(record.root) as files:
+            entry = await _look(files, text_to_name(record.partial))
+        if entry is None:
+            return None
+        if entry.kind != FILE:
+            raise FileRefused("is_a_link" if entry.target is not None else "not_a_regular_file", path=record.partial)
+        counted = entry.size if record.unchecked_from is None else min(entry.size, record.unchecked_from)
+        if record.size is not None and counted > record.size:
+            raise FileRefused("file_changed", path=record.path)
+        return counted
+
+    async def put_in_place(self, record: UploadRecord, size: int) -> tuple[Entry, bool]:
+        """Give the file its name; return what it is then, and whether something stood there before.
+
+        The record is forgotten after that. Raises UploadNotFound where the file is gone, FileHashWrong, FileRefused.
+        """
+        async with self.borrow(record.root) as files:
+            entry = await _look(files, text_to_name(record.partial))
+            if entry is None:
+                raise UploadNotFound
+            if entry.kind != FILE or entry.size != size:
+                raise FileRefused("file_changed", path=record.path)
+            placed = await files.put_in_place(
+                text_to_name(record.partial),
+                text_to_name(record.path),
+                size=size,
+                replace=record.replace,
+                expected=record.expected,
+                mode=record.mode if record.mode is not None else NEW_MODE,
+                modified_ns=record.modified_ns,
+            )
+        await asyncio.to_thread(self._store.forget, record.id)
+        return placed
+
+    async def require_hash(self, record: UploadRecord) -> None:
+        """Raise FileHashWrong where a hash was announced and the file has another."""
+        if record.sha256 is None:
+            return
+        async with self.borrow(record.root) as files:
+            found = await files.checksum(text_to_name(record.partial))
+        if found != record.sha256:
+            raise FileHashWrong(path=record.path, wanted=record.sha256, found=found)
+
+    async def discard(self, record: UploadRecord) -> bool:
+        """Remove the file and the record; False, with the record kept, where the files cannot be had at the moment."""
+        try:
+            async with self.borrow(record.root) as files:
+                await files.remove_if_there(text_to_name(record.partial))
+        except FileRootUnknown:
+            pass  # nobody can get there any more
+        except FileRefused as refused:
+            if refused.code not in _GONE:
+                log.warning("upload.partial_stays", path=record.partial, code=refused.code)
+        except ZlhError as error:
+            log.warning("upload.partial_stays", path=record.partial, code=error.code)
+            return False
+        await asyncio.to_thread(self._store.forget, record.id)
+        return True
+
+    @asynccontextmanager
+    async def borrow(self, root: str) -> AsyncIterator[Files]:
+        """Lend the files of a root."""
+        async with self._roots.service(self._roots.choose(root)).borrow() as files:
+            yield files
+
+
+async def _look(files: Files, path: str) -> Entry | None:
+    try:
+        return await files.stat(path)
+    except FileRefused as refused:
+        if refused.code in _GONE:
+            return None
+        raise
+
+
+async def look_again(files: Files, path: str, *, replace: bool, expected: str | None) -> Entry | None:
+    """Return what the target leads to, None where nothing is; raise FileRefused where that must stay."""
+    try:
+        before = await files.stat(path, follow=True)
+    except FileRefused as refused:
+        if refused.code not in _GONE:
+            raise
+        if expected is not None:
+            raise FileRefused("file_changed", path=path) from None
+        return None
+    if before.kind != FILE:
+        raise FileRefused("is_a_folder" if before.kind == FOLDER else "not_a_regular_file", path=path)
+    if not replace:
+        raise FileRefused("file_exists", path=path)
+    if expected is not None and before.version != expected:
+        raise FileRefused("file_changed", path=path)
+    return before

@@ -1,0 +1,89 @@
+"""A file in one request: it comes beside its target and takes its place once it is whole; a cut body leaves nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Coroutine
+from typing import Any
+
+import structlog
+from aiohttp import StreamReader
+
+from zlh_agent.files.model import Entry
+from zlh_agent.files.roots import Roots
+from zlh_agent.uploads.model import Asked, UploadRecord
+from zlh_agent.uploads.partials import Partials, look_again
+from zlh_agent.uploads.receiving import Body, BodyCut, Sink, receive
+from zlh_agent.uploads.rules import begin_record
+from zlh_agent.uploads.service import SILENCE_S
+from zlh_common.clock import Clock
+from zlh_common.errors import ZlhError
+from zlh_common.schema.file_refusals import FileHashWrong, FileTooShort
+
+log = structlog.get_logger()
+
+
+class PutService:
+    """Takes whole files."""
+
+    def __init__(self, roots: Roots, partials: Partials, clock: Clock, *, silence_s: float = SILENCE_S) -> None:
+        self._roots = roots
+        self._partials = partials
+        self._clock = clock
+        self._silence_s = silence_s
+        self._works: set[asyncio.Task[Any]] = set()
+
+    async def check(self, asked: Asked) -> None:
+        """Refuse before a byte is taken what would be refused at the end."""
+        async with self._partials.borrow(self._roots.choose(asked.root).name) as files:
+            await look_again(files, asked.path, replace=asked.replace, expected=asked.expected)
+
+    async def put(self, asked: Asked, content: StreamReader) -> tuple[Entry, bool]:
+        """Take a body; return what is at the path then, and whether something was there before."""
+        return await self._apart(self._put(asked, content))
+
+    async def close(self) -> None:
+        """Wait for what is under way: it ends with its connection."""
+        while self._works:
+            await asyncio.wait(self._works)
+
+    async def _put(self, asked: Asked, content: StreamReader) -> tuple[Entry, bool]:
+        root = self._roots.choose(asked.root).name
+        record = begin_record(asked, root, uuid.uuid4().hex, self._clock.now(), is_put=True)
+        file = await self._partials.begin(record, parents=asked.parents)
+        try:
+            sink = Sink(0, limit=asked.size, algorithm="sha256" if asked.sha256 else None)
+            try:
+                await receive(Body(content, silence_s=self._silence_s), file, sink, path=record.path)
+            finally:
+                file.close()
+            _require_whole(record, sink)
+            return await self._partials.put_in_place(record, sink.offset)
+        except BaseException:
+            # Where it cannot be removed now, its record stays, and the next start removes it.
+            await self._partials.discard(record)
+            raise
+
+    async def _apart(self, work: Coroutine[Any, Any, tuple[Entry, bool]]) -> tuple[Entry, bool]:
+        task = asyncio.create_task(work)
+        self._works.add(task)
+        task.add_done_callback(self._works.discard)
+        task.add_done_callback(_look_at_result)
+        return await asyncio.shield(task)
+
+
+def _require_whole(record: UploadRecord, sink: Sink) -> None:
+    if record.size is not None and sink.offset != record.size:
+        raise FileTooShort(path=record.path, wanted=record.size, found=sink.offset)
+    if record.sha256 is not None and sink.digest().hex() != record.sha256:
+        raise FileHashWrong(path=record.path, wanted=record.sha256, found=sink.digest().hex())
+
+
+def _look_at_result(task: asyncio.Task[Any]) -> None:
+    """Hear what became of it, where the connection is gone that would have been told."""
+    if task.cancelled():
+        return
+    error = task.exception()
+    if error is not None and not isinstance(error, ZlhError | BodyCut):
+        log.error("upload.broke", exc_info=error)
