@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from component.files.harness import CALLS, code_of, names_in, read, write
+from component.files.harness import CALLS, all_methods, code_of, methods_of, names_in, read, write
 from fakes.hostile_files import SECRET, Ground
 from zlh_agent.files import refusals
 from zlh_agent.files.beneath import Root
@@ -25,6 +25,17 @@ WAYS_OUT = [
     b"..", b"../outside", b"/../outside", b"folder/../../outside", b"absolute", b"relative", b"chain", b"file-outside",
     b"proc/self/root", b"absolute/..", b"folder/relative", b"...//../../outside",
 ]  # fmt: skip
+
+
+# Calls that follow a link at the end of a path.
+FOLLOWING = {
+    "stat", "list", "read", "write", "copy from", "copy to", "measure", "checksum", "search", "place to",
+}  # fmt: skip
+
+
+def test_every_call_is_asked() -> None:
+    """A new call that no row is written for fails here."""
+    assert methods_of(CALLS) == all_methods()
 
 
 @pytest.mark.parametrize("call", CALLS)
@@ -48,12 +59,12 @@ def test_no_way_leads_out(ground: Ground, root: Root, call: str, way: bytes) -> 
         (inside / "...").mkdir()
         before = sorted(inside.rglob("*"))
     expected = {refusals.PATH_OUTSIDE}
-    if way == b"file-outside" and call not in {"stat", "list", "read", "write", "copy from", "copy to"}:
+    if way == b"file-outside" and call not in FOLLOWING:
         expected |= {refusals.NOT_A_FOLDER, refusals.IS_A_LINK}
     if call == "append":
         # The last name is not followed.
         expected |= {refusals.IS_A_LINK, refusals.PATH_INVALID}
-    if call in {"write", "copy to"} and way.endswith(b".."):
+    if call in {"write", "copy to", "place to"} and way.endswith(b".."):
         expected |= {refusals.PATH_INVALID}
     if call == "make link":
         expected |= {refusals.LINK_OUTSIDE}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import fcntl
+import hashlib
 import os
 import signal
 import stat
@@ -19,9 +20,9 @@ from zlh_agent.files.cursor_rules import render_cursor
 from zlh_agent.files.link import FilePlace
 from zlh_agent.files.model import EXCHANGE
 from zlh_agent.files.page_rules import Order, Place
-from zlh_agent.files.service import Files, FileService
+from zlh_agent.files.service import Files, FileService, FoundLine, Skipped
 from zlh_agent.sandbox.landlock import find_abi
-from zlh_common.schema.file_refusals import REFUSALS, FileRefused, FilesBusy, FilesUnavailable
+from zlh_common.schema.file_refusals import REFUSALS, FilePageUnknown, FileRefused, FilesBusy, FilesUnavailable
 
 
 def pid_of(files: Files) -> int:
@@ -325,3 +326,101 @@ async def test_a_large_folder_is_listed_in_pages(large_folder: Path) -> None:
     peak_kib = int(next(line for line in memory.splitlines() if line.startswith("VmHWM")).split()[1])
     assert peak_kib < 16 * 1024
     await service.close()
+
+
+async def test_trees_sums_and_searches_go_through_the_child(ground: Ground, service: FileService) -> None:
+    """As a customer's user, with all that they tell."""
+    (ground.inside / "tree/deep").mkdir(parents=True)
+    (ground.inside / "tree/deep/file").write_bytes(b"one\ntwo \x1b[31m\n")
+    os.mkfifo(ground.inside / "tree/pipe")
+    ground.own()
+    async with service.borrow() as files:
+        copied = await files.copy_tree("tree", "copy", staging=".copy.zlh-part")
+        assert (copied.amount.files, copied.amount.folders, copied.skipped_count) == (1, 1, 1)
+        assert copied.skipped == (Skipped("pipe", "not_a_regular_file"),)
+        assert (await files.measure("copy")).amount.byte_count == 14
+        assert await files.checksum("copy/deep/file") == hashlib.sha256(b"one\ntwo \x1b[31m\n").hexdigest()
+        result = await files.search("", text="TWO")
+        assert [(found.path, found.lines) for found in result.found] == [
+            ("copy/deep/file", (FoundLine(2, "two \N{REPLACEMENT CHARACTER}[31m"),)),
+            ("tree/deep/file", (FoundLine(2, "two \N{REPLACEMENT CHARACTER}[31m"),)),
+        ]
+        assert (result.stopped_by, result.skipped_count) == (None, 0)
+        assert (await files.room()).total_bytes > 0
+        assert await refused(files.copy_tree("tree", "tree/a", staging="tree/.a.zlh-part")) == "into_itself"
+        assert (await files.remove_tree("copy")).amount.files == 1
+
+
+async def test_an_upload_is_put_in_place_by_the_child(ground: Ground, service: FileService) -> None:
+    """And what it has replaced is told."""
+    async with service.borrow() as files:
+        for content, was_there in ((b"one", False), (b"three", True)):
+            await files.make_partial("new/.part", parents=True)
+            fd = await files.open_to_append("new/.part", offset=0)
+            os.write(fd, content)
+            os.close(fd)
+            entry, replaced = await files.put_in_place("new/.part", "new/file", size=len(content), replace=True)
+            assert (entry.size, replaced) == (len(content), was_there)
+        await files.remove_if_there("new/.part")
+    assert (ground.inside / "new/file").read_bytes() == b"three"
+
+
+async def test_a_hash_of_a_terabyte_says_how_far_it_is_and_can_be_cancelled(
+    ground: Ground, service: FileService
+) -> None:
+    """Its child ends, and the next call has another."""
+    with (ground.inside / "sparse").open("wb") as file:
+        file.truncate(1 << 40)
+    ground.own()
+    told = asyncio.Event()
+    async with service.borrow() as files:
+        work = asyncio.create_task(files.checksum("sparse", on_progress=lambda _amount: told.set()))
+        await told.wait()
+        pid = pid_of(files)
+        work.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await work
+    async with service.borrow() as files:
+        assert pid_of(files) != pid
+        await files.stat("sparse")
+
+
+async def test_a_copy_that_is_cancelled_leaves_its_staging_alone(ground: Ground, service: FileService) -> None:
+    """Which the caller knows by name and removes."""
+    (ground.inside / "tree").mkdir()
+    for number in range(3000):
+        (ground.inside / f"tree/{number}").write_bytes(b"x" * 5000)
+    ground.own()
+    async with service.borrow() as files:
+        work = asyncio.create_task(files.copy_tree("tree", "copy", staging=".copy.zlh-part"))
+        while not (ground.inside / ".copy.zlh-part").exists():
+            await asyncio.sleep(0)
+            assert not work.done()
+        work.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await work
+    async with service.borrow() as files:
+        await files.remove_tree(".copy.zlh-part")
+    assert [path.name for path in ground.inside.iterdir()] == ["tree"]
+
+
+@pytest.mark.parametrize("sort", ["name", "size", "modified"])
+async def test_pages_go_on_by_their_cursor(ground: Ground, service: FileService, sort: str) -> None:
+    """In its order alone; what nobody has given is refused."""
+    for number in range(10):
+        (ground.inside / str(number)).write_bytes(b"x" * number)
+    ground.own()
+    async with service.borrow() as files:
+        seen: list[str] = []
+        last = ""
+        after: str | None = ""
+        while after is not None:
+            page = await files.list_folder("", after=after, limit=3, sort=sort, descending=True)
+            seen += [entry.name for entry in page.entries]
+            last, after = after, page.next
+        assert seen == [str(number) for number in range(9, -1, -1)]
+        for wrong in (last[:-1], "nonsense", last + "=", "\udcff"):
+            with pytest.raises(FilePageUnknown):
+                await files.list_folder("", after=wrong, sort=sort, descending=True)
+        with pytest.raises(FilePageUnknown):
+            await files.list_folder("", after=last, sort=sort)

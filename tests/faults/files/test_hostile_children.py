@@ -18,7 +18,7 @@ from fakes.hostile_files import NOBODY, Ground
 from guards.leaks import is_gone
 from zlh_agent.files.cursor_rules import render_cursor
 from zlh_agent.files.link import FileLink, FilePlace
-from zlh_agent.files.model import Request
+from zlh_agent.files.model import HASHING, Request
 from zlh_agent.files.page_rules import Order, Place
 from zlh_agent.files.service import Files, FileService
 from zlh_agent.sandbox.launch import bare_child
@@ -134,6 +134,39 @@ async def test_a_listing_that_would_never_end_is_the_last(lie: str) -> None:
     try:
         with pytest.raises(FilesUnavailable):
             await Files(link).list_folder("", after=render_cursor(Order(), Place(0, 0, "a")), limit=2)
+        assert not link.is_usable
+    finally:
+        await link.end()
+
+
+CLAIMS = {
+    "a hash that is none": ("checksum", "answer(wire.DONE, words=[b'z' * 64])"),
+    "no hash": ("checksum", "answer(wire.DONE)"),
+    "no reason": ("search", "answer(wire.DONE, words=[b'mood'])"),
+    "more than was asked for": ("search", "while True: answer(wire.FOUND, 'a', lines=[(1, b'x')])"),
+    "what nobody looks for": ("measure", "answer(wire.FOUND, 'a')"),
+    "more told than left out": ("measure", "answer(wire.DONE, skipped=[(b'a', 'is_a_link')], skipped_count=0)"),
+    "no numbers": ("room", "answer(wire.TOLD, words=[b'a'] * 4)"),
+    "numbers without an end": ("room", "answer(wire.TOLD, words=[b'9' * 50] * 4)"),
+    "a page for a room": ("room", "answer(wire.ENTRIES, 'a')"),
+}
+
+
+@pytest.mark.parametrize("lie", CLAIMS)
+async def test_what_is_claimed_is_looked_at(lie: str) -> None:
+    """Hashes, finds, amounts and the room of a disk; after a lie there is no further question."""
+    call, program = CLAIMS[lie]
+    link = await FileLink.start(PLACE, command=liar(_READY + program + "\ntime.sleep(60)"), loads=HASHING)
+    files = Files(link)
+    calls = {
+        "checksum": lambda: files.checksum("a"),
+        "search": lambda: files.search("", name="a", limit=5),
+        "measure": lambda: files.measure("a"),
+        "room": files.room,
+    }
+    try:
+        with pytest.raises(FilesUnavailable):
+            await calls[call]()
         assert not link.is_usable
     finally:
         await link.end()

@@ -3,24 +3,31 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 
+from component.files.harness import all_methods, copy_tree, measure, place, search
 from fakes.hostile_files import SECRET, Ground
 from fakes.racer import swapping
 from zlh_agent.files.beneath import Root
 from zlh_agent.files.model import EXCHANGE, REPLACE
+from zlh_agent.files.page_rules import Order
+from zlh_agent.files.partials import Placing
 from zlh_agent.files.refusals import PATH_BUSY, PATH_OUTSIDE, Refused
 from zlh_agent.files.work import Work
 
-pytestmark = pytest.mark.timeout(120)
-# Of each call, of which there are fourteen; of the tries so many at least shall meet either state of the names.
-TRIES, ENOUGH = 10_000, 100
+pytestmark = pytest.mark.timeout(900)
+# Of each call; of the tries so many at least shall meet either state of the names.
+TRIES, ENOUGH = 3_000, 100
+# So long each at most; with ZLH_RACE_S, so long each at least, which nobody does but by hand.
 LONGEST_S = 20.0
+RACE_S = float(os.environ.get("ZLH_RACE_S", "0"))
 PATH = b"work/folder/file"
 
 
@@ -33,6 +40,8 @@ def swapped(ground: Ground) -> Ground:
     (work / "trap").symlink_to("../../outside")
     (work / "folder/trap").symlink_to("../../../outside/file")
     (work / "file").write_text("inside")
+    (work / "source/deep").mkdir(parents=True)
+    (work / "source/deep/file").write_text("inside")
     return ground
 
 
@@ -42,8 +51,8 @@ def attack(ground: Ground, call: Callable[[], object], *, enough: int = ENOUGH) 
     done = refused = 0
     began = time.monotonic()
     with swapping((work / "folder", work / "trap"), (work / "folder/file", work / "folder/trap")):
-        while done + refused < TRIES or min(done, refused) < enough:
-            if time.monotonic() - began > LONGEST_S:
+        while done + refused < TRIES or min(done, refused) < enough or time.monotonic() - began < RACE_S:
+            if time.monotonic() - began > max(LONGEST_S, RACE_S):
                 break
             try:
                 call()
@@ -90,7 +99,22 @@ def test_looking_never_leads_out(swapped: Ground, root: Root) -> None:
     def list_folder() -> None:
         assert not {entry.inode for entry in root.list_folder(b"work/folder", limit=10)[0]} & foreign
 
-    for call in (look, read, list_folder):
+    def list_by_size() -> None:
+        order = Order("size", descending=True, folders_first=True)
+        assert not {entry.inode for entry in root.list_folder(b"work/folder", order=order, limit=10)[0]} & foreign
+
+    def check() -> None:
+        assert root.checksum(PATH, work=Work()) == inside
+
+    def count() -> None:
+        # The one file may be met under either name, under both or under none.
+        assert measure(root, b"work/folder").amount.byte_count in {0, len("inside"), 2 * len("inside")}
+
+    def find() -> None:
+        assert not search(root, b"work/folder", text=SECRET)
+
+    inside = hashlib.sha256(b"inside").hexdigest()
+    for call in (look, read, list_folder, list_by_size, check, count, find):
         done, refused = attack(swapped, call)
         assert min(done, refused) > ENOUGH / 5
 
@@ -170,6 +194,34 @@ def _make_file(folder: int, name: bytes) -> None:
     os.close(os.open(name, os.O_CREAT | os.O_EXCL, dir_fd=folder))
 
 
+def _copy_tree(root: Root) -> None:
+    with contextlib.suppress(Refused, OSError):
+        root.remove_tree(b"work/copied", work=Work())
+    copy_tree(root, b"work/folder", b"work/copied")
+
+
+def _copy_tree_to(root: Root) -> None:
+    copy_tree(root, b"work/source", b"work/folder/copied", overwrite="replace")
+
+
+def _place(root: Root) -> None:
+    _put_back(root)
+    # What a call before this could not take away, since its folder was another one by then.
+    root.remove_if_there(b"work/folder/.part")
+    place(root, b"work/folder/.part", PATH, b"inside")
+
+
+def _place_from(root: Root) -> None:
+    with contextlib.suppress(FileExistsError):
+        root.make_partial(PATH + b"-part", parents=True)
+    root.put_in_place(PATH + b"-part", b"work/placed", Placing(size=0, replace=True))
+
+
+def _remove_if_there(root: Root) -> None:
+    _put_back(root)
+    root.remove_if_there(PATH)
+
+
 CHANGES: dict[str, Callable[[Root], object]] = {
     "write": _write,
     "append": _append,
@@ -180,9 +232,39 @@ CHANGES: dict[str, Callable[[Root], object]] = {
     "exchange": lambda root: root.move(PATH, b"work/file", how=EXCHANGE),
     "copy from": lambda root: root.copy(PATH, b"work/copy", replace=True, work=Work()),
     "copy to": _copy_to,
+    "copy tree from": _copy_tree,
+    "copy tree to": _copy_tree_to,
+    "place": _place,
+    "place from": _place_from,
+    "remove if there": _remove_if_there,
     "change mode": lambda root: root.change_mode(PATH, 0o600),
     "set times": lambda root: root.set_times(PATH, modified_ns=10**18),
 }
+
+
+class Spy:
+    """A root that remembers what it is asked for."""
+
+    def __init__(self, root: Root) -> None:
+        self.asked: set[str] = set()
+        self._root = root
+
+    def __getattr__(self, name: str) -> object:
+        """Return what the root has."""
+        self.asked.add(name)
+        return getattr(self._root, name)
+
+
+def test_every_call_is_raced(swapped: Ground, root: Root) -> None:
+    """What is new and is raced neither by looking nor by changing fails here."""
+    looks = {"stat", "open_to_read", "list_folder", "checksum", "measure", "search"}
+    spy = Spy(root)
+    for change in CHANGES.values():
+        # One takes away what the next would change; that it was asked is enough.
+        with contextlib.suppress(Refused, OSError):
+            change(cast("Root", spy))
+    assert all_methods() <= spy.asked | looks
+    assert swapped.is_untouched()
 
 
 @pytest.mark.parametrize("name", CHANGES)
