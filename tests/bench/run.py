@@ -39,6 +39,7 @@ from bench import (  # noqa: E402 - after the path
     edge_proof,
     edge_records,
     fan_in,
+    file_archives,
     files,
     idle_containers,
     install,
@@ -57,6 +58,7 @@ from zlh_common.logs import configure_logs  # noqa: E402
 CASES: tuple[Case, ...] = (
     *install.CASES,
     *files.CASES,
+    *file_archives.CASES,
     *console.CASES,
     *console_crowd.CASES,
     *revocation.CASES,

@@ -20,7 +20,7 @@ from zlh_agent.files.roots import OfferedRoot, Roots
 from zlh_agent.files.rules import MAX_PATH_BYTES
 from zlh_agent.sandbox.launch import bare_child
 from zlh_common.errors import ZlhError
-from zlh_common.schema.file_refusals import ArchiveRefused, FileRefused, FilesBusy
+from zlh_common.schema.file_refusals import ArchiveRefused, FileRefused, FilesBusy, show_path
 from zlh_common.schema.files import ArchiveFormat, Overwrite
 
 MAX_CHILDREN = 4
@@ -62,7 +62,7 @@ class ArchiveLink(FileLink):
 
     def refusal(self, request: Request, code: str, where: str) -> ZlhError:
         """Return what is wrong with the archive, or what is in the way of the rest."""
-        reason = render_reason(code, where)
+        reason = render_reason(code, show_path(where) if where else "")
         if reason is not None:
             return ArchiveRefused(path=decode_name(request.path), reason=reason)
         if request.call == "unpack":
@@ -97,8 +97,8 @@ class Archives:
         """
         async with self._child(root) as link:
             await _choose(link, paths)
-            fd, _ = await link.open(Request("open-stream", b""), access=os.O_RDONLY, is_kind=stat.S_ISFIFO)
             request = Request("stream", _encode(paths[0]), number=_number(form))
+            fd, _ = await link.open(Request("open-stream", b""), access=os.O_RDONLY, is_kind=stat.S_ISFIFO)
             work = asyncio.create_task(_amount(link, request, None))
             try:
                 try:

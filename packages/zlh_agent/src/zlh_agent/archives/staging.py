@@ -6,6 +6,7 @@ files are there: until then a file with the sticky bit, which no entry keeps, ho
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import zlib
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 RESOLVE = NO_SYMLINKS | NO_XDEV
 _FOLDER = O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+_CAREFULLY = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 _PLACEHOLDER = stat.S_ISVTX | 0o600
 _CHECK_BYTES, _CHECK_ENTRIES = 16 * 1024 * 1024, 500
 _LAST_S = 2**33
@@ -119,9 +121,9 @@ class Staging:
 
     def finish(self) -> None:
         """Make the links, and give folders their rights and times; the tree is whole then."""
-        for path, inode, target in self._links.read():
+        for (path,) in self._links.read():
             self._tally.note()
-            self._make_link(path.split(b"/"), int(inode), target)
+            self._make_link(path.split(b"/"))
         self.close()
         for path, mode, modified in self._folders.read():
             self._tally.note()
@@ -161,7 +163,7 @@ class Staging:
         with Held(self._make_new(folder, parts, _PLACEHOLDER)) as fd:
             os.fchmod(fd, _PLACEHOLDER)
             os.write(fd, target)
-            self._links.add(b"/".join(parts), b"%d" % os.fstat(fd).st_ino, target)
+        self._links.add(b"/".join(parts))
         self._tally.amount.files += 1
 
     def _add_hard(self, parts: list[bytes], item: Item) -> None:
@@ -171,14 +173,12 @@ class Staging:
             raise Refused(LINK, item.name[-1000:])
         try:
             with Held(open_below(self._base, first[:-1], _FOLDER, resolve=RESOLVE)) as held:
-                with Held(open_below(held, [first[-1]], os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)) as fd:
-                    status = os.fstat(fd)
-                    target = os.read(fd, 4096) if status.st_mode & stat.S_ISVTX else None
-                if not stat.S_ISREG(status.st_mode):
-                    raise Refused(LINK, item.name[-1000:])
+                target = _planned_target(held, first[-1])
                 if target is not None:
                     self._add_link(parts, target)
                     return
+                if not stat.S_ISREG(os.stat(first[-1], dir_fd=held, follow_symlinks=False).st_mode):
+                    raise Refused(LINK, item.name[-1000:])
                 folder = self._open_parent(parts)
                 self._clear(folder, parts)
                 os.link(first[-1], parts[-1], src_dir_fd=held, dst_dir_fd=folder, follow_symlinks=False)
@@ -186,13 +186,11 @@ class Staging:
             raise Refused(LINK, item.name[-1000:]) from exc
         self._tally.amount.files += 1
 
-    def _make_link(self, parts: Sequence[bytes], inode: int, target: bytes) -> None:
+    def _make_link(self, parts: Sequence[bytes]) -> None:
+        """Put a link where it still has its place: the entry that came last may be something else."""
         folder = self._open_parent(parts)
-        try:
-            status = os.stat(parts[-1], dir_fd=folder, follow_symlinks=False)
-        except FileNotFoundError:
-            return
-        if status.st_ino == inode and status.st_mode & stat.S_ISVTX and stat.S_ISREG(status.st_mode):
+        target = _planned_target(folder, parts[-1])
+        if target is not None and is_link_inside(parts, target):
             os.unlink(parts[-1], dir_fd=folder)
             os.symlink(target, parts[-1], dir_fd=folder)
 
@@ -246,6 +244,23 @@ class Staging:
             os.close(at)
             raise
         return at
+
+
+def _planned_target(folder: int, name: bytes) -> bytes | None:
+    """Return where the link leads that this file keeps the place of; None where it is no such file."""
+    try:
+        fd = open_below(folder, [name], _CAREFULLY, resolve=RESOLVE)
+    except (FileNotFoundError, PermissionError):
+        return None
+    except OSError as exc:
+        if exc.errno in {errno.ELOOP, errno.ENXIO}:
+            return None
+        raise
+    with Held(fd):
+        status = os.fstat(fd)
+        if not stat.S_ISREG(status.st_mode) or not status.st_mode & stat.S_ISVTX:
+            return None
+        return os.read(fd, 4096)
 
 
 def _time(item: Item) -> int:

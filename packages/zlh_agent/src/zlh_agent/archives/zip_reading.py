@@ -143,7 +143,12 @@ class ZipReader:
         for _ in range(self._count):
             if at - start + 4 * 65536 > len(window):
                 window, start = os.pread(self._source, BLOCK_BYTES + 4 * 65536, at), at
-            row = _parse_row(window[at - start : at - start + 4 * 65536], self._prefix)
+            head = window[at - start : at - start + _CENTRAL.size]
+            if len(head) < _CENTRAL.size:
+                raise Refused(DAMAGED)
+            # Its name, its further fields and its comment.
+            length = _CENTRAL.size + sum(struct.unpack_from("<HHH", head, 28))
+            row = _parse_row(window[at - start : at - start + length], self._prefix)
             at += row.length
             if at > end:
                 raise Refused(DAMAGED)
