@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from uuid import UUID
@@ -12,7 +12,15 @@ from cryptography.x509 import load_pem_x509_certificate
 from websockets.asyncio.client import ClientConnection
 
 from fakes.faults import Faults
-from zlh_api.agents.client import CALL_TIMEOUT_S, AgentAddress, AgentClient, AgentUnreachable
+from zlh_api.agents.client import (
+    CALL_TIMEOUT_S,
+    MAX_ANSWER_BYTES,
+    AgentAddress,
+    AgentAnswer,
+    AgentClient,
+    AgentUnreachable,
+)
+from zlh_api.agents.transfers import Transfer
 from zlh_api.database.pool import Database
 from zlh_common.errors import ZlhError
 from zlh_common.names import OwnerMark
@@ -44,6 +52,8 @@ class FakeAgents(AgentClient):
         self.users = b'{"users":[]}'
         self.calls: list[tuple[str, str]] = []
         self.protocol_version = 2
+        # A real client, and where it meets who answers for the files of every agent.
+        self.files: tuple[AgentClient, AgentAddress] | None = None
         # Every identity that an agent was given, and how many CAs one believes that is told of none.
         self.identities: list[RenewIdentity] = []
         self.client_cas: int | None = None
@@ -139,6 +149,43 @@ class FakeAgents(AgentClient):
             if isinstance(answer, ZlhError):
                 raise answer
             return answer
+
+    async def exchange(
+        self,
+        agent: AgentAddress,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float = CALL_TIMEOUT_S,
+        max_bytes: int = MAX_ANSWER_BYTES,
+    ) -> AgentAnswer:
+        """Answer as the agent of files does, where there is one, else whatever the test says."""
+        if self.files is None:
+            return AgentAnswer(200, {}, await self.call(agent, method, path, body=body, timeout_s=timeout_s))
+        client, address = self.files
+        return await client.exchange(
+            address, method, path, body=body, headers=headers, timeout_s=timeout_s, max_bytes=max_bytes
+        )
+
+    @asynccontextmanager
+    async def open_transfer(
+        self,
+        agent: AgentAddress,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str],
+        body: AsyncIterator[bytes] | None = None,
+        also: Collection[int] = (),
+    ) -> AsyncIterator[Transfer]:
+        """Lend a transfer with the agent of files, where there is one."""
+        if self.files is None:
+            raise AgentUnreachable("it has no files")
+        client, address = self.files
+        async with client.open_transfer(address, method, path, headers=headers, body=body, also=also) as transfer:
+            yield transfer
 
     @asynccontextmanager
     async def open_socket(

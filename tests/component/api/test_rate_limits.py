@@ -185,7 +185,7 @@ async def test_a_flood_leaves_the_database_alone(world: World, clock: FakeClock)
 
 async def test_streams_tell_where_one_stands_and_are_counted(world: World, clock: FakeClock) -> None:
     """So many of one user at a time, however many tokens; one that ends makes room."""
-    world.open_settings = OpenSettings(2, 3, 1000, 1000)
+    world.open_settings = OpenSettings(2, 3, *[1000] * 4)
     limit(world, credential=FEW)
     async with world.client() as client:
         await client.get(ME, headers=OWNER)

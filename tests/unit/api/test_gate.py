@@ -63,7 +63,12 @@ PUBLIC = {
     ("GET", "/{path:(?!api/).*}"),
 }
 # What only looks, and takes a body to say at what; a new one belongs here only after somebody has thought about it.
-LOOKS_BY_POST = {("POST", "/api/catalog/validate"), ("POST", "/api/invitations/look")}
+LOOKS_BY_POST = {
+    ("POST", "/api/catalog/validate"),
+    ("POST", "/api/invitations/look"),
+    ("POST", "/api/containers/{vmid}/files/checksum"),
+    ("POST", "/api/containers/{vmid}/files/measure"),
+}
 # What is told below these is told of all customers.
 # What programs call.
 DESCRIBED = ("/api/", "/artifacts/", "/metrics")

@@ -11,7 +11,9 @@ from zlh_api.customers.model import Caller
 from zlh_api.web.endpoint import Call, Endpoint, Policy
 from zlh_api.web.open_calls import OpenCalls, OpenSettings, TooManyOpen
 
-SETTINGS = OpenSettings(event_streams_per_user=2, event_streams=3, sockets_per_user=2, sockets=3)
+SETTINGS = OpenSettings(
+    event_streams_per_user=2, event_streams=3, sockets_per_user=2, sockets=3, transfers_per_user=2, transfers=3
+)
 
 
 async def nothing(_call: Call) -> None:

@@ -441,6 +441,316 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/containers/{vmid}/files": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** A page of a folder */
+        get: operations["listFiles"];
+        put?: never;
+        post?: never;
+        /** Delete a file, or a folder with all that is in it */
+        delete: operations["deleteFile"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{vmid}/files/archive": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Files and folders as an archive */
+        get: operations["downloadArchive"];
+        put?: never;
+        /** Put files and folders into a new archive */
+        post: operations["archiveFile"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{vmid}/files/checksum": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** The SHA-256 of a file */
+        post: operations["checksumFile"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{vmid}/files/chmod": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Give a file or folder other rights */
+        post: operations["changeFileMode"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{vmid}/files/content": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * The bytes of a file
+         * @description Always as an attachment: nothing of a customer is shown as a page of ours.
+         */
+        get: operations["readFile"];
+        /**
+         * Write a file, whole
+         * @description What was there stays until all has come, and stays where not all comes.
+         */
+        put: operations["writeFile"];
+        post?: never;
+        delete?: never;
+        options?: never;
+        /** Size and version of a file */
+        head: operations["lookAtFile"];
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{vmid}/files/copy": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Copy a file or folder */
+        post: operations["copyFile"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{vmid}/files/extract": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Unpack an archive */
+        post: operations["extractFile"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{vmid}/files/measure": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Count all that is in a folder */
+        post: operations["measureFile"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{vmid}/files/mkdir": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Make a folder */
+        post: operations["makeFolder"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{vmid}/files/move": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Give a file or folder another name or place */
+        post: operations["moveFile"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{vmid}/files/operations": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Work on files that goes on, or has ended lately */
+        get: operations["listFileOperations"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{vmid}/files/operations/{operation}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How far such work is */
+        get: operations["getFileOperation"];
+        put?: never;
+        post?: never;
+        /** End such work */
+        delete: operations["cancelFileOperation"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{vmid}/files/roots": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Folders in which files are offered, and room on their disks */
+        get: operations["listFileRoots"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{vmid}/files/search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Look for names and for texts in files
+         * @description It ends after 10 s with what it has found by then (`stoppedBy`).
+         */
+        get: operations["searchFiles"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{vmid}/files/stat": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One file, folder or link */
+        get: operations["getFile"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{vmid}/files/uploads": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Uploads that are unfinished */
+        get: operations["listUploads"];
+        put?: never;
+        /**
+         * Begin an upload that can be gone on with
+         * @description With a body, that is its first piece.
+         */
+        post: operations["beginUpload"];
+        delete?: never;
+        /** What of tus 1.0.0 is spoken here */
+        options: operations["describeUploads"];
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/containers/{vmid}/files/uploads/{upload}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Give an upload up */
+        delete: operations["giveUpUpload"];
+        options?: never;
+        /** How much of an upload has come */
+        head: operations["lookAtUpload"];
+        /** Send the next piece of an upload */
+        patch: operations["continueUpload"];
+        trace?: never;
+    };
     "/api/containers/{vmid}/identity": {
         parameters: {
             query?: never;
@@ -1717,6 +2027,26 @@ export interface components {
             next?: string;
         };
         /**
+         * ArchiveFiles
+         * @description `POST …/files/archive`: put files and folders, each by its path below the root, into a new archive at `to`.
+         */
+        ArchiveFiles: {
+            /** @default null */
+            format: components["schemas"]["ArchiveFormat"] | null;
+            paths: string[];
+            /** @default false */
+            replace: boolean;
+            /** @default null */
+            root: string | null;
+            to: string;
+        };
+        /**
+         * ArchiveFormat
+         * @description What an archive is made as.
+         * @enum {string}
+         */
+        ArchiveFormat: "tar.gz" | "tar.zst" | "zip";
+        /**
          * AuditEntry
          * @description One act. `hash` covers everything here and the hash of the entry before it in the same chain.
          */
@@ -1823,12 +2153,31 @@ export interface components {
             notAfter: string;
         };
         /**
+         * ChangeMode
+         * @description `POST …/files/chmod`.
+         */
+        ChangeMode: {
+            mode: string;
+            path: string;
+            /** @default null */
+            root: string | null;
+        };
+        /**
          * ChangePassword
          * @description `POST /api/me/password`; every other session of the user ends.
          */
         ChangePassword: {
             currentPassword: string;
             newPassword: string;
+        };
+        /**
+         * ChecksumFile
+         * @description `POST …/files/checksum`: the SHA-256 of a file's content.
+         */
+        ChecksumFile: {
+            path: string;
+            /** @default null */
+            root: string | null;
         };
         /**
          * Connection
@@ -1929,6 +2278,18 @@ export interface components {
         ContainerStatusPage: {
             items: components["schemas"]["ContainerStatus"][];
             next?: string;
+        };
+        /**
+         * CopyFile
+         * @description `POST …/files/copy`: a file, or a folder with all that is in it, links as links.
+         */
+        CopyFile: {
+            /** @default refuse */
+            overwrite: components["schemas"]["Overwrite"];
+            path: string;
+            /** @default null */
+            root: string | null;
+            to: string;
         };
         /**
          * CreateContainer
@@ -2037,6 +2398,16 @@ export interface components {
         Dependency: {
             message: string | null;
             ok: boolean;
+        };
+        /**
+         * DiskRoom
+         * @description What the disk of a root holds and what is left, by the disk's own counters (statvfs), for its customer.
+         */
+        DiskRoom: {
+            freeBytes: number;
+            freeFiles: number | null;
+            totalBytes: number;
+            totalFiles: number | null;
         };
         /**
          * EdgeFault
@@ -2156,6 +2527,122 @@ export interface components {
             next?: string;
         };
         /**
+         * ExtractArchive
+         * @description `POST …/files/extract`: unpack an archive into a folder, which is made where it is not there.
+         */
+        ExtractArchive: {
+            /** @default refuse */
+            overwrite: components["schemas"]["Overwrite"];
+            path: string;
+            /** @default null */
+            root: string | null;
+            to: string;
+        };
+        /**
+         * FileEntry
+         * @description One name in a folder, as it was at one moment. Of a link: the link, and where it leads as is written.
+         */
+        FileEntry: {
+            kind: components["schemas"]["FileKind"];
+            mode: string;
+            modifiedAt: string;
+            name: string;
+            size: number;
+            target?: string;
+            version: string;
+        };
+        /**
+         * FileKind
+         * @description What a name in a folder is.
+         * @enum {string}
+         */
+        FileKind: "dir" | "file" | "link" | "other";
+        /**
+         * FileOperation
+         * @description Work that may take long: answered when it is done within OPERATION_WAIT_S, else asked for by its id.
+         */
+        FileOperation: {
+            /** @default null */
+            code: string | null;
+            doneBytes: number;
+            doneFiles: number;
+            finishedAt: string | null;
+            id: string;
+            kind: components["schemas"]["OperationKind"];
+            /** @default null */
+            message: string | null;
+            path: string;
+            /** @default null */
+            result: components["schemas"]["OperationResult"] | null;
+            root: string;
+            startedAt: string;
+            state: components["schemas"]["OperationState"];
+            to: string | null;
+            totalBytes: number | null;
+        };
+        /**
+         * FileOperations
+         * @description `GET …/files/operations`: those under way and the last that have ended, newest first.
+         */
+        FileOperations: {
+            items: components["schemas"]["FileOperation"][];
+        };
+        /**
+         * FileRoot
+         * @description A folder that work on files is offered in.
+         */
+        FileRoot: {
+            /** @default null */
+            code: string | null;
+            folder: string;
+            isDefault: boolean;
+            name: string;
+            room: components["schemas"]["DiskRoom"] | null;
+            title: string;
+        };
+        /**
+         * FileRoots
+         * @description `GET …/files/roots`.
+         */
+        FileRoots: {
+            roots: components["schemas"]["FileRoot"][];
+            /** @default 90000000 */
+            uploadChunkBytes: number;
+        };
+        /**
+         * FileSearch
+         * @description `GET …/files/search`: what was found, in the order of paths, and why there may be more.
+         */
+        FileSearch: {
+            items: components["schemas"]["FoundFile"][];
+            lookedAt: number;
+            path: string;
+            root: string;
+            /** @default 0 */
+            skippedCount: number;
+            stoppedBy: ("limit" | "time") | null;
+        };
+        /**
+         * FileUpload
+         * @description An upload that has begun; the rest goes on at `offset`.
+         */
+        FileUpload: {
+            createdAt: string;
+            expiresAt: string;
+            id: string;
+            offset: number;
+            path: string;
+            root: string;
+            size: number;
+        };
+        /**
+         * FileUploads
+         * @description `GET …/files/uploads`.
+         */
+        FileUploads: {
+            items: components["schemas"]["FileUpload"][];
+        };
+        /**
          * Finding
          * @description One difference between our books and the world; `message` says what is wrong and what to do.
          */
@@ -2182,6 +2669,36 @@ export interface components {
          * @enum {string}
          */
         FindingKind: "conflict" | "drifted" | "missing" | "nonconforming-name" | "orphan" | "stranger";
+        /**
+         * Folder
+         * @description `GET …/files`: a page of a folder; `next`, where there is more, is the `after` of the following page.
+         */
+        Folder: {
+            entries: components["schemas"]["FileEntry"][];
+            next?: string;
+            path: string;
+            root: string;
+        };
+        /**
+         * FoundFile
+         * @description A file or folder that a search has found.
+         */
+        FoundFile: {
+            kind: components["schemas"]["FileKind"];
+            /** @default [] */
+            lines: components["schemas"]["FoundLine"][];
+            modifiedAt: string;
+            path: string;
+            size: number;
+        };
+        /**
+         * FoundLine
+         * @description A line in which a text was found; cut where it is long, with what is no text in it replaced.
+         */
+        FoundLine: {
+            number: number;
+            text: string;
+        };
         /**
          * HangPolicy
          * @description What a process that was ready and no longer answers its probe means. A log probe cannot tell this.
@@ -2375,6 +2892,17 @@ export interface components {
             password: string;
         };
         /**
+         * MakeFolder
+         * @description `POST …/files/mkdir`; with `parents` those above it too, and one that is there is as good.
+         */
+        MakeFolder: {
+            /** @default false */
+            parents: boolean;
+            path: string;
+            /** @default null */
+            root: string | null;
+        };
+        /**
          * Me
          * @description `GET /api/me`, and the answer of login.
          */
@@ -2382,6 +2910,15 @@ export interface components {
             customers: components["schemas"]["CustomerRole"][];
             permissions: components["schemas"]["Permission"][];
             user: components["schemas"]["User"];
+        };
+        /**
+         * MeasureFolder
+         * @description `POST …/files/measure`: count all that is in a folder. The room of a disk is told by `roots` without a walk.
+         */
+        MeasureFolder: {
+            path: string;
+            /** @default null */
+            root: string | null;
         };
         /**
          * Member
@@ -2420,6 +2957,18 @@ export interface components {
             next?: string;
         };
         /**
+         * MoveFile
+         * @description `POST …/files/move`: another name, in another folder or the same. Both are in one root.
+         */
+        MoveFile: {
+            path: string;
+            /** @default false */
+            replace: boolean;
+            /** @default null */
+            root: string | null;
+            to: string;
+        };
+        /**
          * NamedOffers
          * @description `GET /api/catalog/addons` and `/templates`.
          */
@@ -2453,11 +3002,49 @@ export interface components {
             rows: number;
         };
         /**
+         * OperationKind
+         * @description Work on files that may take long.
+         * @enum {string}
+         */
+        OperationKind: "archive" | "checksum" | "copy" | "delete" | "extract" | "measure";
+        /**
+         * OperationResult
+         * @description What an operation has come to, as far as its kind tells it.
+         */
+        OperationResult: {
+            /** @default null */
+            bytes: number | null;
+            /** @default null */
+            diskBytes: number | null;
+            /** @default null */
+            files: number | null;
+            /** @default null */
+            folders: number | null;
+            /** @default null */
+            sha256: string | null;
+            /** @default [] */
+            skipped: components["schemas"]["SkippedFile"][];
+            /** @default 0 */
+            skippedCount: number;
+        };
+        /**
+         * OperationState
+         * @description How far such work is.
+         * @enum {string}
+         */
+        OperationState: "cancelled" | "done" | "failed" | "interrupted" | "running";
+        /**
          * Outcome
          * @description How an act ended.
          * @enum {string}
          */
         Outcome: "done" | "failed" | "refused" | "unknown";
+        /**
+         * Overwrite
+         * @description What becomes of files that are already where others shall be put; folders are merged.
+         * @enum {string}
+         */
+        Overwrite: "refuse" | "replace" | "skip";
         /**
          * PasswordResetMade
          * @description What an operator hands to a user who has lost their password; it works once.
@@ -3116,6 +3703,14 @@ export interface components {
             hosts: number;
             isDue: boolean;
             seenAt: string;
+        };
+        /**
+         * SkippedFile
+         * @description What an operation has left out, and why, by the code of a refusal.
+         */
+        SkippedFile: {
+            code: string;
+            path: string;
         };
         /**
          * Step
@@ -3972,7 +4567,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `content_type_refused`: The body is not declared to be JSON.
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
              *     - `content_encoding_refused`: The body is compressed.
              */
             415: {
@@ -4689,7 +5284,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `content_type_refused`: The body is not declared to be JSON.
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
              *     - `content_encoding_refused`: The body is compressed.
              */
             415: {
@@ -5026,7 +5621,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `content_type_refused`: The body is not declared to be JSON.
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
              *     - `content_encoding_refused`: The body is compressed.
              */
             415: {
@@ -5513,7 +6108,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `content_type_refused`: The body is not declared to be JSON.
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
              *     - `content_encoding_refused`: The body is compressed.
              */
             415: {
@@ -5865,7 +6460,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `content_type_refused`: The body is not declared to be JSON.
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
              *     - `content_encoding_refused`: The body is compressed.
              */
             415: {
@@ -6366,7 +6961,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `content_type_refused`: The body is not declared to be JSON.
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
              *     - `content_encoding_refused`: The body is compressed.
              */
             415: {
@@ -6568,7 +7163,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `content_type_refused`: The body is not declared to be JSON.
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
              *     - `content_encoding_refused`: The body is compressed.
              */
             415: {
@@ -7680,7 +8275,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `content_type_refused`: The body is not declared to be JSON.
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
              *     - `content_encoding_refused`: The body is compressed.
              */
             415: {
@@ -7890,6 +8485,7193 @@ export interface operations {
                 headers: {
                     /** @description So many seconds later it may go. */
                     "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listFiles: {
+        parameters: {
+            query?: {
+                /** @description The path below the root; left out, the root itself. */
+                path?: string;
+                /** @description One of `files/roots`; left out, the default one. */
+                root?: string;
+                /** @description The `next` of the page before. */
+                after?: string;
+                /** @description So many items at most. */
+                limit?: number;
+                /** @description By what it is listed; by name where it is left out. */
+                sort?: "name" | "size" | "modified";
+                /** @description The last comes first. */
+                descending?: boolean;
+                /** @description Folders come before everything else. */
+                foldersFirst?: boolean;
+                /** @description Names that begin with a dot are listed too. */
+                hidden?: boolean;
+            };
+            header?: {
+                /** @description The `ETag` of an answer that one has, or several. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description A page of a folder */
+            200: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Folder"];
+                };
+            };
+            /** @description What you have is still the same */
+            304: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `path_invalid`: the file is no path that a file can have.
+             *     - `name_too_long`: the file is longer than the disk allows.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             *     - `path_outside`: the file leads out of the folder that may be worked in.
+             *     - `permission_denied`: The rights of the file, or of its folder, do not allow it.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_found`: There is no such thing, or the caller may not know that there is.
+             *     - `path_not_found`: There is no the file.
+             *     - `file_root_unknown`: Work on files is not offered in a root of this name.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_too_old`: The agent of the container is of before it could do what is asked of it.
+             *     - `being_deleted`: The container is on its way out.
+             *     - `container_off`: The container is off, so nothing in it can be reached.
+             *     - `container_suspended`: The container is off for as long as its customer is suspended.
+             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `too_many_links`: the file leads through too many links, or in a circle.
+             *     - `is_the_root`: The folder that everything stands in cannot be changed.
+             *     - `is_a_folder`: the file is a folder.
+             *     - `not_a_folder`: the file is no folder, or leads through something that is none.
+             *     - `folder_not_empty`: the file is a folder with something in it.
+             *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
+             *     - `is_a_link`: the file is a link, and this is not done to links.
+             *     - `file_exists`: There is already something at the file.
+             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `disk_read_only`: The disk of the file can only be read.
+             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            412: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `file_too_large`: the file would be larger than a file may be. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `link_outside`: A link at the file may only lead to a relative place inside.
+             *     - `mode_not_allowed`: the file cannot have these rights; set-uid and set-gid are refused.
+             */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `internal`: Something broke in a way that nobody foresaw.
+             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `disk_error`: The disk fails on the file.
+             */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `files_not_safe`: The kernel lacks what work on files needs, so there is none. */
+            501: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             *     - `container_not_up`: The container is still on its way up, and its agent has said nothing yet.
+             *     - `files_busy`: As much work on files is under way in a container as may be.
+             *     - `files_unavailable`: The child that works on the files of a container is gone, does not answer, or is not to be believed.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            507: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    deleteFile: {
+        parameters: {
+            query?: {
+                /** @description The path below the root; left out, the root itself. */
+                path?: string;
+                /** @description One of `files/roots`; left out, the default one. */
+                root?: string;
+                /** @description A folder goes with all that is in it. */
+                recursive?: boolean;
+            };
+            header?: never;
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Delete a file, or a folder with all that is in it */
+            200: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileOperation"];
+                };
+            };
+            /** @description It goes on; ask for the operation */
+            202: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileOperation"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `path_invalid`: the file is no path that a file can have.
+             *     - `name_too_long`: the file is longer than the disk allows.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             *     - `path_outside`: the file leads out of the folder that may be worked in.
+             *     - `permission_denied`: The rights of the file, or of its folder, do not allow it.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_found`: There is no such thing, or the caller may not know that there is.
+             *     - `path_not_found`: There is no the file.
+             *     - `file_root_unknown`: Work on files is not offered in a root of this name.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_too_old`: The agent of the container is of before it could do what is asked of it.
+             *     - `being_deleted`: The container is on its way out.
+             *     - `container_off`: The container is off, so nothing in it can be reached.
+             *     - `container_suspended`: The container is off for as long as its customer is suspended.
+             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `too_many_links`: the file leads through too many links, or in a circle.
+             *     - `is_the_root`: The folder that everything stands in cannot be changed.
+             *     - `is_a_folder`: the file is a folder.
+             *     - `not_a_folder`: the file is no folder, or leads through something that is none.
+             *     - `folder_not_empty`: the file is a folder with something in it.
+             *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
+             *     - `is_a_link`: the file is a link, and this is not done to links.
+             *     - `file_exists`: There is already something at the file.
+             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `disk_read_only`: The disk of the file can only be read.
+             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            412: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `file_too_large`: the file would be larger than a file may be. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `link_outside`: A link at the file may only lead to a relative place inside.
+             *     - `mode_not_allowed`: the file cannot have these rights; set-uid and set-gid are refused.
+             */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `rate_limited`: There were too many calls in a short time.
+             *     - `operation_limit`: As many operations on files are under way as may be.
+             */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `internal`: Something broke in a way that nobody foresaw.
+             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `disk_error`: The disk fails on the file.
+             */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `files_not_safe`: The kernel lacks what work on files needs, so there is none. */
+            501: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             *     - `container_not_up`: The container is still on its way up, and its agent has said nothing yet.
+             *     - `files_busy`: As much work on files is under way in a container as may be.
+             *     - `files_unavailable`: The child that works on the files of a container is gone, does not answer, or is not to be believed.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            507: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    downloadArchive: {
+        parameters: {
+            query?: {
+                /** @description The path below the root; left out, the root itself. */
+                path?: string[];
+                /** @description One of `files/roots`; left out, the default one. */
+                root?: string;
+                /** @description As what it is made; zip where it is left out. */
+                format?: "zip" | "tar.gz" | "tar.zst";
+            };
+            header?: never;
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Files and folders as an archive */
+            200: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `path_invalid`: the file is no path that a file can have.
+             *     - `name_too_long`: the file is longer than the disk allows.
+             *     - `body_cut_off`: The body ended before as much had come as was announced.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             *     - `path_outside`: the file leads out of the folder that may be worked in.
+             *     - `permission_denied`: The rights of the file, or of its folder, do not allow it.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_found`: There is no such thing, or the caller may not know that there is.
+             *     - `path_not_found`: There is no the file.
+             *     - `file_root_unknown`: Work on files is not offered in a root of this name.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `body_stalled`: Nothing came any more of a body that was still to come.
+             *     - `transfer_too_slow`: Less than a kilobyte a second came of a body, or was taken of an answer.
+             */
+            408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_too_old`: The agent of the container is of before it could do what is asked of it.
+             *     - `being_deleted`: The container is on its way out.
+             *     - `container_off`: The container is off, so nothing in it can be reached.
+             *     - `container_suspended`: The container is off for as long as its customer is suspended.
+             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `too_many_links`: the file leads through too many links, or in a circle.
+             *     - `is_the_root`: The folder that everything stands in cannot be changed.
+             *     - `is_a_folder`: the file is a folder.
+             *     - `not_a_folder`: the file is no folder, or leads through something that is none.
+             *     - `folder_not_empty`: the file is a folder with something in it.
+             *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
+             *     - `is_a_link`: the file is a link, and this is not done to links.
+             *     - `file_exists`: There is already something at the file.
+             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `disk_read_only`: The disk of the file can only be read.
+             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            412: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `file_too_large`: the file would be larger than a file may be. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `link_outside`: A link at the file may only lead to a relative place inside.
+             *     - `mode_not_allowed`: the file cannot have these rights; set-uid and set-gid are refused.
+             */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `rate_limited`: There were too many calls in a short time.
+             *     - `too_many_open`: Too many long calls are open.
+             */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `internal`: Something broke in a way that nobody foresaw.
+             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `disk_error`: The disk fails on the file.
+             */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `files_not_safe`: The kernel lacks what work on files needs, so there is none. */
+            501: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             *     - `container_not_up`: The container is still on its way up, and its agent has said nothing yet.
+             *     - `files_busy`: As much work on files is under way in a container as may be.
+             *     - `files_unavailable`: The child that works on the files of a container is gone, does not answer, or is not to be believed.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            507: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    archiveFile: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "paths": [
+                 *         "src"
+                 *       ],
+                 *       "to": "src.zip"
+                 *     }
+                 */
+                "application/json": components["schemas"]["ArchiveFiles"];
+            };
+        };
+        responses: {
+            /** @description Put files and folders into a new archive */
+            200: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileOperation"];
+                };
+            };
+            /** @description It goes on; ask for the operation */
+            202: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileOperation"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `invalid_body`: A document is not of the shape that was asked for.
+             *     - `path_invalid`: the file is no path that a file can have.
+             *     - `name_too_long`: the file is longer than the disk allows.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             *     - `path_outside`: the file leads out of the folder that may be worked in.
+             *     - `permission_denied`: The rights of the file, or of its folder, do not allow it.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_found`: There is no such thing, or the caller may not know that there is.
+             *     - `path_not_found`: There is no the file.
+             *     - `file_root_unknown`: Work on files is not offered in a root of this name.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_slow`: The body did not come in time. */
+            408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_too_old`: The agent of the container is of before it could do what is asked of it.
+             *     - `being_deleted`: The container is on its way out.
+             *     - `container_off`: The container is off, so nothing in it can be reached.
+             *     - `container_suspended`: The container is off for as long as its customer is suspended.
+             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `too_many_links`: the file leads through too many links, or in a circle.
+             *     - `is_the_root`: The folder that everything stands in cannot be changed.
+             *     - `is_a_folder`: the file is a folder.
+             *     - `not_a_folder`: the file is no folder, or leads through something that is none.
+             *     - `folder_not_empty`: the file is a folder with something in it.
+             *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
+             *     - `is_a_link`: the file is a link, and this is not done to links.
+             *     - `file_exists`: There is already something at the file.
+             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `disk_read_only`: The disk of the file can only be read.
+             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            412: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `body_too_large`: The body is larger than this call takes.
+             *     - `file_too_large`: the file would be larger than a file may be.
+             */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
+             *     - `content_encoding_refused`: The body is compressed.
+             */
+            415: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `link_outside`: A link at the file may only lead to a relative place inside.
+             *     - `mode_not_allowed`: the file cannot have these rights; set-uid and set-gid are refused.
+             *     - `file_archive_refused`: An archive cannot be unpacked, or not be unpacked safely; nothing of it was put in place.
+             */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `rate_limited`: There were too many calls in a short time.
+             *     - `operation_limit`: As many operations on files are under way as may be.
+             */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `internal`: Something broke in a way that nobody foresaw.
+             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `disk_error`: The disk fails on the file.
+             */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `files_not_safe`: The kernel lacks what work on files needs, so there is none. */
+            501: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             *     - `container_not_up`: The container is still on its way up, and its agent has said nothing yet.
+             *     - `files_busy`: As much work on files is under way in a container as may be.
+             *     - `files_unavailable`: The child that works on the files of a container is gone, does not answer, or is not to be believed.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            507: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    checksumFile: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "path": "src.zip"
+                 *     }
+                 */
+                "application/json": components["schemas"]["ChecksumFile"];
+            };
+        };
+        responses: {
+            /** @description The SHA-256 of a file */
+            200: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileOperation"];
+                };
+            };
+            /** @description It goes on; ask for the operation */
+            202: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileOperation"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `invalid_body`: A document is not of the shape that was asked for.
+             *     - `path_invalid`: the file is no path that a file can have.
+             *     - `name_too_long`: the file is longer than the disk allows.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             *     - `path_outside`: the file leads out of the folder that may be worked in.
+             *     - `permission_denied`: The rights of the file, or of its folder, do not allow it.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_found`: There is no such thing, or the caller may not know that there is.
+             *     - `path_not_found`: There is no the file.
+             *     - `file_root_unknown`: Work on files is not offered in a root of this name.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_slow`: The body did not come in time. */
+            408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_too_old`: The agent of the container is of before it could do what is asked of it.
+             *     - `being_deleted`: The container is on its way out.
+             *     - `container_off`: The container is off, so nothing in it can be reached.
+             *     - `container_suspended`: The container is off for as long as its customer is suspended.
+             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `too_many_links`: the file leads through too many links, or in a circle.
+             *     - `is_the_root`: The folder that everything stands in cannot be changed.
+             *     - `is_a_folder`: the file is a folder.
+             *     - `not_a_folder`: the file is no folder, or leads through something that is none.
+             *     - `folder_not_empty`: the file is a folder with something in it.
+             *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
+             *     - `is_a_link`: the file is a link, and this is not done to links.
+             *     - `file_exists`: There is already something at the file.
+             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `disk_read_only`: The disk of the file can only be read.
+             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            412: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `body_too_large`: The body is larger than this call takes.
+             *     - `file_too_large`: the file would be larger than a file may be.
+             */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
+             *     - `content_encoding_refused`: The body is compressed.
+             */
+            415: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `link_outside`: A link at the file may only lead to a relative place inside.
+             *     - `mode_not_allowed`: the file cannot have these rights; set-uid and set-gid are refused.
+             *     - `file_archive_refused`: An archive cannot be unpacked, or not be unpacked safely; nothing of it was put in place.
+             */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `rate_limited`: There were too many calls in a short time.
+             *     - `operation_limit`: As many operations on files are under way as may be.
+             */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `internal`: Something broke in a way that nobody foresaw.
+             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `disk_error`: The disk fails on the file.
+             */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `files_not_safe`: The kernel lacks what work on files needs, so there is none. */
+            501: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             *     - `container_not_up`: The container is still on its way up, and its agent has said nothing yet.
+             *     - `files_busy`: As much work on files is under way in a container as may be.
+             *     - `files_unavailable`: The child that works on the files of a container is gone, does not answer, or is not to be believed.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            507: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    changeFileMode: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "mode": "0755",
+                 *       "path": "run.sh"
+                 *     }
+                 */
+                "application/json": components["schemas"]["ChangeMode"];
+            };
+        };
+        responses: {
+            /** @description Give a file or folder other rights */
+            200: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileEntry"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `invalid_body`: A document is not of the shape that was asked for.
+             *     - `path_invalid`: the file is no path that a file can have.
+             *     - `name_too_long`: the file is longer than the disk allows.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             *     - `path_outside`: the file leads out of the folder that may be worked in.
+             *     - `permission_denied`: The rights of the file, or of its folder, do not allow it.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_found`: There is no such thing, or the caller may not know that there is.
+             *     - `path_not_found`: There is no the file.
+             *     - `file_root_unknown`: Work on files is not offered in a root of this name.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_slow`: The body did not come in time. */
+            408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_too_old`: The agent of the container is of before it could do what is asked of it.
+             *     - `being_deleted`: The container is on its way out.
+             *     - `container_off`: The container is off, so nothing in it can be reached.
+             *     - `container_suspended`: The container is off for as long as its customer is suspended.
+             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `too_many_links`: the file leads through too many links, or in a circle.
+             *     - `is_the_root`: The folder that everything stands in cannot be changed.
+             *     - `is_a_folder`: the file is a folder.
+             *     - `not_a_folder`: the file is no folder, or leads through something that is none.
+             *     - `folder_not_empty`: the file is a folder with something in it.
+             *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
+             *     - `is_a_link`: the file is a link, and this is not done to links.
+             *     - `file_exists`: There is already something at the file.
+             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `disk_read_only`: The disk of the file can only be read.
+             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            412: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `body_too_large`: The body is larger than this call takes.
+             *     - `file_too_large`: the file would be larger than a file may be.
+             */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
+             *     - `content_encoding_refused`: The body is compressed.
+             */
+            415: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `link_outside`: A link at the file may only lead to a relative place inside.
+             *     - `mode_not_allowed`: the file cannot have these rights; set-uid and set-gid are refused.
+             */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `internal`: Something broke in a way that nobody foresaw.
+             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `disk_error`: The disk fails on the file.
+             */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `files_not_safe`: The kernel lacks what work on files needs, so there is none. */
+            501: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             *     - `container_not_up`: The container is still on its way up, and its agent has said nothing yet.
+             *     - `files_busy`: As much work on files is under way in a container as may be.
+             *     - `files_unavailable`: The child that works on the files of a container is gone, does not answer, or is not to be believed.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            507: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    readFile: {
+        parameters: {
+            query?: {
+                /** @description The path below the root; left out, the root itself. */
+                path?: string;
+                /** @description One of `files/roots`; left out, the default one. */
+                root?: string;
+            };
+            header?: {
+                /** @description The `ETag` or `Last-Modified` that the range belongs to. */
+                "If-Range"?: string;
+                /** @description The `ETag` that is meant; refused with 412 where it is another by now. */
+                "If-Match"?: string;
+                /** @description The `ETag` that one has. */
+                "If-None-Match"?: string;
+                /** @description One stretch of bytes, such as `bytes=0-1023`. */
+                Range?: string;
+            };
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description The bytes of a file */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description The range that was asked for */
+            206: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/octet-stream": string;
+                };
+            };
+            /** @description What the client has is still the same */
+            304: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `path_invalid`: the file is no path that a file can have.
+             *     - `name_too_long`: the file is longer than the disk allows.
+             *     - `body_cut_off`: The body ended before as much had come as was announced.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             *     - `path_outside`: the file leads out of the folder that may be worked in.
+             *     - `permission_denied`: The rights of the file, or of its folder, do not allow it.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_found`: There is no such thing, or the caller may not know that there is.
+             *     - `path_not_found`: There is no the file.
+             *     - `file_root_unknown`: Work on files is not offered in a root of this name.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `body_stalled`: Nothing came any more of a body that was still to come.
+             *     - `transfer_too_slow`: Less than a kilobyte a second came of a body, or was taken of an answer.
+             */
+            408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_too_old`: The agent of the container is of before it could do what is asked of it.
+             *     - `being_deleted`: The container is on its way out.
+             *     - `container_off`: The container is off, so nothing in it can be reached.
+             *     - `container_suspended`: The container is off for as long as its customer is suspended.
+             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `too_many_links`: the file leads through too many links, or in a circle.
+             *     - `is_the_root`: The folder that everything stands in cannot be changed.
+             *     - `is_a_folder`: the file is a folder.
+             *     - `not_a_folder`: the file is no folder, or leads through something that is none.
+             *     - `folder_not_empty`: the file is a folder with something in it.
+             *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
+             *     - `is_a_link`: the file is a link, and this is not done to links.
+             *     - `file_exists`: There is already something at the file.
+             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `disk_read_only`: The disk of the file can only be read.
+             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            412: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `file_too_large`: the file would be larger than a file may be. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `range_unsatisfiable`: The range that was asked for lies outside the file. */
+            416: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `link_outside`: A link at the file may only lead to a relative place inside.
+             *     - `mode_not_allowed`: the file cannot have these rights; set-uid and set-gid are refused.
+             */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `rate_limited`: There were too many calls in a short time.
+             *     - `too_many_open`: Too many long calls are open.
+             */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `internal`: Something broke in a way that nobody foresaw.
+             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `disk_error`: The disk fails on the file.
+             */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `files_not_safe`: The kernel lacks what work on files needs, so there is none. */
+            501: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             *     - `container_not_up`: The container is still on its way up, and its agent has said nothing yet.
+             *     - `files_busy`: As much work on files is under way in a container as may be.
+             *     - `files_unavailable`: The child that works on the files of a container is gone, does not answer, or is not to be believed.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            507: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    writeFile: {
+        parameters: {
+            query?: {
+                /** @description The path below the root; left out, the root itself. */
+                path?: string;
+                /** @description One of `files/roots`; left out, the default one. */
+                root?: string;
+                /** @description Folders above it that are missing are made. */
+                parents?: boolean;
+                /** @description The rights of a new file in octal, such as 0644. */
+                mode?: string;
+            };
+            header?: {
+                /** @description The `ETag` of the version that is replaced; refused with 412 where it is another by now. */
+                "If-Match"?: string;
+                /** @description `*` writes only what is not there yet. */
+                "If-None-Match"?: string;
+                /** @description `sha-256=:…:` (RFC 9530); what comes with another hash is not put in place. */
+                "Repr-Digest"?: string;
+            };
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "*/*": string;
+            };
+        };
+        responses: {
+            /** @description Write a file, whole */
+            200: {
+                headers: {
+                    /** @description The version that was written. */
+                    ETag?: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileEntry"];
+                };
+            };
+            /** @description It was not there before */
+            201: {
+                headers: {
+                    /** @description The version that was written. */
+                    ETag?: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileEntry"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `path_invalid`: the file is no path that a file can have.
+             *     - `name_too_long`: the file is longer than the disk allows.
+             *     - `body_cut_off`: The body ended before as much had come as was announced.
+             *     - `file_too_short`: The body ended before as much had come as was announced, and can not be gone on with.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             *     - `path_outside`: the file leads out of the folder that may be worked in.
+             *     - `permission_denied`: The rights of the file, or of its folder, do not allow it.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_found`: There is no such thing, or the caller may not know that there is.
+             *     - `path_not_found`: There is no the file.
+             *     - `file_root_unknown`: Work on files is not offered in a root of this name.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `body_stalled`: Nothing came any more of a body that was still to come.
+             *     - `transfer_too_slow`: Less than a kilobyte a second came of a body, or was taken of an answer.
+             */
+            408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_too_old`: The agent of the container is of before it could do what is asked of it.
+             *     - `being_deleted`: The container is on its way out.
+             *     - `container_off`: The container is off, so nothing in it can be reached.
+             *     - `container_suspended`: The container is off for as long as its customer is suspended.
+             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `too_many_links`: the file leads through too many links, or in a circle.
+             *     - `is_the_root`: The folder that everything stands in cannot be changed.
+             *     - `is_a_folder`: the file is a folder.
+             *     - `not_a_folder`: the file is no folder, or leads through something that is none.
+             *     - `folder_not_empty`: the file is a folder with something in it.
+             *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
+             *     - `is_a_link`: the file is a link, and this is not done to links.
+             *     - `file_exists`: There is already something at the file.
+             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `disk_read_only`: The disk of the file can only be read.
+             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            412: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `file_too_large`: the file would be larger than a file may be. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
+             *     - `content_encoding_refused`: The body is compressed.
+             */
+            415: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `link_outside`: A link at the file may only lead to a relative place inside.
+             *     - `mode_not_allowed`: the file cannot have these rights; set-uid and set-gid are refused.
+             *     - `file_hash_wrong`: What came has another hash than was said, so it was not put in place.
+             */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `rate_limited`: There were too many calls in a short time.
+             *     - `too_many_open`: Too many long calls are open.
+             */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `internal`: Something broke in a way that nobody foresaw.
+             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `disk_error`: The disk fails on the file.
+             */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `files_not_safe`: The kernel lacks what work on files needs, so there is none. */
+            501: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             *     - `container_not_up`: The container is still on its way up, and its agent has said nothing yet.
+             *     - `files_busy`: As much work on files is under way in a container as may be.
+             *     - `files_unavailable`: The child that works on the files of a container is gone, does not answer, or is not to be believed.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `disk_full`: There is no room left on the disk for the file.
+             *     - `no_room_on_disk`: What was announced is more than the disk has left; nothing of it was taken.
+             */
+            507: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    lookAtFile: {
+        parameters: {
+            query?: {
+                /** @description The path below the root; left out, the root itself. */
+                path?: string;
+                /** @description One of `files/roots`; left out, the default one. */
+                root?: string;
+            };
+            header?: {
+                /** @description The `ETag` or `Last-Modified` that the range belongs to. */
+                "If-Range"?: string;
+                /** @description The `ETag` that is meant; refused with 412 where it is another by now. */
+                "If-Match"?: string;
+                /** @description The `ETag` that one has. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Size and version of a file */
+            200: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `path_invalid`: the file is no path that a file can have.
+             *     - `name_too_long`: the file is longer than the disk allows.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             *     - `path_outside`: the file leads out of the folder that may be worked in.
+             *     - `permission_denied`: The rights of the file, or of its folder, do not allow it.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_found`: There is no such thing, or the caller may not know that there is.
+             *     - `path_not_found`: There is no the file.
+             *     - `file_root_unknown`: Work on files is not offered in a root of this name.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_too_old`: The agent of the container is of before it could do what is asked of it.
+             *     - `being_deleted`: The container is on its way out.
+             *     - `container_off`: The container is off, so nothing in it can be reached.
+             *     - `container_suspended`: The container is off for as long as its customer is suspended.
+             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `too_many_links`: the file leads through too many links, or in a circle.
+             *     - `is_the_root`: The folder that everything stands in cannot be changed.
+             *     - `is_a_folder`: the file is a folder.
+             *     - `not_a_folder`: the file is no folder, or leads through something that is none.
+             *     - `folder_not_empty`: the file is a folder with something in it.
+             *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
+             *     - `is_a_link`: the file is a link, and this is not done to links.
+             *     - `file_exists`: There is already something at the file.
+             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `disk_read_only`: The disk of the file can only be read.
+             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            412: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `file_too_large`: the file would be larger than a file may be. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `link_outside`: A link at the file may only lead to a relative place inside.
+             *     - `mode_not_allowed`: the file cannot have these rights; set-uid and set-gid are refused.
+             */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `internal`: Something broke in a way that nobody foresaw.
+             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `disk_error`: The disk fails on the file.
+             */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `files_not_safe`: The kernel lacks what work on files needs, so there is none. */
+            501: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             *     - `container_not_up`: The container is still on its way up, and its agent has said nothing yet.
+             *     - `files_busy`: As much work on files is under way in a container as may be.
+             *     - `files_unavailable`: The child that works on the files of a container is gone, does not answer, or is not to be believed.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            507: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    copyFile: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "path": "src",
+                 *       "to": "src-old"
+                 *     }
+                 */
+                "application/json": components["schemas"]["CopyFile"];
+            };
+        };
+        responses: {
+            /** @description Copy a file or folder */
+            200: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileOperation"];
+                };
+            };
+            /** @description It goes on; ask for the operation */
+            202: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileOperation"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `invalid_body`: A document is not of the shape that was asked for.
+             *     - `path_invalid`: the file is no path that a file can have.
+             *     - `name_too_long`: the file is longer than the disk allows.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             *     - `path_outside`: the file leads out of the folder that may be worked in.
+             *     - `permission_denied`: The rights of the file, or of its folder, do not allow it.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_found`: There is no such thing, or the caller may not know that there is.
+             *     - `path_not_found`: There is no the file.
+             *     - `file_root_unknown`: Work on files is not offered in a root of this name.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_slow`: The body did not come in time. */
+            408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_too_old`: The agent of the container is of before it could do what is asked of it.
+             *     - `being_deleted`: The container is on its way out.
+             *     - `container_off`: The container is off, so nothing in it can be reached.
+             *     - `container_suspended`: The container is off for as long as its customer is suspended.
+             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `too_many_links`: the file leads through too many links, or in a circle.
+             *     - `is_the_root`: The folder that everything stands in cannot be changed.
+             *     - `is_a_folder`: the file is a folder.
+             *     - `not_a_folder`: the file is no folder, or leads through something that is none.
+             *     - `folder_not_empty`: the file is a folder with something in it.
+             *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
+             *     - `is_a_link`: the file is a link, and this is not done to links.
+             *     - `file_exists`: There is already something at the file.
+             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `disk_read_only`: The disk of the file can only be read.
+             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            412: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `body_too_large`: The body is larger than this call takes.
+             *     - `file_too_large`: the file would be larger than a file may be.
+             */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
+             *     - `content_encoding_refused`: The body is compressed.
+             */
+            415: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `link_outside`: A link at the file may only lead to a relative place inside.
+             *     - `mode_not_allowed`: the file cannot have these rights; set-uid and set-gid are refused.
+             *     - `file_archive_refused`: An archive cannot be unpacked, or not be unpacked safely; nothing of it was put in place.
+             */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `rate_limited`: There were too many calls in a short time.
+             *     - `operation_limit`: As many operations on files are under way as may be.
+             */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `internal`: Something broke in a way that nobody foresaw.
+             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `disk_error`: The disk fails on the file.
+             */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `files_not_safe`: The kernel lacks what work on files needs, so there is none. */
+            501: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             *     - `container_not_up`: The container is still on its way up, and its agent has said nothing yet.
+             *     - `files_busy`: As much work on files is under way in a container as may be.
+             *     - `files_unavailable`: The child that works on the files of a container is gone, does not answer, or is not to be believed.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            507: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    extractFile: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "path": "src.zip",
+                 *       "to": "src"
+                 *     }
+                 */
+                "application/json": components["schemas"]["ExtractArchive"];
+            };
+        };
+        responses: {
+            /** @description Unpack an archive */
+            200: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileOperation"];
+                };
+            };
+            /** @description It goes on; ask for the operation */
+            202: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileOperation"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `invalid_body`: A document is not of the shape that was asked for.
+             *     - `path_invalid`: the file is no path that a file can have.
+             *     - `name_too_long`: the file is longer than the disk allows.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             *     - `path_outside`: the file leads out of the folder that may be worked in.
+             *     - `permission_denied`: The rights of the file, or of its folder, do not allow it.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_found`: There is no such thing, or the caller may not know that there is.
+             *     - `path_not_found`: There is no the file.
+             *     - `file_root_unknown`: Work on files is not offered in a root of this name.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_slow`: The body did not come in time. */
+            408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_too_old`: The agent of the container is of before it could do what is asked of it.
+             *     - `being_deleted`: The container is on its way out.
+             *     - `container_off`: The container is off, so nothing in it can be reached.
+             *     - `container_suspended`: The container is off for as long as its customer is suspended.
+             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `too_many_links`: the file leads through too many links, or in a circle.
+             *     - `is_the_root`: The folder that everything stands in cannot be changed.
+             *     - `is_a_folder`: the file is a folder.
+             *     - `not_a_folder`: the file is no folder, or leads through something that is none.
+             *     - `folder_not_empty`: the file is a folder with something in it.
+             *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
+             *     - `is_a_link`: the file is a link, and this is not done to links.
+             *     - `file_exists`: There is already something at the file.
+             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `disk_read_only`: The disk of the file can only be read.
+             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            412: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `body_too_large`: The body is larger than this call takes.
+             *     - `file_too_large`: the file would be larger than a file may be.
+             */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
+             *     - `content_encoding_refused`: The body is compressed.
+             */
+            415: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `link_outside`: A link at the file may only lead to a relative place inside.
+             *     - `mode_not_allowed`: the file cannot have these rights; set-uid and set-gid are refused.
+             *     - `file_archive_refused`: An archive cannot be unpacked, or not be unpacked safely; nothing of it was put in place.
+             */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `rate_limited`: There were too many calls in a short time.
+             *     - `operation_limit`: As many operations on files are under way as may be.
+             */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `internal`: Something broke in a way that nobody foresaw.
+             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `disk_error`: The disk fails on the file.
+             */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `files_not_safe`: The kernel lacks what work on files needs, so there is none. */
+            501: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             *     - `container_not_up`: The container is still on its way up, and its agent has said nothing yet.
+             *     - `files_busy`: As much work on files is under way in a container as may be.
+             *     - `files_unavailable`: The child that works on the files of a container is gone, does not answer, or is not to be believed.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            507: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    measureFile: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "path": ""
+                 *     }
+                 */
+                "application/json": components["schemas"]["MeasureFolder"];
+            };
+        };
+        responses: {
+            /** @description Count all that is in a folder */
+            200: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileOperation"];
+                };
+            };
+            /** @description It goes on; ask for the operation */
+            202: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileOperation"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `invalid_body`: A document is not of the shape that was asked for.
+             *     - `path_invalid`: the file is no path that a file can have.
+             *     - `name_too_long`: the file is longer than the disk allows.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             *     - `path_outside`: the file leads out of the folder that may be worked in.
+             *     - `permission_denied`: The rights of the file, or of its folder, do not allow it.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_found`: There is no such thing, or the caller may not know that there is.
+             *     - `path_not_found`: There is no the file.
+             *     - `file_root_unknown`: Work on files is not offered in a root of this name.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_slow`: The body did not come in time. */
+            408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_too_old`: The agent of the container is of before it could do what is asked of it.
+             *     - `being_deleted`: The container is on its way out.
+             *     - `container_off`: The container is off, so nothing in it can be reached.
+             *     - `container_suspended`: The container is off for as long as its customer is suspended.
+             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `too_many_links`: the file leads through too many links, or in a circle.
+             *     - `is_the_root`: The folder that everything stands in cannot be changed.
+             *     - `is_a_folder`: the file is a folder.
+             *     - `not_a_folder`: the file is no folder, or leads through something that is none.
+             *     - `folder_not_empty`: the file is a folder with something in it.
+             *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
+             *     - `is_a_link`: the file is a link, and this is not done to links.
+             *     - `file_exists`: There is already something at the file.
+             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `disk_read_only`: The disk of the file can only be read.
+             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            412: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `body_too_large`: The body is larger than this call takes.
+             *     - `file_too_large`: the file would be larger than a file may be.
+             */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
+             *     - `content_encoding_refused`: The body is compressed.
+             */
+            415: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `link_outside`: A link at the file may only lead to a relative place inside.
+             *     - `mode_not_allowed`: the file cannot have these rights; set-uid and set-gid are refused.
+             *     - `file_archive_refused`: An archive cannot be unpacked, or not be unpacked safely; nothing of it was put in place.
+             */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `rate_limited`: There were too many calls in a short time.
+             *     - `operation_limit`: As many operations on files are under way as may be.
+             */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `internal`: Something broke in a way that nobody foresaw.
+             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `disk_error`: The disk fails on the file.
+             */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `files_not_safe`: The kernel lacks what work on files needs, so there is none. */
+            501: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             *     - `container_not_up`: The container is still on its way up, and its agent has said nothing yet.
+             *     - `files_busy`: As much work on files is under way in a container as may be.
+             *     - `files_unavailable`: The child that works on the files of a container is gone, does not answer, or is not to be believed.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            507: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    makeFolder: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "parents": true,
+                 *       "path": "src/app"
+                 *     }
+                 */
+                "application/json": components["schemas"]["MakeFolder"];
+            };
+        };
+        responses: {
+            /** @description Make a folder */
+            201: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileEntry"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `invalid_body`: A document is not of the shape that was asked for.
+             *     - `path_invalid`: the file is no path that a file can have.
+             *     - `name_too_long`: the file is longer than the disk allows.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             *     - `path_outside`: the file leads out of the folder that may be worked in.
+             *     - `permission_denied`: The rights of the file, or of its folder, do not allow it.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_found`: There is no such thing, or the caller may not know that there is.
+             *     - `path_not_found`: There is no the file.
+             *     - `file_root_unknown`: Work on files is not offered in a root of this name.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_slow`: The body did not come in time. */
+            408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_too_old`: The agent of the container is of before it could do what is asked of it.
+             *     - `being_deleted`: The container is on its way out.
+             *     - `container_off`: The container is off, so nothing in it can be reached.
+             *     - `container_suspended`: The container is off for as long as its customer is suspended.
+             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `too_many_links`: the file leads through too many links, or in a circle.
+             *     - `is_the_root`: The folder that everything stands in cannot be changed.
+             *     - `is_a_folder`: the file is a folder.
+             *     - `not_a_folder`: the file is no folder, or leads through something that is none.
+             *     - `folder_not_empty`: the file is a folder with something in it.
+             *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
+             *     - `is_a_link`: the file is a link, and this is not done to links.
+             *     - `file_exists`: There is already something at the file.
+             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `disk_read_only`: The disk of the file can only be read.
+             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            412: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `body_too_large`: The body is larger than this call takes.
+             *     - `file_too_large`: the file would be larger than a file may be.
+             */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
+             *     - `content_encoding_refused`: The body is compressed.
+             */
+            415: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `link_outside`: A link at the file may only lead to a relative place inside.
+             *     - `mode_not_allowed`: the file cannot have these rights; set-uid and set-gid are refused.
+             */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `internal`: Something broke in a way that nobody foresaw.
+             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `disk_error`: The disk fails on the file.
+             */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `files_not_safe`: The kernel lacks what work on files needs, so there is none. */
+            501: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             *     - `container_not_up`: The container is still on its way up, and its agent has said nothing yet.
+             *     - `files_busy`: As much work on files is under way in a container as may be.
+             *     - `files_unavailable`: The child that works on the files of a container is gone, does not answer, or is not to be believed.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            507: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    moveFile: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "path": "notes.txt",
+                 *       "to": "docs/notes.txt"
+                 *     }
+                 */
+                "application/json": components["schemas"]["MoveFile"];
+            };
+        };
+        responses: {
+            /** @description Give a file or folder another name or place */
+            200: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileEntry"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `invalid_body`: A document is not of the shape that was asked for.
+             *     - `path_invalid`: the file is no path that a file can have.
+             *     - `name_too_long`: the file is longer than the disk allows.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             *     - `path_outside`: the file leads out of the folder that may be worked in.
+             *     - `permission_denied`: The rights of the file, or of its folder, do not allow it.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_found`: There is no such thing, or the caller may not know that there is.
+             *     - `path_not_found`: There is no the file.
+             *     - `file_root_unknown`: Work on files is not offered in a root of this name.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_slow`: The body did not come in time. */
+            408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_too_old`: The agent of the container is of before it could do what is asked of it.
+             *     - `being_deleted`: The container is on its way out.
+             *     - `container_off`: The container is off, so nothing in it can be reached.
+             *     - `container_suspended`: The container is off for as long as its customer is suspended.
+             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `too_many_links`: the file leads through too many links, or in a circle.
+             *     - `is_the_root`: The folder that everything stands in cannot be changed.
+             *     - `is_a_folder`: the file is a folder.
+             *     - `not_a_folder`: the file is no folder, or leads through something that is none.
+             *     - `folder_not_empty`: the file is a folder with something in it.
+             *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
+             *     - `is_a_link`: the file is a link, and this is not done to links.
+             *     - `file_exists`: There is already something at the file.
+             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `disk_read_only`: The disk of the file can only be read.
+             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            412: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `body_too_large`: The body is larger than this call takes.
+             *     - `file_too_large`: the file would be larger than a file may be.
+             */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
+             *     - `content_encoding_refused`: The body is compressed.
+             */
+            415: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `link_outside`: A link at the file may only lead to a relative place inside.
+             *     - `mode_not_allowed`: the file cannot have these rights; set-uid and set-gid are refused.
+             */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `internal`: Something broke in a way that nobody foresaw.
+             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `disk_error`: The disk fails on the file.
+             */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `files_not_safe`: The kernel lacks what work on files needs, so there is none. */
+            501: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             *     - `container_not_up`: The container is still on its way up, and its agent has said nothing yet.
+             *     - `files_busy`: As much work on files is under way in a container as may be.
+             *     - `files_unavailable`: The child that works on the files of a container is gone, does not answer, or is not to be believed.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            507: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listFileOperations: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of an answer that one has, or several. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Work on files that goes on, or has ended lately */
+            200: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileOperations"];
+                };
+            };
+            /** @description What you have is still the same */
+            304: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `path_invalid`: the file is no path that a file can have.
+             *     - `name_too_long`: the file is longer than the disk allows.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             *     - `path_outside`: the file leads out of the folder that may be worked in.
+             *     - `permission_denied`: The rights of the file, or of its folder, do not allow it.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_found`: There is no such thing, or the caller may not know that there is.
+             *     - `path_not_found`: There is no the file.
+             *     - `file_root_unknown`: Work on files is not offered in a root of this name.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_too_old`: The agent of the container is of before it could do what is asked of it.
+             *     - `being_deleted`: The container is on its way out.
+             *     - `container_off`: The container is off, so nothing in it can be reached.
+             *     - `container_suspended`: The container is off for as long as its customer is suspended.
+             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `too_many_links`: the file leads through too many links, or in a circle.
+             *     - `is_the_root`: The folder that everything stands in cannot be changed.
+             *     - `is_a_folder`: the file is a folder.
+             *     - `not_a_folder`: the file is no folder, or leads through something that is none.
+             *     - `folder_not_empty`: the file is a folder with something in it.
+             *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
+             *     - `is_a_link`: the file is a link, and this is not done to links.
+             *     - `file_exists`: There is already something at the file.
+             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `disk_read_only`: The disk of the file can only be read.
+             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            412: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `file_too_large`: the file would be larger than a file may be. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `link_outside`: A link at the file may only lead to a relative place inside.
+             *     - `mode_not_allowed`: the file cannot have these rights; set-uid and set-gid are refused.
+             */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `internal`: Something broke in a way that nobody foresaw.
+             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `disk_error`: The disk fails on the file.
+             */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `files_not_safe`: The kernel lacks what work on files needs, so there is none. */
+            501: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             *     - `container_not_up`: The container is still on its way up, and its agent has said nothing yet.
+             *     - `files_busy`: As much work on files is under way in a container as may be.
+             *     - `files_unavailable`: The child that works on the files of a container is gone, does not answer, or is not to be believed.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            507: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getFileOperation: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of an answer that one has, or several. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+                /** @description The id of the operation. */
+                operation: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How far such work is */
+            200: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileOperation"];
+                };
+            };
+            /** @description What you have is still the same */
+            304: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `path_invalid`: the file is no path that a file can have.
+             *     - `name_too_long`: the file is longer than the disk allows.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             *     - `path_outside`: the file leads out of the folder that may be worked in.
+             *     - `permission_denied`: The rights of the file, or of its folder, do not allow it.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_found`: There is no such thing, or the caller may not know that there is.
+             *     - `path_not_found`: There is no the file.
+             *     - `file_root_unknown`: Work on files is not offered in a root of this name.
+             *     - `operation_not_found`: There is no such operation, or it has ended long ago.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_too_old`: The agent of the container is of before it could do what is asked of it.
+             *     - `being_deleted`: The container is on its way out.
+             *     - `container_off`: The container is off, so nothing in it can be reached.
+             *     - `container_suspended`: The container is off for as long as its customer is suspended.
+             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `too_many_links`: the file leads through too many links, or in a circle.
+             *     - `is_the_root`: The folder that everything stands in cannot be changed.
+             *     - `is_a_folder`: the file is a folder.
+             *     - `not_a_folder`: the file is no folder, or leads through something that is none.
+             *     - `folder_not_empty`: the file is a folder with something in it.
+             *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
+             *     - `is_a_link`: the file is a link, and this is not done to links.
+             *     - `file_exists`: There is already something at the file.
+             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `disk_read_only`: The disk of the file can only be read.
+             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            412: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `file_too_large`: the file would be larger than a file may be. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `link_outside`: A link at the file may only lead to a relative place inside.
+             *     - `mode_not_allowed`: the file cannot have these rights; set-uid and set-gid are refused.
+             */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `internal`: Something broke in a way that nobody foresaw.
+             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `disk_error`: The disk fails on the file.
+             */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `files_not_safe`: The kernel lacks what work on files needs, so there is none. */
+            501: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             *     - `container_not_up`: The container is still on its way up, and its agent has said nothing yet.
+             *     - `files_busy`: As much work on files is under way in a container as may be.
+             *     - `files_unavailable`: The child that works on the files of a container is gone, does not answer, or is not to be believed.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            507: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    cancelFileOperation: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+                /** @description The id of the operation. */
+                operation: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description End such work */
+            200: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileOperation"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `path_invalid`: the file is no path that a file can have.
+             *     - `name_too_long`: the file is longer than the disk allows.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             *     - `path_outside`: the file leads out of the folder that may be worked in.
+             *     - `permission_denied`: The rights of the file, or of its folder, do not allow it.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_found`: There is no such thing, or the caller may not know that there is.
+             *     - `path_not_found`: There is no the file.
+             *     - `file_root_unknown`: Work on files is not offered in a root of this name.
+             *     - `operation_not_found`: There is no such operation, or it has ended long ago.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_too_old`: The agent of the container is of before it could do what is asked of it.
+             *     - `being_deleted`: The container is on its way out.
+             *     - `container_off`: The container is off, so nothing in it can be reached.
+             *     - `container_suspended`: The container is off for as long as its customer is suspended.
+             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `too_many_links`: the file leads through too many links, or in a circle.
+             *     - `is_the_root`: The folder that everything stands in cannot be changed.
+             *     - `is_a_folder`: the file is a folder.
+             *     - `not_a_folder`: the file is no folder, or leads through something that is none.
+             *     - `folder_not_empty`: the file is a folder with something in it.
+             *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
+             *     - `is_a_link`: the file is a link, and this is not done to links.
+             *     - `file_exists`: There is already something at the file.
+             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `disk_read_only`: The disk of the file can only be read.
+             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            412: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `file_too_large`: the file would be larger than a file may be. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `link_outside`: A link at the file may only lead to a relative place inside.
+             *     - `mode_not_allowed`: the file cannot have these rights; set-uid and set-gid are refused.
+             */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `internal`: Something broke in a way that nobody foresaw.
+             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `disk_error`: The disk fails on the file.
+             */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `files_not_safe`: The kernel lacks what work on files needs, so there is none. */
+            501: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             *     - `container_not_up`: The container is still on its way up, and its agent has said nothing yet.
+             *     - `files_busy`: As much work on files is under way in a container as may be.
+             *     - `files_unavailable`: The child that works on the files of a container is gone, does not answer, or is not to be believed.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            507: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listFileRoots: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of an answer that one has, or several. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Folders in which files are offered, and room on their disks */
+            200: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileRoots"];
+                };
+            };
+            /** @description What you have is still the same */
+            304: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `path_invalid`: the file is no path that a file can have.
+             *     - `name_too_long`: the file is longer than the disk allows.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             *     - `path_outside`: the file leads out of the folder that may be worked in.
+             *     - `permission_denied`: The rights of the file, or of its folder, do not allow it.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_found`: There is no such thing, or the caller may not know that there is.
+             *     - `path_not_found`: There is no the file.
+             *     - `file_root_unknown`: Work on files is not offered in a root of this name.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_too_old`: The agent of the container is of before it could do what is asked of it.
+             *     - `being_deleted`: The container is on its way out.
+             *     - `container_off`: The container is off, so nothing in it can be reached.
+             *     - `container_suspended`: The container is off for as long as its customer is suspended.
+             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `too_many_links`: the file leads through too many links, or in a circle.
+             *     - `is_the_root`: The folder that everything stands in cannot be changed.
+             *     - `is_a_folder`: the file is a folder.
+             *     - `not_a_folder`: the file is no folder, or leads through something that is none.
+             *     - `folder_not_empty`: the file is a folder with something in it.
+             *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
+             *     - `is_a_link`: the file is a link, and this is not done to links.
+             *     - `file_exists`: There is already something at the file.
+             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `disk_read_only`: The disk of the file can only be read.
+             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            412: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `file_too_large`: the file would be larger than a file may be. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `link_outside`: A link at the file may only lead to a relative place inside.
+             *     - `mode_not_allowed`: the file cannot have these rights; set-uid and set-gid are refused.
+             */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `internal`: Something broke in a way that nobody foresaw.
+             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `disk_error`: The disk fails on the file.
+             */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `files_not_safe`: The kernel lacks what work on files needs, so there is none. */
+            501: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             *     - `container_not_up`: The container is still on its way up, and its agent has said nothing yet.
+             *     - `files_busy`: As much work on files is under way in a container as may be.
+             *     - `files_unavailable`: The child that works on the files of a container is gone, does not answer, or is not to be believed.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            507: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    searchFiles: {
+        parameters: {
+            query?: {
+                /** @description The path below the root; left out, the root itself. */
+                path?: string;
+                /** @description One of `files/roots`; left out, the default one. */
+                root?: string;
+                /** @description Part of a name, or a pattern with `*` and `?`. */
+                name?: string;
+                /** @description A text in a line of a file. */
+                text?: string;
+                /** @description Capitals and small letters are different. */
+                matchCase?: boolean;
+                /** @description So many items at most. */
+                limit?: number;
+            };
+            header?: {
+                /** @description The `ETag` of an answer that one has, or several. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Look for names and for texts in files */
+            200: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileSearch"];
+                };
+            };
+            /** @description What you have is still the same */
+            304: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `path_invalid`: the file is no path that a file can have.
+             *     - `name_too_long`: the file is longer than the disk allows.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             *     - `path_outside`: the file leads out of the folder that may be worked in.
+             *     - `permission_denied`: The rights of the file, or of its folder, do not allow it.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_found`: There is no such thing, or the caller may not know that there is.
+             *     - `path_not_found`: There is no the file.
+             *     - `file_root_unknown`: Work on files is not offered in a root of this name.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_too_old`: The agent of the container is of before it could do what is asked of it.
+             *     - `being_deleted`: The container is on its way out.
+             *     - `container_off`: The container is off, so nothing in it can be reached.
+             *     - `container_suspended`: The container is off for as long as its customer is suspended.
+             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `too_many_links`: the file leads through too many links, or in a circle.
+             *     - `is_the_root`: The folder that everything stands in cannot be changed.
+             *     - `is_a_folder`: the file is a folder.
+             *     - `not_a_folder`: the file is no folder, or leads through something that is none.
+             *     - `folder_not_empty`: the file is a folder with something in it.
+             *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
+             *     - `is_a_link`: the file is a link, and this is not done to links.
+             *     - `file_exists`: There is already something at the file.
+             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `disk_read_only`: The disk of the file can only be read.
+             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            412: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `file_too_large`: the file would be larger than a file may be. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `link_outside`: A link at the file may only lead to a relative place inside.
+             *     - `mode_not_allowed`: the file cannot have these rights; set-uid and set-gid are refused.
+             *     - `search_empty`: A search says neither a name nor a text to look for.
+             */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `internal`: Something broke in a way that nobody foresaw.
+             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `disk_error`: The disk fails on the file.
+             */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `files_not_safe`: The kernel lacks what work on files needs, so there is none. */
+            501: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             *     - `container_not_up`: The container is still on its way up, and its agent has said nothing yet.
+             *     - `files_busy`: As much work on files is under way in a container as may be.
+             *     - `files_unavailable`: The child that works on the files of a container is gone, does not answer, or is not to be believed.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            507: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getFile: {
+        parameters: {
+            query?: {
+                /** @description The path below the root; left out, the root itself. */
+                path?: string;
+                /** @description One of `files/roots`; left out, the default one. */
+                root?: string;
+                /** @description Of a link: what it leads to. */
+                follow?: boolean;
+            };
+            header?: {
+                /** @description The `ETag` of an answer that one has, or several. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One file, folder or link */
+            200: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileEntry"];
+                };
+            };
+            /** @description What you have is still the same */
+            304: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `path_invalid`: the file is no path that a file can have.
+             *     - `name_too_long`: the file is longer than the disk allows.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             *     - `path_outside`: the file leads out of the folder that may be worked in.
+             *     - `permission_denied`: The rights of the file, or of its folder, do not allow it.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_found`: There is no such thing, or the caller may not know that there is.
+             *     - `path_not_found`: There is no the file.
+             *     - `file_root_unknown`: Work on files is not offered in a root of this name.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_too_old`: The agent of the container is of before it could do what is asked of it.
+             *     - `being_deleted`: The container is on its way out.
+             *     - `container_off`: The container is off, so nothing in it can be reached.
+             *     - `container_suspended`: The container is off for as long as its customer is suspended.
+             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `too_many_links`: the file leads through too many links, or in a circle.
+             *     - `is_the_root`: The folder that everything stands in cannot be changed.
+             *     - `is_a_folder`: the file is a folder.
+             *     - `not_a_folder`: the file is no folder, or leads through something that is none.
+             *     - `folder_not_empty`: the file is a folder with something in it.
+             *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
+             *     - `is_a_link`: the file is a link, and this is not done to links.
+             *     - `file_exists`: There is already something at the file.
+             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `disk_read_only`: The disk of the file can only be read.
+             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            412: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `file_too_large`: the file would be larger than a file may be. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `link_outside`: A link at the file may only lead to a relative place inside.
+             *     - `mode_not_allowed`: the file cannot have these rights; set-uid and set-gid are refused.
+             */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `internal`: Something broke in a way that nobody foresaw.
+             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `disk_error`: The disk fails on the file.
+             */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `files_not_safe`: The kernel lacks what work on files needs, so there is none. */
+            501: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             *     - `container_not_up`: The container is still on its way up, and its agent has said nothing yet.
+             *     - `files_busy`: As much work on files is under way in a container as may be.
+             *     - `files_unavailable`: The child that works on the files of a container is gone, does not answer, or is not to be believed.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            507: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listUploads: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of an answer that one has, or several. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Uploads that are unfinished */
+            200: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FileUploads"];
+                };
+            };
+            /** @description What you have is still the same */
+            304: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `path_invalid`: the file is no path that a file can have.
+             *     - `name_too_long`: the file is longer than the disk allows.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             *     - `path_outside`: the file leads out of the folder that may be worked in.
+             *     - `permission_denied`: The rights of the file, or of its folder, do not allow it.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_found`: There is no such thing, or the caller may not know that there is.
+             *     - `path_not_found`: There is no the file.
+             *     - `file_root_unknown`: Work on files is not offered in a root of this name.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_too_old`: The agent of the container is of before it could do what is asked of it.
+             *     - `being_deleted`: The container is on its way out.
+             *     - `container_off`: The container is off, so nothing in it can be reached.
+             *     - `container_suspended`: The container is off for as long as its customer is suspended.
+             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `too_many_links`: the file leads through too many links, or in a circle.
+             *     - `is_the_root`: The folder that everything stands in cannot be changed.
+             *     - `is_a_folder`: the file is a folder.
+             *     - `not_a_folder`: the file is no folder, or leads through something that is none.
+             *     - `folder_not_empty`: the file is a folder with something in it.
+             *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
+             *     - `is_a_link`: the file is a link, and this is not done to links.
+             *     - `file_exists`: There is already something at the file.
+             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `disk_read_only`: The disk of the file can only be read.
+             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            412: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `file_too_large`: the file would be larger than a file may be. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `link_outside`: A link at the file may only lead to a relative place inside.
+             *     - `mode_not_allowed`: the file cannot have these rights; set-uid and set-gid are refused.
+             */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `internal`: Something broke in a way that nobody foresaw.
+             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `disk_error`: The disk fails on the file.
+             */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `files_not_safe`: The kernel lacks what work on files needs, so there is none. */
+            501: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             *     - `container_not_up`: The container is still on its way up, and its agent has said nothing yet.
+             *     - `files_busy`: As much work on files is under way in a container as may be.
+             *     - `files_unavailable`: The child that works on the files of a container is gone, does not answer, or is not to be believed.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            507: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    beginUpload: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description `1.0.0`. */
+                "Tus-Resumable"?: string;
+                /** @description The size of the whole file. */
+                "Upload-Length"?: string;
+                /** @description Where it belongs and how: filename, filetype, folder, mode, modifiedAt, overwrite, parents, path, root, sha256, type, each in base64. */
+                "Upload-Metadata"?: string;
+            };
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/offset+octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description Begin an upload that can be gone on with */
+            201: {
+                headers: {
+                    /** @description Where its pieces are sent. */
+                    Location?: string;
+                    /** @description Until when it may be gone on with. */
+                    "Upload-Expires"?: string;
+                    /** @description How much has come. */
+                    "Upload-Offset"?: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `path_invalid`: the file is no path that a file can have.
+             *     - `name_too_long`: the file is longer than the disk allows.
+             *     - `body_cut_off`: The body ended before as much had come as was announced.
+             *     - `file_too_short`: The body ended before as much had come as was announced, and can not be gone on with.
+             *     - `upload_invalid`: What is said of an upload does not make one.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             *     - `path_outside`: the file leads out of the folder that may be worked in.
+             *     - `permission_denied`: The rights of the file, or of its folder, do not allow it.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_found`: There is no such thing, or the caller may not know that there is.
+             *     - `path_not_found`: There is no the file.
+             *     - `file_root_unknown`: Work on files is not offered in a root of this name.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `body_stalled`: Nothing came any more of a body that was still to come.
+             *     - `transfer_too_slow`: Less than a kilobyte a second came of a body, or was taken of an answer.
+             */
+            408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_too_old`: The agent of the container is of before it could do what is asked of it.
+             *     - `being_deleted`: The container is on its way out.
+             *     - `container_off`: The container is off, so nothing in it can be reached.
+             *     - `container_suspended`: The container is off for as long as its customer is suspended.
+             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `too_many_links`: the file leads through too many links, or in a circle.
+             *     - `is_the_root`: The folder that everything stands in cannot be changed.
+             *     - `is_a_folder`: the file is a folder.
+             *     - `not_a_folder`: the file is no folder, or leads through something that is none.
+             *     - `folder_not_empty`: the file is a folder with something in it.
+             *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
+             *     - `is_a_link`: the file is a link, and this is not done to links.
+             *     - `file_exists`: There is already something at the file.
+             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `disk_read_only`: The disk of the file can only be read.
+             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `upload_offset_wrong`: A piece of an upload does not begin where the last one ended.
+             *     - `upload_limit`: As many uploads are unfinished as may be.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `tus_version_refused`: The request speaks another version of the protocol for resumable uploads, or says none.
+             */
+            412: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `file_too_large`: the file would be larger than a file may be. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
+             *     - `content_encoding_refused`: The body is compressed.
+             */
+            415: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `link_outside`: A link at the file may only lead to a relative place inside.
+             *     - `mode_not_allowed`: the file cannot have these rights; set-uid and set-gid are refused.
+             *     - `file_hash_wrong`: What came has another hash than was said, so it was not put in place.
+             */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `upload_busy`: Another connection sends a piece of this upload at this moment. */
+            423: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `rate_limited`: There were too many calls in a short time.
+             *     - `too_many_open`: Too many long calls are open.
+             */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `upload_piece_wrong`: A piece of an upload has another checksum than was said; it was thrown away. */
+            460: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `internal`: Something broke in a way that nobody foresaw.
+             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `disk_error`: The disk fails on the file.
+             */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `files_not_safe`: The kernel lacks what work on files needs, so there is none. */
+            501: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             *     - `container_not_up`: The container is still on its way up, and its agent has said nothing yet.
+             *     - `files_busy`: As much work on files is under way in a container as may be.
+             *     - `files_unavailable`: The child that works on the files of a container is gone, does not answer, or is not to be believed.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `disk_full`: There is no room left on the disk for the file.
+             *     - `no_room_on_disk`: What was announced is more than the disk has left; nothing of it was taken.
+             */
+            507: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    describeUploads: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description What of tus 1.0.0 is spoken here */
+            204: {
+                headers: {
+                    /** @description See tus 1.0.0. */
+                    "Tus-Checksum-Algorithm"?: string;
+                    /** @description See tus 1.0.0. */
+                    "Tus-Extension"?: string;
+                    /** @description See tus 1.0.0. */
+                    "Tus-Max-Size"?: string;
+                    /** @description See tus 1.0.0. */
+                    "Tus-Version"?: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `database_unavailable`: The database does not answer. */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    giveUpUpload: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description `1.0.0`. */
+                "Tus-Resumable"?: string;
+            };
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+                /** @description The id of the upload. */
+                upload: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Give an upload up */
+            204: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `path_invalid`: the file is no path that a file can have.
+             *     - `name_too_long`: the file is longer than the disk allows.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             *     - `path_outside`: the file leads out of the folder that may be worked in.
+             *     - `permission_denied`: The rights of the file, or of its folder, do not allow it.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_found`: There is no such thing, or the caller may not know that there is.
+             *     - `path_not_found`: There is no the file.
+             *     - `file_root_unknown`: Work on files is not offered in a root of this name.
+             *     - `upload_not_found`: There is no such upload: it is finished, given up, or never was.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_too_old`: The agent of the container is of before it could do what is asked of it.
+             *     - `being_deleted`: The container is on its way out.
+             *     - `container_off`: The container is off, so nothing in it can be reached.
+             *     - `container_suspended`: The container is off for as long as its customer is suspended.
+             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `too_many_links`: the file leads through too many links, or in a circle.
+             *     - `is_the_root`: The folder that everything stands in cannot be changed.
+             *     - `is_a_folder`: the file is a folder.
+             *     - `not_a_folder`: the file is no folder, or leads through something that is none.
+             *     - `folder_not_empty`: the file is a folder with something in it.
+             *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
+             *     - `is_a_link`: the file is a link, and this is not done to links.
+             *     - `file_exists`: There is already something at the file.
+             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `disk_read_only`: The disk of the file can only be read.
+             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `tus_version_refused`: The request speaks another version of the protocol for resumable uploads, or says none.
+             */
+            412: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `file_too_large`: the file would be larger than a file may be. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `link_outside`: A link at the file may only lead to a relative place inside.
+             *     - `mode_not_allowed`: the file cannot have these rights; set-uid and set-gid are refused.
+             */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `upload_busy`: Another connection sends a piece of this upload at this moment. */
+            423: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `internal`: Something broke in a way that nobody foresaw.
+             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `disk_error`: The disk fails on the file.
+             */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `files_not_safe`: The kernel lacks what work on files needs, so there is none. */
+            501: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             *     - `container_not_up`: The container is still on its way up, and its agent has said nothing yet.
+             *     - `files_busy`: As much work on files is under way in a container as may be.
+             *     - `files_unavailable`: The child that works on the files of a container is gone, does not answer, or is not to be believed.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            507: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    lookAtUpload: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description `1.0.0`. */
+                "Tus-Resumable"?: string;
+            };
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+                /** @description The id of the upload. */
+                upload: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How much of an upload has come */
+            200: {
+                headers: {
+                    /** @description Until when it may be gone on with. */
+                    "Upload-Expires"?: string;
+                    /** @description The size of the whole file. */
+                    "Upload-Length"?: string;
+                    /** @description How much has come. */
+                    "Upload-Offset"?: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `path_invalid`: the file is no path that a file can have.
+             *     - `name_too_long`: the file is longer than the disk allows.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             *     - `path_outside`: the file leads out of the folder that may be worked in.
+             *     - `permission_denied`: The rights of the file, or of its folder, do not allow it.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_found`: There is no such thing, or the caller may not know that there is.
+             *     - `path_not_found`: There is no the file.
+             *     - `file_root_unknown`: Work on files is not offered in a root of this name.
+             *     - `upload_not_found`: There is no such upload: it is finished, given up, or never was.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_too_old`: The agent of the container is of before it could do what is asked of it.
+             *     - `being_deleted`: The container is on its way out.
+             *     - `container_off`: The container is off, so nothing in it can be reached.
+             *     - `container_suspended`: The container is off for as long as its customer is suspended.
+             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `too_many_links`: the file leads through too many links, or in a circle.
+             *     - `is_the_root`: The folder that everything stands in cannot be changed.
+             *     - `is_a_folder`: the file is a folder.
+             *     - `not_a_folder`: the file is no folder, or leads through something that is none.
+             *     - `folder_not_empty`: the file is a folder with something in it.
+             *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
+             *     - `is_a_link`: the file is a link, and this is not done to links.
+             *     - `file_exists`: There is already something at the file.
+             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `disk_read_only`: The disk of the file can only be read.
+             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `tus_version_refused`: The request speaks another version of the protocol for resumable uploads, or says none.
+             */
+            412: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `file_too_large`: the file would be larger than a file may be. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `link_outside`: A link at the file may only lead to a relative place inside.
+             *     - `mode_not_allowed`: the file cannot have these rights; set-uid and set-gid are refused.
+             */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `upload_busy`: Another connection sends a piece of this upload at this moment. */
+            423: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `internal`: Something broke in a way that nobody foresaw.
+             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `disk_error`: The disk fails on the file.
+             */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `files_not_safe`: The kernel lacks what work on files needs, so there is none. */
+            501: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             *     - `container_not_up`: The container is still on its way up, and its agent has said nothing yet.
+             *     - `files_busy`: As much work on files is under way in a container as may be.
+             *     - `files_unavailable`: The child that works on the files of a container is gone, does not answer, or is not to be believed.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            507: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    continueUpload: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description `1.0.0`. */
+                "Tus-Resumable"?: string;
+                /** @description At which byte this piece begins. */
+                "Upload-Offset"?: string;
+                /** @description `sha1` or `sha256` of this piece, in base64; a piece with another one is thrown away. */
+                "Upload-Checksum"?: string;
+            };
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+                /** @description The id of the upload. */
+                upload: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                "application/offset+octet-stream": string;
+            };
+        };
+        responses: {
+            /** @description Send the next piece of an upload */
+            204: {
+                headers: {
+                    /** @description Until when it may be gone on with. */
+                    "Upload-Expires"?: string;
+                    /** @description How much has come. */
+                    "Upload-Offset"?: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `path_invalid`: the file is no path that a file can have.
+             *     - `name_too_long`: the file is longer than the disk allows.
+             *     - `body_cut_off`: The body ended before as much had come as was announced.
+             *     - `file_too_short`: The body ended before as much had come as was announced, and can not be gone on with.
+             *     - `upload_invalid`: What is said of an upload does not make one.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             *     - `path_outside`: the file leads out of the folder that may be worked in.
+             *     - `permission_denied`: The rights of the file, or of its folder, do not allow it.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_found`: There is no such thing, or the caller may not know that there is.
+             *     - `path_not_found`: There is no the file.
+             *     - `file_root_unknown`: Work on files is not offered in a root of this name.
+             *     - `upload_not_found`: There is no such upload: it is finished, given up, or never was.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `body_stalled`: Nothing came any more of a body that was still to come.
+             *     - `transfer_too_slow`: Less than a kilobyte a second came of a body, or was taken of an answer.
+             */
+            408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_too_old`: The agent of the container is of before it could do what is asked of it.
+             *     - `being_deleted`: The container is on its way out.
+             *     - `container_off`: The container is off, so nothing in it can be reached.
+             *     - `container_suspended`: The container is off for as long as its customer is suspended.
+             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `too_many_links`: the file leads through too many links, or in a circle.
+             *     - `is_the_root`: The folder that everything stands in cannot be changed.
+             *     - `is_a_folder`: the file is a folder.
+             *     - `not_a_folder`: the file is no folder, or leads through something that is none.
+             *     - `folder_not_empty`: the file is a folder with something in it.
+             *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
+             *     - `is_a_link`: the file is a link, and this is not done to links.
+             *     - `file_exists`: There is already something at the file.
+             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `disk_read_only`: The disk of the file can only be read.
+             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `upload_offset_wrong`: A piece of an upload does not begin where the last one ended.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `tus_version_refused`: The request speaks another version of the protocol for resumable uploads, or says none.
+             */
+            412: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `file_too_large`: the file would be larger than a file may be. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
+             *     - `content_encoding_refused`: The body is compressed.
+             */
+            415: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `link_outside`: A link at the file may only lead to a relative place inside.
+             *     - `mode_not_allowed`: the file cannot have these rights; set-uid and set-gid are refused.
+             *     - `file_hash_wrong`: What came has another hash than was said, so it was not put in place.
+             */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `upload_busy`: Another connection sends a piece of this upload at this moment. */
+            423: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `rate_limited`: There were too many calls in a short time.
+             *     - `too_many_open`: Too many long calls are open.
+             */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `upload_piece_wrong`: A piece of an upload has another checksum than was said; it was thrown away. */
+            460: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `internal`: Something broke in a way that nobody foresaw.
+             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `disk_error`: The disk fails on the file.
+             */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `files_not_safe`: The kernel lacks what work on files needs, so there is none. */
+            501: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             *     - `container_not_up`: The container is still on its way up, and its agent has said nothing yet.
+             *     - `files_busy`: As much work on files is under way in a container as may be.
+             *     - `files_unavailable`: The child that works on the files of a container is gone, does not answer, or is not to be believed.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `disk_full`: There is no room left on the disk for the file.
+             *     - `no_room_on_disk`: What was announced is more than the disk has left; nothing of it was taken.
+             */
+            507: {
+                headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
                     "X-Request-Id": string;
                     [name: string]: unknown;
@@ -9202,7 +16984,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `content_type_refused`: The body is not declared to be JSON.
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
              *     - `content_encoding_refused`: The body is compressed.
              */
             415: {
@@ -11264,7 +19046,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `content_type_refused`: The body is not declared to be JSON.
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
              *     - `content_encoding_refused`: The body is compressed.
              */
             415: {
@@ -11762,7 +19544,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `content_type_refused`: The body is not declared to be JSON.
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
              *     - `content_encoding_refused`: The body is compressed.
              */
             415: {
@@ -11961,7 +19743,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `content_type_refused`: The body is not declared to be JSON.
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
              *     - `content_encoding_refused`: The body is compressed.
              */
             415: {
@@ -13039,7 +20821,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `content_type_refused`: The body is not declared to be JSON.
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
              *     - `content_encoding_refused`: The body is compressed.
              */
             415: {
@@ -13962,7 +21744,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `content_type_refused`: The body is not declared to be JSON.
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
              *     - `content_encoding_refused`: The body is compressed.
              */
             415: {
@@ -14437,7 +22219,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `content_type_refused`: The body is not declared to be JSON.
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
              *     - `content_encoding_refused`: The body is compressed.
              */
             415: {
@@ -14927,7 +22709,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `content_type_refused`: The body is not declared to be JSON.
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
              *     - `content_encoding_refused`: The body is compressed.
              */
             415: {
@@ -15678,7 +23460,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `content_type_refused`: The body is not declared to be JSON.
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
              *     - `content_encoding_refused`: The body is compressed.
              */
             415: {
@@ -15849,7 +23631,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `content_type_refused`: The body is not declared to be JSON.
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
              *     - `content_encoding_refused`: The body is compressed.
              */
             415: {
@@ -16153,7 +23935,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `content_type_refused`: The body is not declared to be JSON.
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
              *     - `content_encoding_refused`: The body is compressed.
              */
             415: {
@@ -16745,7 +24527,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `content_type_refused`: The body is not declared to be JSON.
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
              *     - `content_encoding_refused`: The body is compressed.
              */
             415: {
@@ -16918,7 +24700,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `content_type_refused`: The body is not declared to be JSON.
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
              *     - `content_encoding_refused`: The body is compressed.
              */
             415: {
@@ -17299,7 +25081,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `content_type_refused`: The body is not declared to be JSON.
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
              *     - `content_encoding_refused`: The body is compressed.
              */
             415: {
@@ -17546,7 +25328,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `content_type_refused`: The body is not declared to be JSON.
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
              *     - `content_encoding_refused`: The body is compressed.
              */
             415: {
@@ -18347,7 +26129,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `content_type_refused`: The body is not declared to be JSON.
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
              *     - `content_encoding_refused`: The body is compressed.
              */
             415: {
@@ -18808,7 +26590,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `content_type_refused`: The body is not declared to be JSON.
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
              *     - `content_encoding_refused`: The body is compressed.
              */
             415: {
@@ -19280,7 +27062,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `content_type_refused`: The body is not declared to be JSON.
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
              *     - `content_encoding_refused`: The body is compressed.
              */
             415: {

@@ -1,4 +1,4 @@
-"""Calls to one agent, which is a stranger to us.
+"""Calls to one agent, which is a stranger to us; files go by `transfers`.
 
 No redirect is followed, answers are bounded in size and in time, and the certificate must carry the name of the very
 container that is dialled and be the one that its agent was given last. What is open when that changes is closed.
@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import ssl
 from collections import Counter
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator, Awaitable, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -25,9 +25,11 @@ from websockets.exceptions import InvalidHandshake, InvalidStatus, WebSocketExce
 from websockets.frames import CTRL_OPCODES, Frame
 from websockets.protocol import Event
 from websockets.typing import Subprotocol
+from yarl import URL
 
 from zlh_api.agents.identity_check import TRIES, CheckedConnector, IdentityUnknown, check_identity
 from zlh_api.agents.pins import REDIRECTS, SHOWS_ANOTHER, NoPins, PinBook
+from zlh_api.agents.transfers import READ_BUFFER_BYTES, Outgoing, Transfer, TransferBroken, begin
 from zlh_api.database.pool import DatabaseUnavailable
 from zlh_common.errors import InvalidBody, ZlhError
 from zlh_common.names import OwnerMark, agent_name
@@ -47,6 +49,8 @@ MAX_ANSWER_BYTES = 1024 * 1024
 # So many calls to one agent may be unanswered: each holds a descriptor and up to an answer's size for CALL_TIMEOUT_S,
 # and a viewer of a container whose agent never answers could ask without end.
 MAX_CALLS = 32
+# So many files may go to and from one agent at a time.
+MAX_TRANSFERS = 64
 STREAM_BUFFER_BYTES = 4096
 # A frame of a console is at most 128 KiB of output and its offset, and a report is shorter than that.
 MAX_FRAME_BYTES = 256 * 1024
@@ -77,6 +81,7 @@ class AgentRefused(ZlhError):
         super().__init__(f"The agent refused: {detail}", agentStatus=status, agentCode=agent_code)
         self.agent_status = status
         self.agent_code = agent_code
+        self.agent_detail = detail
 
 
 class AgentNonsense(ZlhError):
@@ -102,6 +107,15 @@ class AgentAddress:
         return agent_name(self.owner)
 
 
+@dataclass(frozen=True, slots=True)
+class AgentAnswer:
+    """What an agent has answered below 300; its headers are to be checked like its body."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
 class AgentClient:
     """Dials agents with the API's own certificate."""
 
@@ -109,7 +123,9 @@ class AgentClient:
         self._context = context
         self._pins = pins or NoPins()
         self._session: aiohttp.ClientSession | None = None
+        self._bytes_session: aiohttp.ClientSession | None = None
         self._calls: Counter[AgentAddress] = Counter()
+        self._transfers: Counter[AgentAddress] = Counter()
         self._sockets: dict[_PoliteConnection, tuple[OwnerMark, bytes]] = {}
 
     def use(self, context: ssl.SSLContext) -> None:
@@ -123,11 +139,22 @@ class AgentClient:
             response_class=OnlyAnswer,
             trust_env=False,
         )
+        self._bytes_session = aiohttp.ClientSession(
+            connector=self._session.connector,
+            connector_owner=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            response_class=OnlyAnswer,
+            trust_env=False,
+            auto_decompress=False,
+            read_bufsize=READ_BUFFER_BYTES,
+        )
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._bytes_session is not None:
+            await self._bytes_session.close()
         if self._session is not None:
             await self._session.close()
 
@@ -145,22 +172,91 @@ class AgentClient:
         timeout_s: float = CALL_TIMEOUT_S,
     ) -> bytes:
         """Return the body of an answer below 300; raise AgentUnreachable, AgentRefused, AgentNonsense."""
+        return (await self.exchange(agent, method, path, body=body, timeout_s=timeout_s)).body
+
+    async def exchange(
+        self,
+        agent: AgentAddress,
+        method: str,
+        path: str,
+        *,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout_s: float = CALL_TIMEOUT_S,
+        max_bytes: int = MAX_ANSWER_BYTES,
+    ) -> AgentAnswer:
+        """Return an answer below 300 of at most `max_bytes`; raise AgentUnreachable, AgentRefused, AgentNonsense."""
+        sent = _on_behalf() | dict(headers or {}) | ({"Content-Type": "application/json"} if body is not None else {})
         if self._calls[agent] >= MAX_CALLS:
             raise AgentUnreachable(f"{MAX_CALLS} calls wait for it already")
         self._calls[agent] += 1
         try:
-            return await self._ask(agent, method, path, body, timeout_s)
+            return await self._ask(agent, method, path, body, headers=sent, timeout_s=timeout_s, max_bytes=max_bytes)
         finally:
             self._calls -= Counter({agent: 1})
 
-    async def _ask(self, agent: AgentAddress, method: str, path: str, body: bytes | None, timeout_s: float) -> bytes:
+    @asynccontextmanager
+    async def open_transfer(
+        self,
+        agent: AgentAddress,
+        method: str,
+        path: str,
+        *,
+        headers: Mapping[str, str],
+        body: AsyncIterator[bytes] | None = None,
+        also: Collection[int] = (),
+    ) -> AsyncIterator[Transfer]:
+        """Send a body bit by bit, and lend an answer that is read bit by bit; for as long as bytes move.
+
+        An answer below 300 or of a status of `also` is lent; raise AgentUnreachable, AgentRefused, AgentNonsense and
+        whatever `body` raises.
+        """
+        if self._transfers[agent] >= MAX_TRANSFERS:
+            raise AgentUnreachable(f"{MAX_TRANSFERS} transfers go on with it already")
+        assert self._bytes_session is not None
+        self._transfers[agent] += 1
+        outgoing = None if body is None else Outgoing(body)
+        response: aiohttp.ClientResponse | None = None
+        url = URL(f"https://{agent.host}:{agent.port}{path}", encoded=True)
+        sent = {**_on_behalf(), "Accept-Encoding": "identity", **headers}
+        try:
+            response = await begin(
+                self._bytes_session, method, url, sent, outgoing, context=self._context, name=agent.name
+            )
+            transfer = Transfer(response)
+            if not (200 <= response.status < 300 or response.status in also):
+                raise await self._refuse(agent, response.status, await transfer.read(MAX_ANSWER_BYTES))
+            if outgoing is not None and not outgoing.is_complete:
+                raise AgentNonsense("it says that it is done before it has got all")
+            yield transfer
+        except IdentityUnknown as exc:
+            raise await self._tell_stranger(agent, exc) from exc
+        except TransferBroken as exc:
+            raise AgentUnreachable(str(exc)) from exc
+        finally:
+            self._transfers -= Counter({agent: 1})
+            if response is not None:
+                # What was read to its end has given its connection back by itself.
+                response.close()
+
+    async def _ask(
+        self,
+        agent: AgentAddress,
+        method: str,
+        path: str,
+        body: bytes | None,
+        *,
+        headers: Mapping[str, str],
+        timeout_s: float,
+        max_bytes: int,
+    ) -> AgentAnswer:
         assert self._session is not None
         try:
             async with self._session.request(
                 method,
-                f"https://{agent.host}:{agent.port}{path}",
+                URL(f"https://{agent.host}:{agent.port}{path}", encoded=True),
                 data=body,
-                headers=_on_behalf() | ({"Content-Type": "application/json"} if body is not None else {}),
+                headers=headers,
                 ssl=self._context,
                 server_hostname=agent.name,
                 allow_redirects=False,
@@ -168,18 +264,18 @@ class AgentClient:
             ) as response:
                 # Not `bytes`: one that comes byte by byte would be copied as a whole for each of them.
                 answer = bytearray()
-                while len(answer) <= MAX_ANSWER_BYTES and not response.content.at_eof():
-                    answer += await response.content.read(MAX_ANSWER_BYTES + 1 - len(answer))
-                status = response.status
+                while len(answer) <= max_bytes and not response.content.at_eof():
+                    answer += await response.content.read(max_bytes + 1 - len(answer))
+                status, told = response.status, response.headers
         except IdentityUnknown as exc:
             raise await self._tell_stranger(agent, exc) from exc
         except (aiohttp.ClientError, OSError, TimeoutError) as exc:
             raise AgentUnreachable(_describe(exc, timeout_s)) from exc
-        if len(answer) > MAX_ANSWER_BYTES:
-            raise AgentNonsense(f"it has more than {MAX_ANSWER_BYTES} bytes")
+        if len(answer) > max_bytes:
+            raise AgentNonsense(f"it has more than {max_bytes} bytes")
         if not 200 <= status < 300:
             raise await self._refuse(agent, status, bytes(answer))
-        return bytes(answer)
+        return AgentAnswer(status, told, bytes(answer))
 
     async def _refuse(self, agent: AgentAddress, status: int, body: bytes) -> ZlhError:
         """Return what an answer beyond 2xx is as an error; a redirect is an attack, and written down as one."""

@@ -46,6 +46,9 @@ from zlh_api.edge.platform_routes import PlatformRoutes, render_platform_files
 from zlh_api.edge.relieving_proxy import RelievingProxy
 from zlh_api.edge.traefik import Traefik
 from zlh_api.exposures import routes as exposure_routes
+from zlh_api.files import byte_routes, upload_routes
+from zlh_api.files import routes as file_routes
+from zlh_api.files.service import FileService
 from zlh_api.history import routes as history_routes
 from zlh_api.processes import routes as process_routes
 from zlh_api.proof import routes as proof_routes
@@ -180,6 +183,7 @@ def _people_endpoints(parts: Parts, config: ApiConfig) -> list[Endpoint]:
 def _container_endpoints(parts: Parts, config: ApiConfig) -> list[Endpoint]:
     port, client, wishes = config.agent_port, parts.agents.client, parts.wishes
     containers = wishes.containers
+    files = FileService(client, agent_port=port)
     return [
         *catalog_routes.endpoints(parts.catalog),
         *artifact_routes.endpoints(parts.artifacts),
@@ -189,6 +193,9 @@ def _container_endpoints(parts: Parts, config: ApiConfig) -> list[Endpoint]:
         *process_routes.endpoints(containers, client, parts.consoles, agent_port=port),
         *runtime_routes.endpoints(RuntimeService(containers, parts.catalog, client, agent_port=port)),
         *addon_routes.endpoints(AddonService(containers, parts.catalog, client, agent_port=port)),
+        *file_routes.endpoints(files),
+        *byte_routes.endpoints(files),
+        *upload_routes.endpoints(files),
         *history_routes.endpoints(wishes.history, client, parts.clock, agent_port=port),
     ]
 

@@ -120,6 +120,8 @@ def open_settings(section: RateLimitsSection) -> OpenSettings:
         event_streams=section.event_streams,
         sockets_per_user=section.sockets_per_user,
         sockets=section.sockets,
+        transfers_per_user=section.transfers_per_user,
+        transfers=section.transfers,
     )
 
 

@@ -107,6 +107,8 @@ class RateLimitsSection(Section):
     event_streams: Annotated[int, Meta(ge=1, le=100_000)] = 2000
     sockets_per_user: Annotated[int, Meta(ge=1, le=100_000)] = 300
     sockets: Annotated[int, Meta(ge=1, le=100_000)] = 5000
+    transfers_per_user: Annotated[int, Meta(ge=1, le=100_000)] = 32
+    transfers: Annotated[int, Meta(ge=1, le=100_000)] = 500
 
 
 class QuotaSection(Section):

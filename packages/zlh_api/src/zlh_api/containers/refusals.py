@@ -82,3 +82,39 @@ class BeingDeleted(ZlhError):
 
     def __init__(self, vmid: Vmid) -> None:
         super().__init__(f"Container {vmid} is being deleted; nothing about it can be changed any more.", vmid=vmid)
+
+
+class AgentTooOld(ZlhError):
+    """The agent of the container is of before it could do what is asked of it."""
+
+    code, status = "agent_too_old", 409
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"The agent of this container cannot {what}; restart the container with a newer one.")
+
+
+class ContainerOff(ZlhError):
+    """The container is off, so nothing in it can be reached."""
+
+    code, status = "container_off", 409
+
+    def __init__(self, vmid: Vmid) -> None:
+        super().__init__(f"Container {vmid} is off; start it, and try again.", vmid=vmid)
+
+
+class ContainerSuspended(ZlhError):
+    """The container is off for as long as its customer is suspended."""
+
+    code, status = "container_suspended", 409
+
+    def __init__(self, vmid: Vmid) -> None:
+        super().__init__(f"Container {vmid} is off, since its customer is suspended.", vmid=vmid)
+
+
+class ContainerNotUp(ZlhError):
+    """The container is still on its way up, and its agent has said nothing yet."""
+
+    code, status, retryable = "container_not_up", 503, True
+
+    def __init__(self, vmid: Vmid) -> None:
+        super().__init__(f"Container {vmid} is being made or is starting; try again once it runs.", vmid=vmid)

@@ -13,6 +13,7 @@ import structlog
 
 from zlh_api.agents.client import AgentAddress, AgentClient, AgentRefused, decode_report
 from zlh_api.containers.model import Guest
+from zlh_api.containers.refusals import AgentTooOld
 from zlh_api.cuts import store
 from zlh_api.cuts.rules import CUTS_PORTS, find_fault, retry_after_s
 from zlh_api.cuts.store import Cut
@@ -25,15 +26,6 @@ log = structlog.get_logger()
 # So many ports are cut at a time by one process, and of those so many that were tried before.
 MOST_AT_ONCE, MOST_RETRIES = 128, 32
 CALL_S = 5.0
-
-
-class AgentTooOld(ZlhError):
-    """The agent of the container is of before it could end connections."""
-
-    code, status = "agent_too_old", 409
-
-    def __init__(self) -> None:
-        super().__init__("The agent of this container cannot end connections; restart the container with a newer one.")
 
 
 class ConnectionCuts:
@@ -96,7 +88,7 @@ class ConnectionCuts:
             # What does not run has no connections.
             return 0
         if cut.protocol and cut.protocol < CUTS_PORTS:
-            raise AgentTooOld
+            raise AgentTooOld("end connections")
         agent = AgentAddress(cut.owner, cut.address, self._port)
         answer = await self._client.call(agent, "POST", f"/ports/{cut.port}/cut", timeout_s=CALL_S)
         return decode_report(answer, PortCut).cut

@@ -122,6 +122,8 @@ def _body(document: Document, operation: Mapping[str, Any]) -> str:
     if "requestBody" not in operation:
         return ""
     body = operation["requestBody"]
+    if "application/json" not in body["content"]:
+        return f"<h4>Body</h4><p>Bytes, as <code>{escape(next(iter(body['content'])))}</code>.</p>"
     content = body["content"]["application/json"]
     schema = find_component(content["schema"], document["components"]["schemas"])
     is_needed = "" if body["required"] else " (may be left out)"
@@ -154,9 +156,11 @@ def _curl(method: str, path: str, operation: Mapping[str, Any]) -> str:
         lines.append('-H "Authorization: Bearer $ZLH_TOKEN"')
     if any(each["name"] == "Idempotency-Key" for each in operation["parameters"]):
         lines.append('-H "Idempotency-Key: $(uuidgen)"')
-    if "requestBody" in operation:
-        example = json.dumps(operation["requestBody"]["content"]["application/json"]["example"])
-        lines += ["-H 'Content-Type: application/json'", f"-d '{example}'"]
+    for kind, content in operation.get("requestBody", {}).get("content", {}).items():
+        if "example" in content:
+            lines += [f"-H 'Content-Type: {kind}'", f"-d '{json.dumps(content['example'])}'"]
+        else:
+            lines += [f"-H 'Content-Type: {kind.replace('*/*', 'application/octet-stream')}'", "--data-binary @file"]
     if "101" in operation["responses"]:
         return f"# a WebSocket: any client that offers the subprotocol zlh.console.v1\nwss://…{address}"
     return " \\\n  ".join(lines)

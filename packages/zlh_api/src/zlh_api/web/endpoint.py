@@ -220,7 +220,7 @@ class Answer:
 
 
 Handler = Callable[[Call], Awaitable[Any]]
-JSON = "application/json"
+JSON, BYTES, ANY_TYPE = "application/json", "application/octet-stream", "*/*"
 TICKET = short_text(
     "ticket", "A ticket, by programs that cannot offer it as a subprotocol; it then stands in their URL.", max_chars=200
 )
@@ -245,6 +245,16 @@ class Endpoint:
     is_stream: bool = False
     # It answers with the bytes of a file, which can be asked for in ranges.
     is_file: bool = False
+    # The bytes of a file come or go for as long as that takes: watched like a stream, and counted apart from those.
+    is_transfer: bool = False
+    # The media type of a body that the handler reads itself, bit by bit; ANY_TYPE takes each.
+    raw: str | None = None
+    # It carries on what another call has begun, so it is counted like a look: a large file comes in many pieces.
+    is_piece: bool = False
+    # Headers of a request that mean something to it: {"If-Match": "the version that is meant"}.
+    takes: Mapping[str, str] = field(default_factory=dict)
+    # Headers of each of its answers, refusals included.
+    always: Mapping[str, str] = field(default_factory=dict)
     # Whether no body at all stands for {}.
     is_body_optional: bool = False
     # What the audit log calls it, such as `container.create`. Every call that changes something has a word, and so has
@@ -284,6 +294,11 @@ class Endpoint:
     def has_etag(self) -> bool:
         """Whether who has this very answer gets 304."""
         return self.method == "GET" and self.response is not None and self.is_stable
+
+    @property
+    def goes_on(self) -> bool:
+        """Whether it lasts for as long as its caller stays, and is watched for as long."""
+        return self.is_websocket or self.is_stream or self.is_transfer
 
     @property
     def shows_secret(self) -> bool:

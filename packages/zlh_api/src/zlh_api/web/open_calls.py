@@ -1,4 +1,4 @@
-"""How many long calls may be open at a time: event streams and WebSockets, of one user and in all of this process."""
+"""How many long calls may be open at a time, of each kind: of one user, and in all of this process."""
 
 from __future__ import annotations
 
@@ -33,6 +33,8 @@ class OpenSettings:
     event_streams: int
     sockets_per_user: int
     sockets: int
+    transfers_per_user: int
+    transfers: int
 
 
 class OpenCalls:
@@ -42,6 +44,7 @@ class OpenCalls:
         self._kinds = {
             "event streams": (settings.event_streams_per_user, settings.event_streams),
             "WebSockets": (settings.sockets_per_user, settings.sockets),
+            "file transfers": (settings.transfers_per_user, settings.transfers),
         }
         self._of_user: Counter[tuple[str, UUID]] = Counter()
         self._in_all: Counter[str] = Counter()
@@ -73,4 +76,6 @@ class OpenCalls:
 def _kind_of(endpoint: Endpoint) -> str | None:
     if endpoint.is_websocket:
         return "WebSockets"
+    if endpoint.is_transfer:
+        return "file transfers"
     return "event streams" if endpoint.is_stream else None

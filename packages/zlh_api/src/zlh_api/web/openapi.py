@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from zlh_api.once.service import KEY_CHARS
-from zlh_api.web.endpoint import JSON, Endpoint, Subject
+from zlh_api.web.endpoint import BYTES, JSON, Endpoint, Subject
 from zlh_api.web.openapi_names import TAGS, operation_id, tag_of
 from zlh_api.web.openapi_shapes import find_component, render_shapes
 from zlh_api.web.path_parameters import PARAMETERS, names_in, plain
@@ -18,6 +18,7 @@ from zlh_common.schema.console_wire import SUBPROTOCOL
 from zlh_common.schema.problem import PROBLEM_CONTENT_TYPE
 
 Document = dict[str, Any]
+MAX_HEADER_CHARS = 8000
 # The API itself, the signed tree that it serves, and the figures for Prometheus.
 _SHOWN = ("/api/", "/artifacts/", "/metrics")
 _ABOUT = f"""
@@ -109,6 +110,10 @@ def _operation(endpoint: Endpoint, schema_of: Mapping[Any, Any], components: Map
             "required": not endpoint.is_body_optional,
             "content": {JSON: {"schema": schema, "example": example}},
         }
+    if endpoint.raw is not None:
+        # `*/*` stands for whatever type the sender says.
+        shape = {"schema": {"type": "string", "format": "binary"}}
+        operation["requestBody"] = {"required": False, "content": {endpoint.raw: shape}}
     return operation
 
 
@@ -173,6 +178,8 @@ def _headers(endpoint: Endpoint) -> list[dict[str, Any]]:
     if endpoint.is_websocket:
         shape = {"type": "string", "enum": [SUBPROTOCOL]}
         found.append(header("Sec-WebSocket-Protocol", "The console protocol.", shape, is_required=True))
+    for name, about in endpoint.takes.items():
+        found.append(header(name, about, {"type": "string", "maxLength": MAX_HEADER_CHARS}))
     if endpoint.is_file:
         found.append(header("Range", "One stretch of bytes, such as `bytes=0-1023`.", {"type": "string"}))
     return found
@@ -184,6 +191,9 @@ def _successes(endpoint: Endpoint, schema_of: Mapping[Any, Any]) -> dict[str, An
     if endpoint.is_file:
         return _file_answers(endpoint)
     answer: dict[str, Any] = {"headers": _response_headers(endpoint)}
+    if endpoint.media_type == BYTES:
+        answer["content"] = {BYTES: {"schema": {"type": "string", "format": "binary"}}}
+        return {str(endpoint.status): {"description": endpoint.summary, **answer}}
     if endpoint.events:
         answer["content"] = {
             endpoint.media_type: {"schema": {"type": "string"}, "x-events": _events(endpoint, schema_of)}

@@ -73,6 +73,8 @@ PARAMETERS: Mapping[str, PathParameter] = {
         pattern="(?!(current|rollback|upgrade|verify)$)[0-9A-Za-z][0-9A-Za-z.+_-]*",
         high=64,
     ),
+    "operation": _text("operation", "The id of the operation.", pattern="[0-9a-f]{32}", high=32),
+    "upload": _text("upload", "The id of the upload.", pattern="[0-9a-f]{32}", high=32),
     "path": PathParameter("page", "The path of the file below the tree.", {"type": "string", "minLength": 1}, str),
 }
 

@@ -14,6 +14,7 @@ from zlh_common.schema.problem import PROBLEM_CONTENT_TYPE, render_problem
 
 log = structlog.get_logger()
 RETRY_AFTER_S = "2"
+TUS_VERSION = "1.0.0"
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
@@ -70,6 +71,15 @@ class HeadersTooLarge(ZlhError):
         )
 
 
+class TusVersionRefused(ZlhError):
+    """The request speaks another version of the protocol for resumable uploads, or says none."""
+
+    code, status = "tus_version_refused", 412
+
+    def __init__(self) -> None:
+        super().__init__(f"Uploads need `Tus-Resumable: {TUS_VERSION}`, and this request does not say so.")
+
+
 class UpgradeRequired(ZlhError):
     """This address is a WebSocket."""
 
@@ -90,6 +100,8 @@ def problem_response(error: ZlhError, *, request_id: str) -> web.Response:
         headers |= {"Upgrade": "websocket", "Connection": "Upgrade"}
     if error.status == 416:
         headers["Content-Range"] = f"bytes */{error.data['size']}"
+    if isinstance(error, TusVersionRefused):
+        headers["Tus-Version"] = TUS_VERSION
     return web.Response(
         status=error.status,
         headers={**SECURITY_HEADERS, **headers},

@@ -51,6 +51,8 @@ class Parameter(Generic[T]):
     # To follow "must be".
     wanted: str
     default: T
+    # It may be given again and again; the value is then a tuple.
+    is_repeated: bool = False
 
 
 @overload
@@ -92,6 +94,30 @@ def short_text(
     schema = {"type": "string", "minLength": min_chars, "maxLength": max_chars, "pattern": shape}
     length = f"{min_chars} to {max_chars} characters long" if min_chars else f"at most {max_chars} characters long"
     return Parameter(name, about, schema, read, f"{length} and match {shape}" if pattern else length, None)
+
+
+def several(one: Parameter[T | None], *, most: int) -> Parameter[tuple[T, ...]]:
+    """Declare a parameter that may stand many times."""
+    schema = {"type": "array", "items": dict(one.schema), "maxItems": most}
+
+    def read(text: str) -> tuple[T, ...]:
+        value = one.read(text)
+        assert value is not None
+        return (value,)
+
+    return Parameter(one.name, one.about, schema, read, one.wanted, (), is_repeated=True)
+
+
+def flag(name: str, about: str, *, default: bool) -> Parameter[bool]:
+    """Declare a yes or no."""
+    words = {"true": True, "false": False}
+
+    def read(text: str) -> bool:
+        if text not in words:
+            raise ValueError(text)
+        return words[text]
+
+    return Parameter(name, about, {"type": "boolean", "default": default}, read, "true or false", default)
 
 
 def one_of(name: str, about: str, words: Sequence[str]) -> Parameter[str | None]:
@@ -168,9 +194,18 @@ def read_query(query: MultiMapping[str], declared: Sequence[Parameter[Any]]) -> 
 def _read_one(given: Sequence[str], parameter: Parameter[T]) -> T:
     if not given:
         return parameter.default
-    if len(given) > 1:
+    if len(given) > 1 and not parameter.is_repeated:
         raise QueryInvalid(parameter.name, "given once")
     try:
+        if parameter.is_repeated:
+            read: T = _read_all(given, parameter)
+            return read
         return parameter.read(given[0])
     except (ValueError, OverflowError):
         raise QueryInvalid(parameter.name, parameter.wanted) from None
+
+
+def _read_all(given: Sequence[str], parameter: Parameter[Any]) -> Any:
+    if len(given) > parameter.schema["maxItems"]:
+        raise QueryInvalid(parameter.name, f"given at most {parameter.schema['maxItems']} times")
+    return tuple(value for text in given for value in parameter.read(text))

@@ -169,6 +169,8 @@ class RateLimits:
         is_safe = request.method in SAFE_METHODS
         # A sign-in at a container's host is a link that is followed, and an act all the same.
         is_act = endpoint.act is not None and not endpoint.is_websocket
+        if endpoint.is_piece:
+            is_safe, is_act = True, False
         buckets = self._reads if is_safe and not is_act else self._changes
         credential = self._credential_of(endpoint, request)
         counts = []

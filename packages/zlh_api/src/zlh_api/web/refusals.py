@@ -19,6 +19,8 @@ from zlh_api.web.replays import SecretShownOnce
 from zlh_api.web.request_body import BodyTooSlow, ContentEncodingRefused, ContentTypeRefused
 from zlh_api.web.request_credentials import SAFE_METHODS
 from zlh_common.errors import InvalidBody, NotFound, ZlhError
+from zlh_common.schema.file_refusals import REFUSALS as FILE_REFUSALS
+from zlh_common.schema.file_refusals import FileRefused
 from zlh_common.schema.terminal import SubprotocolMissing, ViewerLimit
 
 _OF_EVERY_CALL = (RequestRefused, HeadersTooLarge, RateLimited, Internal)
@@ -34,6 +36,9 @@ def find_refusals(endpoint: Endpoint) -> dict[int, dict[str, str]]:
     found: dict[int, dict[str, str]] = {}
     for error in dict.fromkeys([*_refused_before(endpoint), *endpoint.refusals]):
         found.setdefault(error.status, {})[error.code] = title_of(error)
+        if error is FileRefused:
+            for one in FILE_REFUSALS.values():
+                found.setdefault(one.status, {})[one.code] = one.sentence.format(path="the file")
     return dict(sorted(found.items()))
 
 
@@ -58,8 +63,10 @@ def _refused_before(endpoint: Endpoint) -> Iterator[type[ZlhError]]:
         yield from _OF_THE_API
     if endpoint.act is not None:
         yield ActNotRecorded
-    if endpoint.is_websocket or endpoint.is_stream:
+    if endpoint.goes_on:
         yield TooManyOpen
+    if endpoint.raw is not None:
+        yield from (ContentTypeRefused, ContentEncodingRefused)
     if endpoint.request is not None:
         yield from _OF_A_BODY
     if endpoint.creates:

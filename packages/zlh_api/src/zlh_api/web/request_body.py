@@ -7,7 +7,7 @@ from typing import Any
 
 from aiohttp import web
 
-from zlh_api.web.endpoint import JSON, Endpoint
+from zlh_api.web.endpoint import ANY_TYPE, JSON, Endpoint
 from zlh_common.errors import InvalidBody, ZlhError
 from zlh_common.schema.structs import convert, find_ignored, find_unkept_text, parse_document
 
@@ -17,13 +17,14 @@ BODY_TIMEOUT_S = 20.0
 
 
 class ContentTypeRefused(ZlhError):
-    """The body is not declared to be JSON."""
+    """The body is not declared to be of the type that this call takes."""
 
     code, status = "content_type_refused", 415
 
-    def __init__(self, given: str | None) -> None:
+    def __init__(self, given: str | None, wanted: str = JSON) -> None:
         said = f"not {given[:100]}" if given else "and this request does not say what it is"
-        super().__init__(f"The body must be JSON and say so with `Content-Type: {JSON}`, {said}.")
+        what = "JSON and say so with" if wanted == JSON else "declared with"
+        super().__init__(f"The body must be {what} `Content-Type: {wanted}`, {said}.")
 
 
 class ContentEncodingRefused(ZlhError):
@@ -45,7 +46,10 @@ class BodyTooSlow(ZlhError):
 
 
 async def read_body(endpoint: Endpoint, request: web.Request) -> Any:
-    """Return the body as the struct that the endpoint takes, None where it takes none."""
+    """Return the body as the struct that the endpoint takes, None where it takes none or reads it itself."""
+    if endpoint.raw is not None:
+        _check_encoding(request)
+        _check_raw_type(request, endpoint.raw)
     if endpoint.request is None:
         return None
     _check_encoding(request)
@@ -90,6 +94,12 @@ def _check_type(request: web.Request) -> None:
     given = request.headers.getall("Content-Type", [])
     if len(given) != 1 or request.content_type != JSON or (request.charset or "utf-8").lower() not in {"utf-8", "utf8"}:
         raise ContentTypeRefused(", ".join(given) or None)
+
+
+def _check_raw_type(request: web.Request, wanted: str) -> None:
+    given = request.headers.getall("Content-Type", [])
+    if wanted != ANY_TYPE and request.body_exists and (len(given) != 1 or request.content_type != wanted):
+        raise ContentTypeRefused(", ".join(given) or None, wanted)
 
 
 def _check_encoding(request: web.Request) -> None:

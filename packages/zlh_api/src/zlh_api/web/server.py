@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
@@ -84,6 +84,7 @@ class _Course:
 
 
 _COURSE = web.RequestKey("course", _Course)
+_ALWAYS = web.RequestKey("always", Mapping[str, str])
 
 
 def build_application(
@@ -97,14 +98,15 @@ def build_application(
     application[TRUSTED_PROXIES] = trusted_proxies
     application.on_response_prepare.append(_begin)
     application.on_response_prepare.append(add_rate_headers)
+    application.on_response_prepare.append(_add_fixed)
     taken = {(endpoint.method, endpoint.path) for endpoint in endpoints}
     for endpoint in endpoints:
         handle = _serve(endpoint, entrance)
-        application.router.add_route(endpoint.method, endpoint.path, handle)
+        expect = _wait_for_the_handler if endpoint.raw is not None else None
+        application.router.add_route(endpoint.method, endpoint.path, handle, expect_handler=expect)
         # Whatever can be read can be asked about (RFC 9110, 9.3.2): aiohttp leaves the body out. A stream has no end at
         # which it would be answered.
-        is_whole = not endpoint.is_websocket and not endpoint.is_stream
-        if endpoint.method == "GET" and is_whole and ("HEAD", endpoint.path) not in taken:
+        if endpoint.method == "GET" and not endpoint.goes_on and ("HEAD", endpoint.path) not in taken:
             application.router.add_route("HEAD", endpoint.path, handle)
     return application
 
@@ -125,13 +127,14 @@ def _serve(endpoint: Endpoint, entrance: Entrance) -> Handler:
             await recording.begin()
         call = Call(request, body, passed, record=recording or Unrecorded(), _asked=asked)
         with limits.open.hold(endpoint, passed.caller):
-            if passed.caller is not None and (endpoint.is_websocket or endpoint.is_stream):
+            if passed.caller is not None and endpoint.goes_on:
                 return await _serve_watched(endpoint, call, passed, entrance.watch)
             if key := find_key(endpoint, call):
                 return await answer_once(endpoint, call, key, entrance.keeper)
             return _render(endpoint, request, await endpoint.handler(call))
 
     async def handle(request: web.Request) -> web.StreamResponse:
+        request[_ALWAYS] = endpoint.always
         # What comes too often costs nothing more, not even a record.
         if endpoint.is_counted:
             await limits.rates.admit(endpoint, request)
@@ -140,6 +143,17 @@ def _serve(endpoint: Endpoint, entrance: Entrance) -> Handler:
         return await record(Recording(entrance.audit_log, endpoint, request), partial(carry_out, request))
 
     return handle
+
+
+async def _wait_for_the_handler(request: web.Request) -> None:
+    """Ask for no body before somebody reads it: who waits to be asked (`Expect`) sends none that is refused."""
+    if request.headers["Expect"].lower() != "100-continue":
+        raise web.HTTPExpectationFailed
+
+
+async def _add_fixed(request: web.Request, response: web.StreamResponse) -> None:
+    """Give an answer the headers that each of its endpoint has."""
+    response.headers.update(request.get(_ALWAYS, {}))
 
 
 def _check_upgrade(endpoint: Endpoint, request: web.Request) -> None:
@@ -171,6 +185,9 @@ async def _serve_watched(endpoint: Endpoint, call: Call, passed: Passed, watch: 
             raise
         is_revoked = course.watched is not None and error is course.watched.refusal
         call.record.note_end("revoked" if is_revoked else "broken", error.code)
+        if endpoint.is_transfer:
+            # A file that ends in order would look whole.
+            cut()
         await _end(course.begun, error)
         return course.begun
 

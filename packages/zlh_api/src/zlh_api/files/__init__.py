@@ -1,0 +1,1 @@
+"""Files of containers: what is asked of agents, and their bytes on their way."""
