@@ -17,35 +17,15 @@ interface Props {
 }
 
 export function CompareDialog({ name, theirs, mine, onSave, onTakeTheirs, onClose }: Props) {
-  const host = useRef<HTMLDivElement>(null);
   const view = useRef<MergeView | null>(null);
   const save = () => {
     if (view.current) onSave(view.current.b.state.doc.toString());
   };
-  const show = useEffectEvent((parent: HTMLElement, language: Extension) => {
-    view.current?.destroy();
-    view.current = new MergeView({
-      parent, a: { doc: theirs, extensions: [basics(true), language] }, b: { doc: view.current?.b.state.doc.toString() ?? mine, extensions: [basics(false), writing(save), language] },
-      revertControls: "a-to-b", gutter: true,
-    });
-  });
-  useEffect(() => {
-    const parent = host.current;
-    if (!parent) return;
-    show(parent, []);
-    languageOf(name, (language) => {
-      if (view.current) show(parent, language);
-    });
-    return () => {
-      view.current?.destroy();
-      view.current = null;
-    };
-  }, [name]);
   return (
     <Modal opened onClose={onClose} title={`${isolate(showName(name))}: theirs and mine`} size="90%" transitionProps={{ duration: 0 }}>
       <Stack gap="xs">
         <div className={classes["sides"]}><Text size="xs" fw={600}>Theirs, as it is on the disk</Text><Text size="xs" fw={600}>Mine, which can be changed here</Text></div>
-        <div ref={host} className={classes["compare"]} data-testid="compare" />
+        <Sides name={name} theirs={theirs} mine={mine} onShown={(shown) => { view.current = shown; }} onSave={save} />
         <Group justify="flex-end" gap="xs">
           <Button variant="default" onClick={onClose}>Back</Button>
           <Button variant="default" onClick={onTakeTheirs}>Take theirs, drop mine</Button>
@@ -54,4 +34,39 @@ export function CompareDialog({ name, theirs, mine, onSave, onTakeTheirs, onClos
       </Stack>
     </Modal>
   );
+}
+
+interface SidesProps extends Pick<Props, "name" | "theirs" | "mine"> {
+  /** Hears which view there is now. */
+  onShown: (view: MergeView | null) => void;
+  onSave: () => void;
+}
+
+/** By itself, since a window has its content later than it is opened. */
+function Sides({ name, theirs, mine, onShown, onSave }: SidesProps) {
+  const host = useRef<HTMLDivElement>(null);
+  const show = useEffectEvent((parent: HTMLElement, text: string, language: Extension) => new MergeView({
+    parent, a: { doc: theirs, extensions: [basics(true), language] }, b: { doc: text, extensions: [basics(false), writing(() => onSave()), language] }, revertControls: "a-to-b", gutter: true,
+  }));
+  const first = useEffectEvent((parent: HTMLElement) => show(parent, mine, []));
+  const tell = useEffectEvent(onShown);
+  useEffect(() => {
+    const parent = host.current;
+    if (!parent) return;
+    let shown = first(parent);
+    let isOver = false;
+    tell(shown);
+    languageOf(name, (language) => {
+      if (isOver) return;
+      const text = shown.b.state.doc.toString();
+      shown.destroy();
+      shown = show(parent, text, language);
+      tell(shown);
+    });
+    return () => {
+      isOver = true;
+      shown.destroy();
+    };
+  }, [name]);
+  return <div ref={host} className={classes["compare"]} data-testid="compare" />;
 }
