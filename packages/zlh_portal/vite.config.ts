@@ -25,6 +25,10 @@ export default defineConfig({
         manualChunks(id) {
           if (id.includes("/node_modules/@xterm/")) return "terminal";
           if (id.includes("/node_modules/uplot/")) return "plots";
+          // The editor comes with the first file that is opened, and each language with the first file of it.
+          if (/\/node_modules\/(@codemirror\/(lang-|legacy-modes|language-data)|@lezer\/(?!common|highlight|lr))/.test(id)) return undefined;
+          if (/\/node_modules\/(@codemirror|@lezer|@marijn|style-mod|w3c-keyname|crelt)\//.test(id)) return "editor";
+          if (/\/node_modules\/(tus-js-client|js-base64|url-parse|requires-port|querystringify|buffer-from|combine-errors|lodash\.throttle|proper-lockfile|is-stream|custom-error-instance)\//.test(id)) return "uploads";
           if (id.includes("/node_modules/")) return "vendor";
           return undefined;
         },

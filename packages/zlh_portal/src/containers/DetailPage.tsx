@@ -25,6 +25,7 @@ import { SettingsTab } from "./SettingsTab";
 
 // xterm.js is large, and most visits do not open a terminal.
 const TerminalsTab = lazy(async () => ({ default: (await import("../console/TerminalsTab")).TerminalsTab }));
+const FilesTab = lazy(async () => ({ default: (await import("../files/FilesTab")).FilesTab }));
 // So is what draws plots.
 const MetricsTab = lazy(async () => ({ default: (await import("../metrics/MetricsTab")).MetricsTab }));
 
@@ -32,6 +33,7 @@ const TABS = {
   overview: { label: "Overview", show: (status: ContainerStatus) => <OverviewTab status={status} /> },
   processes: { label: "Processes", show: (status: ContainerStatus) => <ProcessesTab status={status} /> },
   terminal: { label: "Terminal", show: (status: ContainerStatus) => <TerminalsTab status={status} /> },
+  files: { label: "Files", show: (status: ContainerStatus) => <FilesTab status={status} /> },
   metrics: { label: "Metrics", show: (status: ContainerStatus) => <MetricsTab status={status} /> },
   history: { label: "History", show: (status: ContainerStatus) => <HistoryTab status={status} /> },
   ports: { label: "Ports", show: (status: ContainerStatus) => <PortsTab status={status} /> },

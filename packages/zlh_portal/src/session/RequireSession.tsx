@@ -2,6 +2,7 @@
 import { Center, Container, Loader } from "@mantine/core";
 import type { ReactNode } from "react";
 import { Navigate, useLocation } from "react-router";
+import { UploadsProvider } from "../files/uploads/UploadsProvider";
 import { Problem } from "../layout/Problem";
 import { LiveProvider } from "../live/LiveProvider";
 import { useMe } from "./session";
@@ -9,7 +10,7 @@ import { useMe } from "./session";
 export function RequireSession({ children }: { children: ReactNode }) {
   const { data: me, error, refetch } = useMe();
   const { pathname, search } = useLocation();
-  if (me) return <LiveProvider>{children}</LiveProvider>;
+  if (me) return <LiveProvider><UploadsProvider>{children}</UploadsProvider></LiveProvider>;
   if (me === null) return <Navigate to="/login" replace state={{ from: pathname + search }} />;
   if (error) {
     return (
