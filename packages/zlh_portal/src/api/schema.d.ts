@@ -8625,7 +8625,7 @@ export interface operations {
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
-             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `into_itself`: the file cannot be moved or copied into itself.
              *     - `other_file_system`: the file is on another file system, or one is mounted in it.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
@@ -8888,7 +8888,7 @@ export interface operations {
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
-             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `into_itself`: the file cannot be moved or copied into itself.
              *     - `other_file_system`: the file is on another file system, or one is mounted in it.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
@@ -9158,7 +9158,7 @@ export interface operations {
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
-             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `into_itself`: the file cannot be moved or copied into itself.
              *     - `other_file_system`: the file is on another file system, or one is mounted in it.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
@@ -9441,7 +9441,7 @@ export interface operations {
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
-             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `into_itself`: the file cannot be moved or copied into itself.
              *     - `other_file_system`: the file is on another file system, or one is mounted in it.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
@@ -9740,7 +9740,7 @@ export interface operations {
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
-             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `into_itself`: the file cannot be moved or copied into itself.
              *     - `other_file_system`: the file is on another file system, or one is mounted in it.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
@@ -10028,7 +10028,7 @@ export interface operations {
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
-             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `into_itself`: the file cannot be moved or copied into itself.
              *     - `other_file_system`: the file is on another file system, or one is mounted in it.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
@@ -10333,7 +10333,7 @@ export interface operations {
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
-             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `into_itself`: the file cannot be moved or copied into itself.
              *     - `other_file_system`: the file is on another file system, or one is mounted in it.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
@@ -10643,7 +10643,7 @@ export interface operations {
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
-             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `into_itself`: the file cannot be moved or copied into itself.
              *     - `other_file_system`: the file is on another file system, or one is mounted in it.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
@@ -10919,7 +10919,7 @@ export interface operations {
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
-             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `into_itself`: the file cannot be moved or copied into itself.
              *     - `other_file_system`: the file is on another file system, or one is mounted in it.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
@@ -11197,7 +11197,7 @@ export interface operations {
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
-             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `into_itself`: the file cannot be moved or copied into itself.
              *     - `other_file_system`: the file is on another file system, or one is mounted in it.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
@@ -11497,7 +11497,7 @@ export interface operations {
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
-             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `into_itself`: the file cannot be moved or copied into itself.
              *     - `other_file_system`: the file is on another file system, or one is mounted in it.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
@@ -11796,7 +11796,7 @@ export interface operations {
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
-             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `into_itself`: the file cannot be moved or copied into itself.
              *     - `other_file_system`: the file is on another file system, or one is mounted in it.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
@@ -12084,7 +12084,7 @@ export interface operations {
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
-             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `into_itself`: the file cannot be moved or copied into itself.
              *     - `other_file_system`: the file is on another file system, or one is mounted in it.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
@@ -12369,7 +12369,7 @@ export interface operations {
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
-             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `into_itself`: the file cannot be moved or copied into itself.
              *     - `other_file_system`: the file is on another file system, or one is mounted in it.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
@@ -12647,7 +12647,7 @@ export interface operations {
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
-             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `into_itself`: the file cannot be moved or copied into itself.
              *     - `other_file_system`: the file is on another file system, or one is mounted in it.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
@@ -12910,7 +12910,7 @@ export interface operations {
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
-             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `into_itself`: the file cannot be moved or copied into itself.
              *     - `other_file_system`: the file is on another file system, or one is mounted in it.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
@@ -13158,7 +13158,7 @@ export interface operations {
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
-             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `into_itself`: the file cannot be moved or copied into itself.
              *     - `other_file_system`: the file is on another file system, or one is mounted in it.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
@@ -13419,7 +13419,7 @@ export interface operations {
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
-             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `into_itself`: the file cannot be moved or copied into itself.
              *     - `other_file_system`: the file is on another file system, or one is mounted in it.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
@@ -13692,7 +13692,7 @@ export interface operations {
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
-             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `into_itself`: the file cannot be moved or copied into itself.
              *     - `other_file_system`: the file is on another file system, or one is mounted in it.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
@@ -13960,7 +13960,7 @@ export interface operations {
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
-             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `into_itself`: the file cannot be moved or copied into itself.
              *     - `other_file_system`: the file is on another file system, or one is mounted in it.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
@@ -14220,7 +14220,7 @@ export interface operations {
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
-             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `into_itself`: the file cannot be moved or copied into itself.
              *     - `other_file_system`: the file is on another file system, or one is mounted in it.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
@@ -14497,7 +14497,7 @@ export interface operations {
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
-             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `into_itself`: the file cannot be moved or copied into itself.
              *     - `other_file_system`: the file is on another file system, or one is mounted in it.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
@@ -14926,7 +14926,7 @@ export interface operations {
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
-             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `into_itself`: the file cannot be moved or copied into itself.
              *     - `other_file_system`: the file is on another file system, or one is mounted in it.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
@@ -15195,7 +15195,7 @@ export interface operations {
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
-             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `into_itself`: the file cannot be moved or copied into itself.
              *     - `other_file_system`: the file is on another file system, or one is mounted in it.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
@@ -15487,7 +15487,7 @@ export interface operations {
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
-             *     - `into_itself`: the file cannot be moved into itself.
+             *     - `into_itself`: the file cannot be moved or copied into itself.
              *     - `other_file_system`: the file is on another file system, or one is mounted in it.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.

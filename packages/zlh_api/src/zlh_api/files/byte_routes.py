@@ -5,7 +5,6 @@ from __future__ import annotations
 from aiohttp import web
 
 from zlh_api.agents.client import AgentRefused, decode_report
-from zlh_api.artifacts.errors import RangeUnsatisfiable
 from zlh_api.files.bytes import announce_length, read_blocks, read_headers, send_blocks
 from zlh_api.files.refusals import BodyCutOff, TransferTooSlow
 from zlh_api.files.routes import FILES, PATH, REFUSED, ROOT, asked_of
@@ -13,6 +12,7 @@ from zlh_api.files.rules import read_archive_head, read_file_head, read_unsatisf
 from zlh_api.files.service import FileService
 from zlh_api.web.endpoint import ANY_TYPE, BYTES, JSON, Call, Endpoint, Policy
 from zlh_api.web.query import flag, one_of, several, short_text
+from zlh_common.errors import RangeUnsatisfiable
 from zlh_common.schema.file_refusals import BodyStalled, FileHashWrong, FileTooShort, NoRoomOnDisk
 from zlh_common.schema.files import MAX_PATHS, ArchiveFormat, FileEntry
 from zlh_common.schema.structs import encode
