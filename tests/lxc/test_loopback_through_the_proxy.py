@@ -70,6 +70,6 @@ async def wait_reach(platform: LxcPlatform, vmid: int, port: int, reach: str) ->
     async with asyncio.timeout(PATIENCE_S):
         while True:
             _, listed = await platform.call("GET", f"/api/containers/{vmid}/ports")
-            if reach in [each["reach"] for each in listed["items"] if each["port"] == port]:
+            if reach in [each["reach"] for each in listed["ports"] if each["port"] == port]:
                 return
             await asyncio.sleep(0.05)

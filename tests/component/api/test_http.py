@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections import Counter
 from typing import Any
+from uuid import UUID
 
 import msgspec
 import pytest
@@ -21,7 +22,7 @@ from zlh_api.containers.service import ContainerService, Hosting
 from zlh_api.customers.model import Caller
 from zlh_api.web.problems import SECURITY_HEADERS
 from zlh_api.web.request_body import MAX_BODY_BYTES
-from zlh_common.names import Vmid
+from zlh_common.names import OwnerMark, Vmid
 from zlh_common.schema.catalog import CatalogTemplate
 from zlh_common.schema.structs import encode
 
@@ -444,6 +445,29 @@ async def test_ports_are_published_listed_and_taken_back(client: Client) -> None
         await problem(await client.delete(f"{path}/{missing}", headers=OWNER), 404, "not_found")
     listed = (await (await client.get(path, headers=OWNER)).json())["items"]
     assert [(entry["port"], entry["default"]) for entry in listed] == [(5173, True)]
+
+
+async def test_what_is_listened_on_is_listed_with_how_it_is_published(world: World, client: Client) -> None:
+    """Programs find the first address and the family of each port, and the exposure of one that is published."""
+    vmid = (await create(client))["vmid"]
+    owner = OwnerMark((await world.fetch("select owner::text from containers"))[0]["owner"])
+    told = {"reach": "loopback", "kind": "http", "pid": 7, "process": "node", "command": "node", "directory": None}
+    bound = {3000: ["127.0.0.1", "::1"], 5173: ["::1"], 8000: ["0.0.0.0"]}
+    seen = [{"port": port, "addresses": on, "since": "2026-01-01T00:00:00Z", **told} for port, on in bound.items()]
+    report = json.loads(encode(world.agents.report(owner))) | {"ports": seen}
+    async with world.database.connection() as connection:
+        await connection.execute(
+            "update containers set connection = 'online', agent_status = $2, observed_at = now() where owner = $1",
+            UUID(owner),
+            report,
+        )
+    path = f"{CONTAINERS}/{vmid}"
+    await client.post(f"{path}/exposures", json={"port": 5173, "visibility": "public"}, headers=OWNER)
+    listed = (await (await client.get(f"{path}/ports", headers=OWNER)).json())["ports"]
+    assert [(port["port"], port["family"], port["address"]) for port in listed] == [
+        (3000, "both", "127.0.0.1"), (5173, "ipv6", "::1"), (8000, "ipv4", "0.0.0.0"),
+    ]  # fmt: skip
+    assert [port["exposure"] and port["exposure"]["visibility"] for port in listed] == [None, "public", None]
 
 
 async def test_the_platforms_ports_are_never_published_and_any_other_may_be(client: Client) -> None:

@@ -16,7 +16,6 @@ OWNER = {"Authorization": "Bearer owner-token"}
 # Lists that come whole, with what bounds them; every other one has pages.
 BOUNDED = {
     "/api/containers/{vmid}/exposures": "ports, by the customer's quota",
-    "/api/containers/{vmid}/ports": "64 ports",
     "/api/containers/{vmid}/processes": "32 processes",
     "/api/containers/{vmid}/terminals": "32 terminals",
     "/api/containers/{vmid}/metrics/history": "1,000 points",

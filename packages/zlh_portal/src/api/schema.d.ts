@@ -847,7 +847,7 @@ export interface paths {
          * List what programs listen on
          * @description As the agent has seen it a second ago at most, 64 of them; none while it is not heard. `kind` is what the port answered when it was asked once, `reach` from where it is reached: a port that only loopback reaches is led there by its agent once it is published, and is `bridged` then.
          */
-        get: operations["listPorts"];
+        get: operations["getPorts"];
         put?: never;
         post?: never;
         delete?: never;
@@ -3131,6 +3131,12 @@ export interface components {
             port: number;
         };
         /**
+         * PortFamily
+         * @description By which of the two protocols a port takes connections, by the addresses that its program has bound.
+         * @enum {string}
+         */
+        PortFamily: "both" | "ipv4" | "ipv6";
+        /**
          * PortKind
          * @description What a port was found to speak, when it was asked once.
          * @enum {string}
@@ -3618,10 +3624,12 @@ export interface components {
          * @description A port that is listened on, and how it is published where it is.
          */
         SeenPort: {
+            address: string;
             addresses: string[];
             command: string;
             directory: string | null;
             exposure: components["schemas"]["Exposure"] | null;
+            family: components["schemas"]["PortFamily"];
             kind: components["schemas"]["PortKind"];
             pid: number | null;
             port: number;
@@ -3630,12 +3638,11 @@ export interface components {
             since: string;
         };
         /**
-         * SeenPortPage
-         * @description A page of a list; `next`, where there is more, is the `after` of the following page.
+         * SeenPorts
+         * @description `GET …/ports`: the ports that are listened on, 64 at most.
          */
-        SeenPortPage: {
-            items: components["schemas"]["SeenPort"][];
-            next?: string;
+        SeenPorts: {
+            ports: components["schemas"]["SeenPort"][];
         };
         /**
          * Session
@@ -16418,7 +16425,7 @@ export interface operations {
             };
         };
     };
-    listPorts: {
+    getPorts: {
         parameters: {
             query?: never;
             header?: {
@@ -16443,7 +16450,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["SeenPortPage"];
+                    "application/json": components["schemas"]["SeenPorts"];
                 };
             };
             /** @description What you have is still the same */

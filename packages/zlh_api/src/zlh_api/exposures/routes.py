@@ -9,7 +9,7 @@ from zlh_api.quotas.rules import QuotaExceeded
 from zlh_api.web.endpoint import Call, Endpoint, Policy
 from zlh_api.web.path_parameters import read_id
 from zlh_common.schema.lists import Items
-from zlh_common.schema.ports import SeenPort
+from zlh_common.schema.ports import SeenPorts
 from zlh_common.schema.spec import CreateExposure, Exposure
 
 ALL = "/api/containers/{vmid}/exposures"
@@ -27,8 +27,8 @@ def endpoints(service: ExposureService) -> list[Endpoint]:
     async def index(call: Call) -> Items[Exposure]:
         return Items(items=tuple(await service.fetch_all(call.container)))
 
-    async def ports(call: Call) -> Items[SeenPort]:
-        return Items(items=tuple(await service.fetch_ports(call.container)))
+    async def ports(call: Call) -> SeenPorts:
+        return await service.fetch_ports(call.container)
 
     async def unpublish(call: Call) -> None:
         exposure = read_id(call.request.match_info, "exposure")
@@ -38,7 +38,7 @@ def endpoints(service: ExposureService) -> list[Endpoint]:
     return [
         Endpoint("GET", ALL, view, index, "List published ports", response=Items[Exposure]),
         Endpoint(
-            "GET", PORTS, view, ports, "List what programs listen on", response=Items[SeenPort],
+            "GET", PORTS, view, ports, "List what programs listen on", response=SeenPorts,
             about="As the agent has seen it a second ago at most, 64 of them; none while it is not heard. `kind` is "
             "what the port answered when it was asked once, `reach` from where it is reached: a port that only "
             "loopback reaches is led there by its agent once it is published, and is `bridged` then.",

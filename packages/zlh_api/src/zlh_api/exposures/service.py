@@ -18,7 +18,7 @@ from zlh_api.quotas.rules import Usage
 from zlh_api.quotas.service import QuotaService
 from zlh_common.errors import NotFound, ZlhError
 from zlh_common.names import HostName
-from zlh_common.schema.ports import SeenPort
+from zlh_common.schema.ports import SeenPort, SeenPorts, family_of
 from zlh_common.schema.spec import CreateExposure, Exposure
 
 log = structlog.get_logger()
@@ -94,14 +94,21 @@ class ExposureService:
         """Return the published ports; the first one also answers on the container's own host."""
         return self._render_all(await self._containers.find(container.vmid))
 
-    async def fetch_ports(self, container: Container) -> list[SeenPort]:
+    async def fetch_ports(self, container: Container) -> SeenPorts:
         """Return what the container's programs listen on, each with its exposure where it is published."""
         current = await self._containers.find(container.vmid)
         published = {exposure.port: exposure for exposure in self._render_all(current)}
-        return [
-            SeenPort(**msgspec.structs.asdict(port), exposure=published.get(port.port))
-            for port in listening_ports(current)
-        ]
+        return SeenPorts(
+            ports=tuple(
+                SeenPort(
+                    **msgspec.structs.asdict(port),
+                    family=family_of(port.addresses),
+                    address=next(iter(port.addresses), ""),
+                    exposure=published.get(port.port),
+                )
+                for port in listening_ports(current)
+            )
+        )
 
     async def unpublish(self, container: Container, exposure_id: UUID) -> int:
         """Take a port back and return its number; raise NotFound where there is no such exposure, or AddonPort."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 from typing import Annotated
@@ -52,10 +53,35 @@ class ListeningPort(Report):
     since: datetime
 
 
+class PortFamily(StrEnum):
+    """By which of the two protocols a port takes connections, by the addresses that its program has bound."""
+
+    IPV4 = "ipv4"
+    IPV6 = "ipv6"
+    BOTH = "both"
+
+
 class SeenPort(ListeningPort):
     """A port that is listened on, and how it is published where it is."""
 
+    family: PortFamily
+    # The first of its addresses.
+    address: str
     exposure: Exposure | None
+
+
+class SeenPorts(Report):
+    """`GET …/ports`: the ports that are listened on, 64 at most."""
+
+    ports: tuple[SeenPort, ...]
+
+
+def family_of(addresses: Sequence[str]) -> PortFamily:
+    """Return by which protocols a port with these addresses takes connections."""
+    colons = {":" in address for address in addresses}
+    if len(colons) == 2:
+        return PortFamily.BOTH
+    return PortFamily.IPV6 if True in colons else PortFamily.IPV4
 
 
 class PortCut(Report):
