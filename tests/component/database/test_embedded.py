@@ -25,7 +25,7 @@ from zlh_api.database.embedded.errors import (
     DatabaseFolderUnusable,
     DatabaseVersionMismatch,
 )
-from zlh_api.database.embedded.runner import find_bindir, socket_dir_for
+from zlh_api.database.embedded.runner import choose_runner, find_bindir, socket_dir_for
 from zlh_api.database.embedded.server import EmbeddedPostgres
 from zlh_api.database.embedded.settings import (
     PostmasterFile,
@@ -297,6 +297,16 @@ async def test_root_runs_it_as_another_user_below_private_folders(tmp_path: Path
         assert private.stat().st_mode & 0o777 == 0o700
     finally:
         await database.stop()
+
+
+@pytest.mark.real("root")
+def test_programs_that_the_other_user_cannot_reach_are_told(tmp_path: Path) -> None:
+    """A checkout in root's own home: the message names the folder that is closed, and says what to do."""
+    private = tmp_path / "home"
+    (private / "bin").mkdir(parents=True)
+    private.chmod(0o700)
+    with pytest.raises(DatabaseBinariesMissing, match="is closed.*such as /opt"):
+        choose_runner(tmp_path, private / "bin")
 
 
 def become(user: pwd.struct_passwd) -> list[str]:

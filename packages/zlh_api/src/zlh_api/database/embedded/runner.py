@@ -55,6 +55,13 @@ def choose_runner(folder: Path, bindir: Path) -> Runner:
         return _ordinary_runner(folder)
     owner = folder.stat().st_uid
     entry = pwd.getpwuid(owner) if owner != 0 else _unprivileged_user()
+    if closed := _closed_to(bindir, entry.pw_uid):
+        raise DatabaseBinariesMissing(
+            where=str(bindir),
+            # The capability below does not help: PostgreSQL looks for its own programs by access(2), which ignores it.
+            reason=f"as root it is run by the user {entry.pw_name}, to whom {closed[-1]} is closed. Have ZLH stand "
+            "where everybody may pass, such as /opt or /srv, or run it as an ordinary user",
+        )
     setpriv = shutil.which("setpriv", path="/usr/bin:/bin:/usr/sbin:/sbin")
     if setpriv is None:
         raise DatabaseFolderUnusable(folder=folder, reason="as root this needs the program setpriv (util-linux)")
@@ -67,7 +74,7 @@ def choose_runner(folder: Path, bindir: Path) -> Runner:
         "--clear-groups",
         "--no-new-privs",
     )
-    if not all(_may_pass(parent, entry.pw_uid) for path in (folder, bindir.resolve()) for parent in path.parents):
+    if _closed_to(folder, entry.pw_uid):
         prefix += ("--inh-caps", CAPABILITY, "--ambient-caps", CAPABILITY)
     else:
         prefix += ("--inh-caps=-all",)
@@ -90,6 +97,11 @@ def _unprivileged_user() -> pwd.struct_passwd:
     with contextlib.suppress(KeyError):
         return pwd.getpwnam("postgres")
     return pwd.getpwnam("nobody")
+
+
+def _closed_to(path: Path, uid: int) -> list[Path]:
+    """Return the folders above a path that a user may not pass, the nearest first."""
+    return [parent for parent in path.resolve().parents if not _may_pass(parent, uid)]
 
 
 def _may_pass(folder: Path, uid: int) -> bool:
