@@ -305,7 +305,7 @@ def test_programs_that_the_other_user_cannot_reach_are_told(tmp_path: Path) -> N
     private = tmp_path / "home"
     (private / "bin").mkdir(parents=True)
     private.chmod(0o700)
-    with pytest.raises(DatabaseBinariesMissing, match="is closed.*such as /opt"):
+    with pytest.raises(DatabaseBinariesMissing, match=r"is closed.*such as /opt"):
         choose_runner(tmp_path, private / "bin")
 
 
