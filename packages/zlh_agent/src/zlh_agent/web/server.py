@@ -17,6 +17,8 @@ from zlh_common.schema.structs import encode
 
 log = structlog.get_logger()
 MAX_BODY_BYTES = 1024 * 1024
+# Where a handler puts the headers that its refusals have as well.
+REFUSAL_HEADERS = "refusal_headers"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -68,6 +70,7 @@ async def _answer(request: web.Request, handler: Handler, request_id: str) -> we
         response = await handler(request)
     except ZlhError as error:
         code, response = error.code, _problem(error, request_id)
+        response.headers.update(request.get(REFUSAL_HEADERS, {}))
     except web.HTTPNotFound:
         code, response = NotFound.code, _problem(NotFound(), request_id)
     except web.HTTPException as error:
