@@ -424,3 +424,24 @@ async def test_an_upload_whose_last_answer_was_lost_is_told_as_whole_after_a_kil
     assert (await sender.append(upload, 6, b"")).status == 204
     assert (await sender.append(upload, 0, b"abcdef")).code == "upload_offset_wrong"
     await sender.nothing_left("a")
+
+
+async def test_who_goes_away_in_the_middle_is_no_error_of_the_agent(sender: Sender) -> None:
+    """Downloads that are cancelled and bodies that are cut are told in a line each, without a trace."""
+    await sender.put("a", noise(4 * MIB))
+    get = "GET /files/content?path=a HTTP/1.1\r\nHost: x\r\n\r\n"
+    put = f"PUT /files/content?path=b HTTP/1.1\r\nHost: x\r\nContent-Length: {4 * MIB}\r\n\r\n"
+    for head in [get, put] * 10:
+        writer = await sender.open_cut(head, noise(10_000) if head is put else b"")
+        cut(writer)
+
+    def ends() -> int:
+        text = sender.agent.log.read_text()
+        return text.count("request.cut") + text.count("request.cancelled")
+
+    # One that is cut before its head has come is none at all, and is not told; a last one that is heard ends the wait.
+    await sender.nothing_left("a")
+    await eventually(lambda: ends() > 0)
+    log = await asyncio.to_thread(sender.agent.log.read_text)
+    assert "Traceback" not in log
+    assert '"ERROR"' not in log
