@@ -99,8 +99,8 @@ class Sender:
         return {path.name for path in self.workspace.iterdir()}
 
     def records(self) -> list[Path]:
-        """Return what is written down of uploads."""
-        return list((self.agent.root / "var/lib/zlh/uploads").glob("*.json"))
+        """Return what is written down of uploads that are not whole."""
+        return [path for path in (self.agent.root / "var/lib/zlh/uploads").glob("*.json") if not is_whole(path)]
 
     async def nothing_left(self, *expected: str) -> None:
         """Wait until the workspace holds exactly this, and no record is kept."""
@@ -113,6 +113,14 @@ async def sender(agent: AgentProcess) -> Sender:
     found = Sender(agent)
     await eventually(found.workspace.is_dir)
     return found
+
+
+def is_whole(record: Path) -> bool:
+    """Tell whether a record is of an upload that is in place, or has gone meanwhile."""
+    try:
+        return bool(msgspec.json.decode(record.read_bytes()).get("isWhole"))
+    except FileNotFoundError:
+        return True
 
 
 def cut(writer: asyncio.StreamWriter) -> None:
@@ -374,5 +382,66 @@ async def test_another_version_of_the_protocol_is_refused(sender: Sender) -> Non
     """As the protocol wants it, and `OPTIONS` tells which one is spoken."""
     answer = await sender.call("POST", "/files/uploads", headers={"Upload-Length": "1"})
     assert (answer.status, answer.code) == (412, "tus_version_wrong")
+    assert (answer.headers["Tus-Resumable"], answer.headers["Tus-Version"]) == ("1.0.0", "1.0.0")
     about = await sender.call("OPTIONS", "/files/uploads")
     assert (about.status, about.headers["Tus-Version"]) == (204, "1.0.0")
+
+
+async def test_every_refusal_says_which_protocol_is_spoken(sender: Sender) -> None:
+    """A client that does not find `Tus-Resumable` takes the answer for that of some other server."""
+    upload = await sender.begin(6, path="a")
+    unknown = f"/files/uploads/{'0' * 32}"
+    headers = {**PIECE, "Upload-Offset": "3"}
+    answers = [
+        (409, await sender.call("PATCH", upload, headers=headers, data=b"abc")),
+        (404, await sender.call("PATCH", unknown, headers=headers, data=b"abc")),
+        (404, await sender.call("HEAD", unknown, headers=TUS)),
+        (404, await sender.call("DELETE", unknown, headers=TUS)),
+        (412, await sender.call("DELETE", upload)),
+        (400, await sender.call("POST", "/files/uploads", headers=TUS)),
+    ]
+    assert [(answer.status, answer.headers.get("Tus-Resumable")) for _, answer in answers] == [
+        (status, "1.0.0") for status, _ in answers
+    ]
+
+
+async def test_a_piece_of_another_type_is_refused(sender: Sender) -> None:
+    """415, as the protocol wants it, and nothing of it counts."""
+    upload = await sender.begin(3, path="a")
+    headers = {**TUS, "Content-Type": "application/octet-stream", "Upload-Offset": "0"}
+    answer = await sender.call("PATCH", upload, headers=headers, data=b"abc")
+    assert (answer.status, answer.code) == (415, "upload_type_wrong")
+    assert await sender.offset(upload) == 0
+
+
+async def test_an_upload_whose_last_answer_was_lost_is_told_as_whole_after_a_kill(sender: Sender) -> None:
+    """And it is not sent anew: what is at its end by then is what was sent."""
+    upload = await sender.begin(6, path="a")
+    assert (await sender.append(upload, 0, b"abcdef")).status == 204
+    await sender.agent.kill()
+    await sender.agent.start()
+    assert await sender.offset(upload) == 6
+    assert (await sender.append(upload, 6, b"")).status == 204
+    assert (await sender.append(upload, 0, b"abcdef")).code == "upload_offset_wrong"
+    await sender.nothing_left("a")
+
+
+async def test_who_goes_away_in_the_middle_is_no_error_of_the_agent(sender: Sender) -> None:
+    """Downloads that are cancelled and bodies that are cut are told in a line each, without a trace."""
+    await sender.put("a", noise(4 * MIB))
+    get = "GET /files/content?path=a HTTP/1.1\r\nHost: x\r\n\r\n"
+    put = f"PUT /files/content?path=b HTTP/1.1\r\nHost: x\r\nContent-Length: {4 * MIB}\r\n\r\n"
+    for head in [get, put] * 10:
+        writer = await sender.open_cut(head, noise(10_000) if head is put else b"")
+        cut(writer)
+
+    def ends() -> int:
+        text = sender.agent.log.read_text()
+        return text.count("request.cut") + text.count("request.cancelled")
+
+    # One that is cut before its head has come is none at all, and is not told; a last one that is heard ends the wait.
+    await sender.nothing_left("a")
+    await eventually(lambda: ends() > 0)
+    log = await asyncio.to_thread(sender.agent.log.read_text)
+    assert "Traceback" not in log
+    assert '"ERROR"' not in log

@@ -37,6 +37,12 @@ def write_durably(path: Path, content: bytes, *, mode: int = 0o600, is_folder_th
         sync_folder(path.parent)
 
 
+def remove_unfinished(folder: Path) -> None:
+    """Remove what writers that were killed have left in a folder: for names that nobody writes again. Nobody may be."""
+    for path in folder.glob(".*.new"):
+        path.unlink(missing_ok=True)
+
+
 def rename_durably(source: Path, target: Path) -> None:
     """Rename a finished file or folder, over what stands there where that may be, and make it last."""
     source.rename(target)

@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 import structlog
 
-from zlh_common.durable_files import write_durably
+from zlh_common.durable_files import remove_unfinished, write_durably
 from zlh_common.schema.files import OperationKind
 from zlh_common.schema.structs import encode
 
@@ -35,9 +35,10 @@ class StagingStore:
         self._folder = folder
 
     def load(self) -> list[StagingRecord]:
-        """Return what is kept; a file that cannot be read is told and left out."""
+        """Return what is kept; a file that cannot be read is told and left out. Nobody may be writing."""
         if not self._folder.is_dir():
             return []
+        remove_unfinished(self._folder)
         found = []
         for path in sorted(self._folder.glob("*.json")):
             try:

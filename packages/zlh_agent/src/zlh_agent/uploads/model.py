@@ -36,6 +36,10 @@ class UploadRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     expires_at: Moment
     # Where a piece began whose checksum is still to be compared: what came after that does not count.
     unchecked_from: int | None = None
+    # Of the partial file, since a piece came: a file at the target that has it is this one, put in place.
+    inode: int | None = None
+    # It is in place; the record is kept a while for whoever has not heard so.
+    is_whole: bool = False
 
 
 @dataclass(frozen=True, slots=True)

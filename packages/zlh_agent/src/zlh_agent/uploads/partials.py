@@ -27,6 +27,8 @@ from zlh_common.schema.file_refusals import FileHashWrong, FileRefused, FileRoot
 log = structlog.get_logger()
 # Of a file that is new, where nothing is said.
 NEW_MODE = 0o644
+# What the smallest file takes of a disk, with its name in a folder.
+_LEAST_BYTES = 2 * 4096
 _GONE = {"path_not_found", "not_a_folder"}
 
 
@@ -51,7 +53,10 @@ class Partials:
 
     async def begin(self, record: UploadRecord, *, parents: bool) -> HeldFile:
         """Return a new file, which the caller closes, once there is room for it; nothing is left where that fails."""
-        await self.save(record)
+        try:
+            await self.save(record)
+        except FileRefused as refused:
+            raise await self._lack(record, refused) from refused
         try:
             file = HeldFile(self._threads, await self._make(record, parents=parents))
             try:
@@ -59,10 +64,26 @@ class Partials:
             except BaseException:
                 file.close()
                 raise
+        except FileRefused as refused:
+            await asyncio.shield(self.discard(record))
+            raise await self._lack(record, refused) from refused
         except BaseException:
             await asyncio.shield(self.discard(record))
             raise
         return file
+
+    async def _lack(self, record: UploadRecord, refused: FileRefused) -> ZlhError:
+        """Return NoRoomOnDisk where the files' disk is full by what it tells of itself, else what was refused."""
+        if refused.code != "disk_full":
+            return refused
+        async with self.borrow(record.root) as files:
+            room = await files.room()
+        wanted = record.size or 0
+        if room.free_files == 0:
+            return NoRoomOnDisk(path=record.path, wanted_bytes=wanted, free_bytes=room.free_bytes, free_files=0)
+        if room.free_bytes < max(wanted, _LEAST_BYTES):
+            return NoRoomOnDisk(path=record.path, wanted_bytes=wanted, free_bytes=room.free_bytes)
+        return refused
 
     async def _make(self, record: UploadRecord, *, parents: bool) -> int:
         partial = text_to_name(record.partial)
@@ -101,7 +122,8 @@ class Partials:
     async def put_in_place(self, record: UploadRecord, size: int) -> tuple[Entry, bool]:
         """Give the file its name; return what it is then, and whether something stood there before.
 
-        The record is forgotten after that. Raises UploadNotFound where the file is gone, FileHashWrong, FileRefused.
+        The record stays, and is the caller's to change or forget. Raises UploadNotFound where the file is gone,
+        FileRefused.
         """
         async with self.borrow(record.root) as files:
             entry = await _look(files, text_to_name(record.partial))
@@ -109,7 +131,7 @@ class Partials:
                 raise UploadNotFound
             if entry.kind != FILE or entry.size != size:
                 raise FileRefused("file_changed", path=record.path)
-            placed = await files.put_in_place(
+            return await files.put_in_place(
                 text_to_name(record.partial),
                 text_to_name(record.path),
                 size=size,
@@ -118,8 +140,21 @@ class Partials:
                 mode=record.mode if record.mode is not None else NEW_MODE,
                 modified_ns=record.modified_ns,
             )
+
+    async def is_in_place(self, record: UploadRecord) -> bool:
+        """Tell whether the file at the target is the very one that the bytes went to."""
+        if record.inode is None:
+            return False
+        async with self.borrow(record.root) as files:
+            try:
+                entry = await files.stat(text_to_name(record.path), follow=True)
+            except FileRefused:
+                return False
+        return entry.kind == FILE and (entry.inode, entry.size) == (record.inode, record.size)
+
+    async def forget(self, record: UploadRecord) -> None:
+        """Remove the record, and no file."""
         await asyncio.to_thread(self._store.forget, record.id)
-        return placed
 
     async def require_hash(self, record: UploadRecord) -> None:
         """Raise FileHashWrong where a hash was announced and the file has another."""

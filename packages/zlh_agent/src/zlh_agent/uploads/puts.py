@@ -59,11 +59,13 @@ class PutService:
             finally:
                 file.close()
             _require_whole(record, sink)
-            return await self._partials.put_in_place(record, sink.offset)
+            placed = await self._partials.put_in_place(record, sink.offset)
+            await self._partials.forget(record)
         except BaseException:
             # Where it cannot be removed now, its record stays, and the next start removes it.
             await self._partials.discard(record)
             raise
+        return placed
 
     async def _apart(self, work: Coroutine[Any, Any, tuple[Entry, bool]]) -> tuple[Entry, bool]:
         task = asyncio.create_task(work)

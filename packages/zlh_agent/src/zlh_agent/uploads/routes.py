@@ -12,13 +12,15 @@ from zlh_agent.uploads.service import Progress, UploadService
 from zlh_agent.uploads.tus_wire import (
     ABOUT,
     PIECE_TYPE,
+    SPOKEN,
     VERSION,
     parse_checksum,
     parse_creation,
     parse_offset,
     require_version,
 )
-from zlh_common.schema.file_refusals import UploadInvalid
+from zlh_agent.web.server import REFUSAL_HEADERS, Handler
+from zlh_common.schema.file_refusals import UploadTypeWrong
 from zlh_common.schema.files import FileUploads
 from zlh_common.schema.structs import encode
 
@@ -60,7 +62,7 @@ def routes(uploads: UploadService) -> list[web.AbstractRouteDef]:
         require_version(request.headers)
         refuse_encoded(request)
         if request.content_type != PIECE_TYPE:
-            raise UploadInvalid(reason=f"a piece is sent as {PIECE_TYPE}")
+            raise UploadTypeWrong(wanted=PIECE_TYPE)
         offset = parse_offset(request.headers.get("Upload-Offset"), "Upload-Offset")
         checksum = parse_checksum(request.headers.get("Upload-Checksum"))
         await let_come(request)
@@ -82,11 +84,21 @@ def routes(uploads: UploadService) -> list[web.AbstractRouteDef]:
         web.options(UPLOADS, about),
         web.options(one, about),
         web.get(UPLOADS, list_uploads, allow_head=False),
-        web.post(UPLOADS, create, expect_handler=wait_for_checks),
-        web.head(one, look),
-        web.patch(one, append, expect_handler=wait_for_checks),
-        web.delete(one, give_up),
+        web.post(UPLOADS, _spoken(create), expect_handler=wait_for_checks),
+        web.head(one, _spoken(look)),
+        web.patch(one, _spoken(append), expect_handler=wait_for_checks),
+        web.delete(one, _spoken(give_up)),
     ]
+
+
+def _spoken(handler: Handler) -> Handler:
+    """Have a refusal say which version of the protocol is spoken here, as the protocol wants it."""
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        request[REFUSAL_HEADERS] = SPOKEN
+        return await handler(request)
+
+    return answer
 
 
 def _headers(progress: Progress) -> dict[str, str]:

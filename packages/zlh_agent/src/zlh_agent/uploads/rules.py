@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
+import msgspec
+
 from zlh_agent.files.rules import MAX_NAME_BYTES
 from zlh_agent.uploads.model import Asked, UploadRecord
 from zlh_common.file_names import name_to_text
 
 KEPT_FOR = timedelta(hours=24)
+# One that is in place, for a client that did not hear the last answer.
+WHOLE_KEPT_FOR = timedelta(hours=1)
 SUFFIX = ".zlh-part"
 
 
@@ -39,6 +43,11 @@ def begin_record(asked: Asked, root: str, upload_id: str, now: datetime, *, is_p
     )
 
 
+def end_record(record: UploadRecord, now: datetime) -> UploadRecord:
+    """Return what stays written down of an upload that is in place."""
+    return msgspec.structs.replace(record, is_whole=True, expires_at=now + WHOLE_KEPT_FOR)
+
+
 def is_over(record: UploadRecord, now: datetime) -> bool:
-    """Tell whether nothing has come for so long that it is given up."""
+    """Tell whether nothing has come for so long that it is given up, or forgotten where it is whole."""
     return now >= record.expires_at

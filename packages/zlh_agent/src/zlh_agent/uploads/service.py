@@ -2,6 +2,7 @@
 
 begin ──► append … append ──► the last byte ──► hash ──► in place
              │ cut, stalled, disk full: what came is kept, and counts
+What is in place is remembered for an hour, on disk too: a client that did not hear the last answer asks, and is told.
 One at a time is at an upload. Who comes later cuts off who sends, so a dead connection holds nobody up; nobody
 interrupts what has begun to be put in place.
 """
@@ -9,10 +10,12 @@ interrupts what has begun to be put in place.
 from __future__ import annotations
 
 import asyncio
+import os
 import uuid
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 import msgspec
@@ -24,11 +27,12 @@ from zlh_agent.files.roots import Roots
 from zlh_agent.uploads.model import Asked, PieceChecksum, UploadRecord
 from zlh_agent.uploads.partials import Partials
 from zlh_agent.uploads.receiving import Body, BodyCut, Sink, receive
-from zlh_agent.uploads.rules import KEPT_FOR, begin_record, is_over
+from zlh_agent.uploads.rules import KEPT_FOR, begin_record, end_record, is_over
 from zlh_common.clock import Clock
 from zlh_common.errors import ZlhError
 from zlh_common.schema.file_refusals import (
     FileHashWrong,
+    FileRefused,
     UploadBusy,
     UploadInvalid,
     UploadLimit,
@@ -95,15 +99,20 @@ class UploadService:
         self._ended: dict[str, Progress] = {}
         # What an agent before us could not go on with.
         self._stale: list[UploadRecord] = []
+        # Uploads of an agent before us of which nobody has looked yet what they are by now.
+        self._left: list[str] = []
         self._works: set[asyncio.Task[Any]] = set()
 
     async def load(self) -> None:
         """Take up what an agent before us has left; call before anything else."""
-        for record in await self._partials.load():
-            if record.kind == "tus":
-                self._records[record.id] = record
-            else:
+        for record in sorted(await self._partials.load(), key=lambda record: record.expires_at):
+            if record.kind != "tus":
                 self._stale.append(record)
+            elif record.is_whole:
+                self._ended[record.id] = Progress(record, record.size or 0, is_whole=True)
+            else:
+                self._records[record.id] = record
+        self._left = [*self._records]
 
     async def run(self) -> None:
         """Remove what is stale or over, for ever."""
@@ -114,9 +123,13 @@ class UploadService:
     async def sweep(self) -> None:
         """Remove what nobody can go on with, and what nobody has gone on with for long."""
         self._stale = [record for record in self._stale if not await self._partials.discard(record)]
+        self._left = [upload_id for upload_id in self._left if not await self._is_known(upload_id)]
         for record in [*self._records.values()]:
             if is_over(record, self._clock.now()) and record.id not in self._turns:
                 await self._drop(record)
+        for ended in [*self._ended.values()]:
+            if is_over(ended.record, self._clock.now()):
+                await self._forget_ended(ended.record)
 
     async def close(self) -> None:
         """End all that is under way; what has come is kept."""
@@ -143,8 +156,6 @@ class UploadService:
 
     async def look(self, upload_id: str) -> Progress:
         """Return how far an upload is; whoever sends to it is cut off first, so that the answer holds."""
-        if upload_id in self._ended:
-            return self._ended[upload_id]
         return await self._apart(self._look(upload_id))
 
     async def append(
@@ -183,19 +194,20 @@ class UploadService:
 
     async def _look(self, upload_id: str) -> Progress:
         async with self._turn(upload_id):
-            record = self._record(upload_id)
-            return Progress(record, await self._offset(record))
+            return await self._progress(upload_id)
 
     async def _append(
         self, upload_id: str, offset: int, content: StreamReader, checksum: PieceChecksum | None, length: int | None
     ) -> Progress:
         async with self._turn(upload_id) as turn:
-            record = self._record(upload_id)
-            held = await self._offset(record)
+            progress = await self._progress(upload_id)
+            record, held = progress.record, progress.offset
             if offset != held:
                 raise UploadOffsetWrong(wanted=held, given=offset)
             if length is not None and record.size is not None and held + length > record.size:
                 raise UploadInvalid(reason=f"a piece of {length} bytes at {held} is more than its {record.size} bytes")
+            if progress.is_whole:
+                return progress
             if checksum is not None:
                 record = await self._keep(record, unchecked_from=held)
             file = await self._partials.open(record, held)
@@ -207,6 +219,7 @@ class UploadService:
         try:
             turn.may_be_cut = True
             await receive(Body(piece.content, silence_s=self._silence_s), file, sink, path=record.path)
+            inode = (await file.begin(os.fstat)).st_ino
         except asyncio.CancelledError:
             if not turn.is_cut:
                 raise
@@ -218,7 +231,7 @@ class UploadService:
         # A piece that was cut does not get here: with a checksum it does not count, without one it does.
         if checksum is not None and sink.digest() != checksum.digest:
             raise UploadPieceWrong
-        record = await self._keep(record, unchecked_from=None)
+        record = await self._keep(msgspec.structs.replace(record, inode=inode), unchecked_from=None)
         return await self._finish_if_whole(record, sink.offset)
 
     async def _finish_if_whole(self, record: UploadRecord, offset: int) -> Progress:
@@ -230,12 +243,7 @@ class UploadService:
         except (FileHashWrong, UploadNotFound):
             await self._drop(record)
             raise
-        self._records.pop(record.id, None)
-        done = Progress(record, offset, is_whole=True)
-        self._ended[record.id] = done
-        while len(self._ended) > MAX_ENDED:
-            self._ended.pop(next(iter(self._ended)))
-        return done
+        return await self._end(record)
 
     async def _give_up(self, upload_id: str) -> None:
         async with self._turn(upload_id):
@@ -243,12 +251,49 @@ class UploadService:
 
     # ── what all of them need ──
 
-    async def _offset(self, record: UploadRecord) -> int:
+    async def _is_known(self, upload_id: str) -> bool:
+        """Look what one that was left is by now: under way, in place, or without its file and forgotten here."""
+        if upload_id not in self._records or upload_id in self._turns:
+            return True
+        try:
+            await self._apart(self._look(upload_id))
+        except UploadNotFound:
+            return True
+        except ZlhError as error:
+            log.warning("upload.not_looked_at", upload=upload_id, code=error.code)
+            return error.status < HTTPStatus.INTERNAL_SERVER_ERROR
+        return True
+
+    async def _progress(self, upload_id: str) -> Progress:
+        if upload_id in self._ended:
+            return self._ended[upload_id]
+        record = self._record(upload_id)
         offset = await self._partials.size(record)
-        if offset is None:
-            await self._drop(record)
-            raise UploadNotFound
-        return offset
+        if offset is not None:
+            return Progress(record, offset)
+        if await self._partials.is_in_place(record):
+            # An agent before us was killed between the rename and its word on it.
+            return await self._end(record)
+        await self._drop(record)
+        raise UploadNotFound
+
+    async def _end(self, record: UploadRecord) -> Progress:
+        """Remember an upload that is in place."""
+        self._records.pop(record.id, None)
+        record = end_record(record, self._clock.now())
+        done = self._ended[record.id] = Progress(record, record.size or 0, is_whole=True)
+        try:
+            await self._partials.save(record)
+        except FileRefused as refused:
+            # It is known as long as this agent is; the file is in place all the same.
+            log.warning("upload.end_not_kept", path=record.path, code=refused.code)
+        while len(self._ended) > MAX_ENDED:
+            await self._forget_ended(next(iter(self._ended.values())).record)
+        return done
+
+    async def _forget_ended(self, record: UploadRecord) -> None:
+        self._ended.pop(record.id, None)
+        await self._partials.forget(record)
 
     async def _keep(self, record: UploadRecord, *, unchecked_from: int | None) -> UploadRecord:
         now = self._clock.now()

@@ -8,7 +8,7 @@ import msgspec
 import structlog
 
 from zlh_agent.uploads.model import RECORD_FORMAT, UploadRecord
-from zlh_common.durable_files import write_durably
+from zlh_common.durable_files import remove_unfinished, write_durably
 from zlh_common.schema.structs import encode
 
 log = structlog.get_logger()
@@ -22,9 +22,10 @@ class UploadStore:
         self._folder = folder
 
     def load(self) -> list[UploadRecord]:
-        """Return what is kept; a file that cannot be read is told and left out."""
+        """Return what is kept; a file that cannot be read is told and left out. Nobody may be writing."""
         if not self._folder.is_dir():
             return []
+        remove_unfinished(self._folder)
         return [record for path in sorted(self._folder.glob("*.json")) if (record := _read(path)) is not None]
 
     def save(self, record: UploadRecord) -> None:

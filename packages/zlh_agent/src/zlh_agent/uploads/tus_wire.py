@@ -23,6 +23,8 @@ ABOUT = {
     "Tus-Max-Size": str(MAX_FILE_BYTES),
     "Tus-Checksum-Algorithm": "sha1,sha256",
 }
+# What every answer says beside itself, a refusal too.
+SPOKEN = {"Tus-Resumable": VERSION, "Tus-Version": VERSION}
 _KEYS = {"path", "filename", "folder", "root", "overwrite", "sha256", "mode", "modifiedAt", "parents"}
 _HASHES: dict[str, tuple[Literal["sha1", "sha256"], int]] = {"sha1": ("sha1", 20), "sha256": ("sha256", 32)}
 _REPR_DIGEST = re.compile(r"sha-256=:([A-Za-z0-9+/]{43}=):")

@@ -17,6 +17,8 @@ from zlh_common.schema.structs import encode
 
 log = structlog.get_logger()
 MAX_BODY_BYTES = 1024 * 1024
+# Where a handler puts the headers that its refusals have as well.
+REFUSAL_HEADERS = "refusal_headers"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -68,6 +70,7 @@ async def _answer(request: web.Request, handler: Handler, request_id: str) -> we
         response = await handler(request)
     except ZlhError as error:
         code, response = error.code, _problem(error, request_id)
+        response.headers.update(request.get(REFUSAL_HEADERS, {}))
     except web.HTTPNotFound:
         code, response = NotFound.code, _problem(NotFound(), request_id)
     except web.HTTPException as error:
@@ -76,8 +79,10 @@ async def _answer(request: web.Request, handler: Handler, request_id: str) -> we
         # A console ends so when the API goes, and is followed by its line like any other call.
         log.info("request.cancelled", method=request.method, path=request.path)
         raise
-    except ConnectionError:
-        raise
+    except ConnectionError as error:
+        # Whoever asked is gone, or must not take what came for the whole: the answer ends with its connection.
+        log.info("request.cut", method=request.method, path=request.path, reason=str(error))
+        return _cut(request)
     except Exception:
         log.exception("request.broke", method=request.method, path=request.path)
         code, response = AgentBroke.code, _problem(AgentBroke(), request_id)
@@ -95,6 +100,13 @@ async def _answer(request: web.Request, handler: Handler, request_id: str) -> we
 def _check_client(request: web.Request) -> None:
     if not is_api(request.get_extra_info("peercert")):
         raise ClientNotTrusted
+
+
+def _cut(request: web.Request) -> web.Response:
+    """End the connection; return an answer that nobody is there for: an error would be logged as one of ours."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=500)
 
 
 def _problem(error: ZlhError, request_id: str) -> web.Response:

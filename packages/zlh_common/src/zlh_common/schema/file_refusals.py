@@ -217,6 +217,15 @@ class UploadInvalid(ZlhError):
         super().__init__(f"This is no upload: {reason}.")
 
 
+class UploadTypeWrong(ZlhError):
+    """A piece of an upload is not sent as one."""
+
+    code, status = "upload_type_wrong", 415
+
+    def __init__(self, *, wanted: str) -> None:
+        super().__init__(f"A piece of an upload is sent with the Content-Type {wanted}.", wanted=wanted)
+
+
 class TusVersionWrong(ZlhError):
     """The client speaks another version of the resumable protocol, or does not say which."""
 
@@ -242,12 +251,18 @@ class NoRoomOnDisk(ZlhError):
 
     code, status = "no_room_on_disk", 507
 
-    def __init__(self, *, path: str, wanted_bytes: int, free_bytes: int) -> None:
+    def __init__(self, *, path: str, wanted_bytes: int, free_bytes: int, free_files: int | None = None) -> None:
+        """`free_files` is how many files the disk can still hold, where that is what is missing."""
+        lack = (
+            f"takes {wanted_bytes} bytes, and the disk has {free_bytes} left"
+            if free_files is None
+            else f"is one more file, and the disk can hold {free_files} more, however small"
+        )
         super().__init__(
-            f"{show_path(path)} takes {wanted_bytes} bytes, and the disk has {free_bytes} left. Remove something, or "
-            "have the container made larger.",
+            f"{show_path(path)} {lack}. Remove something, or have the container made larger.",
             wantedBytes=wanted_bytes,
             freeBytes=free_bytes,
+            **({} if free_files is None else {"freeFiles": free_files}),
         )
 
 
