@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -69,7 +70,7 @@ class Files:
                 self.url + path,
                 params=query,
                 json=json,
-                data=data,
+                data=None if data is None else io.BytesIO(data),
                 headers={**self.headers, **(headers or {})},
             ) as answer,
         ):

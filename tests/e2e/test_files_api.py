@@ -23,7 +23,6 @@ import zstandard
 from e2e.files_by_proxy import PIECE, TUS, Cutter, Files
 from e2e.stack import Stack
 from guards.ports import free_port
-from zlh_api.dev.portal_build import find_node
 
 ROOT = Path(__file__).parents[2]
 MIB = 1024 * 1024
@@ -104,7 +103,7 @@ async def test_a_write_keeps_to_its_conditions(files: Files) -> None:
     """What somebody else has changed, what is there already and what has another hash is not put in place."""
     first = await files.write("a.txt", b"one")
     again = await files.call("PUT", "/content", query={"path": "a.txt"}, data=b"x", headers={"If-None-Match": "*"})
-    assert (again.status, again.json["code"]) == (412, "already_exists")
+    assert (again.status, again.json["code"]) == (409, "file_exists")
     second = await files.call(
         "PUT", "/content", query={"path": "a.txt"}, data=b"two", headers={"If-Match": first.headers["ETag"]}
     )
@@ -145,9 +144,9 @@ async def test_files_are_made_moved_and_given_rights(files: Files) -> None:
     changed = await files.call("POST", "/chmod", json={"path": "one/two/run.sh", "mode": "0755"})
     assert (changed.status, changed.json["mode"]) == (200, "0755")
     again = await files.call("POST", "/mkdir", json={"path": "one"})
-    assert (again.status, again.json["code"]) == (409, "already_exists")
+    assert (again.status, again.json["code"]) == (409, "file_exists")
     gone = await files.call("GET", "/stat", query={"path": "run.sh"})
-    assert (gone.status, gone.json["code"]) == (404, "file_not_found")
+    assert (gone.status, gone.json["code"]) == (404, "path_not_found")
     out = await files.call("POST", "/move", json={"path": "one", "to": "../../one"})
     assert (out.status, out.json["code"]) == (403, "path_outside")
 
@@ -172,8 +171,8 @@ async def test_work_that_may_take_long_comes_to_its_end(files: Files) -> None:
     assert {row["id"] for row in rows} <= {row["id"] for row in listed}
     found = await files.call("GET", "/search", query={"path": "", "name": "*.txt", "text": "NEEDLE"})
     assert [item["path"] for item in found.json["items"]] == ["back/copied/b.txt", "copied/b.txt"]
-    taken = await files.call("POST", "/copy", json={"path": "copied", "to": "back", "overwrite": "refuse"})
-    assert (taken.status, taken.json["code"]) == (409, "already_exists")
+    taken = await files.call("POST", "/copy", json={"path": "copied", "to": "back/copied"})
+    assert (taken.status, taken.json["code"]) == (409, "file_exists")
 
 
 async def test_an_operation_is_cancelled(files: Files) -> None:
@@ -279,7 +278,7 @@ async def test_curl_writes_reads_and_goes_on(files: Files, tmp_path: Path) -> No
     ).hexdigest()
 
 
-async def test_an_upload_of_the_client_that_the_portal_has_survives_a_cut(files: Files, tmp_path: Path) -> None:
+async def test_an_upload_of_the_portals_client_survives_a_cut(files: Files, tmp_path: Path) -> None:
     """The connection is cut in the middle of a piece; tus-js-client asks how much has come, and sends the rest."""
     body = noise(24 * MIB)
     source, port = tmp_path / "source", free_port()
@@ -300,10 +299,11 @@ async def test_an_upload_of_the_client_that_the_portal_has_survives_a_cut(files:
         "chunkSize": 90_000_000,
         "headers": files.headers,
     }
-    node = await find_node(tmp_path / "tools")
+    # The one that runs in the container.
+    node = files.stack.home / f"containers/{files.vmid}/root/opt/zlh/runtimes/node/current/bin/node"
     async with cutter.listening(port):
         printed = await run(
-            str(node / "node"),
+            str(node),
             str(ROOT / "tests/e2e/tus_upload.mjs"),
             str(ROOT / "packages/zlh_portal/node_modules"),
             json.dumps(asked),
