@@ -82,6 +82,13 @@ async def test_conditions_on_a_file_hold(agent: AgentProcess, workspace: Path) -
     assert (await agent.call("GET", "/files/content?path=a", headers=headers))[0] == 304
     status, body = await agent.call("GET", "/files/content?path=a", headers={"Range": "bytes=7-"})
     assert (status, code_of(body)) == (416, "range_unsatisfiable")
+    connector = aiohttp.TCPConnector(ssl=agent.context)
+    url = f"https://{agent.address}:{agent.port}/files/content?path=a"
+    async with (
+        aiohttp.ClientSession(connector=connector) as session,
+        session.get(url, headers={"Range": "bytes=7-"}, server_hostname=agent_name(OWNER)) as response,
+    ):
+        assert response.headers["Content-Range"] == "bytes */7"
     status, body = await agent.call("GET", "/files/content?path=a", headers={"If-Match": '"other"'})
     assert (status, code_of(body)) == (412, "file_changed")
     assert await agent.call("HEAD", "/files/content?path=a") == (200, b"")

@@ -240,16 +240,30 @@ async def test_an_unknown_refusal_stays_the_agents(site: Site) -> None:
 
 
 async def test_a_body_that_trickles_is_given_up(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A body that trickles is refused by a code of its own."""
-    monkeypatch.setattr(patience_rules, "SILENCE_S", 0.5)
+    """A body of which too little comes while it is waited for is refused by a code of its own."""
+    monkeypatch.setattr(patience_rules, "WINDOW_S", 0.2)
 
-    async def body(pause_s: float) -> AsyncIterator[bytes]:
-        for _ in range(100):
-            await asyncio.sleep(pause_s)
+    async def trickle() -> AsyncIterator[bytes]:
+        while True:
+            await asyncio.sleep(0.05)
             yield b"x"
 
-    url = f"{site.url}/content?path=x"
-    assert await code_of(await site.client.put(url, data=body(0.05), headers=OWNER)) == (408, "transfer_too_slow")
+    put = await site.client.put(f"{site.url}/content?path=x", data=trickle(), headers=OWNER)
+    assert await code_of(put) == (408, "transfer_too_slow")
+
+
+async def test_a_body_that_pauses_has_stalled(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A body of which some has come and then nothing more is told as one that stands still, not as a slow one."""
+    monkeypatch.setattr(patience_rules, "SILENCE_S", 0.5)
+    never = asyncio.Event()
+
+    async def pause() -> AsyncIterator[bytes]:
+        yield b"x" * 1000
+        await never.wait()
+
+    put = await site.client.put(f"{site.url}/content?path=x", data=pause(), headers=OWNER)
+    assert await code_of(put) == (408, "body_stalled")
+    assert "x" not in site.agent.files
 
 
 async def test_the_log_tells_which_file(site: Site) -> None:

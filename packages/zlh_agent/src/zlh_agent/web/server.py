@@ -10,7 +10,7 @@ import structlog
 from aiohttp import web
 
 from zlh_agent.web.tls import is_api
-from zlh_common.errors import NotFound, ZlhError
+from zlh_common.errors import NotFound, RangeUnsatisfiable, ZlhError
 from zlh_common.request_ids import HEADER, accept_request_id, following
 from zlh_common.schema.problem import PROBLEM_CONTENT_TYPE, render_problem
 from zlh_common.schema.structs import encode
@@ -111,4 +111,5 @@ def _cut(request: web.Request) -> web.Response:
 
 def _problem(error: ZlhError, request_id: str) -> web.Response:
     body = encode(render_problem(error, request_id=request_id))
-    return web.Response(status=error.status, body=body, content_type=PROBLEM_CONTENT_TYPE)
+    headers = {"Content-Range": f"bytes */{error.data['size']}"} if isinstance(error, RangeUnsatisfiable) else {}
+    return web.Response(status=error.status, body=body, content_type=PROBLEM_CONTENT_TYPE, headers=headers)

@@ -10,7 +10,7 @@ import aiohttp
 from multidict import CIMultiDictProxy
 from yarl import URL
 
-from zlh_api.agents.patience_rules import SILENCE_S, Patience
+from zlh_api.agents.patience_rules import SILENCE_S, WINDOW_S, Patience
 
 # What may wait of an answer that is not read; so large, that the loop is not asked for each record of TLS.
 READ_BUFFER_BYTES = 256 * 1024
@@ -42,10 +42,10 @@ class Outgoing:
         try:
             async for block in self._source:
                 began = loop.time()
-                self._let_run(patience.left_s)
+                self._let_run(SILENCE_S)
                 yield block
                 self._let_run(None)
-                patience = patience.after(loop.time() - began, len(block))
+                patience = _count(patience.after(loop.time() - began, len(block)), "it has taken")
             self.is_complete = True
             self._let_run(ANSWER_S)
         except BaseException as error:
@@ -80,15 +80,15 @@ class Transfer:
         while True:
             began = loop.time()
             try:
-                async with asyncio.timeout(patience.left_s):
+                async with asyncio.timeout(SILENCE_S):
                     block = await self._response.content.readany()
             except TimeoutError:
-                raise TransferBroken(f"it has sent {patience.moved_bytes} bytes in {SILENCE_S:g} s") from None
+                raise TransferBroken(f"it has sent nothing for {SILENCE_S:g} s") from None
             except (aiohttp.ClientError, OSError) as exc:
                 raise TransferBroken("it broke off in the middle") from exc
             if not block:
                 return
-            patience = patience.after(loop.time() - began, len(block))
+            patience = _count(patience.after(loop.time() - began, len(block)), "it has sent")
             yield block
 
     async def read(self, most: int) -> bytes:
@@ -99,6 +99,13 @@ class Transfer:
             if len(held) > most:
                 break
         return bytes(held[:most])
+
+
+def _count(patience: Patience, done: str) -> Patience:
+    """Return it as it is; raise TransferBroken where it is spent."""
+    if patience.is_spent:
+        raise TransferBroken(f"{done} {patience.moved_bytes} bytes in {WINDOW_S:g} s")
+    return patience
 
 
 async def begin(

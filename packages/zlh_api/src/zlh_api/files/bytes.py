@@ -10,14 +10,14 @@ from collections.abc import AsyncIterator, Sequence
 import aiohttp
 from aiohttp import web
 
+from zlh_api.agents import patience_rules
 from zlh_api.agents.client import AgentUnreachable
-from zlh_api.agents.patience_rules import SILENCE_S, Patience
+from zlh_api.agents.patience_rules import Patience
 from zlh_api.agents.transfers import Transfer, TransferBroken
 from zlh_api.files.refusals import BodyCutOff, TransferTooSlow
 from zlh_api.files.rules import FileHead, Malformed, pick_headers
 from zlh_api.web.endpoint import Call
 from zlh_api.web.problems import RequestRefused
-from zlh_common.errors import ZlhError
 from zlh_common.schema.file_refusals import BodyStalled
 
 # So much is handed to the connection at a time, that somebody slow is seen to take it.
@@ -44,16 +44,16 @@ async def read_blocks(call: Call) -> AsyncIterator[bytes]:
     while True:
         began = loop.time()
         try:
-            async with asyncio.timeout(patience.left_s):
+            async with asyncio.timeout(patience_rules.SILENCE_S):
                 block = await request.content.readany()
         except TimeoutError:
-            raise _find_slow(patience) from None
+            raise BodyStalled(silence_s=patience_rules.SILENCE_S) from None
         except (aiohttp.ClientError, web.RequestPayloadError, ConnectionError):
             raise BodyCutOff from None
         if not block:
             return
+        patience = _count(patience, loop.time() - began, len(block))
         await call.wait_certain()
-        patience = patience.after(loop.time() - began, len(block))
         yield block
 
 
@@ -82,15 +82,20 @@ async def _write(response: web.StreamResponse, part: bytes, patience: Patience) 
     loop = asyncio.get_running_loop()
     began = loop.time()
     try:
-        async with asyncio.timeout(patience.left_s):
+        async with asyncio.timeout(patience_rules.SILENCE_S):
             await response.write(part)
     except TimeoutError:
-        raise _find_slow(patience) from None
-    return patience.after(loop.time() - began, len(part))
+        # A part is no more than what has to be taken in that time.
+        raise TransferTooSlow(patience.moved_bytes) from None
+    return _count(patience, loop.time() - began, len(part))
 
 
-def _find_slow(patience: Patience) -> ZlhError:
-    return BodyStalled(silence_s=SILENCE_S) if patience.is_silent else TransferTooSlow(patience.moved_bytes)
+def _count(patience: Patience, waited_s: float, moved_bytes: int) -> Patience:
+    """Return what is left of it; raise TransferTooSlow."""
+    left = patience.after(waited_s, moved_bytes)
+    if left.is_spent:
+        raise TransferTooSlow(left.moved_bytes)
+    return left
 
 
 def _hold_little(transport: asyncio.Transport | None) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from zlh_api.agents.client import AgentRefused
-from zlh_api.agents.patience_rules import SILENCE_S
+from zlh_api.agents.patience_rules import WINDOW_S
 from zlh_common.errors import ZlhError
 from zlh_common.schema import file_refusals
 from zlh_common.schema.file_refusals import REFUSALS, FileRefused
@@ -35,7 +35,7 @@ class TransferTooSlow(ZlhError):
     code, status, retryable = "transfer_too_slow", 408, True
 
     def __init__(self, moved_bytes: int) -> None:
-        super().__init__(f"Only {moved_bytes} bytes moved in {SILENCE_S:g} s, and what is that slow is ended.")
+        super().__init__(f"Only {moved_bytes} bytes moved in {WINDOW_S:g} s, and what is that slow is ended.")
 
 
 class BodyCutOff(ZlhError):
