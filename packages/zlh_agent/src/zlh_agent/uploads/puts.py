@@ -61,7 +61,7 @@ class PutService:
             _require_whole(record, sink)
             return await self._partials.put_in_place(record, sink.offset)
         except BaseException:
-            # Where it cannot be removed now, its record stays, and the next start removes it.
+            # Where it cannot be removed now, the sweep does it, or the next start.
             await self._partials.discard(record)
             raise
 

@@ -93,8 +93,6 @@ class UploadService:
         self._records: dict[str, UploadRecord] = {}
         self._turns: dict[str, _Turn] = {}
         self._ended: dict[str, Progress] = {}
-        # What an agent before us could not go on with.
-        self._stale: list[UploadRecord] = []
         self._works: set[asyncio.Task[Any]] = set()
 
     async def load(self) -> None:
@@ -103,7 +101,7 @@ class UploadService:
             if record.kind == "tus":
                 self._records[record.id] = record
             else:
-                self._stale.append(record)
+                self._partials.leave(record)
 
     async def run(self) -> None:
         """Remove what is stale or over, for ever."""
@@ -113,7 +111,7 @@ class UploadService:
 
     async def sweep(self) -> None:
         """Remove what nobody can go on with, and what nobody has gone on with for long."""
-        self._stale = [record for record in self._stale if not await self._partials.discard(record)]
+        await self._partials.sweep()
         for record in [*self._records.values()]:
             if is_over(record, self._clock.now()) and record.id not in self._turns:
                 await self._drop(record)
@@ -259,8 +257,7 @@ class UploadService:
 
     async def _drop(self, record: UploadRecord) -> None:
         self._records.pop(record.id, None)
-        if not await self._partials.discard(record):
-            self._stale.append(record)
+        await self._partials.discard(record)
 
     def _record(self, upload_id: str) -> UploadRecord:
         record = self._records.get(upload_id)
