@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from component.agent.harness import AgentProcess, code_of, eventually
-from zlh_agent.files.operations import MAX_KEPT
+from zlh_agent.files.operations import MAX_KEPT, MAX_RUNNING
 
 pytestmark = pytest.mark.timeout(240)
 TUS = {"Tus-Resumable": "1.0.0"}
@@ -85,3 +85,24 @@ async def test_a_path_is_as_long_as_the_api_hands_it_on(agent: AgentProcess) -> 
     path = "%2F".join(["d"] * 4000)
     status, body = await agent.call("GET", f"/files/stat?path={path}")
     assert (status, code_of(body)) == (404, "path_not_found")
+
+
+async def test_work_that_takes_long_holds_up_nobody_who_looks(agent: AgentProcess, workspace: Path) -> None:
+    """Whoever may only read starts as many hashes of a terabyte as may be; others list and write all the same."""
+    await asyncio.to_thread(make_huge, workspace / "huge")
+    checksum = msgspec.json.encode({"path": "huge"})
+    asked = [agent.call("POST", "/files/checksum", data=checksum) for _ in range(MAX_RUNNING)]
+    assert {status for status, _ in await asyncio.gather(*asked)} == {202}
+    assert (await agent.call("GET", "/files?path="))[0] == 200
+    assert (await agent.call("PUT", "/files/content?path=x", data=b"content"))[0] == 201
+    status, body = await agent.call("POST", "/files/measure", data=msgspec.json.encode({"path": ""}))
+    assert (status, code_of(body)) == (429, "operation_limit")
+    _, body = await agent.call("GET", "/files/operations")
+    for operation in msgspec.json.decode(body)["items"]:
+        assert (await agent.call("DELETE", f"/files/operations/{operation['id']}"))[0] == 200
+
+
+def make_huge(path: Path) -> None:
+    """Make a file of a terabyte of nothing."""
+    with path.open("wb") as file:
+        file.truncate(2**40)
