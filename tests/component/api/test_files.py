@@ -17,6 +17,7 @@ from aiohttp.web import Application, Request
 from fakes.api_world import NODE, PORTAL, World
 from fakes.files_agent import FilesAgent, serving
 from zlh_api.agents import patience_rules
+from zlh_api.files import appetite_rules
 
 Client = TestClient[Request, Application]
 OWNER = {"Authorization": "Bearer owner-token"}
@@ -272,3 +273,20 @@ async def test_the_log_tells_which_file(site: Site) -> None:
     (row,) = await site.world.fetch("select details from audit_entries where act = 'file.write'")
     assert row["details"] == {"path": "notes.txt", "size": "5"}
     assert hashlib.sha256(site.agent.files["notes.txt"]).hexdigest() == hashlib.sha256(b"hello").hexdigest()
+
+
+async def test_an_agent_that_answers_with_megabytes_is_read_in_measure(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each look could be answered with as much as a page may have; others would wait until all of it is taken apart."""
+    monkeypatch.setattr(appetite_rules, "BYTES_PER_S", 1)
+    monkeypatch.setattr(appetite_rules, "BURST_BYTES", 10_000)
+
+    async def long(_request: web.Request) -> web.StreamResponse:
+        entry = {"name": "x" * 8000, "kind": "file", "size": 1, "modifiedAt": "2026-01-01T00:00:00Z", "mode": "0644"}
+        return web.json_response({**entry, "version": "1"})
+
+    site.agent.instead = long
+    answers = [await site.client.get(f"{site.url}/stat?path=x", headers=OWNER) for _ in range(2)]
+    assert answers[0].status == 200
+    assert await code_of(answers[1]) == (503, "agent_unreachable")

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import stat
 import struct
+import tarfile
 import warnings
 import zipfile
+from pathlib import Path
 
 import pytest
 
@@ -237,3 +240,30 @@ def test_the_writer_of_these_tests_writes_zips(workshop: Workshop) -> None:
     """The control: others read what is attacked with."""
     path = write_archive(workshop.folder / "good", "zip", [Odd("a"), Odd("l", "link", target="a")])
     assert zipfile.ZipFile(path).namelist() == ["a", "l"]
+
+
+@pytest.mark.parametrize("form", ["zip", "tar.gz"])
+async def test_names_that_are_swapped_while_they_are_packed_lead_nowhere(workshop: Workshop, form: str) -> None:
+    """A program exchanges a folder and a file in it with links that lead out; no archive has what lies there."""
+    folder = workshop.folder / "work/folder"
+    folder.mkdir(parents=True)
+    (folder / "file").write_text("inside")
+    (folder / "trap").symlink_to("../../../outside/file")
+    (workshop.folder / "work/trap").symlink_to("../../outside/folder")
+    workshop.own()
+    seen: set[bytes] = set()
+    with swapping((folder, workshop.folder / "work/trap"), (folder / "file", folder / "trap")):
+        for _ in range(20):
+            await workshop.pack("work", form=form, replace=True)
+            seen |= contents_of(workshop.folder / "made", form)
+    assert seen == {b"inside"}
+
+
+def contents_of(path: Path, form: str) -> set[bytes]:
+    """Return what the files of an archive hold; a link of a zip, which holds where it leads, is none."""
+    if form == "zip":
+        with zipfile.ZipFile(path) as packed:
+            files = [info for info in packed.infolist() if stat.S_ISREG(info.external_attr >> 16)]
+            return {packed.read(info) for info in files}
+    with tarfile.open(path) as archive:
+        return {taken.read() for member in archive if member.isfile() and (taken := archive.extractfile(member))}

@@ -8,14 +8,16 @@ import socket
 import stat
 import tarfile
 import zipfile
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from component.archives.harness import PARTIAL, STAGING, Odd, Workshop, write_archive
+from component.archives.harness import PARTIAL, STAGING, Odd, Workshop, read_to_end, write_archive
 from fakes.hostile_files import made_ground
+from zlh_agent.archives.service import MAX_CHILDREN
 from zlh_common.schema.file_refusals import FileRefused
 from zlh_common.schema.files import ArchiveFormat
 
@@ -252,3 +254,18 @@ async def test_merging_refuses_skips_or_replaces(workshop: Workshop) -> None:
     texts = {path.name: path.read_text() for path in (workshop.folder / "new").rglob("*") if path.is_file()}
     assert texts == {"a": "from the archive", "b": "from the archive", "c": "from the archive", "kept": "kept"}
     assert not (workshop.folder / STAGING).exists()
+
+
+async def test_who_reads_slowly_keeps_nobody_from_packing(workshop: Workshop) -> None:
+    """As many streams as may be are open and not read; an archive is made and unpacked beside them."""
+    (workshop.folder / "file").write_bytes(os.urandom(3 * 1024 * 1024))
+    workshop.own()
+    async with AsyncExitStack() as stack:
+        streams = [
+            await stack.enter_async_context(workshop.archives.streaming(workshop.root, ["file"], ArchiveFormat.ZIP))
+            for _ in range(MAX_CHILDREN)
+        ]
+        await workshop.pack("file", form="zip", to="made")
+        await workshop.unpack("made")
+        await asyncio.gather(*(asyncio.to_thread(read_to_end, fd) for fd in streams))
+    assert (workshop.folder / "new/file").stat().st_size == 3 * 1024 * 1024

@@ -118,6 +118,7 @@ CALLS: dict[str, Callable[[Root, bytes], object]] = {
     "place from": lambda root, path: root.put_in_place(path + b"/file", b"placed", Placing(size=6, replace=True)),
     "place to": lambda root, path: place(root, b".part", path),
     "remove if there": lambda root, path: root.remove_if_there(path + b"/file"),
+    "open folder": lambda root, path: (root.open_folder(path),),
 }
 
 

@@ -194,6 +194,15 @@ def _make_file(folder: int, name: bytes) -> None:
     os.close(os.open(name, os.O_CREAT | os.O_EXCL, dir_fd=folder))
 
 
+def _open_folder(root: Root) -> None:
+    folder = root.open_folder(b"work/folder")
+    try:
+        os.mkdir(b"made", dir_fd=folder)
+        os.rmdir(b"made", dir_fd=folder)
+    finally:
+        os.close(folder)
+
+
 def _copy_tree(root: Root) -> None:
     with contextlib.suppress(Refused, OSError):
         root.remove_tree(b"work/copied", work=Work())
@@ -227,6 +236,7 @@ CHANGES: dict[str, Callable[[Root], object]] = {
     "append": _append,
     "make folders, remove them": _make_and_remove,
     "link": _link,
+    "open a folder": _open_folder,
     "remove": _remove,
     "move": _move,
     "exchange": lambda root: root.move(PATH, b"work/file", how=EXCHANGE),

@@ -37,6 +37,8 @@ from zlh_agent.web.server import build_application
 from zlh_common.errors import ConfigInvalid, ZlhError
 
 log = structlog.get_logger()
+# Of the first line of a request, which has its query.
+MAX_LINE_BYTES = 32 * 1024
 
 
 class AgentPortInUse(ZlhError):
@@ -82,6 +84,8 @@ async def serve(config: AgentConfig, *, stop: asyncio.Event) -> None:
             handler_cancellation=True,
             # Of a body that comes, so much is taken at once: a file is written in blocks of this size.
             read_bufsize=BLOCK_BYTES,
+            # The API takes lines of 8 KiB, and writes what it hands on in up to three times as many bytes.
+            max_line_size=MAX_LINE_BYTES,
         )
         await runner.setup()
         parts.identity.on_believing_less = partial(_end_opened, runner)

@@ -86,6 +86,8 @@ class Archives:
         self._roots = roots
         self._limit = limit
         self._seats = asyncio.Semaphore(limit)
+        # A stream takes as long as its reader does, who may only read: nobody is kept by it from packing or unpacking.
+        self._stream_seats = asyncio.Semaphore(limit)
 
     @asynccontextmanager
     async def streaming(self, root: OfferedRoot, paths: Sequence[str], form: ArchiveFormat) -> AsyncIterator[int]:
@@ -95,7 +97,7 @@ class Archives:
         that is left by an error or cancelled kills the child, which ends whoever still reads. The descriptor is
         closed by this block.
         """
-        async with self._child(root) as link:
+        async with self._child(root, self._stream_seats) as link:
             await _choose(link, paths)
             request = Request("stream", _encode(paths[0]), number=_number(form))
             fd, _ = await link.open(Request("open-stream", b""), access=os.O_RDONLY, is_kind=stat.S_ISFIFO)
@@ -125,7 +127,7 @@ class Archives:
         on_progress: OnProgress | None = None,
     ) -> Packed:
         """Make an archive at `to`; until it is whole and on the disk it lies at `partial`, in the same folder."""
-        async with self._child(root) as link:
+        async with self._child(root, self._seats) as link:
             await _choose(link, paths)
             request = Request("pack", _encode(partial), other=_encode(to), number=_number(form), flag=replace)
             amount = await _amount(link, request, on_progress)
@@ -146,17 +148,17 @@ class Archives:
         Where `to` is new, it is there whole or not at all. Where it is there, files are merged into it, each whole;
         with REFUSE nothing is done where one of them is there already.
         """
-        async with self._child(root) as link:
+        async with self._child(root, self._seats) as link:
             other = _encode(to) + b"\0" + _encode(staging)
             request = Request("unpack", _encode(path), other=other, number=_OVERWRITES.index(overwrite))
             amount = await _amount(link, request, on_progress)
             return Unpacked(amount, *await _skipped(link))
 
     @asynccontextmanager
-    async def _child(self, root: OfferedRoot) -> AsyncIterator[FileLink]:
+    async def _child(self, root: OfferedRoot, seats: asyncio.Semaphore) -> AsyncIterator[FileLink]:
         try:
             async with asyncio.timeout(WAIT_FOR_CHILD_S):
-                await self._seats.acquire()
+                await seats.acquire()
         except TimeoutError as exc:
             raise FilesBusy(limit=self._limit) from exc
         try:
@@ -166,7 +168,7 @@ class Archives:
             finally:
                 await link.end()
         finally:
-            self._seats.release()
+            seats.release()
 
 
 def _command() -> list[str]:

@@ -33,10 +33,9 @@ def find_kind(source: int) -> str:
     return "tar"
 
 
-def open_stream(source: int, kind: str) -> Stream:
-    """Return the tar that is in it."""
-    blocks = {"gz": _gunzip, "xz": _unxz, "zst": _unzstd, "tar": _read}[kind]
-    return Stream(blocks(source))
+def open_blocks(source: int, kind: str) -> Iterator[bytes]:
+    """Return the tar that is in it, block by block."""
+    return {"gz": _gunzip, "xz": _unxz, "zst": _unzstd, "tar": _read}[kind](source)
 
 
 class Stream:

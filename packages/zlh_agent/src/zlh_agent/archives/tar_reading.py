@@ -18,6 +18,8 @@ BLOCK_BYTES = 512
 MAX_NAMING_BYTES = 256 * 1024
 _KINDS = {b"0": FILE, b"\0": FILE, b"7": FILE, b"1": FILE, b"2": LINK, b"5": FOLDER}
 _NAMING = {b"L": b"path", b"K": b"linkpath"}
+_WORDS = {b"path", b"linkpath", b"size", b"mtime"}
+_SPARSE = b"GNU.sparse."
 
 
 def read_tar(stream: Stream) -> Iterator[tuple[Item, Iterator[memoryview]]]:
@@ -46,7 +48,7 @@ def read_tar(stream: Stream) -> Iterator[tuple[Item, Iterator[memoryview]]]:
             if kind in _NAMING:
                 here[_NAMING[kind]] = body.rstrip(b"\0")
             else:
-                (everywhere if kind == b"g" else here).update(_records(body))
+                (everywhere if kind == b"g" else here).update(_known(_records(body)))
             continue
         item = _item(header, {**everywhere, **here})
         here = {}
@@ -66,7 +68,7 @@ def _item(header: bytes, told: dict[bytes, bytes]) -> Item:
         name = _text(header[345:500]) + b"/" + name
     name = told.get(b"path", name)
     kind = header[156:157]
-    if kind == b"S" or any(key.startswith(b"GNU.sparse.") for key in told):
+    if kind == b"S" or _SPARSE in told:
         raise Refused(SPARSE, name[-1000:])
     item = Item(name, kind=_KINDS.get(kind, OTHER), mode=_number(header[100:108]) & 0o777)
     item.is_hard = kind == b"1"
@@ -138,6 +140,15 @@ def _told_number(raw: bytes) -> int:
 
 def _text(field: bytes) -> bytes:
     return field.partition(b"\0")[0]
+
+
+def _known(records: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
+    """Yield what is asked for later: headers may follow each other without end, and must not be kept without end."""
+    for key, value in records:
+        if key in _WORDS:
+            yield key, value
+        elif key.startswith(_SPARSE):
+            yield _SPARSE, b""
 
 
 def _records(raw: bytes) -> Iterator[tuple[bytes, bytes]]:

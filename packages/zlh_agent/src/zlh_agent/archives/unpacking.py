@@ -6,7 +6,7 @@ import os
 
 from zlh_agent.archives.placing import put_in_place
 from zlh_agent.archives.staging import Staging
-from zlh_agent.archives.streams import find_kind, open_stream
+from zlh_agent.archives.streams import Stream, find_kind, open_blocks
 from zlh_agent.archives.tar_reading import read_tar
 from zlh_agent.archives.zip_reading import ZipReader
 from zlh_agent.files.opening import O_PATH, Held, open_below
@@ -34,7 +34,7 @@ def unpack(source: int, folder: int, hidden: bytes, name: bytes, tally: Tally, *
     with Held(open_below(folder, [hidden], flags, resolve=NO_SYMLINKS | NO_XDEV)) as base:
         tree = Staging(base, tally)
         try:
-            for item, content in _entries(source, tree):
+            for item, content in _entries(source, tree, tally):
                 tree.add(item, content)
             tree.finish()
         finally:
@@ -45,10 +45,18 @@ def unpack(source: int, folder: int, hidden: bytes, name: bytes, tally: Tally, *
     put_in_place(folder, hidden, name, tally, overwrite=overwrite)
 
 
-def _entries(source: int, tree: Staging) -> Iterator[tuple[Item, Iterator[memoryview]]]:
+def watched(blocks: Iterator[bytes], tally: Tally) -> Iterator[bytes]:
+    """Yield blocks and tell that it goes on: what belongs to no file may be more than all files. Raises Refused."""
+    for block in blocks:
+        tally.note()
+        tally.require_time()
+        yield block
+
+
+def _entries(source: int, tree: Staging, tally: Tally) -> Iterator[tuple[Item, Iterator[memoryview]]]:
     kind = find_kind(source)
     if kind != "zip":
-        return read_tar(open_stream(source, kind))
+        return read_tar(Stream(watched(open_blocks(source, kind), tally)))
     reader = ZipReader(source)
     tree.require_room(reader.check())
     return reader.read()

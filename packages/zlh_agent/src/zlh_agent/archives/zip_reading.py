@@ -150,8 +150,9 @@ class ZipReader:
             length = _CENTRAL.size + sum(struct.unpack_from("<HHH", head, 28))
             row = _parse_row(window[at - start : at - start + length], self._prefix)
             at += row.length
-            if at > end:
-                raise Refused(DAMAGED)
+            # Beyond its own file nothing can lie; what is larger would not fit what it is counted in either.
+            if at > end or row.offset > self._size or row.packed > self._size:
+                raise Refused(DAMAGED, row.item.name[-1000:])
             yield row
         if at != end:
             raise Refused(DAMAGED)

@@ -89,12 +89,12 @@ class LongWork:
 
     async def sweep(self, root: str, staging: str) -> None:
         """Remove what work that did not end has left."""
-        async with self._borrow(root) as files:
+        async with self._roots.service(self._roots.choose(root)).borrow() as files:
             await files.remove_tree(staging)
 
     @asynccontextmanager
     async def _borrow(self, root: str) -> AsyncIterator[Files]:
-        async with self._roots.service(self._roots.choose(root)).borrow() as files:
+        async with self._roots.service(self._roots.choose(root)).borrow(is_long=True) as files:
             yield files
 
 

@@ -18,7 +18,7 @@ from zlh_agent.files.staging_store import StagingRecord, StagingStore
 from zlh_common.clock import Clock
 from zlh_common.errors import ZlhError
 from zlh_common.file_names import text_to_name
-from zlh_common.schema.file_refusals import FileRefused, OperationLimit, OperationNotFound
+from zlh_common.schema.file_refusals import FileRefused, FilesUnavailable, OperationLimit, OperationNotFound
 from zlh_common.schema.files import (
     OPERATION_WAIT_S,
     FileOperation,
@@ -113,10 +113,14 @@ class OperationService:
     async def start(self, about: About, work: Work) -> FileOperation:
         """Begin it, and wait a little: raise its refusal where it has failed by then, else return how far it is.
 
-        Raises OperationLimit where as many are under way as may be. Whoever asked may go: it goes on.
+        Raises OperationLimit where as many are under way as may be, FilesUnavailable where too much was left of others.
+        Whoever asked may go: it goes on.
         """
         if sum(held.state is OperationState.RUNNING for held in self._operations.values()) >= MAX_RUNNING:
             raise OperationLimit(limit=MAX_RUNNING)
+        if about.staging is not None and len(self._left) >= MAX_KEPT:
+            # Else a customer who shuts their folder away would have us keep records of it without end.
+            raise FilesUnavailable(reason=f"what {MAX_KEPT} operations have left cannot be removed at the moment")
         operation = _Operation(uuid.uuid4().hex, about, self._clock.now())
         self._operations[operation.id] = operation
         operation.task = asyncio.create_task(self._run(operation, work))

@@ -82,7 +82,7 @@ def routes(roots: Roots, threads: ThreadPoolExecutor) -> list[web.AbstractRouteD
         name, text = parse_needle(query, "name"), parse_needle(query, "text")
         if not name and not text:
             raise InvalidBody(reason="a search is for a name, for a text, or for both")
-        async with borrow(root.name) as files:
+        async with roots.service(root).borrow(is_long=True) as files:
             outcome = await files.search(
                 path,
                 name=name,

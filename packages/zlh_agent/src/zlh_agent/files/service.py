@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from zlh_agent.files.calls import Files
 from zlh_agent.files.link import FileLink, FilePlace
 from zlh_agent.files.told import Found, FoundLine, Outcome, Page, Room, SearchOutcome, Skipped
 from zlh_common.schema.file_refusals import FilesBusy
 
-MAX_CHILDREN = 8
+MAX_CHILDREN = 12
+# So many of them are for what is done at once: whoever keeps all others at work for hours holds up no listing.
+KEPT_FOR_QUICK = 4
 IDLE_S = 30.0
 WAIT_FOR_CHILD_S = 10.0
 
@@ -28,31 +30,32 @@ class FileService:
         self._idle_s = idle_s
         self._limit = limit
         self._seats = asyncio.Semaphore(limit)
+        self._long_seats = asyncio.Semaphore(max(1, limit - KEPT_FOR_QUICK))
         self._idle: list[tuple[FileLink, asyncio.TimerHandle]] = []
         # Children that are on their way out, which nobody waits for.
         self._ending: set[asyncio.Task[None]] = set()
         self._is_closed = False
 
     @asynccontextmanager
-    async def borrow(self) -> AsyncIterator[Files]:
-        """Lend the files by way of a child that nobody else uses meanwhile.
+    async def borrow(self, *, is_long: bool = False) -> AsyncIterator[Files]:
+        """Lend the files by way of a child that nobody else uses meanwhile; `is_long` for work that may take long.
 
         Raises FilesBusy where there are as many as may be, FilesNotSafe or FilesUnavailable where none can be had.
         """
-        try:
-            async with asyncio.timeout(WAIT_FOR_CHILD_S):
-                await self._seats.acquire()
-        except TimeoutError as exc:
-            raise FilesBusy(limit=self._limit) from exc
-        try:
+        async with AsyncExitStack() as seats:
+            try:
+                async with asyncio.timeout(WAIT_FOR_CHILD_S):
+                    if is_long:
+                        await seats.enter_async_context(self._long_seats)
+                    await seats.enter_async_context(self._seats)
+            except TimeoutError as exc:
+                raise FilesBusy(limit=self._limit) from exc
             files = Files(await self._take_idle() or await FileLink.start(self._place))
             try:
                 yield files
             finally:
                 # Perhaps another one by now: see `Files.checksum`.
                 self._give_back(files.link)
-        finally:
-            self._seats.release()
 
     async def close(self) -> None:
         """End all children; one that is borrowed ends when it is given back."""

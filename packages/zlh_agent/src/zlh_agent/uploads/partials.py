@@ -22,7 +22,14 @@ from zlh_agent.uploads.model import UploadRecord
 from zlh_agent.uploads.store import UploadStore
 from zlh_common.errors import ZlhError
 from zlh_common.file_names import text_to_name
-from zlh_common.schema.file_refusals import FileHashWrong, FileRefused, FileRootUnknown, NoRoomOnDisk, UploadNotFound
+from zlh_common.schema.file_refusals import (
+    FileHashWrong,
+    FileRefused,
+    FileRootUnknown,
+    FilesUnavailable,
+    NoRoomOnDisk,
+    UploadNotFound,
+)
 
 log = structlog.get_logger()
 # Of a file that is new, where nothing is said.
@@ -30,6 +37,8 @@ NEW_MODE = 0o644
 # What the smallest file takes of a disk, with its name in a folder.
 _LEAST_BYTES = 2 * 4096
 _GONE = {"path_not_found", "not_a_folder"}
+# What could not be removed yet. A customer who shuts their folder away would else have us keep records without end.
+MAX_STALE = 200
 
 
 class Partials:
@@ -39,6 +48,7 @@ class Partials:
         self._roots = roots
         self._store = store
         self._threads = threads
+        self._stale: list[UploadRecord] = []
 
     async def load(self) -> list[UploadRecord]:
         """Return what an agent before us has left."""
@@ -53,22 +63,27 @@ class Partials:
 
     async def begin(self, record: UploadRecord, *, parents: bool) -> HeldFile:
         """Return a new file, which the caller closes, once there is room for it; nothing is left where that fails."""
+        if len(self._stale) >= MAX_STALE:
+            raise FilesUnavailable(reason=f"what {MAX_STALE} uploads have left cannot be removed at the moment")
+        may_be_left = False
         try:
-            await self.save(record)
-        except FileRefused as refused:
-            raise await self._lack(record, refused) from refused
-        try:
-            file = HeldFile(self._threads, await self._make(record, parents=parents))
+            # Nothing is written down before there is somebody who can take the file away again.
+            async with self.borrow(record.root) as files:
+                may_be_left = True
+                await self.save(record)
+                file = HeldFile(self._threads, await _make(files, record, parents=parents))
             try:
                 await self._require_room(file, record)
             except BaseException:
                 file.close()
                 raise
         except FileRefused as refused:
-            await asyncio.shield(self.discard(record))
+            if may_be_left:
+                await asyncio.shield(self.discard(record))
             raise await self._lack(record, refused) from refused
         except BaseException:
-            await asyncio.shield(self.discard(record))
+            if may_be_left:
+                await asyncio.shield(self.discard(record))
             raise
         return file
 
@@ -84,12 +99,6 @@ class Partials:
         if room.free_bytes < max(wanted, _LEAST_BYTES):
             return NoRoomOnDisk(path=record.path, wanted_bytes=wanted, free_bytes=room.free_bytes)
         return refused
-
-    async def _make(self, record: UploadRecord, *, parents: bool) -> int:
-        partial = text_to_name(record.partial)
-        async with self.borrow(record.root) as files:
-            await files.make_partial(partial, parents=parents)
-            return await files.open_to_append(partial, offset=0)
 
     async def _require_room(self, file: HeldFile, record: UploadRecord) -> None:
         """Raise NoRoomOnDisk, by the disk that the file is really on; what is not announced is taken as it comes."""
@@ -165,8 +174,18 @@ class Partials:
         if found != record.sha256:
             raise FileHashWrong(path=record.path, wanted=record.sha256, found=found)
 
-    async def discard(self, record: UploadRecord) -> bool:
-        """Remove the file and the record; False, with the record kept, where the files cannot be had at the moment."""
+    def leave(self, record: UploadRecord) -> None:
+        """Have `sweep` remove the file and the record."""
+        self._stale.append(record)
+
+    async def sweep(self) -> None:
+        """Remove what could not be removed before."""
+        stale, self._stale = self._stale, []
+        for record in stale:
+            await self.discard(record)
+
+    async def discard(self, record: UploadRecord) -> None:
+        """Remove the file and the record; where the files cannot be had at the moment, `sweep` tries again."""
         try:
             async with self.borrow(record.root) as files:
                 await files.remove_if_there(text_to_name(record.partial))
@@ -177,15 +196,21 @@ class Partials:
                 log.warning("upload.partial_stays", path=record.partial, code=refused.code)
         except ZlhError as error:
             log.warning("upload.partial_stays", path=record.partial, code=error.code)
-            return False
+            self.leave(record)
+            return
         await asyncio.to_thread(self._store.forget, record.id)
-        return True
 
     @asynccontextmanager
     async def borrow(self, root: str) -> AsyncIterator[Files]:
         """Lend the files of a root."""
         async with self._roots.service(self._roots.choose(root)).borrow() as files:
             yield files
+
+
+async def _make(files: Files, record: UploadRecord, *, parents: bool) -> int:
+    partial = text_to_name(record.partial)
+    await files.make_partial(partial, parents=parents)
+    return await files.open_to_append(partial, offset=0)
 
 
 async def _look(files: Files, path: str) -> Entry | None:

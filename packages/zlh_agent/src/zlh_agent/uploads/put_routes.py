@@ -9,7 +9,7 @@ from zlh_agent.uploads.bodies import let_come, refuse_encoded, wait_for_checks
 from zlh_agent.uploads.model import Asked
 from zlh_agent.uploads.puts import PutService
 from zlh_agent.uploads.receiving import BodyCut
-from zlh_agent.uploads.tus_wire import parse_repr_digest
+from zlh_agent.uploads.tus_wire import parse_repr_digest, refuse_special
 from zlh_common.schema.file_refusals import UploadInvalid
 from zlh_common.schema.files import MAX_FILE_BYTES
 from zlh_common.schema.structs import encode
@@ -44,6 +44,7 @@ def _parse_put(request: web.Request) -> Asked:
     path = parse_path(request.query.get("path"))
     if not path.strip("/") or path.endswith("/"):
         raise UploadInvalid(reason="its path names no file")
+    mode = parse_mode(request.query.get("mode"))
     return Asked(
         root=request.query.get("root"),
         path=path,
@@ -51,6 +52,6 @@ def _parse_put(request: web.Request) -> Asked:
         replace=request.headers.get("If-None-Match", "").strip() != "*",
         expected=parse_expected(request.headers.get("If-Match"), path),
         sha256=parse_repr_digest(request.headers.get("Repr-Digest")),
-        mode=parse_mode(request.query.get("mode")),
+        mode=None if mode is None else refuse_special(mode),
         parents=parse_flag(request.query, "parents", default=False),
     )

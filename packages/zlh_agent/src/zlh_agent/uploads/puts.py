@@ -62,7 +62,7 @@ class PutService:
             placed = await self._partials.put_in_place(record, sink.offset)
             await self._partials.forget(record)
         except BaseException:
-            # Where it cannot be removed now, its record stays, and the next start removes it.
+            # Where it cannot be removed now, the sweep does it, or the next start.
             await self._partials.discard(record)
             raise
         return placed

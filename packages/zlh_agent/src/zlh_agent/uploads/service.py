@@ -97,8 +97,6 @@ class UploadService:
         self._records: dict[str, UploadRecord] = {}
         self._turns: dict[str, _Turn] = {}
         self._ended: dict[str, Progress] = {}
-        # What an agent before us could not go on with.
-        self._stale: list[UploadRecord] = []
         # Uploads of an agent before us of which nobody has looked yet what they are by now.
         self._left: list[str] = []
         self._works: set[asyncio.Task[Any]] = set()
@@ -107,7 +105,7 @@ class UploadService:
         """Take up what an agent before us has left; call before anything else."""
         for record in sorted(await self._partials.load(), key=lambda record: record.expires_at):
             if record.kind != "tus":
-                self._stale.append(record)
+                self._partials.leave(record)
             elif record.is_whole:
                 self._ended[record.id] = Progress(record, record.size or 0, is_whole=True)
             else:
@@ -122,7 +120,7 @@ class UploadService:
 
     async def sweep(self) -> None:
         """Remove what nobody can go on with, and what nobody has gone on with for long."""
-        self._stale = [record for record in self._stale if not await self._partials.discard(record)]
+        await self._partials.sweep()
         self._left = [upload_id for upload_id in self._left if not await self._is_known(upload_id)]
         for record in [*self._records.values()]:
             if is_over(record, self._clock.now()) and record.id not in self._turns:
@@ -304,8 +302,7 @@ class UploadService:
 
     async def _drop(self, record: UploadRecord) -> None:
         self._records.pop(record.id, None)
-        if not await self._partials.discard(record):
-            self._stale.append(record)
+        await self._partials.discard(record)
 
     def _record(self, upload_id: str) -> UploadRecord:
         record = self._records.get(upload_id)

@@ -106,6 +106,13 @@ def parse_repr_digest(header: str | None) -> str | None:
     return None
 
 
+def refuse_special(mode: int) -> int:
+    """Return rights of a file, or raise before a byte of it has come what would be raised when it is whole."""
+    if mode & ~0o777:
+        raise UploadInvalid(reason="mode has set-uid, set-gid or the sticky bit, which no file is given here")
+    return mode
+
+
 def _path_of(said: Mapping[str, str]) -> str:
     if "path" in said:
         path = said["path"]
@@ -140,7 +147,7 @@ def _mode(said: Mapping[str, str]) -> int | None:
     text = said.get("mode", "")
     if text and not re.fullmatch(r"[0-7]{3,4}", text):
         raise UploadInvalid(reason="mode of Upload-Metadata has no three or four octal digits")
-    return int(text, 8) if text else None
+    return refuse_special(int(text, 8)) if text else None
 
 
 def _modified(said: Mapping[str, str]) -> int | None:

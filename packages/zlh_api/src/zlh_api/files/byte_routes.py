@@ -8,7 +8,7 @@ from zlh_api.agents.client import AgentRefused, decode_report
 from zlh_api.files.bytes import announce_length, read_blocks, read_headers, send_blocks
 from zlh_api.files.refusals import BodyCutOff, TransferTooSlow
 from zlh_api.files.routes import FILES, PATH, REFUSED, ROOT, asked_of
-from zlh_api.files.rules import read_archive_head, read_file_head, read_unsatisfied
+from zlh_api.files.rules import read_archive_head, read_file_head, read_unsatisfied, write_tag
 from zlh_api.files.service import FileService
 from zlh_api.web.endpoint import ANY_TYPE, BYTES, JSON, Call, Endpoint, Policy
 from zlh_api.web.query import flag, one_of, several, short_text
@@ -87,8 +87,7 @@ def _writing_endpoints(service: FileService) -> list[Endpoint]:
         ) as transfer:
             entry = decode_report(await transfer.read(64 * 1024), FileEntry)
         status = 201 if transfer.status == 201 else 200
-        tag = {"ETag": f'"{entry.version}"'} if entry.version.isascii() and entry.version.isprintable() else {}
-        return web.Response(status=status, body=encode(entry), headers=tag, content_type=JSON)
+        return web.Response(status=status, body=encode(entry), headers=write_tag(entry.version), content_type=JSON)
 
     return [
         Endpoint("PUT", f"{FILES}/content", Policy.WRITE_FILES, write, "Write a file, whole", response=FileEntry,

@@ -102,6 +102,12 @@ def read_archive_head(told: Mapping[str, str], *, name: str) -> FileHead:
     return FileHead(200, _describe(name))
 
 
+def write_tag(version: str) -> dict[str, str]:
+    """Return the ETag of a version; none where it is nothing that could be asked for again."""
+    tag = f'"{version}"'
+    return {"ETag": tag} if _STRONG_TAG.fullmatch(tag) else {}
+
+
 def read_unsatisfied(told: Mapping[str, str]) -> int:
     """Return the size of a file of which a stretch was asked for that lies outside it; raise Nonsense."""
     match = _UNSATISFIED.fullmatch(told.get("Content-Range", ""))
