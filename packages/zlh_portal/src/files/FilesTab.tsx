@@ -10,7 +10,7 @@ import { MayNot } from "../session/MayNot";
 import { useRights, useWhyNot } from "../session/session";
 import { type Address, parseAddress, renderAddress } from "./address";
 import { adviseOn, findAbsence } from "./availability";
-import type { FileRoot } from "./contract";
+import type { FileRoot } from "../api/types";
 import { FolderView } from "./FolderView";
 import { useRoots } from "./queries";
 
