@@ -1,12 +1,13 @@
 import react from "@vitejs/plugin-react";
 import { defineConfig } from "vitest/config";
+import { holdBudget } from "./budget";
 
 // Where `npm run dev` finds an API: a running `make dev`, unless told otherwise.
 const api = process.env["ZLH_API_URL"] ?? "http://127.0.0.1:8400";
 
 export default defineConfig({
   base: "/",
-  plugins: [react()],
+  plugins: [react(), holdBudget()],
   server: {
     host: "127.0.0.1",
     // The API takes changes from its own pages alone, so the page that is developed passes for one of them.
@@ -16,24 +17,21 @@ export default defineConfig({
     outDir: "../zlh_api/src/zlh_api/web/portal",
     emptyOutDir: true,
     target: "es2022",
-    // The component library is one file that is kept for ever; it changes less often than our pages.
-    chunkSizeWarningLimit: 800,
     // Fonts and images stay files, so that the page needs no data: sources.
     assetsInlineLimit: 0,
     rollupOptions: {
       output: {
+        // Only what comes with a terminal, a plot, an opened file or an upload has a name here; all else goes with the pages that use it.
         manualChunks(id) {
           if (id.includes("/node_modules/@xterm/")) return "terminal";
           if (id.includes("/node_modules/uplot/")) return "plots";
-          // The editor comes with the first file that is opened, and each language with the first file of it.
+          // Each language comes with the first file of it.
           if (/\/node_modules\/(@codemirror\/(lang-|legacy-modes|language-data)|@lezer\/(?!common|highlight|lr))/.test(id)) return undefined;
           if (/\/node_modules\/(@codemirror|@lezer|@marijn|style-mod|w3c-keyname|crelt)\//.test(id)) return "editor";
-          if (/\/node_modules\/(tus-js-client|js-base64|url-parse|requires-port|querystringify|buffer-from|combine-errors|lodash\.throttle|proper-lockfile|is-stream|custom-error-instance)\//.test(id)) return "uploads";
-          if (id.includes("/node_modules/")) return "vendor";
           return undefined;
         },
       },
     },
   },
-  test: { environment: "node", include: ["src/**/*.test.ts"] },
+  test: { environment: "node", include: ["src/**/*.test.ts", "*.test.ts"] },
 });

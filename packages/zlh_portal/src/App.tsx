@@ -1,30 +1,34 @@
 /** The pages and what stands around them. */
-import { MantineProvider } from "@mantine/core";
+import { Center, Loader, MantineProvider } from "@mantine/core";
 import { Notifications } from "@mantine/notifications";
 import { QueryClientProvider } from "@tanstack/react-query";
-import { createBrowserRouter, RouterProvider } from "react-router";
-import { AccountPage } from "./account/AccountPage";
+import { Suspense } from "react";
+import { createBrowserRouter, Outlet, RouterProvider } from "react-router";
 import { makeQueryClient } from "./api/query";
-import { CatalogPage } from "./catalog/CatalogPage";
-import { InvitationPage } from "./codes/InvitationPage";
-import { PasswordResetPage } from "./codes/PasswordResetPage";
-import { CreatePage } from "./containers/CreatePage";
-import { DetailPage } from "./containers/DetailPage";
-import { ListPage } from "./containers/ListPage";
-import { CustomerPage } from "./customers/CustomerPage";
-import { CustomersPage } from "./customers/CustomersPage";
 import { BrokenPage } from "./layout/BrokenPage";
+import { lazily } from "./layout/lazily";
 import { NotFoundPage } from "./layout/NotFoundPage";
-import { Shell } from "./layout/Shell";
 import { theme } from "./layout/theme";
-import { PlatformPage } from "./platform/PlatformPage";
 import { LoginPage } from "./session/LoginPage";
 import { RequireSession } from "./session/RequireSession";
+
+const AccountPage = lazily("AccountPage", () => import("./account/AccountPage"));
+const CatalogPage = lazily("CatalogPage", () => import("./catalog/CatalogPage"));
+const InvitationPage = lazily("InvitationPage", () => import("./codes/InvitationPage"));
+const PasswordResetPage = lazily("PasswordResetPage", () => import("./codes/PasswordResetPage"));
+const CreatePage = lazily("CreatePage", () => import("./containers/CreatePage"));
+const DetailPage = lazily("DetailPage", () => import("./containers/DetailPage"));
+const ListPage = lazily("ListPage", () => import("./containers/ListPage"));
+const CustomerPage = lazily("CustomerPage", () => import("./customers/CustomerPage"));
+const CustomersPage = lazily("CustomersPage", () => import("./customers/CustomersPage"));
+const PlatformPage = lazily("PlatformPage", () => import("./platform/PlatformPage"));
+const Shell = lazily("Shell", () => import("./layout/Shell"));
 
 const queries = makeQueryClient();
 
 const router = createBrowserRouter([
   {
+    element: <Suspense fallback={<Center h="100vh"><Loader aria-label="Loading" /></Center>}><Outlet /></Suspense>,
     errorElement: <BrokenPage />,
     children: [
       { path: "/login", element: <LoginPage /> },

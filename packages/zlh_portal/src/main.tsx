@@ -1,4 +1,4 @@
-import "@mantine/core/styles.css";
+import "./layout/componentStyles";
 import "@mantine/notifications/styles.css";
 import "./layout/app.css";
 import { createRoot } from "react-dom/client";

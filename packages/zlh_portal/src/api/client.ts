@@ -7,9 +7,12 @@ import type { paths } from "./schema";
 const TIMEOUT_MS = 30_000;
 // All files of a runtime are read, from whatever disk the container has.
 const VERIFY_TIMEOUT_MS = 200_000;
+// A text goes to and fro over a slow line, and its disk may be slow too.
+const FILES_TIMEOUT_MS = 120_000;
 
 function timeoutOf({ url }: Request): number {
-  return /\/runtimes\/[^/]+\/verify$/.test(url) ? VERIFY_TIMEOUT_MS : TIMEOUT_MS;
+  if (/\/runtimes\/[^/]+\/verify$/.test(url)) return VERIFY_TIMEOUT_MS;
+  return /\/containers\/\d+\/files\b/.test(url) ? FILES_TIMEOUT_MS : TIMEOUT_MS;
 }
 
 async function fetchOrSay(request: Request): Promise<Response> {

@@ -1,5 +1,5 @@
 /** The wire shapes under the names the portal uses; all of them come from the API's own document. */
-import type { components } from "./schema";
+import type { components, operations } from "./schema";
 
 type Schemas = components["schemas"];
 
@@ -65,6 +65,19 @@ export type ProofLink = Schemas["ProofLink"];
 export type EdgeStatus = Schemas["EdgeStatus"];
 export type ShownCertificate = Schemas["ShownCertificate"];
 export type QueueFigures = Schemas["QueueFigures"];
+export type FileEntry = Schemas["FileEntry"];
+export type FileKind = Schemas["FileKind"];
+export type Folder = Schemas["Folder"];
+export type DiskRoom = Schemas["DiskRoom"];
+export type FileRoot = Schemas["FileRoot"];
+export type FileRoots = Schemas["FileRoots"];
+export type FileOperation = Schemas["FileOperation"];
+export type FoundFile = Schemas["FoundFile"];
+export type FileSearch = Schemas["FileSearch"];
+export type FileUpload = Schemas["FileUpload"];
+export type ArchiveFormat = Schemas["ArchiveFormat"];
+export type Overwrite = Schemas["Overwrite"];
+export type FileSort = NonNullable<NonNullable<operations["listFiles"]["parameters"]["query"]>["sort"]>;
 
 /** A page of a list; `next` asks for the one after it. */
 export interface Page<T> {

@@ -1,33 +1,32 @@
 import { Skeleton, Stack, Tabs, Text } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
-import { lazy, Suspense, useEffect, useRef } from "react";
+import { Suspense, useEffect, useRef } from "react";
 import { useNavigate, useParams } from "react-router";
 import { asApiError } from "../api/problem";
 import type { ContainerStatus } from "../api/types";
 import { SuspendedBanner } from "../customers/SuspendedBanner";
-import { AddonsTab } from "../addons/AddonsTab";
-import { RuntimesTab } from "../runtimes/RuntimesTab";
-import { PortsTab } from "../exposures/PortsTab";
-import { HistoryTab } from "../history/HistoryTab";
+import { lazily } from "../layout/lazily";
 import { NotFoundPage } from "../layout/NotFoundPage";
 import { Problem } from "../layout/Problem";
 import { BackTo } from "../layout/BackTo";
 import { usePageTitle } from "../layout/title";
 import { ConnectionBanner } from "../live/ConnectionBanner";
-import { ProcessesTab } from "../processes/ProcessesTab";
 import { useCrashToasts } from "../processes/useCrashToasts";
 import classes from "./containers.module.css";
 import { DetailHeader } from "./DetailHeader";
 import { FailureAlert } from "./FailureAlert";
 import { OverviewTab } from "./OverviewTab";
 import { useContainer } from "./queries";
-import { SettingsTab } from "./SettingsTab";
 
-// xterm.js is large, and most visits do not open a terminal.
-const TerminalsTab = lazy(async () => ({ default: (await import("../console/TerminalsTab")).TerminalsTab }));
-const FilesTab = lazy(async () => ({ default: (await import("../files/FilesTab")).FilesTab }));
-// So is what draws plots.
-const MetricsTab = lazy(async () => ({ default: (await import("../metrics/MetricsTab")).MetricsTab }));
+const AddonsTab = lazily("AddonsTab", () => import("../addons/AddonsTab"));
+const FilesTab = lazily("FilesTab", () => import("../files/FilesTab"));
+const HistoryTab = lazily("HistoryTab", () => import("../history/HistoryTab"));
+const MetricsTab = lazily("MetricsTab", () => import("../metrics/MetricsTab"));
+const PortsTab = lazily("PortsTab", () => import("../exposures/PortsTab"));
+const ProcessesTab = lazily("ProcessesTab", () => import("../processes/ProcessesTab"));
+const RuntimesTab = lazily("RuntimesTab", () => import("../runtimes/RuntimesTab"));
+const SettingsTab = lazily("SettingsTab", () => import("./SettingsTab"));
+const TerminalsTab = lazily("TerminalsTab", () => import("../console/TerminalsTab"));
 
 const TABS = {
   overview: { label: "Overview", show: (status: ContainerStatus) => <OverviewTab status={status} /> },

@@ -1,7 +1,7 @@
 /** Which states the list shows, with how many there are of each. */
 import { Select } from "@mantine/core";
 import type { ContainerStatus } from "../api/types";
-import { countGroups, type Group } from "./filter";
+import { countGroups, type Group, GROUPS, readGroup } from "./filter";
 
 const LABELS: Readonly<Record<Group, string>> = {
   all: "All states",
@@ -10,12 +10,6 @@ const LABELS: Readonly<Record<Group, string>> = {
   attention: "Needs attention",
   stopped: "Stopped",
 };
-
-const GROUPS = Object.keys(LABELS) as Group[];
-
-export function readGroup(text: string | null): Group {
-  return GROUPS.find((group) => group === text) ?? "all";
-}
 
 interface Props {
   items: readonly ContainerStatus[];

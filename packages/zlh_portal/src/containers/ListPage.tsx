@@ -1,22 +1,26 @@
 import { Button, Group, Paper, Skeleton, Stack, Text, TextInput, Title } from "@mantine/core";
+import { Suspense } from "react";
 import { Link, useSearchParams } from "react-router";
 import type { ContainerStatus } from "../api/types";
 import { SuspendedBanner } from "../customers/SuspendedBanner";
 import { useCustomerNames } from "../customers/useCustomerNames";
 import { ActionButton } from "../layout/ActionButton";
 import { PlusIcon, SearchIcon } from "../layout/icons";
+import { lazily } from "../layout/lazily";
 import { Problem } from "../layout/Problem";
 import { usePageTitle } from "../layout/title";
 import { ConnectionBanner } from "../live/ConnectionBanner";
 import { useMe } from "../session/session";
 import { ContainerRow } from "./ContainerRow";
 import classes from "./containers.module.css";
-import { CustomerFilter } from "./CustomerFilter";
 import { EmptyList } from "./EmptyList";
-import { filterContainers, ofCustomer } from "./filter";
-import { GroupFilter, readGroup } from "./GroupFilter";
+import { filterContainers, ofCustomer, readGroup } from "./filter";
 import { useContainers } from "./queries";
 import { whyNoCreation } from "./whyNoCreation";
+
+// What a drop-down takes is much, and the list is there before it.
+const CustomerFilter = lazily("CustomerFilter", () => import("./CustomerFilter"));
+const GroupFilter = lazily("GroupFilter", () => import("./GroupFilter"));
 
 export function ListPage() {
   usePageTitle("Containers");
@@ -59,8 +63,8 @@ export function ListPage() {
               aria-label="Filter by text" placeholder="Name, runtime, address…" type="search" leftSection={<SearchIcon />} flex="1 1 220px"
               value={search} onChange={(event) => filter("q", event.currentTarget.value)}
             />
-            {names.size > 1 && <CustomerFilter customers={names} value={customer} onChange={(next) => filter("customer", next)} />}
-            <GroupFilter items={items} value={group} onChange={(next) => filter("state", next === "all" ? null : next)} />
+            {names.size > 1 && <Suspense fallback={<FilterSkeleton />}><CustomerFilter customers={names} value={customer} onChange={(next) => filter("customer", next)} /></Suspense>}
+            <Suspense fallback={<FilterSkeleton />}><GroupFilter items={items} value={group} onChange={(next) => filter("state", next === "all" ? null : next)} /></Suspense>
           </Group>
           {shown.length === 0 ? (
             <Paper ta="center" py="xl">
@@ -101,4 +105,8 @@ function ListSkeleton() {
       <Paper><Stack gap="lg">{[0, 1, 2].map((row) => <Skeleton key={row} h={38} />)}</Stack></Paper>
     </Stack>
   );
+}
+
+function FilterSkeleton() {
+  return <Skeleton flex="1 1 150px" maw={210} h={36} />;
 }

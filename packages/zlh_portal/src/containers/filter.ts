@@ -3,7 +3,12 @@ import type { ContainerStatus } from "../api/types";
 import { findTroubled } from "../processes/states";
 import { describeLifecycle, describeRuntimes, findTroubles } from "./states";
 
-export type Group = "all" | "running" | "busy" | "attention" | "stopped";
+export const GROUPS = ["all", "running", "busy", "attention", "stopped"] as const;
+export type Group = (typeof GROUPS)[number];
+
+export function readGroup(text: string | null): Group {
+  return GROUPS.find((group) => group === text) ?? "all";
+}
 
 /** Return the group that a container is counted in. */
 export function groupOf(status: ContainerStatus): Exclude<Group, "all"> {

@@ -1,23 +1,26 @@
 /** One customer: its people, how much it has, what was done for it, and its name. */
 import { Badge, Group, Skeleton, Stack, Tabs, Text, Title } from "@mantine/core";
+import { Suspense } from "react";
 import { useNavigate, useParams } from "react-router";
 import { asApiError } from "../api/problem";
 import type { Customer } from "../api/types";
-import { CustomerAuditLog } from "../auditlog/CustomerAuditLog";
 import classes from "../containers/containers.module.css";
 import { BackTo } from "../layout/BackTo";
 import { Name } from "../layout/Name";
+import { lazily } from "../layout/lazily";
 import { NotFoundPage } from "../layout/NotFoundPage";
 import { Problem } from "../layout/Problem";
 import { TimeAgo } from "../layout/TimeAgo";
 import { usePageTitle } from "../layout/title";
 import { useMe } from "../session/session";
-import { MembersTab } from "./MembersTab";
 import { useCustomer } from "./queries";
-import { QuotaTab } from "./QuotaTab";
 import { ROLE_WORDS } from "./roles";
-import { SettingsTab } from "./SettingsTab";
 import { SuspendedBanner } from "./SuspendedBanner";
+
+const MembersTab = lazily("MembersTab", () => import("./MembersTab"));
+const QuotaTab = lazily("QuotaTab", () => import("./QuotaTab"));
+const CustomerAuditLog = lazily("CustomerAuditLog", () => import("../auditlog/CustomerAuditLog"));
+const SettingsTab = lazily("SettingsTab", () => import("./SettingsTab"));
 
 const TABS = {
   members: { label: "Members", show: (customer: Customer) => <MembersTab customer={customer} /> },
@@ -62,7 +65,7 @@ function One({ id, tab }: { id: string; tab: Tab }) {
         <Tabs.List className={classes["tabs"] ?? ""} aria-label="About this customer">
           {Object.entries(TABS).map(([key, { label }]) => <Tabs.Tab key={key} value={key} {...(key === "settings" ? { ml: "auto" } : {})}>{label}</Tabs.Tab>)}
         </Tabs.List>
-        <Tabs.Panel value={tab} pt="md">{TABS[tab].show(customer)}</Tabs.Panel>
+        <Tabs.Panel value={tab} pt="md"><Suspense fallback={<Skeleton h={320} />}>{TABS[tab].show(customer)}</Suspense></Tabs.Panel>
       </Tabs>
       {query.error && <Problem error={query.error} title="What is shown may be old" onRetry={() => void query.refetch()} />}
     </Stack>

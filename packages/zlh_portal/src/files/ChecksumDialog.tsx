@@ -6,7 +6,7 @@ import { Problem } from "../layout/Problem";
 import { Secret } from "../layout/Secret";
 import { isolate } from "../layout/words";
 import { cancelOperation, checksumFile, type Place } from "./calls";
-import type { FileEntry } from "./contract";
+import type { FileEntry } from "../api/types";
 import { showName } from "./names";
 import { joinPath } from "./paths";
 import { percentOf } from "./operations";

@@ -5,7 +5,7 @@ import { asApiError } from "../api/problem";
 import { isolate } from "../layout/words";
 import { AskDialog } from "./AskDialog";
 import { archiveFiles, type Place } from "./calls";
-import type { ArchiveFormat, FileEntry } from "./contract";
+import type { ArchiveFormat, FileEntry } from "../api/types";
 import { findNameProblem, showName, splitEnding } from "./names";
 import { joinPath, nameOf } from "./paths";
 import { useChange } from "./queries";

@@ -3,7 +3,7 @@ import { Anchor, Group, Select, Text } from "@mantine/core";
 import { Link } from "react-router";
 import { renderAddress } from "./address";
 import classes from "./files.module.css";
-import type { FileRoot } from "./contract";
+import type { FileRoot } from "../api/types";
 import { showName } from "./names";
 import { crumbsOf } from "./paths";
 

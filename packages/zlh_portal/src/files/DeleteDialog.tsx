@@ -4,7 +4,7 @@ import { useQueries } from "@tanstack/react-query";
 import { formatBytes, isolate } from "../layout/words";
 import { AskDialog } from "./AskDialog";
 import { deleteFile, fetchOperation, measureFolder, type Place } from "./calls";
-import type { FileEntry, FileOperation } from "./contract";
+import type { FileEntry, FileOperation } from "../api/types";
 import { FILES } from "./keys";
 import { showName } from "./names";
 import { joinPath } from "./paths";

@@ -4,7 +4,7 @@ import { useElementSize, useMergedRef } from "@mantine/hooks";
 import { type KeyboardEvent, type MouseEvent, useEffect, useEffectEvent, useId, useRef, useState } from "react";
 import { TimeAgo } from "../layout/TimeAgo";
 import { formatBytes } from "../layout/words";
-import type { FileEntry } from "./contract";
+import type { FileEntry } from "../api/types";
 import classes from "./files.module.css";
 import { KindIcon } from "./icons";
 import { showName } from "./names";

@@ -1,21 +1,22 @@
 /** The files of a container: why there are none to see, or the folder that the address names. */
 import { Button, Paper, Skeleton, Stack, Text, Title } from "@mantine/core";
-import { lazy, Suspense } from "react";
+import { Suspense } from "react";
 import { useSearchParams } from "react-router";
 import { asApiError } from "../api/problem";
 import type { ContainerStatus } from "../api/types";
 import { usePower } from "../containers/queries";
+import { lazily } from "../layout/lazily";
 import { Problem } from "../layout/Problem";
 import { MayNot } from "../session/MayNot";
 import { useRights, useWhyNot } from "../session/session";
 import { type Address, parseAddress, renderAddress } from "./address";
 import { adviseOn, findAbsence } from "./availability";
-import type { FileRoot } from "./contract";
+import type { FileRoot } from "../api/types";
 import { FolderView } from "./FolderView";
 import { useRoots } from "./queries";
 
 // The editor and all languages are large, and most visits only look.
-const EditorView = lazy(async () => ({ default: (await import("./editor/EditorView")).EditorView }));
+const EditorView = lazily("EditorView", () => import("./editor/EditorView"));
 
 export function FilesTab({ status }: { status: ContainerStatus }) {
   const mayRead = useWhyNot("files:read", status.customerId) === null;

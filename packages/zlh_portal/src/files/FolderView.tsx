@@ -15,7 +15,7 @@ import { type Address, renderAddress } from "./address";
 import { archiveAddress, contentAddress, fetchEntry, makeFolder, type Place } from "./calls";
 import { ChecksumDialog } from "./ChecksumDialog";
 import { CompressDialog } from "./CompressDialog";
-import type { FileEntry, FileRoot } from "./contract";
+import type { FileEntry, FileRoot } from "../api/types";
 import { Crumbs } from "./Crumbs";
 import { DeleteDialog } from "./DeleteDialog";
 import { FileGrid } from "./FileGrid";

@@ -4,7 +4,7 @@ import { useMutation } from "@tanstack/react-query";
 import { useEffect, useState } from "react";
 import { tellProblem } from "../layout/tell";
 import { cancelOperation } from "./calls";
-import type { FileOperation } from "./contract";
+import type { FileOperation } from "../api/types";
 import classes from "./files.module.css";
 import { showName } from "./names";
 import { describeAmount, describeOperation, describeSkipped, percentOf } from "./operations";

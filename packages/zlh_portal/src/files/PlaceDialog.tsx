@@ -4,7 +4,7 @@ import { useState } from "react";
 import { asApiError } from "../api/problem";
 import { AskDialog } from "./AskDialog";
 import { copyFile, extractArchive, makeFolder, moveFile, type Place } from "./calls";
-import type { FileEntry, Overwrite } from "./contract";
+import type { FileEntry, Overwrite } from "../api/types";
 import { renderOtherName, showName, splitEnding } from "./names";
 import { isWithin, joinPath, parentOf, resolvePath } from "./paths";
 import { useChange, useFolder } from "./queries";

@@ -4,7 +4,7 @@ import { useState } from "react";
 import { isolate } from "../layout/words";
 import { AskDialog } from "./AskDialog";
 import { changeMode, type Place } from "./calls";
-import type { FileEntry } from "./contract";
+import type { FileEntry } from "../api/types";
 import classes from "./files.module.css";
 import { showName } from "./names";
 import { joinPath } from "./paths";

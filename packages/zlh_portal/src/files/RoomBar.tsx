@@ -1,6 +1,6 @@
 /** How full the disk of a root is. */
 import { Alert, Progress, Text, Tooltip } from "@mantine/core";
-import type { DiskRoom } from "./contract";
+import type { DiskRoom } from "../api/types";
 import classes from "./files.module.css";
 import { describeRoom } from "./room";
 

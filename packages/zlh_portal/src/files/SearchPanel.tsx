@@ -7,7 +7,7 @@ import { Problem } from "../layout/Problem";
 import { formatBytes } from "../layout/words";
 import { renderAddress } from "./address";
 import { type Place, searchFiles, type SearchWish } from "./calls";
-import type { FoundFile } from "./contract";
+import type { FoundFile } from "../api/types";
 import classes from "./files.module.css";
 import { KindIcon } from "./icons";
 import { showName } from "./names";

@@ -1,5 +1,5 @@
 /** What can be done with chosen entries; pure. */
-import type { FileEntry } from "./contract";
+import type { FileEntry } from "../api/types";
 import { isArchive } from "./names";
 
 export type Action = "open" | "edit" | "download" | "rename" | "move" | "copy" | "compress" | "extract" | "rights" | "checksum" | "delete";

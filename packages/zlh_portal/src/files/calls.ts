@@ -1,9 +1,6 @@
-/** Every call on the files of a container. What is raw (contents, archives) is fetched or linked by its address. */
-import { parseProblem, unreachable } from "../api/problem";
-import type { FileEntry, FileOperation, FileRoots, FileSearch, FileUpload, Folder, Overwrite, ArchiveFormat } from "./contract";
-
-const TIMEOUT_MS = 60_000;
-type Query = Record<string, string | number | boolean | readonly string[] | undefined>;
+/** Every call on the files of a container. What the browser takes by itself (contents, archives) is linked by its address. */
+import { client, take } from "../api/client";
+import type { ArchiveFormat, FileEntry, FileOperation, FileRoots, FileSearch, FileSort, FileUpload, Folder, Overwrite } from "../api/types";
 
 /** One root of one container: what a path is relative to. */
 export interface Place {
@@ -11,69 +8,59 @@ export interface Place {
   root: string;
 }
 
-function addressOf(vmid: number, call: string, query: Query = {}): string {
-  const asked = new URLSearchParams();
-  for (const [name, value] of Object.entries(query)) {
-    if (value === undefined) continue;
-    for (const one of Array.isArray(value) ? (value as readonly string[]) : [value as string | number | boolean]) asked.append(name, String(one));
-  }
-  const text = asked.toString();
-  return `/api/containers/${vmid}/files${call}${text === "" ? "" : `?${text}`}`;
-}
-
-/** Call, and throw an ApiError for whatever is no success. */
-export async function callFiles(url: string, init: RequestInit = {}): Promise<Response> {
-  let answer: Response;
-  try {
-    answer = await fetch(url, { credentials: "same-origin", ...init, signal: AbortSignal.any([...(init.signal ? [init.signal] : []), AbortSignal.timeout(TIMEOUT_MS)]) });
-  } catch (error) {
-    if (init.signal?.aborted) throw error;
-    throw unreachable();
-  }
-  if (answer.ok) return answer;
-  throw parseProblem(answer.status, await answer.json().catch(() => null));
-}
-
-async function take<T>(url: string, init: RequestInit = {}): Promise<T> {
-  return (await (await callFiles(url, init)).json()) as T;
-}
-
-function post<T>(vmid: number, call: string, body: unknown): Promise<T> {
-  return take(addressOf(vmid, call), { method: "POST", body: JSON.stringify(body), headers: { "Content-Type": "application/json" } });
-}
-
-export const fetchRoots = (vmid: number, signal: AbortSignal): Promise<FileRoots> => take(addressOf(vmid, "/roots"), { signal });
+export const fetchRoots = (vmid: number, signal: AbortSignal): Promise<FileRoots> => take(client.GET("/api/containers/{vmid}/files/roots", { params: { path: { vmid } }, signal }));
 
 export interface Listing {
   path: string;
   after: string | undefined;
   limit: number;
-  sort: string;
+  sort: FileSort;
   descending: boolean;
   hidden: boolean;
 }
 
-export const fetchFolder = ({ vmid, root }: Place, listing: Listing, signal: AbortSignal): Promise<Folder> =>
-  take(addressOf(vmid, "", { root, foldersFirst: true, ...listing }), { signal });
+export const fetchFolder = ({ vmid, root }: Place, { after, ...listing }: Listing, signal: AbortSignal): Promise<Folder> =>
+  take(client.GET("/api/containers/{vmid}/files", { params: { path: { vmid }, query: { root, foldersFirst: true, ...listing, ...(after === undefined ? {} : { after }) } }, signal }));
 
 /** Of a link: of what it leads to. */
-export const fetchEntry = ({ vmid, root }: Place, path: string, signal?: AbortSignal): Promise<FileEntry> =>
-  take(addressOf(vmid, "/stat", { root, path, follow: true }), signal ? { signal } : {});
+export const fetchEntry = ({ vmid, root }: Place, path: string, signal: AbortSignal | null = null): Promise<FileEntry> =>
+  take(client.GET("/api/containers/{vmid}/files/stat", { params: { path: { vmid }, query: { root, path, follow: true } }, signal }));
 
-export const makeFolder = ({ vmid, root }: Place, path: string, parents = false): Promise<FileEntry> => post(vmid, "/mkdir", { root, path, parents });
-export const moveFile = ({ vmid, root }: Place, path: string, to: string, replace = false): Promise<FileEntry> => post(vmid, "/move", { root, path, to, replace });
-export const changeMode = ({ vmid, root }: Place, path: string, mode: string): Promise<FileEntry> => post(vmid, "/chmod", { root, path, mode });
-export const copyFile = ({ vmid, root }: Place, path: string, to: string, overwrite: Overwrite): Promise<FileOperation> => post(vmid, "/copy", { root, path, to, overwrite });
-export const archiveFiles = ({ vmid, root }: Place, paths: readonly string[], to: string, format: ArchiveFormat, replace: boolean): Promise<FileOperation> =>
-  post(vmid, "/archive", { root, paths, to, format, replace });
-export const extractArchive = ({ vmid, root }: Place, path: string, to: string, overwrite: Overwrite): Promise<FileOperation> => post(vmid, "/extract", { root, path, to, overwrite });
-export const checksumFile = ({ vmid, root }: Place, path: string): Promise<FileOperation> => post(vmid, "/checksum", { root, path });
-export const measureFolder = ({ vmid, root }: Place, path: string): Promise<FileOperation> => post(vmid, "/measure", { root, path });
-export const deleteFile = ({ vmid, root }: Place, path: string): Promise<FileOperation> => take(addressOf(vmid, "", { root, path, recursive: true }), { method: "DELETE" });
+export const makeFolder = ({ vmid, root }: Place, path: string, parents = false): Promise<FileEntry> =>
+  take(client.POST("/api/containers/{vmid}/files/mkdir", { params: { path: { vmid } }, body: { root, path, parents } }));
 
-export const fetchOperations = async (vmid: number, signal: AbortSignal): Promise<FileOperation[]> => (await take<{ items: FileOperation[] }>(addressOf(vmid, "/operations"), { signal })).items;
-export const fetchOperation = (vmid: number, id: string, signal: AbortSignal): Promise<FileOperation> => take(addressOf(vmid, `/operations/${id}`), { signal });
-export const cancelOperation = (vmid: number, id: string): Promise<FileOperation> => take(addressOf(vmid, `/operations/${id}`), { method: "DELETE" });
+export const moveFile = ({ vmid, root }: Place, path: string, to: string, replace = false): Promise<FileEntry> =>
+  take(client.POST("/api/containers/{vmid}/files/move", { params: { path: { vmid } }, body: { root, path, to, replace } }));
+
+export const changeMode = ({ vmid, root }: Place, path: string, mode: string): Promise<FileEntry> =>
+  take(client.POST("/api/containers/{vmid}/files/chmod", { params: { path: { vmid } }, body: { root, path, mode } }));
+
+export const copyFile = ({ vmid, root }: Place, path: string, to: string, overwrite: Overwrite): Promise<FileOperation> =>
+  take(client.POST("/api/containers/{vmid}/files/copy", { params: { path: { vmid } }, body: { root, path, to, overwrite } }));
+
+export const archiveFiles = ({ vmid, root }: Place, paths: string[], to: string, format: ArchiveFormat, replace: boolean): Promise<FileOperation> =>
+  take(client.POST("/api/containers/{vmid}/files/archive", { params: { path: { vmid } }, body: { root, paths, to, format, replace } }));
+
+export const extractArchive = ({ vmid, root }: Place, path: string, to: string, overwrite: Overwrite): Promise<FileOperation> =>
+  take(client.POST("/api/containers/{vmid}/files/extract", { params: { path: { vmid } }, body: { root, path, to, overwrite } }));
+
+export const checksumFile = ({ vmid, root }: Place, path: string): Promise<FileOperation> =>
+  take(client.POST("/api/containers/{vmid}/files/checksum", { params: { path: { vmid } }, body: { root, path } }));
+
+export const measureFolder = ({ vmid, root }: Place, path: string): Promise<FileOperation> =>
+  take(client.POST("/api/containers/{vmid}/files/measure", { params: { path: { vmid } }, body: { root, path } }));
+
+export const deleteFile = ({ vmid, root }: Place, path: string): Promise<FileOperation> =>
+  take(client.DELETE("/api/containers/{vmid}/files", { params: { path: { vmid }, query: { root, path, recursive: true } } }));
+
+export const fetchOperations = async (vmid: number, signal: AbortSignal): Promise<FileOperation[]> =>
+  (await take(client.GET("/api/containers/{vmid}/files/operations", { params: { path: { vmid } }, signal }))).items;
+
+export const fetchOperation = (vmid: number, operation: string, signal: AbortSignal): Promise<FileOperation> =>
+  take(client.GET("/api/containers/{vmid}/files/operations/{operation}", { params: { path: { vmid, operation } }, signal }));
+
+export const cancelOperation = (vmid: number, operation: string): Promise<FileOperation> =>
+  take(client.DELETE("/api/containers/{vmid}/files/operations/{operation}", { params: { path: { vmid, operation } } }));
 
 export interface SearchWish {
   path: string;
@@ -83,31 +70,40 @@ export interface SearchWish {
 }
 
 export const searchFiles = ({ vmid, root }: Place, { path, name, text, matchCase }: SearchWish, signal: AbortSignal): Promise<FileSearch> =>
-  take(addressOf(vmid, "/search", { root, path, name: name || undefined, text: text || undefined, matchCase, limit: 200 }), { signal });
+  take(client.GET("/api/containers/{vmid}/files/search", {
+    params: { path: { vmid }, query: { root, path, matchCase, limit: 200, ...(name === "" ? {} : { name }), ...(text === "" ? {} : { text }) } }, signal,
+  }));
 
-export const fetchUploads = async (vmid: number, signal: AbortSignal): Promise<FileUpload[]> => (await take<{ items: FileUpload[] }>(addressOf(vmid, "/uploads"), { signal })).items;
+export const fetchUploads = async (vmid: number, signal: AbortSignal): Promise<FileUpload[]> =>
+  (await take(client.GET("/api/containers/{vmid}/files/uploads", { params: { path: { vmid } }, signal }))).items;
 
-export async function discardUpload(vmid: number, id: string): Promise<void> {
-  await callFiles(addressOf(vmid, `/uploads/${id}`), { method: "DELETE", headers: { "Tus-Resumable": "1.0.0" } });
+export async function discardUpload(vmid: number, upload: string): Promise<void> {
+  await client.DELETE("/api/containers/{vmid}/files/uploads/{upload}", { params: { path: { vmid, upload }, header: { "Tus-Resumable": "1.0.0" } } });
 }
 
 /** Where the content of a file is; a link to it downloads. */
-export const contentAddress = ({ vmid, root }: Place, path: string): string => addressOf(vmid, "/content", { root, path });
+export const contentAddress = ({ vmid, root }: Place, path: string): string => `/api/containers/${vmid}/files/content?${new URLSearchParams({ root, path }).toString()}`;
 
 /** Where files and folders come from as one archive; a link to it downloads. */
-export const archiveAddress = ({ vmid, root }: Place, paths: readonly string[], format: ArchiveFormat): string => addressOf(vmid, "/archive", { root, path: paths, format });
+export function archiveAddress({ vmid, root }: Place, paths: readonly string[], format: ArchiveFormat): string {
+  const query = new URLSearchParams([["root", root], ...paths.map((path): [string, string] => ["path", path]), ["format", format]]);
+  return `/api/containers/${vmid}/files/archive?${query.toString()}`;
+}
 
-/** What a content replaces: one version alone, nothing at all (`*`), or whatever there is. */
-export type Replaces = { version: string } | "nothing" | "anything";
+/** What a content replaces: one version alone, or nothing at all. */
+export type Replaces = { version: string } | "nothing";
 
 /** Put a whole content in place. */
-export function putContent({ vmid, root }: Place, path: string, body: string | Uint8Array<ArrayBuffer>, replaces: Replaces): Promise<FileEntry> {
-  const condition: Record<string, string> = replaces === "nothing" ? { "If-None-Match": "*" } : replaces === "anything" ? {} : { "If-Match": `"${replaces.version}"` };
-  return take(addressOf(vmid, "/content", { root, path }), { method: "PUT", body, headers: { "Content-Type": "application/octet-stream", ...condition } });
+export function putContent({ vmid, root }: Place, path: string, body: string, replaces: Replaces): Promise<FileEntry> {
+  const condition = replaces === "nothing" ? { "If-None-Match": "*" } : { "If-Match": `"${replaces.version}"` };
+  return take(client.PUT("/api/containers/{vmid}/files/content", {
+    params: { path: { vmid }, query: { root, path }, header: condition }, body, bodySerializer: (text) => text, headers: { "Content-Type": "application/octet-stream" },
+  }));
 }
 
 /** Return a content with the version that it is of. */
-export async function fetchContent({ vmid, root }: Place, path: string, signal?: AbortSignal): Promise<{ bytes: Uint8Array<ArrayBuffer>; version: string }> {
-  const answer = await callFiles(addressOf(vmid, "/content", { root, path }), signal ? { signal, cache: "no-store" } : { cache: "no-store" });
-  return { bytes: new Uint8Array(await answer.arrayBuffer()), version: /^(?:W\/)?"(.*)"$/.exec(answer.headers.get("ETag") ?? "")?.[1] ?? "" };
+export async function fetchContent({ vmid, root }: Place, path: string, signal: AbortSignal | null = null): Promise<{ bytes: Uint8Array; version: string }> {
+  const { data, response } = await client.GET("/api/containers/{vmid}/files/content", { params: { path: { vmid }, query: { root, path } }, parseAs: "arrayBuffer", cache: "no-store", signal });
+  // Of an empty body there is no data.
+  return { bytes: new Uint8Array(data ?? new ArrayBuffer(0)), version: /^(?:W\/)?"(.*)"$/.exec(response.headers.get("ETag") ?? "")?.[1] ?? "" };
 }

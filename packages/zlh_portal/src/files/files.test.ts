@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest";
 import { offerActions } from "./actions";
 import { parseAddress, renderAddress } from "./address";
 import { findAbsence } from "./availability";
-import type { FileEntry } from "./contract";
+import type { FileEntry } from "../api/types";
 import { byteLength, findNameProblem, isArchive, renderOtherName, showName, splitEnding } from "./names";
 import { describeAmount, describeOperation, percentOf } from "./operations";
 import { crumbsOf, isWithin, joinPath, nameOf, parentOf, renderOtherPath, resolvePath } from "./paths";

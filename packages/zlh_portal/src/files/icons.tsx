@@ -1,5 +1,5 @@
 /** What an entry is, as a small picture; its word stands in the row for those who do not see it. */
-import type { FileKind } from "./contract";
+import type { FileKind } from "../api/types";
 import { isArchive } from "./names";
 
 const PATHS = {

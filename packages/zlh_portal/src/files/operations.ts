@@ -1,5 +1,5 @@
 /** Work on files that may take long, in words; pure. */
-import type { FileOperation } from "./contract";
+import type { FileOperation } from "../api/types";
 import { formatBytes, isolate } from "../layout/words";
 import { showName } from "./names";
 import { nameOf } from "./paths";

@@ -2,7 +2,7 @@
 import { keepPreviousData, useInfiniteQuery, useMutation, useQuery, useQueryClient } from "@tanstack/react-query";
 import * as calls from "./calls";
 import type { Place } from "./calls";
-import type { FileOperation, Folder } from "./contract";
+import type { FileOperation, Folder } from "../api/types";
 import { FILES, folderKey, operationsKey, rootsKey, uploadsKey } from "./keys";
 import type { Order } from "./rows";
 

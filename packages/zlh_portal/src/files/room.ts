@@ -1,5 +1,5 @@
 /** How much room a disk has, in words; pure. */
-import type { DiskRoom } from "./contract";
+import type { DiskRoom } from "../api/types";
 import type { Tone } from "../layout/tone";
 import { formatBytes } from "../layout/words";
 

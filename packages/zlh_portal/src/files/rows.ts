@@ -1,5 +1,5 @@
 /** Which rows of a long list are drawn, and how entries are ordered and told; pure. */
-import type { FileEntry, FileSort } from "./contract";
+import type { FileEntry, FileSort } from "../api/types";
 
 /** The API sorts by all of them but rights, by which the page does once it has the whole folder. */
 export type SortBy = FileSort | "rights";

@@ -1,5 +1,6 @@
 /** The frame of every page behind the sign-in. */
-import { ActionIcon, AppShell, Container, Group, Menu, Text, UnstyledButton } from "@mantine/core";
+import { ActionIcon, AppShell, Container, Group, Menu, Skeleton, Text, UnstyledButton } from "@mantine/core";
+import { Suspense } from "react";
 import { Link, NavLink, Outlet, useMatch, useNavigate } from "react-router";
 import { LiveBadge } from "../live/LiveBadge";
 import { useMe, useSignOut, useWhyNot } from "../session/session";
@@ -37,7 +38,7 @@ export function Shell() {
         </Container>
       </AppShell.Header>
       <AppShell.Main id="main" tabIndex={-1} className={classes["main"] ?? ""}>
-        <Container size="lg" py="lg"><Outlet /></Container>
+        <Container size="lg" py="lg"><Suspense fallback={<Skeleton h={320} aria-label="Loading the page" />}><Outlet /></Suspense></Container>
       </AppShell.Main>
     </AppShell>
   );

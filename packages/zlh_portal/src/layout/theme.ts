@@ -1,5 +1,5 @@
 /** Colours and sizes of the whole portal. */
-import { Badge, Button, createTheme, Modal, Paper, Tooltip } from "@mantine/core";
+import { Badge, Button, createTheme, Paper, Tooltip } from "@mantine/core";
 
 export const theme = createTheme({
   primaryColor: "indigo",
@@ -17,8 +17,8 @@ export const theme = createTheme({
   components: {
     Badge: Badge.extend({ defaultProps: { tt: "none" } }),
     Button: Button.extend({ defaultProps: { size: "sm" } }),
-    // It is a paper too, and has paddings of its own.
-    Modal: Modal.extend({ styles: { content: { padding: 0 } } }),
+    // It is a paper too, and has paddings of its own. By its name alone: windows come with the first page that opens one.
+    Modal: { styles: { content: { padding: 0 } } },
     Paper: Paper.extend({ defaultProps: { withBorder: true, p: "md" } }),
     Tooltip: Tooltip.extend({ defaultProps: { withArrow: true, multiline: true, maw: 320, events: { hover: true, focus: true, touch: true } } }),
   },

@@ -1,15 +1,18 @@
 /** What operators see: how everything stands, the edge, all customers, all users, and what was done. */
-import { Stack, Tabs, Title } from "@mantine/core";
+import { Skeleton, Stack, Tabs, Title } from "@mantine/core";
+import { Suspense } from "react";
 import { useNavigate, useParams } from "react-router";
 import classes from "../containers/containers.module.css";
+import { lazily } from "../layout/lazily";
 import { NotFoundPage } from "../layout/NotFoundPage";
 import { usePageTitle } from "../layout/title";
 import { useWhyNot } from "../session/session";
-import { CustomersTab } from "./CustomersTab";
-import { EdgeTab } from "./EdgeTab";
-import { PlatformAuditLog } from "./PlatformAuditLog";
-import { StandingTab } from "./StandingTab";
-import { UsersTab } from "./UsersTab";
+
+const StandingTab = lazily("StandingTab", () => import("./StandingTab"));
+const EdgeTab = lazily("EdgeTab", () => import("./EdgeTab"));
+const CustomersTab = lazily("CustomersTab", () => import("./CustomersTab"));
+const UsersTab = lazily("UsersTab", () => import("./UsersTab"));
+const PlatformAuditLog = lazily("PlatformAuditLog", () => import("./PlatformAuditLog"));
 
 const TABS = {
   standing: { label: "Standing", show: () => <StandingTab /> },
@@ -33,7 +36,7 @@ export function PlatformPage() {
         <Tabs.List className={classes["tabs"] ?? ""} aria-label="About the platform">
           {Object.entries(TABS).map(([key, { label }]) => <Tabs.Tab key={key} value={key}>{label}</Tabs.Tab>)}
         </Tabs.List>
-        <Tabs.Panel value={tab} pt="md">{TABS[tab as keyof typeof TABS].show()}</Tabs.Panel>
+        <Tabs.Panel value={tab} pt="md"><Suspense fallback={<Skeleton h={320} />}>{TABS[tab as keyof typeof TABS].show()}</Suspense></Tabs.Panel>
       </Tabs>
     </Stack>
   );

@@ -1,11 +1,12 @@
 /** The uploads of whoever is signed in: they go on while one looks at other pages, and end with the session. */
 import { useQueryClient } from "@tanstack/react-query";
-import { lazy, type ReactNode, Suspense, useEffect, useState, useSyncExternalStore } from "react";
+import { type ReactNode, Suspense, useEffect, useState, useSyncExternalStore } from "react";
+import { lazily } from "../../layout/lazily";
 import { folderKey, rootsKey, uploadsKey } from "../keys";
 import { UploadsContext, useUploads } from "./context";
 import { makeUploads } from "./store";
 
-const Tray = lazy(async () => ({ default: (await import("./UploadTray")).UploadTray }));
+const Tray = lazily("UploadTray", () => import("./UploadTray"));
 const REFRESH_MS = 800;
 
 export function UploadsProvider({ children }: { children: ReactNode }) {

@@ -13,6 +13,8 @@ export interface SenderEvents {
 
 // A lock of a connection that is dead, a moment without room, a wait that was asked for, and what passes by itself.
 const MAY_PASS = new Set([408, 423, 425, 429, 460, 500, 502, 503, 504]);
+// These pass too: what was lost between is asked for, and a container that is off for a moment comes back.
+const CODES_PASS = new Set(["upload_offset_wrong", "body_cut_off", "container_off"]);
 // The rest of it lies there, and room can be made; nobody should wait for it by himself.
 const STAYS = new Set(["disk_full", "no_room_on_disk"]);
 
@@ -53,7 +55,12 @@ function tell(error: Error | DetailedError, events: SenderEvents): void {
   }
   const problem = parseProblem(answer.getStatus(), parseJson(answer.getBody()));
   if (problem.code === "file_exists") events.onTaken();
-  else events.onFailed(problemOf(problem), MAY_PASS.has(problem.status) && !STAYS.has(problem.code), Number(answer.getHeader("Retry-After")) || 0);
+  else events.onFailed(problemOf(problem), mayPass(problem), Number(answer.getHeader("Retry-After")) || 0);
+}
+
+/** Tell whether it may go on later by itself. */
+function mayPass({ code, status }: { code: string; status: number }): boolean {
+  return CODES_PASS.has(code) || (MAY_PASS.has(status) && !STAYS.has(code));
 }
 
 function problemOf(error: unknown): Problem {
