@@ -145,6 +145,17 @@ async def test_a_file_that_is_not_finished_leaves_nothing(ground: Ground, servic
     assert [path.name for path in ground.inside.iterdir()] == ["file"]
 
 
+async def test_a_name_that_is_taken_is_the_one_that_is_told(service: FileService) -> None:
+    """Not the name of what was to be moved there."""
+    async with service.borrow() as files:
+        await put(files, "mine", b"mine")
+        await put(files, "taken", b"taken")
+        with pytest.raises(FileRefused, match="already something at taken") as told:
+            await files.move("mine", "taken")
+        assert told.value.code == "file_exists"
+        assert await get(files, "taken") == b"taken"
+
+
 @pytest.mark.real("root")
 async def test_the_child_has_the_rights_of_its_user_alone(ground: Ground, service: FileService) -> None:
     """What belongs to root in a customer's folder stays root's, hard links to it included."""

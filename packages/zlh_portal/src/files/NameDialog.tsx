@@ -42,8 +42,8 @@ export function NameDialog({ place, folder, kind, name = "", onDone, onClose }: 
     >
       <TextInput
         label="Name" data-autofocus autoComplete="off" spellCheck={false} value={typed} error={isTouched ? problem : null}
-        // The ending most often stays.
-        onFocus={(event) => kind === "rename" && event.currentTarget.setSelectionRange(0, splitEnding(name)[0].length)}
+        // The ending most often stays; who comes back to what they typed finds it as it was.
+        onFocus={(event) => kind === "rename" && !isTouched && event.currentTarget.setSelectionRange(0, splitEnding(name)[0].length)}
         onChange={(event) => {
           change.reset();
           setTouched(true);

@@ -1,0 +1,313 @@
+"""A person at the files of a container, in a real browser: what the page shows, and what is on the disk then."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import re
+import shutil
+import zipfile
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Error as BrowserError
+from playwright.async_api import Locator, Page, Route, expect
+
+from e2e.browser import sign_in
+from e2e.stack import Stack
+from e2e.visitors import PASSWORD, join
+
+pytestmark = pytest.mark.real("chromium", "portal")
+
+MIB = 1024 * 1024
+# What a browser hands over when files are dropped: made in the page, since no mouse can bring any from outside.
+DROP = """(area, files) => {
+  const transfer = new DataTransfer();
+  for (const [name, text] of files) transfer.items.add(new File([text], name));
+  for (const type of ["dragenter", "dragover", "drop"])
+    area.dispatchEvent(new DragEvent(type, { dataTransfer: transfer, bubbles: true, cancelable: true }));
+}"""
+
+
+@pytest.fixture
+async def disk(stack: Stack, vmid: int) -> AsyncIterator[Path]:
+    """The folder of the container that the page shows first, as programs see it; empty before each test."""
+    status, answer = await stack.call("GET", f"/api/containers/{vmid}/files/roots")
+    assert status == 200, answer
+    folder = Path(next(root["folder"] for root in answer["roots"] if root["isDefault"]))
+    yield folder
+    await asyncio.to_thread(clear, folder)
+
+
+def clear(folder: Path) -> None:
+    """Remove all that is in a folder."""
+    for path in folder.iterdir():
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+async def open_files(page: Page, stack: Stack, vmid: int, query: str = "") -> Locator:
+    """Sign in, and come to a folder; return its list."""
+    await sign_in(page, stack)
+    await page.goto(f"{stack.dev['portalUrl']}/containers/{vmid}/files{query}")
+    grid = page.get_by_test_id("file-grid")
+    await expect(grid).to_have_attribute("aria-busy", "false")
+    return grid
+
+
+async def ask_for(page: Page, name: str, action: str) -> Locator:
+    """Choose an action from the menu of a file; return the window that asks about it."""
+    await page.get_by_role("button", name=f"Actions of {name}", exact=True).click()
+    await page.get_by_role("menuitem", name=re.compile(rf"^{action}")).click()
+    return page.get_by_role("dialog")
+
+
+def row(page: Page, name: str) -> Locator:
+    """Return the line of a file in the list."""
+    return page.get_by_test_id(f"file-{name}")
+
+
+async def write_at_the_end(page: Page, text: str) -> None:
+    """Type at the end of the text that is open."""
+    await page.locator(".cm-content").click()
+    await page.keyboard.press("Control+End")
+    await page.keyboard.type(text)
+
+
+async def test_a_file_is_made_and_written_and_what_others_wrote_is_never_overwritten(
+    page: Page, stack: Stack, vmid: int, disk: Path
+) -> None:
+    """Where a program has written meanwhile, saving shows both texts, and keeps what is chosen."""
+    await open_files(page, stack, vmid)
+    await expect(page.get_by_test_id("empty-folder")).to_be_visible()
+    await page.get_by_role("button", name="New").click()
+    await page.get_by_role("menuitem", name="File…").click()
+    await page.get_by_label("Name", exact=True).fill("notes.md")
+    await page.get_by_role("button", name="Create", exact=True).click()
+    state = page.get_by_test_id("editor-state")
+    await expect(state).to_have_text("Saved")
+    await write_at_the_end(page, "mine")
+    await expect(state).to_have_text("Not saved")
+    await page.keyboard.press("Control+s")
+    await expect(state).to_have_text("Saved")
+    assert (disk / "notes.md").read_text() == "mine"
+
+    (disk / "notes.md").write_text("theirs\n")
+    await write_at_the_end(page, " too")
+    await page.keyboard.press("Control+s")
+    await expect(page.get_by_test_id("differs")).to_contain_text("Nothing of either is lost yet")
+    assert (disk / "notes.md").read_text() == "theirs\n"
+    await page.get_by_role("button", name="Compare side by side").click()
+    compared = page.get_by_role("dialog")
+    await expect(compared).to_contain_text("theirs")
+    await expect(compared).to_contain_text("mine too")
+    await page.keyboard.press("Escape")
+    await page.get_by_role("button", name="Overwrite with mine").click()
+    await expect(state).to_have_text("Saved")
+    assert (disk / "notes.md").read_text() == "mine too"
+    await page.get_by_role("button", name="Back to the folder").click()
+    await expect(row(page, "notes.md")).to_contain_text("8 B")
+
+
+async def test_files_and_folders_come_by_button_and_by_drop_and_a_name_is_taken_once(
+    page: Page, stack: Stack, vmid: int, disk: Path, tmp_path: Path
+) -> None:
+    """What is there already is asked about, and both are kept where that is chosen."""
+    content = bytes(range(256)) * 4096
+    (tmp_path / "one.bin").write_bytes(content)
+    (tmp_path / "site" / "css").mkdir(parents=True)
+    (tmp_path / "site" / "css" / "main.css").write_text("a {}")
+    (tmp_path / "site" / "index.html").write_text("<script>alert(1)</script>")
+    await open_files(page, stack, vmid)
+    tray = page.get_by_test_id("uploads-title")
+    await page.get_by_test_id("choose-files").set_input_files(tmp_path / "one.bin")
+    await expect(tray).to_have_text("1 uploaded")
+    await expect(row(page, "one.bin")).to_contain_text("1 MiB")
+    assert hashlib.sha256((disk / "one.bin").read_bytes()).digest() == hashlib.sha256(content).digest()
+
+    await page.get_by_test_id("choose-folder").set_input_files(tmp_path / "site")
+    await expect(tray).to_have_text("3 uploaded")
+    assert (disk / "site/css/main.css").read_text() == "a {}"
+    assert (disk / "site/index.html").read_text() == "<script>alert(1)</script>"
+
+    await page.get_by_test_id("drop-area").evaluate(DROP, [["dropped.txt", "dropped"], ["one.bin", "another"]])
+    await page.get_by_role("dialog").get_by_role("button", name="Keep both").click()
+    await expect(tray).to_have_text("5 uploaded")
+    await expect(row(page, "dropped.txt")).to_be_visible()
+    await expect(row(page, "one (2).bin")).to_be_visible()
+    assert (disk / "one (2).bin").read_text() == "another"
+    assert (disk / "one.bin").stat().st_size == len(content)
+
+
+async def test_an_upload_is_paused_and_goes_on_where_it_was(
+    page: Page, stack: Stack, vmid: int, disk: Path, tmp_path: Path
+) -> None:
+    """While it is paused nothing comes any more; then only the rest is sent, and the file is whole."""
+    (tmp_path / "long.bin").write_bytes(bytes(range(251)) * (4 * MIB // 251))
+    size = (tmp_path / "long.bin").stat().st_size
+    may_pass, came, sent = asyncio.Event(), asyncio.Event(), list[int]()
+
+    _, roots = await stack.call("GET", f"/api/containers/{vmid}/files/roots")
+
+    async def cut_in_pieces(route: Route) -> None:
+        await route.fulfill(json={**roots, "uploadChunkBytes": MIB})
+
+    async def hold(route: Route) -> None:
+        if route.request.method == "PATCH":
+            came.set()
+            await may_pass.wait()
+            sent.append(int(route.request.headers["upload-offset"]))
+        # The piece that was held is one that the page has given up since.
+        with suppress(BrowserError):
+            await route.continue_()
+
+    await page.route("**/files/roots", cut_in_pieces)
+    await page.route("**/files/uploads/*", hold)
+    await open_files(page, stack, vmid)
+    await page.get_by_test_id("choose-files").set_input_files(tmp_path / "long.bin")
+    await came.wait()
+    upload = page.get_by_test_id("upload-long.bin")
+    await page.get_by_role("button", name="Pause long.bin").click()
+    await expect(upload).to_have_attribute("data-phase", "paused")
+    await expect(upload).to_contain_text("Paused at 1 MiB of 4 MiB")
+    _, unfinished = await stack.call("GET", f"/api/containers/{vmid}/files/uploads")
+    assert [(item["offset"], item["size"]) for item in unfinished["items"]] == [(MIB, size)]
+    assert not (disk / "long.bin").exists()
+    may_pass.set()
+    await page.get_by_role("button", name="Resume long.bin").click()
+    await expect(page.get_by_test_id("uploads-title")).to_have_text("1 uploaded")
+    await expect(row(page, "long.bin")).to_be_visible()
+    assert min(sent) == MIB
+    assert (disk / "long.bin").read_bytes() == (tmp_path / "long.bin").read_bytes()
+    await page.unroute_all(behavior="ignoreErrors")
+
+
+async def test_a_file_comes_as_it_is_and_a_folder_as_an_archive(
+    page: Page, stack: Stack, vmid: int, disk: Path
+) -> None:
+    """Downloads are saved under their own name, a page of HTML too."""
+    (disk / "site").mkdir()
+    (disk / "site" / "naïve.txt").write_text("text")
+    (disk / "page.html").write_text("<script>alert(1)</script>")
+    await open_files(page, stack, vmid)
+    await row(page, "page.html").get_by_role("checkbox").check()
+    async with page.expect_download() as download:
+        await page.get_by_role("link", name="Download", exact=True).click()
+    file = await download.value
+    assert file.suggested_filename == "page.html"
+    assert (await file.path()).read_text() == "<script>alert(1)</script>"
+
+    await row(page, "page.html").get_by_role("checkbox").uncheck()
+    await row(page, "site").get_by_role("checkbox").check()
+    async with page.expect_download() as download:
+        await page.get_by_role("link", name="Download", exact=True).click()
+    file = await download.value
+    assert file.suggested_filename == "site.zip"
+    with zipfile.ZipFile(await file.path()) as archive:
+        assert archive.read("site/naïve.txt") == b"text"
+
+
+async def test_files_are_renamed_moved_copied_and_deleted(page: Page, stack: Stack, vmid: int, disk: Path) -> None:
+    """Each asks first, a taken name is told, and what a folder holds is counted before it goes."""
+    (disk / "docs").mkdir()
+    (disk / "a.txt").write_text("a")
+    (disk / "b.txt").write_text("b")
+    grid = await open_files(page, stack, vmid)
+    dialog = page.get_by_role("dialog")
+    await row(page, "a.txt").click(position={"x": 400, "y": 10})
+    await expect(row(page, "a.txt")).to_have_attribute("aria-selected", "true")
+    await grid.press("F2")
+    await dialog.get_by_role("textbox").fill("b.txt")
+    await dialog.get_by_role("button", name="Rename").click()
+    await expect(dialog.get_by_test_id("problem")).to_contain_text("b.txt")
+    await dialog.get_by_role("textbox").fill("c.txt")
+    await dialog.get_by_role("button", name="Rename").click()
+    await expect(row(page, "c.txt")).to_have_attribute("aria-selected", "true")
+    assert (disk / "b.txt").read_text() == "b"
+
+    dialog = await ask_for(page, "c.txt", "Move")
+    await dialog.get_by_role("button", name="docs", exact=True).click()
+    await dialog.get_by_role("button", name="Move", exact=True).click()
+    await expect(row(page, "c.txt")).to_have_count(0)
+    assert (disk / "docs/c.txt").read_text() == "a"
+
+    dialog = await ask_for(page, "docs", "Copy")
+    await dialog.get_by_role("textbox", name="As").fill("/docs2")
+    await dialog.get_by_role("button", name="Copy", exact=True).click()
+    await expect(row(page, "docs2")).to_be_visible()
+    assert (disk / "docs2/c.txt").read_text() == "a"
+
+    dialog = await ask_for(page, "docs2", "Delete")
+    await expect(dialog.get_by_test_id("delete-count")).to_have_text("In it: 1 file, 1 B.")
+    await dialog.get_by_role("button", name="Cancel").click()
+    await expect(dialog).to_be_hidden()
+    assert (disk / "docs2/c.txt").exists()
+    dialog = await ask_for(page, "docs2", "Delete")
+    await dialog.get_by_role("button", name="Delete for good").click()
+    await expect(row(page, "docs2")).to_have_count(0)
+    assert not (disk / "docs2").exists()
+    await row(page, "docs").dblclick(position={"x": 400, "y": 10})
+    await expect(row(page, "c.txt")).to_be_visible()
+    await expect(page).to_have_url(re.compile(r"path=docs"))
+
+
+async def test_rights_are_changed_and_archives_made_and_unpacked(
+    page: Page, stack: Stack, vmid: int, disk: Path
+) -> None:
+    """A script may be run, a folder becomes an archive, and comes out of it under another name."""
+    (disk / "src").mkdir()
+    (disk / "src" / "run.sh").write_text("echo")
+    (disk / "src" / "run.sh").chmod(0o644)
+    await open_files(page, stack, vmid, "?path=src")
+    dialog = await ask_for(page, "run.sh", "Rights")
+    await dialog.get_by_role("checkbox", name="owner: execute").check()
+    await expect(dialog.get_by_label("In octal")).to_have_value("0744")
+    await dialog.get_by_role("button", name="Change").click()
+    await expect(row(page, "run.sh")).to_contain_text("rwxr--r--")
+    assert (disk / "src/run.sh").stat().st_mode & 0o777 == 0o744
+
+    await page.get_by_role("navigation", name="Folders").get_by_role("link", name="/", exact=True).click()
+    dialog = await ask_for(page, "src", "Compress")
+    await dialog.get_by_text("tar.gz", exact=True).first.click()
+    await dialog.get_by_role("button", name="Compress").click()
+    await expect(row(page, "src.tar.gz")).to_be_visible()
+    dialog = await ask_for(page, "src.tar.gz", "Extract")
+    await dialog.get_by_role("textbox", name="Into the folder").fill("/out")
+    await dialog.get_by_role("button", name="Extract", exact=True).click()
+    await expect(row(page, "out")).to_be_visible()
+    assert (disk / "out/src/run.sh").stat().st_mode & 0o777 == 0o744
+
+
+async def test_a_hit_of_a_search_opens_at_its_line(page: Page, stack: Stack, vmid: int, disk: Path) -> None:
+    """A text is found in a file below, and the line that was found is the one that is worked on."""
+    (disk / "deep" / "er").mkdir(parents=True)
+    (disk / "deep" / "er" / "log.txt").write_text(
+        "\n".join(["nothing"] * 400 + ["a <b>needle</b>"] + ["nothing"] * 400)
+    )
+    await open_files(page, stack, vmid)
+    await page.get_by_role("button", name="Search").click()
+    await page.get_by_label("Text in it").fill("needle")
+    await page.keyboard.press("Enter")
+    await expect(page.get_by_test_id("search-count")).to_contain_text("1 result")
+    await page.get_by_test_id("found-deep/er/log.txt").get_by_role("link", name="needle").click()
+    await expect(page.locator(".cm-activeLine")).to_have_text("a <b>needle</b>")
+    await expect(page.locator(".cm-activeLine")).to_be_in_viewport()
+
+
+async def test_a_viewer_sees_why_and_no_file(page: Page, stack: Stack, vmid: int, disk: Path) -> None:
+    """Instead of the list stands the reason, and nothing of the files is asked for."""
+    (disk / "secret.txt").write_text("secret")
+    _, container = await stack.call("GET", f"/api/containers/{vmid}")
+    viewer = await join(stack, container["customerId"], "viewer", "viewer")
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/files/" in request.url else None)
+    await page.goto(f"{stack.dev['portalUrl']}/login")
+    await page.get_by_label("E-mail").fill(viewer.email)
+    await page.get_by_label("Password", exact=True).fill(PASSWORD)
+    await page.get_by_role("button", name="Sign in").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Containers")
+    await page.goto(f"{stack.dev['portalUrl']}/containers/{vmid}/files")
+    await expect(page.get_by_test_id("may-not")).to_contain_text("Your role as viewer does not include")
+    await expect(page.get_by_test_id("file-grid")).to_have_count(0)
+    assert [url for url in asked if "/api/" in url] == []
