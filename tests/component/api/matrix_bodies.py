@@ -12,6 +12,7 @@ from msgspec import inspect
 _TEXTS = ("a", "node", "24", "x@example.org", "a" * 12, "00000000-0000-4000-8000-000000000000")
 # Where a value of the right shape is not enough, by struct and field.
 _VALUES: dict[tuple[str, str], Any] = {
+    ("ChangeMode", "mode"): "0644",
     ("CreateContainer", "runtime"): "node",
     ("CreateContainer", "version"): "24",
     ("CreateExposure", "port"): 8080,

@@ -83,8 +83,8 @@ REFUSALS = {
     "role_missing": 403,
     "origin_refused": 403,
 }
-# Answers that come from behind the agent, which is a fake that knows little.
-OF_AGENTS = {"agent_unreachable", "agent_nonsense", "agent_refused"}
+# Answers that come from behind the agent, which is a fake that knows little, or of a container that nobody brings up.
+OF_AGENTS = {"agent_unreachable", "agent_nonsense", "agent_refused", "container_not_up"}
 
 
 def rule_of(endpoint: Endpoint) -> Rule:
@@ -127,6 +127,20 @@ class Answered:
     code: str | None
     headers: frozenset[tuple[str, str]]
     body: str
+
+    @property
+    def is_bare(self) -> bool:
+        """Whether it is a refusal without a reason, as an answer to HEAD is: its status says all."""
+        return self.status >= 400 and not self.body
+
+    def is_refusal(self, code: str) -> bool:
+        """Whether it refuses with this code, as far as it can tell one."""
+        return self.status == REFUSALS.get(code, 404) and (self.is_bare or self.code == code)
+
+    @property
+    def has_broken(self) -> bool:
+        """Whether the API is at fault, and not an agent that is away."""
+        return self.status >= 500 and not (self.status in {502, 503} if self.is_bare else self.code in OF_AGENTS)
 
 
 @dataclass
@@ -182,7 +196,7 @@ class Doors:
 
 def _cut(status: int, text: str, headers: Mapping[str, str]) -> Answered:
     code = None
-    if headers.get("Content-Type", "").startswith("application/problem+json"):
+    if text and headers.get("Content-Type", "").startswith("application/problem+json"):
         document: dict[str, Any] = json.loads(text)
         code = document["code"]
         text = text.replace(document.pop("requestId"), "")
@@ -201,13 +215,13 @@ async def doors(world: World) -> AsyncIterator[Doors]:
 
 def verdict(answer: Answered, wanted: str | None) -> str | None:
     """Return what is wrong with an answer, or None."""
-    if answer.status >= 500 and answer.code not in OF_AGENTS:
-        return f"{answer.status} {answer.code}"
-    if wanted == "not_found":
-        return None if (answer.status, answer.code) == (404, "not_found") else f"{answer.status} {answer.code}"
+    said = f"{answer.status} {answer.code}"
+    if answer.has_broken:
+        return said
     if wanted is not None:
-        return None if (answer.status, answer.code) == (REFUSALS[wanted], wanted) else f"{answer.status} {answer.code}"
-    return f"{answer.status} {answer.code}" if answer.code in REFUSALS else None
+        return None if answer.is_refusal(wanted) else said
+    is_refused = answer.status in {401, 403} if answer.is_bare else answer.code in REFUSALS
+    return said if is_refused else None
 
 
 def cells(doors: Doors, endpoint: Endpoint) -> Iterable[tuple[Pass, str]]:
@@ -304,7 +318,7 @@ async def test_foreign_missing_and_malformed_are_the_same(doors: Doors) -> None:
                 text: await doors.ask(endpoint, shown.headers, doors.path(endpoint, **{name: text})) for text in texts
             }
             for text, answer in answers.items():
-                if (answer.status, answer.code) != (404, "not_found") or answer != answers[ids.missing]:
+                if not answer.is_refusal("not_found") or answer != answers[ids.missing]:
                     wrong.append(f"{endpoint.method} {endpoint.path}: {shown} with {text}: {answer}")
     assert not wrong, "\n".join(wrong[:20])
 
@@ -324,7 +338,7 @@ async def test_what_belongs_to_others_is_not_reached_through_ones_own(doors: Doo
             answers = {}
             for text in (ids.foreign, ids.missing, *ids.malformed):
                 answers[text] = await doors.ask(endpoint, shown.headers, doors.path(endpoint, **{name: text}))
-                if answers[text].status >= 500 and answers[text].code not in OF_AGENTS:
+                if answers[text].has_broken:
                     wrong.append(f"{endpoint.method} {endpoint.path} with {text}: {answers[text]}")
             # What is named by whoever makes it is made, and all users are an operator's own.
             is_made = endpoint.method == "PUT"
@@ -438,7 +452,8 @@ async def test_no_other_page_acts_with_our_cookie(doors: Doors) -> None:
     wrong: list[str] = []
     before = await doors.world.digest()
     for endpoint in doors.endpoints:
-        if endpoint.method in SAFE and not endpoint.is_websocket:
+        # OPTIONS tells of a protocol, and whoever's page asks may not read that.
+        if endpoint.method in {*SAFE, "OPTIONS"} and not endpoint.is_websocket:
             continue
         for origins in _origins():
             for headers, is_cookie in ((cookie.headers, True), (program.headers, False)):

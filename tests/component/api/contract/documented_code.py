@@ -1,4 +1,7 @@
-"""A check of our own: whoever is refused is told a code that the document has for this call and this status."""
+"""A check of our own: whoever is refused is told a code that the document has for this call and this status.
+
+Pieces of an upload are sent as they are, like any other bytes.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,17 @@ import json
 from typing import Any
 
 import schemathesis
-from schemathesis import Case, CheckContext, Response
+from schemathesis import Case, CheckContext, Response, SerializationContext
+from schemathesis.transport.serialization import serialize_binary
 
 # Refused before it is known which call is meant.
 ANYWHERE = {"method_not_allowed", "not_found"}
+
+
+@schemathesis.serializer("application/offset+octet-stream")
+def piece(_context: SerializationContext, value: Any) -> bytes:
+    """Return the bytes of a piece."""
+    return serialize_binary(value)
 
 
 @schemathesis.check

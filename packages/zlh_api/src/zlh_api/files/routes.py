@@ -27,7 +27,6 @@ from zlh_common.schema.files import (
     MAX_FOUND,
     MAX_LISTED,
     MAX_NEEDLE_CHARS,
-    MAX_PATH_CHARS,
     ArchiveFiles,
     ChangeMode,
     ChecksumFile,
@@ -47,8 +46,10 @@ from zlh_common.schema.files import (
 
 FILES = "/api/containers/{vmid}/files"
 _TEXT = r"^[^\x00]*$"
+# An address has 8,190 bytes at most; longer paths can be said in a body.
+MAX_ASKED_CHARS = 4096
 PATH = short_text(
-    "path", "The path below the root; left out, the root itself.", max_chars=MAX_PATH_CHARS, pattern=_TEXT
+    "path", "The path below the root; left out, the root itself.", max_chars=MAX_ASKED_CHARS, pattern=_TEXT
 )
 ROOT = short_text(
     "root", "One of `files/roots`; left out, the default one.", max_chars=32, min_chars=1, pattern="^[a-z][a-z0-9-]*$"

@@ -170,14 +170,17 @@ def target_of(metadata: Mapping[str, str]) -> str:
 
 
 def render_query(asked: Mapping[str, object]) -> str:
-    """Return the query of an address: what is None is left out, a tuple is given again and again."""
+    """Return the query of an address: what is None is left out, a tuple is given again and again.
+
+    It is no longer than the one that was asked with, which an agent reads as far as we do.
+    """
     pairs = [
         (name, each) for name, value in asked.items() for each in (value if isinstance(value, tuple) else (value,))
     ]
     told = [
         (name, str(value).lower() if isinstance(value, bool) else value) for name, value in pairs if value is not None
     ]
-    return f"?{urlencode(told)}" if told else ""
+    return f"?{urlencode(told, safe='/')}" if told else ""
 
 
 def check_names(entries: Sequence[FileEntry], *, most: int) -> None:
