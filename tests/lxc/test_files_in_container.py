@@ -226,7 +226,7 @@ async def test_what_is_written_is_the_customers_and_gives_nobody_more(guest: Gue
 
 
 async def test_a_partial_file_that_becomes_a_strangers_is_not_written_to(guest: Guest) -> None:
-    """A hard link, a link or a mount in its place: root's file stays as it is, and nothing is put in place."""
+    """A hard link, a link or a pipe in its place: root's file stays as it is, and nothing is put in place."""
     victim = "/home/dev/workspace/victim"
     await guest.inside("sh", "-c", f"echo precious > {victim}; chmod 644 {victim}")
     for number, swap in enumerate(("ln -f victim", "ln -sf victim", "ln -sf /etc/passwd", "mkfifo")):
