@@ -83,7 +83,7 @@ async def use(platform: LxcPlatform, url: str, vmid: int, host: OwnHost) -> None
         return subprocess.run([*attach, *argv], check=False, capture_output=True, text=True, timeout=60).stdout
 
     async def read() -> str:
-        return await asyncio.to_thread(inside, "cat", "/home/dev/workspace/typed.txt")
+        return await platform.read_file(vmid, "typed.txt")
 
     async with browsers(ZONE) as browser:
         page = await new_page(browser)
