@@ -1,13 +1,14 @@
 import react from "@vitejs/plugin-react";
 import { defineConfig } from "vitest/config";
 import { holdBudget } from "./budget";
+import { precompress } from "./precompress";
 
 // Where `npm run dev` finds an API: a running `make dev`, unless told otherwise.
 const api = process.env["ZLH_API_URL"] ?? "http://127.0.0.1:8400";
 
 export default defineConfig({
   base: "/",
-  plugins: [react(), holdBudget()],
+  plugins: [react(), holdBudget(), precompress()],
   server: {
     host: "127.0.0.1",
     // The API takes changes from its own pages alone, so the page that is developed passes for one of them.

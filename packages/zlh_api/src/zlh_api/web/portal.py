@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import mimetypes
+import re
 from importlib.resources import files
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def endpoints(folder: Path) -> list[Endpoint]:
 
     async def asset(call: Call) -> web.Response:
         name = call.request.match_info["path"]
-        return await asyncio.to_thread(_serve_file, folder / "assets", name)
+        return await asyncio.to_thread(_serve_asset, folder / "assets", name, may_compress=_takes_gzip(call.request))
 
     async def page(call: Call) -> web.Response:
         return await asyncio.to_thread(_serve_path, folder, call.request.path.lstrip("/"))
@@ -56,15 +57,35 @@ def _serve_path(folder: Path, path: str) -> web.Response:
     return _serve_file(folder, path) if path in files_at_top else _serve_page(folder)
 
 
+def _serve_asset(folder: Path, name: str, *, may_compress: bool) -> web.Response:
+    """Answer with a file whose name has a hash, or with the copy of it that the build has compressed."""
+    compressed = folder / f"{name}.gz"
+    answer = _serve_file(folder, name)
+    answer.headers["Cache-Control"] = "public, max-age=31536000, immutable"
+    if compressed.is_file():
+        answer.headers["Vary"] = "Accept-Encoding"
+        if may_compress:
+            answer.headers["Content-Encoding"] = "gzip"
+            answer.body = compressed.read_bytes()
+    return answer
+
+
+def _takes_gzip(request: web.Request) -> bool:
+    """Tell whether the client names gzip, and does not refuse it by a weight of nothing (RFC 9110, 12.5.3)."""
+    for asked in request.headers.get("Accept-Encoding", "").lower().split(","):
+        coding, _, weight = asked.partition(";")
+        if coding.strip() == "gzip":
+            return re.fullmatch(r"\s*q\s*=\s*0(\.0*)?\s*", weight) is None
+    return False
+
+
 def _serve_file(folder: Path, name: str) -> web.Response:
     """Answer with a file directly in `folder`; a name is one path component, so nothing leads out."""
     path = folder / name
     if "/" in name or name.startswith(".") or not path.is_file():
         raise NotFound
     kind = mimetypes.guess_type(name)[0] or "application/octet-stream"
-    hashed = folder.name == "assets"
-    cache = "public, max-age=31536000, immutable" if hashed else "no-cache"
-    return web.Response(body=path.read_bytes(), content_type=kind, headers={"Cache-Control": cache})
+    return web.Response(body=path.read_bytes(), content_type=kind, headers={"Cache-Control": "no-cache"})
 
 
 def _serve_page(folder: Path) -> web.Response:
