@@ -6,6 +6,7 @@ import asyncio
 import importlib
 import json
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -17,6 +18,9 @@ import pytest
 from fakes.api_world import PASSWORD, World
 from zlh_api.customers.secret import Secret
 from zlh_api.describe import describe_api
+from zlh_api.files.upload_routes import PIECE
+
+UPLOADS = "/api/containers/{vmid}/files/uploads"
 
 
 async def generate(folder: Path) -> str:
@@ -27,7 +31,6 @@ async def generate(folder: Path) -> str:
     process = await asyncio.create_subprocess_exec(
         str(program),
         *("generate", "--path", str(document), "--output-path", str(folder / "zlh_client"), "--meta", "none"),
-        "--fail-on-warning",
         # It has its own ruff put what it wrote in order.
         env={**os.environ, "PATH": f"{program.parent}:{os.environ['PATH']}"},
         stdout=asyncio.subprocess.PIPE,
@@ -36,6 +39,9 @@ async def generate(folder: Path) -> str:
     assert process.stdout is not None
     said = (await process.stdout.read()).decode()
     assert await process.wait() == 0, said
+    # Whoever sends a file in pieces takes a client of that protocol (tus); the generator knows no such type.
+    assert re.findall(r"WARNING parsing (.*?) within", said) == [f"POST {UPLOADS}", f"PATCH {UPLOADS}/{{upload}}"], said
+    assert re.findall(r"Unsupported content type (\S+)", said) == [PIECE, PIECE], said
     return "zlh_client"
 
 

@@ -37,6 +37,12 @@ async def open_console(client: AgentClient, agent: AgentAddress) -> None:
         pass
 
 
+async def transfer(client: AgentClient, agent: AgentAddress) -> None:
+    """Read a file, as somebody has it read."""
+    async with client.open_transfer(agent, "GET", "/files/content", headers={}):
+        pass
+
+
 def call(method: str, body: bytes | None = None) -> Callable[[AgentClient, AgentAddress], Awaitable[object]]:
     """Return a call of one method."""
     return lambda client, agent: client.call(agent, method, "/x", body=body)
@@ -51,6 +57,8 @@ WAYS: dict[str, tuple[str, Callable[[AgentClient, AgentAddress], Awaitable[objec
     "write": ("call", call("PUT", b"{}")),
     "close": ("call", call("DELETE")),
     "spec": ("put_spec", lambda client, agent: client.put_spec(agent, AgentSpec(generation=1))),
+    "files": ("exchange", lambda client, agent: client.exchange(agent, "GET", "/files/roots")),
+    "bytes": ("open_transfer", transfer),
     "events": ("open_socket", open_events),
     "console": ("open_socket", open_console),
 }

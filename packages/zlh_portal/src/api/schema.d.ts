@@ -10529,7 +10529,7 @@ export interface operations {
         };
         requestBody?: {
             content: {
-                "*/*": string;
+                "application/octet-stream": string;
             };
         };
         responses: {

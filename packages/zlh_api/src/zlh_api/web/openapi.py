@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from zlh_api.once.service import KEY_CHARS
-from zlh_api.web.endpoint import BYTES, JSON, Endpoint, Subject
+from zlh_api.web.endpoint import ANY_TYPE, BYTES, JSON, Endpoint, Subject
 from zlh_api.web.openapi_names import TAGS, operation_id, tag_of
 from zlh_api.web.openapi_shapes import find_component, render_shapes
 from zlh_api.web.path_parameters import PARAMETERS, names_in, plain
@@ -111,9 +111,10 @@ def _operation(endpoint: Endpoint, schema_of: Mapping[Any, Any], components: Map
             "content": {JSON: {"schema": schema, "example": example}},
         }
     if endpoint.raw is not None:
-        # `*/*` stands for whatever type the sender says.
+        # Where each type is taken, clients that are generated know this one.
+        type_ = BYTES if endpoint.raw == ANY_TYPE else endpoint.raw
         shape = {"schema": {"type": "string", "format": "binary"}}
-        operation["requestBody"] = {"required": False, "content": {endpoint.raw: shape}}
+        operation["requestBody"] = {"required": False, "content": {type_: shape}}
     return operation
 
 
