@@ -124,7 +124,7 @@ async def test_what_does_not_run_on_ends_the_upstream(frame: bytes | str) -> Non
     async with (
         ConsoleService(Strangers(HELLO, render_output(10, b"right"), frame)) as consoles,
         consoles.attach(AGENT, PATH, None) as viewer,
-        asyncio.timeout(60),
+        asyncio.timeout(5),
     ):
         shown = [item async for item in viewer]
         assert [bytes(item.output) for item in shown if isinstance(item, OutputFrame)] == [b"right"]
@@ -137,7 +137,7 @@ async def test_gap_that_repeats_the_hello_is_told_once() -> None:
     async with (
         ConsoleService(Strangers(HELLO, render_message(gap), render_output(10, b"x"))) as consoles,
         consoles.attach(AGENT, PATH, 3) as viewer,
-        asyncio.timeout(60),
+        asyncio.timeout(5),
     ):
         first, second, *_ = [item async for item in viewer]
         assert first == gap

@@ -249,7 +249,7 @@ async def test_what_is_open_with_a_former_key_is_closed_at_once(scene: Scene) ->
         await asyncio.sleep(0.2)
         assert not was_superseded(sockets[owner])
         await scene.pin(owner, b"w" * 32)
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(5):
             with pytest.raises(ConnectionClosed):
                 await sockets[owner].recv()
         assert was_superseded(sockets[owner])
