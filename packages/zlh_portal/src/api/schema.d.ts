@@ -2854,6 +2854,20 @@ export interface components {
             maximum: components["schemas"]["Resources"];
         };
         /**
+         * LineProbe
+         * @description A whole line of the output is as a pattern of `zlh_common.line_patterns` says; then a status ping is answered.
+         *
+         *         Nobody who plays can have such a line written. With `ping` it also tells whether the server is still alive; from
+         *         protocol 9 on.
+         */
+        LineProbe: {
+            /** @enum {string} */
+            kind: "line";
+            pattern: string;
+            /** @default null */
+            ping: number | null;
+        };
+        /**
          * LinkState
          * @description How one link of a container's chain is.
          * @enum {string}
@@ -3438,7 +3452,7 @@ export interface components {
              */
             onSlow: "report" | "restart";
             /** @default null */
-            probe: (components["schemas"]["TcpProbe"] | components["schemas"]["HttpProbe"] | components["schemas"]["LogProbe"] | components["schemas"]["PingProbe"]) | null;
+            probe: (components["schemas"]["TcpProbe"] | components["schemas"]["HttpProbe"] | components["schemas"]["LogProbe"] | components["schemas"]["PingProbe"] | components["schemas"]["LineProbe"]) | null;
         };
         /**
          * Remedy

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, UnsetType, field
 
 from zlh_common.schema.structs import Report, Request
+from zlh_common.schema.template import CatalogTemplate as GameTemplateOffer
 
 # The TUF target that holds the catalog.
 CATALOG_TARGET = "catalog.json"
@@ -65,6 +66,8 @@ class CatalogRuntime(Report):
     name: str
     title: str
     versions: tuple[CatalogVersion, ...]
+    # The program of a game server, which templates require; offered to nobody as a toolchain.
+    for_games: bool = False
 
 
 class CatalogAddon(Report):
@@ -91,6 +94,7 @@ class Catalog(Report):
     runtimes: tuple[CatalogRuntime, ...] = ()
     addons: tuple[CatalogAddon, ...] = ()
     templates: tuple[CatalogTemplate, ...] = ()
+    game_templates: tuple[GameTemplateOffer, ...] = ()
 
 
 class RuntimeVersionOffer(Report):

@@ -52,7 +52,18 @@ class PingProbe(Report, tag_field="kind", tag="minecraft"):
     port: Port
 
 
-Probe = TcpProbe | HttpProbe | LogProbe | PingProbe
+class LineProbe(Report, tag_field="kind", tag="line"):
+    """A whole line of the output is as a pattern of `zlh_common.line_patterns` says; then a status ping is answered.
+
+    Nobody who plays can have such a line written. With `ping` it also tells whether the server is still alive; from
+    protocol 9 on.
+    """
+
+    pattern: Annotated[str, Meta(min_length=1, max_length=256)]
+    ping: Port | None = None
+
+
+Probe = TcpProbe | HttpProbe | LogProbe | PingProbe | LineProbe
 
 
 class ReadyPolicy(Report):

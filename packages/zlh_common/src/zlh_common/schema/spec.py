@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from msgspec import Meta
 
 from zlh_common.schema.customers import CustomerId
+from zlh_common.schema.game import SERVER, WantedGame
 from zlh_common.schema.process import MAX_PROCESSES, Port, WantedProcess
 from zlh_common.schema.resources import ResourceWish
 from zlh_common.schema.structs import Report, Request
@@ -85,6 +86,8 @@ class AgentSpec(Report, omit_defaults=True):
     published: Annotated[tuple[Port, ...], Meta(max_length=MAX_PUBLISHED)] = ()
     # From protocol 7 on.
     workspace: WantedWorkspace = WantedWorkspace()
+    # From protocol 9 on: of a game container, whose process `server` it is.
+    game: WantedGame | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot all be true: two defaults of one runtime, or none, and two processes of one name."""
@@ -94,6 +97,8 @@ class AgentSpec(Report, omit_defaults=True):
             raise ValueError(f"runtime and addon at once is {', '.join(both)}")
         if both := sorted({process.name for process in self.processes} & {addon.name for addon in self.addons}):
             raise ValueError(f"process and addon at once is {', '.join(both)}")
+        if self.game is not None and SERVER in {one.name for one in self.processes}:
+            raise ValueError(f"{SERVER} is the game's own process")
         if twice := _find_twice([process.name for process in self.processes]):
             raise ValueError(f"more than one process {', '.join(twice)}")
 

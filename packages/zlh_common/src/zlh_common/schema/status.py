@@ -6,6 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
+from zlh_common.schema.game import GameReport
 from zlh_common.schema.ports import ListeningPort
 from zlh_common.schema.process import ProcessPolicy, ProcessReason, ProcessState
 from zlh_common.schema.resources import Resources
@@ -15,7 +16,7 @@ from zlh_common.schema.structs import Report
 from zlh_common.schema.terminal import Terminal
 
 # What this version of the agent and the API say to each other.
-PROTOCOL_VERSION = 8
+PROTOCOL_VERSION = 9
 
 
 class Connection(StrEnum):
@@ -191,6 +192,8 @@ class AgentStatus(Report):
     runtimes: tuple[InstalledRuntime, ...] = ()
     # What was found in every kind of shell; null until that was looked at.
     shells: ShellReport | None = None
+    # Of a game container, once its agent has heard of its game.
+    game: GameReport | None = None
     unknown_fields: tuple[str, ...] = ()
 
 
