@@ -49,6 +49,8 @@ class Followed:
     processes: ProcessService | None = None
     service: GameplayService | None = None
     loop: asyncio.Task[None] | None = None
+    # In place of `game`, where another program is followed.
+    told: WantedGame | None = None
 
     def __post_init__(self) -> None:
         world = self.folder / "server"
@@ -101,7 +103,8 @@ class Followed:
 
     async def begin(self) -> None:
         """Begin the life of an agent that keeps and follows it."""
-        self.processes = await self.keeper.start(self.game.process)
+        game = self.told or self.game
+        self.processes = await self.keeper.start(game.process)
         place = GameplayPlace(
             processes=self.processes,
             store=PresenceStore(self.folder / "state"),
@@ -113,7 +116,7 @@ class Followed:
         )
         self.service = GameplayService(place)
         self.keeper.on_output = lambda _name: self.service.note() if self.service else None
-        self.service.want(self.game)
+        self.service.want(game)
         self.loop = asyncio.create_task(self.service.run())
 
     async def end(self) -> None:

@@ -94,6 +94,7 @@ def test_what_a_player_says_is_no_whole_line(said: str) -> None:
 def test_a_prompt_that_was_overwritten_is_no_part_of_a_line() -> None:
     """A server that draws its prompt anew writes the line over it; a screen shows the line alone."""
     assert LineMatch("up after {number} s").feed(b"> \r\x1b[Kup after 3 s\r\n")
+    assert LineMatch("up after {number} s").feed(b"\x1b[1G\x1b[0J> \x1b[3G\x1b[1G\x1b[1Gup after 3 s\r\n")
 
 
 def test_the_end_of_a_line_that_was_too_long_is_no_line() -> None:
