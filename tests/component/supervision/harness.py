@@ -32,6 +32,7 @@ class Keeper:
     launch: Callable[[WantedProcess], Launch] = field(default_factory=lambda: launch)
     starter: ShimStarter = field(default_factory=ForkedShims)
     record: Callable[[Sequence[Occurrence]], None] = lambda _occurrences: None
+    on_output: Callable[[str], None] = lambda _name: None
     # Else below `folder`.
     state_folder: Path | None = None
 
@@ -46,11 +47,16 @@ class Keeper:
             address="127.0.0.1",
             on_change=lambda: None,
             record=self.record,
+            on_output=self._told_output,
         )
         service = ProcessService(place)
         self.services.append(service)
         await service.apply(wanted)
         return service
+
+    def _told_output(self, name: str) -> None:
+        # Who wants to hear it may be made after the service.
+        self.on_output(name)
 
     async def clear(self) -> None:
         """End every process, as an agent does that finds none in its spec."""

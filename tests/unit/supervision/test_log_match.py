@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from zlh_agent.supervision.log_match import MAX_LINE_CHARS, LogMatch, matches_line
+from zlh_agent.console.plain_lines import MAX_LINE_CHARS
+from zlh_agent.supervision.log_match import LineMatch, LogMatch, matches_line
 
 STARTED = b'[12:00:01] \x1b[32m[Server/INFO]\x1b[0m: Done (3.2s)! For help, type "help"\r\n'
 
@@ -43,7 +44,7 @@ def test_a_line_without_end_costs_no_memory_and_ends() -> None:
     match = LogMatch("ready")
     for _ in range(100):
         match.feed(b"x" * 64 * 1024)
-    assert len(match._line) == MAX_LINE_CHARS
+    assert len(match._lines._line) == MAX_LINE_CHARS
     assert not match.feed(b"ready")
     assert match.feed(b"\nready")
 
@@ -61,3 +62,41 @@ def test_a_star_is_the_only_character_with_a_meaning() -> None:
     assert not matches_line("aXb", "a.b")
     assert matches_line("anything", "*")
     assert not matches_line("aab" * 5000, "a*" * 20 + "z")
+
+
+DONE = '[{time}] [Server/INFO]: Done ({number}s)! For help, type "help"'
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 4096])
+def test_a_whole_line_is_found_however_the_output_is_cut(size: int) -> None:
+    """And not before its end has come, since more of it may follow."""
+    match = LineMatch(DONE)
+    for at in range(0, len(STARTED) - 1, size):
+        assert not match.feed(STARTED[at : min(at + size, len(STARTED) - 1)])
+    assert match.feed(b"\n")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        '<Steve> Done (3.2s)! For help, type "help"',
+        '[Server] Done (3.2s)! For help, type "help"',
+        '<Steve> [12:00:01] [Server/INFO]: Done (3.2s)! For help, type "help"',
+    ],
+)
+def test_what_a_player_says_is_no_whole_line(said: str) -> None:
+    """Whatever it imitates; LogMatch would take it."""
+    raw = f"[12:00:01] [Server/INFO]: {said}\r\n".encode()
+    assert not LineMatch(DONE).feed(raw)
+    assert LogMatch("Done (*s)! For help").feed(raw)
+
+
+def test_a_prompt_that_was_overwritten_is_no_part_of_a_line() -> None:
+    """A server that draws its prompt anew writes the line over it; a screen shows the line alone."""
+    assert LineMatch("up after {number} s").feed(b"> \r\x1b[Kup after 3 s\r\n")
+    assert LineMatch("up after {number} s").feed(b"\x1b[1G\x1b[0J> \x1b[3G\x1b[1G\x1b[1Gup after 3 s\r\n")
+
+
+def test_the_end_of_a_line_that_was_too_long_is_no_line() -> None:
+    """Or whoever has a long name or a long message could have one written."""
+    assert not LineMatch("ready at {number}").feed(b"x" * (MAX_LINE_CHARS + 10) + b"ready at 1\n")

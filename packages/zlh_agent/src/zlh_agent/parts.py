@@ -13,6 +13,8 @@ from zlh_agent import __version__
 from zlh_agent.addons.service import AddonService
 from zlh_agent.config import AgentConfig
 from zlh_agent.file_parts import FileParts, make_files
+from zlh_agent.gameplay.presence_store import PresenceStore
+from zlh_agent.gameplay.service import GameplayPlace, GameplayService
 from zlh_agent.identity.service import IdentityService
 from zlh_agent.journal.model import Occurrence
 from zlh_agent.journal.service import JournalService
@@ -44,6 +46,7 @@ from zlh_agent.workspace.service import WorkspaceService
 from zlh_agent.workspace.setup import SetupPlace, SetupService
 from zlh_agent.workspace.start_script import RING_BYTES, StartScript
 from zlh_common.clock import Clock, SystemClock
+from zlh_common.schema.game import SERVER
 from zlh_common.schema.process import WantedProcess
 from zlh_common.schema.spec import AgentSpec
 
@@ -67,6 +70,7 @@ class Parts:
     workspace: WorkspaceService
     setup: SetupService
     files: FileParts
+    gameplay: GameplayService
 
 
 @asynccontextmanager
@@ -120,21 +124,22 @@ async def _make_parts(config: AgentConfig) -> Parts:
         clock,
         journal,
         launch=lambda wanted: addons.launch(wanted, workspace.launch_program),
-        on_change=lambda: _note_use(status, spec, addons, setup),
+        on_change=lambda: _note_processes(status, spec, addons, setup, gameplay),
+        on_output=lambda name: gameplay.note() if name == SERVER else None,
     )
+    gameplay = _make_gameplay(config, clock, processes, status)
     spec = SpecService(
         SpecStore(config.paths.state), runtimes, processes, clock, on_change=lambda: _note_spec(status, setup)
     )
     setup = await _make_setup(config, workspace, spec, status)
     addons.supervised, addons.steps_of, spec.take_addons = processes, spec.steps_of, addons.take
-    spec.on_spec = lambda held: _take_spec(held, setup, ports, bridges)
+    spec.on_spec = lambda held: _take_spec(held, setup, ports, bridges, gameplay)
     workspace.is_cloning = setup.is_cloning
     metrics.targets = lambda: [*processes.targets(), *terminals.targets()]
     ports, bridges = _make_ports(
         config, clock, status, lambda: [*(target.shim_pid for target in metrics.targets()), *setup.shim_pids()]
     )
     runtimes.on_changed = lambda: _take_up(shells, workspace, spec)
-    runtimes.note, runtimes.targets, runtimes.on_checked = journal.note, metrics.targets, status.note_change
     return Parts(
         spec=spec,
         runtimes=runtimes,
@@ -151,16 +156,19 @@ async def _make_parts(config: AgentConfig) -> Parts:
         workspace=workspace,
         setup=setup,
         files=await make_files(config, clock, workspace),
+        gameplay=gameplay,
     )
 
 
 def _join_reports(parts: Parts) -> None:
-    """Have the status and the metrics tell of every part."""
+    """Have the status and the metrics tell of every part, and the runtimes know who uses them."""
     status, metrics = parts.status, parts.metrics
     status.spec, status.runtimes, status.shells = parts.spec.view, parts.runtimes.report, parts.shells.report
     status.addons, status.processes = parts.addons.report, parts.addons.customers_own
     status.terminals, status.workspace_steps = parts.terminals.rows, parts.setup.steps
     metrics.names = lambda: _metric_names(parts.processes, parts.terminals)
+    runtimes = parts.runtimes
+    runtimes.note, runtimes.targets, runtimes.on_checked = parts.journal.note, metrics.targets, status.note_change
 
 
 def _make_runtimes(config: AgentConfig, clock: Clock) -> RuntimeService:
@@ -189,7 +197,24 @@ def _make_ports(
     return ports, bridges
 
 
-def _take_spec(spec: AgentSpec, setup: SetupService, ports: PortWatch, bridges: PortBridges) -> None:
+def _make_gameplay(
+    config: AgentConfig, clock: Clock, processes: ProcessService, status: StatusService
+) -> GameplayService:
+    place = GameplayPlace(
+        processes=processes,
+        store=PresenceStore(config.paths.state / "gameplay"),
+        clock=clock,
+        address=config.bind_address,
+        secret=lambda _name: None,
+        on_change=status.note_change,
+    )
+    return GameplayService(place)
+
+
+def _take_spec(
+    spec: AgentSpec, setup: SetupService, ports: PortWatch, bridges: PortBridges, gameplay: GameplayService
+) -> None:
+    gameplay.want(spec.game)
     setup.want(spec)
     bridges.want(spec.published)
     ports.hide(addon.name for addon in spec.addons)
@@ -210,6 +235,7 @@ async def _make_processes(
     *,
     launch: Callable[[WantedProcess], Launch],
     on_change: Callable[[], None],
+    on_output: Callable[[str], None],
 ) -> ProcessService:
     place = ProcessPlace(
         host=_shims(config, "process"),
@@ -219,6 +245,7 @@ async def _make_processes(
         address=config.bind_address,
         on_change=on_change,
         record=journal.record,
+        on_output=on_output,
         history_s=_history_s(config),
     )
     return ProcessService(place)
@@ -275,6 +302,13 @@ def _note_use(status: StatusService, spec: SpecService, addons: AddonService, se
     spec.look_again()
     addons.renew()
     setup.look_again()
+
+
+def _note_processes(
+    status: StatusService, spec: SpecService, addons: AddonService, setup: SetupService, gameplay: GameplayService
+) -> None:
+    _note_use(status, spec, addons, setup)
+    gameplay.note()
 
 
 async def _take_up(shells: ShellService, workspace: WorkspaceService, spec: SpecService) -> None:

@@ -188,6 +188,10 @@ class Console:
             await asyncio.sleep(self._next_size.when() - asyncio.get_running_loop().time())
         return self._link is not None and self._takes_input and await self._link.write(data)
 
+    async def type(self, data: bytes) -> bool:
+        """Type on behalf of nobody who looks, so the window stays as it is; return whether it was taken."""
+        return self._link is not None and self._takes_input and await self._link.write(data)
+
     def resize(self, viewer: Viewer, *, redraw: bool) -> None:
         """Take the size of a viewer whose window this is; for others the program at most draws itself anew."""
         size = self._window.resize(viewer, viewer.size, may_write=viewer.may_write) if viewer.size is not None else None

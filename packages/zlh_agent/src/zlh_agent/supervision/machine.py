@@ -49,7 +49,7 @@ from zlh_agent.supervision.model import (
     SwitchedOn,
     TimePassed,
 )
-from zlh_common.schema.process import LogProbe, ProcessPolicy, ProcessReason, ProcessState, StopPolicy
+from zlh_common.schema.process import LineProbe, LogProbe, ProcessPolicy, ProcessReason, ProcessState, StopPolicy
 
 # The shim kills by itself when the ladder is through; so much later it is done from here.
 KILL_MARGIN_S = 2.0
@@ -118,6 +118,8 @@ def should_probe(state: State, policy: ProcessPolicy) -> bool:
     probe = policy.ready.probe
     if state.phase is Phase.STARTING:
         return probe is not None
+    if isinstance(probe, LineProbe) and probe.ping is None:
+        return False
     return state.phase is Phase.RUNNING and policy.hang is not None and not isinstance(probe, LogProbe | None)
 
 

@@ -92,6 +92,8 @@ class ProcessPlace:
     on_change: Callable[[], None]
     # Writes down what has happened, so that it outlives the agent; called in a thread.
     record: Callable[[Sequence[Occurrence]], None] = lambda _occurrences: None
+    # Is told of each process that has printed something.
+    on_output: Callable[[str], None] = lambda _name: None
     # How long the history of a process that does not run is kept.
     history_s: float = DEFAULT_HISTORY_S
 
@@ -366,6 +368,7 @@ class SupervisedProcess:
         grown = self.console.look()
         if grown:
             self._questions.note_output()
+            self._place.on_output(self.name)
         return grown
 
     def on_snapshot(self, snapshot: Snapshot) -> None:
@@ -470,6 +473,10 @@ class SupervisedProcess:
             reason=state.reason,
             outdated=is_up and self.is_outdated(),
         )
+
+    def run_offset(self) -> int | None:
+        """Return where the output of the run begins that goes on now; None where it does not run."""
+        return self._snapshot.start_offset if self._snapshot is not None and child_of(self._snapshot) else None
 
     def is_outdated(self) -> bool:
         """Tell whether its newest start was made from another command than is wanted now."""

@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 from zlh_agent.console.console import Console
 from zlh_agent.supervision import probes
-from zlh_agent.supervision.log_match import LogMatch
+from zlh_agent.supervision.log_match import LineMatch, LogMatch
 from zlh_agent.supervision.machine import should_probe
 from zlh_agent.supervision.model import Child, Event, Phase, ProbeAnswered, ProbeFailed, State
-from zlh_common.schema.process import HangPolicy, LogProbe, Probe, ProcessPolicy
+from zlh_common.schema.process import HangPolicy, LineProbe, LogProbe, PingProbe, Probe, ProcessPolicy
 
 # How often a process that starts is asked, and one that runs and may hang.
 START_ASK_S = 0.5
@@ -38,7 +38,7 @@ class Questions:
     def follow(self, state: State, policy: ProcessPolicy, *, start_offset: int | None) -> None:
         """Ask what this state calls for by this policy, and nothing else. Its output begins at `start_offset`."""
         self._pause_s = START_ASK_S if state.phase is Phase.STARTING else _alive_pause_s(policy.hang)
-        probe = policy.ready.probe if should_probe(state, policy) else None
+        probe = _question_of(policy.ready.probe, state.phase) if should_probe(state, policy) else None
         asked = None if probe is None else (state.child, probe)
         if asked == self._asked and self._asking is not None and not self._asking.done():
             return
@@ -54,16 +54,20 @@ class Questions:
         self._asked = self._asking = None
 
     async def _ask_for_ever(self, probe: Probe, start_offset: int | None) -> None:
-        if isinstance(probe, LogProbe):
+        asked: Probe | None = probe
+        if isinstance(probe, LogProbe | LineProbe):
             await self._watch_output(probe, start_offset)
+            asked = _then(probe)
+        if asked is None:
+            self._hear(ProbeAnswered())
             return
         while True:
-            failure = await probes.ask(probe, self._address)
+            failure = await probes.ask(asked, self._address)
             self._hear(ProbeAnswered() if failure is None else ProbeFailed(failure))
             await asyncio.sleep(self._pause_s)
 
-    async def _watch_output(self, probe: LogProbe, at: int | None) -> None:
-        match = LogMatch(probe.pattern)
+    async def _watch_output(self, probe: LogProbe | LineProbe, at: int | None) -> None:
+        match = LogMatch(probe.pattern) if isinstance(probe, LogProbe) else LineMatch(probe.pattern)
         while not match.is_found:
             self._output.clear()
             oldest, written = self._console.bounds()
@@ -76,7 +80,16 @@ class Questions:
                 await asyncio.sleep(0)
                 continue
             await self._output.wait()
-        self._hear(ProbeAnswered())
+
+
+def _question_of(probe: Probe | None, phase: Phase) -> Probe | None:
+    """Return what is asked in this phase: a line that was written once says nothing of one that runs."""
+    return _then(probe) if isinstance(probe, LineProbe) and phase is Phase.RUNNING else probe
+
+
+def _then(probe: LogProbe | LineProbe) -> Probe | None:
+    """Return what is asked once the line was seen."""
+    return PingProbe(port=probe.ping) if isinstance(probe, LineProbe) and probe.ping is not None else None
 
 
 def _alive_pause_s(hang: HangPolicy | None) -> float:

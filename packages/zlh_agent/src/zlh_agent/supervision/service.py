@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import structlog
 
+from zlh_agent.console.console import Console
 from zlh_agent.console.history import NO_HISTORY, read_history
 from zlh_agent.console.viewer import CLOSED, Viewer
 from zlh_agent.metrics.model import Target
@@ -159,6 +160,26 @@ class ProcessService:
         """Tell whether a process was last started from another command than is wanted now, whether it runs or not."""
         kept = self._kept.get(name)
         return kept is not None and kept.process.is_outdated()
+
+    def console_of(self, name: str) -> Console | None:
+        """Return what is seen of a process, to read its output; None where there is no such process."""
+        kept = self._kept.get(name)
+        return None if kept is None else kept.process.console
+
+    def run_of(self, name: str) -> int | None:
+        """Return where the output of its present run begins, which no other run has; None where it does not run."""
+        kept = self._kept.get(name)
+        return None if kept is None else kept.process.run_offset()
+
+    def is_ready(self, name: str) -> bool:
+        """Tell whether a process runs and has answered its probe."""
+        kept = self._kept.get(name)
+        return kept is not None and kept.process.state.is_ready
+
+    async def type_into(self, name: str, data: bytes) -> bool:
+        """Type into its console on nobody's behalf; return whether it was taken."""
+        kept = self._kept.get(name)
+        return kept is not None and await kept.process.console.type(data)
 
     def targets(self) -> list[Target]:
         """Return what metrics are read of."""

@@ -13,6 +13,7 @@ from typing import Annotated, Literal
 from msgspec import Meta, field
 
 from zlh_common.errors import ZlhError
+from zlh_common.line_patterns import find_pattern_problem
 from zlh_common.schema.structs import Report, Request
 
 # The name is part of the names of files, sockets and systemd units.
@@ -177,6 +178,8 @@ def find_problem(argv: tuple[str, ...], folder: str | None, environment: Mapping
 def _find_policy_problem(policy: ProcessPolicy) -> str | None:
     probe = policy.ready.probe
     texts = (policy.stop.command or "", probe.pattern if isinstance(probe, LogProbe) else "")
+    if isinstance(probe, LineProbe) and (problem := find_pattern_problem(probe.pattern)):
+        return f"the pattern of the probe: {problem}"
     return "a NUL character cannot be part of policy" if any("\0" in text for text in texts) else None
 
 

@@ -1,0 +1,55 @@
+"""Whole lines of a terminal's output as text, without colours and cursor movements: pure.
+
+What stands before a return to the first column is overwritten on a screen, so a line is what stands behind the last
+one, unless all of it is wanted. One that never ends is cut at MAX_LINE_CHARS; the rest of it is passed over, so nothing
+that comes behind reads as a line.
+"""
+
+from __future__ import annotations
+
+import re
+
+MAX_LINE_CHARS = 16 * 1024
+# CSI, OSC (ended by BEL or ST), charset selection and the rest of the two-character sequences.
+_CONTROL = re.compile(
+    r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()][0-9A-B]|[@-Z\\-_=>])"
+    r"|[\x00-\x08\x0b-\x0c\x0e-\x1f]"
+)
+# The cursor is set to the first column, which is what a carriage return does.
+_RETURN = re.compile(r"\x1b\[1?G")
+# A sequence whose end has not come yet.
+_CUT_CONTROL = re.compile(r"\x1b(?:\[[0-?]*[ -/]*|\][^\x07\x1b]*\x1b?|[()])?\Z")
+
+
+def read_plain(raw: bytes, *, keeps_overwritten: bool = False) -> str:
+    """Return a line or the beginning of one as text; what is no UTF-8 is left out."""
+    text = _CUT_CONTROL.sub("", raw.decode("utf-8", "ignore"))
+    text = _CONTROL.sub("", _RETURN.sub("\r", text))
+    return text.replace("\r", "") if keeps_overwritten else text.rstrip("\r").rpartition("\r")[2]
+
+
+class PlainLines:
+    """Feed it output; it remembers only the line that is not yet at its end."""
+
+    def __init__(self, *, keeps_overwritten: bool = False) -> None:
+        self._line = bytearray()
+        self._keeps_overwritten = keeps_overwritten
+
+    @property
+    def unfinished(self) -> str:
+        """The line that has no end yet, such as a prompt."""
+        return read_plain(bytes(self._line), keeps_overwritten=self._keeps_overwritten)
+
+    def feed(self, data: bytes) -> list[str]:
+        """Return the lines that have ended, the same however the output is cut."""
+        *ended, rest = data.split(b"\n")
+        found = []
+        for part in ended:
+            self._extend(part)
+            found.append(self.unfinished)
+            self._line.clear()
+        self._extend(rest)
+        return found
+
+    def _extend(self, part: bytes) -> None:
+        self._line += part[: max(0, MAX_LINE_CHARS - len(self._line))]

@@ -1,0 +1,100 @@
+"""The output of the server, line by line and run by run: each line once, also across restarts of the agent.
+
+A run is one life of the server, known by the offset at which its output begins. What stands before the first run that
+was seen belongs to nobody, and is passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from zlh_agent.console.console import Console
+from zlh_agent.console.plain_lines import PlainLines
+
+# At a time; then everybody else has a turn.
+READ_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the output."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunEnded:
+    """What comes next is of another run, or there is none: whoever played has gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """The output was faster than it was read; lines are missing here."""
+
+
+Heard = Line | RunEnded | Lost
+
+
+class OutputReader:
+    """Reads the output from where somebody before has left off."""
+
+    def __init__(self, stream: str | None, offset: int, run: int | None) -> None:
+        self._lines = PlainLines()
+        self._at = offset
+        self.stream = stream
+        # Behind the last line that has ended: where the next agent goes on.
+        self.offset = offset
+        # The run that what is read belongs to; None between two.
+        self.run = run
+
+    def read(self, console: Console, run: int | None) -> Iterator[Heard]:
+        """Yield what has come since, up to READ_BYTES of it; `run` is the one that goes on now, or None."""
+        if console.stream() != self.stream:
+            yield from self._begin_anew(console.stream())
+        oldest, written = console.bounds()
+        if self._at < oldest:
+            self._go_to(oldest)
+            yield Lost()
+        yield from self._follow(run, written)
+        # What the run before has printed comes first.
+        until = min(written, run) if run is not None and self._at < run else written
+        if until > self._at:
+            yield from self._feed(console.read(self._at, min(READ_BYTES, until - self._at)))
+        yield from self._follow(run, written)
+
+    def is_behind(self, console: Console) -> bool:
+        """Tell whether there is more to read."""
+        return console.stream() != self.stream or self._at < console.bounds()[1]
+
+    def _begin_anew(self, stream: str) -> Iterator[Heard]:
+        self.stream = stream
+        self._go_to(0)
+        yield from self._end_run()
+
+    def _feed(self, data: bytes) -> Iterator[Heard]:
+        self._at += len(data)
+        lines = self._lines.feed(data)
+        if lines:
+            self.offset = self._at - (len(data) - data.rindex(b"\n") - 1)
+        if self.run is not None:
+            yield from map(Line, lines)
+
+    def _follow(self, run: int | None, written: int) -> Iterator[Heard]:
+        """Say that a run is over once all that it has printed was heard, and take up the next one."""
+        if run is None:
+            if self._at >= written:
+                yield from self._end_run()
+        elif self.run != run and self._at >= run:
+            yield from self._end_run()
+            self._go_to(self._at)
+            self.run = run
+
+    def _end_run(self) -> Iterator[Heard]:
+        if self.run is not None:
+            self.run = None
+            yield RunEnded()
+
+    def _go_to(self, at: int) -> None:
+        self._lines = PlainLines()
+        self._at = self.offset = at

@@ -1,0 +1,123 @@
+"""Lines of the server's output, each once, and of which run they are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from zlh_agent.gameplay.output import READ_BYTES, Line, Lost, OutputReader, RunEnded
+
+CAPACITY = 1 << 20
+
+
+@dataclass
+class Ring:
+    """The part of a console that is read: a history with its last CAPACITY bytes."""
+
+    data: bytes = b""
+    id: str = "first"
+
+    def stream(self) -> str:
+        """See Console."""
+        return self.id
+
+    def bounds(self) -> tuple[int, int]:
+        """See Console."""
+        return max(0, len(self.data) - CAPACITY), len(self.data)
+
+    def read(self, start: int, limit: int) -> bytes:
+        """See Console."""
+        return self.data[start : start + limit]
+
+
+def hear(reader: OutputReader, ring: Ring, run: int | None) -> list[str]:
+    """Return everything that is to be heard, in words."""
+    told = []
+    while True:
+        before = (reader.offset, reader.run, reader._at)
+        heard = reader.read(ring, run)  # type: ignore[arg-type]
+        told += [one.text if isinstance(one, Line) else type(one).__name__ for one in heard]
+        if before == (reader.offset, reader.run, reader._at):
+            return told
+
+
+def test_lines_are_heard_once_and_of_the_run_alone() -> None:
+    """What was printed before the first run that was seen is nobody's."""
+    ring, reader = Ring(b"old\n"), OutputReader(None, 0, None)
+    assert hear(reader, ring, 4) == []
+    ring.data += b"one\ntw"
+    assert hear(reader, ring, 4) == ["one"]
+    ring.data += b"o\n"
+    assert hear(reader, ring, 4) == ["two"]
+    assert hear(reader, ring, 4) == []
+
+
+def test_a_run_ends_behind_its_last_line() -> None:
+    """Also where the next one has begun before anybody has read it."""
+    ring, reader = Ring(), OutputReader(None, 0, None)
+    hear(reader, ring, 0)
+    ring.data = b"one\nlast\n"
+    begun = len(ring.data)
+    ring.data += b"next\n"
+    assert hear(reader, ring, begun) == ["one", "last", "RunEnded", "next"]
+    assert hear(reader, ring, None) == ["RunEnded"]
+    assert hear(reader, ring, None) == []
+
+
+def test_the_next_agent_goes_on_behind_the_last_whole_line() -> None:
+    """And knows of which run it is, so one that ended meanwhile is over."""
+    ring, reader = Ring(), OutputReader(None, 0, None)
+    hear(reader, ring, 0)
+    ring.data = b"one\ntw"
+    hear(reader, ring, 0)
+    ring.data += b"o\n"
+    heir = OutputReader(reader.stream, reader.offset, reader.run)
+    assert hear(heir, ring, 0) == ["two"]
+    assert hear(OutputReader(heir.stream, heir.offset, heir.run), ring, None) == ["RunEnded"]
+
+
+def test_output_that_was_too_fast_is_told_as_lost() -> None:
+    """The line that was cut by it is none."""
+    ring, reader = Ring(), OutputReader(None, 0, None)
+    hear(reader, ring, 0)
+    ring.data = b"begun " + b"x" * (CAPACITY + 10) + b"\nlast\n"
+    told = hear(reader, ring, 0)
+    assert told[0] == Lost.__name__
+    assert told[-1] == "last"
+    assert not any(line.startswith("begun") for line in told)
+
+
+def test_another_history_begins_at_its_beginning() -> None:
+    """The one before was removed, and its run is over."""
+    ring, reader = Ring(), OutputReader(None, 0, None)
+    hear(reader, ring, 0)
+    ring.data = b"one\n"
+    hear(reader, ring, 0)
+    assert hear(reader, Ring(b"new\n", "second"), 0) == [RunEnded.__name__, "new"]
+
+
+@given(st.lists(st.sampled_from([b"a\n", b"bb\n", b"c", b"\r\n", b"dd dd\n"]), max_size=60), st.data())
+def test_however_it_is_read_the_lines_are_the_same(parts: list[bytes], data: st.DataObject) -> None:
+    """In whatever pieces it comes, and by however many agents, each of which goes on from what the last one kept."""
+    ring, reader, told = Ring(), OutputReader(None, 0, None), []
+    hear(reader, ring, 0)
+    for part in parts:
+        ring.data += part
+        if data.draw(st.booleans()):
+            told += hear(reader, ring, 0)
+        if data.draw(st.booleans()):
+            reader = OutputReader(reader.stream, reader.offset, reader.run)
+    told += hear(reader, ring, 0)
+    assert told == [line.decode().rstrip("\r") for line in ring.data.split(b"\n")[:-1]]
+
+
+def test_much_is_read_in_parts() -> None:
+    """Everybody else has a turn between two."""
+    ring, reader = Ring(), OutputReader(None, 0, None)
+    hear(reader, ring, 0)
+    ring.data = b"x" * 99 + b"\n"
+    ring.data *= 2000
+    assert len(list(reader.read(ring, 0))) <= READ_BYTES // 100 + 1  # type: ignore[arg-type]
+    assert reader.is_behind(ring)  # type: ignore[arg-type]
