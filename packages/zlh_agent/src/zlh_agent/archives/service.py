@@ -15,7 +15,7 @@ from pathlib import Path
 from zlh_agent.archives.rules import FORMATS, LONGEST_S, render_reason
 from zlh_agent.files.files_wire import decode_name, encode_name
 from zlh_agent.files.link import SYNC_SILENCE_S, FileLink
-from zlh_agent.files.model import Amount, Request
+from zlh_agent.files.model import Amount, Answer, Request
 from zlh_agent.files.roots import OfferedRoot, Roots
 from zlh_agent.files.rules import MAX_PATH_BYTES
 from zlh_agent.sandbox.launch import bare_child
@@ -60,13 +60,13 @@ class Unpacked:
 class ArchiveLink(FileLink):
     """A child that knows archives, and has reasons of its own."""
 
-    def refusal(self, request: Request, code: str, where: str) -> ZlhError:
+    def refusal(self, request: Request, answer: Answer) -> ZlhError:
         """Return what is wrong with the archive, or what is in the way of the rest."""
+        code, where = answer.code, decode_name(answer.where)
         reason = render_reason(code, show_path(where) if where else "")
         if reason is not None:
             return ArchiveRefused(path=decode_name(request.path), reason=reason)
-        if request.call == "unpack":
-            # It is what is unpacked that is in the way of something, not the archive.
+        if request.call == "unpack" and answer.of_other:
             return FileRefused(code, path=decode_name(request.other.partition(b"\0")[0]), where=where)
         if request.call in {"pack", "stream"} and where:
             return FileRefused(code, path=where)

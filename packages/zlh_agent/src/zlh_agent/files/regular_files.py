@@ -8,6 +8,7 @@ from zlh_agent.files.content import copy_content, hash_content, require_regular
 from zlh_agent.files.entries import entry_of
 from zlh_agent.files.finding import Finding, split
 from zlh_agent.files.opening import Held, open_below
+from zlh_agent.files.refusals import OF_OTHER
 from zlh_agent.files.unfinished import Unfinished
 from zlh_agent.files.walk import CAREFULLY
 
@@ -48,7 +49,7 @@ class RegularFiles(Finding):
     def copy(self, source: bytes, target: bytes, *, replace: bool, work: Work) -> None:
         """Copy a regular file's content and rights, by reference where the disk can; holes stay holes."""
         fd, entry = self.open_to_read(source)
-        with Held(fd):
+        with Held(fd), OF_OTHER:
             unfinished = self.begin_file(target, replace=replace)
             try:
                 os.fchmod(unfinished.fd, entry.mode & 0o777)

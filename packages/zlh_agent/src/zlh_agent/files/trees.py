@@ -14,6 +14,7 @@ from zlh_agent.files.refusals import (
     INTO_ITSELF,
     NOT_A_FOLDER,
     NOT_A_REGULAR_FILE,
+    OF_OTHER,
     PATH_INVALID,
     Refused,
 )
@@ -53,10 +54,12 @@ class Trees(RegularFiles):
         with self._parent(source) as (folder, name):
             status = os.stat(name, dir_fd=folder, follow_symlinks=False)
             if stat.S_ISDIR(status.st_mode):
-                with Held(open_below(folder, [name], FOLDER_FLAGS)) as fd:
+                with Held(open_below(folder, [name], FOLDER_FLAGS)) as fd, OF_OTHER:
                     self._copy_folder(fd, target, staging, overwrite, work)
             elif stat.S_ISLNK(status.st_mode):
-                self._copy_link(os.readlink(name, dir_fd=folder), target, overwrite, work)
+                text = os.readlink(name, dir_fd=folder)
+                with OF_OTHER:
+                    self._copy_link(text, target, overwrite, work)
             elif stat.S_ISREG(status.st_mode):
                 self._copy_file(source, target, overwrite, work)
             else:
