@@ -43,8 +43,9 @@ class Workshop:
         return await self.archives.pack(self.root, paths, to, ArchiveFormat(form), partial=PARTIAL, replace=replace)
 
     async def unpack(self, path: str, to: str = "new", overwrite: str = "refuse") -> Unpacked:
-        """Unpack an archive to `to`."""
-        return await self.archives.unpack(self.root, path, to, staging=STAGING, overwrite=Overwrite(overwrite))
+        """Unpack an archive to `to`; what is not whole yet is beside it."""
+        staging = f"{to.rpartition('/')[0]}/{STAGING}".removeprefix("/")
+        return await self.archives.unpack(self.root, path, to, staging=staging, overwrite=Overwrite(overwrite))
 
     async def code_of(self, path: str, to: str = "new", overwrite: str = "refuse") -> str:
         """Return why an archive is not unpacked."""
