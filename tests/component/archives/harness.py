@@ -15,9 +15,10 @@ from pathlib import Path
 import zstandard
 
 from fakes.hostile_files import Ground
-from zlh_agent.archives.service import Archives, Packed, Unpacked
+from zlh_agent.archives.service import Archives
 from zlh_agent.files.link import FilePlace
 from zlh_agent.files.roots import OfferedRoot, Roots
+from zlh_agent.files.told import Outcome
 from zlh_common.errors import ZlhError
 from zlh_common.schema.files import ArchiveFormat, Overwrite
 
@@ -38,11 +39,11 @@ class Workshop:
         """Give what a test has made to the customer."""
         self.ground.own()
 
-    async def pack(self, *paths: str, form: str = "tar.gz", to: str = "made", replace: bool = False) -> Packed:
+    async def pack(self, *paths: str, form: str = "tar.gz", to: str = "made", replace: bool = False) -> Outcome:
         """Make an archive at `to`."""
         return await self.archives.pack(self.root, paths, to, ArchiveFormat(form), partial=PARTIAL, replace=replace)
 
-    async def unpack(self, path: str, to: str = "new", overwrite: str = "refuse") -> Unpacked:
+    async def unpack(self, path: str, to: str = "new", overwrite: str = "refuse") -> Outcome:
         """Unpack an archive to `to`; what is not whole yet is beside it."""
         staging = f"{to.rpartition('/')[0]}/{STAGING}".removeprefix("/")
         return await self.archives.unpack(self.root, path, to, staging=staging, overwrite=Overwrite(overwrite))
