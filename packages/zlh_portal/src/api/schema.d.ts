@@ -8633,7 +8633,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -8896,7 +8896,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -9166,7 +9166,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -9449,7 +9449,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -9748,7 +9748,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -10036,7 +10036,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -10341,7 +10341,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -10651,7 +10651,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -10927,7 +10927,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -11205,7 +11205,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -11505,7 +11505,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -11804,7 +11804,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -12092,7 +12092,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -12377,7 +12377,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -12655,7 +12655,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -12918,7 +12918,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -13166,7 +13166,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -13427,7 +13427,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -13700,7 +13700,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -13968,7 +13968,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -14228,7 +14228,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -14505,7 +14505,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              *     - `upload_offset_wrong`: A piece of an upload does not begin where the last one ended.
@@ -14934,7 +14934,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -15203,7 +15203,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -15495,7 +15495,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              *     - `upload_offset_wrong`: A piece of an upload does not begin where the last one ended.

@@ -22,6 +22,7 @@ from zlh_agent.files.refusals import (
 from zlh_agent.files.renaming import rename_to_free
 from zlh_agent.files.unfinished import check_target, sync_folder
 from zlh_agent.files.walk import FILE_FLAGS
+from zlh_common.openat2 import NO_XDEV
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -121,7 +122,8 @@ class Partials(Finding):
 
 def _open_itself(folder: int, name: bytes, flags: int, *, mode: int = 0) -> int:
     try:
-        return open_below(folder, [name], flags | FILE_FLAGS, mode=mode)
+        # Nor is it what is mounted over it, which would be written to before it turns out to have another name.
+        return open_below(folder, [name], flags | FILE_FLAGS, mode=mode, resolve=NO_XDEV)
     except OSError as exc:
         raise Refused(IS_A_LINK) if exc.errno == errno.ELOOP else exc from exc
 

@@ -41,7 +41,8 @@ _CODES = {
     errno.EFBIG: FILE_TOO_LARGE,
     errno.EOVERFLOW: FILE_TOO_LARGE,
     errno.EAGAIN: PATH_BUSY,
-    errno.EBUSY: PATH_BUSY,
+    # What has a name is a place where something is mounted.
+    errno.EBUSY: OTHER_FILE_SYSTEM,
     errno.ETXTBSY: PATH_BUSY,
     errno.EMFILE: FILES_LIMIT,
     errno.ENFILE: FILES_LIMIT,

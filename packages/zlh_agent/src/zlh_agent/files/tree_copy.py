@@ -10,6 +10,7 @@ one that is merged each file appears whole. Nothing is waited for until the disk
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
@@ -71,6 +72,15 @@ def put_link(folder: int, name: bytes, target: bytes, *, overwrite: str, stage: 
     if overwrite != REPLACE_PRESENT:
         os.symlink(target, name, dir_fd=folder)
         return
+    try:
+        _replace_by_link(folder, name, target, stage)
+    except OSError as exc:
+        if exc.errno != errno.EXDEV or stage is BESIDE:
+            raise
+        _replace_by_link(folder, name, target, BESIDE)
+
+
+def _replace_by_link(folder: int, name: bytes, target: bytes, stage: Stage) -> None:
     at, temporary = stage.place(folder)
     os.symlink(target, temporary, dir_fd=at)
     try:

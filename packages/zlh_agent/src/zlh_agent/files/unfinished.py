@@ -139,7 +139,7 @@ class Unfinished:
         except OSError as exc:
             if exc.errno != errno.EXDEV:
                 raise
-            # A link at the end of the path has led to another file system.
+            # A link at the end of the path has led to another file system, or one is merged into.
             place = BESIDE.place(self._folder)
             self._link(*place)
         return place
