@@ -32,6 +32,7 @@ from zlh_agent.files.refusals import (
 from zlh_agent.files.rules import MAX_NAME_BYTES
 from zlh_agent.files.walk import code_of
 from zlh_common.openat2 import NO_SYMLINKS, NO_XDEV
+from zlh_common.tar_fields import BLOCK_BYTES as TAR_BLOCK_BYTES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ class TarSink:
         self._write(self._pack(tar.render_headers(item)))
         for block in content:
             self._write(self._pack(block))
-        self._write(self._pack(bytes(-item.size % tar.BLOCK_BYTES)))
+        self._write(self._pack(bytes(-item.size % TAR_BLOCK_BYTES)))
 
     def finish(self) -> None:
         """Write the end."""
