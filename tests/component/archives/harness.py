@@ -7,6 +7,7 @@ import gzip
 import io
 import lzma
 import os
+import stat
 import tarfile
 import zipfile
 from dataclasses import dataclass, field
@@ -130,3 +131,13 @@ def _zip(entries: list[Odd]) -> bytes:
             content = entry.target.encode() if entry.kind == "link" else entry.content
             archive.writestr(info, content if entry.kind in {"file", "link"} else b"")
     return out.getvalue()
+
+
+def contents_of(path: Path) -> set[bytes]:
+    """Return what the files of an archive hold; a link of a zip, which holds where it leads, is none."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as packed:
+            files = [info for info in packed.infolist() if stat.S_ISREG(info.external_attr >> 16)]
+            return {packed.read(info) for info in files}
+    with tarfile.open(path) as archive:
+        return {taken.read() for member in archive if member.isfile() and (taken := archive.extractfile(member))}

@@ -138,7 +138,7 @@ class _TreeCopy:
         try:
             is_made = self._make_folder(step)
         except (OSError, Refused) as exc:
-            self._skip(step.name, exc, where=self._walk.where())
+            self._skip(step.name, self._why(exc, step.depth - 1), where=self._walk.where())
             self._targets.go_down(step.name)
             self._walk.skip_folder()
             is_made = False
@@ -188,7 +188,17 @@ class _TreeCopy:
                 put()
                 self._work.count(files=1)
         except (OSError, Refused) as exc:
-            self._skip(step.name, exc)
+            self._skip(step.name, self._why(exc, step.depth))
+
+    def _why(self, error: OSError | Refused, depth: int) -> OSError | Refused:
+        """Return why nothing was made in a folder of the target: Landlock knows no rights of one that was removed."""
+        return Refused(PATH_NOT_FOUND) if isinstance(error, PermissionError) and self._has_gone(depth) else error
+
+    def _has_gone(self, depth: int) -> bool:
+        try:
+            return os.fstat(self._target(depth)).st_nlink == 0
+        except (OSError, Refused):
+            return False
 
     def _take(self, step: Step) -> Callable[[], None] | None:
         """Return what puts a link or file in its place; None where it has gone meanwhile.

@@ -15,7 +15,7 @@ from zlh_agent.files.opening import open_below
 from zlh_agent.files.refusals import FILE_CHANGED, FILE_EXISTS, IS_A_FOLDER, NOT_A_REGULAR_FILE, Refused
 from zlh_agent.files.renaming import rename_to_free
 
-_NO_UNNAMED_FILES = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL, errno.ENOENT}
+_NO_UNNAMED_FILES = {errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL}
 
 
 class Stage:
