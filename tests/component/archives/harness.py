@@ -7,6 +7,7 @@ import gzip
 import io
 import lzma
 import os
+import stat
 import tarfile
 import zipfile
 from dataclasses import dataclass, field
@@ -15,9 +16,10 @@ from pathlib import Path
 import zstandard
 
 from fakes.hostile_files import Ground
-from zlh_agent.archives.service import Archives, Packed, Unpacked
+from zlh_agent.archives.service import Archives
 from zlh_agent.files.link import FilePlace
 from zlh_agent.files.roots import OfferedRoot, Roots
+from zlh_agent.files.told import Outcome
 from zlh_common.errors import ZlhError
 from zlh_common.schema.files import ArchiveFormat, Overwrite
 
@@ -38,13 +40,14 @@ class Workshop:
         """Give what a test has made to the customer."""
         self.ground.own()
 
-    async def pack(self, *paths: str, form: str = "tar.gz", to: str = "made", replace: bool = False) -> Packed:
+    async def pack(self, *paths: str, form: str = "tar.gz", to: str = "made", replace: bool = False) -> Outcome:
         """Make an archive at `to`."""
         return await self.archives.pack(self.root, paths, to, ArchiveFormat(form), partial=PARTIAL, replace=replace)
 
-    async def unpack(self, path: str, to: str = "new", overwrite: str = "refuse") -> Unpacked:
-        """Unpack an archive to `to`."""
-        return await self.archives.unpack(self.root, path, to, staging=STAGING, overwrite=Overwrite(overwrite))
+    async def unpack(self, path: str, to: str = "new", overwrite: str = "refuse") -> Outcome:
+        """Unpack an archive to `to`; what is not whole yet is beside it."""
+        staging = f"{to.rpartition('/')[0]}/{STAGING}".removeprefix("/")
+        return await self.archives.unpack(self.root, path, to, staging=staging, overwrite=Overwrite(overwrite))
 
     async def code_of(self, path: str, to: str = "new", overwrite: str = "refuse") -> str:
         """Return why an archive is not unpacked."""
@@ -128,3 +131,13 @@ def _zip(entries: list[Odd]) -> bytes:
             content = entry.target.encode() if entry.kind == "link" else entry.content
             archive.writestr(info, content if entry.kind in {"file", "link"} else b"")
     return out.getvalue()
+
+
+def contents_of(path: Path) -> set[bytes]:
+    """Return what the files of an archive hold; a link of a zip, which holds where it leads, is none."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as packed:
+            files = [info for info in packed.infolist() if stat.S_ISREG(info.external_attr >> 16)]
+            return {packed.read(info) for info in files}
+    with tarfile.open(path) as archive:
+        return {taken.read() for member in archive if member.isfile() and (taken := archive.extractfile(member))}

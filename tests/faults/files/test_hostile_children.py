@@ -98,7 +98,7 @@ LOOKING = {
     "many files with it": "answer(wire.ENTRIES, 'a', fds=[0] * 200)",
     "something opened": "answer(wire.OPENED, 'a', fds=[os.open('/dev/null', os.O_RDONLY)])",
     "done": "answer(wire.DONE)",
-    "no code": "sock.send(wire._render(wire.REFUSED, [b'<script>', b'']))",
+    "no code": "sock.send(wire._render(wire.REFUSED, [b'<script>', b'', b'']))",
 }
 
 

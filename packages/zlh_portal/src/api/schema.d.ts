@@ -8647,7 +8647,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -8910,7 +8910,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -9180,7 +9180,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -9463,7 +9463,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -9762,7 +9762,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -10050,7 +10050,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -10355,7 +10355,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -10665,7 +10665,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -10941,7 +10941,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -11219,7 +11219,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -11519,7 +11519,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -11818,7 +11818,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -12106,7 +12106,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -12391,7 +12391,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -12669,7 +12669,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -12932,7 +12932,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -13180,7 +13180,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -13441,7 +13441,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -13714,7 +13714,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -13982,7 +13982,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -14242,7 +14242,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -14519,7 +14519,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              *     - `upload_offset_wrong`: A piece of an upload does not begin where the last one ended.
@@ -14948,7 +14948,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -15217,7 +15217,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              */
@@ -15509,7 +15509,7 @@ export interface operations {
              *     - `is_a_link`: the file is a link, and this is not done to links.
              *     - `file_exists`: There is already something at the file.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted in it.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there.
              *     - `disk_read_only`: The disk of the file can only be read.
              *     - `files_limit`: the file needs more memory or open files than file work may take.
              *     - `upload_offset_wrong`: A piece of an upload does not begin where the last one ended.

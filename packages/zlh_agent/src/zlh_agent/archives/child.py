@@ -22,7 +22,15 @@ from zlh_agent.files import files_wire as wire
 from zlh_agent.files.child import FileServer, serve_as
 from zlh_agent.files.model import LINK, Answer, Entry
 from zlh_agent.files.opening import Held, open_below
-from zlh_agent.files.refusals import FILE_EXISTS, IS_A_FOLDER, IS_THE_ROOT, PATH_INVALID, Refused
+from zlh_agent.files.refusals import (
+    IS_A_FOLDER,
+    IS_A_LINK,
+    IS_THE_ROOT,
+    NOT_A_REGULAR_FILE,
+    OF_OTHER,
+    PATH_INVALID,
+    Refused,
+)
 from zlh_agent.files.renaming import rename_to_free
 from zlh_agent.files.rules import split_path
 
@@ -111,10 +119,10 @@ class ArchiveServer(FileServer):
         from zlh_agent.archives.packing import Packer, make_sink  # noqa: PLC0415
         from zlh_agent.archives.rules import FORMATS, plan_names  # noqa: PLC0415
 
-        plan = plan_names(self._chosen)
-        self._chosen = ()
+        chosen, self._chosen = self._chosen, ()
+        plan = plan_names(chosen)
         if plan is None or not 0 <= request.number < len(FORMATS):
-            raise Refused(PATH_INVALID)
+            raise Refused(PATH_INVALID, next((path for path in chosen if plan_names([path]) is None), b"")[-1000:])
         base = self._root.open_folder(b"")
         with Held(base):
             sink = make_sink(FORMATS[request.number], write)
@@ -128,7 +136,8 @@ class ArchiveServer(FileServer):
 
         to, staging = request.other.split(b"\0")
         source, _ = self._root.open_to_read(request.path)
-        with Held(source):
+        # What is in the way beside the archive itself is at the place for it.
+        with Held(source), OF_OTHER:
             folder, (hidden, name) = self._pair(staging, to)
             with Held(folder):
                 unpack(source, folder, hidden, name, tally, overwrite=OVERWRITES[request.number])
@@ -193,7 +202,8 @@ def _rename(folder: int, old: bytes, new: bytes, *, replace: bool) -> None:
         pass
     else:
         if not stat.S_ISREG(status.st_mode):
-            raise Refused(IS_A_FOLDER if stat.S_ISDIR(status.st_mode) else FILE_EXISTS)
+            codes = {stat.S_IFDIR: IS_A_FOLDER, stat.S_IFLNK: IS_A_LINK}
+            raise Refused(codes.get(stat.S_IFMT(status.st_mode), NOT_A_REGULAR_FILE))
     os.rename(old, new, src_dir_fd=folder, dst_dir_fd=folder)
 
 

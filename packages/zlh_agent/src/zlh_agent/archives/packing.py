@@ -28,9 +28,11 @@ from zlh_agent.files.refusals import (
     PATH_BUSY,
     PATH_INVALID,
     Refused,
-    refusal_of,
 )
+from zlh_agent.files.rules import MAX_NAME_BYTES
+from zlh_agent.files.walk import code_of
 from zlh_common.openat2 import NO_SYMLINKS, NO_XDEV
+from zlh_common.tar_fields import BLOCK_BYTES as TAR_BLOCK_BYTES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,7 +65,7 @@ class TarSink:
         self._write(self._pack(tar.render_headers(item)))
         for block in content:
             self._write(self._pack(block))
-        self._write(self._pack(bytes(-item.size % tar.BLOCK_BYTES)))
+        self._write(self._pack(bytes(-item.size % TAR_BLOCK_BYTES)))
 
     def finish(self) -> None:
         """Write the end."""
@@ -146,7 +148,19 @@ class Packer:
         self._but = but
 
     def add_tree(self, parts: Sequence[bytes], shared: int) -> None:
-        """Add what is at this place with all that is in it; its name begins after `shared` parts."""
+        """Add what is at this place with all that is in it; its name begins after `shared` parts.
+
+        What has to be there and is not, or cannot be read, is refused by its path; where the archive cannot be written
+        the error is that of `write`.
+        """
+        try:
+            self._add_top(parts, shared)
+        except _Broken as exc:
+            raise exc.cause from exc
+        except (OSError, Refused) as exc:
+            raise Refused(code_of(exc), b"/".join(parts)[-1000:]) from exc
+
+    def _add_top(self, parts: Sequence[bytes], shared: int) -> None:
         if not parts:
             self._add_below([], shared)
             return
@@ -199,26 +213,25 @@ class Packer:
         """Add one name; True where it is a folder. `must` it be there, its absence is refused."""
         name = b"/".join(parts[shared:])
         self._tally.note()
-        if split_entry(name) is None:
-            self._tally.skip(NAME_TOO_LONG if len(name) > 4000 or len(parts) > 200 else PATH_INVALID, b"/".join(parts))
-            return False
         try:
-            return self._add_found(folder, parts, name)
+            _require_name(name, parts)
+            return self._add_found(folder, parts, name, must=must)
         except (OSError, Refused) as exc:
             if must or (isinstance(exc, OSError) and exc.errno in _FATAL) or isinstance(exc, _Broken):
-                raise exc.cause if isinstance(exc, _Broken) else exc from exc
+                raise
             self._skip(exc, parts)
             return False
 
-    def _add_found(self, folder: int, parts: list[bytes], name: bytes) -> bool:
+    def _add_found(self, folder: int, parts: list[bytes], name: bytes, *, must: bool) -> bool:
         status = os.stat(parts[-1], dir_fd=folder, follow_symlinks=False)
         if (status.st_dev, status.st_ino) == self._but or (stat.S_ISREG(status.st_mode) and is_ours(parts[-1])):
             return False
         item = Item(name, mode=stat.S_IMODE(status.st_mode), modified_s=status.st_mtime_ns // 10**9)
         if stat.S_ISDIR(status.st_mode):
             item.kind = FOLDER
-            # Another file system that is mounted here is not entered, nor named.
-            os.close(open_below(folder, [parts[-1]], O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, resolve=_RESOLVE))
+            # Another file system that is mounted here is not entered, nor named; what was asked for must be readable.
+            flags = _FOLDER if must else O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
+            os.close(open_below(folder, [parts[-1]], flags, resolve=_RESOLVE))
             self._write(item, iter(()))
             self._tally.amount.folders += 1
             return True
@@ -274,8 +287,7 @@ class Packer:
             yield bytes(fill)
 
     def _skip(self, exc: OSError | Refused, parts: list[bytes]) -> None:
-        refused = exc if isinstance(exc, Refused) else refusal_of(exc)
-        self._tally.skip(refused.code, b"/".join(parts))
+        self._tally.skip(code_of(exc), b"/".join(parts))
 
 
 class _Broken(Refused):
@@ -284,3 +296,10 @@ class _Broken(Refused):
     def __init__(self, cause: OSError | Refused) -> None:
         super().__init__(PATH_BUSY)
         self.cause = cause
+
+
+def _require_name(name: bytes, parts: Sequence[bytes]) -> None:
+    """Raise Refused where no archive of ours has an entry of this name."""
+    if split_entry(name) is None:
+        is_too_long = len(name) > 4000 or len(parts) > 200 or any(len(part) > MAX_NAME_BYTES for part in parts)
+        raise Refused(NAME_TOO_LONG if is_too_long else PATH_INVALID)

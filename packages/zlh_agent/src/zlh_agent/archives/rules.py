@@ -39,7 +39,7 @@ REASONS = {
     DAMAGED: "it is damaged{at}",
     UNSAFE: "the name {entry} is empty, absolute, too long or leads out of the folder",
     METHOD: "{entry} is packed in a way that is not known here; pack it anew as an ordinary zip or tar.gz",
-    WINDOW: "unpacking it takes more memory than is given to that; pack it anew with a lower level",
+    WINDOW: "unpacking it takes more memory than is given to that; pack it anew with a window of 128 MiB at most",
     TOO_MANY: "it has more than 1000000 entries",
     TOO_LONG: "unpacking it takes longer than an hour",
     LINK: "the link {entry} leads out of the folder, or to what is not in the archive",

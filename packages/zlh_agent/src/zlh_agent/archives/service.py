@@ -9,15 +9,15 @@ import os
 import stat
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
 from zlh_agent.archives.rules import FORMATS, LONGEST_S, render_reason
 from zlh_agent.files.files_wire import decode_name, encode_name
 from zlh_agent.files.link import SYNC_SILENCE_S, FileLink
-from zlh_agent.files.model import Amount, Request
+from zlh_agent.files.model import Amount, Answer, Request
 from zlh_agent.files.roots import OfferedRoot, Roots
 from zlh_agent.files.rules import MAX_PATH_BYTES
+from zlh_agent.files.told import Outcome, Skipped
 from zlh_agent.sandbox.launch import bare_child
 from zlh_common.errors import ZlhError
 from zlh_common.schema.file_refusals import ArchiveRefused, FileRefused, FilesBusy, show_path
@@ -31,42 +31,16 @@ _OVERWRITES = (Overwrite.REFUSE, Overwrite.SKIP, Overwrite.REPLACE)
 OnProgress = Callable[[Amount], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """What was left out, or is not what it was; the code is that of a refusal."""
-
-    path: str
-    code: str
-
-
-@dataclass(frozen=True, slots=True)
-class Packed:
-    """What went into an archive; the first of what did not, and how many those are in all."""
-
-    amount: Amount
-    skipped: tuple[Skipped, ...]
-    skipped_count: int
-
-
-@dataclass(frozen=True, slots=True)
-class Unpacked:
-    """What came out of an archive; the first of what did not, and how many those are in all."""
-
-    amount: Amount
-    skipped: tuple[Skipped, ...]
-    skipped_count: int
-
-
 class ArchiveLink(FileLink):
     """A child that knows archives, and has reasons of its own."""
 
-    def refusal(self, request: Request, code: str, where: str) -> ZlhError:
+    def refusal(self, request: Request, answer: Answer) -> ZlhError:
         """Return what is wrong with the archive, or what is in the way of the rest."""
+        code, where = answer.code, decode_name(answer.where)
         reason = render_reason(code, show_path(where) if where else "")
         if reason is not None:
             return ArchiveRefused(path=decode_name(request.path), reason=reason)
-        if request.call == "unpack":
-            # It is what is unpacked that is in the way of something, not the archive.
+        if request.call == "unpack" and answer.of_other:
             return FileRefused(code, path=decode_name(request.other.partition(b"\0")[0]), where=where)
         if request.call in {"pack", "stream"} and where:
             return FileRefused(code, path=where)
@@ -125,13 +99,13 @@ class Archives:
         partial: str,
         replace: bool,
         on_progress: OnProgress | None = None,
-    ) -> Packed:
+    ) -> Outcome:
         """Make an archive at `to`; until it is whole and on the disk it lies at `partial`, in the same folder."""
         async with self._child(root, self._seats) as link:
             await _choose(link, paths)
             request = Request("pack", _encode(partial), other=_encode(to), number=_number(form), flag=replace)
             amount = await _amount(link, request, on_progress)
-            return Packed(amount, *await _skipped(link))
+            return Outcome(amount, *await _skipped(link))
 
     async def unpack(
         self,
@@ -142,7 +116,7 @@ class Archives:
         staging: str,
         overwrite: Overwrite,
         on_progress: OnProgress | None = None,
-    ) -> Unpacked:
+    ) -> Outcome:
         """Unpack an archive into the folder `to`; until all of it is there it lies in `staging`, in the same folder.
 
         Where `to` is new, it is there whole or not at all. Where it is there, files are merged into it, each whole;
@@ -152,7 +126,7 @@ class Archives:
             other = _encode(to) + b"\0" + _encode(staging)
             request = Request("unpack", _encode(path), other=other, number=_OVERWRITES.index(overwrite))
             amount = await _amount(link, request, on_progress)
-            return Unpacked(amount, *await _skipped(link))
+            return Outcome(amount, *await _skipped(link))
 
     @asynccontextmanager
     async def _child(self, root: OfferedRoot, seats: asyncio.Semaphore) -> AsyncIterator[FileLink]:

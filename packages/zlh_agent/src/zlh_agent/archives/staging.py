@@ -94,7 +94,8 @@ class Staging:
         free = room.f_bavail * room.f_frsize - reserve_of(room.f_blocks * room.f_frsize)
         if wanted > free or free <= 0 or (room.f_files and room.f_favail < min(RESERVE_FILES, room.f_files // 20)):
             raise Refused(DISK_FULL)
-        self._until_check = _CHECK_BYTES
+        # A disk that is nearly full is looked at before what stays free is used up.
+        self._until_check = min(_CHECK_BYTES, free)
 
     def add(self, item: Item, content: Iterator[memoryview]) -> None:
         """Add an entry; what had its name before, and is no folder, gives way. Raises Refused."""

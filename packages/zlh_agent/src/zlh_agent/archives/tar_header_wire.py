@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from zlh_agent.archives.model import Item
 from zlh_agent.files.model import FOLDER, LINK
+from zlh_common.tar_fields import BLOCK_BYTES, sum_of
 
-BLOCK_BYTES = 512
 END = bytes(2 * BLOCK_BYTES)
 _MAX_FIELD_BYTES = 100
 _MAX_OCTAL = 8**11
@@ -51,5 +51,5 @@ def _header(name: bytes, kind: bytes, *, mode: int, size: int, modified_s: int =
     start = name[:_MAX_FIELD_BYTES].ljust(100, b"\0") + b"%07o\0" % mode + b"0000000\0" * 2
     start += b"%011o\0%011o\0" % (size, modified_s)
     rest = kind + target[:_MAX_FIELD_BYTES].ljust(100, b"\0") + b"ustar\x0000" + bytes(64) + b"0000000\0" * 2
-    total = sum(start) + sum(rest) + 8 * ord(" ")
+    total = sum_of(start + bytes(8) + rest)
     return (start + b"%06o\0 " % total + rest).ljust(BLOCK_BYTES, b"\0")

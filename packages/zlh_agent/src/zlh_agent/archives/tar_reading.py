@@ -6,6 +6,7 @@ from zlh_agent.archives.model import Item
 from zlh_agent.archives.rules import DAMAGED, ENDLESS, MAX_PADDING_BYTES, SPARSE, UNKNOWN, UNSAFE
 from zlh_agent.files.model import FILE, FOLDER, LINK, OTHER
 from zlh_agent.files.refusals import Refused
+from zlh_common.tar_fields import BLOCK_BYTES, Header, has_right_sum, parse_octal, parse_records
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,7 +14,6 @@ if TYPE_CHECKING:
 
     from zlh_agent.archives.streams import Stream
 
-BLOCK_BYTES = 512
 # What may stand before one entry to describe it.
 MAX_NAMING_BYTES = 256 * 1024
 _KINDS = {b"0": FILE, b"\0": FILE, b"7": FILE, b"1": FILE, b"2": LINK, b"5": FOLDER}
@@ -28,19 +28,17 @@ def read_tar(stream: Stream) -> Iterator[tuple[Item, Iterator[memoryview]]]:
     here: dict[bytes, bytes] = {}
     is_first = True
     while True:
-        header = stream.take(BLOCK_BYTES)
-        if not is_first and header == bytes(BLOCK_BYTES):
+        block = stream.take(BLOCK_BYTES)
+        if block == bytes(BLOCK_BYTES):
             _require_end(stream)
             return
-        if len(header) < BLOCK_BYTES or not _has_right_sum(header):
-            if is_first and header == bytes(BLOCK_BYTES):
-                _require_end(stream)
-                return
+        if len(block) < BLOCK_BYTES or not has_right_sum(block):
             raise Refused(UNKNOWN if is_first else DAMAGED)
         is_first = False
-        kind = header[156:157]
+        header = Header(block)
+        kind = header.kind
         if kind in b"xgXLK":
-            size = _number(header[124:136])
+            size = _number(header.size)
             if size > MAX_NAMING_BYTES:
                 raise Refused(UNSAFE)
             body = _exactly(stream, size)
@@ -48,7 +46,7 @@ def read_tar(stream: Stream) -> Iterator[tuple[Item, Iterator[memoryview]]]:
             if kind in _NAMING:
                 here[_NAMING[kind]] = body.rstrip(b"\0")
             else:
-                (everywhere if kind == b"g" else here).update(_known(_records(body)))
+                (everywhere if kind == b"g" else here).update(_known(body))
             continue
         item = _item(header, {**everywhere, **here})
         here = {}
@@ -61,21 +59,18 @@ def read_tar(stream: Stream) -> Iterator[tuple[Item, Iterator[memoryview]]]:
         _exactly(stream, padding)
 
 
-def _item(header: bytes, told: dict[bytes, bytes]) -> Item:
-    is_posix = header[257:263] == b"ustar\0"
-    name = _text(header[:100])
-    if is_posix and header[345:346] != b"\0":
-        name = _text(header[345:500]) + b"/" + name
-    name = told.get(b"path", name)
-    kind = header[156:157]
+def _item(header: Header, told: dict[bytes, bytes]) -> Item:
+    is_posix = header.magic.startswith(b"ustar\0")
+    name = header.prefix + b"/" + header.name if is_posix and header.prefix else header.name
+    name, kind = told.get(b"path", name), header.kind
     if kind == b"S" or _SPARSE in told:
         raise Refused(SPARSE, name[-1000:])
-    item = Item(name, kind=_KINDS.get(kind, OTHER), mode=_number(header[100:108]) & 0o777)
+    item = Item(name, kind=_KINDS.get(kind, OTHER), mode=_number(header.mode) & 0o777)
     item.is_hard = kind == b"1"
-    item.target = told.get(b"linkpath", _text(header[157:257])) if kind in b"12" else b""
-    item.size = _told_number(told[b"size"]) if b"size" in told else _number(header[124:136])
+    item.target = told.get(b"linkpath", header.target) if kind in b"12" else b""
+    item.size = _told_number(told[b"size"]) if b"size" in told else _number(header.size)
     modified = told[b"mtime"].partition(b".")[0] if b"mtime" in told else b""
-    item.modified_s = _told_number(modified) if modified else _number(header[136:148])
+    item.modified_s = _told_number(modified) if modified else _number(header.modified)
     if item.kind == FILE and kind in b"0\0" and name.endswith(b"/"):
         item.kind = FOLDER  # as v7 has it
     if item.size < 0:
@@ -112,23 +107,15 @@ def _exactly(stream: Stream, size: int) -> bytes:
     return body
 
 
-def _has_right_sum(header: bytes) -> bool:
-    found = sum(header) - sum(header[148:156]) + 8 * ord(" ")
-    digits = header[148:156].strip(b" \0")
-    return digits.isdigit() and len(digits) < 8 and not set(digits) & set(b"89") and int(digits, 8) == found
-
-
 def _number(field: bytes) -> int:
     """Return an octal number, or one in base 256 (GNU)."""
     if field[0] & 0x80:
         value = int.from_bytes(field, "big") & (1 << 8 * len(field) - 1) - 1
         return value - (1 << 8 * len(field) - 1) if field[0] & 0x40 else value
-    digits = field.strip(b" \0")
-    if not digits:
-        return 0
-    if not digits.isdigit() or set(digits) & set(b"89"):
+    number = parse_octal(field) if field.strip(b" \0") else 0
+    if number is None:
         raise Refused(DAMAGED)
-    return int(digits, 8)
+    return number
 
 
 def _told_number(raw: bytes) -> int:
@@ -138,27 +125,13 @@ def _told_number(raw: bytes) -> int:
     return int(raw)
 
 
-def _text(field: bytes) -> bytes:
-    return field.partition(b"\0")[0]
-
-
-def _known(records: Iterator[tuple[bytes, bytes]]) -> Iterator[tuple[bytes, bytes]]:
+def _known(raw: bytes) -> Iterator[tuple[bytes, bytes]]:
     """Yield what is asked for later: headers may follow each other without end, and must not be kept without end."""
-    for key, value in records:
-        if key in _WORDS:
-            yield key, value
-        elif key.startswith(_SPARSE):
-            yield _SPARSE, b""
-
-
-def _records(raw: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """Yield what a pax header says: records of `<length> <key>=<value>` and a line break."""
-    while raw:
-        length, _, _ = raw[:10].partition(b" ")
-        if not (length.isdigit() and len(length) < 8 and len(length) + 2 < int(length) <= len(raw)):
-            raise Refused(DAMAGED)
-        record, raw = raw[len(length) + 1 : int(length)], raw[int(length) :]
-        key, is_pair, value = record.removesuffix(b"\n").partition(b"=")
-        if not is_pair or not record.endswith(b"\n"):
-            raise Refused(DAMAGED)
-        yield key, value
+    try:
+        for key, value in parse_records(raw):
+            if key in _WORDS:
+                yield key, value
+            elif key.startswith(_SPARSE):
+                yield _SPARSE, b""
+    except ValueError as exc:
+        raise Refused(DAMAGED) from exc

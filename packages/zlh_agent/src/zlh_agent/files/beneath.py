@@ -23,8 +23,11 @@ from zlh_agent.files.refusals import (
     IS_THE_ROOT,
     LINK_OUTSIDE,
     MODE_NOT_ALLOWED,
+    OF_OTHER,
     PATH_BUSY,
     Refused,
+    refusal_of,
+    told_of_other,
 )
 from zlh_agent.files.renaming import rename_to_free
 from zlh_agent.files.rights import change_mode
@@ -41,6 +44,10 @@ if TYPE_CHECKING:
 _MAX_TRIES = 20
 _RENAME_EXCHANGE = 2
 _BY_NAME = Order()
+# What is of a target, provided that there is something to be moved.
+_OF_TARGET = {
+    errno.EEXIST, errno.ENOTEMPTY, errno.EISDIR, errno.ENOTDIR, errno.ENOENT, errno.ENAMETOOLONG, errno.EBUSY
+}  # fmt: skip
 
 
 class Root(Trees, Partials):
@@ -92,14 +99,17 @@ class Root(Trees, Partials):
 
     def move(self, source: bytes, target: bytes, *, how: int) -> None:
         """Give something another name, in another folder or the same. `how` is KEEP, REPLACE or EXCHANGE."""
-        with self._parent(source) as (old_folder, old), self._parent(target) as (new_folder, new):
-            try:
-                if how == KEEP:
-                    rename_to_free(old_folder, old, new_folder, new)
-                else:
-                    renameat2(old_folder, old, new_folder, new, _RENAME_EXCHANGE if how == EXCHANGE else 0)
-            except OSError as exc:
-                raise Refused(INTO_ITSELF) if exc.errno == errno.EINVAL else exc from exc
+        with self._parent(source) as (old_folder, old):
+            with OF_OTHER:
+                place = self._parent(target)
+            with place as (new_folder, new):
+                try:
+                    if how == KEEP:
+                        rename_to_free(old_folder, old, new_folder, new)
+                    else:
+                        renameat2(old_folder, old, new_folder, new, _RENAME_EXCHANGE if how == EXCHANGE else 0)
+                except OSError as exc:
+                    raise _why_not_moved(exc, old_folder, old, new_folder) from exc
 
     def make_link(self, path: bytes, target: bytes) -> None:
         """Make a symbolic link to a target that is relative and does not lead out."""
@@ -134,3 +144,28 @@ class Root(Trees, Partials):
         """Set when it was last modified; of a link, the link's own time."""
         with self._parent(path) as (folder, name):
             os.utime(name, ns=(modified_ns, modified_ns), dir_fd=folder, follow_symlinks=False)
+
+
+def _why_not_moved(error: OSError, folder: int, name: bytes, target_folder: int) -> Refused:
+    """Return why something did not get another name: its own fault, or that of where it was to go."""
+    if error.errno == errno.EINVAL:
+        return Refused(INTO_ITSELF)
+    refused = refusal_of(error)
+    if error.errno == errno.EACCES:
+        is_of_target = _is_open(folder) and not _is_open(target_folder)
+    else:
+        is_of_target = error.errno in _OF_TARGET and _is_there(folder, name)
+    return told_of_other(refused) if is_of_target else refused
+
+
+def _is_open(folder: int) -> bool:
+    """Tell whether names may be made and removed in an open folder."""
+    return os.access(b".", os.W_OK | os.X_OK, dir_fd=folder)
+
+
+def _is_there(folder: int, name: bytes) -> bool:
+    try:
+        os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except OSError:
+        return False
+    return True

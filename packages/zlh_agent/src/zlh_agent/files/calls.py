@@ -21,8 +21,6 @@ from zlh_common.schema.files import MAX_FOUND
 
 OnProgress = Callable[[Amount], None] | None
 _HEXADECIMAL = frozenset("0123456789abcdef")
-# Refusals of a move that are about where it leads.
-_OF_TARGET = frozenset({"file_exists", "folder_not_empty"})
 
 
 class Files:
@@ -246,13 +244,7 @@ class Files:
 
     async def move(self, source: str, target: str, *, how: int = KEEP) -> None:
         """Rename or move; `how` says what becomes of what stands at the target: KEEP, REPLACE or EXCHANGE."""
-        try:
-            await self._link.call(Request("move", _encode(source), other=_encode(target), number=how))
-        except FileRefused as refused:
-            if refused.code not in _OF_TARGET:
-                raise
-            # What is in the way stands at the target, and the child tells of the source.
-            raise FileRefused(refused.code, path=target) from refused
+        await self._link.call(Request("move", _encode(source), other=_encode(target), number=how))
 
     async def remove(self, path: str) -> None:
         """Remove a file, a link or an empty folder."""

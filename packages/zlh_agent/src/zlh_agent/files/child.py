@@ -233,4 +233,4 @@ class FileServer:
 
 
 def _refusal(refused: Refused) -> Answer:
-    return Answer(wire.REFUSED, code=refused.code, where=refused.where)
+    return Answer(wire.REFUSED, code=refused.code, where=refused.where, of_other=refused.of_other)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
 from zlh_agent.files.model import FILE, FOLDER, LINK, OTHER, Entry
+from zlh_agent.files.refusals import PATH_BUSY, Refused
 
 # Times are set by customers; beyond this they do not fit what carries them.
 _TIME_LIMIT_NS = 2**63 - 1
@@ -26,6 +28,14 @@ def target_of(folder: int, name: bytes) -> str | None:
         return os.fsdecode(os.readlink(name, dir_fd=folder))
     except OSError:
         return None
+
+
+def read_link(folder: int, name: bytes) -> bytes:
+    """Return where a link leads, as it is written in it; raise Refused where it is something else by now, OSError."""
+    try:
+        return os.readlink(name, dir_fd=folder)
+    except OSError as exc:
+        raise Refused(PATH_BUSY) if exc.errno == errno.EINVAL else exc from exc
 
 
 def entry_of(name: bytes, status: os.stat_result) -> Entry:

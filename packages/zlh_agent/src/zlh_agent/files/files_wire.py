@@ -10,7 +10,7 @@ nobody has to put halves together. Each message has a kind (1 byte), then fields
                     PROGRESS   files, folders, bytes, bytes of the disk     still at it; any number before an answer
                     FOUND      path, entry, (number, line) ...              before the answer to a search alone
                     DONE       the same, how many were left out, a word, (path, code) ...
-                    ENTRIES (has more, entries), REFUSED (code, where), TOLD (words)
+                    ENTRIES (has more, entries), REFUSED (code, where, is it of `other`), TOLD (words)
                     OPENED     entry, and a descriptor with it
 
 Both sides are of one bundle, so there is one version. The agent believes no answer: what is not exactly of this shape
@@ -28,7 +28,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-VERSION = 2
+VERSION = 3
 MAX_MESSAGE_BYTES = 192 * 1024
 ORDER, REQUEST = 1, 2
 READY, UNREADY, PROGRESS, DONE, ENTRIES, REFUSED, OPENED, FOUND, TOLD = 16, 17, 18, 19, 20, 21, 22, 23, 24
@@ -104,7 +104,7 @@ def parse_ready(message: bytes) -> int | tuple[str, str]:
 def render_answer(answer: Answer) -> bytes:
     """Return an answer, or the word that one is still to come."""
     if answer.kind == REFUSED:
-        return _render(REFUSED, [answer.code.encode(), answer.where])
+        return _render(REFUSED, [answer.code.encode(), answer.where, b"yes" if answer.of_other else b""])
     if answer.kind in {ENTRIES, OPENED}:
         return _render(answer.kind, [b"more" if answer.has_more else b"", *map(_render_entry, answer.entries)])
     if answer.kind == TOLD:
@@ -127,8 +127,8 @@ def parse_answer(message: bytes) -> Answer:
         return Answer(kind, amount=_parse_amount(fields[0]))
     if kind == DONE and len(fields) >= 3 and len(fields) % 2 == 1 and len(fields[2]) <= _MAX_WORD_BYTES:
         return _parse_done(fields)
-    if kind == REFUSED and len(fields) == 2 and len(fields[1]) <= _MAX_TARGET_BYTES:
-        return Answer(kind, code=_parse_code(fields[0]), where=fields[1])
+    if kind == REFUSED and len(fields) == 3 and len(fields[1]) <= _MAX_TARGET_BYTES:
+        return Answer(kind, code=_parse_code(fields[0]), where=fields[1], of_other=bool(fields[2]))
     if kind in {ENTRIES, OPENED} and fields and fields[0] in {b"", b"more"}:
         return Answer(kind, entries=[_parse_entry(field) for field in fields[1:]], has_more=bool(fields[0]))
     if kind == FOUND and len(fields) >= 2 and len(fields) % 2 == 0:

@@ -206,9 +206,10 @@ class FileLink:
             # The kernel holds it in a call to a disk that does not answer; it ends when that does.
             log.warning("files.child_stays", pid=self._process.pid)
 
-    def refusal(self, request: Request, code: str, where: str) -> ZlhError:
+    def refusal(self, request: Request, answer: Answer) -> ZlhError:
         """Return the error for a call that was refused; children that can do more have words of their own."""
-        return FileRefused(code, path=wire.decode_name(request.path), where=where)
+        path = request.other if answer.of_other else request.path
+        return FileRefused(answer.code, path=wire.decode_name(path), where=wire.decode_name(answer.where))
 
     async def _greet(self) -> None:
         confinement = render_confinement(self.place.confinement)
@@ -245,7 +246,7 @@ class FileLink:
         self._in_call = False
         if answer.kind == wire.REFUSED:
             close_all(fds)
-            raise self.refusal(request, answer.code, wire.decode_name(answer.where))
+            raise self.refusal(request, answer)
         return answer, fds
 
     async def _wait_for_answer(self, silence_s: float, ears: _Ears) -> tuple[Answer, list[int]]:

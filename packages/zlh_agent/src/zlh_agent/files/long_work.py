@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
-from zlh_agent.archives.service import Archives, Packed, Unpacked
-from zlh_agent.files.model import Amount
+from zlh_agent.archives.service import Archives
 from zlh_agent.files.operations import Tell, Work
+from zlh_agent.files.presenting_rules import show_outcome
 from zlh_agent.files.roots import Roots
-from zlh_agent.files.service import Files, Outcome
-from zlh_common.file_names import name_to_text
-from zlh_common.schema.files import ArchiveFormat, OperationResult, Overwrite, SkippedFile
+from zlh_agent.files.service import Files
+from zlh_common.schema.files import ArchiveFormat, OperationResult, Overwrite
 
 
 class LongWork:
@@ -70,7 +69,7 @@ class LongWork:
 
         async def work(tell: Tell) -> OperationResult:
             place = self._roots.choose(root)
-            return show_archived(
+            return show_outcome(
                 await self._archives.pack(place, paths, to, form, partial=staging, replace=replace, on_progress=tell)
             )
 
@@ -81,7 +80,7 @@ class LongWork:
 
         async def work(tell: Tell) -> OperationResult:
             place = self._roots.choose(root)
-            return show_archived(
+            return show_outcome(
                 await self._archives.unpack(place, path, to, staging=staging, overwrite=overwrite, on_progress=tell)
             )
 
@@ -96,27 +95,3 @@ class LongWork:
     async def _borrow(self, root: str) -> AsyncIterator[Files]:
         async with self._roots.service(self._roots.choose(root)).borrow(is_long=True) as files:
             yield files
-
-
-def show_outcome(outcome: Outcome, *, is_on_disk: bool = False) -> OperationResult:
-    """Return what work has come to, in the words of the wire."""
-    amount: Amount = outcome.amount
-    return OperationResult(
-        files=amount.files,
-        folders=amount.folders,
-        bytes=amount.byte_count,
-        disk_bytes=amount.disk_bytes if is_on_disk else None,
-        skipped=tuple(SkippedFile(path=name_to_text(left.path), code=left.code) for left in outcome.skipped),
-        skipped_count=outcome.skipped_count,
-    )
-
-
-def show_archived(done: Packed | Unpacked) -> OperationResult:
-    """Return what went into or came out of an archive, in the words of the wire."""
-    return OperationResult(
-        files=done.amount.files,
-        folders=done.amount.folders,
-        bytes=done.amount.byte_count,
-        skipped=tuple(SkippedFile(path=name_to_text(left.path), code=left.code) for left in done.skipped),
-        skipped_count=done.skipped_count,
-    )

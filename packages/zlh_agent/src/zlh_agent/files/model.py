@@ -121,7 +121,8 @@ class Answer:
     """What the child says: one of the kinds of `files_wire`, and what belongs to it."""
 
     __slots__ = (
-        "amount", "code", "entries", "has_more", "kind", "lines", "skipped", "skipped_count", "where", "words",
+        "amount", "code", "entries", "has_more", "kind", "lines", "of_other", "skipped", "skipped_count", "where",
+        "words",
     )  # fmt: skip
 
     def __init__(
@@ -132,6 +133,7 @@ class Answer:
         has_more: bool = False,
         code: str = "",
         where: bytes = b"",
+        of_other: bool = False,
         amount: Amount | None = None,
         skipped: Sequence[tuple[bytes, str]] = (),
         skipped_count: int = 0,
@@ -145,6 +147,8 @@ class Answer:
         self.has_more = has_more
         self.code = code
         self.where = where
+        # Of a REFUSED: it is the second path of the request that was in the way.
+        self.of_other = of_other
         # What a DONE has left out: the first of it by path and code, and how many in all.
         self.skipped = tuple(skipped)
         self.skipped_count = skipped_count

@@ -10,10 +10,19 @@ from zlh_agent.files.content import require_regular
 from zlh_agent.files.entries import entry_of
 from zlh_agent.files.finding import Finding, split
 from zlh_agent.files.opening import open_below
-from zlh_agent.files.refusals import FILE_CHANGED, IS_A_FOLDER, IS_A_LINK, IS_THE_ROOT, MODE_NOT_ALLOWED, Refused
+from zlh_agent.files.refusals import (
+    FILE_CHANGED,
+    IS_A_FOLDER,
+    IS_A_LINK,
+    IS_THE_ROOT,
+    MODE_NOT_ALLOWED,
+    OF_OTHER,
+    Refused,
+)
 from zlh_agent.files.renaming import rename_to_free
 from zlh_agent.files.unfinished import check_target, sync_folder
 from zlh_agent.files.walk import FILE_FLAGS
+from zlh_common.openat2 import NO_XDEV
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -88,11 +97,15 @@ class Partials(Finding):
         with self._parent(partial) as (folder, name):
             fd = _open_itself(folder, name, os.O_WRONLY)
             try:
-                into, last = self._resolve_last(target)
-                try:
-                    return _place(fd, (folder, name), (into, last), placing)
-                finally:
-                    os.close(into)
+                status = require_regular(fd)
+                if status.st_size != placing.size or status.st_nlink != 1:
+                    raise Refused(FILE_CHANGED)
+                with OF_OTHER:
+                    into, last = self._resolve_last(target)
+                    try:
+                        return _place(fd, (folder, name), (into, last), placing)
+                    finally:
+                        os.close(into)
             finally:
                 os.close(fd)
 
@@ -109,7 +122,8 @@ class Partials(Finding):
 
 def _open_itself(folder: int, name: bytes, flags: int, *, mode: int = 0) -> int:
     try:
-        return open_below(folder, [name], flags | FILE_FLAGS, mode=mode)
+        # Nor is it what is mounted over it, which would be written to before it turns out to have another name.
+        return open_below(folder, [name], flags | FILE_FLAGS, mode=mode, resolve=NO_XDEV)
     except OSError as exc:
         raise Refused(IS_A_LINK) if exc.errno == errno.ELOOP else exc from exc
 
@@ -119,9 +133,6 @@ def _place(
 ) -> tuple[Entry, Entry | None]:
     folder, name = partial
     into, last = target
-    status = require_regular(fd)
-    if status.st_size != placing.size or status.st_nlink != 1:
-        raise Refused(FILE_CHANGED)
     before = check_target(into, last, replace=placing.replace, expected=placing.expected)
     _settle(fd, before, placing)
     # It may have taken its time until the disk had it.

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 
 from zlh_agent.files.model import Entry
-from zlh_agent.files.told import SearchOutcome
+from zlh_agent.files.told import Outcome, SearchOutcome
 from zlh_common.errors import InvalidBody
 from zlh_common.file_answers import Validators
 from zlh_common.file_names import name_to_text, text_to_name
@@ -21,6 +21,8 @@ from zlh_common.schema.files import (
     FileSort,
     FoundFile,
     FoundLine,
+    OperationResult,
+    SkippedFile,
 )
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -157,5 +159,18 @@ def show_search(outcome: SearchOutcome, *, root: str, path: str) -> FileSearch:
         items=tuple(items),
         looked_at=outcome.looked_at,
         stopped_by="limit" if outcome.stopped_by == "limit" else "time" if outcome.stopped_by else None,
+        skipped_count=outcome.skipped_count,
+    )
+
+
+def show_outcome(outcome: Outcome, *, is_on_disk: bool = False) -> OperationResult:
+    """Return what long work has come to; what it takes on the disk only where that was asked."""
+    amount = outcome.amount
+    return OperationResult(
+        files=amount.files,
+        folders=amount.folders,
+        bytes=amount.byte_count,
+        disk_bytes=amount.disk_bytes if is_on_disk else None,
+        skipped=tuple(SkippedFile(path=name_to_text(left.path), code=left.code) for left in outcome.skipped),
         skipped_count=outcome.skipped_count,
     )

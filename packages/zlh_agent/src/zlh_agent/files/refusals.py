@@ -41,7 +41,8 @@ _CODES = {
     errno.EFBIG: FILE_TOO_LARGE,
     errno.EOVERFLOW: FILE_TOO_LARGE,
     errno.EAGAIN: PATH_BUSY,
-    errno.EBUSY: PATH_BUSY,
+    # What has a name is a place where something is mounted.
+    errno.EBUSY: OTHER_FILE_SYSTEM,
     errno.ETXTBSY: PATH_BUSY,
     errno.EMFILE: FILES_LIMIT,
     errno.ENFILE: FILES_LIMIT,
@@ -50,12 +51,37 @@ _CODES = {
 
 
 class Refused(Exception):
-    """It was not done; `where` is the name that was in the way, if it is not the one that was asked for."""
+    """It was not done; `where` is the name that was in the way, below the path that was asked for.
 
-    def __init__(self, code: str, where: bytes = b"") -> None:
+    `of_other` tells that this is the second path of a call: where something was to go.
+    """
+
+    def __init__(self, code: str, where: bytes = b"", *, of_other: bool = False) -> None:
         super().__init__(code)
         self.code = code
         self.where = where
+        self.of_other = of_other
+
+
+class _OfOther:
+    """What is refused in such a block is told of the second path of a call, unless it is of both."""
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> None:
+        if isinstance(error, OSError):
+            raise told_of_other(refusal_of(error)) from error
+        if isinstance(error, Refused) and error.code != INTO_ITSELF:
+            raise told_of_other(error) from error
+
+
+OF_OTHER = _OfOther()
+
+
+def told_of_other(refused: Refused) -> Refused:
+    """Return the same refusal, told of the second path."""
+    return Refused(refused.code, refused.where, of_other=True)
 
 
 def refusal_of(error: OSError) -> Refused:

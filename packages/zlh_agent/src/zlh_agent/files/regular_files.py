@@ -8,7 +8,8 @@ from zlh_agent.files.content import copy_content, hash_content, require_regular
 from zlh_agent.files.entries import entry_of
 from zlh_agent.files.finding import Finding, split
 from zlh_agent.files.opening import Held, open_below
-from zlh_agent.files.unfinished import Unfinished
+from zlh_agent.files.refusals import OF_OTHER
+from zlh_agent.files.unfinished import BESIDE, Stage, Unfinished
 from zlh_agent.files.walk import CAREFULLY
 
 TYPE_CHECKING = False
@@ -32,24 +33,27 @@ class RegularFiles(Finding):
             os.close(fd)
             raise
 
-    def begin_file(self, path: bytes, *, replace: bool, expected: str | None = None) -> Unfinished:
+    def begin_file(
+        self, path: bytes, *, replace: bool, expected: str | None = None, stage: Stage = BESIDE
+    ) -> Unfinished:
         """Return a new file without a name, which gets this one, whole, by its `finish`.
 
         It replaces what a link leads to, not the link. With `expected`, only that version is replaced; without
-        `replace`, nothing is. It has the rights of what it replaces.
+        `replace`, nothing is. It has the rights of what it replaces. `stage` gives it the name that it has for an
+        instant.
         """
         folder, name = self._resolve_last(path)
         try:
-            return Unfinished(folder, name, replace=replace, expected=expected)
+            return Unfinished(folder, name, replace=replace, expected=expected, stage=stage)
         except BaseException:
             os.close(folder)
             raise
 
-    def copy(self, source: bytes, target: bytes, *, replace: bool, work: Work) -> None:
+    def copy(self, source: bytes, target: bytes, *, replace: bool, work: Work, stage: Stage = BESIDE) -> None:
         """Copy a regular file's content and rights, by reference where the disk can; holes stay holes."""
         fd, entry = self.open_to_read(source)
-        with Held(fd):
-            unfinished = self.begin_file(target, replace=replace)
+        with Held(fd), OF_OTHER:
+            unfinished = self.begin_file(target, replace=replace, stage=stage)
             try:
                 os.fchmod(unfinished.fd, entry.mode & 0o777)
                 copy_content(fd, unfinished.fd, work)

@@ -10,11 +10,13 @@ one that is merged each file appears whole. Nothing is waited for until the disk
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 
 from zlh_agent.files.content import copy_content, require_regular
 from zlh_agent.files.descent import Descent
+from zlh_agent.files.entries import read_link
 from zlh_agent.files.model import ALL_OR_NOTHING, REPLACE_PRESENT
 from zlh_agent.files.opening import open_below
 from zlh_agent.files.refusals import (
@@ -32,11 +34,14 @@ from zlh_agent.files.refusals import (
     PATH_NOT_FOUND,
     Refused,
 )
-from zlh_agent.files.unfinished import Unfinished, temporary_name
+from zlh_agent.files.unfinished import BESIDE, Unfinished
 from zlh_agent.files.walk import ENTERED, FILE_FLAGS, FOUND, LEFT, Walk, code_of, enter, open_found
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from zlh_agent.files.unfinished import Stage
     from zlh_agent.files.walk import Step
     from zlh_agent.files.work import Work
 
@@ -44,40 +49,64 @@ if TYPE_CHECKING:
 _ENDS_ALL = {DISK_FULL, DISK_READ_ONLY, DISK_FAILED, FILE_TOO_LARGE, FILES_LIMIT, FILES_FAILED, INTO_ITSELF}
 
 
-def copy_into(source: int, target: int, *, is_new: bool, overwrite: str, work: Work) -> None:
-    """Copy what is in one open folder into another; `is_new` has files written where they stand.
+def copy_into(source: int, target: int, *, work: Work) -> None:
+    """Copy what is in one open folder into another that is new and has no other user: files are written in place."""
+    _run(_TreeCopy(source, target, None, overwrite=ALL_OR_NOTHING, work=work))
+
+
+def merge_into(source: int, target: int, stage: Stage, *, overwrite: str, work: Work) -> None:
+    """Copy what is in one open folder into another, each file whole; the stage is closed.
 
     Raises Refused(FILE_EXISTS) before anything is done where `overwrite` is to refuse and a file is there.
     """
-    if not is_new and overwrite == ALL_OR_NOTHING:
-        _refuse_collisions(source, target, work)
-    copy = _TreeCopy(source, target, is_new=is_new, overwrite=overwrite, work=work)
+    try:
+        if overwrite == ALL_OR_NOTHING:
+            _refuse_collisions(source, target, work)
+        _run(_TreeCopy(source, target, stage, overwrite=overwrite, work=work))
+    finally:
+        stage.close()
+
+
+def put_link(folder: int, name: bytes, target: bytes, *, overwrite: str, stage: Stage) -> None:
+    """Make a link of exactly this text; raise FileExistsError, or where it replaces, put it in the other's place."""
+    if overwrite != REPLACE_PRESENT:
+        os.symlink(target, name, dir_fd=folder)
+        return
+    try:
+        _replace_by_link(folder, name, target, stage)
+    except OSError as exc:
+        if exc.errno != errno.EXDEV or stage is BESIDE:
+            raise
+        _replace_by_link(folder, name, target, BESIDE)
+
+
+def _replace_by_link(folder: int, name: bytes, target: bytes, stage: Stage) -> None:
+    at, temporary = stage.place(folder)
+    os.symlink(target, temporary, dir_fd=at)
+    try:
+        os.rename(temporary, name, src_dir_fd=at, dst_dir_fd=folder)
+    except BaseException:
+        try:  # noqa: SIM105 - contextlib would cost the child 3 ms
+            os.unlink(temporary, dir_fd=at)
+        except OSError:
+            pass  # the customer was faster, or has shut the folder
+        raise
+
+
+def _run(copy: _TreeCopy) -> None:
     try:
         copy.run()
     finally:
         copy.close()
 
 
-def put_link(folder: int, name: bytes, target: bytes, *, overwrite: str) -> None:
-    """Make a link of exactly this text; raise FileExistsError, or where it replaces, put it in the other's place."""
-    if overwrite != REPLACE_PRESENT:
-        os.symlink(target, name, dir_fd=folder)
-        return
-    temporary = temporary_name()
-    os.symlink(target, temporary, dir_fd=folder)
-    try:
-        os.rename(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-    except BaseException:
-        os.unlink(temporary, dir_fd=folder)
-        raise
-
-
 class _TreeCopy:
-    def __init__(self, source: int, target: int, *, is_new: bool, overwrite: str, work: Work) -> None:
+    def __init__(self, source: int, target: int, stage: Stage | None, *, overwrite: str, work: Work) -> None:
         self._walk = Walk(source)
         self._targets = Descent(target, enter)
         self._end = os.fstat(target)
-        self._is_new = is_new
+        # None for a folder that is new.
+        self._stage = stage
         self._overwrite = overwrite
         self._work = work
         # Of each folder on the way, what it was in the source where we have made it.
@@ -104,12 +133,12 @@ class _TreeCopy:
             # Somebody has moved the target into the source.
             raise Refused(INTO_ITSELF)
         if step.depth == 0:
-            self._made.append(step.status if self._is_new else None)
+            self._made.append(step.status if self._stage is None else None)
             return
         try:
             is_made = self._make_folder(step)
         except (OSError, Refused) as exc:
-            self._skip(step.name, exc, where=self._walk.where())
+            self._skip(step.name, self._why(exc, step.depth - 1), where=self._walk.where())
             self._targets.go_down(step.name)
             self._walk.skip_folder()
             is_made = False
@@ -154,38 +183,59 @@ class _TreeCopy:
 
     def _try(self, step: Step) -> None:
         try:
-            self._copy(step)
-        except FileNotFoundError:
-            pass  # it has gone meanwhile
+            put = self._take(step)
+            if put is not None:
+                put()
+                self._work.count(files=1)
         except (OSError, Refused) as exc:
-            self._skip(step.name, exc)
+            self._skip(step.name, self._why(exc, step.depth))
 
-    def _copy(self, step: Step) -> None:
-        assert step.status is not None
-        into = self._target(step.depth)
-        if stat.S_ISLNK(step.status.st_mode):
-            put_link(into, step.name, os.readlink(step.name, dir_fd=step.fd), overwrite=self._overwrite)
-        elif not stat.S_ISREG(step.status.st_mode):
-            raise Refused(NOT_A_REGULAR_FILE)
-        else:
-            self._copy_file(step, into)
-        self._work.count(files=1)
+    def _why(self, error: OSError | Refused, depth: int) -> OSError | Refused:
+        """Return why nothing was made in a folder of the target: Landlock knows no rights of one that was removed."""
+        return Refused(PATH_NOT_FOUND) if isinstance(error, PermissionError) and self._has_gone(depth) else error
 
-    def _copy_file(self, step: Step, into: int) -> None:
-        fd = open_found(step)
+    def _has_gone(self, depth: int) -> bool:
         try:
-            status = require_regular(fd)
-            if self._is_new:
+            return os.fstat(self._target(depth)).st_nlink == 0
+        except (OSError, Refused):
+            return False
+
+    def _take(self, step: Step) -> Callable[[], None] | None:
+        """Return what puts a link or file in its place; None where it has gone meanwhile.
+
+        Only the source may be gone without a word: of what the target lacks there is no copy.
+        """
+        assert step.status is not None
+        try:
+            if stat.S_ISLNK(step.status.st_mode):
+                text = read_link(step.fd, step.name)
+                return lambda: self._put_link(text, step)
+            if not stat.S_ISREG(step.status.st_mode):
+                raise Refused(NOT_A_REGULAR_FILE)
+            fd = open_found(step)
+        except FileNotFoundError:
+            return None
+        return lambda: self._put_file(fd, step)
+
+    def _put_link(self, text: bytes, step: Step) -> None:
+        into = self._target(step.depth)
+        put_link(into, step.name, text, overwrite=self._overwrite, stage=self._stage or BESIDE)
+
+    def _put_file(self, fd: int, step: Step) -> None:
+        try:
+            status, into = require_regular(fd), self._target(step.depth)
+            if self._stage is None:
                 _write_new(fd, status, into, step.name, self._work)
             else:
-                self._merge_file(fd, status, into, step.name)
+                self._merge_file(fd, status, into, step.name, self._stage)
         finally:
             os.close(fd)
 
-    def _merge_file(self, fd: int, status: os.stat_result, into: int, name: bytes) -> None:
+    def _merge_file(self, fd: int, status: os.stat_result, into: int, name: bytes, stage: Stage) -> None:
         folder = os.dup(into)
+        replace = self._overwrite == REPLACE_PRESENT
         try:
-            unfinished = Unfinished(folder, name, replace=self._overwrite == REPLACE_PRESENT, expected=None)
+            unfinished = Unfinished(folder, name, replace=replace, expected=None, stage=stage)
         except BaseException:
             os.close(folder)
             raise

@@ -64,7 +64,7 @@ class _Walk:
             while self._waiting:
                 self._take_step()
         except OSError as exc:
-            if exc.errno == errno.EXDEV:
+            if exc.errno in {errno.EXDEV, errno.EBUSY}:
                 raise Refused(OTHER_FILE_SYSTEM, self._where()) from exc
             raise
 
@@ -102,8 +102,6 @@ class _Walk:
         try:
             os.rmdir(name, dir_fd=above)
         except OSError as exc:
-            if exc.errno == errno.EBUSY:
-                raise Refused(OTHER_FILE_SYSTEM, self._where()) from exc
             if exc.errno not in VANISHED:
                 raise
 

@@ -6,6 +6,7 @@ import os
 import stat
 
 from zlh_agent.files.counting import measure_file, measure_tree
+from zlh_agent.files.entries import read_link
 from zlh_agent.files.finding import FOLDER_PATH, split
 from zlh_agent.files.model import ALL_OR_NOTHING, REPLACE_PRESENT
 from zlh_agent.files.opening import O_PATH, Held, open_below
@@ -14,14 +15,16 @@ from zlh_agent.files.refusals import (
     INTO_ITSELF,
     NOT_A_FOLDER,
     NOT_A_REGULAR_FILE,
+    OF_OTHER,
     PATH_INVALID,
     Refused,
 )
 from zlh_agent.files.regular_files import RegularFiles
 from zlh_agent.files.renaming import rename_to_free
 from zlh_agent.files.searching import search_tree
-from zlh_agent.files.tree_copy import copy_into, put_link
+from zlh_agent.files.tree_copy import copy_into, merge_into, put_link
 from zlh_agent.files.tree_removal import remove_tree
+from zlh_agent.files.unfinished import StageAt, StageBelow
 from zlh_agent.files.walk import FOLDER_FLAGS
 from zlh_agent.files.work import Work
 
@@ -48,17 +51,22 @@ class Trees(RegularFiles):
         """Copy whatever it is to a path: a file, a link as the text that it is, a folder with all that is in it.
 
         A folder is made at `staging`, a hidden free name beside the target, and renamed where nothing stands at the
-        target; it is merged into a folder that does. `overwrite` is one of the words of `model`.
+        target; it is merged into a folder that does. What replaces a file has its name for an instant at or below
+        `staging`, so that nothing else is left by a child that is killed. `overwrite` is one of the words of `model`.
         """
+        if not split(staging) or split(staging)[:-1] != split(target)[:-1] or split(staging)[-1] == b"..":
+            raise Refused(PATH_INVALID)
         with self._parent(source) as (folder, name):
             status = os.stat(name, dir_fd=folder, follow_symlinks=False)
             if stat.S_ISDIR(status.st_mode):
-                with Held(open_below(folder, [name], FOLDER_FLAGS)) as fd:
+                with Held(open_below(folder, [name], FOLDER_FLAGS)) as fd, OF_OTHER:
                     self._copy_folder(fd, target, staging, overwrite, work)
             elif stat.S_ISLNK(status.st_mode):
-                self._copy_link(os.readlink(name, dir_fd=folder), target, overwrite, work)
+                text = read_link(folder, name)
+                with OF_OTHER:
+                    self._copy_link(text, target, split(staging)[-1], overwrite, work)
             elif stat.S_ISREG(status.st_mode):
-                self._copy_file(source, target, overwrite, work)
+                self._copy_file(source, target, staging, overwrite, work)
             else:
                 raise Refused(NOT_A_REGULAR_FILE)
 
@@ -79,23 +87,25 @@ class Trees(RegularFiles):
 
     # ── copying ──
 
-    def _copy_file(self, source: bytes, target: bytes, overwrite: str, work: Work) -> None:
-        try:
-            self.copy(source, target, replace=overwrite == REPLACE_PRESENT, work=work)
-        except (FileExistsError, Refused) as exc:
-            _skip_present(exc, overwrite, work)
+    def _copy_file(self, source: bytes, target: bytes, staging: bytes, overwrite: str, work: Work) -> None:
+        with OF_OTHER:
+            place = self._parent(staging)
+        with place as (folder, name):
+            stage = StageAt(folder, name)
+            try:
+                self.copy(source, target, replace=overwrite == REPLACE_PRESENT, work=work, stage=stage)
+            except (FileExistsError, Refused) as exc:
+                _skip_present(exc, overwrite, work)
 
-    def _copy_link(self, text: bytes, target: bytes, overwrite: str, work: Work) -> None:
+    def _copy_link(self, text: bytes, target: bytes, staging: bytes, overwrite: str, work: Work) -> None:
         with self._parent(target) as (into, name):
             try:
-                put_link(into, name, text, overwrite=overwrite)
+                put_link(into, name, text, overwrite=overwrite, stage=StageAt(into, staging))
                 work.count(files=1)
             except (FileExistsError, Refused) as exc:
                 _skip_present(exc, overwrite, work)
 
     def _copy_folder(self, source: int, target: bytes, staging: bytes, overwrite: str, work: Work) -> None:
-        if not split(staging) or split(staging)[:-1] != split(target)[:-1] or split(staging)[-1] == b"..":
-            raise Refused(PATH_INVALID)
         with self._parent(target) as (into, name):
             self._refuse_into_itself(source, into)
             try:
@@ -109,7 +119,7 @@ class Trees(RegularFiles):
             with Held(open_below(into, [name], FOLDER_FLAGS)) as fd:
                 if os.path.samestat(os.fstat(fd), os.fstat(source)):
                     raise Refused(INTO_ITSELF)
-                copy_into(source, fd, is_new=False, overwrite=overwrite, work=work)
+                merge_into(source, fd, StageBelow(into, split(staging)[-1]), overwrite=overwrite, work=work)
 
     def _refuse_into_itself(self, source: int, into: int) -> None:
         """Climb up from the target, one folder at a time and only to look which it is, as far as the root."""
@@ -135,7 +145,7 @@ def _copy_to_new(source: int, into: int, name: bytes, staging: bytes, work: Work
     os.mkdir(staging, 0o700, dir_fd=into)
     try:
         with Held(open_below(into, [staging], FOLDER_FLAGS)) as fd:
-            copy_into(source, fd, is_new=True, overwrite=ALL_OR_NOTHING, work=work)
+            copy_into(source, fd, work=work)
         rename_to_free(into, staging, into, name)
     except BaseException:
         try:  # noqa: SIM105 - contextlib would cost the child 3 ms

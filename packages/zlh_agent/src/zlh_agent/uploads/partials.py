@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 
 import structlog
 
@@ -140,15 +140,16 @@ class Partials:
                 raise UploadNotFound
             if entry.kind != FILE or entry.size != size:
                 raise FileRefused("file_changed", path=record.path)
-            return await files.put_in_place(
-                text_to_name(record.partial),
-                text_to_name(record.path),
-                size=size,
-                replace=record.replace,
-                expected=record.expected,
-                mode=record.mode if record.mode is not None else NEW_MODE,
-                modified_ns=record.modified_ns,
-            )
+            with _told_of(record):
+                return await files.put_in_place(
+                    text_to_name(record.partial),
+                    text_to_name(record.path),
+                    size=size,
+                    replace=record.replace,
+                    expected=record.expected,
+                    mode=record.mode if record.mode is not None else NEW_MODE,
+                    modified_ns=record.modified_ns,
+                )
 
     async def is_in_place(self, record: UploadRecord) -> bool:
         """Tell whether the file at the target is the very one that the bytes went to."""
@@ -209,8 +210,18 @@ class Partials:
 
 async def _make(files: Files, record: UploadRecord, *, parents: bool) -> int:
     partial = text_to_name(record.partial)
-    await files.make_partial(partial, parents=parents)
-    return await files.open_to_append(partial, offset=0)
+    with _told_of(record):
+        await files.make_partial(partial, parents=parents)
+        return await files.open_to_append(partial, offset=0)
+
+
+@contextmanager
+def _told_of(record: UploadRecord) -> Iterator[None]:
+    """Have refusals tell of the path that was asked for: of the hidden one beside it nobody has heard."""
+    try:
+        yield
+    except FileRefused as refused:
+        raise FileRefused(refused.code, path=record.path) from refused
 
 
 async def _look(files: Files, path: str) -> Entry | None:

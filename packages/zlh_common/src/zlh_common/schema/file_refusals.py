@@ -51,7 +51,7 @@ REFUSALS = {
         ),
         Refusal(code="into_itself", status=409, sentence="{path} cannot be moved or copied into itself."),
         Refusal(
-            code="other_file_system", status=409, sentence="{path} is on another file system, or one is mounted in it."
+            code="other_file_system", status=409, sentence="{path} is on another file system, or one is mounted there."
         ),
         Refusal(code="disk_full", status=507, sentence="There is no room left on the disk for {path}.", may_pass=True),
         Refusal(code="disk_read_only", status=409, sentence="The disk of {path} can only be read."),

@@ -13,8 +13,8 @@ from enum import StrEnum
 import msgspec
 
 from zlh_agent.runtimes.errors import ArchiveRefused, UnpackFailed
+from zlh_common.tar_fields import BLOCK_BYTES, Header, has_right_sum, parse_octal, parse_records
 
-BLOCK_BYTES = 512
 # What may stand before one entry to give it a name: far more than the longest name that is accepted.
 MAX_NAMING_BYTES = 16 * 1024
 _MAGICS = {b"ustar\x0000": "posix", b"ustar  \x00": "gnu"}
@@ -96,19 +96,21 @@ class TarReader:
         if self._zero_blocks < 2 or self._header or self._left or self._padding:
             raise UnpackFailed(reason="it ends too early")
 
-    def _take_header(self, header: bytes) -> Entry | None:
-        if not any(header):
+    def _take_header(self, block: bytes) -> Entry | None:
+        if not any(block):
             self._zero_blocks += 1
             return None
         if self._zero_blocks:
             raise UnpackFailed(reason="something follows its end")
-        _check_sum(header)
-        form = _MAGICS.get(header[257:265])
+        if not has_right_sum(block):
+            raise UnpackFailed(reason="a header has the wrong checksum")
+        header = Header(block)
+        form = _MAGICS.get(header.magic)
         if form is None:
             raise UnpackFailed(reason="it holds a header that is neither ustar nor GNU")
-        size = _number(header[124:136], "size")
+        size = _number(header.size, "size")
         self._left, self._padding = size, -size % BLOCK_BYTES
-        if self._begins_naming(header[156:157], size):
+        if self._begins_naming(header.kind, size):
             return None
         return self._make_entry(header, form, size)
 
@@ -133,7 +135,7 @@ class TarReader:
         elif kind == b"K":
             self._target = _text(raw.removesuffix(b"\0"))
         else:
-            for key, value in _pax_records(raw):
+            for key, value in _records(raw):
                 if key == "path":
                     self._name = value
                 elif key == "linkpath":
@@ -141,41 +143,29 @@ class TarReader:
                 elif key not in _PAX_IGNORED:
                     raise ArchiveRefused(entry=self._name or "", what=f"described by {key}")
 
-    def _make_entry(self, header: bytes, form: str, size: int) -> Entry:
+    def _make_entry(self, header: Header, form: str, size: int) -> Entry:
         name = self._name if self._name is not None else _header_name(header, form)
-        target = self._target if self._target is not None else _text(_terminated(header[157:257]))
+        target = self._target if self._target is not None else _text(header.target)
         self._name = self._target = None
-        kind = _KINDS.get(header[156:157])
+        kind = _KINDS.get(header.kind)
         if kind is None:
-            what = _REFUSED.get(header[156:157], f"of the unknown type {header[156:157]!r}")
+            what = _REFUSED.get(header.kind, f"of the unknown type {header.kind!r}")
             raise ArchiveRefused(entry=name, what=what)
         if kind is not Kind.FILE and size:
             raise ArchiveRefused(entry=name, what=f"a {kind} with contents")
-        return Entry(name, kind, _number(header[100:108], "mode") & 0o7777, size, target)
-
-
-def _check_sum(header: bytes) -> None:
-    found = sum(header) - sum(header[148:156]) + 8 * ord(" ")
-    if found != _number(header[148:156], "checksum"):
-        raise UnpackFailed(reason="a header has the wrong checksum")
+        return Entry(name, kind, _number(header.mode, "mode") & 0o7777, size, target)
 
 
 def _number(field: bytes, what: str) -> int:
     """Return an octal number; larger ones, in base 256, are of no file that a runtime has."""
-    digits = field.strip(b" \0")
-    if not digits or not digits.isdigit() or b"8" in digits or b"9" in digits:
+    number = parse_octal(field)
+    if number is None:
         raise UnpackFailed(reason=f"a header has no readable {what}")
-    return int(digits, 8)
+    return number
 
 
-def _header_name(header: bytes, form: str) -> str:
-    name = _terminated(header[:100])
-    prefix = _terminated(header[345:500]) if form == "posix" else b""
-    return _text(prefix + b"/" + name if prefix else name)
-
-
-def _terminated(field: bytes) -> bytes:
-    return field.partition(b"\0")[0]
+def _header_name(header: Header, form: str) -> str:
+    return _text(header.prefix + b"/" + header.name if form == "posix" and header.prefix else header.name)
 
 
 def _text(raw: bytes) -> str:
@@ -185,14 +175,9 @@ def _text(raw: bytes) -> str:
         raise ArchiveRefused(entry=raw.decode("utf-8", "backslashreplace"), what="no UTF-8") from None
 
 
-def _pax_records(raw: bytes) -> Iterator[tuple[str, str]]:
-    """Yield what a PAX header says: records of `<length> <key>=<value>` and a line break."""
-    while raw:
-        length, _, _ = raw.partition(b" ")
-        if not (length.isdigit() and len(length) < 6 and len(length) + 2 < int(length) <= len(raw)):
-            raise UnpackFailed(reason="a PAX header is damaged")
-        record, raw = raw[len(length) + 1 : int(length)], raw[int(length) :]
-        key, is_pair, value = record.removesuffix(b"\n").partition(b"=")
-        if not is_pair or not record.endswith(b"\n"):
-            raise UnpackFailed(reason="a PAX header is damaged")
-        yield _text(key), _text(value)
+def _records(raw: bytes) -> Iterator[tuple[str, str]]:
+    try:
+        for key, value in parse_records(raw):
+            yield _text(key), _text(value)
+    except ValueError as exc:
+        raise UnpackFailed(reason="a PAX header is damaged") from exc
