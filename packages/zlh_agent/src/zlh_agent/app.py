@@ -32,7 +32,7 @@ from zlh_agent.supervision import routes as process_routes
 from zlh_agent.terminals import routes as terminal_routes
 from zlh_agent.uploads import put_routes
 from zlh_agent.uploads import routes as upload_routes
-from zlh_agent.uploads.receiving import BLOCK_BYTES
+from zlh_agent.uploads.stream_body import PART_BYTES
 from zlh_agent.web.server import build_application
 from zlh_common.errors import ConfigInvalid, ZlhError
 
@@ -82,8 +82,8 @@ async def serve(config: AgentConfig, *, stop: asyncio.Event) -> None:
             access_log=None,
             shutdown_timeout=1,
             handler_cancellation=True,
-            # Of a body that comes, so much is taken at once: a file is written in blocks of this size.
-            read_bufsize=BLOCK_BYTES,
+            # What waits of a body until somebody reads it is up to twice as much.
+            read_bufsize=PART_BYTES,
             # The API takes lines of 8 KiB, and writes what it hands on in up to three times as many bytes.
             max_line_size=MAX_LINE_BYTES,
         )
