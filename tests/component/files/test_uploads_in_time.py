@@ -26,7 +26,7 @@ from zlh_agent.uploads.rules import KEPT_FOR, WHOLE_KEPT_FOR
 from zlh_agent.uploads.service import UploadService
 from zlh_agent.uploads.store import UploadStore
 from zlh_agent.uploads.stream_body import StreamBody
-from zlh_common.schema.file_refusals import BodyStalled, UploadBusy, UploadNotFound
+from zlh_common.schema.file_refusals import BodyStalled, FileRefused, UploadBusy, UploadLimit, UploadNotFound
 
 CONTENT = b"0123456789" * 100
 ASKED = Asked(root=None, path="a.bin", size=len(CONTENT))
@@ -206,6 +206,23 @@ async def test_whole_uploads_that_are_too_many_are_forgotten_oldest_first(
         assert (await uploads.look(upload)).is_whole
     with pytest.raises(UploadNotFound):
         await uploads.look(known[0])
+
+
+async def test_no_more_are_begun_at_once_than_may_be(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them are asked for in one moment; a place that was given up, or not used after all, is had by another."""
+    monkeypatch.setattr(service, "MAX_UPLOADS", 3)
+    uploads = await place.uploads()
+    asked = [Asked(root=None, path=f"{number}.bin", size=10) for number in range(8)]
+    found = await asyncio.gather(*(uploads.begin(each, None, None) for each in asked), return_exceptions=True)
+    begun = [each for each in found if isinstance(each, service.Progress)]
+    assert len(begun) == len(place.names()) == len(place.records()) == 3
+    assert sum(isinstance(each, UploadLimit) for each in found) == 5
+    await uploads.give_up(begun[0].record.id)
+    with pytest.raises(FileRefused):
+        await uploads.begin(Asked(root=None, path="nowhere/a.bin", size=10), None, None)
+    await uploads.begin(asked[-1], None, None)
+    with pytest.raises(UploadLimit):
+        await uploads.begin(asked[0], None, None)
 
 
 async def test_an_upload_whose_file_is_gone_is_forgotten_by_the_next_agent(place: Place) -> None:

@@ -99,6 +99,7 @@ class UploadService:
         self._clock = clock
         self._silence_s = silence_s
         self._records: dict[str, UploadRecord] = {}
+        self._beginning = 0
         self._turns: dict[str, _Turn] = {}
         self._ended: dict[str, Progress] = {}
         # Uploads of an agent before us of which nobody has looked yet what they are by now.
@@ -173,12 +174,9 @@ class UploadService:
     # ── in tasks of their own, which end by themselves when a connection does ──
 
     async def _begin(self, asked: Asked, open_body: OpenBody | None, checksum: PieceChecksum | None) -> Progress:
-        if len(self._records) >= MAX_UPLOADS:
-            raise UploadLimit(limit=MAX_UPLOADS)
         root = self._roots.choose(asked.root).name
         record = begin_record(asked, root, uuid.uuid4().hex, self._clock.now(), is_put=False)
-        file = await self._partials.begin(record, parents=asked.parents)
-        self._records[record.id] = record
+        file = await self._begin_file(record, parents=asked.parents)
         try:
             async with self._turn(record.id) as turn:
                 if open_body is None:
@@ -193,6 +191,21 @@ class UploadService:
             if record.id in self._records:
                 await self._drop(record)
             raise
+
+    async def _begin_file(self, record: UploadRecord, *, parents: bool) -> HeldFile:
+        """Return the file of an upload, which is known from then on; raise UploadLimit.
+
+        Those that are still being made count too: each has its place before anything is waited for.
+        """
+        if len(self._records) + self._beginning >= MAX_UPLOADS:
+            raise UploadLimit(limit=MAX_UPLOADS)
+        self._beginning += 1
+        try:
+            file = await self._partials.begin(record, parents=parents)
+            self._records[record.id] = record
+        finally:
+            self._beginning -= 1
+        return file
 
     async def _look(self, upload_id: str) -> Progress:
         async with self._turn(upload_id):
