@@ -34,6 +34,7 @@ from zlh_agent.uploads import put_routes
 from zlh_agent.uploads import routes as upload_routes
 from zlh_agent.uploads.stream_body import PART_BYTES
 from zlh_agent.web.server import build_application
+from zlh_agent.web.tls import hold_little
 from zlh_common.errors import ConfigInvalid, ZlhError
 
 log = structlog.get_logger()
@@ -76,6 +77,7 @@ def make_application(config: AgentConfig, parts: Parts) -> web.Application:
 
 async def serve(config: AgentConfig, *, stop: asyncio.Event) -> None:
     """Run the agent until `stop`. Its going ends no terminal: their shims stay, and the next start finds them."""
+    hold_little()
     async with open_parts(config) as parts:
         runner = web.AppRunner(
             make_application(config, parts),

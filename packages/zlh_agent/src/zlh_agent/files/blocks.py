@@ -16,14 +16,18 @@ BLOCK_BYTES = 1024 * 1024
 MAX_BLOCKS = 8
 
 
+def new_memory(size: int) -> memoryview:
+    """Return memory apart from the heap, which would keep what is freed."""
+    return memoryview(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+
+
 class Block:
     """Memory that is filled from its beginning on."""
 
     __slots__ = ("_memory", "filled")
 
     def __init__(self, size: int) -> None:
-        # Apart from the heap, which would keep what is freed.
-        self._memory = memoryview(mmap.mmap(-1, size, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS))
+        self._memory = new_memory(size)
         self.filled = 0
 
     @property
