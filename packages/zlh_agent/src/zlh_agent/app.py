@@ -32,7 +32,6 @@ from zlh_agent.supervision import routes as process_routes
 from zlh_agent.terminals import routes as terminal_routes
 from zlh_agent.uploads import put_routes
 from zlh_agent.uploads import routes as upload_routes
-from zlh_agent.uploads.stream_body import PART_BYTES
 from zlh_agent.web.server import build_application
 from zlh_agent.web.tls import hold_little
 from zlh_common.errors import ConfigInvalid, ZlhError
@@ -40,6 +39,7 @@ from zlh_common.errors import ConfigInvalid, ZlhError
 log = structlog.get_logger()
 # Of the first line of a request, which has its query.
 MAX_LINE_BYTES = 32 * 1024
+WAITING_BYTES = 16 * 1024
 
 
 class AgentPortInUse(ZlhError):
@@ -84,8 +84,8 @@ async def serve(config: AgentConfig, *, stop: asyncio.Event) -> None:
             access_log=None,
             shutdown_timeout=1,
             handler_cancellation=True,
-            # What waits of a body until somebody reads it is up to twice as much.
-            read_bufsize=PART_BYTES,
+            # Up to twice as much of a body waits until it is known what becomes of it; who reads it asks for more.
+            read_bufsize=WAITING_BYTES,
             # The API takes lines of 8 KiB, and writes what it hands on in up to three times as many bytes.
             max_line_size=MAX_LINE_BYTES,
         )

@@ -11,7 +11,7 @@ MAX_PATH_BYTES = 64 * 1024
 MAX_NAME_BYTES = 255
 MAX_PAGE_ENTRIES = 1000
 # What downloads hold is shared by those that are under way, down to what is worth a call.
-_SHARED_BYTES, _LEAST_SHARE_BYTES, _LARGEST_SHARE_BYTES = 2 * 1024 * 1024, 64 * 1024, 1024 * 1024
+_SHARED_BYTES, _LEAST_SHARE_BYTES, _LARGEST_SHARE_BYTES = 1024 * 1024, 32 * 1024, 1024 * 1024
 # The kernel's PATH_MAX counts the byte that ends it.
 _MAX_STEP_BYTES = 4095
 

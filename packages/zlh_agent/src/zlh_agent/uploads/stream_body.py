@@ -10,7 +10,7 @@ from zlh_agent.files.blocks import Block, Blocks
 from zlh_agent.uploads.receiving import GATHER_S, BodyCut
 from zlh_common.schema.file_refusals import BodyStalled
 
-# So much is read at once, and may wait to be read; asking for more would have aiohttp hold more.
+# So much is read at once, and up to twice as much waits then.
 PART_BYTES = 64 * 1024
 
 
