@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 BLOCK_BYTES = 1024 * 1024
-MAX_BLOCKS = 8
+MAX_BLOCKS = 6
 
 
 def new_memory(size: int) -> memoryview:
