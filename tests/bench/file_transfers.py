@@ -8,17 +8,33 @@ import shutil
 import socket
 import ssl
 from collections.abc import AsyncIterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from bench.measure import MB, MIB, Case, Row, Run, Samples, Stopwatch, at_most, ratio_at_least, read_peak_rss, read_rss
+from bench.measure import (
+    MB,
+    MIB,
+    Case,
+    Row,
+    Run,
+    Samples,
+    Stopwatch,
+    at_most,
+    forget_peak_rss,
+    ratio_at_least,
+    read_peak_rss,
+    read_rss,
+)
 from bench.programs import our_environment, running, wait_port
 from bench.real_agent import RealAgent
 from guards.ports import free_port
 from zlh_common.names import agent_name
 
 BYTES, QUICK_BYTES = 2_000_000_000, 64_000_000
+CROWD, CROWD_BYTES, QUICK_CROWD_BYTES = 64, 20_000_000, 2_000_000
 NAME = "bench.bin"
 # The same as the agent has: one process, TLS 1.3 with certificates on both sides, large blocks.
 _NGINX = """
@@ -48,17 +64,18 @@ class Peer:
 
 @dataclass(frozen=True)
 class Client:
-    """One connection a file, which does as little as can be."""
+    """One connection a file, which does as little as can be; over TLS where there is a context."""
 
-    tls: ssl.SSLContext
+    tls: ssl.SSLContext | None
     name: str
     size: int
+    token: str = ""
 
     def upload(self, peer: Peer, *, is_synced_by_us: bool) -> float:
         """Send a file; return MB/s, until the disk has it: a peer that does not wait for that is waited for here."""
         block = memoryview(os.urandom(MIB))
         with Stopwatch() as watch, self._open(peer) as connection:
-            connection.sendall(_head("PUT", peer.path, self.size))
+            connection.sendall(self._head("PUT", peer.path, self.size))
             left = self.size
             while left > 0:
                 connection.sendall(block[: min(left, MIB)])
@@ -72,7 +89,7 @@ class Client:
         """Fetch the file; return MB/s."""
         buffer = bytearray(MIB)
         with Stopwatch() as watch, self._open(peer) as connection:
-            connection.sendall(_head("GET", peer.path, 0))
+            connection.sendall(self._head("GET", peer.path, 0))
             first = connection.recv(64 * 1024)
             _require(first, b" 200 ")
             count = len(first.partition(b"\r\n\r\n")[2])
@@ -82,12 +99,14 @@ class Client:
             raise RuntimeError(f"{count} of {self.size} bytes came")
         return self.size / MB / watch.seconds
 
-    def _open(self, peer: Peer) -> ssl.SSLSocket:
-        return self.tls.wrap_socket(socket.create_connection(("127.0.0.1", peer.port)), server_hostname=self.name)
+    def _open(self, peer: Peer) -> socket.socket:
+        plain = socket.create_connection(("127.0.0.1", peer.port))
+        return plain if self.tls is None else self.tls.wrap_socket(plain, server_hostname=self.name)
 
-
-def _head(method: str, path: str, length: int) -> bytes:
-    return f"{method} {path} HTTP/1.1\r\nHost: bench\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n".encode()
+    def _head(self, method: str, path: str, length: int) -> bytes:
+        lines = [f"{method} {path} HTTP/1.1", "Host: bench", "Connection: close", f"Content-Length: {length}"]
+        lines += [f"Authorization: Bearer {self.token}"] if self.token else []
+        return ("\r\n".join(lines) + "\r\n\r\n").encode()
 
 
 def _require(answer: bytes, status: bytes) -> None:
@@ -104,20 +123,36 @@ def _sync(path: Path) -> None:
 
 
 @asynccontextmanager
-async def _nginx(folder: Path, keys: Path) -> AsyncIterator[Peer | None]:
+async def nginx_with_files(folder: Path, keys: Path) -> AsyncIterator[Peer | None]:
     """Run nginx, where it is installed."""
-    program = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
-    if program is None:
+    if find_nginx() is None:
         yield None
         return
-    port, log = free_port(), folder / "nginx.log"
+    port = free_port()
     (folder / "files").mkdir()
-    user = "user root;" if os.geteuid() == 0 else ""
-    (folder / "nginx.conf").write_text(_NGINX.format(folder=folder, keys=keys, port=port, user=user))
-    argv = [program, "-p", str(folder), "-c", str(folder / "nginx.conf")]
+    (folder / "nginx.conf").write_text(_NGINX.format(folder=folder, keys=keys, port=port, user=nginx_user()))
+    async with running_nginx(folder, port):
+        yield Peer(port, f"/{NAME}", folder / "files" / NAME)
+
+
+def find_nginx() -> str | None:
+    """Return the program, where it is installed."""
+    return shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+
+
+def nginx_user() -> str:
+    """Return the line that keeps nginx the user that it is started as."""
+    return "user root;" if os.geteuid() == 0 else ""
+
+
+@asynccontextmanager
+async def running_nginx(folder: Path, port: int) -> AsyncIterator[None]:
+    """Run nginx by the `nginx.conf` of a folder for the length of the block, once it listens."""
+    log = folder / "nginx.log"
+    argv = [find_nginx() or "nginx", "-p", str(folder), "-c", str(folder / "nginx.conf")]
     async with running(argv, log=log, env=our_environment()) as child:
         await wait_port(port, child, log)
-        yield Peer(port, f"/{NAME}", folder / "files" / NAME)
+        yield
 
 
 async def transfers(run: Run) -> list[Row]:
@@ -125,10 +160,11 @@ async def transfers(run: Run) -> list[Row]:
     agent, held = RealAgent.make(run), Samples()
     workspace = agent.folder / "home/dev/workspace"
     client = Client(agent.tls, agent_name(agent.owner), run.choose(BYTES, QUICK_BYTES))
-    async with agent.started(), _nginx(run.fresh_folder("nginx"), agent.config.parent) as theirs:
+    async with agent.started(), nginx_with_files(run.fresh_folder("nginx"), agent.config.parent) as theirs:
         while not workspace.is_dir():
             await asyncio.sleep(0.01)
         ours = Peer(agent.port, f"/files/content?path={NAME}", workspace / NAME)
+        forget_peak_rss(agent.pid)
         before = read_rss(agent.pid)
 
         async def upload() -> float:
@@ -161,4 +197,31 @@ async def transfers(run: Run) -> list[Row]:
     ]
 
 
-CASES = (Case("files.transfers", "a large file to an agent and back", transfers),)
+async def crowd(run: Run) -> list[Row]:
+    """How much more the agent holds at most while 64 files come at once, and while they go; each turn a fresh agent."""
+    held, size = Samples(), run.choose(CROWD_BYTES, QUICK_CROWD_BYTES)
+    for turn in range(1, run.repeat + 1):
+        agent = RealAgent.make(run)
+        workspace, client = agent.folder / "home/dev/workspace", Client(agent.tls, agent_name(agent.owner), size)
+        peers = [Peer(agent.port, f"/files/content?path={each}", workspace / f"{each}") for each in range(CROWD)]
+        async with agent.started():
+            while not workspace.is_dir():
+                await asyncio.sleep(0.01)
+            before = read_rss(agent.pid)
+            with ThreadPoolExecutor(CROWD) as threads:
+                send = partial(client.upload, is_synced_by_us=False)
+                for way, move in (("up", send), ("down", client.download)):
+                    forget_peak_rss(agent.pid)
+                    await asyncio.to_thread(list, threads.map(move, peers))
+                    held.add(way, read_peak_rss(agent.pid) - before)
+        run.show(f"files.crowd {turn}/{run.repeat}: {held.figures['up'][-1]:.3g}, {held.figures['down'][-1]:.3g}")
+    note = f"{CROWD} at once, {size / MB:g} MB each"
+    return [
+        held.alone(f"files.crowd.growth.{way}", "MB", side=way, budget=at_most(32), note=note) for way in ("up", "down")
+    ]
+
+
+CASES = (
+    Case("files.transfers", "a large file to an agent and back", transfers),
+    Case("files.crowd", "many files to an agent at once, and back", crowd),
+)

@@ -181,6 +181,11 @@ def read_peak_rss(pid: int) -> float:
     return _status_field(pid, "VmHWM")
 
 
+def forget_peak_rss(pid: int) -> None:
+    """Have `read_peak_rss` tell of what comes from now on."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
 def read_pss(pid: int) -> float:
     """Return a process's share of memory, pages that others have too counted in part, in MB."""
     for line in Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():

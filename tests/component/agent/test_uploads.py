@@ -17,6 +17,7 @@ import msgspec
 import pytest
 
 from component.agent.harness import OWNER, AgentProcess, code_of, eventually
+from zlh_agent.files.blocks import MAX_BLOCKS
 from zlh_common.names import agent_name
 
 TUS = {"Tus-Resumable": "1.0.0"}
@@ -189,6 +190,45 @@ async def test_a_file_with_another_hash_is_not_put(sender: Sender) -> None:
     right = base64.b64encode(hashlib.sha256(b"two").digest()).decode()
     assert (await sender.put("a", b"two", Repr_Digest=f"sha-256=:{right}:")).status == 200
     await sender.nothing_left("a")
+
+
+async def test_a_large_body_ends_with_its_connection(sender: Sender) -> None:
+    """What is sent behind it is no request: it was never looked at, and the answer says so."""
+    content, name = noise(3 * MIB + 5), agent_name(OWNER)
+    reader, writer = await asyncio.open_connection(
+        sender.agent.address, sender.agent.port, ssl=sender.agent.context, server_hostname=name
+    )
+    writer.write(f"PUT /files/content?path=a HTTP/1.1\r\nHost: x\r\nContent-Length: {len(content)}\r\n\r\n".encode())
+    writer.write(content + b"DELETE /files?path=a HTTP/1.1\r\nHost: x\r\n\r\n" * 5)
+    answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 201 ")
+    assert b"\r\nConnection: close\r\n" in answer
+    assert answer.count(b"HTTP/1.1 ") == 1
+    assert (sender.workspace / "a").read_bytes() == content
+    await sender.nothing_left("a")
+
+
+async def test_bodies_that_pause_hold_nobody_up(sender: Sender) -> None:
+    """Many more than there are blocks for send a little and wait; what others send comes through, and theirs later."""
+    count, content, head = 3 * MAX_BLOCKS, noise(2 * MIB), "PUT /files/content?path={} HTTP/1.1\r\nHost: x\r\n"
+    sockets = []
+    for number in range(count):
+        reader, writer = await asyncio.open_connection(
+            sender.agent.address, sender.agent.port, ssl=sender.agent.context, server_hostname=agent_name(OWNER)
+        )
+        writer.write(f"{head.format(number)}Content-Length: {len(content)}\r\n\r\n".encode() + content[:70_000])
+        await writer.drain()
+        sockets.append((reader, writer))
+    await eventually(lambda: len(sender.names()) == count)
+    assert (await sender.put("other", content)).status == 201
+    for _, writer in sockets:
+        writer.write(content[70_000:])
+    for reader, writer in sockets:
+        assert (await reader.read()).startswith(b"HTTP/1.1 201 ")
+        writer.close()
+    assert all((sender.workspace / str(number)).read_bytes() == content for number in range(count))
+    await sender.nothing_left("other", *map(str, range(count)))
 
 
 @pytest.mark.parametrize("come", [0, 1, 70_000, 3 * MIB])

@@ -14,16 +14,19 @@ from aiohttp import StreamReader
 from aiohttp.base_protocol import BaseProtocol
 
 from fakes.clock import FakeClock
+from zlh_agent.files.blocks import Blocks
 from zlh_agent.files.link import FilePlace
 from zlh_agent.files.roots import OfferedRoot, Roots
 from zlh_agent.uploads import service
+from zlh_agent.uploads.bodies import OpenBody
 from zlh_agent.uploads.model import Asked
 from zlh_agent.uploads.partials import Partials
 from zlh_agent.uploads.puts import PutService
 from zlh_agent.uploads.rules import KEPT_FOR, WHOLE_KEPT_FOR
 from zlh_agent.uploads.service import UploadService
 from zlh_agent.uploads.store import UploadStore
-from zlh_common.schema.file_refusals import BodyStalled, UploadBusy, UploadNotFound
+from zlh_agent.uploads.stream_body import StreamBody
+from zlh_common.schema.file_refusals import BodyStalled, FileRefused, UploadBusy, UploadLimit, UploadNotFound
 
 CONTENT = b"0123456789" * 100
 ASKED = Asked(root=None, path="a.bin", size=len(CONTENT))
@@ -45,7 +48,7 @@ class Place:
 
     async def uploads(self, *, silence_s: float = 60.0) -> UploadService:
         """Return what an agent that has just started takes uploads with."""
-        found = UploadService(self.roots, self.partials, self.clock, silence_s=silence_s)
+        found = UploadService(self.roots, self.partials, self.clock, Blocks(), silence_s=silence_s)
         await found.load()
         return found
 
@@ -68,7 +71,7 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
         await roots.close()
 
 
-def body(*parts: bytes, is_whole: bool = True) -> StreamReader:
+def body(*parts: bytes, is_whole: bool = True) -> OpenBody:
     """Return a body of which this has come, and all of it or not."""
     loop = asyncio.get_running_loop()
     protocol = BaseProtocol(loop)
@@ -78,7 +81,7 @@ def body(*parts: bytes, is_whole: bool = True) -> StreamReader:
         reader.feed_data(part)
     if is_whole:
         reader.feed_eof()
-    return reader
+    return lambda blocks, silence_s: StreamBody(reader, blocks, silence_s=silence_s)
 
 
 async def begin(uploads: UploadService) -> str:
@@ -99,7 +102,7 @@ async def test_a_body_of_which_nothing_comes_ends_and_what_came_counts(place: Pl
 
 async def test_a_whole_file_of_which_nothing_comes_leaves_nothing(place: Place) -> None:
     """It cannot be gone on with."""
-    puts = PutService(place.roots, place.partials, place.clock, silence_s=0.05)
+    puts = PutService(place.roots, place.partials, place.clock, Blocks(), silence_s=0.05)
     with pytest.raises(BodyStalled):
         await puts.put(ASKED, body(CONTENT[:300], is_whole=False))
     assert (place.names(), place.records()) == (set(), [])
@@ -203,6 +206,23 @@ async def test_whole_uploads_that_are_too_many_are_forgotten_oldest_first(
         assert (await uploads.look(upload)).is_whole
     with pytest.raises(UploadNotFound):
         await uploads.look(known[0])
+
+
+async def test_no_more_are_begun_at_once_than_may_be(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All of them are asked for in one moment; a place that was given up, or not used after all, is had by another."""
+    monkeypatch.setattr(service, "MAX_UPLOADS", 3)
+    uploads = await place.uploads()
+    asked = [Asked(root=None, path=f"{number}.bin", size=10) for number in range(8)]
+    found = await asyncio.gather(*(uploads.begin(each, None, None) for each in asked), return_exceptions=True)
+    begun = [each for each in found if isinstance(each, service.Progress)]
+    assert len(begun) == len(place.names()) == len(place.records()) == 3
+    assert sum(isinstance(each, UploadLimit) for each in found) == 5
+    await uploads.give_up(begun[0].record.id)
+    with pytest.raises(FileRefused):
+        await uploads.begin(Asked(root=None, path="nowhere/a.bin", size=10), None, None)
+    await uploads.begin(asked[-1], None, None)
+    with pytest.raises(UploadLimit):
+        await uploads.begin(asked[0], None, None)
 
 
 async def test_an_upload_whose_file_is_gone_is_forgotten_by_the_next_agent(place: Place) -> None:

@@ -26,18 +26,21 @@ from aiohttp.base_protocol import BaseProtocol
 from fakes.clock import FakeClock
 from fakes.doomed import Act, run_doomed
 from zlh_agent.archives.service import Archives
+from zlh_agent.files.blocks import Blocks
 from zlh_agent.files.link import FileLink, FilePlace
 from zlh_agent.files.long_work import LongWork
 from zlh_agent.files.model import Answer, Request
 from zlh_agent.files.operations import About, OperationService
 from zlh_agent.files.roots import OfferedRoot, Roots
 from zlh_agent.files.staging_store import StagingStore
+from zlh_agent.uploads.bodies import OpenBody
 from zlh_agent.uploads.model import Asked, PieceChecksum
 from zlh_agent.uploads.partials import Partials
 from zlh_agent.uploads.puts import PutService
 from zlh_agent.uploads.rules import WHOLE_KEPT_FOR
 from zlh_agent.uploads.service import UploadService
 from zlh_agent.uploads.store import UploadStore
+from zlh_agent.uploads.stream_body import StreamBody
 from zlh_common.schema.files import OperationKind, OperationState, Overwrite
 
 pytestmark = pytest.mark.timeout(300)
@@ -149,24 +152,24 @@ async def taking(ground: Ground, clock: FakeClock) -> AsyncIterator[tuple[Upload
     """Lend what takes files, once it has done what an agent does when it starts."""
     roots = Roots([ground.place()])
     with ThreadPoolExecutor(2) as threads:
-        partials = Partials(roots, UploadStore(ground.state / "uploads"), threads)
-        uploads = UploadService(roots, partials, clock)
+        partials, blocks = Partials(roots, UploadStore(ground.state / "uploads"), threads), Blocks()
+        uploads = UploadService(roots, partials, clock, blocks)
         await uploads.load()
         await uploads.sweep()
         try:
-            yield uploads, PutService(roots, partials, clock)
+            yield uploads, PutService(roots, partials, clock, blocks)
         finally:
             await uploads.close()
             await roots.close()
 
 
-def body(content: bytes) -> StreamReader:
+def body(content: bytes) -> OpenBody:
     """Return a body that has come."""
     loop = asyncio.get_running_loop()
     reader = StreamReader(BaseProtocol(loop), 2**20, loop=loop)
     reader.feed_data(content)
     reader.feed_eof()
-    return reader
+    return lambda blocks, silence_s: StreamBody(reader, blocks, silence_s=silence_s)
 
 
 ASKED = Asked(root=None, path="a.bin", size=len(NEW), replace=True)

@@ -33,13 +33,14 @@ from zlh_agent.supervision import routes as process_routes
 from zlh_agent.terminals import routes as terminal_routes
 from zlh_agent.uploads import put_routes
 from zlh_agent.uploads import routes as upload_routes
-from zlh_agent.uploads.receiving import BLOCK_BYTES
 from zlh_agent.web.server import build_application
+from zlh_agent.web.tls import hold_little
 from zlh_common.errors import ConfigInvalid, ZlhError
 
 log = structlog.get_logger()
 # Of the first line of a request, which has its query.
 MAX_LINE_BYTES = 32 * 1024
+WAITING_BYTES = 16 * 1024
 
 
 class AgentPortInUse(ZlhError):
@@ -78,14 +79,15 @@ def make_application(config: AgentConfig, parts: Parts) -> web.Application:
 
 async def serve(config: AgentConfig, *, stop: asyncio.Event) -> None:
     """Run the agent until `stop`. Its going ends no terminal: their shims stay, and the next start finds them."""
+    hold_little()
     async with open_parts(config) as parts:
         runner = web.AppRunner(
             make_application(config, parts),
             access_log=None,
             shutdown_timeout=1,
             handler_cancellation=True,
-            # Of a body that comes, so much is taken at once: a file is written in blocks of this size.
-            read_bufsize=BLOCK_BYTES,
+            # Up to twice as much of a body waits until it is known what becomes of it; who reads it asks for more.
+            read_bufsize=WAITING_BYTES,
             # The API takes lines of 8 KiB, and writes what it hands on in up to three times as many bytes.
             max_line_size=MAX_LINE_BYTES,
         )

@@ -11,6 +11,7 @@ import structlog
 
 from zlh_agent.archives.service import Archives
 from zlh_agent.config import AgentConfig
+from zlh_agent.files.blocks import Blocks
 from zlh_agent.files.disk_threads import open_threads
 from zlh_agent.files.link import FilePlace
 from zlh_agent.files.long_work import LongWork
@@ -51,14 +52,16 @@ class FileParts:
 async def make_files(config: AgentConfig, clock: Clock, workspace: WorkspaceService) -> FileParts:
     """Make them, and take up what an agent before has left."""
     roots, threads = Roots(await asyncio.to_thread(_offer_roots, config, workspace)), open_threads()
+    blocks = Blocks()
     partials = Partials(roots, UploadStore(config.paths.state / "uploads"), threads)
-    uploads = UploadService(roots, partials, clock)
+    uploads = UploadService(roots, partials, clock, blocks)
     await uploads.load()
     archives = Archives(roots)
     work = LongWork(roots, archives)
     operations = OperationService(clock, StagingStore(config.paths.state / "operations"), work.sweep)
     await operations.load()
-    return FileParts(roots, threads, uploads, PutService(roots, partials, clock), operations, archives, work)
+    puts = PutService(roots, partials, clock, blocks)
+    return FileParts(roots, threads, uploads, puts, operations, archives, work)
 
 
 def _offer_roots(config: AgentConfig, workspace: WorkspaceService) -> list[OfferedRoot]:

@@ -141,7 +141,7 @@ class ZipReader:
         at, end = self._directory, self._directory + self._length
         window, start = b"", at
         for _ in range(self._count):
-            if at - start + 4 * 65536 > len(window):
+            if at - start + 4 * 65536 > len(window) and start + len(window) < self._size:
                 window, start = os.pread(self._source, BLOCK_BYTES + 4 * 65536, at), at
             head = window[at - start : at - start + _CENTRAL.size]
             if len(head) < _CENTRAL.size:

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from zlh_agent.archives.service import Archives
 from zlh_agent.files.disk_threads import HeldFile
-from zlh_agent.files.downloads import BLOCK_BYTES, SAFE_HEADERS, break_off
+from zlh_agent.files.downloads import PIECE_BYTES, SAFE_HEADERS, break_off
 from zlh_agent.files.presenting_rules import parse_path
 from zlh_agent.files.roots import OfferedRoot, Roots
 from zlh_common.errors import InvalidBody, ZlhError
@@ -47,7 +47,7 @@ def routes(roots: Roots, archives: Archives, threads: ThreadPoolExecutor) -> lis
 async def _send(request: web.Request, response: web.StreamResponse, pipe: HeldFile) -> None:
     """Send what comes; nothing is begun before the first bytes are there, so that a refusal can still be told."""
     try:
-        while block := await asyncio.shield(pipe.begin(os.read, BLOCK_BYTES)):
+        while block := await asyncio.shield(pipe.begin(os.read, PIECE_BYTES)):
             if not response.prepared:
                 await response.prepare(request)
             await response.write(block)

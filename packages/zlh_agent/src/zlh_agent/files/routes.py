@@ -10,7 +10,7 @@ from typing import TypeVar
 from aiohttp import web
 from msgspec import UNSET
 
-from zlh_agent.files.downloads import answer_file
+from zlh_agent.files.downloads import Downloads
 from zlh_agent.files.model import KEEP, REPLACE
 from zlh_agent.files.presenting_rules import (
     parse_count,
@@ -48,6 +48,7 @@ T = TypeVar("T")
 
 def routes(roots: Roots, threads: ThreadPoolExecutor) -> list[web.AbstractRouteDef]:
     """Return the routes of this slice, for the composition root to mount."""
+    downloads = Downloads(threads)
 
     @asynccontextmanager
     async def borrow(name: str | None) -> AsyncIterator[Files]:
@@ -99,7 +100,7 @@ def routes(roots: Roots, threads: ThreadPoolExecutor) -> list[web.AbstractRouteD
 
     async def content(request: web.Request) -> web.StreamResponse:
         service = roots.service(roots.choose(request.query.get("root")))
-        return await answer_file(request, service, threads, parse_path(request.query.get("path")))
+        return await downloads.answer(request, service, parse_path(request.query.get("path")))
 
     return [
         web.get("/files/roots", list_roots, allow_head=False),

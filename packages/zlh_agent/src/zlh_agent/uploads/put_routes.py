@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from zlh_agent.files.presenting_rules import parse_expected, parse_flag, parse_mode, parse_path, show_entry
-from zlh_agent.uploads.bodies import let_come, refuse_encoded, wait_for_checks
+from zlh_agent.uploads.bodies import body_of, let_come, refuse_encoded, wait_for_checks
 from zlh_agent.uploads.model import Asked
 from zlh_agent.uploads.puts import PutService
 from zlh_agent.uploads.receiving import BodyCut
@@ -23,7 +23,7 @@ def routes(puts: PutService) -> list[web.AbstractRouteDef]:
         await puts.check(asked)
         await let_come(request)
         try:
-            entry, was_there = await puts.put(asked, request.content)
+            entry, was_there = await puts.put(asked, body_of(request))
         except BodyCut as exc:
             raise ConnectionResetError("the body was cut") from exc
         body = encode(show_entry(entry))

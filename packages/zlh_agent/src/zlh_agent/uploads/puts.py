@@ -8,13 +8,14 @@ from collections.abc import Coroutine
 from typing import Any
 
 import structlog
-from aiohttp import StreamReader
 
+from zlh_agent.files.blocks import Blocks
 from zlh_agent.files.model import Entry
 from zlh_agent.files.roots import Roots
+from zlh_agent.uploads.bodies import OpenBody
 from zlh_agent.uploads.model import Asked, UploadRecord
 from zlh_agent.uploads.partials import Partials, look_again
-from zlh_agent.uploads.receiving import Body, BodyCut, Sink, receive
+from zlh_agent.uploads.receiving import BodyCut, Sink, receive
 from zlh_agent.uploads.rules import begin_record
 from zlh_agent.uploads.service import SILENCE_S
 from zlh_common.clock import Clock
@@ -27,8 +28,11 @@ log = structlog.get_logger()
 class PutService:
     """Takes whole files."""
 
-    def __init__(self, roots: Roots, partials: Partials, clock: Clock, *, silence_s: float = SILENCE_S) -> None:
+    def __init__(
+        self, roots: Roots, partials: Partials, clock: Clock, blocks: Blocks, *, silence_s: float = SILENCE_S
+    ) -> None:
         self._roots = roots
+        self._blocks = blocks
         self._partials = partials
         self._clock = clock
         self._silence_s = silence_s
@@ -39,23 +43,24 @@ class PutService:
         async with self._partials.borrow(self._roots.choose(asked.root).name) as files:
             await look_again(files, asked.path, replace=asked.replace, expected=asked.expected)
 
-    async def put(self, asked: Asked, content: StreamReader) -> tuple[Entry, bool]:
+    async def put(self, asked: Asked, open_body: OpenBody) -> tuple[Entry, bool]:
         """Take a body; return what is at the path then, and whether something was there before."""
-        return await self._apart(self._put(asked, content))
+        return await self._apart(self._put(asked, open_body))
 
     async def close(self) -> None:
         """Wait for what is under way: it ends with its connection."""
         while self._works:
             await asyncio.wait(self._works)
 
-    async def _put(self, asked: Asked, content: StreamReader) -> tuple[Entry, bool]:
+    async def _put(self, asked: Asked, open_body: OpenBody) -> tuple[Entry, bool]:
         root = self._roots.choose(asked.root).name
         record = begin_record(asked, root, uuid.uuid4().hex, self._clock.now(), is_put=True)
         file = await self._partials.begin(record, parents=asked.parents)
         try:
             sink = Sink(0, limit=asked.size, algorithm="sha256" if asked.sha256 else None)
             try:
-                await receive(Body(content, silence_s=self._silence_s), file, sink, path=record.path)
+                body = open_body(self._blocks, self._silence_s)
+                await receive(body, file, sink, self._blocks, path=record.path)
             finally:
                 file.close()
             _require_whole(record, sink)

@@ -6,7 +6,7 @@ from email.utils import format_datetime
 
 from aiohttp import web
 
-from zlh_agent.uploads.bodies import let_come, refuse_encoded, wait_for_checks
+from zlh_agent.uploads.bodies import body_of, let_come, refuse_encoded, wait_for_checks
 from zlh_agent.uploads.receiving import BodyCut
 from zlh_agent.uploads.service import Progress, UploadService
 from zlh_agent.uploads.tus_wire import (
@@ -46,7 +46,7 @@ def routes(uploads: UploadService) -> list[web.AbstractRouteDef]:
         checksum = parse_checksum(request.headers.get("Upload-Checksum")) if has_piece else None
         await let_come(request)
         try:
-            progress = await uploads.begin(asked, request.content if has_piece else None, checksum)
+            progress = await uploads.begin(asked, body_of(request) if has_piece else None, checksum)
         except BodyCut as exc:
             raise ConnectionResetError("the body was cut") from exc
         headers = {**_headers(progress), "Location": f"{UPLOADS}/{progress.record.id}"}
@@ -68,7 +68,7 @@ def routes(uploads: UploadService) -> list[web.AbstractRouteDef]:
         await let_come(request)
         try:
             progress = await uploads.append(
-                request.match_info["id"], offset, request.content, checksum, request.content_length
+                request.match_info["id"], offset, body_of(request), checksum, request.content_length
             )
         except BodyCut as exc:
             raise ConnectionResetError("the body was cut") from exc

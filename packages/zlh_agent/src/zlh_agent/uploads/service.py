@@ -20,13 +20,14 @@ from typing import Any, TypeVar
 
 import msgspec
 import structlog
-from aiohttp import StreamReader
 
+from zlh_agent.files.blocks import Blocks
 from zlh_agent.files.disk_threads import HeldFile
 from zlh_agent.files.roots import Roots
+from zlh_agent.uploads.bodies import OpenBody
 from zlh_agent.uploads.model import Asked, PieceChecksum, UploadRecord
 from zlh_agent.uploads.partials import Partials
-from zlh_agent.uploads.receiving import Body, BodyCut, Sink, receive
+from zlh_agent.uploads.receiving import BodyCut, Sink, receive
 from zlh_agent.uploads.rules import KEPT_FOR, begin_record, end_record, is_over
 from zlh_common.clock import Clock
 from zlh_common.errors import ZlhError
@@ -67,7 +68,7 @@ class _Piece:
     """What comes for an upload, and from where on."""
 
     offset: int
-    content: StreamReader
+    open_body: OpenBody
     checksum: PieceChecksum | None
 
 
@@ -89,12 +90,16 @@ class _Turn:
 class UploadService:
     """The uploads of one container."""
 
-    def __init__(self, roots: Roots, partials: Partials, clock: Clock, *, silence_s: float = SILENCE_S) -> None:
+    def __init__(
+        self, roots: Roots, partials: Partials, clock: Clock, blocks: Blocks, *, silence_s: float = SILENCE_S
+    ) -> None:
         self._roots = roots
+        self._blocks = blocks
         self._partials = partials
         self._clock = clock
         self._silence_s = silence_s
         self._records: dict[str, UploadRecord] = {}
+        self._beginning = 0
         self._turns: dict[str, _Turn] = {}
         self._ended: dict[str, Progress] = {}
         # Uploads of an agent before us of which nobody has looked yet what they are by now.
@@ -148,19 +153,19 @@ class UploadService:
                 found.append(_show(record, offset))
         return found
 
-    async def begin(self, asked: Asked, content: StreamReader | None, checksum: PieceChecksum | None) -> Progress:
+    async def begin(self, asked: Asked, open_body: OpenBody | None, checksum: PieceChecksum | None) -> Progress:
         """Begin an upload, with its first bytes where they come along; one of no bytes is whole at once."""
-        return await self._apart(self._begin(asked, content, checksum))
+        return await self._apart(self._begin(asked, open_body, checksum))
 
     async def look(self, upload_id: str) -> Progress:
         """Return how far an upload is; whoever sends to it is cut off first, so that the answer holds."""
         return await self._apart(self._look(upload_id))
 
     async def append(
-        self, upload_id: str, offset: int, content: StreamReader, checksum: PieceChecksum | None, length: int | None
+        self, upload_id: str, offset: int, open_body: OpenBody, checksum: PieceChecksum | None, length: int | None
     ) -> Progress:
         """Take a piece that begins at `offset`; the last one puts the file in place."""
-        return await self._apart(self._append(upload_id, offset, content, checksum, length))
+        return await self._apart(self._append(upload_id, offset, open_body, checksum, length))
 
     async def give_up(self, upload_id: str) -> None:
         """Remove an upload, and what has come of it."""
@@ -168,19 +173,16 @@ class UploadService:
 
     # ── in tasks of their own, which end by themselves when a connection does ──
 
-    async def _begin(self, asked: Asked, content: StreamReader | None, checksum: PieceChecksum | None) -> Progress:
-        if len(self._records) >= MAX_UPLOADS:
-            raise UploadLimit(limit=MAX_UPLOADS)
+    async def _begin(self, asked: Asked, open_body: OpenBody | None, checksum: PieceChecksum | None) -> Progress:
         root = self._roots.choose(asked.root).name
         record = begin_record(asked, root, uuid.uuid4().hex, self._clock.now(), is_put=False)
-        file = await self._partials.begin(record, parents=asked.parents)
-        self._records[record.id] = record
+        file = await self._begin_file(record, parents=asked.parents)
         try:
             async with self._turn(record.id) as turn:
-                if content is None:
+                if open_body is None:
                     file.close()
                     return await self._finish_if_whole(record, 0)
-                return await self._receive(turn, record, file, _Piece(0, content, checksum))
+                return await self._receive(turn, record, file, _Piece(0, open_body, checksum))
         except BodyCut:
             # Whoever sent it does not know the upload, but may find it in the list.
             raise
@@ -190,12 +192,27 @@ class UploadService:
                 await self._drop(record)
             raise
 
+    async def _begin_file(self, record: UploadRecord, *, parents: bool) -> HeldFile:
+        """Return the file of an upload, which is known from then on; raise UploadLimit.
+
+        Those that are still being made count too: each has its place before anything is waited for.
+        """
+        if len(self._records) + self._beginning >= MAX_UPLOADS:
+            raise UploadLimit(limit=MAX_UPLOADS)
+        self._beginning += 1
+        try:
+            file = await self._partials.begin(record, parents=parents)
+            self._records[record.id] = record
+        finally:
+            self._beginning -= 1
+        return file
+
     async def _look(self, upload_id: str) -> Progress:
         async with self._turn(upload_id):
             return await self._progress(upload_id)
 
     async def _append(
-        self, upload_id: str, offset: int, content: StreamReader, checksum: PieceChecksum | None, length: int | None
+        self, upload_id: str, offset: int, open_body: OpenBody, checksum: PieceChecksum | None, length: int | None
     ) -> Progress:
         async with self._turn(upload_id) as turn:
             progress = await self._progress(upload_id)
@@ -209,14 +226,15 @@ class UploadService:
             if checksum is not None:
                 record = await self._keep(record, unchecked_from=held)
             file = await self._partials.open(record, held)
-            return await self._receive(turn, record, file, _Piece(held, content, checksum))
+            return await self._receive(turn, record, file, _Piece(held, open_body, checksum))
 
     async def _receive(self, turn: _Turn, record: UploadRecord, file: HeldFile, piece: _Piece) -> Progress:
         checksum = piece.checksum
         sink = Sink(piece.offset, limit=record.size, algorithm=checksum.algorithm if checksum else None)
         try:
             turn.may_be_cut = True
-            await receive(Body(piece.content, silence_s=self._silence_s), file, sink, path=record.path)
+            body = piece.open_body(self._blocks, self._silence_s)
+            await receive(body, file, sink, self._blocks, path=record.path)
             inode = (await file.begin(os.fstat)).st_ino
         except asyncio.CancelledError:
             if not turn.is_cut:

@@ -19,6 +19,8 @@ log = structlog.get_logger()
 MAX_BODY_BYTES = 1024 * 1024
 # Where a handler puts the headers that its refusals have as well.
 REFUSAL_HEADERS = "refusal_headers"
+# Where it says that no further request can be read from its connection.
+ENDS_CONNECTION = "ends_connection"
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -60,7 +62,10 @@ def build_application(routes: Sequence[web.AbstractRouteDef]) -> web.Application
 async def _outermost(request: web.Request, handler: Handler) -> web.StreamResponse:
     request_id = accept_request_id(request.headers.get(HEADER, ""))
     with following(request_id):
-        return await _answer(request, handler, request_id)
+        response = await _answer(request, handler, request_id)
+    if request.get(ENDS_CONNECTION):
+        response.force_close()
+    return response
 
 
 async def _answer(request: web.Request, handler: Handler, request_id: str) -> web.StreamResponse:
