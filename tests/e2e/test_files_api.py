@@ -103,7 +103,7 @@ async def test_a_write_keeps_to_its_conditions(files: Files) -> None:
     """What somebody else has changed, what is there already and what has another hash is not put in place."""
     first = await files.write("a.txt", b"one")
     again = await files.call("PUT", "/content", query={"path": "a.txt"}, data=b"x", headers={"If-None-Match": "*"})
-    assert (again.status, again.json["code"]) == (409, "file_exists")
+    assert (again.status, again.json["code"]) == (412, "file_already_there")
     second = await files.call(
         "PUT", "/content", query={"path": "a.txt"}, data=b"two", headers={"If-Match": first.headers["ETag"]}
     )

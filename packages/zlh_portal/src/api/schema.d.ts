@@ -7631,7 +7631,7 @@ export interface operations {
             };
             /**
              * @description - `rate_limited`: There were too many calls in a short time.
-             *     - `too_many_open`: Too many long calls are open.
+             *     - `too_many_open`: Too many long calls are open; `by` says of whom: `user`, `customer` or `process`.
              *     - `viewer_limit`: As many look already as may; `where` says at what, to follow "are open".
              */
             429: {
@@ -8647,7 +8647,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            /**
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
+             */
             412: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -8910,7 +8913,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            /**
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
+             */
             412: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -9180,7 +9186,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            /**
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
+             */
             412: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -9218,7 +9227,7 @@ export interface operations {
             };
             /**
              * @description - `rate_limited`: There were too many calls in a short time.
-             *     - `too_many_open`: Too many long calls are open.
+             *     - `too_many_open`: Too many long calls are open; `by` says of whom: `user`, `customer` or `process`.
              */
             429: {
                 headers: {
@@ -9463,7 +9472,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            /**
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
+             */
             412: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -9762,7 +9774,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            /**
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
+             */
             412: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -10050,7 +10065,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            /**
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
+             */
             412: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -10355,7 +10373,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            /**
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
+             */
             412: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -10404,7 +10425,7 @@ export interface operations {
             };
             /**
              * @description - `rate_limited`: There were too many calls in a short time.
-             *     - `too_many_open`: Too many long calls are open.
+             *     - `too_many_open`: Too many long calls are open; `by` says of whom: `user`, `customer` or `process`.
              */
             429: {
                 headers: {
@@ -10665,7 +10686,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            /**
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
+             */
             412: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -10718,7 +10742,7 @@ export interface operations {
             };
             /**
              * @description - `rate_limited`: There were too many calls in a short time.
-             *     - `too_many_open`: Too many long calls are open.
+             *     - `too_many_open`: Too many long calls are open; `by` says of whom: `user`, `customer` or `process`.
              */
             429: {
                 headers: {
@@ -10941,7 +10965,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            /**
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
+             */
             412: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -11219,7 +11246,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            /**
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
+             */
             412: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -11519,7 +11549,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            /**
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
+             */
             412: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -11818,7 +11851,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            /**
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
+             */
             412: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -12106,7 +12142,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            /**
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
+             */
             412: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -12391,7 +12430,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            /**
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
+             */
             412: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -12669,7 +12711,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            /**
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
+             */
             412: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -12932,7 +12977,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            /**
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
+             */
             412: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -13180,7 +13228,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            /**
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
+             */
             412: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -13441,7 +13492,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            /**
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
+             */
             412: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -13714,7 +13768,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            /**
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
+             */
             412: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -13982,7 +14039,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            /**
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
+             */
             412: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -14242,7 +14302,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            /**
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
+             */
             412: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -14522,7 +14585,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `file_changed`: the file is not what it was when it was last looked at.
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
              *     - `tus_version_refused`: The request speaks another version of the protocol for resumable uploads, or says none.
              */
             412: {
@@ -14588,7 +14652,7 @@ export interface operations {
             };
             /**
              * @description - `rate_limited`: There were too many calls in a short time.
-             *     - `too_many_open`: Too many long calls are open.
+             *     - `too_many_open`: Too many long calls are open; `by` says of whom: `user`, `customer` or `process`.
              */
             429: {
                 headers: {
@@ -14949,7 +15013,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `file_changed`: the file is not what it was when it was last looked at.
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
              *     - `tus_version_refused`: The request speaks another version of the protocol for resumable uploads, or says none.
              */
             412: {
@@ -15218,7 +15283,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `file_changed`: the file is not what it was when it was last looked at.
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
              *     - `tus_version_refused`: The request speaks another version of the protocol for resumable uploads, or says none.
              */
             412: {
@@ -15511,7 +15577,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `file_changed`: the file is not what it was when it was last looked at.
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
              *     - `tus_version_refused`: The request speaks another version of the protocol for resumable uploads, or says none.
              */
             412: {
@@ -15577,7 +15644,7 @@ export interface operations {
             };
             /**
              * @description - `rate_limited`: There were too many calls in a short time.
-             *     - `too_many_open`: Too many long calls are open.
+             *     - `too_many_open`: Too many long calls are open; `by` says of whom: `user`, `customer` or `process`.
              */
             429: {
                 headers: {
@@ -17326,7 +17393,7 @@ export interface operations {
             };
             /**
              * @description - `rate_limited`: There were too many calls in a short time.
-             *     - `too_many_open`: Too many long calls are open.
+             *     - `too_many_open`: Too many long calls are open; `by` says of whom: `user`, `customer` or `process`.
              *     - `viewer_limit`: As many look already as may; `where` says at what, to follow "are open".
              */
             429: {
@@ -21008,7 +21075,7 @@ export interface operations {
             };
             /**
              * @description - `rate_limited`: There were too many calls in a short time.
-             *     - `too_many_open`: Too many long calls are open.
+             *     - `too_many_open`: Too many long calls are open; `by` says of whom: `user`, `customer` or `process`.
              *     - `viewer_limit`: As many look already as may; `where` says at what, to follow "are open".
              */
             429: {
@@ -24279,7 +24346,7 @@ export interface operations {
             };
             /**
              * @description - `rate_limited`: There were too many calls in a short time.
-             *     - `too_many_open`: Too many long calls are open.
+             *     - `too_many_open`: Too many long calls are open; `by` says of whom: `user`, `customer` or `process`.
              */
             429: {
                 headers: {
