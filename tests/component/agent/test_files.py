@@ -259,3 +259,21 @@ async def test_what_an_operation_has_left_at_the_agents_death_is_removed(agent: 
     await agent.start()
     await eventually(lambda: set(os.listdir(workspace)) <= {"a", "c"})  # noqa: PTH208 - in one call
     await eventually(lambda: not list((agent.root / "var/lib/zlh/operations").glob("*.json")))
+
+
+async def test_work_that_ends_with_its_agent_is_told_by_the_next(agent: AgentProcess, workspace: Path) -> None:
+    """What makes something and what only looks, as interrupted; a hidden file beside the target is gone."""
+    with (workspace / "huge").open("wb") as file:
+        file.truncate(2**40)
+    ids = []
+    for call, asked in (("checksum", {"path": "huge"}), ("archive", {"paths": ["huge"], "to": "huge.tar.gz"})):
+        status, operation = await ask(agent, "POST", f"/files/{call}", **asked)
+        assert (status, operation["state"]) == (202, "running")
+        ids.append(operation["id"])
+    assert await agent.stop() == 0
+    assert os.listdir(workspace) == ["huge"]  # noqa: PTH208 - in one call
+    await agent.start()
+    for each in ids:
+        status, operation = await ask(agent, "GET", f"/files/operations/{each}")
+        assert (status, operation["state"]) == (200, "interrupted")
+    await eventually(lambda: not list((agent.root / "var/lib/zlh/operations").glob("*.json")))
