@@ -8712,7 +8712,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -8981,7 +8981,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -9254,7 +9254,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -9558,7 +9558,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -9860,7 +9860,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -10147,7 +10147,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -10452,7 +10452,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -10769,7 +10769,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -11030,7 +11030,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -11332,7 +11332,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -11635,7 +11635,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -11937,7 +11937,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -12224,7 +12224,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -12512,7 +12512,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -12776,7 +12776,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -13042,7 +13042,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -13293,7 +13293,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -13557,7 +13557,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -13834,7 +13834,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -14104,7 +14104,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -14367,7 +14367,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -14690,7 +14690,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -15089,7 +15089,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -15359,7 +15359,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -15682,7 +15682,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {

@@ -55,7 +55,7 @@ function Absent({ status, isBeside = false }: { status: ContainerStatus; isBesid
   if (isBeside) {
     return (
       <Alert color="orange" title={absence?.title} role="status" data-testid="files-away">
-        <Text size="sm">What you have written stays on this page, and can be saved once the container is back.</Text>
+        <Text size="sm">What you have written stays on this page{status.lifecycle === "deleting" ? " alone, and cannot be saved there any more: copy what you need." : ", and can be saved once the container is back."}</Text>
         {start}
       </Alert>
     );

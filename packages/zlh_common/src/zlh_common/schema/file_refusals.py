@@ -69,8 +69,9 @@ REFUSALS = {
 
 
 class FileRefused(ZlhError):
-    """Work on a file was not done; an instance has one of the codes above, this one where none fits."""
+    """Work on a file was not done."""
 
+    # An instance has one of the codes above, this one where none fits.
     code, status = "files_failed", 500
 
     def __init__(self, code: str, *, path: str, where: str = "") -> None:
