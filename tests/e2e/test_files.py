@@ -508,13 +508,14 @@ async def test_names_that_are_taken_are_asked_about_once(
 
 
 async def test_what_is_not_saved_outlives_its_agent_and_its_container(page: Page, stack: Stack, own_vmid: int) -> None:
-    """It stays on the page while either is away, and is saved when both are back; a deletion asks before it is lost."""
+    """It stays on the page while these or the API are away, and is saved once they are back; a deletion asks first."""
     file = await folder_of(stack, own_vmid) / "notes.md"
     file.write_text("first ")
     await open_text(page, stack, own_vmid, "notes.md")
     state, away = page.get_by_test_id("editor-state"), page.get_by_test_id("files-away")
     await write_at_the_end(page, "second ")
     stack.kill("agent")
+    stack.kill("api")
     await stack.wait_ready(own_vmid)
     await write_at_the_end(page, "third ")
     await expect(state).to_have_text("Not saved")
@@ -553,7 +554,9 @@ async def test_a_reload_asks_before_what_is_not_saved_is_lost(page: Page, stack:
     assert (disk / "notes.md").read_text() == "first "
 
 
-async def test_work_on_files_goes_on_over_a_reload(page: Page, stack: Stack, vmid: int, disk: Path) -> None:
+async def test_work_on_files_goes_on_over_a_reload_and_without_an_api(
+    page: Page, stack: Stack, vmid: int, disk: Path
+) -> None:
     """Whoever comes back sees how far it is, and may end it."""
     with (disk / "huge").open("wb") as file:
         file.truncate(2**40)
@@ -563,6 +566,8 @@ async def test_work_on_files_goes_on_over_a_reload(page: Page, stack: Stack, vmi
     await open_files(page, stack, vmid)
     work = page.get_by_test_id("operation-archive")
     await expect(work).to_have_attribute("data-state", "running")
+    stack.kill("api")
+    await stack.wait_ready(vmid)
     await page.reload()
     await expect(work).to_have_attribute("data-state", "running")
     await work.get_by_role("button", name="Cancel").click()
