@@ -7631,7 +7631,7 @@ export interface operations {
             };
             /**
              * @description - `rate_limited`: There were too many calls in a short time.
-             *     - `too_many_open`: Too many long calls are open; `by` says of whom: `user`, `customer` or `process`.
+             *     - `too_many_open`: Too many long calls are open.
              *     - `viewer_limit`: As many look already as may; `where` says at what, to follow "are open".
              */
             429: {
@@ -9227,7 +9227,7 @@ export interface operations {
             };
             /**
              * @description - `rate_limited`: There were too many calls in a short time.
-             *     - `too_many_open`: Too many long calls are open; `by` says of whom: `user`, `customer` or `process`.
+             *     - `too_many_open`: Too many long calls are open.
              */
             429: {
                 headers: {
@@ -10425,7 +10425,7 @@ export interface operations {
             };
             /**
              * @description - `rate_limited`: There were too many calls in a short time.
-             *     - `too_many_open`: Too many long calls are open; `by` says of whom: `user`, `customer` or `process`.
+             *     - `too_many_open`: Too many long calls are open.
              */
             429: {
                 headers: {
@@ -10742,7 +10742,7 @@ export interface operations {
             };
             /**
              * @description - `rate_limited`: There were too many calls in a short time.
-             *     - `too_many_open`: Too many long calls are open; `by` says of whom: `user`, `customer` or `process`.
+             *     - `too_many_open`: Too many long calls are open.
              */
             429: {
                 headers: {
@@ -14652,7 +14652,7 @@ export interface operations {
             };
             /**
              * @description - `rate_limited`: There were too many calls in a short time.
-             *     - `too_many_open`: Too many long calls are open; `by` says of whom: `user`, `customer` or `process`.
+             *     - `too_many_open`: Too many long calls are open.
              */
             429: {
                 headers: {
@@ -15644,7 +15644,7 @@ export interface operations {
             };
             /**
              * @description - `rate_limited`: There were too many calls in a short time.
-             *     - `too_many_open`: Too many long calls are open; `by` says of whom: `user`, `customer` or `process`.
+             *     - `too_many_open`: Too many long calls are open.
              */
             429: {
                 headers: {
@@ -17393,7 +17393,7 @@ export interface operations {
             };
             /**
              * @description - `rate_limited`: There were too many calls in a short time.
-             *     - `too_many_open`: Too many long calls are open; `by` says of whom: `user`, `customer` or `process`.
+             *     - `too_many_open`: Too many long calls are open.
              *     - `viewer_limit`: As many look already as may; `where` says at what, to follow "are open".
              */
             429: {
@@ -21075,7 +21075,7 @@ export interface operations {
             };
             /**
              * @description - `rate_limited`: There were too many calls in a short time.
-             *     - `too_many_open`: Too many long calls are open; `by` says of whom: `user`, `customer` or `process`.
+             *     - `too_many_open`: Too many long calls are open.
              *     - `viewer_limit`: As many look already as may; `where` says at what, to follow "are open".
              */
             429: {
@@ -24346,7 +24346,7 @@ export interface operations {
             };
             /**
              * @description - `rate_limited`: There were too many calls in a short time.
-             *     - `too_many_open`: Too many long calls are open; `by` says of whom: `user`, `customer` or `process`.
+             *     - `too_many_open`: Too many long calls are open.
              */
             429: {
                 headers: {

@@ -20,8 +20,9 @@ _WHOSE = {
 
 
 class TooManyOpen(ZlhError):
-    """Too many long calls are open; `by` says of whom: `user`, `customer` or `process`."""
+    """Too many long calls are open."""
 
+    # `by` says of whom: `user`, `customer` or `process`.
     code, status, retryable = "too_many_open", 429, True
 
     def __init__(self, what: str, *, limit: int, by: str) -> None:
