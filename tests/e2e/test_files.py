@@ -9,11 +9,12 @@ import shutil
 import zipfile
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+from playwright.async_api import Dialog, Locator, Page, Route, expect
 from playwright.async_api import Error as BrowserError
-from playwright.async_api import Locator, Page, Route, expect
 
 from e2e.browser import sign_in
 from e2e.stack import Stack
@@ -22,6 +23,7 @@ from e2e.visitors import PASSWORD, join
 pytestmark = pytest.mark.real("chromium", "portal")
 
 MIB = 1024 * 1024
+PATIENCE_S = 90.0
 # What a browser hands over when files are dropped: made in the page, since no mouse can bring any from outside.
 DROP = """(area, files) => {
   const transfer = new DataTransfer();
@@ -34,11 +36,16 @@ DROP = """(area, files) => {
 @pytest.fixture
 async def disk(stack: Stack, vmid: int) -> AsyncIterator[Path]:
     """The folder of the container that the page shows first, as programs see it; empty before each test."""
-    status, answer = await stack.call("GET", f"/api/containers/{vmid}/files/roots")
-    assert status == 200, answer
-    folder = Path(next(root["folder"] for root in answer["roots"] if root["isDefault"]))
+    folder = await folder_of(stack, vmid)
     yield folder
     await asyncio.to_thread(clear, folder)
+
+
+async def folder_of(stack: Stack, vmid: int) -> Path:
+    """Return where on this machine the files of a container are."""
+    status, answer = await stack.call("GET", f"/api/containers/{vmid}/files/roots")
+    assert status == 200, answer
+    return Path(next(root["folder"] for root in answer["roots"] if root["isDefault"]))
 
 
 def clear(folder: Path) -> None:
@@ -54,6 +61,13 @@ async def open_files(page: Page, stack: Stack, vmid: int, query: str = "") -> Lo
     grid = page.get_by_test_id("file-grid")
     await expect(grid).to_have_attribute("aria-busy", "false")
     return grid
+
+
+async def open_text(page: Page, stack: Stack, vmid: int, name: str) -> None:
+    """Sign in, and come to a text that can be written to."""
+    await sign_in(page, stack)
+    await page.goto(f"{stack.dev['portalUrl']}/containers/{vmid}/files?open={name}")
+    await expect(page.get_by_test_id("editor-state")).to_have_text("Saved")
 
 
 async def ask_for(page: Page, name: str, action: str) -> Locator:
@@ -311,3 +325,252 @@ async def test_a_viewer_sees_why_and_no_file(page: Page, stack: Stack, vmid: int
     await expect(page.get_by_test_id("may-not")).to_contain_text("Your role as viewer does not include")
     await expect(page.get_by_test_id("file-grid")).to_have_count(0)
     assert [url for url in asked if "/api/" in url] == []
+
+
+async def test_a_folder_that_is_dropped_comes_with_all_that_is_in_it(
+    page: Page, stack: Stack, vmid: int, disk: Path, tmp_path: Path
+) -> None:
+    """As from a file manager: more than a browser lists at once, folders in folders, and one with nothing in it."""
+    world = tmp_path / "world"
+    (world / "region" / "deep").mkdir(parents=True)
+    (world / "empty").mkdir()
+    for number in range(230):
+        (world / "region" / f"r.{number}.mca").write_bytes(bytes([number]) * number)
+    (world / "region" / "deep" / "naïve ⚙.txt").write_text("deep")
+    (tmp_path / "beside.txt").write_text("beside")
+    await open_files(page, stack, vmid)
+    await drop(page, world, tmp_path / "beside.txt")
+    await expect(page.get_by_test_id("uploads-title")).to_have_text("232 uploaded")
+    for name in ("world", "beside.txt"):
+        await expect(row(page, name)).to_be_visible()
+    async with asyncio.timeout(PATIENCE_S):
+        while not (disk / "world/empty").is_dir():
+            await asyncio.sleep(0.05)
+    assert tree_of(disk / "world") == tree_of(world)
+    assert (disk / "beside.txt").read_text() == "beside"
+
+
+async def drop(page: Page, *paths: Path) -> None:
+    """Drop what lies on this machine onto the list, as a hand with a mouse does."""
+    await page.get_by_test_id("drop-area").scroll_into_view_if_needed()
+    box = await page.get_by_test_id("drop-area").bounding_box()
+    assert box is not None
+    devtools = await page.context.new_cdp_session(page)
+    where = {"x": box["x"] + box["width"] / 2, "y": box["y"] + 20}
+    data = {"items": [], "files": [str(path) for path in paths], "dragOperationsMask": 1}
+    for kind in ("dragEnter", "dragOver"):
+        await devtools.send("Input.dispatchDragEvent", {"type": kind, **where, "data": data})
+    await expect(page.get_by_text("Drop files and folders to upload them here")).to_be_visible()
+    await devtools.send("Input.dispatchDragEvent", {"type": "drop", **where, "data": data})
+    await devtools.detach()
+
+
+def hash_of(path: Path) -> str:
+    """Return what tells one file from another."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def tree_of(folder: Path) -> dict[str, bytes | None]:
+    """Return all that is below a folder by its path: the content of files, None for folders."""
+    return {str(path.relative_to(folder)): None if path.is_dir() else path.read_bytes() for path in folder.rglob("*")}
+
+
+async def accept_warnings(page: Page) -> list[str]:
+    """Leave pages that warn all the same; return the list of what was asked."""
+    warnings: list[str] = []
+
+    async def accept(dialog: Dialog) -> None:
+        warnings.append(dialog.type)
+        await dialog.accept()
+
+    page.on("dialog", accept)
+    return warnings
+
+
+@pytest.fixture
+async def long_file(page: Page, stack: Stack, vmid: int, tmp_path: Path) -> Path:
+    """A file that the page sends in four pieces."""
+    _, roots = await stack.call("GET", f"/api/containers/{vmid}/files/roots")
+
+    async def cut_in_pieces(route: Route) -> None:
+        await route.fulfill(json={**roots, "uploadChunkBytes": MIB})
+
+    await page.route("**/files/roots", cut_in_pieces)
+    (tmp_path / "long.bin").write_bytes(bytes(range(251)) * (4 * MIB // 251))
+    return tmp_path / "long.bin"
+
+
+@dataclass
+class Gate:
+    """Holds back pieces of uploads, while it is shut."""
+
+    page: Page
+    came: asyncio.Event = field(default_factory=asyncio.Event)
+    may_pass: asyncio.Event = field(default_factory=asyncio.Event)
+    # The offsets of those that were let through.
+    sent: list[int] = field(default_factory=list)
+
+    async def put_up(self) -> None:
+        """Have all pieces come by here."""
+        await self.page.route("**/files/uploads/*", self._hold)
+
+    async def _hold(self, route: Route) -> None:
+        if route.request.method == "PATCH":
+            self.came.set()
+            await self.may_pass.wait()
+            self.sent.append(int(route.request.headers["upload-offset"]))
+        # A piece that was held may be one that the page has given up since.
+        with suppress(BrowserError):
+            await route.continue_()
+
+
+async def test_an_upload_goes_on_by_itself_once_the_network_is_back(
+    page: Page, stack: Stack, vmid: int, disk: Path, long_file: Path
+) -> None:
+    """Its progress is shown; without a network it says that it goes on by itself, and then it does."""
+    gate = Gate(page)
+    await gate.put_up()
+    await open_files(page, stack, vmid)
+    await page.get_by_test_id("choose-files").set_input_files(long_file)
+    await gate.came.wait()
+    await expect(page.get_by_test_id("uploads-figures")).to_contain_text("1 MiB of 4 MiB")
+    await expect(page.get_by_role("progressbar", name="long.bin: 25 %")).to_be_visible()
+    await page.context.set_offline(True)
+    gate.may_pass.set()
+    upload = page.get_by_test_id("upload-long.bin")
+    await expect(upload).to_have_attribute("data-phase", "retrying")
+    await expect(upload).to_contain_text("Goes on by itself")
+    assert not (disk / "long.bin").exists()
+    gate.sent.clear()
+    await page.context.set_offline(False)
+    await expect(page.get_by_test_id("uploads-title")).to_have_text("1 uploaded")
+    assert min(gate.sent) == MIB
+    assert hash_of(disk / "long.bin") == hash_of(long_file)
+    await page.unroute_all(behavior="ignoreErrors")
+
+
+async def test_an_upload_waits_over_a_reload_for_the_same_file(
+    page: Page, stack: Stack, vmid: int, disk: Path, long_file: Path
+) -> None:
+    """The browser warns; the page then tells of it, and the same file that is chosen again goes on where it was."""
+    warnings = await accept_warnings(page)
+    gate = Gate(page)
+    await gate.put_up()
+    grid = await open_files(page, stack, vmid)
+    # A browser warns for a page alone that somebody has touched.
+    await grid.click()
+    await page.get_by_test_id("choose-files").set_input_files(long_file)
+    await gate.came.wait()
+    await page.reload()
+    assert warnings == ["beforeunload"]
+    left = page.get_by_test_id("unfinished")
+    await expect(left).to_contain_text("long.bin")
+    await expect(left).to_contain_text("1 MiB of 4 MiB")
+    gate.may_pass.set()
+    gate.sent.clear()
+    await page.get_by_test_id("choose-files").set_input_files(long_file)
+    await expect(page.get_by_test_id("uploads-title")).to_have_text("1 uploaded")
+    await expect(left).to_have_count(0)
+    assert min(gate.sent) == MIB
+    assert hash_of(disk / "long.bin") == hash_of(long_file)
+    await page.unroute_all(behavior="ignoreErrors")
+
+
+@pytest.mark.parametrize(
+    "choice",
+    [("Replace", "new one", "new two"), ("Skip", "one", "two"), ("Close", "one", "two")],
+)
+async def test_names_that_are_taken_are_asked_about_once(
+    page: Page, stack: Stack, vmid: int, disk: Path, choice: tuple[str, str, str]
+) -> None:
+    """For all that came together, with their names; whoever closes the question has none of those sent."""
+    (disk / "one").write_text("one")
+    (disk / "two").write_text("two")
+    await open_files(page, stack, vmid)
+    files = [["one", "new one"], ["two", "new two"], ["three", "new three"]]
+    await page.get_by_test_id("drop-area").evaluate(DROP, files)
+    dialog = page.get_by_role("dialog")
+    # Both are asked about by the time that the one which is free has come.
+    await expect(row(page, "three")).to_be_visible()
+    await expect(dialog).to_contain_text("Some files are there already")
+    for name in ("one", "two"):
+        await expect(dialog.get_by_role("listitem").filter(has_text=name)).to_be_visible()
+    answer, *kept = choice
+    if answer == "Close":
+        await page.keyboard.press("Escape")
+    else:
+        await dialog.get_by_role("button", name=answer).click()
+    await expect(dialog).to_be_hidden()
+    await expect(page.get_by_test_id("uploads-title")).to_have_text(
+        "3 uploaded" if answer == "Replace" else "1 uploaded"
+    )
+    assert [(disk / name).read_text() for name in ("one", "two", "three")] == [*kept, "new three"]
+
+
+async def test_what_is_not_saved_outlives_its_agent_and_its_container(page: Page, stack: Stack, own_vmid: int) -> None:
+    """It stays on the page while these or the API are away, and is saved once they are back; a deletion asks first."""
+    file = await folder_of(stack, own_vmid) / "notes.md"
+    file.write_text("first ")
+    await open_text(page, stack, own_vmid, "notes.md")
+    state, away = page.get_by_test_id("editor-state"), page.get_by_test_id("files-away")
+    await write_at_the_end(page, "second ")
+    stack.kill("agent")
+    stack.kill("api")
+    await stack.wait_ready(own_vmid)
+    await write_at_the_end(page, "third ")
+    await expect(state).to_have_text("Not saved")
+    await stack.call("POST", f"/api/containers/{own_vmid}/stop")
+    await expect(away).to_contain_text("The container is stopped")
+    await write_at_the_end(page, "fourth")
+    await page.keyboard.press("Control+s")
+    await expect(page.get_by_test_id("problem")).to_contain_text("is off")
+    await away.get_by_role("button", name="Start it").click()
+    await expect(away).to_have_count(0)
+    await expect(page.locator(".cm-content")).to_have_text("first second third fourth")
+    assert file.read_text() == "first "
+    await page.get_by_role("button", name="Save", exact=True).click()
+    await expect(state).to_have_text("Saved")
+    assert file.read_text() == "first second third fourth"
+
+    await write_at_the_end(page, " lost")
+    await stack.call("DELETE", f"/api/containers/{own_vmid}")
+    dialog = page.get_by_role("dialog")
+    await expect(dialog).to_contain_text("Leave without saving?")
+    await expect(page.locator(".cm-content")).to_have_text("first second third fourth lost")
+    await dialog.get_by_role("button", name="Leave").click()
+    await expect(page.get_by_role("heading", level=1)).to_have_text("Containers")
+
+
+async def test_a_reload_asks_before_what_is_not_saved_is_lost(page: Page, stack: Stack, vmid: int, disk: Path) -> None:
+    """What is on the disk stays as it was."""
+    (disk / "notes.md").write_text("first ")
+    warnings = await accept_warnings(page)
+    await open_text(page, stack, vmid, "notes.md")
+    await write_at_the_end(page, "lost")
+    await expect(page.get_by_test_id("editor-state")).to_have_text("Not saved")
+    await page.reload()
+    assert warnings == ["beforeunload"]
+    await expect(page.locator(".cm-content")).to_have_text("first ")
+    assert (disk / "notes.md").read_text() == "first "
+
+
+async def test_work_on_files_goes_on_over_a_reload_and_without_an_api(
+    page: Page, stack: Stack, vmid: int, disk: Path
+) -> None:
+    """Whoever comes back sees how far it is, and may end it."""
+    with (disk / "huge").open("wb") as file:
+        file.truncate(2**40)
+    wish = {"paths": ["huge"], "to": "huge.tar.gz"}
+    status, begun = await stack.call("POST", f"/api/containers/{vmid}/files/archive", wish)
+    assert (status, begun["state"]) == (202, "running")
+    await open_files(page, stack, vmid)
+    work = page.get_by_test_id("operation-archive")
+    await expect(work).to_have_attribute("data-state", "running")
+    stack.kill("api")
+    await stack.wait_ready(vmid)
+    await page.reload()
+    await expect(work).to_have_attribute("data-state", "running")
+    await work.get_by_role("button", name="Cancel").click()
+    await expect(work).to_have_attribute("data-state", "cancelled")
+    _, ended = await stack.call("GET", f"/api/containers/{vmid}/files/operations/{begun['id']}")
+    assert ended["state"] == "cancelled"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import hashlib
 import io
 import json
@@ -16,12 +17,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import aiohttp
 import psutil
 import pytest
 import zstandard
 
 from e2e.files_by_proxy import PIECE, TUS, Cutter, Files
-from e2e.stack import Stack
+from e2e.stack import WAIT_S, Stack
 from guards.ports import free_port
 
 ROOT = Path(__file__).parents[2]
@@ -103,7 +105,7 @@ async def test_a_write_keeps_to_its_conditions(files: Files) -> None:
     """What somebody else has changed, what is there already and what has another hash is not put in place."""
     first = await files.write("a.txt", b"one")
     again = await files.call("PUT", "/content", query={"path": "a.txt"}, data=b"x", headers={"If-None-Match": "*"})
-    assert (again.status, again.json["code"]) == (409, "file_exists")
+    assert (again.status, again.json["code"]) == (412, "file_already_there")
     second = await files.call(
         "PUT", "/content", query={"path": "a.txt"}, data=b"two", headers={"If-Match": first.headers["ETag"]}
     )
@@ -351,3 +353,50 @@ async def test_memory_stays_as_it_is_however_large_a_file_is(files: Files, stack
         await asyncio.gather(watching, return_exceptions=True)
     grown = {name: most[name] - before[name] for name in most}
     assert all(size <= GROWTH_BYTES for size in grown.values()), (before, grown)
+
+
+async def test_an_upload_goes_on_after_the_api_was_killed(files: Files) -> None:
+    """Its sender is cut off; the process that follows tells how much had come, and takes the rest."""
+    body = noise(24 * MIB)
+    digest = hashlib.sha256(body).hexdigest()
+    said = {"Upload-Length": str(len(body)), "Upload-Metadata": coded(path="killed.bin", sha256=digest)}
+    made = await files.call("POST", "/uploads", headers={**TUS, **said})
+    assert made.status == 201, made.json
+    one, is_killed = made.headers["Location"].removeprefix(files.path), asyncio.Event()
+
+    async def in_two_halves() -> AsyncIterator[bytes]:
+        yield body[: 12 * MIB]
+        await is_killed.wait()
+        yield body[12 * MIB :]
+
+    headers = {**files.headers, **PIECE, "Upload-Offset": "0", "Content-Length": str(len(body))}
+    async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=120)) as session:
+        sending = asyncio.create_task(session.patch(files.url + one, data=in_two_halves(), headers=headers))
+        async with asyncio.timeout(WAIT_S):
+            # The agent writes a block of 1 MiB at a time; to ask for the offset would cut the sender off.
+            while not any(entry["size"] for entry in (await files.call("GET")).json["entries"]):
+                await asyncio.sleep(0.05)
+        (before,) = files.stack.programs("api")
+        files.stack.kill("api")
+        is_killed.set()
+        # The proxy notices with what is sent next, and says so or cuts it off.
+        with contextlib.suppress(aiohttp.ClientError):
+            assert (await sending).status == 502
+    held = await offset_once_back(files, one)
+    assert 0 < held < len(body)
+    assert [process.pid for process in files.stack.programs("api")] != [before.pid]
+    last = await files.call("PATCH", one, data=body[held:], headers={**PIECE, "Upload-Offset": str(held)})
+    assert (last.status, last.headers["Upload-Offset"]) == (204, str(len(body))), last.json
+    assert hashlib.sha256((await files.read("killed.bin")).body).hexdigest() == digest
+
+
+async def offset_once_back(files: Files, upload: str) -> int:
+    """Return how much of an upload has come, once there is an API that knows its agent."""
+    async with asyncio.timeout(WAIT_S):
+        while True:
+            with contextlib.suppress(aiohttp.ClientError):
+                looked = await files.call("HEAD", upload, headers=TUS)
+                if looked.status == 200:
+                    return int(looked.headers["Upload-Offset"])
+                assert looked.status in {409, 502, 503}, looked.status
+            await asyncio.sleep(0.1)

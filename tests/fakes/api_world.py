@@ -197,7 +197,7 @@ class World:
         # Who is believed in what they say of their clients.
         self.trusted_proxies: Proxies = ()
         self.rates = RateSettings(ANY_RATES, ANY_RATES, ANY_RATES, refusal_wait_s=0.0)
-        self.open_settings = OpenSettings(*[1000] * 6)
+        self.open_settings = OpenSettings(*[1000] * 7)
         self.audit_log = AuditLog(database, self.clock)
         self.name_links: NameLinks = NoNameLinks()
         self.certificates: CertificateSight = NoCertificates()

@@ -39,6 +39,8 @@ class LxcPlatform:
     dsn: str
     dev: Mapping[str, str]
     proxy_pid: int
+    # Where the containers of the host are.
+    root: Path
     api: subprocess.Popen[bytes] | None = None
 
     async def call(self, method: str, path: str, body: object = None) -> tuple[int, Any]:
@@ -114,7 +116,7 @@ async def running_platform(
         traefik = await asyncio.to_thread(opened.enter_context, traefik_run)
         port = free_port()
         dev = {"apiUrl": f"http://127.0.0.1:{port}", **_public_side(traefik, zone)}
-        platform = LxcPlatform(folder, dsn, dev, proxy_pid=traefik.program.pid)
+        platform = LxcPlatform(folder, dsn, dev, proxy_pid=traefik.program.pid, root=host.settings.root)
         if zone is not None:
             await asyncio.to_thread(_certify, traefik, folder, zone)
         write = partial(_write_config, platform, host, traefik, port, zone=zone, trusted_root=trusted_root)

@@ -259,3 +259,24 @@ async def test_what_an_operation_has_left_at_the_agents_death_is_removed(agent: 
     await agent.start()
     await eventually(lambda: set(os.listdir(workspace)) <= {"a", "c"})  # noqa: PTH208 - in one call
     await eventually(lambda: not list((agent.root / "var/lib/zlh/operations").glob("*.json")))
+
+
+@pytest.mark.parametrize("is_orderly", [True, False])
+async def test_work_that_ends_with_its_agent_is_told_by_the_next(
+    agent: AgentProcess, workspace: Path, *, is_orderly: bool
+) -> None:
+    """As interrupted, and a hidden file beside the target is gone; after a kill what only looked is not known."""
+    with (workspace / "huge").open("wb") as file:
+        file.truncate(2**40)
+    ids = []
+    for call, asked in (("archive", {"paths": ["huge"], "to": "huge.tar.gz"}), ("checksum", {"path": "huge"})):
+        status, operation = await ask(agent, "POST", f"/files/{call}", **asked)
+        assert (status, operation["state"]) == (202, "running")
+        ids.append(operation["id"])
+    await (agent.stop() if is_orderly else agent.kill())
+    await agent.start()
+    told = [await ask(agent, "GET", f"/files/operations/{each}") for each in ids]
+    states = [(status, row.get("state", row.get("code"))) for status, row in told]
+    assert states == [(200, "interrupted"), (200, "interrupted") if is_orderly else (404, "operation_not_found")]
+    await eventually(lambda: os.listdir(workspace) == ["huge"])  # noqa: PTH208 - in one call
+    await eventually(lambda: not list((agent.root / "var/lib/zlh/operations").glob("*.json")))

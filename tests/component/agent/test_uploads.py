@@ -173,10 +173,30 @@ async def test_a_file_is_replaced_only_in_the_version_that_was_named(sender: Sen
 
 
 async def test_a_file_that_is_there_is_not_replaced_where_it_must_be_new(sender: Sender) -> None:
-    """`If-None-Match: *`, told before a byte of the body is taken."""
-    await sender.put("a", b"one")
+    """`If-None-Match: *`, told before a byte of the body is taken; another condition is not passed over."""
+    first = await sender.put("a", b"one", If_None_Match="*")
+    assert first.status == 201
     answer = await sender.put("a", b"two", If_None_Match="*")
-    assert (answer.status, answer.code) == (409, "file_exists")
+    assert (answer.status, answer.code) == (412, "file_already_there")
+    unknown = await sender.put("a", b"two", If_None_Match=first.headers["ETag"])
+    assert (unknown.status, unknown.code) == (400, "upload_invalid")
+    assert (sender.workspace / "a").read_bytes() == b"one"
+    await sender.nothing_left("a")
+
+
+async def test_a_file_that_must_be_new_is_not_put_over_what_has_come_meanwhile(sender: Sender) -> None:
+    """Of two who write at once the later one is told so at the end of its body, and what the first wrote stays."""
+    head = "PUT /files/content?path=a HTTP/1.1\r\nHost: x\r\nContent-Length: 6\r\nIf-None-Match: *\r\n\r\n"
+    reader, writer = await asyncio.open_connection(
+        sender.agent.address, sender.agent.port, ssl=sender.agent.context, server_hostname=agent_name(OWNER)
+    )
+    writer.write(f"{head}two".encode())
+    await eventually(lambda: len(sender.names()) == 1)
+    assert (await sender.put("a", b"one", If_None_Match="*")).status == 201
+    writer.write(b"two")
+    assert (await asyncio.wait_for(reader.readline(), 60)).startswith(b"HTTP/1.1 412")
+    cut(writer)
+    assert (sender.workspace / "a").read_bytes() == b"one"
     await sender.nothing_left("a")
 
 
@@ -253,7 +273,7 @@ async def test_whoever_asks_first_is_told_before_the_body_comes(sender: Sender) 
     """`Expect: 100-continue` is answered by the refusal where there is one, and else by the go-ahead."""
     await sender.put("a", b"one")
     head = "PUT /files/content?path=a HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\nExpect: 100-continue\r\n"
-    for more, first in [("If-None-Match: *\r\n", b"HTTP/1.1 409"), ("", b"HTTP/1.1 100")]:
+    for more, first in [("If-None-Match: *\r\n", b"HTTP/1.1 412"), ("", b"HTTP/1.1 100")]:
         reader, writer = await asyncio.open_connection(
             sender.agent.address, sender.agent.port, ssl=sender.agent.context, server_hostname=agent_name(OWNER)
         )

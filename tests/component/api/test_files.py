@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import dataclasses
 import hashlib
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from fakes.api_world import NODE, PORTAL, World
 from fakes.files_agent import FilesAgent, serving
 from zlh_api.agents import patience_rules
 from zlh_api.files import appetite_rules
+from zlh_api.web.problems import SECURITY_HEADERS
 
 Client = TestClient[Request, Application]
 OWNER = {"Authorization": "Bearer owner-token"}
@@ -36,17 +39,24 @@ class Site:
     url: str
 
 
-@pytest.fixture
-async def site(world: World, tmp_path: Path) -> AsyncIterator[Site]:
+@asynccontextmanager
+async def opened_site(world: World, folder: Path) -> AsyncIterator[Site]:
     """Make a container that is up, and an agent that speaks of files."""
     agent = FilesAgent()
     world.agents.protocol_version = 8
-    async with serving(agent, tmp_path / "served") as served, world.reconciler(), world.client() as client:
+    async with serving(agent, folder / "served") as served, world.reconciler(), world.client() as client:
         world.agents.files = served
         made = await client.post("/api/containers", json=NODE, headers=OWNER)
         vmid = (await made.json())["vmid"]
         await world.wait_until("select guest = 'running' and agent_status is not null from containers")
         yield Site(world, client, agent, f"/api/containers/{vmid}/files")
+
+
+@pytest.fixture
+async def site(world: World, tmp_path: Path) -> AsyncIterator[Site]:
+    """See `opened_site`."""
+    async with opened_site(world, tmp_path) as site:
+        yield site
 
 
 async def code_of(answer: object) -> tuple[int, str]:
@@ -68,6 +78,7 @@ async def test_a_file_is_written_read_listed_and_read_in_part(site: Site) -> Non
     assert got.content_type == "application/octet-stream"
     assert got.headers["Content-Disposition"].startswith('attachment; filename="a_b.html"')
     assert got.headers["Content-Security-Policy"].startswith("sandbox")
+    assert SECURITY_HEADERS.items() <= dict(got.headers).items()
     part = await site.client.get(url, headers={**OWNER, "Range": "bytes=10-19"})
     assert (part.status, await part.read()) == (206, body[10:20])
     assert part.headers["Content-Range"] == f"bytes 10-19/{len(body)}"
@@ -290,3 +301,49 @@ async def test_an_agent_that_answers_with_megabytes_is_read_in_measure(
     answers = [await site.client.get(f"{site.url}/stat?path=x", headers=OWNER) for _ in range(2)]
     assert answers[0].status == 200
     assert await code_of(answers[1]) == (503, "agent_unreachable")
+
+
+async def test_bytes_that_go_on_say_which_request_they_are_of(site: Site) -> None:
+    """A download, an archive, a piece of an upload and the live stream have the id that was sent along, or one."""
+    await site.client.put(f"{site.url}/content?path=a", data=b"content", headers=OWNER)
+    metadata = "path " + base64.b64encode(b"big.bin").decode()
+    begin = {**TUS, "Upload-Length": "10", "Upload-Metadata": metadata}
+    place = (await site.client.post(f"{site.url}/uploads", headers=begin)).headers["Location"]
+    asked = {"X-Request-Id": "request-of-a-test"}
+    for method, url, more in (
+        ("GET", f"{site.url}/content?path=a", {}),
+        ("GET", f"{site.url}/archive?path=a", {}),
+        ("PATCH", place, {**TUS, **PIECE, "Upload-Offset": "0"}),
+        ("GET", "/api/events", {}),
+    ):
+        data = b"hello" if method == "PATCH" else None
+        async with site.client.request(method, url, data=data, headers={**OWNER, **more, **asked}) as answer:
+            assert answer.status in {200, 204}, (url, await answer.text())
+            assert answer.headers.getall("X-Request-Id") == ["request-of-a-test"], url
+    async with site.client.get(f"{site.url}/content?path=a", headers=OWNER) as answer:
+        assert len(answer.headers["X-Request-Id"]) == 32
+
+
+async def test_a_customer_has_so_many_transfers_at_all_containers(world: World, tmp_path: Path) -> None:
+    """The next is told the numbers and when to come again; what takes no file is answered; what ends makes room."""
+    world.open_settings = dataclasses.replace(world.open_settings, transfers_per_customer=1)
+    may_end = asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b"begun"
+        await may_end.wait()
+
+    async with opened_site(world, tmp_path) as site, asyncio.TaskGroup() as group:
+        first = group.create_task(site.client.put(f"{site.url}/content?path=a", data=body(), headers=OWNER))
+        async with asyncio.timeout(60):
+            while not site.agent.taken_bytes:
+                await asyncio.sleep(0.01)
+        refused = await site.client.get(f"{site.url}/content?path=a", headers=OWNER)
+        told = await refused.json()
+        assert (refused.status, told["code"]) == (429, "too_many_open")
+        assert (told["what"], told["limit"], told["by"]) == ("file transfers", 1, "customer")
+        assert int(refused.headers["Retry-After"]) > 0
+        assert (await site.client.get(site.url, headers=OWNER)).status == 200
+        may_end.set()
+        assert (await first).status == 201
+        assert await (await site.client.get(f"{site.url}/content?path=a", headers=OWNER)).read() == b"begun"

@@ -185,17 +185,17 @@ async def test_a_flood_leaves_the_database_alone(world: World, clock: FakeClock)
 
 async def test_streams_tell_where_one_stands_and_are_counted(world: World, clock: FakeClock) -> None:
     """So many of one user at a time, however many tokens; one that ends makes room."""
-    world.open_settings = OpenSettings(2, 3, *[1000] * 4)
+    world.open_settings = OpenSettings(2, 3, *[1000] * 5)
     limit(world, credential=FEW)
     async with world.client() as client:
         await client.get(ME, headers=OWNER)
         first, second = [await client.get("/api/events", headers=OWNER) for _ in range(2)]
         assert told(first)[0] == "5"
         body = await problem(await client.get("/api/events", headers=OWNER), 429, "too_many_open")
-        assert (body["what"], body["limit"]) == ("event streams", 2)
+        assert (body["what"], body["limit"], body["by"]) == ("event streams", 2, "user")
         third = await client.get("/api/events", headers=VIEWER)
         body = await problem(await client.get("/api/events", headers=STRANGER), 429, "too_many_open")
-        assert body["limit"] == 3
+        assert (body["limit"], body["by"]) == (3, "process")
         first.close()
         async with asyncio.timeout(10):
             while (again := await client.get("/api/events", headers=STRANGER)).status == 429:

@@ -8661,7 +8661,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            /**
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
+             */
             412: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -8723,7 +8726,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -8924,7 +8927,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            /**
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
+             */
             412: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -8989,7 +8995,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -9194,7 +9200,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            /**
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
+             */
             412: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -9259,7 +9268,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -9477,7 +9486,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            /**
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
+             */
             412: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -9560,7 +9572,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -9776,7 +9788,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            /**
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
+             */
             412: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -9859,7 +9874,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -10064,7 +10079,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            /**
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
+             */
             412: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -10143,7 +10161,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -10369,7 +10387,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            /**
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
+             */
             412: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -10445,7 +10466,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -10679,7 +10700,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            /**
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
+             */
             412: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -10759,7 +10783,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -10955,7 +10979,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            /**
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
+             */
             412: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -11017,7 +11044,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -11233,7 +11260,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            /**
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
+             */
             412: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -11316,7 +11346,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -11533,7 +11563,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            /**
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
+             */
             412: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -11616,7 +11649,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -11832,7 +11865,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            /**
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
+             */
             412: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -11915,7 +11951,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -12120,7 +12156,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            /**
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
+             */
             412: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -12199,7 +12238,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -12405,7 +12444,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            /**
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
+             */
             412: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -12484,7 +12526,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -12683,7 +12725,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            /**
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
+             */
             412: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -12745,7 +12790,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -12946,7 +12991,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            /**
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
+             */
             412: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -13008,7 +13056,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -13194,7 +13242,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            /**
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
+             */
             412: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -13256,7 +13307,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -13455,7 +13506,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            /**
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
+             */
             412: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -13517,7 +13571,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -13728,7 +13782,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            /**
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
+             */
             412: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -13791,7 +13848,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -13996,7 +14053,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            /**
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
+             */
             412: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -14058,7 +14118,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -14256,7 +14316,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `file_changed`: the file is not what it was when it was last looked at. */
+            /**
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
+             */
             412: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -14318,7 +14381,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -14536,7 +14599,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `file_changed`: the file is not what it was when it was last looked at.
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
              *     - `tus_version_refused`: The request speaks another version of the protocol for resumable uploads, or says none.
              */
             412: {
@@ -14640,7 +14704,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -14963,7 +15027,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `file_changed`: the file is not what it was when it was last looked at.
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
              *     - `tus_version_refused`: The request speaks another version of the protocol for resumable uploads, or says none.
              */
             412: {
@@ -15038,7 +15103,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -15232,7 +15297,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `file_changed`: the file is not what it was when it was last looked at.
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
              *     - `tus_version_refused`: The request speaks another version of the protocol for resumable uploads, or says none.
              */
             412: {
@@ -15307,7 +15373,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {
@@ -15525,7 +15591,8 @@ export interface operations {
                 };
             };
             /**
-             * @description - `file_changed`: the file is not what it was when it was last looked at.
+             * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
+             *     - `file_changed`: the file is not what it was when it was last looked at.
              *     - `tus_version_refused`: The request speaks another version of the protocol for resumable uploads, or says none.
              */
             412: {
@@ -15629,7 +15696,7 @@ export interface operations {
             };
             /**
              * @description - `internal`: Something broke in a way that nobody foresaw.
-             *     - `files_failed`: Work on a file was not done; an instance has one of the codes above, this one where none fits.
+             *     - `files_failed`: Work on a file was not done.
              *     - `disk_error`: The disk fails on the file.
              */
             500: {

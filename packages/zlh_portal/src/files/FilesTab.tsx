@@ -1,5 +1,5 @@
 /** The files of a container: why there are none to see, or the folder that the address names. */
-import { Button, Paper, Skeleton, Stack, Text, Title } from "@mantine/core";
+import { Alert, Button, Paper, Skeleton, Stack, Text, Title } from "@mantine/core";
 import { Suspense } from "react";
 import { useSearchParams } from "react-router";
 import { asApiError } from "../api/problem";
@@ -19,12 +19,15 @@ import { useRoots } from "./queries";
 const EditorView = lazily("EditorView", () => import("./editor/EditorView"));
 
 export function FilesTab({ status }: { status: ContainerStatus }) {
+  const [query] = useSearchParams();
   const mayRead = useWhyNot("files:read", status.customerId) === null;
   const absence = findAbsence(status);
   const isThere = mayRead && absence === null;
   const roots = useRoots(status.vmid, isThere);
   if (!mayRead) return <MayNot permission="files:read" customerId={status.customerId} />;
-  if (absence) return <Absent status={status} />;
+  // What is written in an open file is nowhere else: it stays while the container is away.
+  const isKept = parseAddress(query).open !== null && roots.data !== undefined;
+  if (absence && !isKept) return <Absent status={status} />;
   if (roots.error && !roots.data) {
     const advice = adviseOn(asApiError(roots.error).code);
     return (
@@ -35,18 +38,33 @@ export function FilesTab({ status }: { status: ContainerStatus }) {
     );
   }
   if (!roots.data) return <Skeleton h={420} aria-label="Loading the files" />;
-  return <Placed status={status} roots={roots.data.roots} chunkBytes={roots.data.uploadChunkBytes} />;
+  return (
+    <Stack gap="sm">
+      {absence && <Absent status={status} isBeside />}
+      <Placed status={status} roots={roots.data.roots} chunkBytes={roots.data.uploadChunkBytes} />
+    </Stack>
+  );
 }
 
-function Absent({ status }: { status: ContainerStatus }) {
+/** Why there are no files to see; in place of them, or in a strip above a text that is open. */
+function Absent({ status, isBeside = false }: { status: ContainerStatus; isBeside?: boolean }) {
   const power = usePower(status.vmid);
   const may = useRights(status);
   const absence = findAbsence(status);
+  const start = absence?.mayStart && may.power && <Button {...(isBeside ? { size: "compact-sm", variant: "default" } : {})} mt={isBeside ? "xs" : "md"} loading={power.isPending} onClick={() => power.mutate("start")}>Start it</Button>;
+  if (isBeside) {
+    return (
+      <Alert color="orange" title={absence?.title} role="status" data-testid="files-away">
+        <Text size="sm">What you have written stays on this page{status.lifecycle === "deleting" ? " alone, and cannot be saved there any more: copy what you need." : ", and can be saved once the container is back."}</Text>
+        {start}
+      </Alert>
+    );
+  }
   return (
     <Paper p="xl" ta="center" data-testid="files-absent">
       <Title order={2}>{absence?.title}</Title>
       <Text size="sm" c="dimmed" mt={4}>{absence?.reason}</Text>
-      {absence?.mayStart && may.power && <Button mt="md" loading={power.isPending} onClick={() => power.mutate("start")}>Start it</Button>}
+      {start}
     </Paper>
   );
 }

@@ -12,7 +12,7 @@ export function RoomBar({ room }: { room: DiskRoom }) {
     <Tooltip label={`${percent} % of the disk is used.`}>
       <div className={classes["room"]} data-testid="room" data-tone={tone} tabIndex={0}>
         <Progress value={percent} size="sm" color={COLOURS[tone]} aria-label={`Disk: ${percent} % used`} />
-        <Text size="xs" c="dimmed" className="numbers" truncate>{words}</Text>
+        <Text size="xs" c="dimmed" mt={4} className="numbers" truncate>{words}</Text>
       </div>
     </Tooltip>
   );

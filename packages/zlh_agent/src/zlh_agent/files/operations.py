@@ -91,6 +91,7 @@ class OperationService:
         self._wait_s = wait_s
         self._operations: dict[str, _Operation] = {}
         self._left: list[StagingRecord] = []
+        self._is_closing = False
 
     async def load(self) -> None:
         """Take up what an agent before us has not ended: it is told as interrupted, and swept by `run`."""
@@ -144,7 +145,8 @@ class OperationService:
         return operation.show()
 
     async def close(self) -> None:
-        """End all of them."""
+        """End all of them; the next agent tells them as interrupted."""
+        self._is_closing = True
         for operation in self._operations.values():
             await _end(operation)
 
@@ -162,7 +164,7 @@ class OperationService:
             operation.result = await work(tell)
             operation.state = OperationState.DONE
         except asyncio.CancelledError:
-            operation.state = OperationState.CANCELLED
+            operation.state = OperationState.INTERRUPTED if self._is_closing else OperationState.CANCELLED
             raise
         except ZlhError as error:
             operation.error, operation.state = error, OperationState.FAILED
@@ -174,23 +176,42 @@ class OperationService:
             self._forget_old()
 
     async def _remember(self, operation: _Operation) -> None:
-        if (record := _record_of(operation)) is None:
+        if operation.about.staging is None:
             return
         try:
-            await asyncio.to_thread(self._store.save, record)
+            await asyncio.to_thread(self._store.save, _record_of(operation))
         except OSError as exc:
             raise FileRefused("disk_full", path=operation.about.path) from exc
 
     async def _clean(self, operation: _Operation) -> None:
         record = _record_of(operation)
-        if record is None:
+        if operation.state is OperationState.INTERRUPTED:
+            await self._leave(record)
+        elif record.staging is None:
             return
-        if operation.state is OperationState.DONE:
+        elif operation.state is OperationState.DONE:
             await asyncio.to_thread(self._store.forget, record.id)
         elif not await self._is_swept(record):
             self._left.append(record)
 
+    async def _leave(self, record: StagingRecord) -> None:
+        """Have the next agent tell of it; what is staged goes now, and else at that agent's start."""
+        try:
+            await asyncio.to_thread(self._store.save, record)
+        except OSError as error:
+            log.warning("operation.not_remembered", operation=record.id, error=str(error))
+        await self._is_removed(record)
+
     async def _is_swept(self, record: StagingRecord) -> bool:
+        if not await self._is_removed(record):
+            return False
+        await asyncio.to_thread(self._store.forget, record.id)
+        return True
+
+    async def _is_removed(self, record: StagingRecord) -> bool:
+        """Remove what is staged; tell whether nobody need try again."""
+        if record.staging is None:
+            return True
         try:
             await self._sweep(record.root, text_to_name(record.staging))
         except FileRefused as refused:
@@ -199,7 +220,6 @@ class OperationService:
         except ZlhError as error:
             log.warning("operation.staging_stays", path=record.staging, code=error.code)
             return False
-        await asyncio.to_thread(self._store.forget, record.id)
         return True
 
     def _forget_old(self) -> None:
@@ -208,10 +228,8 @@ class OperationService:
             del self._operations[operation_id]
 
 
-def _record_of(operation: _Operation) -> StagingRecord | None:
+def _record_of(operation: _Operation) -> StagingRecord:
     about = operation.about
-    if about.staging is None:
-        return None
     return StagingRecord(
         id=operation.id,
         kind=about.kind,

@@ -17,7 +17,7 @@ MAX_RECORD_BYTES = 256 * 1024
 
 
 class StagingRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """Work that is under way; paths are texts as `zlh_common.file_names` writes them."""
+    """Work that is under way, or was when its agent ended; paths are texts as `zlh_common.file_names` writes them."""
 
     id: str
     kind: OperationKind
@@ -25,7 +25,8 @@ class StagingRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     path: str
     to: str | None
     started_at: datetime
-    staging: str
+    # None: it leaves nothing beside its target.
+    staging: str | None = None
 
 
 class StagingStore:

@@ -49,9 +49,17 @@ def _parse_put(request: web.Request) -> Asked:
         root=request.query.get("root"),
         path=path,
         size=request.content_length,
-        replace=request.headers.get("If-None-Match", "").strip() != "*",
+        replace=not _must_be_new(request.headers.get("If-None-Match")),
         expected=parse_expected(request.headers.get("If-Match"), path),
         sha256=parse_repr_digest(request.headers.get("Repr-Digest")),
         mode=None if mode is None else refuse_special(mode),
         parents=parse_flag(request.query, "parents", default=False),
     )
+
+
+def _must_be_new(header: str | None) -> bool:
+    """Tell whether `If-None-Match` allows a file that is not there yet alone; raise UploadInvalid for versions."""
+    if header is not None and header.strip() != "*":
+        # A condition that is not understood must not be passed over.
+        raise UploadInvalid(reason="If-None-Match of a file that is written can be * alone")
+    return header is not None

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import structlog
@@ -20,7 +21,8 @@ from zlh_agent.uploads.rules import begin_record
 from zlh_agent.uploads.service import SILENCE_S
 from zlh_common.clock import Clock
 from zlh_common.errors import ZlhError
-from zlh_common.schema.file_refusals import FileHashWrong, FileTooShort
+from zlh_common.file_names import name_to_text
+from zlh_common.schema.file_refusals import FileHashWrong, FileRefused, FileTooShort
 
 log = structlog.get_logger()
 
@@ -40,12 +42,15 @@ class PutService:
 
     async def check(self, asked: Asked) -> None:
         """Refuse before a byte is taken what would be refused at the end."""
-        async with self._partials.borrow(self._roots.choose(asked.root).name) as files:
-            await look_again(files, asked.path, replace=asked.replace, expected=asked.expected)
+        root = self._roots.choose(asked.root).name
+        with _telling_condition(asked):
+            async with self._partials.borrow(root) as files:
+                await look_again(files, asked.path, replace=asked.replace, expected=asked.expected)
 
     async def put(self, asked: Asked, open_body: OpenBody) -> tuple[Entry, bool]:
         """Take a body; return what is at the path then, and whether something was there before."""
-        return await self._apart(self._put(asked, open_body))
+        with _telling_condition(asked):
+            return await self._apart(self._put(asked, open_body))
 
     async def close(self) -> None:
         """Wait for what is under way: it ends with its connection."""
@@ -78,6 +83,17 @@ class PutService:
         task.add_done_callback(self._works.discard)
         task.add_done_callback(_look_at_result)
         return await asyncio.shield(task)
+
+
+@contextmanager
+def _telling_condition(asked: Asked) -> Iterator[None]:
+    """Raise what is in the place of a file that must be new as the condition that does not hold (RFC 9110, 13.1.2)."""
+    try:
+        yield
+    except FileRefused as refused:
+        if asked.replace or refused.code != "file_exists":
+            raise
+        raise FileRefused("file_already_there", path=name_to_text(asked.path)) from refused
 
 
 def _require_whole(record: UploadRecord, sink: Sink) -> None:

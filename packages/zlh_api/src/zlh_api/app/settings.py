@@ -121,6 +121,7 @@ def open_settings(section: RateLimitsSection) -> OpenSettings:
         sockets_per_user=section.sockets_per_user,
         sockets=section.sockets,
         transfers_per_user=section.transfers_per_user,
+        transfers_per_customer=section.transfers_per_customer,
         transfers=section.transfers,
     )
 

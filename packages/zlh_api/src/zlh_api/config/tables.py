@@ -108,6 +108,8 @@ class RateLimitsSection(Section):
     sockets_per_user: Annotated[int, Meta(ge=1, le=100_000)] = 300
     sockets: Annotated[int, Meta(ge=1, le=100_000)] = 5000
     transfers_per_user: Annotated[int, Meta(ge=1, le=100_000)] = 32
+    # At all containers of one customer, whoever calls.
+    transfers_per_customer: Annotated[int, Meta(ge=1, le=100_000)] = 128
     transfers: Annotated[int, Meta(ge=1, le=100_000)] = 500
 
 

@@ -85,6 +85,7 @@ class _Course:
 
 _COURSE = web.RequestKey("course", _Course)
 _ALWAYS = web.RequestKey("always", Mapping[str, str])
+_REQUEST_ID = web.RequestKey("request_id", str)
 
 
 def build_application(
@@ -96,6 +97,7 @@ def build_application(
     """
     application = web.Application(middlewares=[_outermost], client_max_size=MAX_BODY_BYTES)
     application[TRUSTED_PROXIES] = trusted_proxies
+    application.on_response_prepare.append(_add_usual)
     application.on_response_prepare.append(_begin)
     application.on_response_prepare.append(add_rate_headers)
     application.on_response_prepare.append(_add_fixed)
@@ -126,7 +128,8 @@ def _serve(endpoint: Endpoint, entrance: Entrance) -> Handler:
         if recording is not None:
             await recording.begin()
         call = Call(request, body, passed, record=recording or Unrecorded(), _asked=asked)
-        with limits.open.hold(endpoint, passed.caller):
+        customer = None if passed.container is None else passed.container.customer_id
+        with limits.open.hold(endpoint, passed.caller, customer=customer):
             if passed.caller is not None and endpoint.goes_on:
                 return await _serve_watched(endpoint, call, passed, entrance.watch)
             if key := find_key(endpoint, call):
@@ -149,6 +152,14 @@ async def _wait_for_the_handler(request: web.Request) -> None:
     """Ask for no body before somebody reads it: who waits to be asked (`Expect`) sends none that is refused."""
     if request.headers["Expect"].lower() != "100-continue":
         raise web.HTTPExpectationFailed
+
+
+async def _add_usual(request: web.Request, response: web.StreamResponse) -> None:
+    """Give an answer what each of ours has, those too that begin inside of their handlers."""
+    if request_id := request.get(_REQUEST_ID):
+        response.headers.setdefault(HEADER, request_id)
+    for name, value in SECURITY_HEADERS.items():
+        response.headers.setdefault(name, value)
 
 
 async def _add_fixed(request: web.Request, response: web.StreamResponse) -> None:
@@ -256,7 +267,7 @@ def _render(endpoint: Endpoint, request: web.Request, result: Any) -> web.Stream
 @web.middleware
 async def _outermost(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Give the request an id, turn errors into problems, and log one line."""
-    request_id = accept_request_id(request.headers.get(HEADER, ""))
+    request_id = request[_REQUEST_ID] = accept_request_id(request.headers.get(HEADER, ""))
     with following(request_id):
         return await _answer(request, handler, request_id)
 
@@ -283,10 +294,6 @@ async def _answer(request: web.Request, handler: Handler, request_id: str) -> we
     except Exception:
         log.exception("request.broke", method=request.method, path=request.path)
         code, response = Internal.code, problem_response(Internal(), request_id=request_id)
-    if not response.prepared:
-        response.headers.setdefault(HEADER, request_id)
-        for name, value in SECURITY_HEADERS.items():
-            response.headers.setdefault(name, value)
     if code == RateLimited.code:
         # Told by the limits themselves, a second's refusals in one line.
         return response

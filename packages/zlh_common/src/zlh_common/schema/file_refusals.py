@@ -39,6 +39,11 @@ REFUSALS = {
         Refusal(code="is_a_link", status=409, sentence="{path} is a link, and this is not done to links."),
         Refusal(code="link_outside", status=422, sentence="A link at {path} may only lead to a relative place inside."),
         Refusal(code="file_exists", status=409, sentence="There is already something at {path}."),
+        Refusal(
+            code="file_already_there",
+            status=412,
+            sentence="There is already something at {path}, and it was to be written only where nothing is.",
+        ),
         Refusal(code="file_changed", status=412, sentence="{path} is not what it was when it was last looked at."),
         Refusal(code="file_too_large", status=413, sentence="{path} would be larger than a file may be."),
         Refusal(
@@ -64,8 +69,9 @@ REFUSALS = {
 
 
 class FileRefused(ZlhError):
-    """Work on a file was not done; an instance has one of the codes above, this one where none fits."""
+    """Work on a file was not done."""
 
+    # An instance has one of the codes above, this one where none fits.
     code, status = "files_failed", 500
 
     def __init__(self, code: str, *, path: str, where: str = "") -> None:

@@ -104,7 +104,7 @@ function Writing({ place, path, line, mayWrite, onClose, text, version }: Props 
       void queries.invalidateQueries({ queryKey: rootsKey(place.vmid) });
     } catch (problem) {
       const { code } = asApiError(problem);
-      if (code === "file_changed" || code === "path_not_found" || code === "file_exists") await look();
+      if (code === "file_changed" || code === "path_not_found" || code === "file_already_there") await look();
       else tell({ type: "failed", problem });
     }
   };

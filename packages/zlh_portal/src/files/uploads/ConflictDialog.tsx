@@ -18,10 +18,11 @@ export function ConflictDialog({ names, onChoose, onCancel }: { names: readonly 
           </List>
         )}
         <Text size="sm">What you choose holds for all files that were chosen together, also for those that are still to come.</Text>
-        <Group justify="flex-end" gap="xs">
-          <Button variant="default" onClick={() => onChoose("skip")}>Skip</Button>
-          <Button variant="default" onClick={() => onChoose("both")}>Keep both</Button>
-          <Button color="red" onClick={() => onChoose("replace")}>Replace</Button>
+        {/* In one line on a phone too. */}
+        <Group justify="flex-end" gap="xs" wrap="nowrap">
+          <Button variant="default" px="sm" onClick={() => onChoose("skip")}>Skip</Button>
+          <Button variant="default" px="sm" onClick={() => onChoose("both")}>Keep both</Button>
+          <Button color="red" px="sm" onClick={() => onChoose("replace")}>Replace</Button>
         </Group>
       </Stack>
     </Modal>
