@@ -24,6 +24,7 @@ APART: tuple[str, ...] = (
     "tests/component/agent/test_addons.py",
     "tests/component/agent/test_runtime_versions.py",
     "tests/component/artifacts/test_killed.py",
+    "tests/component/artifacts/test_real_games.py",
     "tests/component/artifacts/test_real_runtimes.py",
     "tests/faults/agent/test_install_killed.py",
     "tests/faults/provisioning/test_killed_processes.py",

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from zlh_api.artifacts.building.recipes import RecipeBook
 from zlh_api.artifacts.building.resolve import _asking
 from zlh_api.artifacts.building.sources.workbench import PLAIN
-from zlh_api.artifacts.building.template_book import TemplateBook, merge
+from zlh_api.artifacts.building.template_book import SHIPPED, TemplateBook, merge
 from zlh_api.artifacts.building.upstreams.sources import source_of
 from zlh_api.artifacts.errors import TemplateInvalid
 from zlh_api.artifacts.template_model import ArchiveSource
@@ -173,6 +175,17 @@ def test_parts_are_laid_under_a_file(tmp_path: Path) -> None:
     assert (template.memory.heap_share, template.memory.reserve_mb) == (0.5, 32)
     (tmp_path / "parts" / "common.toml").write_text(part + "\n")
     assert TemplateBook(tmp_path).templates[0].digest != file.digest
+
+
+def test_the_documented_template_is_one(tmp_path: Path) -> None:
+    """The page shows every part of a file; what it shows is read, and nothing is wrong with it."""
+    page = (Path(__file__).parents[3] / "docs" / "templates.md").read_text()
+    example = page.split("```text\n")[1].split("```")[0]
+    shutil.copytree(SHIPPED / "parts", tmp_path / "parts")
+    (tmp_path / "minecraft-vanilla.toml").write_text(example)
+    (file,) = TemplateBook(tmp_path).templates
+    said = msgspec.to_builtins(file.template)
+    assert [name for name in said if f"\n{name} = " not in example and f"{name}]" not in example] == []
 
 
 documents = st.recursive(
