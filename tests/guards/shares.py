@@ -25,6 +25,7 @@ APART: tuple[str, ...] = (
     "tests/component/agent/test_runtime_versions.py",
     "tests/component/artifacts/test_killed.py",
     "tests/component/files/test_codes.py",
+    "tests/component/artifacts/test_real_games.py",
     "tests/component/artifacts/test_real_runtimes.py",
     "tests/faults/agent/test_install_killed.py",
     "tests/faults/files/test_vanishing.py",

@@ -16,6 +16,7 @@ from aiohttp.web import Application, Request
 
 from component.api.people_world import OWNER, STRANGER, VIEWER, by
 from fakes.api_world import AGENT_PORT, LIMITS, NODE, PORTAL, WAIT_S, World
+from fakes.game_offers import make_game_offer
 from zlh_api.containers.live import LiveContainers
 from zlh_api.containers.model import Container
 from zlh_api.containers.service import ContainerService, Hosting
@@ -23,7 +24,6 @@ from zlh_api.customers.model import Caller
 from zlh_api.web.problems import SECURITY_HEADERS
 from zlh_api.web.request_body import MAX_BODY_BYTES
 from zlh_common.names import OwnerMark, Vmid
-from zlh_common.schema.catalog import CatalogTemplate
 from zlh_common.schema.structs import encode
 
 Client = TestClient[Request, Application]
@@ -148,9 +148,7 @@ async def test_what_cannot_be_had_is_refused_with_its_reason(
 async def test_what_no_agent_installs_yet_is_refused(world: World, client: Client) -> None:
     """A catalog that has it makes no promise: a wish that is taken and not carried out would be a lie."""
     catalog = world.catalog.current()
-    versions = catalog.runtimes[0].versions
-    template = CatalogTemplate(name="minecraft", title="Minecraft", versions=versions)
-    world.catalog._catalog = msgspec.structs.replace(catalog, templates=(template,))
+    world.catalog._catalog = msgspec.structs.replace(catalog, game_templates=(make_game_offer("minecraft"),))
     game = {"kind": "game", "template": "minecraft", "enable_code_server": True}
     await problem(await client.post(CONTAINERS, json=game, headers=OWNER), 422, "addon_needs_dev")
     answer = await client.post(CONTAINERS, json={"kind": "game", "template": "minecraft"}, headers=OWNER)

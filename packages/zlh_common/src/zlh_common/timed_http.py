@@ -88,6 +88,10 @@ class TimedClient:
         self._response = self._connection.getresponse()
         return self._response
 
+    def hang_up(self) -> None:
+        """End the connection; the next question opens another."""
+        self._close()
+
     def remaining_s(self) -> float:
         """Return how long the next read may take; raise TimeoutError where no time is left."""
         remaining = self._ends_at - time.monotonic()

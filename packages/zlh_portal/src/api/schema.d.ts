@@ -151,7 +151,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Game templates */
+        /** Game servers */
         get: operations["getCatalogTemplates"];
         put?: never;
         post?: never;
@@ -2110,6 +2110,19 @@ export interface components {
             workLeftOut: number;
         };
         /**
+         * BooleanVariable
+         * @description On or off; `true` and `false` where it is filled in.
+         */
+        BooleanVariable: {
+            default: boolean;
+            /** @default  */
+            description: string;
+            /** @enum {string} */
+            kind: "boolean";
+            name: string;
+            title: string;
+        };
+        /**
          * CatalogEvent
          * @description `catalog` on `GET /api/events`: what is offered has changed.
          */
@@ -2178,6 +2191,20 @@ export interface components {
             path: string;
             /** @default null */
             root: string | null;
+        };
+        /**
+         * ChoiceVariable
+         * @description One of a few texts.
+         */
+        ChoiceVariable: {
+            choices: string[];
+            default: string;
+            /** @default  */
+            description: string;
+            /** @enum {string} */
+            kind: "choice";
+            name: string;
+            title: string;
         };
         /**
          * Connection
@@ -2501,6 +2528,14 @@ export interface components {
             version: string | null;
         };
         /**
+         * Eula
+         * @description What a customer must agree to before anything is installed; who has agreed, and when, is recorded.
+         */
+        Eula: {
+            title: string;
+            url: string;
+        };
+        /**
          * Exposure
          * @description One published port and the address at which it is reached.
          */
@@ -2788,6 +2823,21 @@ export interface components {
             version: string;
         };
         /**
+         * IntegerVariable
+         * @description A whole number.
+         */
+        IntegerVariable: {
+            default: number;
+            /** @default  */
+            description: string;
+            /** @enum {string} */
+            kind: "integer";
+            maximum: number;
+            minimum: number;
+            name: string;
+            title: string;
+        };
+        /**
          * Invitation
          * @description Somebody who was asked to join and has not answered.
          */
@@ -2984,14 +3034,14 @@ export interface components {
         };
         /**
          * NamedOffers
-         * @description `GET /api/catalog/addons` and `/templates`.
+         * @description `GET /api/catalog/addons`.
          */
         NamedOffers: {
             items: components["schemas"]["Offer"][];
         };
         /**
          * Offer
-         * @description An addon or a game template that is offered.
+         * @description An addon that is offered.
          */
         Offer: {
             name: string;
@@ -3801,6 +3851,55 @@ export interface components {
             port: number;
         };
         /**
+         * TemplateOffer
+         * @description A game server that can be created, and what is asked of whoever creates it.
+         */
+        TemplateOffer: {
+            eula: components["schemas"]["Eula"] | null;
+            game: string;
+            memoryMinimumMb: number;
+            modsTitle: string | null;
+            name: string;
+            ports: components["schemas"]["TemplatePort"][];
+            summary: string;
+            title: string;
+            variables: (components["schemas"]["TextVariable"] | components["schemas"]["IntegerVariable"] | components["schemas"]["BooleanVariable"] | components["schemas"]["ChoiceVariable"])[];
+            versions: components["schemas"]["TemplateVersionOffer"][];
+        };
+        /**
+         * TemplateOffers
+         * @description `GET /api/catalog/templates`.
+         */
+        TemplateOffers: {
+            items: components["schemas"]["TemplateOffer"][];
+        };
+        /**
+         * TemplatePort
+         * @description A port that the server listens on, the same in every container; the first of a template is the game's own.
+         */
+        TemplatePort: {
+            /** @default true */
+            isPublic: boolean;
+            name: string;
+            port: number;
+            /** @enum {string} */
+            protocol: "tcp" | "udp";
+        };
+        /**
+         * TemplateVersionOffer
+         * @description One row of the drop-down of a game server's versions.
+         */
+        TemplateVersionOffer: {
+            /** @enum {string} */
+            channel: "candidate" | "stable";
+            default: boolean;
+            /** @default null */
+            gameVersion: string | null;
+            /** @default null */
+            releasedAt: string | null;
+            version: string;
+        };
+        /**
          * Terminal
          * @description One terminal, in lists and in the status of its container.
          */
@@ -3829,6 +3928,24 @@ export interface components {
         TerminalPage: {
             items: components["schemas"]["Terminal"][];
             next?: string;
+        };
+        /**
+         * TextVariable
+         * @description A line of text; never with control characters, nor with a leading `-` that a program could take for an option.
+         */
+        TextVariable: {
+            /** @default  */
+            default: string;
+            /** @default  */
+            description: string;
+            /** @enum {string} */
+            kind: "text";
+            /** @default 128 */
+            maxLength: number;
+            name: string;
+            /** @default null */
+            pattern: string | null;
+            title: string;
         };
         /**
          * Thing
@@ -5111,7 +5228,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Game templates */
+            /** @description Game servers */
             200: {
                 headers: {
                     /** @description Stands for exactly this answer. */
@@ -5121,7 +5238,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["NamedOffers"];
+                    "application/json": components["schemas"]["TemplateOffers"];
                 };
             };
             /** @description What you have is still the same */

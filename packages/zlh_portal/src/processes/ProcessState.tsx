@@ -38,6 +38,8 @@ function readyMeaning({ policy, status }: Process): string {
       return `Port ${probe.port} ${isReady ? "takes connections" : "takes no connections"}.`;
     case "http":
       return `Port ${probe.port} ${isReady ? "answers" : "does not answer"} to GET ${probe.path}.`;
+    case "line":
+      return isReady ? "The line that tells so was printed, and a status ping is answered where one is asked for." : "The line that tells so was not printed yet, or no status ping is answered.";
     case "minecraft":
       return `Port ${probe.port} ${isReady ? "answers" : "does not answer"} to a status ping.`;
   }

@@ -30,6 +30,8 @@ export interface Draft {
   signal: ProcessPolicy["stop"]["signal"];
   stopGrace: string;
   probe: "none" | Probe["kind"];
+  // Of a line of the output that is asked for whole, the port that is pinged besides; kept as it is, since no field shows it.
+  probePing: number | null;
   probePort: string;
   probePath: string;
   probePattern: string;
@@ -80,7 +82,8 @@ export function draftOf({ name, argv, folder, environment, policy }: Pick<Proces
     probe: probe?.kind ?? "none",
     probePort: probe && "port" in probe ? String(probe.port) : "",
     probePath: probe?.kind === "http" ? probe.path : "/",
-    probePattern: probe?.kind === "log" ? probe.pattern : "",
+    probePattern: probe?.kind === "log" || probe?.kind === "line" ? probe.pattern : "",
+    probePing: probe?.kind === "line" ? probe.ping ?? null : null,
     readyGrace: String(ready.graceS),
     onSlow: ready.onSlow,
     hang: hang?.action ?? "off",
@@ -154,6 +157,9 @@ function readProbe(
     case "log":
       note("probePattern", draft.probePattern === "" ? "Which line tells that it is ready?" : null);
       return { kind: "log", pattern: draft.probePattern };
+    case "line":
+      note("probePattern", draft.probePattern === "" ? "Which line tells that it is ready?" : null);
+      return { kind: "line", pattern: draft.probePattern, ping: draft.probePing };
     case "http":
       note("probePath", /^\/[!-~]*$/.test(draft.probePath) ? null : "A path begins with / and has no spaces.");
       return { kind: "http", port: number("probePort", draft.probePort, PORT), path: draft.probePath };
