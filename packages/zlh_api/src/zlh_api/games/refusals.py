@@ -60,7 +60,7 @@ class EulaNotAccepted(ZlhError):
     def __init__(self, *, title: str, url: str) -> None:
         super().__init__(
             f"This game asks you to agree to {title}, {url}. Read it, and send `acceptEula: true` if you do.",
-            title=title,
+            agreement=title,
             url=url,
         )
 
