@@ -6640,6 +6640,7 @@ export interface operations {
              *     - `disk_cannot_shrink`: A smaller disk is asked for than the container has.
              *     - `workspace_of_game`: A game container has no workspace of a customer's user.
              *     - `memory_too_small`: The game server needs more memory than the container has.
+             *     - `game_unusable`: The template and the values make no command that anything can be started with.
              */
             422: {
                 headers: {

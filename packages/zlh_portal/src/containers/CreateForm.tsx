@@ -57,6 +57,8 @@ export function CreateForm({ runtimes, addons, templates, limits }: Props) {
     version: isDev ? choice.version : null,
     enableCodeServer: isDev && hasEditor && wantsEditor,
     template: isDev ? null : template,
+    variables: {},
+    acceptEula: false,
     resources: wishBetween(limits.default, size),
     ...wishOf(isDev ? workspace : NO_CHOICE),
   };

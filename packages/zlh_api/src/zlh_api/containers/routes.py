@@ -88,7 +88,7 @@ _REFUSE_CREATE = (
 _REFUSE_PATCH = (
     BeingDeleted, NameTaken, NameReserved, AddonNotOffered, AddonNeedsDev, AddonNameTaken, AddonPortTaken,
     CannotInstall, CatalogNotLoaded, ResourcesEmpty, ResourcesTooLarge, DiskCannotShrink, QuotaExceeded,
-    WorkspaceOfGame, MemoryTooSmall,
+    WorkspaceOfGame, MemoryTooSmall, GameUnusable,
 )  # fmt: skip
 
 

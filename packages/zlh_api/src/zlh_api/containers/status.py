@@ -54,7 +54,7 @@ MAX_LEFT_S = 7 * 86400.0
 # Why a step waits without having failed.
 WAITS = frozenset({SlotBusy.code, SystemAway.code})
 # What nobody waits for in a container that was ready once.
-_LATE_STEPS = RECORD_STEPS | {Do.OPEN_CODE_SERVER}
+_LATE_STEPS = RECORD_STEPS | {Do.OPEN_CODE_SERVER, Do.RESERVE_PORTS}
 # The agent's own steps are shown behind this one, since they are what comes next.
 AGENT_STEPS_AFTER = str(Do.SEND_SPEC)
 
@@ -243,12 +243,18 @@ def find_degradations(container: Container) -> tuple[str, ...]:
 
 def _find_server_troubles(container: Container) -> list[str]:
     """Return what is wrong with the game server of an established container."""
-    server = find_server(container)
-    if server is None or container.is_deleting or is_server_off(container) or not is_established(container):
+    if container.is_deleting or not is_established(container):
         return []
+    has_no_port = any(step.name == Do.RESERVE_PORTS and is_troubled(step) for step in container.steps)
+    reasons = ["ports_pending"] if has_no_port else []
+    server = find_server(container)
+    if server is None or is_server_off(container):
+        return reasons
     if server.state in {"error", "backoff"}:
-        return ["server_down"]
-    return ["server_not_answering"] if server.state == "running" and not server.ready else []
+        reasons.append("server_down")
+    if server.state == "running" and not server.ready:
+        reasons.append("server_not_answering")
+    return reasons
 
 
 def _find_addon_troubles(container: Container) -> list[str]:
