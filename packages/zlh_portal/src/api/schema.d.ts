@@ -25624,7 +25624,7 @@ export interface operations {
         parameters: {
             query?: {
                 /** @description What `next` of the page before has said; left out, the newest. */
-                before?: string;
+                before?: number;
                 /** @description So many items at most. */
                 limit?: number;
             };

@@ -7,7 +7,9 @@ import msgspec
 from zlh_common.schema.game import CommandAnswer, Players, PlayerSessions, Telemetry, TelemetryPoint
 
 MAX_PLAYERS, MAX_POINTS = 1000, 2000
-OUTPUT_CHARS, CURSOR_CHARS = 64 * 1024, 128
+OUTPUT_CHARS = 64 * 1024
+# Of a page of stays: the number before which the next one begins.
+MAX_CURSOR = 2**31
 MAX_LATENCY_MS, MAX_TICKS = 600_000.0, 1000.0
 
 
@@ -19,8 +21,7 @@ def bound_players(told: Players) -> Players:
 
 def bound_sessions(told: PlayerSessions, *, limit: int) -> PlayerSessions:
     """Return no more stays than were asked for."""
-    following = told.next if told.next is not None and 1 <= len(told.next) <= CURSOR_CHARS else None
-    return PlayerSessions(items=told.items[:limit], next=following)
+    return PlayerSessions(items=told.items[:limit], next=told.next if _is_cursor(told.next) else None)
 
 
 def bound_telemetry(told: Telemetry) -> Telemetry:
@@ -35,6 +36,11 @@ def bound_telemetry(told: Telemetry) -> Telemetry:
 def bound_answer(told: CommandAnswer) -> CommandAnswer:
     """Return the end of an answer that is too long to be read."""
     return CommandAnswer(output=told.output[-OUTPUT_CHARS:] if told.output else told.output)
+
+
+def _is_cursor(text: str | None) -> bool:
+    is_number = text is not None and text.isascii() and text.isdigit() and len(text) <= 10
+    return is_number and 1 <= int(text or 0) <= MAX_CURSOR
 
 
 def _bound_point(point: TelemetryPoint) -> TelemetryPoint:

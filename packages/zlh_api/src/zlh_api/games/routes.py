@@ -5,7 +5,7 @@ from __future__ import annotations
 from zlh_api.agents.routes import REFUSED_BY_AGENT
 from zlh_api.catalog.service import CatalogNotLoaded
 from zlh_api.containers.refusals import AgentTooOld, BeingDeleted, CannotInstall, TemplateNotOffered
-from zlh_api.games.answer_rules import CURSOR_CHARS
+from zlh_api.games.answer_rules import MAX_CURSOR
 from zlh_api.games.refusals import (
     BackupNotFound,
     EulaNotAccepted,
@@ -17,7 +17,7 @@ from zlh_api.games.refusals import (
 )
 from zlh_api.games.service import GameService
 from zlh_api.web.endpoint import Call, Endpoint, Policy
-from zlh_api.web.query import page_limit, short_text
+from zlh_api.web.query import page_limit, whole_number
 from zlh_common.schema.game import (
     ChangeVersion,
     CommandAnswer,
@@ -33,11 +33,8 @@ from zlh_common.schema.game import (
 
 ONE = "/api/game/{vmid}"
 LIMIT = page_limit(default=50, high=200)
-BEFORE = short_text(
-    "before",
-    "What `next` of the page before has said; left out, the newest.",
-    max_chars=CURSOR_CHARS,
-    pattern=r"^[A-Za-z0-9._:-]+$",
+BEFORE = whole_number(
+    "before", "What `next` of the page before has said; left out, the newest.", low=1, high=MAX_CURSOR
 )
 _REFUSE_ASKED = (*REFUSED_BY_AGENT, AgentTooOld, NotAGame)
 

@@ -132,9 +132,9 @@ class GameService:
         """Return who plays now."""
         return bound_players(await self._ask(container, "GET", "/game/players", Players))
 
-    async def fetch_sessions(self, container: Container, *, before: str | None, limit: int) -> PlayerSessions:
+    async def fetch_sessions(self, container: Container, *, before: int | None, limit: int) -> PlayerSessions:
         """Return who has played, a page of it."""
-        query = urlencode({"limit": limit, **({"before": before} if before else {})})
+        query = urlencode({"limit": limit, **({} if before is None else {"before": before})})
         told = await self._ask(container, "GET", f"/game/players/history?{query}", PlayerSessions)
         return bound_sessions(told, limit=limit)
 
