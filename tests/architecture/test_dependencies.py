@@ -9,8 +9,8 @@ from architecture.code import Module, modules, reachable
 # Beside these, whatever is called `…_rules` or `…_wire`.
 PURE = {
     "chain", "crew", "decisions", "diff", "foreign_files", "ledger", "limits", "lxc_config", "machine", "mark", "names",
-    "network_rule", "pace", "placement", "plan", "rules", "runtime_choice", "sizes", "step_names", "token_buckets",
-    "transfer_rate", "verdicts", "version_order",
+    "network_rule", "pace", "placement", "plan", "rendering", "rules", "runtime_choice", "sizes", "step_names",
+    "token_buckets", "transfer_rate", "verdicts", "version_order",
 }  # fmt: skip
 # What a decision may lean on: values, text, and nothing that asks the world.
 PURE_MAY_IMPORT = {

@@ -193,6 +193,8 @@ export interface paths {
          * @description The wish is written and answered at once; poll its `status`, or listen to `/api/events`, until it is `ready`.
          *
          *     `enable_code_server` is accepted for `enableCodeServer`.
+         *
+         *     `accept_eula` is accepted for `acceptEula`.
          */
         post: operations["createContainer"];
         delete?: never;
@@ -357,7 +359,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The console (WebSocket)
+         * The console (WebSocket): a shell, and of a game container its server
          * @description A WebSocket with the subprotocol `zlh.console.v1`: output in binary frames with the offset of their first byte, everything else as JSON; input in binary frames. See the console protocol in the documentation.
          */
         get: operations["openConsole"];
@@ -777,7 +779,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Switch a container off at once */
+        /**
+         * Switch a container off at once
+         * @description Of a game container it is about its server; the guest stays up, so that files and history can be read.
+         */
         post: operations["killContainer"];
         delete?: never;
         options?: never;
@@ -1057,7 +1062,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Stop and start a container */
+        /**
+         * Stop and start a container
+         * @description Of a game container it is about its server; the guest stays up, so that files and history can be read.
+         */
         post: operations["restartContainer"];
         delete?: never;
         options?: never;
@@ -1194,7 +1202,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Switch a container on */
+        /**
+         * Switch a container on
+         * @description Of a game container it is about its server; the guest stays up, so that files and history can be read.
+         */
         post: operations["startContainer"];
         delete?: never;
         options?: never;
@@ -1228,7 +1239,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Switch a container off */
+        /**
+         * Switch a container off
+         * @description Of a game container it is about its server; the guest stays up, so that files and history can be read.
+         */
         post: operations["stopContainer"];
         delete?: never;
         options?: never;
@@ -1555,6 +1569,155 @@ export interface paths {
         get: operations["streamEvents"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/game/{vmid}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One game server */
+        get: operations["getGame"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change variables of a game server
+         * @description They hold from the next start of the server on; what is not named stays.
+         */
+        patch: operations["changeGame"];
+        trace?: never;
+    };
+    "/api/game/{vmid}/commands": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Type a line into a game server's console
+         * @description `output` is what its remote console has answered, and null where the answer stands in its console.
+         */
+        post: operations["sendGameCommand"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/game/{vmid}/players": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who plays now */
+        get: operations["getGamePlayers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/game/{vmid}/players/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who has played, the newest stay first */
+        get: operations["listPlayerSessions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/game/{vmid}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Go back to a backup of a game server
+         * @description With the version that the backup is of; what lies there now is replaced.
+         */
+        post: operations["restoreGame"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/game/{vmid}/telemetry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How a game server is and was */
+        get: operations["getGameTelemetry"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/game/{vmid}/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Compare a game server's files with their hashes */
+        post: operations["verifyGame"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/game/{vmid}/version": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Have another version of a game server
+         * @description The server is stopped for it, its folder backed up unless `backup` is false, and started again. Values of variables that the version does not have are dropped. The version that it has already is tried once more.
+         */
+        post: operations["changeGameVersion"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2184,6 +2347,17 @@ export interface components {
             newPassword: string;
         };
         /**
+         * ChangeVersion
+         * @description `POST /api/game/{vmid}/version`: have another version; the server is stopped for it, and backed up before.
+         */
+        ChangeVersion: {
+            /** @default false */
+            acceptEula: boolean;
+            /** @default true */
+            backup: boolean;
+            version: string;
+        };
+        /**
          * ChecksumFile
          * @description `POST …/files/checksum`: the SHA-256 of a file's content.
          */
@@ -2207,11 +2381,27 @@ export interface components {
             title: string;
         };
         /**
+         * CommandAnswer
+         * @description What the server has answered, where its remote console was asked; null where the answer stands in the console.
+         */
+        CommandAnswer: {
+            output: string | null;
+        };
+        /**
          * Connection
          * @description Whether the API hears the agent.
          * @enum {string}
          */
         Connection: "connecting" | "offline" | "online";
+        /**
+         * ConsoleCommand
+         * @description A command that the console knows, for completion.
+         */
+        ConsoleCommand: {
+            name: string;
+            /** @default  */
+            usage: string;
+        };
         /**
          * ConsoleHistory
          * @description A stretch of console output read from disk; `text` is lossy UTF-8, `data` the same bytes in base64.
@@ -2272,6 +2462,8 @@ export interface components {
             createdAt: string;
             customerId: string;
             degraded: string[];
+            /** @default null */
+            game: components["schemas"]["GameSummary"] | null;
             hostname: string;
             /** @enum {string} */
             kind: "dev" | "game";
@@ -2323,6 +2515,13 @@ export interface components {
          * @description `POST /api/containers`.
          */
         CreateContainer: {
+            /** @default false */
+            acceptEula: boolean;
+            /**
+             * @deprecated
+             * @description Another spelling of `acceptEula`; not both.
+             */
+            accept_eula?: boolean;
             /** @default null */
             customerId: string | null;
             /** @default false */
@@ -2348,6 +2547,10 @@ export interface components {
             sudo: boolean;
             /** @default null */
             template: string | null;
+            /** @default {} */
+            variables: {
+                [key: string]: string | number | boolean;
+            };
             /** @default null */
             version: string | null;
         };
@@ -2532,6 +2735,16 @@ export interface components {
          * @description What a customer must agree to before anything is installed; who has agreed, and when, is recorded.
          */
         Eula: {
+            title: string;
+            url: string;
+        };
+        /**
+         * EulaAgreement
+         * @description Who has agreed to what, and when.
+         */
+        EulaAgreement: {
+            agreedAt: string;
+            agreedBy: string | null;
             title: string;
             url: string;
         };
@@ -2733,6 +2946,101 @@ export interface components {
         FoundLine: {
             number: number;
             text: string;
+        };
+        /**
+         * GameBackup
+         * @description A copy of the server's folder, made before its version was changed.
+         */
+        GameBackup: {
+            id: string;
+            madeAt: string;
+            size: number;
+            version: string;
+        };
+        /**
+         * GameDetail
+         * @description `GET /api/game/{vmid}`: one game server.
+         */
+        GameDetail: {
+            backups: components["schemas"]["GameBackup"][];
+            commands: components["schemas"]["ConsoleCommand"][];
+            eula: components["schemas"]["EulaAgreement"] | null;
+            game: string;
+            /** @default null */
+            hint: string | null;
+            /** @default null */
+            hintCode: string | null;
+            installedVersion: string | null;
+            mods: components["schemas"]["ModSupport"] | null;
+            ports: components["schemas"]["GamePortStatus"][];
+            state: components["schemas"]["GameState"];
+            template: string;
+            title: string;
+            values: {
+                [key: string]: string | number | boolean;
+            };
+            variables: (components["schemas"]["TextVariable"] | components["schemas"]["IntegerVariable"] | components["schemas"]["BooleanVariable"] | components["schemas"]["ChoiceVariable"])[];
+            version: string;
+            versions: string[];
+            vmid: number;
+        };
+        /**
+         * GamePortStatus
+         * @description A port of a game server, and where players reach it; null where this installation has no public port for it.
+         */
+        GamePortStatus: {
+            address: string | null;
+            name: string;
+            port: number;
+            /** @enum {string} */
+            protocol: "tcp" | "udp";
+            publicPort: number | null;
+        };
+        /**
+         * GameReport
+         * @description What an agent tells of its game server, part of its status.
+         */
+        GameReport: {
+            /** @default [] */
+            backups: components["schemas"]["GameBackup"][];
+            /** @default null */
+            faults: number | null;
+            /** @default null */
+            hint: string | null;
+            /** @default null */
+            hintCode: string | null;
+            /** @default null */
+            installedAt: string | null;
+            /** @default null */
+            players: components["schemas"]["PlayersSeen"] | null;
+            template: string;
+            /** @default null */
+            version: string | null;
+        };
+        /**
+         * GameState
+         * @description How far the files of a game server are.
+         * @enum {string}
+         */
+        GameState: "changing" | "failed" | "installed" | "installing";
+        /**
+         * GameSummary
+         * @description What the report of a container says of its game server.
+         */
+        GameSummary: {
+            address: string | null;
+            game: string;
+            /** @default null */
+            hint: string | null;
+            /** @default null */
+            hintCode: string | null;
+            installedVersion: string | null;
+            players: components["schemas"]["PlayersSeen"] | null;
+            ports: components["schemas"]["GamePortStatus"][];
+            state: components["schemas"]["GameState"];
+            template: string;
+            title: string;
+            version: string;
         };
         /**
          * HangPolicy
@@ -3021,6 +3329,16 @@ export interface components {
             next?: string;
         };
         /**
+         * ModSupport
+         * @description Where mods go, and what they must be made for.
+         */
+        ModSupport: {
+            folder: string;
+            loaders: string[];
+            /** @default mods */
+            title: string;
+        };
+        /**
          * MoveFile
          * @description `POST …/files/move`: another name, in another folder or the same. Both are in one root.
          */
@@ -3147,6 +3465,15 @@ export interface components {
             name: string;
         };
         /**
+         * PatchGame
+         * @description `PATCH /api/game/{vmid}`: variables that change; they hold from the next start on.
+         */
+        PatchGame: {
+            variables: {
+                [key: string]: string | number | boolean;
+            };
+        };
+        /**
          * PatchMember
          * @description `PATCH /api/customers/{customer}/members/{user}`.
          */
@@ -3193,6 +3520,61 @@ export interface components {
             /** @enum {string} */
             kind: "minecraft";
             port: number;
+        };
+        /**
+         * Player
+         * @description Somebody who plays now.
+         */
+        Player: {
+            name: string;
+            since: string;
+            uuid: string | null;
+        };
+        /**
+         * PlayerSession
+         * @description One stay of somebody; `left_at` is null while they play, `left_for_certain` false where nobody saw them go.
+         */
+        PlayerSession: {
+            joinedAt: string;
+            leftAt: string | null;
+            /** @default true */
+            leftForCertain: boolean;
+            name: string;
+            uuid: string | null;
+        };
+        /**
+         * PlayerSessions
+         * @description `GET …/players/history`: stays, the newest first.
+         */
+        PlayerSessions: {
+            items: components["schemas"]["PlayerSession"][];
+            /** @default null */
+            next: string | null;
+        };
+        /**
+         * Players
+         * @description `GET …/players`: who plays now. `count` is the server's own word where it was asked, so it may pass the names.
+         */
+        Players: {
+            /** @default true */
+            complete: boolean;
+            count: number;
+            max: number | null;
+            /** @default null */
+            observedAt: string | null;
+            online: components["schemas"]["Player"][];
+        };
+        /**
+         * PlayersSeen
+         * @description How many play, and by whose word.
+         */
+        PlayersSeen: {
+            at: string;
+            count: number;
+            /** @default null */
+            max: number | null;
+            /** @enum {string} */
+            source: "log" | "ping";
         };
         /**
          * PortFamily
@@ -3592,6 +3974,13 @@ export interface components {
             when: "always" | "failure" | "never";
         };
         /**
+         * RestoreBackup
+         * @description `POST /api/game/{vmid}/restore`: go back to a backup and to its version; what lies there now is replaced.
+         */
+        RestoreBackup: {
+            backupId: string;
+        };
+        /**
          * Role
          * @description What a user is to a customer.
          * @enum {string}
@@ -3707,6 +4096,13 @@ export interface components {
          */
         SeenPorts: {
             ports: components["schemas"]["SeenPort"][];
+        };
+        /**
+         * SendCommand
+         * @description `POST …/commands`: one line typed into the server's console.
+         */
+        SendCommand: {
+            command: string;
         };
         /**
          * Session
@@ -3849,6 +4245,32 @@ export interface components {
             /** @enum {string} */
             kind: "tcp";
             port: number;
+        };
+        /**
+         * Telemetry
+         * @description `GET …/telemetry`: the last look, and those before it, the oldest first.
+         */
+        Telemetry: {
+            /** @default null */
+            motd: string | null;
+            now: components["schemas"]["TelemetryPoint"] | null;
+            /** @default [] */
+            points: components["schemas"]["TelemetryPoint"][];
+            /** @default null */
+            serverVersion: string | null;
+        };
+        /**
+         * TelemetryPoint
+         * @description One look at a server; null is what could not be known.
+         */
+        TelemetryPoint: {
+            at: string;
+            /** @default null */
+            latencyMs: number | null;
+            /** @default null */
+            players: number | null;
+            /** @default null */
+            ticksPerS: number | null;
         };
         /**
          * TemplateOffer
@@ -5780,7 +6202,13 @@ export interface operations {
              *     - `addon_not_offered`: The catalog does not have this addon.
              *     - `addon_needs_dev`: A container of another kind than dev has no addons.
              *     - `template_not_offered`: The catalog does not have this game template.
-             *     - `template_not_supported`: The catalog has the game template, and no agent installs game servers yet.
+             *     - `template_missing`: A game container needs a template.
+             *     - `fields_of_other_kind`: What is named belongs to containers of another kind.
+             *     - `variable_unknown`: The template has no such variable.
+             *     - `variable_invalid`: A variable cannot have this value.
+             *     - `memory_too_small`: The game server needs more memory than the container has.
+             *     - `game_unusable`: The template and the values make no command that anything can be started with.
+             *     - `eula_not_accepted`: The game asks for an agreement before anything of it is installed.
              *     - `resources_too_large`: More is asked for than one container may have.
              *     - `workspace_of_game`: A game container has no workspace of a customer's user.
              *     - `repository_invalid`: The URL is none that a repository is cloned from.
@@ -6268,6 +6696,8 @@ export interface operations {
              *     - `resources_too_large`: More is asked for than one container may have.
              *     - `disk_cannot_shrink`: A smaller disk is asked for than the container has.
              *     - `workspace_of_game`: A game container has no workspace of a customer's user.
+             *     - `memory_too_small`: The game server needs more memory than the container has.
+             *     - `game_unusable`: The template and the values make no command that anything can be started with.
              */
             422: {
                 headers: {
@@ -7817,6 +8247,7 @@ export interface operations {
              * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
              *     - `database_unavailable`: The database does not answer.
              *     - `agent_unreachable`: The agent of the container does not answer.
+             *     - `process_pending`: The process is declared, and its agent has not heard of it yet.
              */
             503: {
                 headers: {
@@ -7982,6 +8413,7 @@ export interface operations {
             /**
              * @description - `database_unavailable`: The database does not answer.
              *     - `agent_unreachable`: The agent of the container does not answer.
+             *     - `process_pending`: The process is declared, and its agent has not heard of it yet.
              */
             503: {
                 headers: {
@@ -16103,7 +16535,12 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `being_deleted`: The container is on its way out. */
+            /**
+             * @description - `being_deleted`: The container is on its way out.
+             *     - `agent_too_old`: The agent of the container is of before it could do what is asked of it.
+             *     - `process_not_running`: The process does not run, so there is nothing to kill.
+             *     - `process_switched_off`: The process is switched off.
+             */
             409: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -16150,8 +16587,24 @@ export interface operations {
                 };
             };
             /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
              * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
              *     - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             *     - `process_pending`: The process is declared, and its agent has not heard of it yet.
              */
             503: {
                 headers: {
@@ -17204,7 +17657,7 @@ export interface operations {
             };
             /**
              * @description - `process_name_invalid`: No process can have this name.
-             *     - `process_name_reserved`: The process of an addon has this name.
+             *     - `process_name_reserved`: A process of the platform has this name: that of an addon, or a game server.
              *     - `process_unusable`: Nothing can be started like this.
              */
             422: {
@@ -18920,7 +19373,12 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `being_deleted`: The container is on its way out. */
+            /**
+             * @description - `being_deleted`: The container is on its way out.
+             *     - `agent_too_old`: The agent of the container is of before it could do what is asked of it.
+             *     - `process_not_running`: The process does not run, so there is nothing to kill.
+             *     - `process_switched_off`: The process is switched off.
+             */
             409: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -18967,8 +19425,24 @@ export interface operations {
                 };
             };
             /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
              * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
              *     - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             *     - `process_pending`: The process is declared, and its agent has not heard of it yet.
              */
             503: {
                 headers: {
@@ -19227,6 +19701,7 @@ export interface operations {
             };
             /**
              * @description - `being_deleted`: The container is on its way out.
+             *     - `runtimes_of_game`: What a game server runs on follows from its version.
              *     - `runtime_limit`: The container has as many versions of runtimes as one may have.
              */
             409: {
@@ -19410,6 +19885,7 @@ export interface operations {
             };
             /**
              * @description - `being_deleted`: The container is on its way out.
+             *     - `runtimes_of_game`: What a game server runs on follows from its version.
              *     - `runtime_in_use`: A version that runs cannot be removed.
              */
             409: {
@@ -19558,6 +20034,7 @@ export interface operations {
             };
             /**
              * @description - `being_deleted`: The container is on its way out.
+             *     - `runtimes_of_game`: What a game server runs on follows from its version.
              *     - `nothing_to_roll_back`: No version was kept to go back to.
              */
             409: {
@@ -19723,6 +20200,7 @@ export interface operations {
             };
             /**
              * @description - `being_deleted`: The container is on its way out.
+             *     - `runtimes_of_game`: What a game server runs on follows from its version.
              *     - `runtime_limit`: The container has as many versions of runtimes as one may have.
              *     - `runtime_is_newest`: Nothing that is offered is newer than the default.
              *     - `runtime_is_older`: An upgrade leads to a newer version, and this one is older than the default.
@@ -19925,7 +20403,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `being_deleted`: The container is on its way out. */
+            /**
+             * @description - `being_deleted`: The container is on its way out.
+             *     - `runtimes_of_game`: What a game server runs on follows from its version.
+             */
             409: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -20115,6 +20596,7 @@ export interface operations {
             };
             /**
              * @description - `being_deleted`: The container is on its way out.
+             *     - `runtimes_of_game`: What a game server runs on follows from its version.
              *     - `last_runtime`: A container keeps one runtime.
              *     - `runtime_is_default`: The default of a runtime stays while there are other versions of it.
              *     - `runtime_in_use`: A version that runs cannot be removed.
@@ -20267,6 +20749,7 @@ export interface operations {
             };
             /**
              * @description - `being_deleted`: The container is on its way out.
+             *     - `runtimes_of_game`: What a game server runs on follows from its version.
              *     - `nothing_to_repair`: The version is there, and nothing is known to be wrong with it.
              */
             409: {
@@ -24514,6 +24997,1658 @@ export interface operations {
                 };
             };
             /** @description - `database_unavailable`: The database does not answer. */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getGame: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of an answer that one has, or several. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One game server */
+            200: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GameDetail"];
+                };
+            };
+            /** @description What you have is still the same */
+            304: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_a_game`: The container holds no game server. */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `database_unavailable`: The database does not answer. */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    changeGame: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "variables": {
+                 *         "motd": "Come in"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["PatchGame"];
+            };
+        };
+        responses: {
+            /** @description Change variables of a game server */
+            200: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GameDetail"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `invalid_body`: A document is not of the shape that was asked for.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_slow`: The body did not come in time. */
+            408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_a_game`: The container holds no game server.
+             *     - `being_deleted`: The container is on its way out.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_large`: The body is larger than this call takes. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
+             *     - `content_encoding_refused`: The body is compressed.
+             */
+            415: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `variable_unknown`: The template has no such variable.
+             *     - `variable_invalid`: A variable cannot have this value.
+             *     - `game_unusable`: The template and the values make no command that anything can be started with.
+             *     - `memory_too_small`: The game server needs more memory than the container has.
+             */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    sendGameCommand: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "command": "list"
+                 *     }
+                 */
+                "application/json": components["schemas"]["SendCommand"];
+            };
+        };
+        responses: {
+            /** @description Type a line into a game server's console */
+            200: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CommandAnswer"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `invalid_body`: A document is not of the shape that was asked for.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_slow`: The body did not come in time. */
+            408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_too_old`: The agent of the container is of before it could do what is asked of it.
+             *     - `not_a_game`: The container holds no game server.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_large`: The body is larger than this call takes. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
+             *     - `content_encoding_refused`: The body is compressed.
+             */
+            415: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getGamePlayers: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of an answer that one has, or several. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Who plays now */
+            200: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Players"];
+                };
+            };
+            /** @description What you have is still the same */
+            304: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_too_old`: The agent of the container is of before it could do what is asked of it.
+             *     - `not_a_game`: The container holds no game server.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listPlayerSessions: {
+        parameters: {
+            query?: {
+                /** @description What `next` of the page before has said; left out, the newest. */
+                before?: number;
+                /** @description So many items at most. */
+                limit?: number;
+            };
+            header?: {
+                /** @description The `ETag` of an answer that one has, or several. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Who has played, the newest stay first */
+            200: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlayerSessions"];
+                };
+            };
+            /** @description What you have is still the same */
+            304: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_too_old`: The agent of the container is of before it could do what is asked of it.
+             *     - `not_a_game`: The container holds no game server.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    restoreGame: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "backupId": "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                 *     }
+                 */
+                "application/json": components["schemas"]["RestoreBackup"];
+            };
+        };
+        responses: {
+            /** @description Go back to a backup of a game server */
+            202: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GameDetail"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `invalid_body`: A document is not of the shape that was asked for.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_found`: There is no such thing, or the caller may not know that there is.
+             *     - `backup_not_found`: The container has no such backup.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_slow`: The body did not come in time. */
+            408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_a_game`: The container holds no game server.
+             *     - `being_deleted`: The container is on its way out.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_large`: The body is larger than this call takes. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
+             *     - `content_encoding_refused`: The body is compressed.
+             */
+            415: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `template_not_offered`: The catalog does not have this game template.
+             *     - `cannot_install`: What was asked for is not in the catalog.
+             */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             *     - `catalog_not_loaded`: No catalog could be read since the API started.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getGameTelemetry: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of an answer that one has, or several. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How a game server is and was */
+            200: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Telemetry"];
+                };
+            };
+            /** @description What you have is still the same */
+            304: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_too_old`: The agent of the container is of before it could do what is asked of it.
+             *     - `not_a_game`: The container holds no game server.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    verifyGame: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Compare a game server's files with their hashes */
+            200: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GameReport"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_too_old`: The agent of the container is of before it could do what is asked of it.
+             *     - `not_a_game`: The container holds no game server.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    changeGameVersion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "version": "example"
+                 *     }
+                 */
+                "application/json": components["schemas"]["ChangeVersion"];
+            };
+        };
+        responses: {
+            /** @description Have another version of a game server */
+            202: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GameDetail"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `invalid_body`: A document is not of the shape that was asked for.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_slow`: The body did not come in time. */
+            408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_a_game`: The container holds no game server.
+             *     - `being_deleted`: The container is on its way out.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_large`: The body is larger than this call takes. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
+             *     - `content_encoding_refused`: The body is compressed.
+             */
+            415: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `template_not_offered`: The catalog does not have this game template.
+             *     - `cannot_install`: What was asked for is not in the catalog.
+             *     - `eula_not_accepted`: The game asks for an agreement before anything of it is installed.
+             *     - `memory_too_small`: The game server needs more memory than the container has.
+             *     - `game_unusable`: The template and the values make no command that anything can be started with.
+             */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             *     - `catalog_not_loaded`: No catalog could be read since the API started.
+             */
             503: {
                 headers: {
                     /** @description So many seconds later it may go. */

@@ -31,7 +31,6 @@ export interface Draft {
   stopGrace: string;
   probe: "none" | Probe["kind"];
   // Of a line of the output that is asked for whole, the port that is pinged besides; kept as it is, since no field shows it.
-  probePing: number | null;
   probePort: string;
   probePath: string;
   probePattern: string;
@@ -80,10 +79,9 @@ export function draftOf({ name, argv, folder, environment, policy }: Pick<Proces
     signal: stop.signal,
     stopGrace: String(stop.graceS),
     probe: probe?.kind ?? "none",
-    probePort: probe && "port" in probe ? String(probe.port) : "",
+    probePort: probe?.kind === "line" ? String(probe.ping ?? "") : probe && "port" in probe ? String(probe.port) : "",
     probePath: probe?.kind === "http" ? probe.path : "/",
     probePattern: probe?.kind === "log" || probe?.kind === "line" ? probe.pattern : "",
-    probePing: probe?.kind === "line" ? probe.ping ?? null : null,
     readyGrace: String(ready.graceS),
     onSlow: ready.onSlow,
     hang: hang?.action ?? "off",
@@ -123,7 +121,7 @@ export function readDraft(draft: Draft, taken: readonly string[]): Reading {
   note("folder", complainAboutFolder(draft.folder.trim()));
   note("variables", complainAboutVariables(draft.variables));
   const probe = readProbe(draft, number, note);
-  if (draft.hang !== "off" && (probe === null || probe.kind === "log")) {
+  if (draft.hang !== "off" && (probe === null || probe.kind === "log" || (probe.kind === "line" && probe.ping === null))) {
     note("hang", "That a process hangs is told by a probe that can be asked again: a port, an address or a status ping.");
   }
   const wish: PutProcess = {
@@ -159,7 +157,7 @@ function readProbe(
       return { kind: "log", pattern: draft.probePattern };
     case "line":
       note("probePattern", draft.probePattern === "" ? "Which line tells that it is ready?" : null);
-      return { kind: "line", pattern: draft.probePattern, ping: draft.probePing };
+      return { kind: "line", pattern: draft.probePattern, ping: draft.probePort.trim() === "" ? null : number("probePort", draft.probePort, PORT) };
     case "http":
       note("probePath", /^\/[!-~]*$/.test(draft.probePath) ? null : "A path begins with / and has no spaces.");
       return { kind: "http", port: number("probePort", draft.probePort, PORT), path: draft.probePath };

@@ -49,6 +49,8 @@ from zlh_api.exposures import routes as exposure_routes
 from zlh_api.files import byte_routes, upload_routes
 from zlh_api.files import routes as file_routes
 from zlh_api.files.service import FileService
+from zlh_api.games import routes as game_routes
+from zlh_api.games.service import GameService
 from zlh_api.history import routes as history_routes
 from zlh_api.processes import routes as process_routes
 from zlh_api.proof import routes as proof_routes
@@ -184,10 +186,12 @@ def _container_endpoints(parts: Parts, config: ApiConfig) -> list[Endpoint]:
     port, client, wishes = config.agent_port, parts.agents.client, parts.wishes
     containers = wishes.containers
     files = FileService(client, agent_port=port)
+    games = GameService(containers, parts.catalog, client, agent_port=port)
     return [
         *catalog_routes.endpoints(parts.catalog),
         *artifact_routes.endpoints(parts.artifacts),
-        *container_routes.endpoints(containers, wishes.live),
+        *container_routes.endpoints(containers, wishes.live, games),
+        *game_routes.endpoints(games),
         *exposure_routes.endpoints(wishes.exposures),
         *agent_routes.endpoints(client, parts.consoles, agent_port=port),
         *process_routes.endpoints(containers, client, parts.consoles, agent_port=port),

@@ -138,6 +138,11 @@ class CatalogService:
         self._asked, self._looked = asyncio.Event(), asyncio.Event()
 
     @property
+    def channels(self) -> frozenset[Channel]:
+        """The channels of which this installation offers versions."""
+        return self._channels
+
+    @property
     def trouble(self) -> str | None:
         """Why the last refresh failed, or what will make the next ones fail, or None."""
         if self._trouble is None and self._fetched is not None:

@@ -357,7 +357,11 @@ def _artifact_server(home: Home, ports: DevPorts, real: RealContainers | None) -
 
 def _traefik(home: Home, ports: DevPorts) -> TraefikProcess:
     settings = TraefikSettings(
-        state_dir=home.path / "traefik", dynamic_dir=home.routes, web_port=ports.web, api_port=ports.traefik_api
+        state_dir=home.path / "traefik",
+        dynamic_dir=home.routes,
+        web_port=ports.web,
+        api_port=ports.traefik_api,
+        games=ports.games,
     )
     return TraefikProcess(settings, home.children)
 
@@ -411,9 +415,17 @@ def _write_config(home: Home, ports: DevPorts, dsn: str, real: RealContainers | 
         f"{_QUOTA}"
         f"[traefik]\ndirectory = {json.dumps(str(home.routes))}\n"
         f'api_url = "http://127.0.0.1:{ports.traefik_api}"\nweb_url = "http://127.0.0.1:{ports.web}"\n'
+        f"{_render_games(ports.games)}"
     )
     write_durably(home.config, text.encode())
     return load_config(home.config)
+
+
+def _render_games(games: range) -> str:
+    if not games:
+        return ""
+    pool = f'"{games.start}-{games.stop - 1}"'
+    return f"[traefik.games]\ntcp = {pool}\nudp = {pool}\n"
 
 
 async def _write_dev_file(home: Home, ports: DevPorts, config: ApiConfig) -> None:
