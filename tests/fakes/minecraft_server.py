@@ -264,9 +264,8 @@ class Server:
             threading.Thread(target=self._talk, args=(connection, answer), daemon=True).start()
 
     def _talk(self, connection: socket.socket, answer: Callable[[socket.socket], None]) -> None:
-        with connection:
-            with contextlib.suppress(OSError, ValueError, EOFError, struct.error):
-                answer(connection)
+        with connection, contextlib.suppress(OSError, ValueError, EOFError, struct.error):
+            answer(connection)
 
     def _answer_ping(self, connection: socket.socket) -> None:
         stream: BinaryIO = connection.makefile("rb")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +12,10 @@ from typing import Literal
 from zlh_agent import __version__
 from zlh_agent.addons.service import AddonService
 from zlh_agent.config import AgentConfig
-from zlh_agent.file_parts import FileParts, make_files
+from zlh_agent.file_parts import FileParts, lead_with_server, make_files, user_ids
+from zlh_agent.games.service import GameService
+from zlh_agent.games.store import GameStore
+from zlh_agent.games.works import GamePlace, GameWorks
 from zlh_agent.identity.service import IdentityService
 from zlh_agent.journal.model import Occurrence
 from zlh_agent.journal.service import JournalService
@@ -44,7 +47,7 @@ from zlh_agent.workspace.service import WorkspaceService
 from zlh_agent.workspace.setup import SetupPlace, SetupService
 from zlh_agent.workspace.start_script import RING_BYTES, StartScript
 from zlh_common.clock import Clock, SystemClock
-from zlh_common.schema.process import WantedProcess
+from zlh_common.schema.process import ProcessReason, WantedProcess
 from zlh_common.schema.spec import AgentSpec
 
 
@@ -67,6 +70,7 @@ class Parts:
     workspace: WorkspaceService
     setup: SetupService
     files: FileParts
+    games: GameService
 
 
 @asynccontextmanager
@@ -104,12 +108,7 @@ async def _make_parts(config: AgentConfig) -> Parts:
     runtimes = _make_runtimes(config, clock)
     workspace = _make_workspace(config, runtimes)
     addons = AddonService(config.paths, runtimes, clock, address=config.bind_address)
-    terminals = TerminalService(
-        _shims(config, "terminal"),
-        launch=workspace.launch_shell,
-        limits=TerminalLimits(history_s=_history_s(config)),
-        on_change=lambda: _note_use(status, spec, addons, setup),
-    )
+    terminals = _make_terminals(config, workspace, lambda: _note_use(status, spec, addons, setup))
     look = ShellLook(workspace).check
     shells = _make_shells(
         config, ShellTools(runtimes.in_use, journal.note, terminals.announce, look, status.note_change), clock
@@ -119,22 +118,25 @@ async def _make_parts(config: AgentConfig) -> Parts:
         config,
         clock,
         journal,
-        launch=lambda wanted: addons.launch(wanted, workspace.launch_program),
-        on_change=lambda: _note_use(status, spec, addons, setup),
+        launch=lambda wanted: games.launch(wanted, lambda one: addons.launch(one, workspace.launch_program)),
+        prepare=lambda wanted: games.prepare(wanted),  # noqa: PLW0108 - it is not there yet
+        on_change=lambda: _note_process(status, spec, addons, setup, games),
     )
     spec = SpecService(
-        SpecStore(config.paths.state), runtimes, processes, clock, on_change=lambda: _note_spec(status, setup)
+        SpecStore(config.paths.state), runtimes, processes, clock, on_change=lambda: _note_spec(status, setup, games)
     )
+    games = _make_games(config, clock, workspace, spec, status)
     setup = await _make_setup(config, workspace, spec, status)
-    addons.supervised, addons.steps_of, spec.take_addons = processes, spec.steps_of, addons.take
-    spec.on_spec = lambda held: _take_spec(held, setup, ports, bridges)
+    _join_spec(spec, processes, addons, games)
+    files = await make_files(config, clock, workspace)
+    spec.on_spec = lambda held: _take_spec(held, setup, ports, bridges, lambda: _take_game(held, games, files))
     workspace.is_cloning = setup.is_cloning
     metrics.targets = lambda: [*processes.targets(), *terminals.targets()]
     ports, bridges = _make_ports(
         config, clock, status, lambda: [*(target.shim_pid for target in metrics.targets()), *setup.shim_pids()]
     )
-    runtimes.on_changed = lambda: _take_up(shells, workspace, spec)
-    runtimes.note, runtimes.targets, runtimes.on_checked = journal.note, metrics.targets, status.note_change
+    runtimes.on_changed, runtimes.on_checked = lambda: _take_up(shells, workspace, spec), status.note_change
+    runtimes.note, runtimes.targets = journal.note, metrics.targets
     return Parts(
         spec=spec,
         runtimes=runtimes,
@@ -150,15 +152,24 @@ async def _make_parts(config: AgentConfig) -> Parts:
         addons=addons,
         workspace=workspace,
         setup=setup,
-        files=await make_files(config, clock, workspace),
+        files=files,
+        games=games,
     )
+
+
+def _join_spec(spec: SpecService, processes: ProcessService, addons: AddonService, games: GameService) -> None:
+    addons.supervised, addons.steps_of = processes, spec.steps_of
+    games.supervised, games.apply = processes, spec.apply_processes
+    spec.take_addons = lambda held: (*addons.take(held), *games.take(held))
 
 
 def _join_reports(parts: Parts) -> None:
     """Have the status and the metrics tell of every part."""
     status, metrics = parts.status, parts.metrics
     status.spec, status.runtimes, status.shells = parts.spec.view, parts.runtimes.report, parts.shells.report
-    status.addons, status.processes = parts.addons.report, parts.addons.customers_own
+    status.addons = parts.addons.report
+    status.processes = lambda: parts.games.tell_processes(parts.addons.customers_own())
+    status.game, status.game_steps = parts.games.report, parts.games.steps
     status.terminals, status.workspace_steps = parts.terminals.rows, parts.setup.steps
     metrics.names = lambda: _metric_names(parts.processes, parts.terminals)
 
@@ -189,10 +200,18 @@ def _make_ports(
     return ports, bridges
 
 
-def _take_spec(spec: AgentSpec, setup: SetupService, ports: PortWatch, bridges: PortBridges) -> None:
+def _take_spec(
+    spec: AgentSpec, setup: SetupService, ports: PortWatch, bridges: PortBridges, take_game: Callable[[], None]
+) -> None:
     setup.want(spec)
+    take_game()
     bridges.want(spec.published)
     ports.hide(addon.name for addon in spec.addons)
+
+
+def _take_game(spec: AgentSpec, games: GameService, files: FileParts) -> None:
+    games.want(spec)
+    lead_with_server(files.roots, games, spec)
 
 
 def _make_shells(config: AgentConfig, tools: ShellTools, clock: Clock) -> ShellService:
@@ -203,17 +222,28 @@ def _make_shells(config: AgentConfig, tools: ShellTools, clock: Clock) -> ShellS
     return ShellService(places, runtimes=config.paths.runtimes, manager=manager, tools=tools, clock=clock)
 
 
+def _make_terminals(config: AgentConfig, workspace: WorkspaceService, on_change: Callable[[], None]) -> TerminalService:
+    return TerminalService(
+        _shims(config, "terminal"),
+        launch=workspace.launch_shell,
+        limits=TerminalLimits(history_s=_history_s(config)),
+        on_change=on_change,
+    )
+
+
 async def _make_processes(
     config: AgentConfig,
     clock: Clock,
     journal: JournalService,
     *,
     launch: Callable[[WantedProcess], Launch],
+    prepare: Callable[[WantedProcess], Awaitable[ProcessReason | None]],
     on_change: Callable[[], None],
 ) -> ProcessService:
     place = ProcessPlace(
         host=_shims(config, "process"),
         launch=launch,
+        prepare=prepare,
         clock=clock,
         boot_mark=await asyncio.to_thread(ensure_boot_mark, config.paths.sockets),
         address=config.bind_address,
@@ -222,6 +252,22 @@ async def _make_processes(
         history_s=_history_s(config),
     )
     return ProcessService(place)
+
+
+def _make_games(
+    config: AgentConfig, clock: Clock, workspace: WorkspaceService, spec: SpecService, status: StatusService
+) -> GameService:
+    place = GamePlace(
+        config.paths.server,
+        config.paths.runtimes,
+        config.artifacts_urls,
+        config.private_origins,
+        user=lambda: user_ids(workspace.customer()),
+    )
+    works = GameWorks(place, GameStore(config.paths.state / "game"), clock)
+    games = GameService(works, clock, folder=config.paths.server, on_change=status.note_change)
+    games.has_runtimes, games.program = spec.has_runtimes, workspace.launch_program
+    return games
 
 
 def _history_s(config: AgentConfig) -> float:
@@ -259,15 +305,24 @@ async def _recover(parts: Parts) -> None:
     refreshing = asyncio.create_task(parts.workspace.refresh())
     try:
         await parts.setup.load()
+        await parts.games.load()
         await parts.spec.load()
         await parts.terminals.recover()
     finally:
         await refreshing
 
 
-def _note_spec(status: StatusService, setup: SetupService) -> None:
+def _note_spec(status: StatusService, setup: SetupService, games: GameService) -> None:
     status.note_change()
     setup.note_runtimes()
+    games.look_again()
+
+
+def _note_process(
+    status: StatusService, spec: SpecService, addons: AddonService, setup: SetupService, games: GameService
+) -> None:
+    _note_use(status, spec, addons, setup)
+    games.look_again()
 
 
 def _note_use(status: StatusService, spec: SpecService, addons: AddonService, setup: SetupService) -> None:

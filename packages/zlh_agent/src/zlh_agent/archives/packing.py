@@ -34,7 +34,7 @@ from zlh_common.openat2 import NO_SYMLINKS, NO_XDEV
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from zlh_agent.archives.telling import Tally
 
@@ -137,13 +137,25 @@ def make_sink(form: str, write: Callable[[bytes], None]) -> TarSink | ZipSink:
 
 
 class Packer:
-    """Puts trees below an open folder into a sink; `but` is what is not packed: (device, inode) of the archive."""
+    """Puts trees below an open folder into a sink.
 
-    def __init__(self, base: int, sink: TarSink | ZipSink, tally: Tally, *, but: tuple[int, int] | None) -> None:
+    Not packed are `but`, which is (device, inode) of the archive itself, and the paths `without`.
+    """
+
+    def __init__(
+        self,
+        base: int,
+        sink: TarSink | ZipSink,
+        tally: Tally,
+        *,
+        but: tuple[int, int] | None,
+        without: Collection[bytes] = (),
+    ) -> None:
         self._base = base
         self._sink = sink
         self._tally = tally
         self._but = but
+        self._without = without
 
     def add_tree(self, parts: Sequence[bytes], shared: int) -> None:
         """Add what is at this place with all that is in it; its name begins after `shared` parts."""
@@ -199,6 +211,8 @@ class Packer:
         """Add one name; True where it is a folder. `must` it be there, its absence is refused."""
         name = b"/".join(parts[shared:])
         self._tally.note()
+        if self._without and b"/".join(parts) in self._without:
+            return False
         if split_entry(name) is None:
             self._tally.skip(NAME_TOO_LONG if len(name) > 4000 or len(parts) > 200 else PATH_INVALID, b"/".join(parts))
             return False
