@@ -219,6 +219,7 @@ class GameService:
 
     async def run(self) -> None:
         """Bring about what is wanted, for ever."""
+        await self._works.sweep()
         while True:
             self._changed.clear()
             try:
@@ -226,7 +227,7 @@ class GameService:
             except OSError as error:
                 # The record cannot be written: nothing is begun that could not be told of.
                 log.warning("game.record_not_kept", error=str(error))
-                self._fail(_of_disk(error))
+                self._fail(_of_disk(error), self._wanted)
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._pause_s()):
                     await self._changed.wait()
@@ -247,7 +248,10 @@ class GameService:
             try:
                 await self._carry_out(act, wanted)
             except GameStepFailed as error:
-                self._fail(error)
+                if _key(self._wanted) != _key(wanted):
+                    # Nobody wants any more what has failed.
+                    continue
+                self._fail(error, wanted)
                 await self._let_old_run()
                 return
             self._retry_at = None
@@ -352,10 +356,10 @@ class GameService:
         if self._step is not None and self._step.state is StepState.RUNNING:
             self._show(show_progress(self._step, line))
 
-    def _fail(self, error: GameStepFailed) -> None:
+    def _fail(self, error: GameStepFailed, wanted: WantedGame | None) -> None:
         self._failures += 1
         self._retry_at = self._clock.monotonic() + retry_delay_s(self._failures) if error.may_pass else None
-        self._failed_for = _key(self._wanted)
+        self._failed_for = _key(wanted)
         log.warning("game.step_failed", code=error.reason_code, reason=error.detail, tries=self._failures)
         if self._step is not None:
             failed = msgspec.structs.replace(

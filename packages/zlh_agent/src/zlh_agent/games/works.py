@@ -334,6 +334,14 @@ class GameWorks:
         if found is not None:
             await self.keep(restoring=Restoring(restored=restored, device=found[0], inode=found[1]))
 
+    async def sweep(self) -> None:
+        """Remove what a restore has left beside that an agent did not see to its end."""
+        if self.record.restoring is None:
+            try:
+                await self._clear_beside(self._place.folder_place())
+            except ZlhError as error:
+                log.warning("game.not_swept", error=error.detail)
+
     async def _clear_beside(self, place: FolderPlace) -> None:
         """Remove what stands beside, which is nobody's any more; what stays is tried again by the next one."""
         if await asyncio.to_thread(identify, place.beside) is None:
