@@ -5,6 +5,9 @@ The order comes as the first line of standard input; progress and the outcome go
 
 from __future__ import annotations
 
+# What is found by name alone, and out of reach once this process is confined.
+import encodings.idna
+import encodings.latin_1
 import os
 import signal
 import sys
@@ -74,6 +77,10 @@ def _carry_out(order: ChildOrder) -> DoneLine:  # noqa: PLR0911 - one case for e
             return unpacking.unpack_backup(order)
         case Clear():
             return unpacking.clear(order)
+
+
+# Names of hosts, and old configuration files.
+CODECS = (encodings.idna, encodings.latin_1)
 
 
 if __name__ == "__main__":
