@@ -21,6 +21,9 @@ from zlh_common.schema.status import AgentStatus, ProcessStatus, Step, StepState
 from zlh_common.schema.structs import decode
 from zlh_common.schema.template import FileEdit, InstallScript
 
+# Each brings a server about several times, on a machine that has other things to do.
+pytestmark = pytest.mark.timeout(600)
+
 
 @pytest.fixture
 async def agent(unstarted: AgentProcess) -> AsyncIterator[AgentProcess]:

@@ -24,6 +24,10 @@ AT_ONCE = 4
 MAX_TOLD = 20
 
 
+class _GivenUp(Exception):
+    """Another file cannot be had, so nobody waits for this one."""
+
+
 # ── stage ──
 
 
@@ -66,8 +70,14 @@ def _size_of(staging: int, name: str) -> int:
 def _fetch(order: Stage, staging: int, missing: Sequence[PinnedFile]) -> None:
     told = Telling("download", sum(file.size for file in missing))
     private = places_of((*order.artifacts_urls, *order.private_origins))
-    fetcher = Fetcher(staging, private=private, on_bytes=told.add)
     given_up = threading.Event()
+
+    def note(count: int) -> None:
+        told.add(count)
+        if given_up.is_set():
+            raise _GivenUp
+
+    fetcher = Fetcher(staging, private=private, on_bytes=note)
 
     def fetch(file: PinnedFile) -> None:
         if not given_up.is_set():
@@ -77,8 +87,11 @@ def _fetch(order: Stage, staging: int, missing: Sequence[PinnedFile]) -> None:
         try:
             for done in as_completed([threads.submit(fetch, file) for file in missing]):
                 done.result()
+        except SystemExit:
+            # Called off: threads that wait for their servers are waited for by nobody.
+            os._exit(1)
         except BaseException:
-            # What is under way keeps what it has for the next try.
+            # What is under way ends with its next block, and keeps what it has for the next try.
             given_up.set()
             raise
 

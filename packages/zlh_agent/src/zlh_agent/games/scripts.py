@@ -8,6 +8,7 @@ import select
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +18,8 @@ from zlh_agent.games.model import OWN_FOLDER, DoneLine, ProgressLine, Run
 from zlh_agent.games.server_folder import ServerFolder
 from zlh_agent.games.telling import say
 from zlh_agent.runtimes.confined import leave_network_but_for_talk
-from zlh_agent.sandbox.lifeline import die_with
+from zlh_agent.sandbox.lifeline import PR_SET_PDEATHSIG, die_with
+from zlh_agent.sandbox.syscalls import prctl
 from zlh_agent.shim.stopping import count_descendants, freeze_below
 from zlh_agent.shim.subreaper import become_subreaper
 from zlh_common.processes import read_boot_id, send_signal
@@ -63,6 +65,7 @@ def _is_made(folder: str, pattern: str) -> bool:
 def _run(program: str, order: Run, scratch: str) -> tuple[int | None, str]:
     """Return its exit code, or None after too long, and its last words."""
     become_subreaper()
+    _end_in_order_with(os.getppid())
     deadline = time.monotonic() + order.timeout_s
     own = {"HOME": scratch, "TMPDIR": scratch, "JDK_JAVA_OPTIONS": f"-Djava.io.tmpdir={scratch}"}
     parent = os.getpid()
@@ -99,6 +102,13 @@ def _run(program: str, order: Run, scratch: str) -> tuple[int | None, str]:
             _end(process)
         output.read_rest()
     return code, output.text()
+
+
+def _end_in_order_with(parent: int) -> None:
+    """Have the end of the agent be a SIGTERM here, in place of SIGKILL, so that the script ends with all of it."""
+    prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+    if os.getppid() != parent:
+        sys.exit(1)
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
