@@ -254,7 +254,8 @@ class GameService:
                 self._fail(error, wanted)
                 await self._let_old_run()
                 return
-            self._retry_at = None
+            # Failures are counted on until all of it is done.
+            self._failed_for, self._retry_at = None, None
 
     async def _let_old_run(self) -> None:
         """Have the version that still lies there run again, once its change has failed for good or too often."""
