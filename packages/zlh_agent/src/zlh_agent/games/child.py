@@ -38,8 +38,7 @@ from zlh_common.errors import ZlhError
 def main() -> None:
     """Carry out the order; exit 0 whenever the outcome was said."""
     die_with(os.getppid())
-    # As an exception, so that what was started is ended on the way out.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    signal.signal(signal.SIGTERM, _end_in_order)
     order = msgspec.json.decode(sys.stdin.buffer.readline(), type=ChildOrder)
     try:
         confine(order)
@@ -59,6 +58,15 @@ def main() -> None:
         broken = DiskFailed(reason=str(error))
         code = DiskFull.code if error.errno in NO_ROOM else broken.code
         say(FailedLine(code=code, detail=broken.detail, retryable=True))
+
+
+def _end_in_order(_number: int, _frame: object) -> None:
+    """Leave by an exception, so that what was started is ended on the way out; by one alone.
+
+    An agent that is killed has several threads, and the kernel tells of the end of each.
+    """
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(1)
 
 
 def _carry_out(order: ChildOrder) -> DoneLine:  # noqa: PLR0911 - one case for each order

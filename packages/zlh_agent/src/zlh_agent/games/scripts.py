@@ -42,6 +42,8 @@ def run_script(order: Run) -> DoneLine:
         try:
             code, output = _run(program, order, scratch)
         finally:
+            # Called off while it was being started, it is nobody's by now.
+            _end(None)
             folder.forget_staging()
     if code is None:
         raise _failure(order, f"did not end within {order.timeout_s:.0f} s", None, output)
@@ -111,16 +113,19 @@ def _end_in_order_with(parent: int) -> None:
         sys.exit(1)
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def _end(process: subprocess.Popen[bytes] | None) -> None:
     """Kill the script and all that it has left to us, which is whoever descends from this process."""
     boot_id = read_boot_id()
+    if not count_descendants(boot_id):
+        return
     for _ in range(KILL_ROUNDS):
         for identity in freeze_below(os.getpid(), boot_id):
             send_signal(identity, signal.SIGKILL)
-        process.poll()
+        if process is not None:
+            process.poll()
         with suppress(ChildProcessError):
             while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) and (
-                ended.si_pid != process.pid
+                process is None or ended.si_pid != process.pid
             ):
                 os.waitpid(ended.si_pid, os.WNOHANG)
         if not count_descendants(boot_id):
