@@ -152,7 +152,7 @@ def test_daemons_stay_small(daemon: str) -> None:
     """tuf, archives and their kin live in children that end; in a daemon their memory would stay for good."""
     heavy = {"tuf", "zstandard", "tarfile", "zipfile", "urllib3", "securesystemslib"}
     if daemon == "zlh_agent.app":
-        heavy |= {"cryptography", "asyncpg", "ctypes"}
+        heavy |= {"cryptography", "asyncpg", "ctypes", "configupdater", "javaproperties", "ruamel", "tomlkit"}
     assert not heavy & reachable(daemon)
 
 

@@ -1,6 +1,7 @@
 """The child that makes and unpacks archives: the calls of a child of files, and these. One job at a time.
 
     choose (paths)  what goes into the next archive; may come several times
+    leave-out       what does not, with all that is in it; the same
     open-stream     hands over the read end of a pipe
     stream          writes the archive into it, while the agent reads; its answer says whether it is whole
     pack            writes the archive into a hidden file, and gives it its name
@@ -58,6 +59,7 @@ class ArchiveServer(FileServer):
     """Does what requests say below one root, archives included."""
 
     _chosen: tuple[bytes, ...] = ()
+    _left_out: tuple[bytes, ...] = ()
     _pipe: int | None = None
     _last: Tally | None = None
 
@@ -68,6 +70,9 @@ class ArchiveServer(FileServer):
         match request.call:
             case "choose":
                 self._chosen += tuple(request.other.split(b"\0"))
+                return Answer(wire.DONE), None
+            case "leave-out":
+                self._left_out += tuple(request.other.split(b"\0"))
                 return Answer(wire.DONE), None
             case "open-stream":
                 outlet, self._pipe = os.pipe2(os.O_CLOEXEC)
@@ -120,13 +125,15 @@ class ArchiveServer(FileServer):
         from zlh_agent.archives.rules import FORMATS, plan_names  # noqa: PLC0415
 
         chosen, self._chosen = self._chosen, ()
+        without = {b"/".join(split_path(path) or []) for path in self._left_out}
+        self._left_out = ()
         plan = plan_names(chosen)
         if plan is None or not 0 <= request.number < len(FORMATS):
             raise Refused(PATH_INVALID, next((path for path in chosen if plan_names([path]) is None), b"")[-1000:])
         base = self._root.open_folder(b"")
         with Held(base):
             sink = make_sink(FORMATS[request.number], write)
-            packer = Packer(base, sink, tally, but=but)
+            packer = Packer(base, sink, tally, but=but, without=without)
             for parts, shared in plan:
                 packer.add_tree(parts, shared)
             sink.finish()

@@ -36,7 +36,7 @@ from zlh_common.tar_fields import BLOCK_BYTES as TAR_BLOCK_BYTES
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
 
     from zlh_agent.archives.telling import Tally
 
@@ -139,13 +139,25 @@ def make_sink(form: str, write: Callable[[bytes], None]) -> TarSink | ZipSink:
 
 
 class Packer:
-    """Puts trees below an open folder into a sink; `but` is what is not packed: (device, inode) of the archive."""
+    """Puts trees below an open folder into a sink.
 
-    def __init__(self, base: int, sink: TarSink | ZipSink, tally: Tally, *, but: tuple[int, int] | None) -> None:
+    Not packed are `but`, which is (device, inode) of the archive itself, and the paths `without`.
+    """
+
+    def __init__(
+        self,
+        base: int,
+        sink: TarSink | ZipSink,
+        tally: Tally,
+        *,
+        but: tuple[int, int] | None,
+        without: Collection[bytes] = (),
+    ) -> None:
         self._base = base
         self._sink = sink
         self._tally = tally
         self._but = but
+        self._without = without
 
     def add_tree(self, parts: Sequence[bytes], shared: int) -> None:
         """Add what is at this place with all that is in it; its name begins after `shared` parts.
@@ -213,6 +225,8 @@ class Packer:
         """Add one name; True where it is a folder. `must` it be there, its absence is refused."""
         name = b"/".join(parts[shared:])
         self._tally.note()
+        if self._without and b"/".join(parts) in self._without:
+            return False
         try:
             _require_name(name, parts)
             return self._add_found(folder, parts, name, must=must)

@@ -64,15 +64,19 @@ class Archives:
         self._stream_seats = asyncio.Semaphore(limit)
 
     @asynccontextmanager
-    async def streaming(self, root: OfferedRoot, paths: Sequence[str], form: ArchiveFormat) -> AsyncIterator[int]:
+    async def streaming(
+        self, root: OfferedRoot, paths: Sequence[str], form: ArchiveFormat, *, without: Sequence[str] = ()
+    ) -> AsyncIterator[int]:
         """Lend the read end of a pipe, to be read in a thread until its end; then the block ends, well or by an error.
 
         Only a block that ends well has read a whole archive, so an answer may be ended as whole only after it. A block
         that is left by an error or cancelled kills the child, which ends whoever still reads. The descriptor is
-        closed by this block.
+        closed by this block. What is named in `without` is left out, with all that is in it.
         """
         async with self._child(root, self._stream_seats) as link:
             await _choose(link, paths)
+            if without:
+                await _choose(link, without, call="leave-out")
             request = Request("stream", _encode(paths[0]), number=_number(form))
             fd, _ = await link.open(Request("open-stream", b""), access=os.O_RDONLY, is_kind=stat.S_ISFIFO)
             work = asyncio.create_task(_amount(link, request, None))
@@ -151,15 +155,15 @@ def _command() -> list[str]:
     return bare_child("zlh_agent.archives.child", "zlh-archives", *libraries)
 
 
-async def _choose(link: FileLink, paths: Sequence[str]) -> None:
-    """Name what goes into the archive, in messages that are not too long."""
+async def _choose(link: FileLink, paths: Sequence[str], *, call: str = "choose") -> None:
+    """Name what goes into the archive, or what does not, in messages that are not too long."""
     batch: list[bytes] = []
     for path in map(_encode, paths):
         if batch and sum(map(len, batch)) + len(path) > _MESSAGE_BYTES:
-            await link.call(Request("choose", b"", other=b"\0".join(batch)))
+            await link.call(Request(call, b"", other=b"\0".join(batch)))
             batch = []
         batch.append(path)
-    await link.call(Request("choose", b"", other=b"\0".join(batch)))
+    await link.call(Request(call, b"", other=b"\0".join(batch)))
 
 
 async def _amount(link: FileLink, request: Request, on_progress: OnProgress | None) -> Amount:

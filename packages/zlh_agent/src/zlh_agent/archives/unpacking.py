@@ -32,17 +32,22 @@ def unpack(source: int, folder: int, hidden: bytes, name: bytes, tally: Tally, *
     os.mkdir(hidden, 0o755, dir_fd=folder)
     flags = O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
     with Held(open_below(folder, [hidden], flags, resolve=NO_SYMLINKS | NO_XDEV)) as base:
-        tree = Staging(base, tally)
-        try:
-            for item, content in _entries(source, tree, tally):
-                tree.add(item, content)
-            tree.finish()
-        finally:
-            tree.close()
-        # Once for all of it: a disk that writes late has room for it then, and a cut of power leaves no half file.
-        with Held(open_below(base, [], os.O_RDONLY | os.O_DIRECTORY)) as synced:
-            sync_disk(synced)
+        unpack_into(source, base, tally)
     put_in_place(folder, hidden, name, tally, overwrite=overwrite)
+
+
+def unpack_into(source: int, base: int, tally: Tally) -> None:
+    """Unpack an open archive into an open folder that is empty, synced; raise Refused or OSError."""
+    tree = Staging(base, tally)
+    try:
+        for item, content in _entries(source, tree, tally):
+            tree.add(item, content)
+        tree.finish()
+    finally:
+        tree.close()
+    # Once for all of it: a disk that writes late has room for it then, and a cut of power leaves no half file.
+    with Held(open_below(base, [], os.O_RDONLY | os.O_DIRECTORY)) as synced:
+        sync_disk(synced)
 
 
 def watched(blocks: Iterator[bytes], tally: Tally) -> Iterator[bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -52,8 +52,8 @@ class GameplayPlace:
     clock: Clock
     # Where the server listens.
     address: str
-    # The secret of a name, None where none was made yet.
-    secret: Callable[[str], str | None]
+    # The secret of a name, made where there is none yet.
+    secret: Callable[[str], Awaitable[str]]
     on_change: Callable[[], None]
     # How often a server that is ready is asked.
     ask_s: float = ASK_S
@@ -209,9 +209,12 @@ class GameplayService:
     async def _ask_rcon(self, game: WantedGame, command: str) -> str | None:
         """Return what the remote console answers, None where there is none."""
         port = find_port(game, game.rcon.port) if game.rcon is not None else None
-        secret = self._place.secret(game.rcon.secret) if game.rcon is not None else None
-        if port is None or secret is None:
+        if game.rcon is None or port is None:
             return None
+        try:
+            secret = await self._place.secret(game.rcon.secret)
+        except OSError as exc:
+            raise RconFailed("its secret cannot be read") from exc
         return await run_command(self._place.address, port, secret, command)
 
     # The disk
