@@ -26,6 +26,7 @@ APART: tuple[str, ...] = (
     "tests/component/artifacts/test_killed.py",
     "tests/component/artifacts/test_real_runtimes.py",
     "tests/faults/agent/test_install_killed.py",
+    "tests/faults/mods/test_killed.py",
     "tests/faults/provisioning/test_killed_processes.py",
     "tests/faults/provisioning/test_lxc_killed.py",
     "tests/faults/provisioning/test_proxmox_killed.py",

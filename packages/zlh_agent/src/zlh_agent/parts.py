@@ -20,6 +20,8 @@ from zlh_agent.journal.store import JournalStore
 from zlh_agent.metrics.model import Key
 from zlh_agent.metrics.reader import Place
 from zlh_agent.metrics.service import MetricsService
+from zlh_agent.mod_parts import make_mods
+from zlh_agent.mods.service import ModService
 from zlh_agent.ports.bridges import PortBridges
 from zlh_agent.ports.watch import PortWatch
 from zlh_agent.runtimes.service import InstallSource, RuntimeService
@@ -67,6 +69,7 @@ class Parts:
     workspace: WorkspaceService
     setup: SetupService
     files: FileParts
+    mods: ModService
 
 
 @asynccontextmanager
@@ -82,6 +85,7 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
     try:
         yield parts
     finally:
+        await parts.mods.close()
         await parts.files.close()
         await parts.ports.close()
         await parts.bridges.close()
@@ -135,6 +139,7 @@ async def _make_parts(config: AgentConfig) -> Parts:
     )
     runtimes.on_changed = lambda: _take_up(shells, workspace, spec)
     runtimes.note, runtimes.targets, runtimes.on_checked = journal.note, metrics.targets, status.note_change
+    files = await make_files(config, clock, workspace)
     return Parts(
         spec=spec,
         runtimes=runtimes,
@@ -150,7 +155,8 @@ async def _make_parts(config: AgentConfig) -> Parts:
         addons=addons,
         workspace=workspace,
         setup=setup,
-        files=await make_files(config, clock, workspace),
+        files=files,
+        mods=await make_mods(config.paths.state, files, clock, game=spec.wanted_game, processes=processes.statuses),
     )
 
 

@@ -121,6 +121,18 @@ class ModChange(Report):
     revision: Annotated[int, Meta(ge=0, le=2**53)]
     acts: Annotated[tuple[ModAct, ...], Meta(min_length=1, max_length=MAX_MODS)]
     reason: Short = ""
+    # From where files may be fetched, as `scheme://host[:port]`; a file elsewhere is refused.
+    origins: Annotated[tuple[Short, ...], Meta(max_length=8)] = ()
+
+
+class ModRollback(Report):
+    """`POST /mods/rollback` of an agent: a change, of this id, that undoes the last one."""
+
+    id: ChangeId
+    change_id: ChangeId
+    actor: Short
+    reason: Short = ""
+    origins: Annotated[tuple[Short, ...], Meta(max_length=8)] = ()
 
 
 class LedgerChange(Report):
