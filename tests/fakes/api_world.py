@@ -60,6 +60,8 @@ from zlh_api.edge.model import PLATFORM_OWNER, ProxySetting
 from zlh_api.edge.platform_routes import FILE_NAMES, PlatformRoutes, render_platform_files
 from zlh_api.exposures.service import ExposureService
 from zlh_api.history.service import HistoryService, Keeping
+from zlh_api.mods.model import Target
+from zlh_api.mods.modrinth import Modrinth
 from zlh_api.once.service import Once
 from zlh_api.proof.port import CertificateSight, NameLinks
 from zlh_api.proof.report import ProofReports
@@ -198,6 +200,9 @@ class World:
         self.trusted_proxies: Proxies = ()
         self.rates = RateSettings(ANY_RATES, ANY_RATES, ANY_RATES, refusal_wait_s=0.0)
         self.open_settings = OpenSettings(*[1000] * 6)
+        # Who is asked for mods, and what those of every container must be made for.
+        self.modrinth: Modrinth | None = None
+        self.mod_target: Target | None = None
         self.audit_log = AuditLog(database, self.clock)
         self.name_links: NameLinks = NoNameLinks()
         self.certificates: CertificateSight = NoCertificates()
@@ -404,6 +409,8 @@ class World:
             directory_watch=DirectoryWatch(self.routes),
             cookie=SessionCookie(has_tls=False),
             clock=self.clock,
+            modrinth=self.modrinth,
+            find_mod_target=lambda _container: self.mod_target,
         )
 
     def _wishes(self) -> Wishes:

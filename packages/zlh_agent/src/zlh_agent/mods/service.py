@@ -182,7 +182,7 @@ class ModService:
 
     def _require_planned_on(self, change: ModChange, ledger: ModLedger) -> bool:
         if change.revision != ledger.revision:
-            raise ModsChanged(planned_on=change.revision, revision=ledger.revision)
+            raise ModsChanged
         return False
 
     async def _begin(self, change_id: str, make: Callable[[ModLedger], tuple[ModChange, bool]]) -> ChangeProgress:

@@ -59,6 +59,11 @@ class Modrinth:
         self._places = asyncio.Semaphore(MAX_CONNECTIONS)
         self._session: aiohttp.ClientSession | None = None
 
+    @property
+    def file_origins(self) -> tuple[str, ...]:
+        """From where files may come."""
+        return self._setting.file_origins
+
     async def close(self) -> None:
         """Close every connection."""
         if self._session is not None:

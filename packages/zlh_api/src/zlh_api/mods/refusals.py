@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from zlh_common.errors import ZlhError
+from zlh_common.schema.mods import PlanProblem
 
 
 class ModsNotConfigured(ZlhError):
@@ -30,3 +33,17 @@ class ModsTooWide(ZlhError):
 
     def __init__(self, *, limit: int) -> None:
         super().__init__(f"What these mods need leads to more than {limit} projects; ask for fewer.", limit=limit)
+
+
+class ModsImpossible(ZlhError):
+    """What is asked for cannot be done as it is."""
+
+    code, status = "mods_impossible", 409
+
+    def __init__(self, problems: Iterable[PlanProblem]) -> None:
+        fatal = [problem for problem in problems if problem.is_fatal]
+        told = " ".join(problem.message for problem in fatal[:3])
+        super().__init__(
+            f"This cannot be done: {told}",
+            problems=[{"code": problem.code, "message": problem.message} for problem in fatal[:20]],
+        )

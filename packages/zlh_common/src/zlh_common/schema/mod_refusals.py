@@ -28,11 +28,8 @@ class ModsChanged(ZlhError):
 
     code, status = "mods_changed", 409
 
-    def __init__(self, *, planned_on: int, revision: int) -> None:
-        super().__init__(
-            f"The mods have changed since this was planned (revision {planned_on}, now {revision}); plan it again.",
-            revision=revision,
-        )
+    def __init__(self) -> None:
+        super().__init__("The mods have changed since this was planned; plan it again.")
 
 
 class ModUnknown(ZlhError):
