@@ -50,5 +50,5 @@ def refusal_of(code: str, detail: str) -> ZlhError | None:
         ModChangeUnknown.code: ModChangeUnknown,
         ModUnknown.code: lambda: ModUnknown(project_id="that was named"),
         ModRollbackImpossible.code: lambda: ModRollbackImpossible(reason=f"its agent says: {clean(detail, 300)}"),
-    }.get(code)
-    return made() if made else None
+    }
+    return made[code]() if code in made else None
