@@ -175,7 +175,6 @@ async def test_modrinth_that_is_away_stops_nobody_from_looking(site: Site) -> No
     assert len((await site.ask("GET"))["mods"]) == 1
     assert (await site.change("POST", "/a/disable"))["state"] == "done"
     assert (await site.ask("POST", "/plan", {"install": [{"project": "b"}]}, status=503))["code"] == "system_away"
-    site.world.modrinth = None
 
 
 async def test_acts_stand_in_the_audit_log(site: Site) -> None:

@@ -25200,6 +25200,7 @@ export interface operations {
             /**
              * @description - `idempotency_key_busy`: Another request with this key is still being carried out.
              *     - `mods_not_offered`: There is nothing here that mods could be put into.
+             *     - `mods_not_configured`: This installation does not ask Modrinth.
              *     - `mods_impossible`: What is asked for cannot be done as it is.
              *     - `mods_busy`: Another change of the mods is under way.
              *     - `mods_changed`: The mods are not those that a change was planned on.
@@ -25307,7 +25308,6 @@ export interface operations {
              * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
              *     - `database_unavailable`: The database does not answer.
              *     - `agent_unreachable`: The agent of the container does not answer.
-             *     - `mods_not_configured`: This installation does not ask Modrinth.
              *     - `system_away`: A system that we depend on does not answer, and is not asked again before its time.
              */
             503: {
@@ -25592,6 +25592,7 @@ export interface operations {
             };
             /**
              * @description - `mods_not_offered`: There is nothing here that mods could be put into.
+             *     - `mods_not_configured`: This installation does not ask Modrinth.
              *     - `mods_busy`: Another change of the mods is under way.
              *     - `mods_changed`: The mods are not those that a change was planned on.
              */
@@ -25695,7 +25696,6 @@ export interface operations {
              * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
              *     - `database_unavailable`: The database does not answer.
              *     - `agent_unreachable`: The agent of the container does not answer.
-             *     - `mods_not_configured`: This installation does not ask Modrinth.
              *     - `system_away`: A system that we depend on does not answer, and is not asked again before its time.
              */
             503: {
@@ -25805,7 +25805,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `mods_not_offered`: There is nothing here that mods could be put into. */
+            /**
+             * @description - `mods_not_offered`: There is nothing here that mods could be put into.
+             *     - `mods_not_configured`: This installation does not ask Modrinth.
+             */
             409: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -25905,7 +25908,6 @@ export interface operations {
             /**
              * @description - `database_unavailable`: The database does not answer.
              *     - `agent_unreachable`: The agent of the container does not answer.
-             *     - `mods_not_configured`: This installation does not ask Modrinth.
              *     - `system_away`: A system that we depend on does not answer, and is not asked again before its time.
              */
             503: {
@@ -26218,7 +26220,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `mods_not_offered`: There is nothing here that mods could be put into. */
+            /**
+             * @description - `mods_not_offered`: There is nothing here that mods could be put into.
+             *     - `mods_not_configured`: This installation does not ask Modrinth.
+             */
             409: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -26293,7 +26298,6 @@ export interface operations {
             /**
              * @description - `database_unavailable`: The database does not answer.
              *     - `agent_unreachable`: The agent of the container does not answer.
-             *     - `mods_not_configured`: This installation does not ask Modrinth.
              *     - `system_away`: A system that we depend on does not answer, and is not asked again before its time.
              */
             503: {
@@ -26548,6 +26552,7 @@ export interface operations {
             };
             /**
              * @description - `mods_not_offered`: There is nothing here that mods could be put into.
+             *     - `mods_not_configured`: This installation does not ask Modrinth.
              *     - `mods_impossible`: What is asked for cannot be done as it is.
              *     - `mods_busy`: Another change of the mods is under way.
              *     - `mods_changed`: The mods are not those that a change was planned on.
@@ -26627,7 +26632,6 @@ export interface operations {
              * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
              *     - `database_unavailable`: The database does not answer.
              *     - `agent_unreachable`: The agent of the container does not answer.
-             *     - `mods_not_configured`: This installation does not ask Modrinth.
              *     - `system_away`: A system that we depend on does not answer, and is not asked again before its time.
              */
             503: {
@@ -27400,6 +27404,7 @@ export interface operations {
             };
             /**
              * @description - `mods_not_offered`: There is nothing here that mods could be put into.
+             *     - `mods_not_configured`: This installation does not ask Modrinth.
              *     - `mods_impossible`: What is asked for cannot be done as it is.
              *     - `mods_busy`: Another change of the mods is under way.
              *     - `mods_changed`: The mods are not those that a change was planned on.
@@ -27504,7 +27509,6 @@ export interface operations {
              * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
              *     - `database_unavailable`: The database does not answer.
              *     - `agent_unreachable`: The agent of the container does not answer.
-             *     - `mods_not_configured`: This installation does not ask Modrinth.
              *     - `system_away`: A system that we depend on does not answer, and is not asked again before its time.
              */
             503: {

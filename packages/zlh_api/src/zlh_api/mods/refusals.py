@@ -11,7 +11,7 @@ from zlh_common.schema.mods import PlanProblem
 class ModsNotConfigured(ZlhError):
     """This installation does not ask Modrinth."""
 
-    code, status = "mods_not_configured", 503
+    code, status = "mods_not_configured", 409
 
     def __init__(self) -> None:
         super().__init__("Mods cannot be looked for here: the operator has not configured Modrinth ([mods]).")

@@ -74,7 +74,7 @@ class ModService:
 
     async def search(self, container: Container, text: str, *, offset: int) -> FoundMods:
         """Return what fits the server, a page of it."""
-        modrinth, target = self._require_modrinth(), self._require_target(container)
+        target, modrinth = self._require_target(container), self._require_modrinth()
         report = await self.report(container)
         installed = frozenset(seen.entry.file.project_id for seen in report.mods)
         found, total = await modrinth.search(text, target, offset=offset, installed=installed)
