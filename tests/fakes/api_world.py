@@ -62,6 +62,8 @@ from zlh_api.edge.platform_routes import FILE_NAMES, PlatformRoutes, render_plat
 from zlh_api.exposures.service import ExposureService
 from zlh_api.games.model import GamePool
 from zlh_api.history.service import HistoryService, Keeping
+from zlh_api.mods.model import Target
+from zlh_api.mods.modrinth import Modrinth
 from zlh_api.once.service import Once
 from zlh_api.proof.port import CertificateSight, NameLinks
 from zlh_api.proof.report import ProofReports
@@ -202,6 +204,9 @@ class World:
         self.trusted_proxies: Proxies = ()
         self.rates = RateSettings(ANY_RATES, ANY_RATES, ANY_RATES, refusal_wait_s=0.0)
         self.open_settings = OpenSettings(*[1000] * 7)
+        # Who is asked for mods, and what those of every container must be made for.
+        self.modrinth: Modrinth | None = None
+        self.mod_target: Target | None = None
         self.audit_log = AuditLog(database, self.clock)
         self.name_links: NameLinks = NoNameLinks()
         self.certificates: CertificateSight = NoCertificates()
@@ -417,6 +422,8 @@ class World:
             directory_watch=DirectoryWatch(self.routes),
             cookie=SessionCookie(has_tls=False),
             clock=self.clock,
+            modrinth=self.modrinth,
+            find_mod_target=lambda _container: self.mod_target,
         )
 
     def _wishes(self) -> Wishes:

@@ -32,6 +32,7 @@ APART: tuple[str, ...] = (
     "tests/faults/agent/test_game_writes_killed.py",
     "tests/faults/agent/test_install_killed.py",
     "tests/faults/files/test_vanishing.py",
+    "tests/faults/mods/test_killed.py",
     "tests/faults/provisioning/test_killed_processes.py",
     "tests/faults/provisioning/test_lxc_killed.py",
     "tests/faults/provisioning/test_proxmox_killed.py",

@@ -27,6 +27,8 @@ from zlh_agent.journal.store import JournalStore
 from zlh_agent.metrics.model import Key
 from zlh_agent.metrics.reader import Place
 from zlh_agent.metrics.service import MetricsService
+from zlh_agent.mod_parts import make_mods
+from zlh_agent.mods.service import ModService
 from zlh_agent.ports.bridges import PortBridges
 from zlh_agent.ports.watch import PortWatch
 from zlh_agent.runtimes.service import InstallSource, RuntimeService
@@ -77,6 +79,7 @@ class Parts:
     files: FileParts
     games: GameService
     gameplay: GameplayService
+    mods: ModService
 
 
 @asynccontextmanager
@@ -92,6 +95,7 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
     try:
         yield parts
     finally:
+        await parts.mods.close()
         await parts.files.close()
         await parts.ports.close()
         await parts.bridges.close()
@@ -164,6 +168,7 @@ async def _make_parts(config: AgentConfig) -> Parts:
         files=files,
         games=games,
         gameplay=gameplay,
+        mods=await make_mods(config.paths.state, files, clock, game=spec.wanted_game, processes=processes.statuses),
     )
 
 

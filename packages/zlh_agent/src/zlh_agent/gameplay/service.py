@@ -13,12 +13,13 @@ import structlog
 from zlh_agent.console.console import Console
 from zlh_agent.gameplay import presence
 from zlh_agent.gameplay.asking import StatusAnswer, ask_query, ask_status
-from zlh_agent.gameplay.errors import CommandNotTaken, GameNotHere, GameNotRunning
+from zlh_agent.gameplay.errors import CommandNotTaken, GameNotRunning
 from zlh_agent.gameplay.output import Heard, Line, OutputReader, RunEnded
 from zlh_agent.gameplay.presence import Answer, PresenceState
 from zlh_agent.gameplay.presence_store import KeptPresence, PresenceStore
 from zlh_agent.gameplay.rcon import RconFailed, run_command
 from zlh_agent.gameplay.telemetry import Figures, parse_ticks
+from zlh_agent.games.errors import NoGame
 from zlh_agent.supervision.service import ProcessService
 from zlh_common.clock import Clock
 from zlh_common.line_patterns import match_line
@@ -253,7 +254,7 @@ class GameplayService:
         return self._hint
 
     def players(self) -> Players:
-        """Return who plays now; raise GameNotHere."""
+        """Return who plays now; raise NoGame."""
         self._require()
         return Players(
             online=presence.list_online(self._state),
@@ -264,7 +265,7 @@ class GameplayService:
         )
 
     async def history(self, limit: int, before: int | None) -> PlayerSessions:
-        """Return stays, the newest first; `before` is the `next` of a page. Raise GameNotHere."""
+        """Return stays, the newest first; `before` is the `next` of a page. Raise NoGame."""
         self._require()
         ended = [*await asyncio.to_thread(self._place.store.sessions), *self._ended]
         online = [
@@ -278,12 +279,12 @@ class GameplayService:
         return PlayerSessions(items=tuple(items), next=str(start) if start else None)
 
     def telemetry(self) -> Telemetry:
-        """Return how the server does; raise GameNotHere."""
+        """Return how the server does; raise NoGame."""
         self._require()
         return self._figures.report()
 
     async def command(self, command: str) -> CommandAnswer:
-        """Say something to the server; raise GameNotHere, GameNotRunning, CommandNotTaken."""
+        """Say something to the server; raise NoGame, GameNotRunning, CommandNotTaken."""
         game = self._require()
         if self._place.processes.run_of(SERVER) is None:
             raise GameNotRunning
@@ -297,7 +298,7 @@ class GameplayService:
 
     def _require(self) -> WantedGame:
         if self._game is None:
-            raise GameNotHere
+            raise NoGame
         return self._game
 
 
