@@ -123,7 +123,6 @@ async def _make_parts(config: AgentConfig) -> Parts:
     shells = _make_shells(
         config, ShellTools(runtimes.in_use, journal.note, terminals.announce, look, status.note_change), clock
     )
-    workspace.system_variables = shells.system_variables
     processes = await _make_processes(
         config,
         clock,
@@ -144,12 +143,10 @@ async def _make_parts(config: AgentConfig) -> Parts:
     spec.on_spec = lambda held: _take_spec(
         held, setup, ports, bridges, lambda: _take_game(held, games, gameplay, files)
     )
-    workspace.is_cloning = setup.is_cloning
     metrics.targets = lambda: [*processes.targets(), *terminals.targets()]
     ports, bridges = _make_ports(
         config, clock, status, lambda: [*(target.shim_pid for target in metrics.targets()), *setup.shim_pids()]
     )
-    runtimes.on_changed = lambda: _take_up(shells, workspace, spec)
     return Parts(
         spec=spec,
         runtimes=runtimes,
@@ -179,7 +176,7 @@ def _join_spec(spec: SpecService, processes: ProcessService, addons: AddonServic
 
 
 def _join_reports(parts: Parts) -> None:
-    """Have the status and the metrics tell of every part, and the runtimes know who uses them."""
+    """Have the status and the metrics tell of every part, and parts know what others know."""
     status, metrics = parts.status, parts.metrics
     status.spec, status.runtimes, status.shells = parts.spec.view, parts.runtimes.report, parts.shells.report
     status.addons = parts.addons.report
@@ -188,7 +185,9 @@ def _join_reports(parts: Parts) -> None:
     parts.games.extend = lambda report: _tell_play(report, parts.gameplay)
     status.terminals, status.workspace_steps = parts.terminals.rows, parts.setup.steps
     metrics.names = lambda: _metric_names(parts.processes, parts.terminals)
-    runtimes = parts.runtimes
+    runtimes, workspace = parts.runtimes, parts.workspace
+    workspace.system_variables, workspace.is_cloning = parts.shells.system_variables, parts.setup.is_cloning
+    runtimes.on_changed = lambda: _take_up(parts.shells, workspace, parts.spec)
     runtimes.note, runtimes.targets, runtimes.on_checked = parts.journal.note, metrics.targets, status.note_change
 
 
