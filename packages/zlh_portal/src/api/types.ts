@@ -44,6 +44,7 @@ export type ConsoleCommand = Schemas["ConsoleCommand"];
 export type Eula = Schemas["Eula"];
 export type Players = Schemas["Players"];
 export type PlayerSession = Schemas["PlayerSession"];
+export type PlayerSessions = Schemas["PlayerSessions"];
 export type Telemetry = Schemas["Telemetry"];
 export type TelemetryPoint = Schemas["TelemetryPoint"];
 export type RuntimeVersionOffer = Schemas["RuntimeVersionOffer"];

@@ -9,7 +9,7 @@ import { useValidation } from "../catalog/queries";
 import { type RuntimeChoice, RuntimePicker } from "../catalog/RuntimePicker";
 import { beginGame, complainAboutGame, wishOfGame } from "../games/choice";
 import { GameFields } from "../games/GameFields";
-import { fieldOf } from "../games/variables";
+import { errorsOfVariables, fieldOf } from "../games/variables";
 import { Problem } from "../layout/Problem";
 import { customersWith } from "../session/permissions";
 import { useMe } from "../session/session";
@@ -127,7 +127,7 @@ export function CreateForm({ runtimes, addons, templates, limits }: Props) {
           {!isDev && (
             <GameFields
               offers={templates} value={game} memoryMib={size.memoryMib} errors={refused?.fields ?? {}} onChange={(next) => change(() => setGame(next))}
-              variableErrors={{ ...ofVariables(variables, refused?.fields ?? {}), ...unfitting }}
+              variableErrors={{ ...errorsOfVariables(variables, refused?.fields ?? {}), ...unfitting }}
             />
           )}
           <Input.Wrapper label="Size" labelElement="div" description="It can be changed later; the disk can only grow.">
@@ -148,11 +148,6 @@ export function CreateForm({ runtimes, addons, templates, limits }: Props) {
 
 function pick(fields: Readonly<Record<string, string>>, names: readonly string[]): Record<string, string> {
   return Object.fromEntries(Object.entries(fields).filter(([name]) => names.includes(name)));
-}
-
-/** What was refused of variables, by their own names. */
-function ofVariables(names: readonly string[], fields: Readonly<Record<string, string>>): Record<string, string> {
-  return Object.fromEntries(names.flatMap((name) => (fields[fieldOf(name)] === undefined ? [] : [[name, fields[fieldOf(name)] ?? ""]])));
 }
 
 /** Begin with the runtime that the address names, else with Node.js, which most people come for. */

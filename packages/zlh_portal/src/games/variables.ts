@@ -45,6 +45,14 @@ export function complainAboutAll(variables: readonly GameVariable[], values: Val
   }));
 }
 
+/** Return what was refused of variables, by their own names. */
+export function errorsOfVariables(names: readonly string[], fields: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(names.flatMap((name) => {
+    const message = fields[fieldOf(name)];
+    return message === undefined ? [] : [[name, message]];
+  }));
+}
+
 /** What a variable takes, beside its description. */
 export function describeRange(variable: GameVariable): string {
   return variable.kind === "integer" ? `${variable.minimum} to ${variable.maximum}` : "";
