@@ -25,6 +25,7 @@ const FilesTab = lazily("FilesTab", () => import("../files/FilesTab"));
 const GameTab = lazily("GameTab", () => import("../games/GameTab"));
 const HistoryTab = lazily("HistoryTab", () => import("../history/HistoryTab"));
 const MetricsTab = lazily("MetricsTab", () => import("../metrics/MetricsTab"));
+const ModsTab = lazily("ModsTab", () => import("../mods/ModsTab"));
 const PortsTab = lazily("PortsTab", () => import("../exposures/PortsTab"));
 const ProcessesTab = lazily("ProcessesTab", () => import("../processes/ProcessesTab"));
 const RuntimesTab = lazily("RuntimesTab", () => import("../runtimes/RuntimesTab"));
@@ -34,7 +35,7 @@ const TerminalsTab = lazily("TerminalsTab", () => import("../console/TerminalsTa
 const PARTS: Readonly<Record<Tab, (status: ContainerStatus) => ReactNode>> = {
   overview: (status) => <OverviewTab status={status} />,
   game: (status) => <GameTab status={status} />,
-  mods: () => null,
+  mods: (status) => <ModsTab status={status} />,
   processes: (status) => <ProcessesTab status={status} />,
   terminal: (status) => <TerminalsTab status={status} />,
   files: (status) => <FilesTab status={status} />,

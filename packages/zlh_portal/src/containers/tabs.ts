@@ -27,7 +27,7 @@ export function tabsOf({ kind, degraded }: Pick<ContainerStatus, "kind" | "degra
       case "game":
         return kind === "game";
       case "mods":
-        return false;
+        return kind === "game" && Boolean(mods);
       // What a server runs on follows from its version; it is of interest where it is broken, and can be repaired there.
       case "runtimes":
         return kind === "dev" || degraded.some((reason) => OF_RUNTIMES.includes(reason));
