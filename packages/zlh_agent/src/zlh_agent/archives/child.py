@@ -122,7 +122,7 @@ class ArchiveServer(FileServer):
         chosen, self._chosen = self._chosen, ()
         plan = plan_names(chosen)
         if plan is None or not 0 <= request.number < len(FORMATS):
-            raise Refused(PATH_INVALID, next((path for path in chosen if plan_names([path]) is None), b"")[-1000:])
+            raise Refused(PATH_INVALID, next((path for path in chosen if plan_names([path]) is None), b""))
         base = self._root.open_folder(b"")
         with Held(base):
             sink = make_sink(FORMATS[request.number], write)

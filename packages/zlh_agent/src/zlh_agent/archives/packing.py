@@ -158,7 +158,7 @@ class Packer:
         except _Broken as exc:
             raise exc.cause from exc
         except (OSError, Refused) as exc:
-            raise Refused(code_of(exc), b"/".join(parts)[-1000:]) from exc
+            raise Refused(code_of(exc), b"/".join(parts)) from exc
 
     def _add_top(self, parts: Sequence[bytes], shared: int) -> None:
         if not parts:

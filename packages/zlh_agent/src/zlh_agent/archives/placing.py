@@ -84,7 +84,7 @@ def _compare(mine: int, theirs: int, name: bytes, parts: list[bytes], overwrite:
     is_folder = stat.S_ISDIR(os.stat(name, dir_fd=mine, follow_symlinks=False).st_mode)
     if is_folder and stat.S_ISDIR(there):
         return "merge"
-    where = b"/".join(parts)[-1000:]
+    where = b"/".join(parts)
     if is_folder:
         raise Refused(NOT_A_FOLDER if overwrite == "replace" else FILE_EXISTS, where)
     if overwrite == "refuse":
@@ -108,4 +108,4 @@ def _move(old: int, new: int, parts: list[bytes], name: bytes, found: str) -> No
                 os.rename(name, name, src_dir_fd=source, dst_dir_fd=target)
         except (FileExistsError, IsADirectoryError) as exc:
             # Somebody has put something there since it was looked at.
-            raise Refused(PATH_BUSY, b"/".join([*parts, name])[-1000:]) from exc
+            raise Refused(PATH_BUSY, b"/".join([*parts, name])) from exc

@@ -108,7 +108,7 @@ class Staging:
         self._tally.note()
         parts = split_entry(item.name)
         if parts is None or (not parts and item.kind != FOLDER):
-            raise Refused(UNSAFE, item.name[-1000:])
+            raise Refused(UNSAFE, item.name)
         if item.kind == FOLDER:
             self._add_folder(parts, item)
         elif item.is_hard:
@@ -159,7 +159,7 @@ class Staging:
 
     def _add_link(self, parts: list[bytes], target: bytes) -> None:
         if not is_link_inside(parts, target):
-            raise Refused(LINK, b"/".join(parts)[-1000:])
+            raise Refused(LINK, b"/".join(parts))
         folder = self._open_parent(parts)
         with Held(self._make_new(folder, parts, _PLACEHOLDER)) as fd:
             os.fchmod(fd, _PLACEHOLDER)
@@ -171,7 +171,7 @@ class Staging:
         """Give a file of the archive a second name; a link is made a second time."""
         first = split_entry(item.target)
         if not first or first == parts:
-            raise Refused(LINK, item.name[-1000:])
+            raise Refused(LINK, item.name)
         try:
             with Held(open_below(self._base, first[:-1], _FOLDER, resolve=RESOLVE)) as held:
                 target = _planned_target(held, first[-1])
@@ -179,12 +179,12 @@ class Staging:
                     self._add_link(parts, target)
                     return
                 if not stat.S_ISREG(os.stat(first[-1], dir_fd=held, follow_symlinks=False).st_mode):
-                    raise Refused(LINK, item.name[-1000:])
+                    raise Refused(LINK, item.name)
                 folder = self._open_parent(parts)
                 self._clear(folder, parts)
                 os.link(first[-1], parts[-1], src_dir_fd=held, dst_dir_fd=folder, follow_symlinks=False)
         except (FileNotFoundError, NotADirectoryError) as exc:
-            raise Refused(LINK, item.name[-1000:]) from exc
+            raise Refused(LINK, item.name) from exc
         self._tally.amount.files += 1
 
     def _make_link(self, parts: Sequence[bytes]) -> None:
@@ -207,7 +207,7 @@ class Staging:
         try:
             os.unlink(parts[-1], dir_fd=folder)
         except IsADirectoryError as exc:
-            raise Refused(CONTRADICTION, b"/".join(parts)[-1000:]) from exc
+            raise Refused(CONTRADICTION, b"/".join(parts)) from exc
         except FileNotFoundError:
             pass
 
@@ -222,7 +222,7 @@ class Staging:
         except FileNotFoundError:
             fd = self._make_folders(parts[:-1])
         except NotADirectoryError as exc:
-            raise Refused(CONTRADICTION, path[-1000:]) from exc
+            raise Refused(CONTRADICTION, path) from exc
         self._parent = (path, fd)
         return fd
 
@@ -240,7 +240,7 @@ class Staging:
                 at = below
         except NotADirectoryError as exc:
             os.close(at)
-            raise Refused(CONTRADICTION, b"/".join(parts)[-1000:]) from exc
+            raise Refused(CONTRADICTION, b"/".join(parts)) from exc
         except BaseException:
             os.close(at)
             raise

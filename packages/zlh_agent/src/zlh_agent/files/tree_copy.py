@@ -250,7 +250,7 @@ class _TreeCopy:
         path = self._walk.where(name) if where is None else where
         code = code_of(error)
         if code in _ENDS_ALL or (code == FILE_EXISTS and self._overwrite == ALL_OR_NOTHING):
-            raise Refused(code, path[-1000:]) from error
+            raise Refused(code, path) from error
         self._work.skip(path, code)
 
 
@@ -282,10 +282,10 @@ def _refuse_collisions(source: int, target: int, work: Work) -> None:
                 if present is None:
                     walk.skip_folder()
                 elif not stat.S_ISDIR(present.st_mode):
-                    raise Refused(FILE_EXISTS, walk.where()[-1000:])
+                    raise Refused(FILE_EXISTS, walk.where())
             elif step.kind == FOUND and (present := _stat_below(targets, step)) is not None:
                 code = IS_A_FOLDER if stat.S_ISDIR(present.st_mode) else FILE_EXISTS
-                raise Refused(code, walk.where(step.name)[-1000:])
+                raise Refused(code, walk.where(step.name))
     finally:
         walk.close()
         targets.close()

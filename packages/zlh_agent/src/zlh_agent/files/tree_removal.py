@@ -120,7 +120,7 @@ class _Walk:
         return folders
 
     def _where(self) -> bytes:
-        return b"/".join(self._way.path[1:])[-1000:]
+        return b"/".join(self._way.path[1:])
 
 
 def _enter(start: int, parts: list[bytes]) -> int:
