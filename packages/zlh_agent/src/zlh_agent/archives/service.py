@@ -14,7 +14,7 @@ from pathlib import Path
 from zlh_agent.archives.rules import FORMATS, LONGEST_S, render_reason
 from zlh_agent.files.files_wire import decode_name, encode_name
 from zlh_agent.files.link import SYNC_SILENCE_S, FileLink
-from zlh_agent.files.model import Amount, Answer, Request
+from zlh_agent.files.model import OVERWRITES, Amount, Answer, Request
 from zlh_agent.files.roots import OfferedRoot, Roots
 from zlh_agent.files.rules import MAX_PATH_BYTES
 from zlh_agent.files.told import Outcome, Skipped
@@ -27,7 +27,6 @@ MAX_CHILDREN = 4
 WAIT_FOR_CHILD_S = 10.0
 # Paths go to the child in messages, each of so many bytes at most.
 _MESSAGE_BYTES = 96 * 1024
-_OVERWRITES = (Overwrite.REFUSE, Overwrite.SKIP, Overwrite.REPLACE)
 OnProgress = Callable[[Amount], None]
 
 
@@ -124,7 +123,7 @@ class Archives:
         """
         async with self._child(root, self._seats) as link:
             other = _encode(to) + b"\0" + _encode(staging)
-            request = Request("unpack", _encode(path), other=other, number=_OVERWRITES.index(overwrite))
+            request = Request("unpack", _encode(path), other=other, number=OVERWRITES.index(overwrite.value))
             amount = await _amount(link, request, on_progress)
             return Outcome(amount, *await _skipped(link))
 

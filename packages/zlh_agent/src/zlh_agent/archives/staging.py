@@ -24,9 +24,8 @@ from zlh_agent.archives.rules import (
 )
 from zlh_agent.files.model import FILE, FOLDER
 from zlh_agent.files.model import LINK as LINK_KIND
-from zlh_agent.files.opening import O_PATH, Held, open_below
+from zlh_agent.files.opening import FILE_FLAGS, FOLDER_FLAGS, FOLDER_ITSELF, INSIDE, Held, open_below
 from zlh_agent.files.refusals import DISK_FULL, NOT_A_REGULAR_FILE, Refused
-from zlh_common.openat2 import NO_SYMLINKS, NO_XDEV
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,10 +34,7 @@ if TYPE_CHECKING:
     from zlh_agent.archives.model import Item
     from zlh_agent.archives.telling import Tally
 
-RESOLVE = NO_SYMLINKS | NO_XDEV
-_FOLDER = O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-_CAREFULLY = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 _PLACEHOLDER = stat.S_ISVTX | 0o600
 _CHECK_BYTES, _CHECK_ENTRIES = 16 * 1024 * 1024, 500
 _LAST_S = 2**33
@@ -128,7 +124,7 @@ class Staging:
         self.close()
         for path, mode, modified in self._folders.read():
             self._tally.note()
-            with Held(open_below(self._base, path.split(b"/"), os.O_RDONLY | _FOLDER & ~O_PATH, resolve=RESOLVE)) as fd:
+            with Held(open_below(self._base, path.split(b"/"), FOLDER_FLAGS, resolve=INSIDE)) as fd:
                 # Open to its owner: what is in it is still to be moved.
                 os.fchmod(fd, int(mode) | 0o700)
                 os.utime(fd, (int(modified), int(modified)))
@@ -173,7 +169,7 @@ class Staging:
         if not first or first == parts:
             raise Refused(LINK, item.name)
         try:
-            with Held(open_below(self._base, first[:-1], _FOLDER, resolve=RESOLVE)) as held:
+            with Held(open_below(self._base, first[:-1], FOLDER_ITSELF, resolve=INSIDE)) as held:
                 target = _planned_target(held, first[-1])
                 if target is not None:
                     self._add_link(parts, target)
@@ -218,7 +214,7 @@ class Staging:
             return self._parent[1]
         self.close()
         try:
-            fd = open_below(self._base, parts[:-1], _FOLDER, resolve=RESOLVE)
+            fd = open_below(self._base, parts[:-1], FOLDER_ITSELF, resolve=INSIDE)
         except FileNotFoundError:
             fd = self._make_folders(parts[:-1])
         except NotADirectoryError as exc:
@@ -227,7 +223,7 @@ class Staging:
         return fd
 
     def _make_folders(self, parts: Sequence[bytes]) -> int:
-        at = open_below(self._base, [], _FOLDER)
+        at = open_below(self._base, [], FOLDER_ITSELF)
         try:
             for part in parts:
                 try:
@@ -235,7 +231,7 @@ class Staging:
                     self._tally.amount.folders += 1
                 except FileExistsError:
                     pass
-                below = open_below(at, [part], _FOLDER, resolve=RESOLVE)
+                below = open_below(at, [part], FOLDER_ITSELF, resolve=INSIDE)
                 os.close(at)
                 at = below
         except NotADirectoryError as exc:
@@ -250,7 +246,7 @@ class Staging:
 def _planned_target(folder: int, name: bytes) -> bytes | None:
     """Return where the link leads that this file keeps the place of; None where it is no such file."""
     try:
-        fd = open_below(folder, [name], _CAREFULLY, resolve=RESOLVE)
+        fd = open_below(folder, [name], os.O_RDONLY | FILE_FLAGS, resolve=INSIDE)
     except (FileNotFoundError, PermissionError):
         return None
     except OSError as exc:

@@ -18,7 +18,7 @@ from zlh_agent.files.content import copy_content, require_regular
 from zlh_agent.files.descent import Descent
 from zlh_agent.files.entries import read_link
 from zlh_agent.files.model import ALL_OR_NOTHING, REPLACE_PRESENT
-from zlh_agent.files.opening import open_below
+from zlh_agent.files.opening import FILE_FLAGS, open_below
 from zlh_agent.files.refusals import (
     DISK_FAILED,
     DISK_FULL,
@@ -34,8 +34,8 @@ from zlh_agent.files.refusals import (
     PATH_NOT_FOUND,
     Refused,
 )
-from zlh_agent.files.unfinished import BESIDE, Unfinished
-from zlh_agent.files.walk import ENTERED, FILE_FLAGS, FOUND, LEFT, Walk, code_of, enter, open_found
+from zlh_agent.files.unfinished import BESIDE, Unfinished, drop_name
+from zlh_agent.files.walk import ENTERED, FOUND, LEFT, Walk, code_of, enter, open_found
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,10 +86,7 @@ def _replace_by_link(folder: int, name: bytes, target: bytes, stage: Stage) -> N
     try:
         os.rename(temporary, name, src_dir_fd=at, dst_dir_fd=folder)
     except BaseException:
-        try:  # noqa: SIM105 - contextlib would cost the child 3 ms
-            os.unlink(temporary, dir_fd=at)
-        except OSError:
-            pass  # the customer was faster, or has shut the folder
+        drop_name(at, temporary)
         raise
 
 
