@@ -1,4 +1,4 @@
-"""What is said of a file.
+"""The values that a child and the agent exchange, and the words in them: entries, requests, answers.
 
 The child imports this, so there are no dataclasses here (they cost 8 ms), only slots.
 """
