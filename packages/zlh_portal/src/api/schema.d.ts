@@ -8637,7 +8637,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -8645,11 +8645,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -8663,7 +8663,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -8783,7 +8783,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -8903,7 +8903,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -8911,11 +8911,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -8929,7 +8929,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -9053,7 +9053,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -9176,7 +9176,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -9184,11 +9184,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -9202,7 +9202,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -9325,7 +9325,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -9462,7 +9462,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -9470,11 +9470,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -9488,7 +9488,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -9630,7 +9630,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -9764,7 +9764,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -9772,11 +9772,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -9790,7 +9790,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -9931,7 +9931,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -10055,7 +10055,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -10063,11 +10063,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -10081,7 +10081,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -10219,7 +10219,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -10363,7 +10363,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -10371,11 +10371,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -10389,7 +10389,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -10523,7 +10523,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -10676,7 +10676,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -10684,11 +10684,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -10702,7 +10702,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -10842,7 +10842,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `disk_full`: There is no room left on the disk for the file.
+             * @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger.
              *     - `no_room_on_disk`: What was announced is more than the disk has left; nothing of it was taken.
              */
             507: {
@@ -10955,7 +10955,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -10963,11 +10963,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -10981,7 +10981,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -11101,7 +11101,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -11236,7 +11236,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -11244,11 +11244,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -11262,7 +11262,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -11404,7 +11404,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -11539,7 +11539,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -11547,11 +11547,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -11565,7 +11565,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -11707,7 +11707,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -11841,7 +11841,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -11849,11 +11849,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -11867,7 +11867,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -12008,7 +12008,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -12132,7 +12132,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -12140,11 +12140,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -12158,7 +12158,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -12296,7 +12296,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -12420,7 +12420,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -12428,11 +12428,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -12446,7 +12446,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -12584,7 +12584,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -12701,7 +12701,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -12709,11 +12709,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -12727,7 +12727,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -12847,7 +12847,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -12967,7 +12967,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -12975,11 +12975,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -12993,7 +12993,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -13113,7 +13113,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -13218,7 +13218,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -13226,11 +13226,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -13244,7 +13244,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -13365,7 +13365,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -13482,7 +13482,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -13490,11 +13490,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -13508,7 +13508,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -13628,7 +13628,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -13758,7 +13758,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -13766,11 +13766,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -13784,7 +13784,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -13905,7 +13905,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -14029,7 +14029,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -14037,11 +14037,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -14055,7 +14055,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -14175,7 +14175,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -14292,7 +14292,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -14300,11 +14300,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -14318,7 +14318,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -14438,7 +14438,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -14572,7 +14572,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -14580,11 +14580,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              *     - `upload_offset_wrong`: A piece of an upload does not begin where the last one ended.
              *     - `upload_limit`: As many uploads are unfinished as may be.
              */
@@ -14600,7 +14600,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              *     - `tus_version_refused`: The request speaks another version of the protocol for resumable uploads, or says none.
              */
             412: {
@@ -14653,7 +14653,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `upload_busy`: Another connection sends a piece of this upload at this moment. */
+            /** @description - `upload_busy`: Another connection has come to this upload, or it is being put in place. */
             423: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -14763,7 +14763,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `disk_full`: There is no room left on the disk for the file.
+             * @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger.
              *     - `no_room_on_disk`: What was announced is more than the disk has left; nothing of it was taken.
              */
             507: {
@@ -15002,7 +15002,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -15010,11 +15010,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -15028,7 +15028,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              *     - `tus_version_refused`: The request speaks another version of the protocol for resumable uploads, or says none.
              */
             412: {
@@ -15066,7 +15066,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `upload_busy`: Another connection sends a piece of this upload at this moment. */
+            /** @description - `upload_busy`: Another connection has come to this upload, or it is being put in place. */
             423: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -15161,7 +15161,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -15272,7 +15272,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -15280,11 +15280,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -15298,7 +15298,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              *     - `tus_version_refused`: The request speaks another version of the protocol for resumable uploads, or says none.
              */
             412: {
@@ -15336,7 +15336,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `upload_busy`: Another connection sends a piece of this upload at this moment. */
+            /** @description - `upload_busy`: Another connection has come to this upload, or it is being put in place. */
             423: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -15430,7 +15430,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -15565,7 +15565,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -15573,11 +15573,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              *     - `upload_offset_wrong`: A piece of an upload does not begin where the last one ended.
              */
             409: {
@@ -15592,7 +15592,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              *     - `tus_version_refused`: The request speaks another version of the protocol for resumable uploads, or says none.
              */
             412: {
@@ -15645,7 +15645,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `upload_busy`: Another connection sends a piece of this upload at this moment. */
+            /** @description - `upload_busy`: Another connection has come to this upload, or it is being put in place. */
             423: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -15755,7 +15755,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `disk_full`: There is no room left on the disk for the file.
+             * @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger.
              *     - `no_room_on_disk`: What was announced is more than the disk has left; nothing of it was taken.
              */
             507: {
