@@ -9761,7 +9761,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -9769,11 +9769,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -9787,7 +9787,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -9907,7 +9907,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -10027,7 +10027,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -10035,11 +10035,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -10053,7 +10053,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -10177,7 +10177,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -10300,7 +10300,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -10308,11 +10308,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -10326,7 +10326,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -10449,7 +10449,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -10586,7 +10586,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -10594,11 +10594,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -10612,7 +10612,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -10754,7 +10754,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -10888,7 +10888,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -10896,11 +10896,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -10914,7 +10914,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -11055,7 +11055,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -11179,7 +11179,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -11187,11 +11187,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -11205,7 +11205,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -11343,7 +11343,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -11487,7 +11487,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -11495,11 +11495,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -11513,7 +11513,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -11647,7 +11647,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -11800,7 +11800,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -11808,11 +11808,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -11826,7 +11826,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -11966,7 +11966,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `disk_full`: There is no room left on the disk for the file.
+             * @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger.
              *     - `no_room_on_disk`: What was announced is more than the disk has left; nothing of it was taken.
              */
             507: {
@@ -12079,7 +12079,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -12087,11 +12087,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -12105,7 +12105,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -12225,7 +12225,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -12360,7 +12360,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -12368,11 +12368,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -12386,7 +12386,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -12528,7 +12528,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -12663,7 +12663,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -12671,11 +12671,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -12689,7 +12689,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -12831,7 +12831,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -12965,7 +12965,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -12973,11 +12973,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -12991,7 +12991,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -13132,7 +13132,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -13256,7 +13256,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -13264,11 +13264,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -13282,7 +13282,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -13420,7 +13420,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -13544,7 +13544,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -13552,11 +13552,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -13570,7 +13570,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -13708,7 +13708,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -13825,7 +13825,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -13833,11 +13833,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -13851,7 +13851,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -13971,7 +13971,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -14091,7 +14091,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -14099,11 +14099,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -14117,7 +14117,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -14237,7 +14237,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -14342,7 +14342,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -14350,11 +14350,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -14368,7 +14368,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -14489,7 +14489,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -14606,7 +14606,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -14614,11 +14614,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -14632,7 +14632,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -14752,7 +14752,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -14882,7 +14882,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -14890,11 +14890,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -14908,7 +14908,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -15029,7 +15029,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -15153,7 +15153,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -15161,11 +15161,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -15179,7 +15179,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -15299,7 +15299,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -15416,7 +15416,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -15424,11 +15424,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -15442,7 +15442,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -15562,7 +15562,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -15696,7 +15696,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -15704,11 +15704,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              *     - `upload_offset_wrong`: A piece of an upload does not begin where the last one ended.
              *     - `upload_limit`: As many uploads are unfinished as may be.
              */
@@ -15724,7 +15724,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              *     - `tus_version_refused`: The request speaks another version of the protocol for resumable uploads, or says none.
              */
             412: {
@@ -15777,7 +15777,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `upload_busy`: Another connection sends a piece of this upload at this moment. */
+            /** @description - `upload_busy`: Another connection has come to this upload, or it is being put in place. */
             423: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -15887,7 +15887,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `disk_full`: There is no room left on the disk for the file.
+             * @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger.
              *     - `no_room_on_disk`: What was announced is more than the disk has left; nothing of it was taken.
              */
             507: {
@@ -16126,7 +16126,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -16134,11 +16134,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -16152,7 +16152,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              *     - `tus_version_refused`: The request speaks another version of the protocol for resumable uploads, or says none.
              */
             412: {
@@ -16190,7 +16190,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `upload_busy`: Another connection sends a piece of this upload at this moment. */
+            /** @description - `upload_busy`: Another connection has come to this upload, or it is being put in place. */
             423: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -16285,7 +16285,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -16396,7 +16396,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -16404,11 +16404,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -16422,7 +16422,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              *     - `tus_version_refused`: The request speaks another version of the protocol for resumable uploads, or says none.
              */
             412: {
@@ -16460,7 +16460,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `upload_busy`: Another connection sends a piece of this upload at this moment. */
+            /** @description - `upload_busy`: Another connection has come to this upload, or it is being put in place. */
             423: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -16554,7 +16554,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -16689,7 +16689,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -16697,11 +16697,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              *     - `upload_offset_wrong`: A piece of an upload does not begin where the last one ended.
              */
             409: {
@@ -16716,7 +16716,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              *     - `tus_version_refused`: The request speaks another version of the protocol for resumable uploads, or says none.
              */
             412: {
@@ -16769,7 +16769,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `upload_busy`: Another connection sends a piece of this upload at this moment. */
+            /** @description - `upload_busy`: Another connection has come to this upload, or it is being put in place. */
             423: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -16879,7 +16879,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `disk_full`: There is no room left on the disk for the file.
+             * @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger.
              *     - `no_room_on_disk`: What was announced is more than the disk has left; nothing of it was taken.
              */
             507: {
