@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-from collections.abc import Coroutine
-from typing import Any, Protocol
+from typing import Protocol
 
 from zlh_agent.files.blocks import Block, Blocks
 from zlh_agent.files.disk_threads import HeldFile
+from zlh_agent.files.finishing import to_its_end
 from zlh_agent.files.refusals import refusal_of
 from zlh_common.schema.file_refusals import FileRefused, UploadInvalid
 
@@ -87,10 +87,11 @@ async def receive(body: Body, file: HeldFile, sink: Sink, blocks: Blocks, *, pat
         try:
             await _pump(body, file, sink, blocks)
         except OSError as exc:
-            await _to_its_end(file.settled())
+            await to_its_end(file.settled())
             raise FileRefused(refusal_of(exc).code, path=path) from exc
         except BaseException:
-            await _to_its_end(_write_rest(body, file, sink, blocks))
+            # A block would else be lent anew while a thread writes it, and a file grow after its length was told.
+            await to_its_end(_write_rest(body, file, sink, blocks))
             raise
         finally:
             body.stop()
@@ -108,22 +109,6 @@ async def _pump(body: Body, file: HeldFile, sink: Sink, blocks: Blocks) -> None:
         writing = _begin_write(body, file, sink, blocks)
     if writing is not None:
         await asyncio.shield(writing)
-
-
-async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
-    """Wait for what must not be left half done; whoever cancels meanwhile is obeyed after it.
-
-    A block would else be lent anew while a thread still writes it, and a file grow after it was said how long it is.
-    """
-    task, cancelled = asyncio.create_task(work), None
-    while not task.done():
-        try:
-            await asyncio.shield(task)
-        except asyncio.CancelledError as exc:
-            cancelled = exc
-    if cancelled is not None:
-        raise cancelled
-    task.result()
 
 
 async def _write_rest(body: Body, file: HeldFile, sink: Sink, blocks: Blocks) -> None:
