@@ -9,8 +9,8 @@ from architecture.code import Module, modules, reachable
 # Beside these, whatever is called `…_rules` or `…_wire`.
 PURE = {
     "chain", "crew", "decisions", "diff", "foreign_files", "ledger", "limits", "lxc_config", "machine", "mark", "names",
-    "network_rule", "pace", "placement", "plan", "rules", "runtime_choice", "sizes", "step_names", "token_buckets",
-    "transfer_rate", "verdicts", "version_order",
+    "network_rule", "pace", "placement", "plan", "rendering", "rules", "runtime_choice", "sizes", "step_names",
+    "token_buckets", "transfer_rate", "verdicts", "version_order",
 }  # fmt: skip
 # What a decision may lean on: values, text, and nothing that asks the world.
 PURE_MAY_IMPORT = {
@@ -152,7 +152,7 @@ def test_daemons_stay_small(daemon: str) -> None:
     """tuf, archives and their kin live in children that end; in a daemon their memory would stay for good."""
     heavy = {"tuf", "zstandard", "tarfile", "zipfile", "urllib3", "securesystemslib"}
     if daemon == "zlh_agent.app":
-        heavy |= {"cryptography", "asyncpg", "ctypes"}
+        heavy |= {"cryptography", "asyncpg", "ctypes", "configupdater", "javaproperties", "ruamel", "tomlkit"}
     assert not heavy & reachable(daemon)
 
 

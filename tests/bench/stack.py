@@ -40,7 +40,7 @@ class Stack:
     @property
     def environment(self) -> dict[str, str]:
         """What tells `zlh-api dev` where it is."""
-        return our_environment(ZLH_HOME=str(self.home), **self.ports)
+        return our_environment(ZLH_HOME=str(self.home), ZLH_GAME_PORTS="none", **self.ports)
 
     @asynccontextmanager
     async def started(self) -> AsyncIterator[float]:

@@ -40,6 +40,8 @@ class Stack:
         self.home = home
         names = ("ZLH_API_PORT", "ZLH_HTTP_PORT", "ZLH_TRAEFIK_API_PORT", "ZLH_ARTIFACTS_PORT")
         ports = dict(zip(names, (str(free_port()) for _ in names), strict=True))
+        game = free_port()
+        ports["ZLH_GAME_PORTS"] = f"{game}-{game}"
         self.environment = {**os.environ, **ports, "ZLH_HOME": str(home), "ZLH_DEV_RECIPES": RECIPES}
         self._program: subprocess.Popen[bytes] | None = None
         self._session: aiohttp.ClientSession | None = None

@@ -24,9 +24,19 @@ from zlh_api.agents.transfers import Transfer
 from zlh_api.database.pool import Database
 from zlh_common.errors import ZlhError
 from zlh_common.names import OwnerMark
+from zlh_common.schema.game import GameBackup, GameReport, WantedGame
 from zlh_common.schema.identity import IdentityTaken, RenewIdentity
+from zlh_common.schema.process import ProcessState, WantedProcess
 from zlh_common.schema.spec import AgentSpec, WantedRuntime
-from zlh_common.schema.status import AddonState, AddonStatus, AgentStatus, InstalledRuntime, Step, StepState
+from zlh_common.schema.status import (
+    AddonState,
+    AddonStatus,
+    AgentStatus,
+    InstalledRuntime,
+    ProcessStatus,
+    Step,
+    StepState,
+)
 from zlh_common.schema.structs import decode, encode
 
 
@@ -60,6 +70,10 @@ class FakeAgents(AgentClient):
         # How every agent's addons are, and since when they run.
         self.addon_state = AddonState.RUNNING
         self.addon_started_at: datetime | None = datetime(2026, 1, 1, tzinfo=UTC)
+        # How every agent's game server is where it is switched on, and what it tells of its backups.
+        self.server_state: ProcessState = "running"
+        self.server_exited_at: datetime | None = None
+        self.backups: tuple[GameBackup, ...] = ()
         # Versions that cannot be installed, and those whose files are not what was installed.
         self.broken: set[tuple[str, str]] = set()
         self.faulty: set[tuple[str, str]] = set()
@@ -82,7 +96,16 @@ class FakeAgents(AgentClient):
             steps=tuple(self._step(wanted) for wanted in spec.runtimes) if spec else (),
             runtimes=tuple(self._checked(record) for record in self._held.get(owner, {}).values()),
             addons=tuple(self._addon(wanted) for wanted in spec.addons if wanted.default) if spec else (),
+            processes=(self._server(spec.game.process),) if spec and spec.game else (),
+            game=self._game(spec.game) if spec and spec.game else None,
         )
+
+    def _server(self, wanted: WantedProcess) -> ProcessStatus:
+        state = self.server_state if wanted.power == "on" else "stopped"
+        return ProcessStatus(name=wanted.name, state=state, ready=state == "running", exited_at=self.server_exited_at)
+
+    def _game(self, wanted: WantedGame) -> GameReport:
+        return GameReport(template=wanted.template, version=wanted.version, backups=self.backups)
 
     def _addon(self, wanted: WantedRuntime) -> AddonStatus:
         return AddonStatus(

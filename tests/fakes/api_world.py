@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
+import msgspec
 from aiohttp import DummyCookieJar
 from aiohttp.test_utils import TestClient, TestServer
 from aiohttp.web import Application, Request
@@ -59,7 +60,10 @@ from zlh_api.edge.directory_watch import DirectoryWatch
 from zlh_api.edge.model import PLATFORM_OWNER, ProxySetting
 from zlh_api.edge.platform_routes import FILE_NAMES, PlatformRoutes, render_platform_files
 from zlh_api.exposures.service import ExposureService
+from zlh_api.games.model import GamePool
 from zlh_api.history.service import HistoryService, Keeping
+from zlh_api.mods.model import Target
+from zlh_api.mods.modrinth import Modrinth
 from zlh_api.once.service import Once
 from zlh_api.proof.port import CertificateSight, NameLinks
 from zlh_api.proof.report import ProofReports
@@ -84,6 +88,8 @@ from zlh_common.runtime_choice import this_platform
 from zlh_common.schema.catalog import Artifact, Catalog, CatalogRuntime, CatalogVersion
 from zlh_common.schema.customers import Quota
 from zlh_common.schema.resources import Limits, Resources
+from zlh_common.schema.status import PROTOCOL_VERSION
+from zlh_common.schema.template import CatalogTemplate
 
 AGENT_PORT = 7443
 RESERVED = {AGENT_PORT: AGENT, **{port: name for name, port in ADDON_PORTS.items()}}
@@ -198,11 +204,15 @@ class World:
         self.trusted_proxies: Proxies = ()
         self.rates = RateSettings(ANY_RATES, ANY_RATES, ANY_RATES, refusal_wait_s=0.0)
         self.open_settings = OpenSettings(*[1000] * 7)
+        # Who is asked for mods, and what those of every container must be made for.
+        self.modrinth: Modrinth | None = None
+        self.mod_target: Target | None = None
         self.audit_log = AuditLog(database, self.clock)
         self.name_links: NameLinks = NoNameLinks()
         self.certificates: CertificateSight = NoCertificates()
         self.proofs = ProofReports(database, self.clock, NoNameLinks(), NoEdgeFacts())
         self.dns = DnsService()
+        self.game_pool = GamePool()
         self._opened: list[Database] = []
 
     def access_at(
@@ -215,6 +225,13 @@ class World:
         """Have records at these providers, from now on and for whoever is made from now on."""
         self.dns = DnsService(providers, domain=PROXY.domain, clock=self.clock, patience_s=patience_s)
         self.containers._hosting = replace(self.containers._hosting, has_dns=bool(providers))
+
+    def use_games(self, pool: GamePool, *offers: CatalogTemplate) -> None:
+        """Offer game templates, have ports for them, and agents that keep game servers, from now on."""
+        self.catalog._catalog = msgspec.structs.replace(self.catalog.current(), game_templates=offers)
+        self.game_pool = pool
+        self.containers._hosting = replace(self.containers._hosting, game_pool=pool)
+        self.agents.protocol_version = PROTOCOL_VERSION
 
     def remover(self, database: Database | None = None) -> Remover:
         """Return who takes away what deleted containers have left."""
@@ -241,6 +258,7 @@ class World:
             proxy=PROXY,
             browser_host=self.hosting.browser_host,
             addon_port=self.addon_port,
+            game_pool=self.game_pool,
         )
         return Steps(ports, settings)
 
@@ -404,6 +422,8 @@ class World:
             directory_watch=DirectoryWatch(self.routes),
             cookie=SessionCookie(has_tls=False),
             clock=self.clock,
+            modrinth=self.modrinth,
+            find_mod_target=lambda _container: self.mod_target,
         )
 
     def _wishes(self) -> Wishes:

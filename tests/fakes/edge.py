@@ -6,7 +6,15 @@ import json
 
 from fakes.faults import Faults
 from zlh_api.edge.model import ProxySeen, RouteFile, Router, text_sha256
-from zlh_api.edge.port import Check, FoundRoute, NameNotAnswering, RouteFileForeign, RouteNotLoaded, unconditional
+from zlh_api.edge.port import (
+    Check,
+    FoundRoute,
+    GameNotAnswering,
+    NameNotAnswering,
+    RouteFileForeign,
+    RouteNotLoaded,
+    unconditional,
+)
 from zlh_api.edge.traefik_file import parse_mark
 from zlh_common.names import Protocol
 
@@ -59,18 +67,22 @@ class FakeProxy:
         # Files whose routers it does not list, and hosts that lead nowhere.
         self.unseen: set[str] = set()
         self.silent: set[str] = set()
+        # Public ports at which a game server was asked for, and those where none answers.
+        self.asked_games: list[tuple[str, int]] = []
+        self.silent_games: set[int] = set()
 
     async def fetch_seen(self) -> ProxySeen:
         """Return every router of every file."""
         async with self.faults.call("fetch_seen"):
             texts = [text for name, text in self.routes.files.items() if name not in self.unseen]
-            routers = [json.loads(text.partition("\n")[2])["http"]["routers"] for text in texts]
+            documents = [json.loads(text.partition("\n")[2]) for text in texts]
             return ProxySeen(
                 "0.0.0",
                 {
-                    ("http", name): Router(router["service"], "enabled")
-                    for each in routers
-                    for name, router in each.items()
+                    (protocol, name): Router(router["service"], "enabled")
+                    for document in documents
+                    for protocol, section in document.items()
+                    for name, router in section["routers"].items()
                 },
             )
 
@@ -98,3 +110,12 @@ class FakeProxy:
         async with self.faults.call("check_ready"):
             if host in self.silent or not any(f"Host(`{host}`)" in text for text in self.routes.files.values()):
                 raise NameNotAnswering(url=f"http://{host}/", reason=f"nothing leads to {vmid}")
+
+    async def check_game(self, host: str, port: int) -> None:
+        """Ask a game server at one of the proxy's ports."""
+        async with self.faults.call("check_game"):
+            self.asked_games.append((host, port))
+            if port in self.silent_games or not any(
+                f'"game-tcp-{port}"' in text for text in self.routes.files.values()
+            ):
+                raise GameNotAnswering(host=host, port=port, reason="nothing is there")

@@ -158,13 +158,25 @@ def _json(value: object, status: int = 200) -> web.Response:
 @asynccontextmanager
 async def serving(agent: FilesAgent, folder: Path) -> AsyncIterator[tuple[AgentClient, AgentAddress]]:
     """Serve an agent over TLS; yields a client of it, and where it is."""
+    application = web.Application()
+    application.router.add_route("*", "/{path:.*}", agent.answer)
+    async with serving_application(application, folder) as served:
+        yield served
+
+
+@asynccontextmanager
+async def serving_application(
+    application: web.Application, folder: Path
+) -> AsyncIterator[tuple[AgentClient, AgentAddress]]:
+    """Serve what an agent answers over TLS; yields a client of it, and where it is."""
     owner = OwnerMark(str(uuid4()))
     certificates = await asyncio.to_thread(Certificates, folder / "authority")
     await asyncio.to_thread(certificates.write_agent, folder / "agent", owner)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     await asyncio.to_thread(context.load_cert_chain, folder / "agent/agent.crt", folder / "agent/agent.key")
-    application = web.Application()
-    application.router.add_route("*", "/{path:.*}", agent.answer)
+    # As an agent does: it answers the API alone.
+    await asyncio.to_thread(context.load_verify_locations, folder / "agent/api-ca.crt")
+    context.verify_mode = ssl.CERT_REQUIRED
     runner = web.AppRunner(application, handler_cancellation=True, shutdown_timeout=1, access_log=None)
     await runner.setup()
     try:

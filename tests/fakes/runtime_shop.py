@@ -93,6 +93,7 @@ class RuntimeShop:
         entries: int | None = None,
         channel: Channel = "stable",
         kind: OfferKind = "runtime",
+        for_games: bool = False,
         smoke_test: tuple[str, ...] | None = None,
         smoke_expect: str | None = None,
     ) -> None:
@@ -112,7 +113,7 @@ class RuntimeShop:
             unpacked_size=unpacked_size or sum(len(held) for _, held in content) or 1,
             entries=entries or len({str(path) for info, _ in content for path in _with_folders(info.name)}),
             sha256=hashlib.sha256(packed).hexdigest(), source=f"wheel:{name}=={version}", source_sha256="0" * 64,
-            recipe_sha256="0" * 64,
+            recipe_sha256="0" * 64, for_games=for_games,
         )  # fmt: skip
         archive.with_name(archive.name.replace(".tar.zst", ".json")).write_bytes(msgspec.json.encode(record))
 

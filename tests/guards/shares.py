@@ -22,12 +22,17 @@ TOGETHER: dict[str, str] = {
 }
 APART: tuple[str, ...] = (
     "tests/component/agent/test_addons.py",
+    "tests/component/agent/test_games.py",
     "tests/component/agent/test_runtime_versions.py",
     "tests/component/artifacts/test_killed.py",
     "tests/component/files/test_codes.py",
+    "tests/component/artifacts/test_real_games.py",
     "tests/component/artifacts/test_real_runtimes.py",
+    "tests/faults/agent/test_game_killed.py",
+    "tests/faults/agent/test_game_writes_killed.py",
     "tests/faults/agent/test_install_killed.py",
     "tests/faults/files/test_vanishing.py",
+    "tests/faults/mods/test_killed.py",
     "tests/faults/provisioning/test_killed_processes.py",
     "tests/faults/provisioning/test_lxc_killed.py",
     "tests/faults/provisioning/test_proxmox_killed.py",

@@ -27,7 +27,7 @@ from zlh_common.schema.structs import decode, encode
 
 OWNER = OwnerMark("6f6b3c1e-0d2f-4c51-9d3c-0b6f4f7f2a11")
 # Generous, since the machine may be busy; nothing waits this long when all is well.
-PATIENCE_S = 30.0
+PATIENCE_S = 120.0
 
 
 def write_config(

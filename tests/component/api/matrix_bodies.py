@@ -20,6 +20,7 @@ _VALUES: dict[tuple[str, str], Any] = {
     ("EnableAddon", "name"): "code-server",
     ("InstallRuntime", "name"): "node",
     ("InstallRuntime", "version"): "24",
+    ("RestoreBackup", "backupId"): "a" * 32,
 }
 
 

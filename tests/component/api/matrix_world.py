@@ -130,6 +130,8 @@ class MatrixWorld:
             "version": Ids("24.19.0", "1.27.3", "0.0.1", BAD_NAMES),
             "operation": Ids("a" * 32, "b" * 32, "c" * 32, BAD_NAMES),
             "upload": Ids("a" * 32, "b" * 32, "c" * 32, BAD_NAMES),
+            "project": Ids("AANobbMI", "P7dR8mSH", "missing1", BAD_NAMES),
+            "change": Ids("a" * 32, "b" * 32, "c" * 32, BAD_NAMES),
             "path": Ids("x", "x", "x", ("%00", "..%2f..%2fetc%2fpasswd")),
         }
         if name not in known:

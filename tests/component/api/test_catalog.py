@@ -9,16 +9,20 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from aiohttp.test_utils import TestClient
 from aiohttp.web import Application, Request
 
 from fakes.api_world import World
 from fakes.artifact_origin import ArtifactOrigin
+from fakes.game_offers import make_game_offer, make_version
 from fakes.runtime_shop import RuntimeShop, make_shop
 from zlh_api.artifacts.signing.promote import Publisher
 from zlh_api.catalog.service import CATCH_UP_S, CatalogService, CatalogSource
 from zlh_common.clock import Clock, SystemClock
+from zlh_common.schema.catalog import CatalogRuntime
+from zlh_common.schema.template import Requirement
 
 Client = TestClient[Request, Application]
 OWNER = {"Authorization": "Bearer owner-token"}
@@ -72,6 +76,38 @@ async def test_offers_tell_what_a_page_of_them_needs(client: Client) -> None:
     assert (summary["publishedAt"], summary["runtimes"], summary["trouble"]) == ("2026-01-01T00:00:00Z", 1, None)
     for path in ("addons", "templates"):
         assert await (await client.get(f"/api/catalog/{path}", headers=OWNER)).json() == {"items": []}
+
+
+async def test_game_servers_are_told_with_what_is_asked_of_who_creates_one(world: World, client: Client) -> None:
+    """Variables, terms, ports and memory; and no version that needs a runtime which is not there."""
+    whole = make_version("1.0", requires=(Requirement(name="node", version="24"),))
+    lacking = make_version("2.0", requires=(Requirement(name="java", version="99"),))
+    catalog = world.catalog.current()
+    offers = (make_game_offer("minecraft", lacking, whole), make_game_offer("other", lacking))
+    games = CatalogRuntime(name="squid", title="Squid", versions=catalog.runtimes[0].versions, for_games=True)
+    world.catalog._catalog = msgspec.structs.replace(
+        catalog, runtimes=(*catalog.runtimes, games), game_templates=offers
+    )
+    body = await (await client.get("/api/catalog/templates", headers=OWNER)).json()
+    (offer,) = body["items"]
+    assert (offer["name"], offer["game"], offer["memoryMinimumMb"], offer["modsTitle"]) == (
+        *("minecraft", "minecraft"),
+        *(512, "mods"),
+    )
+    assert offer["eula"] == {"title": "Terms", "url": "https://example.org/terms"}
+    assert [variable["kind"] for variable in offer["variables"]] == ["text", "integer", "boolean"]
+    assert [(port["name"], port["port"], port["isPublic"]) for port in offer["ports"]] == [("game", 25565, True)]
+    assert [(row["version"], row["releasedAt"]) for row in offer["versions"]] == [("1.0", "2026-01-01T00:00:00Z")]
+    runtimes = await (await client.get("/api/catalog/runtimes", headers=OWNER)).json()
+    assert [runtime["name"] for runtime in runtimes["runtimes"]] == ["node"]
+    for asked, said in (
+        ({"template": "minecraft"}, (True, "1.0", [])),
+        ({"template": "minecraft", "version": "2.0"}, (False, None, ["template_runtime_missing"])),
+        ({"template": "minecraf"}, (False, None, ["template_not_offered"])),
+        ({"runtime": "squid"}, (False, None, ["runtime_not_offered"])),
+    ):
+        answer = await (await client.post("/api/catalog/validate", json=asked, headers=OWNER)).json()
+        assert (answer["ok"], answer["version"], [problem["code"] for problem in answer["problems"]]) == said
 
 
 @pytest.mark.parametrize(

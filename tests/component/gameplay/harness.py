@@ -110,7 +110,7 @@ class Followed:
             store=PresenceStore(self.folder / "state"),
             clock=self.keeper.clock,
             address="127.0.0.1",
-            secret=lambda name: SECRET if name == "rcon" else None,
+            secret=_tell_secret,
             on_change=lambda: None,
             ask_s=0.2,
         )
@@ -156,3 +156,7 @@ class Followed:
         """Return who plays, as the agent says."""
         assert self.service is not None
         return [player.name for player in self.service.players().online]
+
+
+async def _tell_secret(_name: str) -> str:
+    return SECRET

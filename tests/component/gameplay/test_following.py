@@ -174,4 +174,8 @@ def _ticks(one: Followed) -> float | None:
 
 def _with_wrong_secret(one: Followed) -> GameplayPlace:
     assert one.service is not None
-    return replace(one.service._place, secret=lambda _name: "another")
+    return replace(one.service._place, secret=_tell_another)
+
+
+async def _tell_another(_name: str) -> str:
+    return "another"

@@ -15,7 +15,6 @@ from component.supervision.harness import Keeper, shell, wait_status
 from fakes.clock import ScaledClock
 from guards.ports import free_port
 from zlh_agent.supervision.probes import ask
-from zlh_agent.supervision.status_ping import render_varint
 from zlh_common.schema.process import (
     HangPolicy,
     HttpProbe,
@@ -29,6 +28,7 @@ from zlh_common.schema.process import (
 )
 from zlh_common.schema.status import ProcessStatus
 from zlh_common.schema.structs import decode, encode
+from zlh_common.status_ping import render_varint
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 

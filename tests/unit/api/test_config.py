@@ -92,6 +92,28 @@ def test_artifacts_that_make_no_sense_are_refused(tmp_path: Path, key: str, valu
     assert told in caught.value.detail
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "told"),
+    [
+        ("url", '"ftp://x"', "mods.url 'ftp://x'"),
+        ("file_origins", '["https://cdn.example.net/"]', "mods.file_origins"),
+        ("file_origins", '["cdn.example.net"]', "mods.file_origins"),
+        ("file_origins", "[]", "file_origins"),
+        ("contact", '"two words"', "contact"),
+    ],
+)
+def test_where_mods_come_from_must_make_sense(tmp_path: Path, key: str, value: str, told: str) -> None:
+    """An origin is a scheme, a host and perhaps a port; without the table nobody is asked."""
+    contact = [] if key == "contact" else [("mods", "contact", '"operator@example.net"')]
+    with pytest.raises(ConfigInvalid) as caught:
+        load_config(write(tmp_path, ("mods", key, value), *contact))
+    assert told in caught.value.detail
+    assert load_config(write(tmp_path)).mods is None
+    good = load_config(write(tmp_path, ("mods", "contact", '"operator@example.net"'))).mods
+    assert good is not None
+    assert good.file_origins == ("https://cdn.modrinth.com",)
+
+
 def test_every_problem_is_reported_at_once(tmp_path: Path) -> None:
     """Whoever corrects a file wants the whole list."""
     path = write(

@@ -66,6 +66,7 @@ PUBLIC = {
 LOOKS_BY_POST = {
     ("POST", "/api/catalog/validate"),
     ("POST", "/api/invitations/look"),
+    ("POST", "/api/game/{vmid}/mods/plan"),
     ("POST", "/api/containers/{vmid}/files/checksum"),
     ("POST", "/api/containers/{vmid}/files/measure"),
 }

@@ -1,14 +1,18 @@
 """What is said of game servers and their mods keeps its own promises."""
 
+from datetime import UTC, datetime
+
 import msgspec
 import pytest
 
+from fakes.game_offers import make_game_offer
 from zlh_common.errors import InvalidBody
+from zlh_common.schema.catalog import CATALOG_FORMAT, Catalog, CatalogRuntime, CatalogVersion
 from zlh_common.schema.game import SERVER, WantedGame
 from zlh_common.schema.mods import ModFile
 from zlh_common.schema.process import WantedProcess
 from zlh_common.schema.spec import AgentSpec
-from zlh_common.schema.structs import convert, decode, encode
+from zlh_common.schema.structs import Report, convert, decode, encode
 from zlh_common.schema.template import PinnedFile, ServerPath
 
 SERVER_PROCESS = WantedProcess(name=SERVER, argv=("true",))
@@ -34,6 +38,31 @@ def test_a_mod_is_a_jar_in_its_folder(name: str) -> None:
     with pytest.raises(InvalidBody):
         convert(mod, ModFile)
     assert convert(mod | {"fileName": "a b (1).jar"}, ModFile).file_name == "a b (1).jar"
+
+
+def test_a_catalog_with_game_servers_is_read_by_whoever_knows_none() -> None:
+    """Agents of before read it as if nothing were there but what they know, and keep the format that they know."""
+
+    class OldRuntime(Report):
+        name: str
+        title: str
+        versions: tuple[CatalogVersion, ...]
+
+    class OldCatalog(Report):
+        format: int
+        published_at: datetime
+        runtimes: tuple[OldRuntime, ...] = ()
+        addons: tuple[OldRuntime, ...] = ()
+        templates: tuple[OldRuntime, ...] = ()
+
+    runtime = CatalogRuntime(name="squid", title="Squid", versions=(), for_games=True)
+    games = (make_game_offer("minecraft"),)
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    raw = encode(Catalog(format=2, published_at=at, runtimes=(runtime,), game_templates=games))
+    assert "gameTemplates" in msgspec.json.decode(raw)
+    old = decode(raw, OldCatalog)
+    assert (old.format, [entry.name for entry in old.runtimes], old.templates) == (CATALOG_FORMAT, ["squid"], ())
+    assert decode(encode(old), Catalog).game_templates == ()
 
 
 def test_an_agent_that_knows_no_games_is_told_of_none() -> None:

@@ -15,13 +15,21 @@ from zlh_common.schema.catalog import (
     Catalog,
     CatalogAddon,
     CatalogRuntime,
-    CatalogTemplate,
     CatalogVersion,
     Channel,
     OfferKind,
     ValidateRuntime,
 )
+from zlh_common.schema.process import ProcessPolicy
 from zlh_common.schema.structs import encode
+from zlh_common.schema.template import (
+    CatalogTemplate,
+    GameTemplate,
+    Requirement,
+    Start,
+    TemplatePort,
+    TemplateVersion,
+)
 
 X86, ARM = "linux-x86_64", "linux-aarch64"
 STABLE: frozenset[Channel] = frozenset({"stable"})
@@ -48,6 +56,28 @@ def version(
     return CatalogVersion(version=text, channel=channel, default=default, licence="MIT", artifacts=archives)
 
 
+def game(*versions: TemplateVersion, name: str = "minecraft") -> CatalogTemplate:
+    """Return a game server with these versions."""
+    template = GameTemplate(
+        game="minecraft",
+        ports=(TemplatePort(name="game", protocol="tcp", port=25565),),
+        start=Start(argv=("java",)),
+        policy=ProcessPolicy(),
+    )
+    return CatalogTemplate(name=name, title="Minecraft", template=template, versions=versions)
+
+
+def needing(text: str, java: str, *, channel: Channel = "stable", default: bool = False) -> TemplateVersion:
+    """Return a build of a game server that needs a Java; its game is what stands before the dash."""
+    return TemplateVersion(
+        version=text,
+        channel=channel,
+        default=default,
+        requires=(Requirement(name="java", version=java),),
+        game_version=text.split("-", maxsplit=1)[0],
+    )
+
+
 CATALOG = Catalog(
     format=2,
     published_at=datetime(2026, 1, 1, tzinfo=UTC),
@@ -66,7 +96,15 @@ CATALOG = Catalog(
         CatalogRuntime(name="zig", title="Zig", versions=(version("0.15.1", channel="candidate"),)),
     ),
     addons=(CatalogAddon(name="code-server", title="code-server", versions=(version("4.104.0"),)),),
-    templates=(CatalogTemplate(name="minecraft", title="Minecraft", versions=(version("1.21.8"),)),),
+    game_templates=(
+        game(
+            needing("26.3-snapshot-3", "21", channel="candidate"),
+            needing("26.2-9", "25"),
+            needing("1.21.8-60", "21"),
+            needing("1.21.4-12", "21", default=True),
+            needing("1.21-3", "21"),
+        ),
+    ),
 )
 
 
@@ -102,7 +140,11 @@ def test_the_newest_is_told_where_a_version_is_not_offered() -> None:
         (ValidateRuntime(runtime="node", version="26.0.0-rc.1"), "26.0.0-rc.1"),
         (ValidateRuntime(addon="code-server"), "4.104.0"),
         (ValidateRuntime(addon="code-server", version="4"), "4.104.0"),
-        (ValidateRuntime(template="minecraft", version="1.21"), "1.21.8"),
+        (ValidateRuntime(template="minecraft"), "1.21.4-12"),
+        (ValidateRuntime(template="minecraft", version="1.21"), "1.21-3"),
+        (ValidateRuntime(template="minecraft", version="1.21.8"), "1.21.8-60"),
+        (ValidateRuntime(template="minecraft", version="1.21.8-60"), "1.21.8-60"),
+        (ValidateRuntime(template="minecraft", version="1"), "1.21.8-60"),
         (ValidateRuntime(runtime="java", version="17", addon="code-server"), "17.0.16"),
     ],
 )
@@ -116,6 +158,42 @@ def test_a_leading_part_means_no_pre_release() -> None:
     """Who asks for 26 is told of it, and has to name it."""
     assert ask(ValidateRuntime(runtime="node", version="26")) == [("version_not_offered", "version", "26.0.0-rc.1")]
     assert ask(ValidateRuntime(runtime="node", version="26.0.0")) == [("version_not_offered", "version", "26.0.0-rc.1")]
+
+
+def test_a_game_server_without_its_runtime_is_not_offered() -> None:
+    """The message says what it needs; on another platform it is the same."""
+    asked = ValidateRuntime(template="minecraft", version="26.2")
+    (problem,) = validate_wish(CATALOG, asked, platform=X86, channels=STABLE).problems
+    assert (problem.code, problem.field) == ("template_runtime_missing", "template")
+    assert "java 25" in problem.message
+    elsewhere = validate_wish(CATALOG, ValidateRuntime(template="minecraft"), platform=ARM, channels=STABLE)
+    assert [problem.code for problem in elsewhere.problems] == ["template_runtime_missing"]
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [("1.22", "1.21.4-12"), ("26.3-snapshot-3", "1.21.4-12"), ("", "1.21.4-12"), ("1.21.8-6", "1.21.8-60")],
+)
+def test_a_version_of_a_game_that_is_not_there_is_answered(asked: str, said: str) -> None:
+    """With the nearest one that is; a candidate is none for those who take stable ones."""
+    answer = validate_wish(CATALOG, ValidateRuntime(template="minecraft", version=asked), platform=X86, channels=STABLE)
+    assert [(problem.code, problem.field) for problem in answer.problems] == [("version_not_offered", "version")]
+    suggested = answer.problems[0].suggestion
+    assert suggested is not None
+    assert validate_wish(
+        CATALOG, ValidateRuntime(template="minecraft", version=suggested), platform=X86, channels=STABLE
+    ).ok or suggested.startswith("26")
+    assert said in answer.problems[0].message or suggested == said
+
+
+def test_the_program_of_a_game_server_is_no_runtime_to_choose() -> None:
+    """An agent finds it, since a template requires it; nobody is offered it as a toolchain."""
+    squid = CatalogRuntime(name="squid", title="Squid", versions=(version("1.0"),), for_games=True)
+    catalog = msgspec.structs.replace(CATALOG, runtimes=(*CATALOG.runtimes, squid))
+    answer = validate_wish(catalog, ValidateRuntime(runtime="squid"), platform=X86, channels=STABLE)
+    assert [problem.code for problem in answer.problems] == ["runtime_not_offered"]
+    found = choose_offer(catalog, "runtime", name="squid", version="1.0", platform=X86, channels=STABLE)
+    assert isinstance(found, Choice)
 
 
 def test_nothing_asked_is_a_problem() -> None:
@@ -166,14 +244,12 @@ offered_versions = st.lists(
 )
 
 
-@given(
-    entries=offered_versions, asked=st.none() | versions_text, kind=st.sampled_from(["runtime", "addon", "template"])
-)
+@given(entries=offered_versions, asked=st.none() | versions_text, kind=st.sampled_from(["runtime", "addon"]))
 def test_a_choice_is_what_was_asked_and_a_suggestion_can_be_followed(
     entries: list[CatalogVersion], asked: str | None, kind: OfferKind
 ) -> None:
     """What is chosen is offered here and begins with what was asked; what is suggested as a version is installable."""
-    shapes = {"runtime": CatalogRuntime, "addon": CatalogAddon, "template": CatalogTemplate}
+    shapes = {"runtime": CatalogRuntime, "addon": CatalogAddon}
     offer = shapes[kind](name="it", title="It", versions=tuple(entries))
     catalog = msgspec.structs.replace(CATALOG, **{f"{kind}s": (offer,)})
     found = choose_offer(catalog, kind, name="it", version=asked, platform=X86, channels=STABLE)

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from zlh_agent.supervision.status_ping import (
+from zlh_common.status_ping import (
     MAX_STATUS_BYTES,
     NotAServer,
     parse_status,

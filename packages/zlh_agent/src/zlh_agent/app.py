@@ -16,10 +16,12 @@ from zlh_agent.console.seats import Seats
 from zlh_agent.files import archive_routes, operation_routes
 from zlh_agent.files import routes as file_routes
 from zlh_agent.gameplay import routes as gameplay_routes
+from zlh_agent.games import routes as game_routes
 from zlh_agent.identity import routes as identity_routes
 from zlh_agent.identity.service import IdentityService
 from zlh_agent.journal.model import Occurrence
 from zlh_agent.metrics import routes as metrics_routes
+from zlh_agent.mods import routes as mod_routes
 from zlh_agent.notify import feed_watchdog, notify
 from zlh_agent.parts import Parts, open_parts
 from zlh_agent.ports import routes as port_routes
@@ -63,6 +65,7 @@ def make_application(config: AgentConfig, parts: Parts) -> web.Application:
             *runtime_routes.routes(parts.runtimes),
             *process_routes.routes(parts.processes, seats),
             *terminal_routes.routes(parts.terminals, seats),
+            *game_routes.routes(parts.games),
             *port_routes.routes(PortService(config.bind_address, parts.bridges.cut)),
             *metrics_routes.routes(parts.metrics),
             *file_routes.routes(parts.files.roots, parts.files.threads),
@@ -72,6 +75,7 @@ def make_application(config: AgentConfig, parts: Parts) -> web.Application:
             *put_routes.routes(parts.files.puts),
             *upload_routes.routes(parts.files.uploads),
             *gameplay_routes.routes(parts.gameplay),
+            *mod_routes.routes(parts.mods),
             *stream_routes.routes(EventStream(parts.status, parts.journal, parts.metrics)),
         ]
     )
@@ -138,7 +142,8 @@ async def _run_until(stop: asyncio.Event, parts: Parts) -> None:
         loops += map(group.create_task, [parts.terminals.expire_for_ever(), parts.journal.run(), parts.metrics.run()])
         loops += map(group.create_task, [parts.runtimes.check_for_ever(), parts.ports.run(), parts.setup.run()])
         loops += map(group.create_task, [parts.shells.run(), parts.bridges.run(), parts.files.uploads.run()])
-        loops += [group.create_task(parts.files.operations.run()), group.create_task(parts.gameplay.run())]
+        loops += map(group.create_task, [parts.files.operations.run(), parts.mods.run()])
+        loops += map(group.create_task, [parts.games.run(), parts.gameplay.run()])
         loops += [group.create_task(kept.forget_old_for_ever()) for kept in (parts.terminals, parts.processes)]
         await stop.wait()
         for loop in loops:

@@ -50,6 +50,9 @@ class AgentConfig(_Section, kw_only=True):
     artifacts_url: str
     # Other servers of the same signed tree, asked in this order when the first gives nothing that can be believed.
     artifacts_mirrors: Annotated[tuple[str, ...], Meta(max_length=MAX_MIRRORS)] = ()
+    # Origins with private addresses (`http://10.0.0.1:8480`) that files of a game server may come from; others of that
+    # kind are refused, but for those of the artifact servers.
+    private_origins: Annotated[tuple[str, ...], Meta(max_length=16)] = ()
     channels: tuple[Channel, ...] = ("stable",)
     # None: terminals run as the agent's own user, as under the process driver.
     terminal_user: str | None = None
@@ -103,6 +106,8 @@ def find_problems(config: AgentConfig) -> list[str]:
         problems.append(f"artifacts_url {config.artifacts_url!r} is no http or https URL")
     strange = [url for url in config.artifacts_mirrors if not is_http_url(url)]
     problems += [f"artifacts_mirrors {url!r} is no http or https URL" for url in strange]
+    strange = [url for url in config.private_origins if not is_http_url(url)]
+    problems += [f"private_origins {url!r} is no http or https URL" for url in strange]
     if not config.root.is_absolute():
         problems.append(f"root {config.root} is not absolute")
     files = {

@@ -18,12 +18,15 @@ from zlh_agent.files.long_work import LongWork
 from zlh_agent.files.operations import OperationService
 from zlh_agent.files.roots import OfferedRoot, Roots
 from zlh_agent.files.staging_store import StagingStore
+from zlh_agent.games.service import GameService
 from zlh_agent.uploads.partials import Partials
 from zlh_agent.uploads.puts import PutService
 from zlh_agent.uploads.service import UploadService
 from zlh_agent.uploads.store import UploadStore
+from zlh_agent.workspace.login_environment import Account
 from zlh_agent.workspace.service import TerminalUserUnknown, WorkspaceService
 from zlh_common.clock import Clock
+from zlh_common.schema.spec import AgentSpec
 
 log = structlog.get_logger()
 
@@ -70,9 +73,25 @@ def _offer_roots(config: AgentConfig, workspace: WorkspaceService) -> list[Offer
     except TerminalUserUnknown as error:
         log.warning("files.not_offered", error=str(error))
         return []
-    groups = () if account is None else tuple(os.getgrouplist(account.name, account.gid))
-    user = None if account is None else (account.uid, account.gid, groups)
+    user = user_ids(account)
     return [
         OfferedRoot("workspace", "/workspace", FilePlace(str(config.paths.workspace), user)),
         OfferedRoot("home", "/home/dev", FilePlace(str(config.paths.home), user)),
     ]
+
+
+def user_ids(account: Account | None) -> tuple[int, int, tuple[int, ...]] | None:
+    """Return (uid, gid, further groups) of whom files belong to; None is the agent's own user."""
+    if account is None:
+        return None
+    return account.uid, account.gid, tuple(os.getgrouplist(account.name, account.gid))
+
+
+def lead_with_server(roots: Roots, games: GameService, spec: AgentSpec) -> None:
+    """Have the server's folder be the default root of a container whose spec has a game."""
+    if spec.game is None:
+        return
+    try:
+        roots.lead_with(games.offered_root())
+    except TerminalUserUnknown as error:
+        log.warning("files.not_offered", error=str(error))

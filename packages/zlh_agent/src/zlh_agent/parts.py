@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import msgspec
+
 from zlh_agent import __version__
 from zlh_agent.addons.service import AddonService
 from zlh_agent.config import AgentConfig
-from zlh_agent.file_parts import FileParts, make_files
+from zlh_agent.file_parts import FileParts, lead_with_server, make_files, user_ids
 from zlh_agent.gameplay.presence_store import PresenceStore
 from zlh_agent.gameplay.service import GameplayPlace, GameplayService
+from zlh_agent.games.service import GameService
+from zlh_agent.games.store import GameStore
+from zlh_agent.games.works import GamePlace, GameWorks
 from zlh_agent.identity.service import IdentityService
 from zlh_agent.journal.model import Occurrence
 from zlh_agent.journal.service import JournalService
@@ -22,6 +27,8 @@ from zlh_agent.journal.store import JournalStore
 from zlh_agent.metrics.model import Key
 from zlh_agent.metrics.reader import Place
 from zlh_agent.metrics.service import MetricsService
+from zlh_agent.mod_parts import make_mods
+from zlh_agent.mods.service import ModService
 from zlh_agent.ports.bridges import PortBridges
 from zlh_agent.ports.watch import PortWatch
 from zlh_agent.runtimes.service import InstallSource, RuntimeService
@@ -46,8 +53,8 @@ from zlh_agent.workspace.service import WorkspaceService
 from zlh_agent.workspace.setup import SetupPlace, SetupService
 from zlh_agent.workspace.start_script import RING_BYTES, StartScript
 from zlh_common.clock import Clock, SystemClock
-from zlh_common.schema.game import SERVER
-from zlh_common.schema.process import WantedProcess
+from zlh_common.schema.game import SERVER, GameReport
+from zlh_common.schema.process import ProcessReason, WantedProcess
 from zlh_common.schema.spec import AgentSpec
 
 
@@ -70,7 +77,9 @@ class Parts:
     workspace: WorkspaceService
     setup: SetupService
     files: FileParts
+    games: GameService
     gameplay: GameplayService
+    mods: ModService
 
 
 @asynccontextmanager
@@ -86,6 +95,7 @@ async def open_parts(config: AgentConfig) -> AsyncIterator[Parts]:
     try:
         yield parts
     finally:
+        await parts.mods.close()
         await parts.files.close()
         await parts.ports.close()
         await parts.bridges.close()
@@ -108,38 +118,35 @@ async def _make_parts(config: AgentConfig) -> Parts:
     runtimes = _make_runtimes(config, clock)
     workspace = _make_workspace(config, runtimes)
     addons = AddonService(config.paths, runtimes, clock, address=config.bind_address)
-    terminals = TerminalService(
-        _shims(config, "terminal"),
-        launch=workspace.launch_shell,
-        limits=TerminalLimits(history_s=_history_s(config)),
-        on_change=lambda: _note_use(status, spec, addons, setup),
-    )
+    terminals = _make_terminals(config, workspace, lambda: _note_use(status, spec, addons, setup))
     look = ShellLook(workspace).check
     shells = _make_shells(
         config, ShellTools(runtimes.in_use, journal.note, terminals.announce, look, status.note_change), clock
     )
-    workspace.system_variables = shells.system_variables
     processes = await _make_processes(
         config,
         clock,
         journal,
-        launch=lambda wanted: addons.launch(wanted, workspace.launch_program),
-        on_change=lambda: _note_processes(status, spec, addons, setup, gameplay),
+        launch=lambda wanted: games.launch(wanted, lambda one: addons.launch(one, workspace.launch_program)),
+        prepare=lambda wanted: games.prepare(wanted),  # noqa: PLW0108 - it is not there yet
+        on_change=lambda: _note_process(lambda: _note_use(status, spec, addons, setup), games, gameplay),
         on_output=lambda name: gameplay.note() if name == SERVER else None,
     )
-    gameplay = _make_gameplay(config, clock, processes, status)
     spec = SpecService(
-        SpecStore(config.paths.state), runtimes, processes, clock, on_change=lambda: _note_spec(status, setup)
+        SpecStore(config.paths.state), runtimes, processes, clock, on_change=lambda: _note_spec(status, setup, games)
     )
+    games = _make_games(config, clock, workspace, spec, status)
     setup = await _make_setup(config, workspace, spec, status)
-    addons.supervised, addons.steps_of, spec.take_addons = processes, spec.steps_of, addons.take
-    spec.on_spec = lambda held: _take_spec(held, setup, ports, bridges, gameplay)
-    workspace.is_cloning = setup.is_cloning
+    gameplay = _make_gameplay(config, clock, processes, games, status)
+    _join_spec(spec, processes, addons, games)
+    files = await make_files(config, clock, workspace)
+    spec.on_spec = lambda held: _take_spec(
+        held, setup, ports, bridges, lambda: _take_game(held, games, gameplay, files)
+    )
     metrics.targets = lambda: [*processes.targets(), *terminals.targets()]
     ports, bridges = _make_ports(
         config, clock, status, lambda: [*(target.shim_pid for target in metrics.targets()), *setup.shim_pids()]
     )
-    runtimes.on_changed = lambda: _take_up(shells, workspace, spec)
     return Parts(
         spec=spec,
         runtimes=runtimes,
@@ -155,19 +162,32 @@ async def _make_parts(config: AgentConfig) -> Parts:
         addons=addons,
         workspace=workspace,
         setup=setup,
-        files=await make_files(config, clock, workspace),
+        files=files,
+        games=games,
         gameplay=gameplay,
+        mods=await make_mods(config.paths.state, files, clock, game=spec.wanted_game, processes=processes.statuses),
     )
 
 
+def _join_spec(spec: SpecService, processes: ProcessService, addons: AddonService, games: GameService) -> None:
+    addons.supervised, addons.steps_of = processes, spec.steps_of
+    games.supervised, games.apply = processes, spec.apply_processes
+    spec.take_addons = lambda held: (*addons.take(held), *games.take(held))
+
+
 def _join_reports(parts: Parts) -> None:
-    """Have the status and the metrics tell of every part, and the runtimes know who uses them."""
+    """Have the status and the metrics tell of every part, and parts know what others know."""
     status, metrics = parts.status, parts.metrics
     status.spec, status.runtimes, status.shells = parts.spec.view, parts.runtimes.report, parts.shells.report
-    status.addons, status.processes = parts.addons.report, parts.addons.customers_own
+    status.addons = parts.addons.report
+    status.processes = lambda: parts.games.tell_processes(parts.addons.customers_own())
+    status.game, status.game_steps = parts.games.report, parts.games.steps
+    parts.games.extend = lambda report: _tell_play(report, parts.gameplay)
     status.terminals, status.workspace_steps = parts.terminals.rows, parts.setup.steps
     metrics.names = lambda: _metric_names(parts.processes, parts.terminals)
-    runtimes = parts.runtimes
+    runtimes, workspace = parts.runtimes, parts.workspace
+    workspace.system_variables, workspace.is_cloning = parts.shells.system_variables, parts.setup.is_cloning
+    runtimes.on_changed = lambda: _take_up(parts.shells, workspace, parts.spec)
     runtimes.note, runtimes.targets, runtimes.on_checked = parts.journal.note, metrics.targets, status.note_change
 
 
@@ -198,26 +218,38 @@ def _make_ports(
 
 
 def _make_gameplay(
-    config: AgentConfig, clock: Clock, processes: ProcessService, status: StatusService
+    config: AgentConfig, clock: Clock, processes: ProcessService, games: GameService, status: StatusService
 ) -> GameplayService:
     place = GameplayPlace(
         processes=processes,
         store=PresenceStore(config.paths.state / "gameplay"),
         clock=clock,
         address=config.bind_address,
-        secret=lambda _name: None,
+        secret=games.secret,
         on_change=status.note_change,
     )
     return GameplayService(place)
 
 
+def _tell_play(report: GameReport, gameplay: GameplayService) -> GameReport:
+    hint = gameplay.hint
+    report = msgspec.structs.replace(report, players=gameplay.seen())
+    return report if hint is None else msgspec.structs.replace(report, hint_code=hint.code, hint=hint.message)
+
+
 def _take_spec(
-    spec: AgentSpec, setup: SetupService, ports: PortWatch, bridges: PortBridges, gameplay: GameplayService
+    spec: AgentSpec, setup: SetupService, ports: PortWatch, bridges: PortBridges, take_game: Callable[[], None]
 ) -> None:
-    gameplay.want(spec.game)
     setup.want(spec)
+    take_game()
     bridges.want(spec.published)
     ports.hide(addon.name for addon in spec.addons)
+
+
+def _take_game(spec: AgentSpec, games: GameService, gameplay: GameplayService, files: FileParts) -> None:
+    games.want(spec)
+    gameplay.want(spec.game)
+    lead_with_server(files.roots, games, spec)
 
 
 def _make_shells(config: AgentConfig, tools: ShellTools, clock: Clock) -> ShellService:
@@ -228,18 +260,29 @@ def _make_shells(config: AgentConfig, tools: ShellTools, clock: Clock) -> ShellS
     return ShellService(places, runtimes=config.paths.runtimes, manager=manager, tools=tools, clock=clock)
 
 
+def _make_terminals(config: AgentConfig, workspace: WorkspaceService, on_change: Callable[[], None]) -> TerminalService:
+    return TerminalService(
+        _shims(config, "terminal"),
+        launch=workspace.launch_shell,
+        limits=TerminalLimits(history_s=_history_s(config)),
+        on_change=on_change,
+    )
+
+
 async def _make_processes(
     config: AgentConfig,
     clock: Clock,
     journal: JournalService,
     *,
     launch: Callable[[WantedProcess], Launch],
+    prepare: Callable[[WantedProcess], Awaitable[ProcessReason | None]],
     on_change: Callable[[], None],
     on_output: Callable[[str], None],
 ) -> ProcessService:
     place = ProcessPlace(
         host=_shims(config, "process"),
         launch=launch,
+        prepare=prepare,
         clock=clock,
         boot_mark=await asyncio.to_thread(ensure_boot_mark, config.paths.sockets),
         address=config.bind_address,
@@ -249,6 +292,22 @@ async def _make_processes(
         history_s=_history_s(config),
     )
     return ProcessService(place)
+
+
+def _make_games(
+    config: AgentConfig, clock: Clock, workspace: WorkspaceService, spec: SpecService, status: StatusService
+) -> GameService:
+    place = GamePlace(
+        config.paths.server,
+        config.paths.runtimes,
+        config.artifacts_urls,
+        config.private_origins,
+        user=lambda: user_ids(workspace.customer()),
+    )
+    works = GameWorks(place, GameStore(config.paths.state / "game"), clock)
+    games = GameService(works, clock, folder=config.paths.server, on_change=status.note_change)
+    games.has_runtimes, games.program = spec.has_runtimes, workspace.launch_program
+    return games
 
 
 def _history_s(config: AgentConfig) -> float:
@@ -286,15 +345,23 @@ async def _recover(parts: Parts) -> None:
     refreshing = asyncio.create_task(parts.workspace.refresh())
     try:
         await parts.setup.load()
+        await parts.games.load()
         await parts.spec.load()
         await parts.terminals.recover()
     finally:
         await refreshing
 
 
-def _note_spec(status: StatusService, setup: SetupService) -> None:
+def _note_spec(status: StatusService, setup: SetupService, games: GameService) -> None:
     status.note_change()
     setup.note_runtimes()
+    games.look_again()
+
+
+def _note_process(note_use: Callable[[], None], games: GameService, gameplay: GameplayService) -> None:
+    note_use()
+    games.look_again()
+    gameplay.note()
 
 
 def _note_use(status: StatusService, spec: SpecService, addons: AddonService, setup: SetupService) -> None:
@@ -302,13 +369,6 @@ def _note_use(status: StatusService, spec: SpecService, addons: AddonService, se
     spec.look_again()
     addons.renew()
     setup.look_again()
-
-
-def _note_processes(
-    status: StatusService, spec: SpecService, addons: AddonService, setup: SetupService, gameplay: GameplayService
-) -> None:
-    _note_use(status, spec, addons, setup)
-    gameplay.note()
 
 
 async def _take_up(shells: ShellService, workspace: WorkspaceService, spec: SpecService) -> None:

@@ -43,6 +43,11 @@ class ContainerPaths:
         return self.root / "home/dev"
 
     @property
+    def server(self) -> Path:
+        """The folder of a game server."""
+        return self.root / "srv/game"
+
+    @property
     def workspace(self) -> Path:
         """What a dev container shows as `/workspace`."""
         return self.home / "workspace"

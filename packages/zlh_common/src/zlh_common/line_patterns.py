@@ -37,6 +37,11 @@ def find_pattern_problem(pattern: str) -> str | None:
     return _find_gap_problem(_GAP.findall(pattern)) or _find_text_problem(pattern)
 
 
+def find_gaps(pattern: str) -> frozenset[str]:
+    """Return the names of a pattern's gaps."""
+    return frozenset(_GAP.findall(pattern))
+
+
 def _find_gap_problem(gaps: list[str]) -> str | None:
     if strange := sorted(set(gaps) - _GAPS.keys()):
         return f"there is no gap {{{strange[0]}}}; there are {', '.join(sorted(_GAPS))}"

@@ -34,13 +34,12 @@ from tuf.ngclient.fetcher import FetcherInterface
 from tuf.ngclient.updater import Updater
 
 from zlh_common.errors import ZlhError
-from zlh_common.schema.catalog import CATALOG_FORMAT, CATALOG_TARGET, Catalog
+from zlh_common.schema.catalog import CATALOG_FORMAT, CATALOG_TARGET, MAX_CATALOG_BYTES, Catalog
 from zlh_common.schema.structs import decode
 from zlh_common.timed_http import HttpFailed, TimedClient
 
 # Seconds for all servers together, and for all that each of them sends.
 LIMIT_S = 50.0
-MAX_CATALOG_BYTES = 5_000_000
 # A catalog is signed anew every day, for two weeks. One from further ahead than clocks differ, or that holds for longer
 # than any platform signs, is seen by a clock that is behind; such a clock would believe what has long expired.
 CLOCK_TOLERANCE = timedelta(days=1)

@@ -21,6 +21,11 @@ def name_removal(name: str, version: str) -> str:
     return f"{_REMOVAL}{name}-{version}"
 
 
+def name_game_install(template: str, version: str) -> str:
+    """Return the name of the step that a version of a game server is, with all that has to be done for it."""
+    return f"install {template} {version}"
+
+
 def is_removal(step_name: str) -> bool:
     """Tell whether a step takes something away, so that nobody waits for it to use the rest."""
     return step_name.startswith(_REMOVAL)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from http.client import HTTPConnection, HTTPException, HTTPResponse, HTTPSConnection
 from types import MappingProxyType
@@ -33,11 +33,23 @@ class HttpFailed(OSError):
         self.status = status
 
 
-class TimedClient:
-    """`with TimedClient(limit_s) as client`: all that is read inside ends within `limit_s` seconds."""
+# Told host, port and one of its addresses, before anything is sent there.
+MayConnect = Callable[[str, int, str], bool]
 
-    def __init__(self, limit_s: float) -> None:
+
+class AddressRefused(HttpFailed):
+    """A name leads to addresses alone that may not be connected to."""
+
+
+class TimedClient:
+    """`with TimedClient(limit_s) as client`: all that is read inside ends within `limit_s` seconds.
+
+    With `may_connect` no connection is begun to an address that it refuses, whatever name or number leads there.
+    """
+
+    def __init__(self, limit_s: float, *, may_connect: MayConnect | None = None) -> None:
         self._limit_s, self._ends_at = limit_s, time.monotonic() + limit_s
+        self._may_connect = may_connect
         self._place: tuple[str, str] = ("", "")
         self._connection: HTTPConnection | None = None
         self._response: HTTPResponse | None = None
@@ -88,6 +100,10 @@ class TimedClient:
         self._response = self._connection.getresponse()
         return self._response
 
+    def hang_up(self) -> None:
+        """End the connection; the next question opens another."""
+        self._close()
+
     def remaining_s(self) -> float:
         """Return how long the next read may take; raise TimeoutError where no time is left."""
         remaining = self._ends_at - time.monotonic()
@@ -100,6 +116,25 @@ class TimedClient:
         if time.monotonic() >= self._ends_at - 0.1:
             return f"it was not done after {self._limit_s:.0f} s"
         return f"nothing came for {READ_TIMEOUT_S:.0f} s"
+
+    def connect(self, place: tuple[str, int], timeout_s: float | None) -> socket.socket:
+        """Return a connection to a host and port; raise OSError, which is AddressRefused where none may be had."""
+        if self._may_connect is None:
+            return socket.create_connection(place, timeout_s)
+        found = socket.getaddrinfo(*place, type=socket.SOCK_STREAM)
+        allowed = [row for row in found if self._may_connect(*place, str(row[4][0]))]
+        failure: OSError = AddressRefused(f"{place[0]} leads to no address that may be connected to")
+        for family, kind, protocol, _, address in allowed:
+            sock = socket.socket(family, kind, protocol)
+            try:
+                sock.settimeout(timeout_s)
+                sock.connect(address)
+            except OSError as exc:
+                sock.close()
+                failure = exc
+            else:
+                return sock
+        raise failure
 
     def _close(self) -> None:
         # http.client lets go of a connection that ends with its answer, so the answer is closed by itself.
@@ -114,6 +149,7 @@ class _HttpConnection(HTTPConnection):
     def __init__(self, host: str, client: TimedClient) -> None:
         super().__init__(host)
         self._client = client
+        _connect_by(self, client)
 
     def connect(self) -> None:
         super().connect()
@@ -124,10 +160,16 @@ class _HttpsConnection(HTTPSConnection):
     def __init__(self, host: str, client: TimedClient) -> None:
         super().__init__(host)
         self._client = client
+        _connect_by(self, client)
 
     def connect(self) -> None:
         super().connect()
         self.sock: Any = _TimedSocket(self.sock, self._client)
+
+
+def _connect_by(connection: Any, client: TimedClient) -> None:
+    # http.client has no other place where the address is known and nothing is sent yet; TLS goes on top of it.
+    connection._create_connection = lambda place, timeout_s, _source: client.connect(place, timeout_s)  # noqa: SLF001
 
 
 class _TimedSocket:

@@ -151,7 +151,7 @@ export interface paths {
             path?: never;
             cookie?: never;
         };
-        /** Game templates */
+        /** Game servers */
         get: operations["getCatalogTemplates"];
         put?: never;
         post?: never;
@@ -193,6 +193,8 @@ export interface paths {
          * @description The wish is written and answered at once; poll its `status`, or listen to `/api/events`, until it is `ready`.
          *
          *     `enable_code_server` is accepted for `enableCodeServer`.
+         *
+         *     `accept_eula` is accepted for `acceptEula`.
          */
         post: operations["createContainer"];
         delete?: never;
@@ -357,7 +359,7 @@ export interface paths {
             cookie?: never;
         };
         /**
-         * The console (WebSocket)
+         * The console (WebSocket): a shell, and of a game container its server
          * @description A WebSocket with the subprotocol `zlh.console.v1`: output in binary frames with the offset of their first byte, everything else as JSON; input in binary frames. See the console protocol in the documentation.
          */
         get: operations["openConsole"];
@@ -777,7 +779,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Switch a container off at once */
+        /**
+         * Switch a container off at once
+         * @description Of a game container it is about its server; the guest stays up, so that files and history can be read.
+         */
         post: operations["killContainer"];
         delete?: never;
         options?: never;
@@ -1057,7 +1062,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Stop and start a container */
+        /**
+         * Stop and start a container
+         * @description Of a game container it is about its server; the guest stays up, so that files and history can be read.
+         */
         post: operations["restartContainer"];
         delete?: never;
         options?: never;
@@ -1194,7 +1202,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Switch a container on */
+        /**
+         * Switch a container on
+         * @description Of a game container it is about its server; the guest stays up, so that files and history can be read.
+         */
         post: operations["startContainer"];
         delete?: never;
         options?: never;
@@ -1228,7 +1239,10 @@ export interface paths {
         };
         get?: never;
         put?: never;
-        /** Switch a container off */
+        /**
+         * Switch a container off
+         * @description Of a game container it is about its server; the guest stays up, so that files and history can be read.
+         */
         post: operations["stopContainer"];
         delete?: never;
         options?: never;
@@ -1555,6 +1569,377 @@ export interface paths {
         get: operations["streamEvents"];
         put?: never;
         post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/game/{vmid}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** One game server */
+        get: operations["getGame"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /**
+         * Change variables of a game server
+         * @description They hold from the next start of the server on; what is not named stays.
+         */
+        patch: operations["changeGame"];
+        trace?: never;
+    };
+    "/api/game/{vmid}/commands": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Type a line into a game server's console
+         * @description `output` is what its remote console has answered, and null where the answer stands in its console.
+         */
+        post: operations["sendGameCommand"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/game/{vmid}/mods": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Mods that are there */
+        get: operations["getGameMods"];
+        put?: never;
+        /** Install, update and remove mods in one change */
+        post: operations["changeMods"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/game/{vmid}/mods/changes/{change}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How far a change is */
+        get: operations["getGameModsChange"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/game/{vmid}/mods/identify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Look files up that nobody knows, by their hashes */
+        post: operations["identifyMods"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/game/{vmid}/mods/plan": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** What a change would do, and what is in its way */
+        post: operations["planMods"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/game/{vmid}/mods/rollback": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Undo the last change */
+        post: operations["rollBackMods"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/game/{vmid}/mods/search": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Mods that fit the server */
+        get: operations["getGameModsSearch"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/game/{vmid}/mods/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Compare every file with its hash */
+        post: operations["verifyMods"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/game/{vmid}/mods/{project}": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        post?: never;
+        /** Remove a mod, and what it alone has needed */
+        delete: operations["removeMod"];
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/game/{vmid}/mods/{project}/disable": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Disable a mod */
+        post: operations["disableMod"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/game/{vmid}/mods/{project}/enable": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Enable a mod */
+        post: operations["enableMod"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/game/{vmid}/mods/{project}/pin": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Pin a mod */
+        post: operations["pinMod"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/game/{vmid}/mods/{project}/unpin": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Unpin a mod */
+        post: operations["unpinMod"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/game/{vmid}/mods/{project}/update": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Take the newest version that fits, or one */
+        post: operations["updateMod"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/game/{vmid}/players": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who plays now */
+        get: operations["getGamePlayers"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/game/{vmid}/players/history": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Who has played, the newest stay first */
+        get: operations["listPlayerSessions"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/game/{vmid}/restore": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Go back to a backup of a game server
+         * @description With the version that the backup is of; what lies there now is replaced.
+         */
+        post: operations["restoreGame"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/game/{vmid}/telemetry": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** How a game server is and was */
+        get: operations["getGameTelemetry"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/game/{vmid}/verify": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Compare a game server's files with their hashes */
+        post: operations["verifyGame"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/game/{vmid}/version": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * Have another version of a game server
+         * @description The server is stopped for it, its folder backed up unless `backup` is false, and started again. Values of variables that the version does not have are dropped. The version that it has already is tried once more.
+         */
+        post: operations["changeGameVersion"];
         delete?: never;
         options?: never;
         head?: never;
@@ -2110,6 +2495,19 @@ export interface components {
             workLeftOut: number;
         };
         /**
+         * BooleanVariable
+         * @description On or off; `true` and `false` where it is filled in.
+         */
+        BooleanVariable: {
+            default: boolean;
+            /** @default  */
+            description: string;
+            /** @enum {string} */
+            kind: "boolean";
+            name: string;
+            title: string;
+        };
+        /**
          * CatalogEvent
          * @description `catalog` on `GET /api/events`: what is offered has changed.
          */
@@ -2171,6 +2569,39 @@ export interface components {
             newPassword: string;
         };
         /**
+         * ChangeProgress
+         * @description `GET /mods/changes/{id}` of an agent.
+         */
+        ChangeProgress: {
+            /** @default null */
+            code: string | null;
+            /** @default 0 */
+            doneBytes: number;
+            id: string;
+            /** @default null */
+            message: string | null;
+            state: components["schemas"]["ChangeState"];
+            /** @default 0 */
+            totalBytes: number;
+        };
+        /**
+         * ChangeState
+         * @description How far a change is.
+         * @enum {string}
+         */
+        ChangeState: "done" | "failed" | "running";
+        /**
+         * ChangeVersion
+         * @description `POST /api/game/{vmid}/version`: have another version; the server is stopped for it, and backed up before.
+         */
+        ChangeVersion: {
+            /** @default false */
+            acceptEula: boolean;
+            /** @default true */
+            backup: boolean;
+            version: string;
+        };
+        /**
          * ChecksumFile
          * @description `POST …/files/checksum`: the SHA-256 of a file's content.
          */
@@ -2180,11 +2611,41 @@ export interface components {
             root: string | null;
         };
         /**
+         * ChoiceVariable
+         * @description One of a few texts.
+         */
+        ChoiceVariable: {
+            choices: string[];
+            default: string;
+            /** @default  */
+            description: string;
+            /** @enum {string} */
+            kind: "choice";
+            name: string;
+            title: string;
+        };
+        /**
+         * CommandAnswer
+         * @description What the server has answered, where its remote console was asked; null where the answer stands in the console.
+         */
+        CommandAnswer: {
+            output: string | null;
+        };
+        /**
          * Connection
          * @description Whether the API hears the agent.
          * @enum {string}
          */
         Connection: "connecting" | "offline" | "online";
+        /**
+         * ConsoleCommand
+         * @description A command that the console knows, for completion.
+         */
+        ConsoleCommand: {
+            name: string;
+            /** @default  */
+            usage: string;
+        };
         /**
          * ConsoleHistory
          * @description A stretch of console output read from disk; `text` is lossy UTF-8, `data` the same bytes in base64.
@@ -2245,6 +2706,8 @@ export interface components {
             createdAt: string;
             customerId: string;
             degraded: string[];
+            /** @default null */
+            game: components["schemas"]["GameSummary"] | null;
             hostname: string;
             /** @enum {string} */
             kind: "dev" | "game";
@@ -2296,6 +2759,13 @@ export interface components {
          * @description `POST /api/containers`.
          */
         CreateContainer: {
+            /** @default false */
+            acceptEula: boolean;
+            /**
+             * @deprecated
+             * @description Another spelling of `acceptEula`; not both.
+             */
+            accept_eula?: boolean;
             /** @default null */
             customerId: string | null;
             /** @default false */
@@ -2321,6 +2791,10 @@ export interface components {
             sudo: boolean;
             /** @default null */
             template: string | null;
+            /** @default {} */
+            variables: {
+                [key: string]: string | number | boolean;
+            };
             /** @default null */
             version: string | null;
         };
@@ -2499,6 +2973,24 @@ export interface components {
             name: string;
             /** @default null */
             version: string | null;
+        };
+        /**
+         * Eula
+         * @description What a customer must agree to before anything is installed; who has agreed, and when, is recorded.
+         */
+        Eula: {
+            title: string;
+            url: string;
+        };
+        /**
+         * EulaAgreement
+         * @description Who has agreed to what, and when.
+         */
+        EulaAgreement: {
+            agreedAt: string;
+            agreedBy: string | null;
+            title: string;
+            url: string;
         };
         /**
          * Exposure
@@ -2680,6 +3172,16 @@ export interface components {
             root: string;
         };
         /**
+         * FormerFile
+         * @description The version that an update has replaced.
+         */
+        FormerFile: {
+            fileName: string;
+            sha512: string;
+            versionId: string;
+            versionNumber: string;
+        };
+        /**
          * FoundFile
          * @description A file or folder that a search has found.
          */
@@ -2698,6 +3200,127 @@ export interface components {
         FoundLine: {
             number: number;
             text: string;
+        };
+        /**
+         * FoundMod
+         * @description One result of a search.
+         */
+        FoundMod: {
+            author: string;
+            description: string;
+            downloads: number;
+            /** @enum {string} */
+            environment: "both" | "client" | "server" | "unknown";
+            iconUrl: string | null;
+            isInstalled: boolean;
+            projectId: string;
+            slug: string;
+            title: string;
+        };
+        /**
+         * FoundMods
+         * @description `GET …/mods/search`.
+         */
+        FoundMods: {
+            items: components["schemas"]["FoundMod"][];
+            /** @default null */
+            next: string | null;
+            total: number;
+        };
+        /**
+         * GameBackup
+         * @description A copy of the server's folder, made before its version was changed.
+         */
+        GameBackup: {
+            id: string;
+            madeAt: string;
+            size: number;
+            version: string;
+        };
+        /**
+         * GameDetail
+         * @description `GET /api/game/{vmid}`: one game server.
+         */
+        GameDetail: {
+            backups: components["schemas"]["GameBackup"][];
+            commands: components["schemas"]["ConsoleCommand"][];
+            eula: components["schemas"]["EulaAgreement"] | null;
+            game: string;
+            /** @default null */
+            hint: string | null;
+            /** @default null */
+            hintCode: string | null;
+            installedVersion: string | null;
+            mods: components["schemas"]["ModSupport"] | null;
+            ports: components["schemas"]["GamePortStatus"][];
+            state: components["schemas"]["GameState"];
+            template: string;
+            title: string;
+            values: {
+                [key: string]: string | number | boolean;
+            };
+            variables: (components["schemas"]["TextVariable"] | components["schemas"]["IntegerVariable"] | components["schemas"]["BooleanVariable"] | components["schemas"]["ChoiceVariable"])[];
+            version: string;
+            versions: string[];
+            vmid: number;
+        };
+        /**
+         * GamePortStatus
+         * @description A port of a game server, and where players reach it; null where this installation has no public port for it.
+         */
+        GamePortStatus: {
+            address: string | null;
+            name: string;
+            port: number;
+            /** @enum {string} */
+            protocol: "tcp" | "udp";
+            publicPort: number | null;
+        };
+        /**
+         * GameReport
+         * @description What an agent tells of its game server, part of its status.
+         */
+        GameReport: {
+            /** @default [] */
+            backups: components["schemas"]["GameBackup"][];
+            /** @default null */
+            faults: number | null;
+            /** @default null */
+            hint: string | null;
+            /** @default null */
+            hintCode: string | null;
+            /** @default null */
+            installedAt: string | null;
+            /** @default null */
+            players: components["schemas"]["PlayersSeen"] | null;
+            template: string;
+            /** @default null */
+            version: string | null;
+        };
+        /**
+         * GameState
+         * @description How far the files of a game server are.
+         * @enum {string}
+         */
+        GameState: "changing" | "failed" | "installed" | "installing";
+        /**
+         * GameSummary
+         * @description What the report of a container says of its game server.
+         */
+        GameSummary: {
+            address: string | null;
+            game: string;
+            /** @default null */
+            hint: string | null;
+            /** @default null */
+            hintCode: string | null;
+            installedVersion: string | null;
+            players: components["schemas"]["PlayersSeen"] | null;
+            ports: components["schemas"]["GamePortStatus"][];
+            state: components["schemas"]["GameState"];
+            template: string;
+            title: string;
+            version: string;
         };
         /**
          * HangPolicy
@@ -2757,6 +3380,36 @@ export interface components {
             port: number;
         };
         /**
+         * IdentifiedFile
+         * @description A file beside the mods, and what it is; nulls where Modrinth does not know it either.
+         */
+        IdentifiedFile: {
+            fileName: string;
+            /** @default null */
+            projectId: string | null;
+            /** @default null */
+            title: string | null;
+            /** @default null */
+            versionNumber: string | null;
+        };
+        /**
+         * IdentifiedFiles
+         * @description What was found, and the change that takes it into the ledger, where that was asked for.
+         */
+        IdentifiedFiles: {
+            /** @default null */
+            change: components["schemas"]["ChangeProgress"] | null;
+            items: components["schemas"]["IdentifiedFile"][];
+        };
+        /**
+         * IdentifyMods
+         * @description `POST …/mods/identify`: look up files that nobody knows by their hashes; `adopt` takes them into the ledger.
+         */
+        IdentifyMods: {
+            /** @default false */
+            adopt: boolean;
+        };
+        /**
          * InstallRuntime
          * @description `POST …/runtimes`: one more version, beside those that are there.
          */
@@ -2786,6 +3439,21 @@ export interface components {
             source: string;
             verified: boolean;
             version: string;
+        };
+        /**
+         * IntegerVariable
+         * @description A whole number.
+         */
+        IntegerVariable: {
+            default: number;
+            /** @default  */
+            description: string;
+            /** @enum {string} */
+            kind: "integer";
+            maximum: number;
+            minimum: number;
+            name: string;
+            title: string;
         };
         /**
          * Invitation
@@ -2836,6 +3504,45 @@ export interface components {
             /** @default 604800 */
             expiresInS: number;
             role: components["schemas"]["Role"];
+        };
+        /**
+         * LedgerChange
+         * @description A change that was made: enough to say who and why, and to go back.
+         */
+        LedgerChange: {
+            actor: string;
+            acts: (components["schemas"]["PutMod"] | components["schemas"]["RemoveMod"] | components["schemas"]["SwitchMod"])[];
+            at: string;
+            /** @default [] */
+            before: components["schemas"]["LedgerEntry"][];
+            id: string;
+            /** @default false */
+            isRollback: boolean;
+            reason: string;
+        };
+        /**
+         * LedgerEntry
+         * @description One mod that is there, and how it came to be.
+         */
+        LedgerEntry: {
+            actor: string;
+            file: components["schemas"]["ModFile"];
+            installedAt: string;
+            /** @default true */
+            isAskedFor: boolean;
+            /** @default true */
+            isEnabled: boolean;
+            /** @default false */
+            isPinned: boolean;
+            /** @default null */
+            previous: components["schemas"]["FormerFile"] | null;
+            /** @default  */
+            reason: string;
+            /**
+             * @default modrinth
+             * @enum {string}
+             */
+            source: "identified" | "modrinth";
         };
         /**
          * Lifecycle
@@ -2971,6 +3678,107 @@ export interface components {
             next?: string;
         };
         /**
+         * ModCondition
+         * @description How the file of a mod is, against what the ledger says.
+         * @enum {string}
+         */
+        ModCondition: "changed" | "intact" | "missing";
+        /**
+         * ModFile
+         * @description One version of a project, as a file: where it comes from and what holds it to its bytes.
+         */
+        ModFile: {
+            /** @enum {string} */
+            channel: "alpha" | "beta" | "release";
+            /**
+             * @default unknown
+             * @enum {string}
+             */
+            environment: "both" | "client" | "server" | "unknown";
+            fileName: string;
+            /** @default [] */
+            gameVersions: string[];
+            /** @default [] */
+            loaders: string[];
+            /** @default [] */
+            needs: components["schemas"]["Need"][];
+            projectId: string;
+            /** @default null */
+            publishedAt: string | null;
+            sha512: string;
+            size: number;
+            slug: string;
+            title: string;
+            url: string;
+            versionId: string;
+            versionNumber: string;
+        };
+        /**
+         * ModPlan
+         * @description What would be done.
+         */
+        ModPlan: {
+            /** @default 0 */
+            downloadBytes: number;
+            /** @default true */
+            isPossible: boolean;
+            mods: components["schemas"]["PlannedMod"][];
+            /** @default [] */
+            problems: components["schemas"]["PlanProblem"][];
+            revision: number;
+        };
+        /**
+         * ModSeen
+         * @description One mod of the ledger, and how its file is; null where nobody has looked.
+         */
+        ModSeen: {
+            /** @default null */
+            condition: components["schemas"]["ModCondition"] | null;
+            entry: components["schemas"]["LedgerEntry"];
+        };
+        /**
+         * ModSupport
+         * @description Where mods go, and what they must be made for.
+         */
+        ModSupport: {
+            folder: string;
+            loaders: string[];
+            /** @default mods */
+            title: string;
+        };
+        /**
+         * ModWish
+         * @description One project that somebody wants: a version, or the newest that fits within the channel.
+         */
+        ModWish: {
+            /**
+             * @default release
+             * @enum {string}
+             */
+            channel: "alpha" | "beta" | "release";
+            project: string;
+            /** @default null */
+            version: string | null;
+        };
+        /**
+         * ModsReport
+         * @description `GET /mods` of an agent: the ledger, the folder, and where they differ.
+         */
+        ModsReport: {
+            /** @default [] */
+            changes: components["schemas"]["LedgerChange"][];
+            folder: string;
+            /** @default false */
+            isRestartDue: boolean;
+            /** @default [] */
+            mods: components["schemas"]["ModSeen"][];
+            revision: number;
+            /** @default null */
+            trouble: string | null;
+            /** @default [] */
+            unknown: components["schemas"]["UnknownFile"][];
+        };
+        /**
          * MoveFile
          * @description `POST …/files/move`: another name, in another folder or the same. Both are in one root.
          */
@@ -2984,14 +3792,25 @@ export interface components {
         };
         /**
          * NamedOffers
-         * @description `GET /api/catalog/addons` and `/templates`.
+         * @description `GET /api/catalog/addons`.
          */
         NamedOffers: {
             items: components["schemas"]["Offer"][];
         };
         /**
+         * Need
+         * @description An edge of the graph: what one version needs of another project, or does not bear.
+         */
+        Need: {
+            /** @enum {string} */
+            kind: "embedded" | "incompatible" | "optional" | "required";
+            projectId: string;
+            /** @default null */
+            versionId: string | null;
+        };
+        /**
          * Offer
-         * @description An addon or a game template that is offered.
+         * @description An addon that is offered.
          */
         Offer: {
             name: string;
@@ -3097,6 +3916,15 @@ export interface components {
             name: string;
         };
         /**
+         * PatchGame
+         * @description `PATCH /api/game/{vmid}`: variables that change; they hold from the next start on.
+         */
+        PatchGame: {
+            variables: {
+                [key: string]: string | number | boolean;
+            };
+        };
+        /**
          * PatchMember
          * @description `PATCH /api/customers/{customer}/members/{user}`.
          */
@@ -3143,6 +3971,118 @@ export interface components {
             /** @enum {string} */
             kind: "minecraft";
             port: number;
+        };
+        /**
+         * PlanMods
+         * @description `POST …/mods/plan` and `POST …/mods`: what is to be installed, updated and removed in one change.
+         */
+        PlanMods: {
+            /**
+             * @default release
+             * @enum {string}
+             */
+            channel: "alpha" | "beta" | "release";
+            /** @default [] */
+            install: components["schemas"]["ModWish"][];
+            /** @default  */
+            reason: string;
+            /** @default [] */
+            remove: string[];
+            /** @default true */
+            removeOrphans: boolean;
+            /** @default null */
+            revision: number | null;
+            /** @default [] */
+            update: string[];
+            /** @default false */
+            updateAll: boolean;
+        };
+        /**
+         * PlanProblem
+         * @description Why a plan cannot be carried out as it was asked, or what one should know before.
+         */
+        PlanProblem: {
+            code: string;
+            /** @default true */
+            isFatal: boolean;
+            message: string;
+            /** @default null */
+            projectId: string | null;
+        };
+        /**
+         * PlannedMod
+         * @description One line of a plan.
+         */
+        PlannedMod: {
+            /** @enum {string} */
+            act: "install" | "keep" | "remove" | "update";
+            /** @default null */
+            after: string | null;
+            /** @default null */
+            before: string | null;
+            /** @default null */
+            channel: ("alpha" | "beta" | "release") | null;
+            /** @default [] */
+            neededBy: string[];
+            projectId: string;
+            /** @default 0 */
+            size: number;
+            title: string;
+        };
+        /**
+         * Player
+         * @description Somebody who plays now.
+         */
+        Player: {
+            name: string;
+            since: string;
+            uuid: string | null;
+        };
+        /**
+         * PlayerSession
+         * @description One stay of somebody; `left_at` is null while they play, `left_for_certain` false where nobody saw them go.
+         */
+        PlayerSession: {
+            joinedAt: string;
+            leftAt: string | null;
+            /** @default true */
+            leftForCertain: boolean;
+            name: string;
+            uuid: string | null;
+        };
+        /**
+         * PlayerSessions
+         * @description `GET …/players/history`: stays, the newest first.
+         */
+        PlayerSessions: {
+            items: components["schemas"]["PlayerSession"][];
+            /** @default null */
+            next: string | null;
+        };
+        /**
+         * Players
+         * @description `GET …/players`: who plays now. `count` is the server's own word where it was asked, so it may pass the names.
+         */
+        Players: {
+            /** @default true */
+            complete: boolean;
+            count: number;
+            max: number | null;
+            /** @default null */
+            observedAt: string | null;
+            online: components["schemas"]["Player"][];
+        };
+        /**
+         * PlayersSeen
+         * @description How many play, and by whose word.
+         */
+        PlayersSeen: {
+            at: string;
+            count: number;
+            /** @default null */
+            max: number | null;
+            /** @enum {string} */
+            source: "log" | "ping";
         };
         /**
          * PortFamily
@@ -3335,6 +4275,15 @@ export interface components {
             step: string;
         };
         /**
+         * PutMod
+         * @description Have this file in place of whatever the project had before.
+         */
+        PutMod: {
+            entry: components["schemas"]["LedgerEntry"];
+            /** @enum {string} */
+            kind: "put";
+        };
+        /**
          * PutProcess
          * @description `PUT …/processes/{name}`: the whole definition.
          */
@@ -3461,6 +4410,15 @@ export interface components {
          */
         Remedy: "operator" | "platform";
         /**
+         * RemoveMod
+         * @description Have no file of the project.
+         */
+        RemoveMod: {
+            /** @enum {string} */
+            kind: "remove";
+            projectId: string;
+        };
+        /**
          * Repository
          * @description A Git repository that becomes the workspace of a new container: it is cloned once, while that is empty.
          */
@@ -3542,11 +4500,28 @@ export interface components {
             when: "always" | "failure" | "never";
         };
         /**
+         * RestoreBackup
+         * @description `POST /api/game/{vmid}/restore`: go back to a backup and to its version; what lies there now is replaced.
+         */
+        RestoreBackup: {
+            backupId: string;
+        };
+        /**
          * Role
          * @description What a user is to a customer.
          * @enum {string}
          */
         Role: "member" | "owner" | "viewer";
+        /**
+         * RollBackMods
+         * @description `POST …/mods/rollback`: undo the last change; naming it keeps a newer one from being undone instead.
+         */
+        RollBackMods: {
+            /** @default null */
+            changeId: string | null;
+            /** @default  */
+            reason: string;
+        };
         /**
          * RuntimeOffer
          * @description One row of a runtime drop-down.
@@ -3657,6 +4632,13 @@ export interface components {
          */
         SeenPorts: {
             ports: components["schemas"]["SeenPort"][];
+        };
+        /**
+         * SendCommand
+         * @description `POST …/commands`: one line typed into the server's console.
+         */
+        SendCommand: {
+            command: string;
         };
         /**
          * Session
@@ -3792,6 +4774,19 @@ export interface components {
             reason: string;
         };
         /**
+         * SwitchMod
+         * @description Have a mod taken or left by the server, or pinned; null leaves it as it is.
+         */
+        SwitchMod: {
+            /** @default null */
+            isEnabled: boolean | null;
+            /** @default null */
+            isPinned: boolean | null;
+            /** @enum {string} */
+            kind: "switch";
+            projectId: string;
+        };
+        /**
          * TcpProbe
          * @description A connection to the port is accepted.
          */
@@ -3799,6 +4794,81 @@ export interface components {
             /** @enum {string} */
             kind: "tcp";
             port: number;
+        };
+        /**
+         * Telemetry
+         * @description `GET …/telemetry`: the last look, and those before it, the oldest first.
+         */
+        Telemetry: {
+            /** @default null */
+            motd: string | null;
+            now: components["schemas"]["TelemetryPoint"] | null;
+            /** @default [] */
+            points: components["schemas"]["TelemetryPoint"][];
+            /** @default null */
+            serverVersion: string | null;
+        };
+        /**
+         * TelemetryPoint
+         * @description One look at a server; null is what could not be known.
+         */
+        TelemetryPoint: {
+            at: string;
+            /** @default null */
+            latencyMs: number | null;
+            /** @default null */
+            players: number | null;
+            /** @default null */
+            ticksPerS: number | null;
+        };
+        /**
+         * TemplateOffer
+         * @description A game server that can be created, and what is asked of whoever creates it.
+         */
+        TemplateOffer: {
+            eula: components["schemas"]["Eula"] | null;
+            game: string;
+            memoryMinimumMb: number;
+            modsTitle: string | null;
+            name: string;
+            ports: components["schemas"]["TemplatePort"][];
+            summary: string;
+            title: string;
+            variables: (components["schemas"]["TextVariable"] | components["schemas"]["IntegerVariable"] | components["schemas"]["BooleanVariable"] | components["schemas"]["ChoiceVariable"])[];
+            versions: components["schemas"]["TemplateVersionOffer"][];
+        };
+        /**
+         * TemplateOffers
+         * @description `GET /api/catalog/templates`.
+         */
+        TemplateOffers: {
+            items: components["schemas"]["TemplateOffer"][];
+        };
+        /**
+         * TemplatePort
+         * @description A port that the server listens on, the same in every container; the first of a template is the game's own.
+         */
+        TemplatePort: {
+            /** @default true */
+            isPublic: boolean;
+            name: string;
+            port: number;
+            /** @enum {string} */
+            protocol: "tcp" | "udp";
+        };
+        /**
+         * TemplateVersionOffer
+         * @description One row of the drop-down of a game server's versions.
+         */
+        TemplateVersionOffer: {
+            /** @enum {string} */
+            channel: "candidate" | "stable";
+            default: boolean;
+            /** @default null */
+            gameVersion: string | null;
+            /** @default null */
+            releasedAt: string | null;
+            version: string;
         };
         /**
          * Terminal
@@ -3829,6 +4899,24 @@ export interface components {
         TerminalPage: {
             items: components["schemas"]["Terminal"][];
             next?: string;
+        };
+        /**
+         * TextVariable
+         * @description A line of text; never with control characters, nor with a leading `-` that a program could take for an option.
+         */
+        TextVariable: {
+            /** @default  */
+            default: string;
+            /** @default  */
+            description: string;
+            /** @enum {string} */
+            kind: "text";
+            /** @default 128 */
+            maxLength: number;
+            name: string;
+            /** @default null */
+            pattern: string | null;
+            title: string;
         };
         /**
          * Thing
@@ -3864,6 +4952,32 @@ export interface components {
             leftS: number | null;
             stage: string;
             totalBytes: number;
+        };
+        /**
+         * UnknownFile
+         * @description A file beside the mods that the ledger does not know.
+         */
+        UnknownFile: {
+            fileName: string;
+            isEnabled: boolean;
+            /** @default null */
+            sha512: string | null;
+            size: number;
+        };
+        /**
+         * UpdateMod
+         * @description `POST …/mods/{projectId}/update`: the newest that fits, or one version.
+         */
+        UpdateMod: {
+            /**
+             * @default release
+             * @enum {string}
+             */
+            channel: "alpha" | "beta" | "release";
+            /** @default  */
+            reason: string;
+            /** @default null */
+            version: string | null;
         };
         /**
          * UpgradeRuntime
@@ -5111,7 +6225,7 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Game templates */
+            /** @description Game servers */
             200: {
                 headers: {
                     /** @description Stands for exactly this answer. */
@@ -5121,7 +6235,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["NamedOffers"];
+                    "application/json": components["schemas"]["TemplateOffers"];
                 };
             };
             /** @description What you have is still the same */
@@ -5663,7 +6777,13 @@ export interface operations {
              *     - `addon_not_offered`: The catalog does not have this addon.
              *     - `addon_needs_dev`: A container of another kind than dev has no addons.
              *     - `template_not_offered`: The catalog does not have this game template.
-             *     - `template_not_supported`: The catalog has the game template, and no agent installs game servers yet.
+             *     - `template_missing`: A game container needs a template.
+             *     - `fields_of_other_kind`: What is named belongs to containers of another kind.
+             *     - `variable_unknown`: The template has no such variable.
+             *     - `variable_invalid`: A variable cannot have this value.
+             *     - `memory_too_small`: The game server needs more memory than the container has.
+             *     - `game_unusable`: The template and the values make no command that anything can be started with.
+             *     - `eula_not_accepted`: The game asks for an agreement before anything of it is installed.
              *     - `resources_too_large`: More is asked for than one container may have.
              *     - `workspace_of_game`: A game container has no workspace of a customer's user.
              *     - `repository_invalid`: The URL is none that a repository is cloned from.
@@ -6151,6 +7271,8 @@ export interface operations {
              *     - `resources_too_large`: More is asked for than one container may have.
              *     - `disk_cannot_shrink`: A smaller disk is asked for than the container has.
              *     - `workspace_of_game`: A game container has no workspace of a customer's user.
+             *     - `memory_too_small`: The game server needs more memory than the container has.
+             *     - `game_unusable`: The template and the values make no command that anything can be started with.
              */
             422: {
                 headers: {
@@ -7700,6 +8822,7 @@ export interface operations {
              * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
              *     - `database_unavailable`: The database does not answer.
              *     - `agent_unreachable`: The agent of the container does not answer.
+             *     - `process_pending`: The process is declared, and its agent has not heard of it yet.
              */
             503: {
                 headers: {
@@ -7865,6 +8988,7 @@ export interface operations {
             /**
              * @description - `database_unavailable`: The database does not answer.
              *     - `agent_unreachable`: The agent of the container does not answer.
+             *     - `process_pending`: The process is declared, and its agent has not heard of it yet.
              */
             503: {
                 headers: {
@@ -8637,7 +9761,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -8645,11 +9769,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -8663,7 +9787,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -8783,7 +9907,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -8903,7 +10027,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -8911,11 +10035,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -8929,7 +10053,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -9053,7 +10177,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -9176,7 +10300,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -9184,11 +10308,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -9202,7 +10326,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -9325,7 +10449,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -9462,7 +10586,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -9470,11 +10594,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -9488,7 +10612,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -9630,7 +10754,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -9764,7 +10888,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -9772,11 +10896,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -9790,7 +10914,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -9931,7 +11055,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -10055,7 +11179,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -10063,11 +11187,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -10081,7 +11205,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -10219,7 +11343,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -10363,7 +11487,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -10371,11 +11495,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -10389,7 +11513,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -10523,7 +11647,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -10676,7 +11800,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -10684,11 +11808,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -10702,7 +11826,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -10842,7 +11966,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `disk_full`: There is no room left on the disk for the file.
+             * @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger.
              *     - `no_room_on_disk`: What was announced is more than the disk has left; nothing of it was taken.
              */
             507: {
@@ -10955,7 +12079,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -10963,11 +12087,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -10981,7 +12105,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -11101,7 +12225,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -11236,7 +12360,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -11244,11 +12368,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -11262,7 +12386,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -11404,7 +12528,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -11539,7 +12663,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -11547,11 +12671,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -11565,7 +12689,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -11707,7 +12831,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -11841,7 +12965,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -11849,11 +12973,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -11867,7 +12991,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -12008,7 +13132,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -12132,7 +13256,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -12140,11 +13264,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -12158,7 +13282,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -12296,7 +13420,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -12420,7 +13544,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -12428,11 +13552,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -12446,7 +13570,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -12584,7 +13708,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -12701,7 +13825,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -12709,11 +13833,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -12727,7 +13851,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -12847,7 +13971,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -12967,7 +14091,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -12975,11 +14099,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -12993,7 +14117,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -13113,7 +14237,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -13218,7 +14342,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -13226,11 +14350,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -13244,7 +14368,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -13365,7 +14489,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -13482,7 +14606,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -13490,11 +14614,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -13508,7 +14632,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -13628,7 +14752,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -13758,7 +14882,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -13766,11 +14890,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -13784,7 +14908,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -13905,7 +15029,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -14029,7 +15153,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -14037,11 +15161,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -14055,7 +15179,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -14175,7 +15299,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -14292,7 +15416,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -14300,11 +15424,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -14318,7 +15442,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -14438,7 +15562,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -14572,7 +15696,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -14580,11 +15704,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              *     - `upload_offset_wrong`: A piece of an upload does not begin where the last one ended.
              *     - `upload_limit`: As many uploads are unfinished as may be.
              */
@@ -14600,7 +15724,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              *     - `tus_version_refused`: The request speaks another version of the protocol for resumable uploads, or says none.
              */
             412: {
@@ -14653,7 +15777,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `upload_busy`: Another connection sends a piece of this upload at this moment. */
+            /** @description - `upload_busy`: Another connection has come to this upload, or it is being put in place. */
             423: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -14763,7 +15887,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `disk_full`: There is no room left on the disk for the file.
+             * @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger.
              *     - `no_room_on_disk`: What was announced is more than the disk has left; nothing of it was taken.
              */
             507: {
@@ -15002,7 +16126,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -15010,11 +16134,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -15028,7 +16152,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              *     - `tus_version_refused`: The request speaks another version of the protocol for resumable uploads, or says none.
              */
             412: {
@@ -15066,7 +16190,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `upload_busy`: Another connection sends a piece of this upload at this moment. */
+            /** @description - `upload_busy`: Another connection has come to this upload, or it is being put in place. */
             423: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -15161,7 +16285,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -15272,7 +16396,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -15280,11 +16404,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -15298,7 +16422,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              *     - `tus_version_refused`: The request speaks another version of the protocol for resumable uploads, or says none.
              */
             412: {
@@ -15336,7 +16460,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `upload_busy`: Another connection sends a piece of this upload at this moment. */
+            /** @description - `upload_busy`: Another connection has come to this upload, or it is being put in place. */
             423: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -15430,7 +16554,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -15565,7 +16689,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -15573,11 +16697,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              *     - `upload_offset_wrong`: A piece of an upload does not begin where the last one ended.
              */
             409: {
@@ -15592,7 +16716,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              *     - `tus_version_refused`: The request speaks another version of the protocol for resumable uploads, or says none.
              */
             412: {
@@ -15645,7 +16769,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `upload_busy`: Another connection sends a piece of this upload at this moment. */
+            /** @description - `upload_busy`: Another connection has come to this upload, or it is being put in place. */
             423: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -15755,7 +16879,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `disk_full`: There is no room left on the disk for the file.
+             * @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger.
              *     - `no_room_on_disk`: What was announced is more than the disk has left; nothing of it was taken.
              */
             507: {
@@ -15986,7 +17110,12 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `being_deleted`: The container is on its way out. */
+            /**
+             * @description - `being_deleted`: The container is on its way out.
+             *     - `agent_too_old`: The agent of the container is of before it could do what is asked of it.
+             *     - `process_not_running`: The process does not run, so there is nothing to kill.
+             *     - `process_switched_off`: The process is switched off.
+             */
             409: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -16033,8 +17162,24 @@ export interface operations {
                 };
             };
             /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
              * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
              *     - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             *     - `process_pending`: The process is declared, and its agent has not heard of it yet.
              */
             503: {
                 headers: {
@@ -17087,7 +18232,7 @@ export interface operations {
             };
             /**
              * @description - `process_name_invalid`: No process can have this name.
-             *     - `process_name_reserved`: The process of an addon has this name.
+             *     - `process_name_reserved`: A process of the platform has this name: that of an addon, or a game server.
              *     - `process_unusable`: Nothing can be started like this.
              */
             422: {
@@ -18803,7 +19948,12 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `being_deleted`: The container is on its way out. */
+            /**
+             * @description - `being_deleted`: The container is on its way out.
+             *     - `agent_too_old`: The agent of the container is of before it could do what is asked of it.
+             *     - `process_not_running`: The process does not run, so there is nothing to kill.
+             *     - `process_switched_off`: The process is switched off.
+             */
             409: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -18850,8 +20000,24 @@ export interface operations {
                 };
             };
             /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
              * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
              *     - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             *     - `process_pending`: The process is declared, and its agent has not heard of it yet.
              */
             503: {
                 headers: {
@@ -19110,6 +20276,7 @@ export interface operations {
             };
             /**
              * @description - `being_deleted`: The container is on its way out.
+             *     - `runtimes_of_game`: What a game server runs on follows from its version.
              *     - `runtime_limit`: The container has as many versions of runtimes as one may have.
              */
             409: {
@@ -19293,6 +20460,7 @@ export interface operations {
             };
             /**
              * @description - `being_deleted`: The container is on its way out.
+             *     - `runtimes_of_game`: What a game server runs on follows from its version.
              *     - `runtime_in_use`: A version that runs cannot be removed.
              */
             409: {
@@ -19441,6 +20609,7 @@ export interface operations {
             };
             /**
              * @description - `being_deleted`: The container is on its way out.
+             *     - `runtimes_of_game`: What a game server runs on follows from its version.
              *     - `nothing_to_roll_back`: No version was kept to go back to.
              */
             409: {
@@ -19606,6 +20775,7 @@ export interface operations {
             };
             /**
              * @description - `being_deleted`: The container is on its way out.
+             *     - `runtimes_of_game`: What a game server runs on follows from its version.
              *     - `runtime_limit`: The container has as many versions of runtimes as one may have.
              *     - `runtime_is_newest`: Nothing that is offered is newer than the default.
              *     - `runtime_is_older`: An upgrade leads to a newer version, and this one is older than the default.
@@ -19808,7 +20978,10 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `being_deleted`: The container is on its way out. */
+            /**
+             * @description - `being_deleted`: The container is on its way out.
+             *     - `runtimes_of_game`: What a game server runs on follows from its version.
+             */
             409: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -19998,6 +21171,7 @@ export interface operations {
             };
             /**
              * @description - `being_deleted`: The container is on its way out.
+             *     - `runtimes_of_game`: What a game server runs on follows from its version.
              *     - `last_runtime`: A container keeps one runtime.
              *     - `runtime_is_default`: The default of a runtime stays while there are other versions of it.
              *     - `runtime_in_use`: A version that runs cannot be removed.
@@ -20150,6 +21324,7 @@ export interface operations {
             };
             /**
              * @description - `being_deleted`: The container is on its way out.
+             *     - `runtimes_of_game`: What a game server runs on follows from its version.
              *     - `nothing_to_repair`: The version is there, and nothing is known to be wrong with it.
              */
             409: {
@@ -24397,6 +25572,4264 @@ export interface operations {
                 };
             };
             /** @description - `database_unavailable`: The database does not answer. */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getGame: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of an answer that one has, or several. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description One game server */
+            200: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GameDetail"];
+                };
+            };
+            /** @description What you have is still the same */
+            304: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_a_game`: The container holds no game server. */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `database_unavailable`: The database does not answer. */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    changeGame: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "variables": {
+                 *         "motd": "Come in"
+                 *       }
+                 *     }
+                 */
+                "application/json": components["schemas"]["PatchGame"];
+            };
+        };
+        responses: {
+            /** @description Change variables of a game server */
+            200: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GameDetail"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `invalid_body`: A document is not of the shape that was asked for.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_slow`: The body did not come in time. */
+            408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_a_game`: The container holds no game server.
+             *     - `being_deleted`: The container is on its way out.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_large`: The body is larger than this call takes. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
+             *     - `content_encoding_refused`: The body is compressed.
+             */
+            415: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `variable_unknown`: The template has no such variable.
+             *     - `variable_invalid`: A variable cannot have this value.
+             *     - `game_unusable`: The template and the values make no command that anything can be started with.
+             *     - `memory_too_small`: The game server needs more memory than the container has.
+             */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    sendGameCommand: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "command": "list"
+                 *     }
+                 */
+                "application/json": components["schemas"]["SendCommand"];
+            };
+        };
+        responses: {
+            /** @description Type a line into a game server's console */
+            200: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CommandAnswer"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `invalid_body`: A document is not of the shape that was asked for.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_slow`: The body did not come in time. */
+            408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_too_old`: The agent of the container is of before it could do what is asked of it.
+             *     - `not_a_game`: The container holds no game server.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_large`: The body is larger than this call takes. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
+             *     - `content_encoding_refused`: The body is compressed.
+             */
+            415: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getGameMods: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of an answer that one has, or several. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Mods that are there */
+            200: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModsReport"];
+                };
+            };
+            /** @description What you have is still the same */
+            304: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `mods_not_offered`: There is nothing here that mods could be put into. */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    changeMods: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Any text of your own, new for each thing to make. For 24 hours it stands for this request alone. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "install": [
+                 *         {
+                 *           "project": "sodium"
+                 *         }
+                 *       ]
+                 *     }
+                 */
+                "application/json": components["schemas"]["PlanMods"];
+            };
+        };
+        responses: {
+            /** @description Install, update and remove mods in one change */
+            202: {
+                headers: {
+                    /** @description `true` where this is the answer of an earlier request. */
+                    "Idempotent-Replayed"?: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangeProgress"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `invalid_body`: A document is not of the shape that was asked for.
+             *     - `idempotency_key_invalid`: The Idempotency-Key cannot be used.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_found`: There is no such thing, or the caller may not know that there is.
+             *     - `mod_unknown`: The ledger has no mod of the project.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_slow`: The body did not come in time. */
+            408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `idempotency_key_busy`: Another request with this key is still being carried out.
+             *     - `mods_not_offered`: There is nothing here that mods could be put into.
+             *     - `mods_not_configured`: This installation does not ask Modrinth.
+             *     - `mods_impossible`: What is asked for cannot be done as it is.
+             *     - `mods_busy`: Another change of the mods is under way.
+             *     - `mods_changed`: The mods are not those that a change was planned on.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_large`: The body is larger than this call takes. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
+             *     - `content_encoding_refused`: The body is compressed.
+             */
+            415: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `idempotency_key_reused`: The key was used for another request before.
+             *     - `mods_too_wide`: A wish leads to more than is looked at.
+             */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             *     - `modrinth_refused`: Modrinth does not answer as it should.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             *     - `system_away`: A system that we depend on does not answer, and is not asked again before its time.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getGameModsChange: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of an answer that one has, or several. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+                /** @description The id of the change. */
+                change: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How far a change is */
+            200: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangeProgress"];
+                };
+            };
+            /** @description What you have is still the same */
+            304: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_found`: There is no such thing, or the caller may not know that there is.
+             *     - `mod_change_unknown`: No change of this id is known.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `mods_not_offered`: There is nothing here that mods could be put into. */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    identifyMods: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /** @example {} */
+                "application/json": components["schemas"]["IdentifyMods"];
+            };
+        };
+        responses: {
+            /** @description Look files up that nobody knows, by their hashes */
+            200: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["IdentifiedFiles"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `invalid_body`: A document is not of the shape that was asked for.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_slow`: The body did not come in time. */
+            408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `mods_not_offered`: There is nothing here that mods could be put into.
+             *     - `mods_not_configured`: This installation does not ask Modrinth.
+             *     - `mods_busy`: Another change of the mods is under way.
+             *     - `mods_changed`: The mods are not those that a change was planned on.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_large`: The body is larger than this call takes. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
+             *     - `content_encoding_refused`: The body is compressed.
+             */
+            415: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `mods_too_wide`: A wish leads to more than is looked at. */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             *     - `modrinth_refused`: Modrinth does not answer as it should.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             *     - `system_away`: A system that we depend on does not answer, and is not asked again before its time.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    planMods: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /** @example {} */
+                "application/json": components["schemas"]["PlanMods"];
+            };
+        };
+        responses: {
+            /** @description What a change would do, and what is in its way */
+            200: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModPlan"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `invalid_body`: A document is not of the shape that was asked for.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_slow`: The body did not come in time. */
+            408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `mods_not_offered`: There is nothing here that mods could be put into.
+             *     - `mods_not_configured`: This installation does not ask Modrinth.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_large`: The body is larger than this call takes. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
+             *     - `content_encoding_refused`: The body is compressed.
+             */
+            415: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `mods_too_wide`: A wish leads to more than is looked at. */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             *     - `modrinth_refused`: Modrinth does not answer as it should.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             *     - `system_away`: A system that we depend on does not answer, and is not asked again before its time.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    rollBackMods: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /** @example {} */
+                "application/json": components["schemas"]["RollBackMods"];
+            };
+        };
+        responses: {
+            /** @description Undo the last change */
+            202: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangeProgress"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `invalid_body`: A document is not of the shape that was asked for.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_slow`: The body did not come in time. */
+            408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `mods_not_offered`: There is nothing here that mods could be put into.
+             *     - `mods_busy`: Another change of the mods is under way.
+             *     - `mod_rollback_impossible`: A change cannot be undone.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_large`: The body is larger than this call takes. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
+             *     - `content_encoding_refused`: The body is compressed.
+             */
+            415: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getGameModsSearch: {
+        parameters: {
+            query?: {
+                /** @description Words to look for; left out, what is used most. */
+                query?: string;
+                /** @description What `next` of the page before has said. */
+                after?: number;
+            };
+            header?: {
+                /** @description The `ETag` of an answer that one has, or several. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Mods that fit the server */
+            200: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["FoundMods"];
+                };
+            };
+            /** @description What you have is still the same */
+            304: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `mods_not_offered`: There is nothing here that mods could be put into.
+             *     - `mods_not_configured`: This installation does not ask Modrinth.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `mods_too_wide`: A wish leads to more than is looked at. */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             *     - `modrinth_refused`: Modrinth does not answer as it should.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             *     - `system_away`: A system that we depend on does not answer, and is not asked again before its time.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    verifyMods: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Compare every file with its hash */
+            200: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ModsReport"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `mods_not_offered`: There is nothing here that mods could be put into. */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    removeMod: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+                /** @description The id of the project at Modrinth. */
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Remove a mod, and what it alone has needed */
+            202: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangeProgress"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_found`: There is no such thing, or the caller may not know that there is.
+             *     - `mod_unknown`: The ledger has no mod of the project.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `mods_not_offered`: There is nothing here that mods could be put into.
+             *     - `mods_not_configured`: This installation does not ask Modrinth.
+             *     - `mods_impossible`: What is asked for cannot be done as it is.
+             *     - `mods_busy`: Another change of the mods is under way.
+             *     - `mods_changed`: The mods are not those that a change was planned on.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `mods_too_wide`: A wish leads to more than is looked at. */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             *     - `modrinth_refused`: Modrinth does not answer as it should.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             *     - `system_away`: A system that we depend on does not answer, and is not asked again before its time.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    disableMod: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+                /** @description The id of the project at Modrinth. */
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Disable a mod */
+            202: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangeProgress"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_found`: There is no such thing, or the caller may not know that there is.
+             *     - `mod_unknown`: The ledger has no mod of the project.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `mods_not_offered`: There is nothing here that mods could be put into.
+             *     - `mods_busy`: Another change of the mods is under way.
+             *     - `mods_changed`: The mods are not those that a change was planned on.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    enableMod: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+                /** @description The id of the project at Modrinth. */
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Enable a mod */
+            202: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangeProgress"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_found`: There is no such thing, or the caller may not know that there is.
+             *     - `mod_unknown`: The ledger has no mod of the project.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `mods_not_offered`: There is nothing here that mods could be put into.
+             *     - `mods_busy`: Another change of the mods is under way.
+             *     - `mods_changed`: The mods are not those that a change was planned on.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    pinMod: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+                /** @description The id of the project at Modrinth. */
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Pin a mod */
+            202: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangeProgress"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_found`: There is no such thing, or the caller may not know that there is.
+             *     - `mod_unknown`: The ledger has no mod of the project.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `mods_not_offered`: There is nothing here that mods could be put into.
+             *     - `mods_busy`: Another change of the mods is under way.
+             *     - `mods_changed`: The mods are not those that a change was planned on.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    unpinMod: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+                /** @description The id of the project at Modrinth. */
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Unpin a mod */
+            202: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangeProgress"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_found`: There is no such thing, or the caller may not know that there is.
+             *     - `mod_unknown`: The ledger has no mod of the project.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `mods_not_offered`: There is nothing here that mods could be put into.
+             *     - `mods_busy`: Another change of the mods is under way.
+             *     - `mods_changed`: The mods are not those that a change was planned on.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    updateMod: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+                /** @description The id of the project at Modrinth. */
+                project: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: {
+            content: {
+                /** @example {} */
+                "application/json": components["schemas"]["UpdateMod"];
+            };
+        };
+        responses: {
+            /** @description Take the newest version that fits, or one */
+            202: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ChangeProgress"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `invalid_body`: A document is not of the shape that was asked for.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_found`: There is no such thing, or the caller may not know that there is.
+             *     - `mod_unknown`: The ledger has no mod of the project.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_slow`: The body did not come in time. */
+            408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `mods_not_offered`: There is nothing here that mods could be put into.
+             *     - `mods_not_configured`: This installation does not ask Modrinth.
+             *     - `mods_impossible`: What is asked for cannot be done as it is.
+             *     - `mods_busy`: Another change of the mods is under way.
+             *     - `mods_changed`: The mods are not those that a change was planned on.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_large`: The body is larger than this call takes. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
+             *     - `content_encoding_refused`: The body is compressed.
+             */
+            415: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `mods_too_wide`: A wish leads to more than is looked at. */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             *     - `modrinth_refused`: Modrinth does not answer as it should.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             *     - `system_away`: A system that we depend on does not answer, and is not asked again before its time.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getGamePlayers: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of an answer that one has, or several. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Who plays now */
+            200: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Players"];
+                };
+            };
+            /** @description What you have is still the same */
+            304: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_too_old`: The agent of the container is of before it could do what is asked of it.
+             *     - `not_a_game`: The container holds no game server.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    listPlayerSessions: {
+        parameters: {
+            query?: {
+                /** @description What `next` of the page before has said; left out, the newest. */
+                before?: number;
+                /** @description So many items at most. */
+                limit?: number;
+            };
+            header?: {
+                /** @description The `ETag` of an answer that one has, or several. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Who has played, the newest stay first */
+            200: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["PlayerSessions"];
+                };
+            };
+            /** @description What you have is still the same */
+            304: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_too_old`: The agent of the container is of before it could do what is asked of it.
+             *     - `not_a_game`: The container holds no game server.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    restoreGame: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "backupId": "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+                 *     }
+                 */
+                "application/json": components["schemas"]["RestoreBackup"];
+            };
+        };
+        responses: {
+            /** @description Go back to a backup of a game server */
+            202: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GameDetail"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `invalid_body`: A document is not of the shape that was asked for.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_found`: There is no such thing, or the caller may not know that there is.
+             *     - `backup_not_found`: The container has no such backup.
+             */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_slow`: The body did not come in time. */
+            408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_a_game`: The container holds no game server.
+             *     - `being_deleted`: The container is on its way out.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_large`: The body is larger than this call takes. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
+             *     - `content_encoding_refused`: The body is compressed.
+             */
+            415: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `template_not_offered`: The catalog does not have this game template.
+             *     - `cannot_install`: What was asked for is not in the catalog.
+             */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             *     - `catalog_not_loaded`: No catalog could be read since the API started.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    getGameTelemetry: {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description The `ETag` of an answer that one has, or several. */
+                "If-None-Match"?: string;
+            };
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description How a game server is and was */
+            200: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Telemetry"];
+                };
+            };
+            /** @description What you have is still the same */
+            304: {
+                headers: {
+                    /** @description Stands for exactly this answer. */
+                    ETag: string;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content?: never;
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_too_old`: The agent of the container is of before it could do what is asked of it.
+             *     - `not_a_game`: The container holds no game server.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    verifyGame: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description Compare a game server's files with their hashes */
+            200: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GameReport"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_too_old`: The agent of the container is of before it could do what is asked of it.
+             *     - `not_a_game`: The container holds no game server.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `agent_refused`: The agent answered with an error.
+             *     - `agent_nonsense`: The agent answered something that it must not.
+             */
+            502: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             *     - `agent_unreachable`: The agent of the container does not answer.
+             */
+            503: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+        };
+    };
+    changeGameVersion: {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                /** @description The number of the container. */
+                vmid: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                /**
+                 * @example {
+                 *       "version": "example"
+                 *     }
+                 */
+                "application/json": components["schemas"]["ChangeVersion"];
+            };
+        };
+        responses: {
+            /** @description Have another version of a game server */
+            202: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["GameDetail"];
+                };
+            };
+            /**
+             * @description - `request_refused`: The request is not one that HTTP allows here.
+             *     - `query_unknown`: There is no such query parameter here.
+             *     - `query_invalid`: A query parameter is not what it must be.
+             *     - `invalid_body`: A document is not of the shape that was asked for.
+             */
+            400: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_signed_in`: The call needs a signed-in caller. */
+            401: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `origin_refused`: A page of another origin may not act for the signed-in user.
+             *     - `scope_missing`: The token was not made for this, whatever its user may do.
+             *     - `role_missing`: The caller may know of this, and their role does not allow the act.
+             *     - `customer_suspended`: The customer is held back by the platform; its people may look, and nothing more.
+             */
+            403: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `not_found`: There is no such thing, or the caller may not know that there is. */
+            404: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_slow`: The body did not come in time. */
+            408: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `not_a_game`: The container holds no game server.
+             *     - `being_deleted`: The container is on its way out.
+             */
+            409: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `body_too_large`: The body is larger than this call takes. */
+            413: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `content_type_refused`: The body is not declared to be of the type that this call takes.
+             *     - `content_encoding_refused`: The body is compressed.
+             */
+            415: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `template_not_offered`: The catalog does not have this game template.
+             *     - `cannot_install`: What was asked for is not in the catalog.
+             *     - `eula_not_accepted`: The game asks for an agreement before anything of it is installed.
+             *     - `memory_too_small`: The game server needs more memory than the container has.
+             *     - `game_unusable`: The template and the values make no command that anything can be started with.
+             */
+            422: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `rate_limited`: There were too many calls in a short time. */
+            429: {
+                headers: {
+                    /** @description So many seconds later it may go. */
+                    "Retry-After": number;
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `headers_too_large`: The address or the headers of the request are larger than we read. */
+            431: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /** @description - `internal`: Something broke in a way that nobody foresaw. */
+            500: {
+                headers: {
+                    /** @description The id of this request; the one that you sent, where it is a sane one. */
+                    "X-Request-Id": string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["Problem"];
+                };
+            };
+            /**
+             * @description - `act_not_recorded`: The act could not be written down, so it is not carried out.
+             *     - `database_unavailable`: The database does not answer.
+             *     - `catalog_not_loaded`: No catalog could be read since the API started.
+             */
             503: {
                 headers: {
                     /** @description So many seconds later it may go. */

@@ -33,6 +33,7 @@ export type CustomerRole = Schemas["CustomerRole"];
 export type Permission = Schemas["Permission"];
 export type Role = Schemas["Role"];
 export type RuntimeOffer = Schemas["RuntimeOffer"];
+export type TemplateOffer = Schemas["TemplateOffer"];
 export type RuntimeVersionOffer = Schemas["RuntimeVersionOffer"];
 export type InstalledRuntime = Schemas["InstalledRuntime"];
 export type Runtimes = Schemas["Runtimes"];

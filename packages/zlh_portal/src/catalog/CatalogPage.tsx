@@ -1,7 +1,8 @@
 /** Everything that can be installed, as the signed catalog says it. */
 import { Alert, Badge, Button, Code, Group, Paper, Skeleton, Stack, Text, TextInput, Title, Tooltip } from "@mantine/core";
+import type { ReactNode } from "react";
 import { Link, useSearchParams } from "react-router";
-import type { RuntimeOffer, RuntimeVersionOffer } from "../api/types";
+import type { RuntimeOffer, RuntimeVersionOffer, TemplateOffer } from "../api/types";
 import { CopyButton } from "../layout/CopyButton";
 import { SearchIcon } from "../layout/icons";
 import { Problem } from "../layout/Problem";
@@ -38,9 +39,15 @@ export function CatalogPage() {
         aria-label="Search the catalog" placeholder="Name, version, edition, licence…" type="search" leftSection={<SearchIcon />} maw={420}
         value={search} onChange={(event) => setParameters(event.currentTarget.value ? { q: event.currentTarget.value } : {}, { replace: true })}
       />
-      <Section title="Runtimes" query={{ ...runtimes, data: runtimes.data?.runtimes }} search={search} empty="No runtime is offered, so no dev environment can be created. Ask your operator." />
-      <Section title="Addons" query={addons} search={search} empty="No addon is offered here, such as an editor in the browser." />
-      <Section title="Game templates" query={templates} search={search} empty="No game template is offered here, so game servers cannot be created." />
+      <Section title="Runtimes" query={{ ...runtimes, data: runtimes.data?.runtimes }} search={search} empty="No runtime is offered, so no dev environment can be created. Ask your operator.">
+        {(offer) => <OfferCard key={offer.name} offer={offer} isRuntime />}
+      </Section>
+      <Section title="Addons" query={addons} search={search} empty="No addon is offered here, such as an editor in the browser.">
+        {(offer) => <OfferCard key={offer.name} offer={offer} isRuntime={false} />}
+      </Section>
+      <Section title="Game templates" query={templates} search={search} empty="No game template is offered here, so game servers cannot be created.">
+        {(offer) => <GameCard key={offer.name} offer={offer} />}
+      </Section>
       <ConnectionBanner query={runtimes} />
     </Stack>
   );
@@ -57,13 +64,21 @@ function Signed({ publishedAt, expiresAt }: { publishedAt: string | null; expire
   );
 }
 
-interface Query {
-  data: readonly RuntimeOffer[] | undefined;
+interface Query<T> {
+  data: readonly T[] | undefined;
   error: unknown;
   refetch: () => unknown;
 }
 
-function Section({ title, query, search, empty }: { title: string; query: Query; search: string; empty: string }) {
+interface SectionProps<T> {
+  title: string;
+  query: Query<T>;
+  search: string;
+  empty: string;
+  children: (offer: T) => ReactNode;
+}
+
+function Section<T extends RuntimeOffer | TemplateOffer>({ title, query, search, empty, children }: SectionProps<T>) {
   const { data, error, refetch } = query;
   const found = data ? searchOffers(data, search) : [];
   return (
@@ -72,7 +87,7 @@ function Section({ title, query, search, empty }: { title: string; query: Query;
       {!data && (error ? <Problem error={error} title={`${title} cannot be read`} onRetry={() => void refetch()} /> : <Skeleton h={90} aria-label={`Loading ${title.toLowerCase()}`} role="status" />)}
       {data?.length === 0 && <Paper><Text size="sm" c="dimmed">{empty}</Text></Paper>}
       {data && data.length > 0 && found.length === 0 && <Text size="sm" c="dimmed">None of them matches “{search}”.</Text>}
-      <Stack gap="sm">{found.map((offer) => <OfferCard key={offer.name} offer={offer} isRuntime={title === "Runtimes"} />)}</Stack>
+      <Stack gap="sm">{found.map((offer) => children(offer))}</Stack>
     </section>
   );
 }
@@ -87,6 +102,26 @@ function OfferCard({ offer, isRuntime }: { offer: RuntimeOffer; isRuntime: boole
       <ul className={classes["versions"]} aria-label={`Versions of ${offer.title}`}>
         {offer.versions.map((entry) => <VersionLine key={entry.version} entry={entry} />)}
       </ul>
+    </Paper>
+  );
+}
+
+function GameCard({ offer }: { offer: TemplateOffer }) {
+  const ports = offer.ports.filter(({ isPublic }) => isPublic).map(({ port, protocol }) => `${port}/${protocol}`);
+  return (
+    <Paper data-testid={`offer-${offer.name}`}>
+      <Title order={3} fz="md">{offer.title} {offer.title !== offer.name && <Text span size="sm" c="dimmed" fw={400}>{offer.name}</Text>}</Title>
+      {offer.summary && <Text size="sm">{offer.summary}</Text>}
+      <Text size="sm" c="dimmed" mb={4}>
+        {[`from ${offer.memoryMinimumMb} MB of memory`, `port ${ports.join(", ")}`, offer.modsTitle && `takes ${offer.modsTitle}`, offer.eula && `asks for the ${offer.eula.title}`].filter(Boolean).join(" · ")}
+      </Text>
+      <Group gap={6} component="ul" p={0} m={0} aria-label={`Versions of ${offer.title}`}>
+        {offer.versions.map(({ version, channel, default: isDefault }) => (
+          <Badge key={version} component="li" variant={isDefault ? "light" : "outline"} color={channel === "candidate" ? "orange" : isDefault ? "blue" : "gray"} tt="none" data-testid={`offered-${version}`}>
+            {version}{isDefault ? " · default" : ""}{channel === "candidate" ? " · candidate" : ""}
+          </Badge>
+        ))}
+      </Group>
     </Paper>
   );
 }

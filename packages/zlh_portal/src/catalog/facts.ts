@@ -1,5 +1,5 @@
 /** What the catalog says of what it offers, in words; pure. */
-import type { RuntimeOffer, RuntimeVersionOffer } from "../api/types";
+import type { RuntimeVersionOffer } from "../api/types";
 import { formatBytes } from "../layout/words";
 
 /** Return "linux-x86_64" as "Linux x86_64", and anything else as it is. */
@@ -23,15 +23,21 @@ export function tellSize({ size, unpackedSize }: Pick<RuntimeVersionOffer, "size
   return parts.length > 0 ? parts.join(", ") : null;
 }
 
+interface Searched {
+  name: string;
+  title: string;
+  versions: readonly { version: string; channel: string; edition?: string | null; licence?: string }[];
+}
+
 /** Return the offers that a search finds: by name, title, version, edition or licence; all words must be found. */
-export function searchOffers<T extends Pick<RuntimeOffer, "name" | "title" | "versions">>(offers: readonly T[], search: string): T[] {
+export function searchOffers<T extends Searched>(offers: readonly T[], search: string): T[] {
   const words = search.toLowerCase().split(/\s+/).filter(Boolean);
   if (words.length === 0) return [...offers];
   const hits = (text: string) => words.every((word) => text.includes(word));
   return offers.flatMap((offer) => {
     const about = `${offer.name} ${offer.title}`.toLowerCase();
     const versions = offer.versions.filter((entry) =>
-      hits(`${about} ${entry.version} ${entry.edition ?? ""} ${entry.licence} ${entry.channel}`.toLowerCase()));
+      hits(`${about} ${entry.version} ${entry.edition ?? ""} ${entry.licence ?? ""} ${entry.channel}`.toLowerCase()));
     return versions.length > 0 ? [{ ...offer, versions }] : hits(about) ? [offer] : [];
   });
 }

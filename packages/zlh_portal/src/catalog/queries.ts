@@ -1,7 +1,7 @@
 /** What can be installed. The live stream tells when the catalog has changed; without it, it is asked for now and then. */
 import { useQuery } from "@tanstack/react-query";
 import { client, take } from "../api/client";
-import type { RuntimeOffer } from "../api/types";
+import type { RuntimeOffer, TemplateOffer } from "../api/types";
 import { useIsLive } from "../live/liveness";
 
 export const CATALOG = ["catalog"] as const;
@@ -21,9 +21,9 @@ function useCatalog<T, S = T>(part: string, queryFn: (signal: AbortSignal) => Pr
 
 const fetchRuntimes = (signal: AbortSignal) => take(client.GET("/api/catalog/runtimes", { signal }));
 const fetchAddons = async (signal: AbortSignal): Promise<RuntimeOffer[]> => (await take(client.GET("/api/catalog/addons", { signal }))).items;
-const fetchTemplates = async (signal: AbortSignal): Promise<RuntimeOffer[]> => (await take(client.GET("/api/catalog/templates", { signal }))).items;
+const fetchTemplates = async (signal: AbortSignal): Promise<TemplateOffer[]> => (await take(client.GET("/api/catalog/templates", { signal }))).items;
 const fetchSummary = (signal: AbortSignal) => take(client.GET("/api/catalog", { signal }));
-const namesOf = (offers: readonly RuntimeOffer[]): string[] => offers.map(({ name }) => name);
+const namesOf = (offers: readonly { name: string }[]): string[] => offers.map(({ name }) => name);
 const runtimesOf = ({ runtimes }: { runtimes: RuntimeOffer[] }): RuntimeOffer[] => runtimes;
 
 /** Which catalog is in use; operators are told what is wrong with it. */

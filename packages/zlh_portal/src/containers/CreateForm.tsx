@@ -42,6 +42,7 @@ export function CreateForm({ runtimes, addons, templates, limits }: Props) {
   const [wantsEditor, setWantsEditor] = useState(false);
   const [workspace, setWorkspace] = useState(NO_CHOICE);
   const [template, setTemplate] = useState<string | null>(templates[0] ?? null);
+  const [agrees, setAgrees] = useState(false);
 
   const { data: me } = useMe();
   const customers = me ? customersWith(me, "containers:change") : [];
@@ -57,6 +58,8 @@ export function CreateForm({ runtimes, addons, templates, limits }: Props) {
     version: isDev ? choice.version : null,
     enableCodeServer: isDev && hasEditor && wantsEditor,
     template: isDev ? null : template,
+    variables: {},
+    acceptEula: !isDev && agrees,
     resources: wishBetween(limits.default, size),
     ...wishOf(isDev ? workspace : NO_CHOICE),
   };
@@ -115,7 +118,12 @@ export function CreateForm({ runtimes, addons, templates, limits }: Props) {
               }}
             />
           )}
-          {!isDev && <Select label="Template" description="The catalog has these; game servers cannot be created yet." allowDeselect={false} data={[...templates]} value={template} error={refused?.fields["template"]} onChange={(next) => change(() => setTemplate(next))} />}
+          {!isDev && (
+            <>
+              <Select label="Template" description="Which game server; the catalog has these." allowDeselect={false} data={[...templates]} value={template} error={refused?.fields["template"]} onChange={(next) => change(() => setTemplate(next))} />
+              <Checkbox label="I agree to the terms of the game" description="Where a game asks for it, you are told to what, with a link, before anything is made." checked={agrees} onChange={(event) => { const { checked } = event.currentTarget; change(() => setAgrees(checked)); }} />
+            </>
+          )}
           <Input.Wrapper label="Size" labelElement="div" description="It can be changed later; the disk can only grow.">
             <div style={{ marginTop: 10 }}><ResourceFields value={size} limits={limits} errors={refused?.fields ?? {}} onChange={(next) => change(() => setSize(next))} /></div>
           </Input.Wrapper>

@@ -5,6 +5,7 @@ import { capitalize } from "../layout/words";
 const TITLES: Readonly<Record<string, string>> = {
   observe: "Look at the container",
   "reserve-address": "Reserve an address",
+  "reserve-ports": "Reserve ports for players",
   "create-guest": "Create the container",
   "close-network": "Close its network",
   "resize-guest": "Set its limits",
@@ -21,6 +22,7 @@ const TITLES: Readonly<Record<string, string>> = {
   "confirm-route": "See the proxy use the route",
   "run-code-server": "Start the editor",
   "open-code-server": "See the editor open",
+  "run-server": "Start the game server",
   "publish-records": "Write its names into DNS",
   "answer-dns": "See the name in DNS",
   "check-ready": "Open it from outside",

@@ -53,11 +53,14 @@ function ReadyFields(fields: FormFields) {
           {...fields} field="probe" label="Probe" description="How one can tell."
           data={[
             { value: "none", label: "None: ready once it runs" }, { value: "tcp", label: "A port takes connections" }, { value: "http", label: "A web address answers" },
-            { value: "log", label: "A line is printed" }, { value: "minecraft", label: "A Minecraft status ping" },
+            { value: "log", label: "A line is printed" }, { value: "line", label: "A whole line is printed" }, { value: "minecraft", label: "A Minecraft status ping" },
           ]}
         />
         {probe === "log" && <TextField {...fields} field="probePattern" label="Line" description="The star stands for anything." placeholder="*listening on*" />}
-        {probe !== "none" && probe !== "log" && <TextField {...fields} field="probePort" label="Port" description="On which it listens." inputMode="numeric" placeholder="3000" />}
+        {probe === "line" && <TextField {...fields} field="probePattern" label="Line" description="With gaps such as {time}, {name} and {text}." placeholder="[{time}] Done ({text})!{rest}" />}
+        {probe !== "none" && probe !== "log" && (
+          <TextField {...fields} field="probePort" label="Port" description={probe === "line" ? "Of a status ping that must be answered as well; may be empty." : "On which it listens."} inputMode="numeric" placeholder="3000" />
+        )}
         {probe === "http" && <TextField {...fields} field="probePath" label="Path" description="It must answer below 400." placeholder="/" />}
         {probe !== "none" && (
           <>

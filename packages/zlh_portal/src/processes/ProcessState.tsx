@@ -34,10 +34,14 @@ function readyMeaning({ policy, status }: Process): string {
   switch (probe.kind) {
     case "log":
       return isReady ? "The line that tells so was printed." : "The line that tells so was not printed yet.";
+    case "line":
+      return isReady ? "The line that tells so was printed." : "The line that tells so was not printed yet.";
     case "tcp":
       return `Port ${probe.port} ${isReady ? "takes connections" : "takes no connections"}.`;
     case "http":
       return `Port ${probe.port} ${isReady ? "answers" : "does not answer"} to GET ${probe.path}.`;
+    case "line":
+      return isReady ? "The line that tells so was printed, and a status ping is answered where one is asked for." : "The line that tells so was not printed yet, or no status ping is answered.";
     case "minecraft":
       return `Port ${probe.port} ${isReady ? "answers" : "does not answer"} to a status ping.`;
   }

@@ -15,6 +15,7 @@ it("makes a definition with the defaults of the API out of a name and a command"
 
 it.each<ProcessPolicy["ready"]["probe"]>([
   null, { kind: "tcp", port: 80 }, { kind: "http", port: 80, path: "/up" }, { kind: "log", pattern: "Done*" }, { kind: "minecraft", port: 25565 },
+  { kind: "line", pattern: "Done ({text})", ping: 25565 },
 ])("reads back what it shows, with the probe %j", (probe) => {
   const policy: ProcessPolicy = {
     restart: { when: "always", delaysS: [0.5, 2], stableS: 10, successCodes: [0, 143] },

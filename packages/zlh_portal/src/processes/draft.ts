@@ -30,6 +30,7 @@ export interface Draft {
   signal: ProcessPolicy["stop"]["signal"];
   stopGrace: string;
   probe: "none" | Probe["kind"];
+  // Of a line of the output that is asked for whole, the port that is pinged besides; kept as it is, since no field shows it.
   probePort: string;
   probePath: string;
   probePattern: string;
@@ -78,9 +79,9 @@ export function draftOf({ name, argv, folder, environment, policy }: Pick<Proces
     signal: stop.signal,
     stopGrace: String(stop.graceS),
     probe: probe?.kind ?? "none",
-    probePort: probe && "port" in probe ? String(probe.port) : "",
+    probePort: probe?.kind === "line" ? String(probe.ping ?? "") : probe && "port" in probe ? String(probe.port) : "",
     probePath: probe?.kind === "http" ? probe.path : "/",
-    probePattern: probe?.kind === "log" ? probe.pattern : "",
+    probePattern: probe?.kind === "log" || probe?.kind === "line" ? probe.pattern : "",
     readyGrace: String(ready.graceS),
     onSlow: ready.onSlow,
     hang: hang?.action ?? "off",
@@ -120,7 +121,7 @@ export function readDraft(draft: Draft, taken: readonly string[]): Reading {
   note("folder", complainAboutFolder(draft.folder.trim()));
   note("variables", complainAboutVariables(draft.variables));
   const probe = readProbe(draft, number, note);
-  if (draft.hang !== "off" && (probe === null || probe.kind === "log")) {
+  if (draft.hang !== "off" && (probe === null || probe.kind === "log" || (probe.kind === "line" && probe.ping === null))) {
     note("hang", "That a process hangs is told by a probe that can be asked again: a port, an address or a status ping.");
   }
   const wish: PutProcess = {
@@ -154,6 +155,9 @@ function readProbe(
     case "log":
       note("probePattern", draft.probePattern === "" ? "Which line tells that it is ready?" : null);
       return { kind: "log", pattern: draft.probePattern };
+    case "line":
+      note("probePattern", draft.probePattern === "" ? "Which line tells that it is ready?" : null);
+      return { kind: "line", pattern: draft.probePattern, ping: draft.probePort.trim() === "" ? null : number("probePort", draft.probePort, PORT) };
     case "http":
       note("probePath", /^\/[!-~]*$/.test(draft.probePath) ? null : "A path begins with / and has no spaces.");
       return { kind: "http", port: number("probePort", draft.probePort, PORT), path: draft.probePath };

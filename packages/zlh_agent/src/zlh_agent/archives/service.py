@@ -12,11 +12,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from zlh_agent.archives.rules import FORMATS, LONGEST_S, render_reason
-from zlh_agent.files.files_wire import decode_name, encode_name
+from zlh_agent.files.calls import encode_path
+from zlh_agent.files.files_wire import decode_name
 from zlh_agent.files.link import SYNC_SILENCE_S, FileLink
-from zlh_agent.files.model import Amount, Answer, Request
+from zlh_agent.files.model import OVERWRITES, Amount, Answer, Request
 from zlh_agent.files.roots import OfferedRoot, Roots
-from zlh_agent.files.rules import MAX_PATH_BYTES
 from zlh_agent.files.told import Outcome, Skipped
 from zlh_agent.sandbox.launch import bare_child
 from zlh_common.errors import ZlhError
@@ -27,7 +27,6 @@ MAX_CHILDREN = 4
 WAIT_FOR_CHILD_S = 10.0
 # Paths go to the child in messages, each of so many bytes at most.
 _MESSAGE_BYTES = 96 * 1024
-_OVERWRITES = (Overwrite.REFUSE, Overwrite.SKIP, Overwrite.REPLACE)
 OnProgress = Callable[[Amount], None]
 
 
@@ -64,15 +63,19 @@ class Archives:
         self._stream_seats = asyncio.Semaphore(limit)
 
     @asynccontextmanager
-    async def streaming(self, root: OfferedRoot, paths: Sequence[str], form: ArchiveFormat) -> AsyncIterator[int]:
+    async def streaming(
+        self, root: OfferedRoot, paths: Sequence[str], form: ArchiveFormat, *, without: Sequence[str] = ()
+    ) -> AsyncIterator[int]:
         """Lend the read end of a pipe, to be read in a thread until its end; then the block ends, well or by an error.
 
         Only a block that ends well has read a whole archive, so an answer may be ended as whole only after it. A block
         that is left by an error or cancelled kills the child, which ends whoever still reads. The descriptor is
-        closed by this block.
+        closed by this block. What is named in `without` is left out, with all that is in it.
         """
         async with self._child(root, self._stream_seats) as link:
             await _choose(link, paths)
+            if without:
+                await _choose(link, without, call="leave-out")
             request = Request("stream", _encode(paths[0]), number=_number(form))
             fd, _ = await link.open(Request("open-stream", b""), access=os.O_RDONLY, is_kind=stat.S_ISFIFO)
             work = asyncio.create_task(_amount(link, request, None))
@@ -124,7 +127,7 @@ class Archives:
         """
         async with self._child(root, self._seats) as link:
             other = _encode(to) + b"\0" + _encode(staging)
-            request = Request("unpack", _encode(path), other=other, number=_OVERWRITES.index(overwrite))
+            request = Request("unpack", _encode(path), other=other, number=OVERWRITES.index(overwrite.value))
             amount = await _amount(link, request, on_progress)
             return Outcome(amount, *await _skipped(link))
 
@@ -151,15 +154,15 @@ def _command() -> list[str]:
     return bare_child("zlh_agent.archives.child", "zlh-archives", *libraries)
 
 
-async def _choose(link: FileLink, paths: Sequence[str]) -> None:
-    """Name what goes into the archive, in messages that are not too long."""
+async def _choose(link: FileLink, paths: Sequence[str], *, call: str = "choose") -> None:
+    """Name what goes into the archive, or what does not, in messages that are not too long."""
     batch: list[bytes] = []
     for path in map(_encode, paths):
         if batch and sum(map(len, batch)) + len(path) > _MESSAGE_BYTES:
-            await link.call(Request("choose", b"", other=b"\0".join(batch)))
+            await link.call(Request(call, b"", other=b"\0".join(batch)))
             batch = []
         batch.append(path)
-    await link.call(Request("choose", b"", other=b"\0".join(batch)))
+    await link.call(Request(call, b"", other=b"\0".join(batch)))
 
 
 async def _amount(link: FileLink, request: Request, on_progress: OnProgress | None) -> Amount:
@@ -180,10 +183,8 @@ def _number(form: ArchiveFormat) -> int:
 
 
 def _encode(path: str) -> bytes:
-    try:
-        raw = encode_name(path)
-    except ValueError as exc:
-        raise FileRefused("path_invalid", path=path) from exc
-    if len(raw) > MAX_PATH_BYTES or b"\0" in raw:
-        raise FileRefused("name_too_long" if b"\0" not in raw else "path_invalid", path=path)
+    """Return a path for a message that holds several, with a zero byte between them; raise FileRefused."""
+    raw = encode_path(path)
+    if b"\0" in raw:
+        raise FileRefused("path_invalid", path=path)
     return raw

@@ -26,6 +26,15 @@ class Roots:
         self.offered = tuple(offered)
         self._services = {root.name: FileService(root.place) for root in self.offered}
 
+    def lead_with(self, root: OfferedRoot) -> None:
+        """Offer a root, or one that is offered already, as the default one."""
+        others = tuple(one for one in self.offered if one.name != root.name)
+        if len(others) == len(self.offered):
+            self._services[root.name] = FileService(root.place)
+        else:
+            root = next(one for one in self.offered if one.name == root.name)
+        self.offered = (root, *others)
+
     def choose(self, name: str | None) -> OfferedRoot:
         """Return the root of a name, the default one for None; raise FileRootUnknown."""
         if not self.offered:

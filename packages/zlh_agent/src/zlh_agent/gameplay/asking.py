@@ -17,7 +17,7 @@ from zlh_agent.gameplay.query_wire import (
     render_full_request,
 )
 from zlh_agent.gameplay.status_answer import ServerStatus, read_status
-from zlh_agent.supervision.status_ping import MAX_STATUS_BYTES, NotAServer, parse_status, render_status_request
+from zlh_common.status_ping import MAX_STATUS_BYTES, NotAServer, parse_status, render_status_request
 
 ANSWER_TIMEOUT_S = 5.0
 # Datagrams that are no answer, before it is given up.

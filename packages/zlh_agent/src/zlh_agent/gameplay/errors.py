@@ -5,15 +5,6 @@ from __future__ import annotations
 from zlh_common.errors import ZlhError
 
 
-class GameNotHere(ZlhError):
-    """The container has no game server."""
-
-    code, status = "game_not_here", 404
-
-    def __init__(self) -> None:
-        super().__init__("This container has no game server.")
-
-
 class GameNotRunning(ZlhError):
     """The game server does not run, so nothing can be said to it."""
 

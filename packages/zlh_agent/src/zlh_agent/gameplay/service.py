@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,12 +13,13 @@ import structlog
 from zlh_agent.console.console import Console
 from zlh_agent.gameplay import presence
 from zlh_agent.gameplay.asking import StatusAnswer, ask_query, ask_status
-from zlh_agent.gameplay.errors import CommandNotTaken, GameNotHere, GameNotRunning
+from zlh_agent.gameplay.errors import CommandNotTaken, GameNotRunning
 from zlh_agent.gameplay.output import Heard, Line, OutputReader, RunEnded
 from zlh_agent.gameplay.presence import Answer, PresenceState
 from zlh_agent.gameplay.presence_store import KeptPresence, PresenceStore
 from zlh_agent.gameplay.rcon import RconFailed, run_command
 from zlh_agent.gameplay.telemetry import Figures, parse_ticks
+from zlh_agent.games.errors import NoGame
 from zlh_agent.supervision.service import ProcessService
 from zlh_common.clock import Clock
 from zlh_common.line_patterns import match_line
@@ -52,8 +53,8 @@ class GameplayPlace:
     clock: Clock
     # Where the server listens.
     address: str
-    # The secret of a name, None where none was made yet.
-    secret: Callable[[str], str | None]
+    # The secret of a name, made where there is none yet.
+    secret: Callable[[str], Awaitable[str]]
     on_change: Callable[[], None]
     # How often a server that is ready is asked.
     ask_s: float = ASK_S
@@ -209,9 +210,12 @@ class GameplayService:
     async def _ask_rcon(self, game: WantedGame, command: str) -> str | None:
         """Return what the remote console answers, None where there is none."""
         port = find_port(game, game.rcon.port) if game.rcon is not None else None
-        secret = self._place.secret(game.rcon.secret) if game.rcon is not None else None
-        if port is None or secret is None:
+        if game.rcon is None or port is None:
             return None
+        try:
+            secret = await self._place.secret(game.rcon.secret)
+        except OSError as exc:
+            raise RconFailed("its secret cannot be read") from exc
         return await run_command(self._place.address, port, secret, command)
 
     # The disk
@@ -250,7 +254,7 @@ class GameplayService:
         return self._hint
 
     def players(self) -> Players:
-        """Return who plays now; raise GameNotHere."""
+        """Return who plays now; raise NoGame."""
         self._require()
         return Players(
             online=presence.list_online(self._state),
@@ -261,7 +265,7 @@ class GameplayService:
         )
 
     async def history(self, limit: int, before: int | None) -> PlayerSessions:
-        """Return stays, the newest first; `before` is the `next` of a page. Raise GameNotHere."""
+        """Return stays, the newest first; `before` is the `next` of a page. Raise NoGame."""
         self._require()
         ended = [*await asyncio.to_thread(self._place.store.sessions), *self._ended]
         online = [
@@ -275,12 +279,12 @@ class GameplayService:
         return PlayerSessions(items=tuple(items), next=str(start) if start else None)
 
     def telemetry(self) -> Telemetry:
-        """Return how the server does; raise GameNotHere."""
+        """Return how the server does; raise NoGame."""
         self._require()
         return self._figures.report()
 
     async def command(self, command: str) -> CommandAnswer:
-        """Say something to the server; raise GameNotHere, GameNotRunning, CommandNotTaken."""
+        """Say something to the server; raise NoGame, GameNotRunning, CommandNotTaken."""
         game = self._require()
         if self._place.processes.run_of(SERVER) is None:
             raise GameNotRunning
@@ -294,7 +298,7 @@ class GameplayService:
 
     def _require(self) -> WantedGame:
         if self._game is None:
-            raise GameNotHere
+            raise NoGame
         return self._game
 
 

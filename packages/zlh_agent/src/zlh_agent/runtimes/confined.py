@@ -31,9 +31,9 @@ _ETC = tuple(
         "passwd", "pki", "protocols", "resolv.conf", "services", "ssl", "timezone",
     )
 )  # fmt: skip
-_SYSTEM_FILES = (*_ETC, "/proc", "/run/systemd/resolve")
-_MACHINE_FILES = (*_ETC, "/proc", "/sys", "/dev/zero", "/dev/random", "/dev/urandom")
-_NULL = "/dev/null"
+SYSTEM_FILES = (*_ETC, "/proc", "/run/systemd/resolve")
+MACHINE_FILES = (*_ETC, "/proc", "/sys", "/dev/zero", "/dev/random", "/dev/urandom")
+NULL = "/dev/null"
 
 
 def confine_install(order: InstallOrder, folders: Sequence[Path]) -> None:
@@ -42,10 +42,10 @@ def confine_install(order: InstallOrder, folders: Sequence[Path]) -> None:
     _enter(
         Confinement(
             user=_user(order.user),
-            readable=(*_SYSTEM_FILES, "/dev/urandom", *ours),
+            readable=(*SYSTEM_FILES, "/dev/urandom", *ours),
             # What is installed is run once, by a child of this one.
-            executable=(*SYSTEM_FOLDERS, *_MACHINE_FILES, sys.prefix, sys.base_prefix, order.trees_dir),
-            writable=(_NULL, *map(str, folders)),
+            executable=(*SYSTEM_FOLDERS, *MACHINE_FILES, sys.prefix, sys.base_prefix, order.trees_dir),
+            writable=(NULL, *map(str, folders)),
             connect_ports=None,
         ),
         parent=os.getppid(),
@@ -67,9 +67,9 @@ def confine_comparison(order: VerifyOrder) -> None:
 
 def confine_removal(order: RemoveOrder) -> None:
     """Confine this process to the folders of runtimes and their locks; raise InstallNotConfined."""
-    writable = (_NULL, order.trees_dir, order.locks_dir)
+    writable = (NULL, order.trees_dir, order.locks_dir)
     _enter(
-        Confinement(user=_user(order.user), readable=_MACHINE_FILES, executable=SYSTEM_FOLDERS, writable=writable),
+        Confinement(user=_user(order.user), readable=MACHINE_FILES, executable=SYSTEM_FOLDERS, writable=writable),
         parent=os.getppid(),
         keep=(0, 1, 2),
     )
@@ -80,9 +80,9 @@ def testing(tree: Path, scratch: Path) -> Confinement:
     """Return what a smoke test is confined to."""
     return Confinement(
         user=None,
-        readable=_MACHINE_FILES,
+        readable=MACHINE_FILES,
         executable=(*SYSTEM_FOLDERS, str(tree)),
-        writable=(_NULL, str(scratch)),
+        writable=(NULL, str(scratch)),
     )
 
 

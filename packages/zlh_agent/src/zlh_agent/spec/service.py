@@ -37,6 +37,7 @@ from zlh_agent.supervision.service import ProcessService
 from zlh_common.clock import Clock
 from zlh_common.errors import ZlhError
 from zlh_common.request_ids import current_request_id, following
+from zlh_common.schema.game import WantedGame
 from zlh_common.schema.process import WantedProcess
 from zlh_common.schema.runtime import RuntimeInUse, RuntimeUser
 from zlh_common.schema.spec import AgentSpec, WantedRuntime
@@ -131,6 +132,10 @@ class SpecService:
         over = {key for key, at in self._removed_at.items() if at < since}
         steps = tuple(step for key, step in self._steps.items() if key not in over)
         return SpecView(self._spec.generation, self._observed, steps, self._unknown_fields)
+
+    def wanted_game(self) -> WantedGame | None:
+        """Return the game server that is wanted here, if one is."""
+        return self._spec.game
 
     def steps_of(self, name: str) -> tuple[Step, ...]:
         """Return the steps of one runtime or addon; a name of a step alone could be that of two."""

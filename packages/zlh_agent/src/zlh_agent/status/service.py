@@ -11,6 +11,7 @@ from zlh_agent.spec.service import SpecView
 from zlh_agent.watchers import Watchers
 from zlh_common.clock import Clock
 from zlh_common.names import OwnerMark
+from zlh_common.schema.game import GameReport
 from zlh_common.schema.ports import ListeningPort
 from zlh_common.schema.shells import ShellReport
 from zlh_common.schema.status import PROTOCOL_VERSION, AddonStatus, AgentStatus, InstalledRuntime, ProcessStatus, Step
@@ -36,6 +37,8 @@ class StatusService:
         self.shells: Callable[[], ShellReport | None] = lambda: None
 
         self.addons: Callable[[], tuple[AddonStatus, ...]] = tuple
+        self.game: Callable[[], GameReport | None] = lambda: None
+        self.game_steps: Callable[[], tuple[Step, ...]] = tuple
 
     def report(self) -> AgentStatus:
         """Return the whole report as of now."""
@@ -49,13 +52,14 @@ class StatusService:
             observed_at=self._clock.now(),
             spec_generation=spec.spec_generation,
             observed_generation=spec.observed_generation,
-            steps=(*spec.steps, *self.workspace_steps()),
+            steps=(*spec.steps, *self.game_steps(), *self.workspace_steps()),
             processes=self.processes(),
             terminals=self.terminals(),
             ports=self.ports(),
             addons=self.addons(),
             runtimes=self.runtimes(),
             shells=self.shells(),
+            game=self.game(),
             unknown_fields=spec.unknown_fields,
         )
 

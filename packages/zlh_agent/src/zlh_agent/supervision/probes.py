@@ -7,8 +7,8 @@ import contextlib
 import os
 import re
 
-from zlh_agent.supervision.status_ping import NotAServer, parse_status, render_status_request
 from zlh_common.schema.process import HttpProbe, PingProbe, Probe, TcpProbe
+from zlh_common.status_ping import NotAServer, parse_status, render_status_request
 
 ANSWER_TIMEOUT_S = 5.0
 # A head or a status beyond this is no answer.

@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import hashlib
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -94,6 +94,8 @@ class ProcessPlace:
     record: Callable[[Sequence[Occurrence]], None] = lambda _occurrences: None
     # Is told of each process that has printed something.
     on_output: Callable[[str], None] = lambda _name: None
+    # Done before each start of a process, which waits for it; what it returns is why the start has failed.
+    prepare: Callable[[WantedProcess], Awaitable[ProcessReason | None]] | None = None
     # How long the history of a process that does not run is kept.
     history_s: float = DEFAULT_HISTORY_S
 
@@ -142,13 +144,17 @@ class SupervisedProcess:
         """Queue what has happened by itself, whoever began the task that tells of it."""
         self._events.put_nowait((event, None))
 
+    async def wait_down(self) -> None:
+        """Return once it is down, after it was switched off; nothing starts it until somebody switches it on."""
+        while not (self.state.phase is Phase.STOPPED and self._events.empty()):
+            self._moved.clear()
+            await self._moved.wait()
+
     async def stop_for_good(self) -> None:
         """Return once it is down, with its shim; the history stays for the caller to remove."""
         self.wanted = msgspec.structs.replace(self.wanted, power="off")
         self.tell(SwitchedOff())
-        while not (self.state.phase is Phase.STOPPED and self._events.empty()):
-            self._moved.clear()
-            await self._moved.wait()
+        await self.wait_down()
         if self._link is not None:
             await self._place.host.end(self.name, self._link, forget=True, grace_s=LEFTOVER_GRACE_MS / 1000)
         await self._wait_dead_cleared()
@@ -334,6 +340,9 @@ class SupervisedProcess:
 
     async def _launch(self) -> None:
         try:
+            if self._place.prepare is not None and (reason := await self._place.prepare(self._starting)) is not None:
+                self.tell(LaunchFailed(reason))
+                return
             await self._ensure_shim()
             if self._link is None:
                 raise ShimLost(self.name, reason="has ended")

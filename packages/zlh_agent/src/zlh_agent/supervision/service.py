@@ -108,6 +108,12 @@ class ProcessService:
                 await kept.process.forget_old()
             await asyncio.sleep(HISTORY_LOOK_S)
 
+    async def wait_down(self, name: str) -> None:
+        """Return once a process that was switched off is down; at once where there is no such process."""
+        kept = self._kept.get(name)
+        if kept is not None:
+            await kept.process.wait_down()
+
     # What people ask
 
     def restart(self, name: str) -> None:

@@ -34,6 +34,7 @@ from zlh_common.errors import ZlhError
 from zlh_common.names import OwnerMark, Vmid
 from zlh_common.pace import Allowance, Rate, pay, take
 from zlh_common.schema.agent_events import HappeningsEvent, MetricsEvent, StatusEvent
+from zlh_common.schema.game import SERVER
 from zlh_common.schema.spec import MAX_ADDONS
 from zlh_common.schema.status import AgentStatus
 
@@ -370,7 +371,12 @@ class _Told:
 
 def _moves_of(report: AgentStatus) -> _Moves:
     """Return what of a report decides about a next step: how far the agent is, and which runs of addons are up."""
-    runs = tuple((addon.name, addon.state, addon.version, addon.started_at) for addon in report.addons[:MAX_ADDONS])
+    runs: tuple[object, ...] = tuple(
+        (addon.name, addon.state, addon.version, addon.started_at) for addon in report.addons[:MAX_ADDONS]
+    )
+    if report.game is not None:
+        servers = [process for process in report.processes if process.name == SERVER]
+        runs += tuple((each.state, each.ready, each.started_at) for each in servers[:1])
     return report.spec_generation, report.observed_generation, hash(runs)
 
 

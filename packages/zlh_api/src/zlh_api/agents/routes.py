@@ -17,11 +17,13 @@ from zlh_api.agents.client import (
 )
 from zlh_api.console.sockets import CONSOLE_QUERY, ConsoleProxy
 from zlh_api.containers.model import Container, Guest
+from zlh_api.processes.rules import ProcessPending
 from zlh_api.web.endpoint import Call, Endpoint, Policy
 from zlh_api.web.path_parameters import read_part
 from zlh_api.web.query import short_text, whole_number
-from zlh_common.errors import NotFound
+from zlh_common.errors import NotFound, ZlhError
 from zlh_common.schema.console_wire import MAX_OFFSET
+from zlh_common.schema.game import SERVER
 from zlh_common.schema.lists import Items
 from zlh_common.schema.structs import encode
 from zlh_common.schema.terminal import (
@@ -68,13 +70,19 @@ def endpoints(client: AgentClient, proxy: ConsoleProxy, *, agent_port: int) -> l
 
 def _console_endpoints(client: AgentClient, proxy: ConsoleProxy, agent_of: AgentOf) -> list[Endpoint]:
     async def console(call: Call) -> web.StreamResponse:
+        if call.container.game is not None:
+            path, missing = f"/processes/{SERVER}/console", ProcessPending(SERVER)
+            return await proxy.serve(call, agent_of(call), path, missing=missing)
         return await proxy.serve(call, agent_of(call), f"/terminals/{MAIN_TERMINAL}", missing=NotFound("terminal"))
 
     async def history(call: Call) -> ConsoleHistory:
-        path = f"/terminals/{MAIN_TERMINAL}/history?{urlencode(history_query(call))}"
-        return decode_report(await _found(client.call(agent_of(call), "GET", path)), ConsoleHistory)
+        is_game = call.container.game is not None
+        path = f"/processes/{SERVER}" if is_game else f"/terminals/{MAIN_TERMINAL}"
+        answer = client.call(agent_of(call), "GET", f"{path}/history?{urlencode(history_query(call))}")
+        missing = ProcessPending(SERVER) if is_game else NotFound("terminal")
+        return decode_report(await _found(answer, missing), ConsoleHistory)
 
-    refused = REFUSED_BY_AGENT
+    refused = (*REFUSED_BY_AGENT, ProcessPending)
     use, path = Policy.USE_CONSOLE, f"{ONE}/console"
     return [
         Endpoint(
@@ -82,7 +90,7 @@ def _console_endpoints(client: AgentClient, proxy: ConsoleProxy, agent_of: Agent
             path,
             use,
             console,
-            "The console (WebSocket)",
+            "The console (WebSocket): a shell, and of a game container its server",
             is_websocket=True,
             query=CONSOLE_QUERY,
             refusals=refused,
@@ -180,11 +188,11 @@ def _terminal(call: Call) -> str:
     return name
 
 
-async def _found(answer: Awaitable[bytes]) -> bytes:
-    """Return an agent's answer; what it does not know is not found for the caller either."""
+async def _found(answer: Awaitable[bytes], missing: ZlhError | None = None) -> bytes:
+    """Return an agent's answer; what it does not know is not found for the caller either, or `missing`."""
     try:
         return await answer
     except AgentRefused as error:
         if error.agent_status == NotFound.status:
-            raise NotFound("terminal") from error
+            raise (missing or NotFound("terminal")) from error
         raise

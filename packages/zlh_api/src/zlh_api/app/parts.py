@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -20,6 +20,7 @@ from zlh_api.app.checks import make_checks
 from zlh_api.app.dns import open_dns
 from zlh_api.app.driver import open_driver
 from zlh_api.app.edge import open_directory, open_traefik
+from zlh_api.app.mods import find_mod_target, open_mods
 from zlh_api.app.settings import open_settings, proxy_setting, rate_settings
 from zlh_api.app.upkeep import Upkeep, make_upkeep
 from zlh_api.app.wishes import Wishes, make_wishes
@@ -35,6 +36,7 @@ from zlh_api.config.model import ApiConfig
 from zlh_api.console.service import ConsoleService
 from zlh_api.console.sockets import ConsoleProxy
 from zlh_api.containers import routes as container_routes
+from zlh_api.containers.model import Container
 from zlh_api.customers.standings import StandingsService
 from zlh_api.cuts.service import ConnectionCuts
 from zlh_api.database.pool import Database
@@ -49,7 +51,13 @@ from zlh_api.exposures import routes as exposure_routes
 from zlh_api.files import byte_routes, upload_routes
 from zlh_api.files import routes as file_routes
 from zlh_api.files.service import FileService
+from zlh_api.games import routes as game_routes
+from zlh_api.games.service import GameService
 from zlh_api.history import routes as history_routes
+from zlh_api.mods import routes as mod_routes
+from zlh_api.mods.model import Target
+from zlh_api.mods.modrinth import Modrinth
+from zlh_api.mods.service import ModService
 from zlh_api.processes import routes as process_routes
 from zlh_api.proof import routes as proof_routes
 from zlh_api.quotas import routes as quota_routes
@@ -91,6 +99,9 @@ class Parts:
     directory_watch: DirectoryWatch
     cookie: SessionCookie
     clock: Clock
+    # None where nobody is asked for mods.
+    modrinth: Modrinth | None = None
+    find_mod_target: Callable[[Container], Target | None] = find_mod_target
 
 
 @asynccontextmanager
@@ -112,6 +123,7 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
         stack.push_async_callback(catalog.close)
         dns = await stack.enter_async_context(open_dns(config, circuits, clock))
         directory = await stack.enter_async_context(open_directory(config, circuits))
+        modrinth = await stack.enter_async_context(open_mods(config, circuits, clock))
         consoles = await stack.enter_async_context(ConsoleService(agents.client))
         wishes = make_wishes(config, database, catalog, driver, clock)
         ports = Ports(
@@ -147,6 +159,7 @@ async def open_parts(config: ApiConfig, *, clock: Clock | None = None) -> AsyncI
             directory_watch=DirectoryWatch(directory),
             cookie=SessionCookie(has_tls=urlsplit(config.portal_url).scheme == "https"),
             clock=clock,
+            modrinth=modrinth,
         )
 
 
@@ -184,10 +197,13 @@ def _container_endpoints(parts: Parts, config: ApiConfig) -> list[Endpoint]:
     port, client, wishes = config.agent_port, parts.agents.client, parts.wishes
     containers = wishes.containers
     files = FileService(client, agent_port=port)
+    games = GameService(containers, parts.catalog, client, agent_port=port)
+    mods = ModService(parts.modrinth, client, parts.clock, find_target=parts.find_mod_target, agent_port=port)
     return [
         *catalog_routes.endpoints(parts.catalog),
         *artifact_routes.endpoints(parts.artifacts),
-        *container_routes.endpoints(containers, wishes.live),
+        *container_routes.endpoints(containers, wishes.live, games),
+        *game_routes.endpoints(games),
         *exposure_routes.endpoints(wishes.exposures),
         *agent_routes.endpoints(client, parts.consoles, agent_port=port),
         *process_routes.endpoints(containers, client, parts.consoles, agent_port=port),
@@ -196,6 +212,7 @@ def _container_endpoints(parts: Parts, config: ApiConfig) -> list[Endpoint]:
         *file_routes.endpoints(files),
         *byte_routes.endpoints(files),
         *upload_routes.endpoints(files),
+        *mod_routes.endpoints(mods),
         *history_routes.endpoints(wishes.history, client, parts.clock, agent_port=port),
     ]
 

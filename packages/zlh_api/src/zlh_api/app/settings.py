@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 from zlh_api.access.question_limits import QuestionRates
 from zlh_api.audit.service import AuditSetting
+from zlh_api.config.edge_tables import GamePortsSection, parse_ports
 from zlh_api.config.model import ApiConfig
 from zlh_api.config.tables import RateLimitsSection, RateSection, ReconcilerSection
 from zlh_api.containers.rules import spell
@@ -16,6 +17,7 @@ from zlh_api.drivers.port import ContainerDriver
 from zlh_api.edge.model import PLATFORM_OWNER, ProxySetting, TlsSetting
 from zlh_api.edge.platform_routes import FILE_NAMES
 from zlh_api.edge.traefik_static import PRIVATE_API_FILE
+from zlh_api.games.model import GamePool
 from zlh_api.history.service import Keeping
 from zlh_api.proof.patrol_facts import ConfiguredProvider, PatrolFacts
 from zlh_api.proof.service import ProofSetting
@@ -49,8 +51,15 @@ def hosting(config: ApiConfig) -> Hosting:
         config.container_scheme,
         config.container_port,
         has_dns=bool(config.dns),
+        game_pool=game_pool(config),
         reserved_ports={config.agent_port: AGENT, **{port: name for name, port in ADDON_PORTS.items()}},
     )
+
+
+def game_pool(config: ApiConfig) -> GamePool:
+    """Return the ports that the proxy has for game servers."""
+    games = config.traefik.games or GamePortsSection()
+    return GamePool(tcp=parse_ports(games.tcp), udp=parse_ports(games.udp))
 
 
 def audit_setting(config: ApiConfig) -> AuditSetting:
@@ -87,6 +96,7 @@ def step_settings(config: ApiConfig) -> Settings:
         trusted_root=config.artifacts.trusted_root,
         proxy=proxy_setting(config),
         browser_host=hosting(config).browser_host,
+        game_pool=game_pool(config),
     )
 
 

@@ -10,11 +10,11 @@ import asyncio
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zlh_api.artifacts.building.recipes import SHIPPED, RecipeBook
 from zlh_api.artifacts.errors import RecipeInvalid
-from zlh_api.artifacts.model import Built, Missing, Progress
+from zlh_api.artifacts.model import Built, Missing, Progress, Recipe
 from zlh_api.artifacts.publisher_commands import (
     add_parsers,
     add_root_arguments,
@@ -27,8 +27,12 @@ from zlh_api.artifacts.publisher_commands import (
     tree_arguments,
 )
 from zlh_api.artifacts.serving.server import ServerSettings, serve
+from zlh_api.artifacts.template_model import TemplateFile, Unresolved
 from zlh_common.clock import SystemClock
 from zlh_common.runtime_choice import this_platform
+
+if TYPE_CHECKING:
+    from zlh_api.artifacts.building.sources.workbench import Means
 
 DEFAULT_PORT = 8480
 # A build that made all but some of what it was asked for.
@@ -54,14 +58,25 @@ def add_parser(subparsers: Any, *, folder: Path | None = None, keys: Path | None
 
 
 def _add_build(commands: Any, common: argparse.ArgumentParser) -> None:
-    build = commands.add_parser("build", parents=[common], help="make archives from recipes; skips what is there")
-    build.add_argument("names", nargs="*", metavar="NAME", help="node, node-24.19.0, … (default: all recipes)")
+    build = commands.add_parser(
+        "build",
+        parents=[common],
+        help="make archives, and ask for versions of game servers; skips what is there",
+    )
+    build.add_argument("names", nargs="*", metavar="NAME", help="node, node-24.19.0, minecraft-paper, … (default: all)")
     build.add_argument("--platform", action="append", metavar="PLATFORM", help="default: the one of this machine")
     build.add_argument("--recipes", type=Path, default=SHIPPED, help="folder of recipes (default: the shipped ones)")
     build.add_argument("--refresh", action="store_true", help="ask again for the newest version of each line")
     build.add_argument("--where-possible", action="store_true", help="succeed without what cannot be made here")
+    build.add_argument("--templates", type=Path, help="folder of templates (default: the shipped ones)")
+    build.add_argument("--contact", metavar="ADDRESS", help="whom the operators of download services can write to")
     build.add_argument(
-        "--mirror", action="append", default=[], type=_mirror, metavar="NAME=URL", help="in place of a vendor's address"
+        "--mirror",
+        action="append",
+        default=[],
+        type=_mirror,
+        metavar="NAME=URL",
+        help="in place of an address",
     )
 
 
@@ -100,23 +115,36 @@ def _init(args: argparse.Namespace) -> int:
 
 
 def _build(args: argparse.Namespace) -> int:
-    from zlh_api.artifacts.building.build import build_artifacts  # noqa: PLC0415 - see above
     from zlh_api.artifacts.building.sources.workbench import Means  # noqa: PLC0415 - see above
+    from zlh_api.artifacts.building.template_book import SHIPPED as SHIPPED_TEMPLATES  # noqa: PLC0415 - see above
+    from zlh_api.artifacts.building.template_book import TemplateBook  # noqa: PLC0415 - see above
 
     if not args.recipes.is_dir():
         raise RecipeInvalid(recipe=str(args.recipes), reason="there is no such folder")
-    book = RecipeBook(args.recipes)
-    platforms = args.platform or [this_platform()]
-    printer = _ProgressPrinter()
+    # Recipes of one's own are for one's own templates.
+    folder = args.templates or (SHIPPED_TEMPLATES if args.recipes == SHIPPED else None)
+    book, templates = RecipeBook(args.recipes), TemplateBook(folder)
+    means = Means(mirrors=dict(args.mirror), contact=args.contact)
+    recipes = book.choose(args.names, besides=templates.names)
+    is_built = _build_recipes(args, book, recipes, means) if recipes else True
+    chosen = templates.choose(args.names)
+    is_resolved = _resolve_templates(args, chosen, means) if chosen else True
+    return 0 if (is_built and is_resolved) or args.where_possible else INCOMPLETE
+
+
+def _build_recipes(args: argparse.Namespace, book: RecipeBook, recipes: list[Recipe], means: Means) -> bool:
+    """Make the archives, and say what came of it; tell whether all is there that was asked for."""
+    from zlh_api.artifacts.building.build import build_artifacts  # noqa: PLC0415 - see above
+
     missing: list[Missing] = []
     made = build_artifacts(
         args.dir,
         book,
-        book.choose(args.names),
-        platforms=platforms,
-        on_progress=printer.show,
+        recipes,
+        platforms=args.platform or [this_platform()],
+        on_progress=_ProgressPrinter().show,
         on_missing=missing.append,
-        means=Means(mirrors=dict(args.mirror)),
+        means=means,
         refresh=args.refresh,
     )
     if missing and not made and not args.where_possible:
@@ -126,8 +154,31 @@ def _build(args: argparse.Namespace) -> int:
     for one in missing:
         _say(f"left out: {one.label} for {one.platform}: {one.error.detail} [{one.error.code}]")
     # What nobody asked for by name may be absent; where something is wrong, somebody has to look.
-    is_complete = all(one.is_absent and not args.names for one in missing)
-    return 0 if is_complete or args.where_possible else INCOMPLETE
+    return all(one.is_absent and not args.names for one in missing)
+
+
+def _resolve_templates(args: argparse.Namespace, templates: list[TemplateFile], means: Means) -> bool:
+    """Ask the sources of templates for their versions, and say what came of it."""
+    from zlh_api.artifacts.building.build import ABSENT  # noqa: PLC0415 - see above
+    from zlh_api.artifacts.building.resolve import resolve_templates  # noqa: PLC0415 - see above
+
+    unresolved: list[Unresolved] = []
+    resolved = resolve_templates(
+        args.dir,
+        templates,
+        now=SystemClock().now(),
+        on_unresolved=unresolved.append,
+        means=means,
+        refresh=args.refresh,
+    )
+    for outcome in resolved:
+        record, how = outcome.record, "kept" if outcome.reused else "resolved"
+        versions = f"{len(record.versions)} versions" if record.versions else "versions of its archive"
+        _say(f"template {record.name}  {versions}  {how}")
+    for one in unresolved:
+        what = "kept as it was" if one.is_kept else "left out"
+        _say(f"{what}: template {one.name}: {one.error.detail} [{one.error.code}]")
+    return all(isinstance(one.error, ABSENT) and not args.names for one in unresolved)
 
 
 def _publish(args: argparse.Namespace) -> int:

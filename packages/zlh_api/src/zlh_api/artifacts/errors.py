@@ -27,6 +27,28 @@ class RecipeInvalid(ZlhError):
         super().__init__(f"The recipe {recipe} cannot be used: {reason}.")
 
 
+class TemplateInvalid(ZlhError):
+    """A template of a game server cannot be used as it is written."""
+
+    code = "template_invalid"
+
+    def __init__(self, *, template: str, problems: Sequence[str]) -> None:
+        told = " ".join(f"({number}) {problem}" for number, problem in enumerate(problems, 1))
+        super().__init__(f"The template {template} cannot be used: {told}", problems=list(problems))
+
+
+class CatalogTooLarge(ZlhError):
+    """What is to be signed is more than any reader takes."""
+
+    code, status = "catalog_too_large", 409
+
+    def __init__(self, *, size: int, limit: int) -> None:
+        super().__init__(
+            f"The catalog would have {size} bytes, and readers take {limit}; offer fewer versions of game servers "
+            "(`keep` in their templates), or withdraw old ones."
+        )
+
+
 class PlatformNotBuilt(ZlhError):
     """A recipe names no source for this platform."""
 

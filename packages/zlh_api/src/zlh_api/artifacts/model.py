@@ -65,7 +65,7 @@ class DebianSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
 class NpmSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An npm package and all that it depends on, installed by npm on a machine of the platform itself.
 
-    `integrity` holds the package; the package's own lock file, which must be in it, holds everything else.
+    `integrity` holds the package; its lock file, in it or beside the recipe, holds everything else.
     """
 
     package: Annotated[str, Meta(pattern=r"^(@[a-z0-9._-]+/)?[a-z0-9][a-z0-9._-]*$(?!\n)")]
@@ -73,6 +73,11 @@ class NpmSource(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     integrity: Annotated[str, Meta(pattern=r"^sha512-[A-Za-z0-9+/]{86}==$(?!\n)")]
     # The recipe whose node runs npm, such as "node-24.19.0".
     node: str
+    # File of `recipes/locks` that holds everything else, for a package without a lock file of its own. The package then
+    # stands in `node_modules` of an empty one, as it does wherever npm installs it.
+    lock: Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]*\.json$(?!\n)")] | None = None
+    # Whether what packages want to run when they are installed is run.
+    run_scripts: bool = True
     platforms: tuple[Platform, ...] = ("linux-x86_64", "linux-aarch64")
     # What must be on the machine: programs, and libraries with headers as pkg-config names them.
     programs: tuple[str, ...] = ()
@@ -129,6 +134,8 @@ class Recipe(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """One version of one runtime: where it comes from, and everything the catalog says of it."""
 
     kind: OfferKind = "runtime"
+    # The program of a game server, which templates require; offered to nobody as a toolchain.
+    for_games: bool = False
     name: RuntimeName
     title: str
     # Exact; or the line, such as "17", where the source says which version of it is the newest.
@@ -219,6 +226,7 @@ class BuildRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     recipe_sha256: str
     # Every package that went in, where there are several; records of before have none.
     packages: tuple[SourcePackage, ...] = ()
+    for_games: bool = False
 
     @property
     def offer(self) -> str:

@@ -10,13 +10,14 @@ from typing import Any, TypeVar
 import msgspec
 
 from zlh_api.artifacts.model import BuildRecord, Decisions
+from zlh_api.artifacts.template_model import TemplateRecord
+from zlh_api.artifacts.template_offers import render_templates
 from zlh_common.schema.catalog import (
     CATALOG_FORMAT,
     Artifact,
     Catalog,
     CatalogAddon,
     CatalogRuntime,
-    CatalogTemplate,
     CatalogVersion,
     Channel,
     OfferKind,
@@ -31,26 +32,34 @@ REFRESH_EVERY = timedelta(days=1)
 # The yearly signature is renewed by the daily run well before clients would refuse it.
 TARGETS_RENEWAL = timedelta(days=60)
 
-O = TypeVar("O", CatalogRuntime, CatalogAddon, CatalogTemplate)  # noqa: E741
-CatalogOffer = CatalogRuntime | CatalogAddon | CatalogTemplate
+O = TypeVar("O", CatalogRuntime, CatalogAddon)  # noqa: E741
+CatalogOffer = CatalogRuntime | CatalogAddon
 
 
 def render_catalog(
-    records: Iterable[BuildRecord], *, published_at: datetime, decisions: Decisions | None = None
+    records: Iterable[BuildRecord],
+    *,
+    published_at: datetime,
+    decisions: Decisions | None = None,
+    templates: Iterable[TemplateRecord] = (),
 ) -> Catalog:
-    """Return the catalog of all built archives: runtimes by name, versions newest first, one default per runtime."""
+    """Return the catalog of all built archives: runtimes by name, versions newest first, one default per runtime.
+
+    Game servers are offered in the versions whose runtimes are offered too.
+    """
     decided = decisions or Decisions()
     latest = [
         msgspec.structs.replace(record, channel=channel_of(record, decided))
         for record in latest_revisions(records)
         if record.offered_version not in decided.withdrawn
     ]
+    runtimes = _render_kind("runtime", latest, CatalogRuntime, decided)
     return Catalog(
         format=CATALOG_FORMAT,
         published_at=published_at,
-        runtimes=_render_kind("runtime", latest, CatalogRuntime, decided),
+        runtimes=runtimes,
         addons=_render_kind("addon", latest, CatalogAddon, decided),
-        templates=_render_kind("template", latest, CatalogTemplate, decided),
+        game_templates=render_templates(templates, runtimes),
     )
 
 
@@ -64,7 +73,6 @@ def offers_of(catalog: Catalog) -> dict[str, CatalogOffer]:
     kinds: dict[OfferKind, tuple[CatalogOffer, ...]] = {
         "runtime": catalog.runtimes,
         "addon": catalog.addons,
-        "template": catalog.templates,
     }
     return {f"{kind}/{offer.name}": offer for kind, offers in kinds.items() for offer in offers}
 
@@ -113,7 +121,8 @@ def _render_offer(records: list[BuildRecord], decided: str | None) -> dict[str, 
         by_version.setdefault(record.version, []).append(record)
     default = _choose_default(newest_first, decided)
     versions = tuple(_render_version(group, is_default=version == default) for version, group in by_version.items())
-    return {"title": newest_first[0].title, "versions": versions}
+    offer: dict[str, Any] = {"title": newest_first[0].title, "versions": versions}
+    return offer | ({"for_games": True} if newest_first[0].for_games else {})
 
 
 def _choose_default(newest_first: list[BuildRecord], decided: str | None) -> str:
@@ -159,11 +168,11 @@ def _render_artifact(record: BuildRecord) -> Artifact:
 
 def is_same_offer(one: Catalog, other: Catalog) -> bool:
     """Tell whether two catalogs offer the same, whenever each was published."""
-    return (one.format, one.runtimes, one.addons, one.templates) == (
+    return (one.format, one.runtimes, one.addons, one.game_templates) == (
         other.format,
         other.runtimes,
         other.addons,
-        other.templates,
+        other.game_templates,
     )
 
 

@@ -4,6 +4,7 @@
     archives/<name>/<stem>.json      its build record
     archives/<name>/SHA256SUMS       for people who check by hand
     metadata/  targets/              TUF, consistent snapshots
+    .templates/<name>.json           what was resolved of a template of a game server; never served
     .decisions.json                  which versions are candidate, stable, default or withdrawn; never served
     .work/  .lock                    never served; what a killed run left there is removed by the next one
     .cache/                          never served; what sources keep between builds, and may be removed at any time
@@ -26,6 +27,7 @@ import msgspec
 
 from zlh_api.artifacts.errors import ArtifactDamaged, ArtifactsBusy, ArtifactsNotWritable
 from zlh_api.artifacts.model import BuildRecord, Decisions
+from zlh_api.artifacts.template_model import TemplateRecord
 from zlh_common.durable_files import sync_folder, write_durably
 
 ARCHIVE_SUFFIX = ".tar.zst"
@@ -47,6 +49,7 @@ class Tree:
         self.targets = folder / "targets"
         self.work = folder / ".work"
         self.cache = folder / ".cache"
+        self.templates = folder / ".templates"
 
     def archive(self, record: BuildRecord) -> Path:
         """Return where the archive of `record` stands."""
@@ -79,6 +82,35 @@ class Tree:
         if record.path.removesuffix(ARCHIVE_SUFFIX) != file.removesuffix(".json"):
             raise ArtifactDamaged(file=file, reason=f"it is the record of {record.path[:200]}")
         return record
+
+    def template_records(self) -> list[TemplateRecord]:
+        """Return what was resolved of every template; raise ArtifactDamaged for what cannot be read."""
+        return [self._read_template(path) for path in sorted(self.templates.glob("*.json"))]
+
+    def find_template(self, name: str) -> TemplateRecord | None:
+        """Return what was resolved of one template, where that is there and can be read."""
+        try:
+            return self._read_template(self.templates / f"{name}.json")
+        except (FileNotFoundError, ArtifactDamaged):
+            return None
+
+    def _read_template(self, path: Path) -> TemplateRecord:
+        file = str(path.relative_to(self.folder))
+        try:
+            record = msgspec.json.decode(path.read_bytes(), type=TemplateRecord)
+        except FileNotFoundError:
+            raise
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError, OSError) as exc:
+            raise ArtifactDamaged(file=file, reason=str(exc)) from exc
+        if record.name != path.stem:
+            raise ArtifactDamaged(file=file, reason=f"it is the record of {record.name}")
+        return record
+
+    def write_template(self, record: TemplateRecord) -> None:
+        """Keep what was resolved of one template; call with the lock held."""
+        self.templates.mkdir(exist_ok=True)
+        raw = msgspec.json.format(msgspec.json.encode(record), indent=1)
+        write_durably(self.templates / f"{record.name}.json", raw, mode=PUBLIC)
 
     def read_decisions(self) -> Decisions:
         """Return what was decided; raise ArtifactDamaged rather than forget a decision."""

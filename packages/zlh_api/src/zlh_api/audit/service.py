@@ -20,7 +20,7 @@ from zlh_api.database.pool import Database
 from zlh_api.dns.rules import Wanted
 from zlh_api.dns.service import DnsService
 from zlh_api.drivers.port import ContainerDriver, FoundGuest
-from zlh_api.edge.model import ProxySetting, RouteWish, expose
+from zlh_api.edge.model import GamePort, ProxySetting, RouteWish, expose
 from zlh_api.edge.port import FoundRoute, RouteDirectory
 from zlh_api.edge.traefik_file import render_route_file
 from zlh_common.clock import Clock, SystemClock
@@ -168,7 +168,8 @@ class Auditor:
         owner, vmid, address = OwnerMark(str(raw["owner"])), Vmid(raw["vmid"]), raw["address"]
         wants_route = raw["is_established"] and not raw["is_deleting"] and address is not None
         exposed = tuple(expose(*each) for each in raw["exposed"] or ())
-        wish = RouteWish(owner, HostName(raw["kind"], vmid), address, exposed) if wants_route else None
+        games = tuple(GamePort(*each) for each in raw["games"] or ())
+        wish = RouteWish(owner, HostName(raw["kind"], vmid), address, exposed, games) if wants_route else None
         return Row(
             owner=owner,
             vmid=vmid,

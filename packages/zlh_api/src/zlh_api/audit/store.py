@@ -29,12 +29,18 @@ _IS_SETTLED = """
 """
 
 _ROWS = f"""
-select c.owner, c.vmid, c.kind, case when c.suspended then 'off' else c.power end as power,
+select c.owner, c.vmid, c.kind,
+       -- The guest of a game server stays up without it.
+       case when c.suspended then 'off' when c.game is not null then 'on' else c.power end as power,
        c.deleting_at is not null as is_deleting, host(c.address) as address,
-       c.resources, c.provisioned_at is not null as is_established, c.fence, e.exposed, ({_IS_SETTLED}) as is_settled
+       c.resources, c.provisioned_at is not null as is_established, c.fence, e.exposed, g.games,
+       ({_IS_SETTLED}) as is_settled
 from containers c
 left join (select owner, jsonb_agg(jsonb_build_array(port, visibility, kind) order by created_at, id) as exposed
            from exposures where expires_at is null or expires_at > now() group by owner) e on e.owner = c.owner
+left join (select owner,
+               jsonb_agg(jsonb_build_array(protocol, public_port, port) order by protocol, public_port) as games
+           from game_ports group by owner) g on g.owner = c.owner
 """
 
 _WORK = f"""

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from zlh_api.catalog.service import CatalogNotLoaded, CatalogService
 from zlh_api.web.endpoint import Call, Endpoint, Policy
-from zlh_common.schema.catalog import CatalogSummary, NamedOffers, RuntimeOffers, ValidateRuntime, Validation
+from zlh_common.schema.catalog import (
+    CatalogSummary,
+    NamedOffers,
+    RuntimeOffers,
+    TemplateOffers,
+    ValidateRuntime,
+    Validation,
+)
 
 
 def endpoints(service: CatalogService) -> list[Endpoint]:
@@ -22,7 +29,7 @@ def endpoints(service: CatalogService) -> list[Endpoint]:
         await service.catch_up()
         return service.addon_offers()
 
-    async def templates(_call: Call) -> NamedOffers:
+    async def templates(_call: Call) -> TemplateOffers:
         await service.catch_up()
         return service.template_offers()
 
@@ -47,7 +54,7 @@ def endpoints(service: CatalogService) -> list[Endpoint]:
             "GET", "/api/catalog/addons", who, addons, "Addons of dev containers", response=NamedOffers, refusals=lost
         ),
         Endpoint(
-            "GET", "/api/catalog/templates", who, templates, "Game templates", response=NamedOffers, refusals=lost
+            "GET", "/api/catalog/templates", who, templates, "Game servers", response=TemplateOffers, refusals=lost
         ),
         Endpoint(
             "POST",

@@ -17,9 +17,18 @@ from zlh_api.catalog.watch import TimestampWatch
 from zlh_api.short_child import run_child
 from zlh_common.clock import Clock, SystemClock
 from zlh_common.errors import ZlhError
-from zlh_common.runtime_choice import CatalogOffer, this_platform, validate_wish
+from zlh_common.runtime_choice import (
+    CatalogOffer,
+    TemplateChoice,
+    choose_template,
+    find_runtimes,
+    for_people,
+    this_platform,
+    validate_wish,
+)
 from zlh_common.schema.catalog import (
     Catalog,
+    CatalogProblem,
     CatalogSummary,
     CatalogVersion,
     Channel,
@@ -28,10 +37,14 @@ from zlh_common.schema.catalog import (
     RuntimeOffer,
     RuntimeOffers,
     RuntimeVersionOffer,
+    TemplateOffer,
+    TemplateOffers,
+    TemplateVersionOffer,
     ValidateRuntime,
     Validation,
 )
 from zlh_common.schema.structs import convert
+from zlh_common.schema.template import CatalogTemplate, TemplateVersion
 
 log = structlog.get_logger()
 REFRESH_S = 60
@@ -125,6 +138,11 @@ class CatalogService:
         self._asked, self._looked = asyncio.Event(), asyncio.Event()
 
     @property
+    def channels(self) -> frozenset[Channel]:
+        """The channels of which this installation offers versions."""
+        return self._channels
+
+    @property
     def trouble(self) -> str | None:
         """Why the last refresh failed, or what will make the next ones fail, or None."""
         if self._trouble is None and self._fetched is not None:
@@ -212,12 +230,18 @@ class CatalogService:
         """Return the names of the game templates that are offered."""
         return tuple(offer.name for offer in self.template_offers().items)
 
+    def choose_template(self, name: str, version: str | None) -> TemplateChoice | CatalogProblem:
+        """Return which game server in which version is meant, with its runtimes, or why none is."""
+        return choose_template(
+            self.current(), name=name, version=version, platform=this_platform(), channels=self._channels
+        )
+
     def offers(self) -> RuntimeOffers:
         """Return what the runtime drop-downs show."""
         return RuntimeOffers(
             runtimes=tuple(
                 RuntimeOffer(name=name, title=title, versions=versions)
-                for name, title, versions in self._offered(self.current().runtimes)
+                for name, title, versions in self._offered(for_people(self.current()).runtimes)
             ),
             published_at=self.current().published_at,
             expires_at=self._fetched.expires_at if self._fetched else None,
@@ -227,9 +251,13 @@ class CatalogService:
         """Return the addons of dev containers."""
         return self._named(self.current().addons)
 
-    def template_offers(self) -> NamedOffers:
-        """Return the game templates."""
-        return self._named(self.current().templates)
+    def template_offers(self) -> TemplateOffers:
+        """Return the game servers, in the versions that can be installed here."""
+        offers = [
+            render_template(offer, [entry for entry in offer.versions if self._is_usable(entry)])
+            for offer in self.current().game_templates
+        ]
+        return TemplateOffers(items=tuple(offer for offer in offers if offer.versions))
 
     def summary(self, *, is_operator: bool) -> CatalogSummary:
         """Return which catalog there is; also where there is none."""
@@ -238,9 +266,9 @@ class CatalogService:
             published_at=catalog.published_at if catalog else None,
             expires_at=fetched.expires_at if fetched else None,
             read_at=self._read_at,
-            runtimes=len(catalog.runtimes) if catalog else 0,
+            runtimes=len(for_people(catalog).runtimes) if catalog else 0,
             addons=len(catalog.addons) if catalog else 0,
-            templates=len(catalog.templates) if catalog else 0,
+            templates=len(catalog.game_templates) if catalog else 0,
             url=fetched.url if fetched and is_operator else None,
             trouble=self.trouble if is_operator else None,
         )
@@ -263,6 +291,10 @@ class CatalogService:
         """Tell whether this very version of an addon can be installed here."""
         return self.validate_wish(ValidateRuntime(addon=name, version=version)).version == version
 
+    def _is_usable(self, entry: TemplateVersion) -> bool:
+        needs = find_runtimes(self.current(), entry.requires, platform=this_platform(), channels=self._channels)
+        return entry.channel in self._channels and not isinstance(needs, CatalogProblem)
+
     def _named(self, offers: Sequence[CatalogOffer]) -> NamedOffers:
         offered = self._offered(offers)
         return NamedOffers(items=tuple(Offer(name=name, title=title, versions=rows) for name, title, rows in offered))
@@ -277,6 +309,32 @@ class CatalogService:
             for offer in offers
         ]
         return [row for row in rows if row[2]]
+
+
+def render_template(offer: CatalogTemplate, versions: Sequence[TemplateVersion]) -> TemplateOffer:
+    """Return one game server as whoever creates one sees it."""
+    template = offer.template
+    return TemplateOffer(
+        name=offer.name,
+        title=offer.title,
+        game=template.game,
+        summary=template.summary,
+        eula=template.eula,
+        variables=template.variables,
+        ports=template.ports,
+        memory_minimum_mb=template.memory.minimum_mb,
+        mods_title=template.mods.title if template.mods else None,
+        versions=tuple(
+            TemplateVersionOffer(
+                version=entry.version,
+                channel=entry.channel,
+                default=entry.default,
+                released_at=entry.released_at,
+                game_version=entry.game_version,
+            )
+            for entry in versions
+        ),
+    )
 
 
 def render_version(entry: CatalogVersion) -> RuntimeVersionOffer:

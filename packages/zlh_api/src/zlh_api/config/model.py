@@ -12,6 +12,7 @@ from zlh_api.config.tables import (
     ArtifactsSection,
     DatabaseSection,
     HistorySection,
+    ModsSection,
     QuotaSection,
     RateLimitsSection,
     ReconcilerSection,
@@ -50,6 +51,7 @@ class ApiConfig(Section, kw_only=True):
     proxmox: ProxmoxDriverSection | None = None
     lxc: LxcDriverSection | None = None
     traefik: TraefikSection
+    mods: ModsSection | None = None
     # Every one of them has a record for each host; none at all where a wildcard is kept by hand.
     dns: tuple[DnsSection, ...] = ()
 

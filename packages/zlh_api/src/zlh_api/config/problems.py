@@ -11,6 +11,7 @@ from zlh_api.config.edge_problems import find_directory_problems, find_public_pr
 from zlh_api.config.model import ApiConfig
 from zlh_api.config.tables import (
     ArtifactsSection,
+    ModsSection,
     ResourcesSection,
 )
 from zlh_api.containers.rules import find_excess
@@ -50,6 +51,7 @@ def find_problems(config: ApiConfig) -> list[str]:
             f"listen_host {config.listen_host} is beyond loopback, and the process driver isolates nothing: "
             "its containers run as your own user; listen on 127.0.0.1 or use another driver"
         )
+    problems += _find_mods_problems(config.mods) if config.mods else []
     problems += find_directory_problems(config.traefik)
     problems += find_dns_problems(config.dns, domain=config.container_domain)
     return problems + find_driver_problems(config)
@@ -60,6 +62,16 @@ def _find_resource_problems(sizes: ResourcesSection) -> list[str]:
     return [
         f"resources.default.{name} {getattr(default, name)} is above resources.maximum.{name} {getattr(maximum, name)}"
         for name in find_excess(default, maximum)
+    ]
+
+
+def _find_mods_problems(mods: ModsSection) -> list[str]:
+    problems = [] if is_http_url(mods.url) else [f"mods.url {mods.url!r} is no http or https URL"]
+    return problems + [
+        f"mods.file_origins {origin!r} is not of the form scheme://host[:port]"
+        for origin in mods.file_origins
+        if not is_http_url(origin)
+        or urlsplit(origin).geturl() != f"{urlsplit(origin).scheme}://{urlsplit(origin).netloc}"
     ]
 
 

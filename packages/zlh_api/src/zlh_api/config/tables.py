@@ -127,3 +127,13 @@ class QuotaSection(Section):
     def quota(self) -> Quota:
         """The same in the words of the platform."""
         return Quota(**msgspec.structs.asdict(self))
+
+
+class ModsSection(Section, kw_only=True):
+    """Where mods are looked for; without this table nobody is asked."""
+
+    # Whom Modrinth writes to when we are a nuisance: an address of mail, or of a page.
+    contact: Annotated[str, Meta(min_length=3, max_length=128, pattern=r"^[\x21-\x7e]+$")]
+    url: str = "https://api.modrinth.com/v2"
+    # From where agents may be sent for files, as `scheme://host[:port]`.
+    file_origins: Annotated[tuple[str, ...], Meta(min_length=1, max_length=8)] = ("https://cdn.modrinth.com",)

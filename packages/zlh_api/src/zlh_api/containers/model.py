@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Literal
 from uuid import UUID
 
+from zlh_api.games.model import GameWish, HeldPort
 from zlh_common.names import HostName, Kind, OwnerMark, Vmid
 from zlh_common.schema.process import WantedProcess
 from zlh_common.schema.resources import Resources
@@ -29,7 +30,7 @@ class Guest(StrEnum):
 
 
 class Power(StrEnum):
-    """Whether the guest should run."""
+    """Whether the guest should run; of a game container, its server."""
 
     ON = "on"
     OFF = "off"
@@ -117,6 +118,9 @@ class Container:
     attempts: int
     addons: tuple[RuntimeWish, ...] = ()
     workspace: WantedWorkspace = field(default_factory=WantedWorkspace)
+    # Of a game container, whose power is that of its server; and the proxy's ports that lead there.
+    game: GameWish | None = None
+    game_ports: tuple[HeldPort, ...] = ()
     # Which run of each addon was seen to open from here.
     addons_opened: Mapping[str, str] = field(default_factory=dict)
     # The origins that its agent was told of last.
@@ -164,8 +168,8 @@ class Container:
 
     @property
     def is_meant_to_run(self) -> bool:
-        """Whether its guest should be on, unless it is being deleted."""
-        return self.power is Power.ON and not self.is_suspended
+        """Whether its guest should be on, unless it is being deleted; that of a game server stays up without it."""
+        return (self.power is Power.ON or self.game is not None) and not self.is_suspended
 
     @property
     def is_deleting(self) -> bool:

@@ -30,19 +30,11 @@ class TemplateNotOffered(ZlhError):
 
     code, status = "template_not_offered", 422
 
-    def __init__(self, template: str | None) -> None:
-        wanted = f"no template {template}" if template else "no game templates"
-        super().__init__(f"The catalog of this installation has {wanted}.", template=template)
-
-
-class TemplateNotSupported(ZlhError):
-    """The catalog has the game template, and no agent installs game servers yet."""
-
-    code, status = "template_not_supported", 422
-
-    def __init__(self, template: str) -> None:
+    def __init__(self, template: str, *, suggestion: str | None = None) -> None:
         super().__init__(
-            f"Game servers cannot be created yet, though the catalog has the template {template}.", template=template
+            f"The catalog of this installation has no game template {template}.",
+            template=template,
+            suggestion=suggestion,
         )
 
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 import msgspec
 from aiohttp import web
 
+from zlh_api.agents.routes import REFUSED_BY_AGENT
 from zlh_api.catalog.service import CatalogNotLoaded
 from zlh_api.containers.addon_rules import AddonNameTaken, AddonNeedsDev, AddonNotOffered, AddonPortTaken
 from zlh_api.containers.live import LiveContainers
 from zlh_api.containers.model import Power
 from zlh_api.containers.refusals import (
+    AgentTooOld,
     BeingDeleted,
     CannotInstall,
     NameReserved,
@@ -17,7 +19,6 @@ from zlh_api.containers.refusals import (
     NoCustomer,
     RuntimeMissing,
     TemplateNotOffered,
-    TemplateNotSupported,
 )
 from zlh_api.containers.rules import DiskCannotShrink, ResourcesEmpty, ResourcesTooLarge
 from zlh_api.containers.service import PAGE_LIMIT, ContainerService
@@ -30,6 +31,17 @@ from zlh_api.containers.workspace_rules import (
     hide_secrets,
 )
 from zlh_api.customers.refusals import CustomerSuspended
+from zlh_api.games.refusals import (
+    EulaNotAccepted,
+    FieldsOfOtherKind,
+    GameUnusable,
+    MemoryTooSmall,
+    TemplateMissing,
+    VariableInvalid,
+    VariableUnknown,
+)
+from zlh_api.games.service import GameService
+from zlh_api.processes.rules import ProcessPending
 from zlh_api.quotas.rules import QuotaExceeded
 from zlh_api.web.endpoint import Call, Endpoint, Policy
 from zlh_api.web.query import identifier, page_limit, whole_number
@@ -37,11 +49,13 @@ from zlh_common.errors import NotFound
 from zlh_common.schema.catalog import CatalogEvent
 from zlh_common.schema.history import ContainerEvent
 from zlh_common.schema.lists import Items
+from zlh_common.schema.process import ProcessNotRunning, ProcessSwitchedOff
 from zlh_common.schema.resources import Limits
 from zlh_common.schema.spec import CreateContainer, PatchContainer
 from zlh_common.schema.status import ContainerDeleted, ContainerStatus
 
 _ALIASES = {"enable_code_server": "enableCodeServer"}
+_CREATE_ALIASES = {**_ALIASES, "accept_eula": "acceptEula"}
 ALL = "/api/containers"
 ONE = f"{ALL}/{{vmid}}"
 LIMITS = "/api/limits"
@@ -63,20 +77,22 @@ _ABOUT_EVENTS = (
     "installed has changed. Lines that begin with a colon say that the stream is alive. It begins with what changes "
     "from now on, so read the lists once it is open; it ends with the session or token that it was opened with."
 )
+_ABOUT_POWER = "Of a game container it is about its server; the guest stays up, so that files and history can be read."
 _EXAMPLE = {"kind": "dev", "name": "my-shop", "runtime": "node", "version": "24"}
 _REFUSE_CREATE = (
     NoCustomer, CustomerSuspended, QuotaExceeded, NotFound, NameTaken, NameReserved, RuntimeMissing, CannotInstall,
-    CatalogNotLoaded, AddonNotOffered, AddonNeedsDev, TemplateNotOffered, TemplateNotSupported, ResourcesTooLarge,
+    CatalogNotLoaded, AddonNotOffered, AddonNeedsDev, TemplateNotOffered, TemplateMissing, FieldsOfOtherKind,
+    VariableUnknown, VariableInvalid, MemoryTooSmall, GameUnusable, EulaNotAccepted, ResourcesTooLarge,
     WorkspaceOfGame, RepositoryInvalid, RepositoryHasCredentials, BranchInvalid,
 )  # fmt: skip
 _REFUSE_PATCH = (
     BeingDeleted, NameTaken, NameReserved, AddonNotOffered, AddonNeedsDev, AddonNameTaken, AddonPortTaken,
     CannotInstall, CatalogNotLoaded, ResourcesEmpty, ResourcesTooLarge, DiskCannotShrink, QuotaExceeded,
-    WorkspaceOfGame,
+    WorkspaceOfGame, MemoryTooSmall, GameUnusable,
 )  # fmt: skip
 
 
-def endpoints(service: ContainerService, live: LiveContainers) -> list[Endpoint]:
+def endpoints(service: ContainerService, live: LiveContainers, games: GameService) -> list[Endpoint]:
     """Return the endpoints of this slice."""
 
     async def events(call: Call) -> web.StreamResponse:
@@ -88,7 +104,7 @@ def endpoints(service: ContainerService, live: LiveContainers) -> list[Endpoint]
     return [
         *_list_endpoints(service),
         *_one_endpoints(service),
-        *_power_endpoints(service),
+        *_power_endpoints(service, games),
         *_workspace_endpoints(service),
         Endpoint("GET", LIMITS, Policy.SIGNED_IN, limits, "How much a container may use", response=Limits),
         Endpoint(
@@ -141,7 +157,7 @@ def _list_endpoints(service: ContainerService) -> list[Endpoint]:
             CreateContainer,
             status,
             202,
-            _ALIASES,
+            _CREATE_ALIASES,
             creates=True,
             refusals=_REFUSE_CREATE,
             example=_EXAMPLE,
@@ -230,7 +246,7 @@ def _workspace_endpoints(service: ContainerService) -> list[Endpoint]:
     ]
 
 
-def _power_endpoints(service: ContainerService) -> list[Endpoint]:
+def _power_endpoints(service: ContainerService, games: GameService) -> list[Endpoint]:
     async def start(call: Call) -> ContainerStatus:
         return await service.set_power(call.container, Power.ON)
 
@@ -238,17 +254,19 @@ def _power_endpoints(service: ContainerService) -> list[Endpoint]:
         return await service.set_power(call.container, Power.OFF)
 
     async def kill(call: Call) -> ContainerStatus:
-        return await service.kill(call.container)
+        return await (games if call.container.game is not None else service).kill(call.container)
 
     async def restart(call: Call) -> ContainerStatus:
-        return await service.restart(call.container)
+        return await (games if call.container.game is not None else service).restart(call.container)
 
-    power, status = Policy.POWER_CONTAINER, ContainerStatus
+    power, status, wish = Policy.POWER_CONTAINER, ContainerStatus, (BeingDeleted,)
+    # Of a game server an agent is asked, whose guest stays up.
+    order = (*wish, *REFUSED_BY_AGENT, AgentTooOld, ProcessPending, ProcessNotRunning, ProcessSwitchedOff)
     verbs = (
-        ("start", start, "Switch a container on"),
-        ("stop", stop, "Switch a container off"),
-        ("kill", kill, "Switch a container off at once"),
-        ("restart", restart, "Stop and start a container"),
+        ("start", start, "Switch a container on", wish),
+        ("stop", stop, "Switch a container off", wish),
+        ("kill", kill, "Switch a container off at once", order),
+        ("restart", restart, "Stop and start a container", order),
     )
     return [
         Endpoint(
@@ -259,10 +277,11 @@ def _power_endpoints(service: ContainerService) -> list[Endpoint]:
             say,
             response=status,
             status=202,
-            refusals=(BeingDeleted,),
+            refusals=refusals,
+            about=_ABOUT_POWER,
             act=f"container.{verb}",
         )
-        for verb, handler, say in verbs
+        for verb, handler, say, refusals in verbs
     ]
 
 
@@ -271,6 +290,11 @@ def _note_wish(call: Call, wish: CreateContainer | PatchContainer) -> None:
     named = msgspec.to_builtins(wish)
     sizes = named.pop("resources") or {}
     repository = named.pop("repository", None) or {}
+    # Names alone: a value may be a password.
+    if variables := named.pop("variables", None):
+        named["variables"] = ", ".join(sorted(variables))
+    if not named.get("acceptEula"):
+        named.pop("acceptEula", None)
     if named.pop("startScript", None) is not None:
         named["hasStartScript"] = True
     if repository:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from uuid import UUID, uuid4
 
 import asyncpg
@@ -15,6 +16,7 @@ from zlh_api.containers import store
 from zlh_api.containers.addon_choice import choose_first_addons, switch_code_server
 from zlh_api.containers.addon_rules import AddonNeedsDev, addon_hosts, names_of
 from zlh_api.containers.addon_wishes import publish_addons, write_addons
+from zlh_api.containers.game_choice import Agreement, choose_first_game, try_game
 from zlh_api.containers.model import Container, Power, RuntimeWish
 from zlh_api.containers.refusals import (
     BeingDeleted,
@@ -23,8 +25,6 @@ from zlh_api.containers.refusals import (
     NameTaken,
     NoCustomer,
     RuntimeMissing,
-    TemplateNotOffered,
-    TemplateNotSupported,
 )
 from zlh_api.containers.rendered import RenderedReports
 from zlh_api.containers.rules import decide_first_resources, decide_resources
@@ -34,10 +34,13 @@ from zlh_api.customers.model import Caller
 from zlh_api.customers.refusals import CustomerSuspended
 from zlh_api.customers.service import CustomerService
 from zlh_api.database.pool import Connection, Database
+from zlh_api.games.model import GamePool, GameWish
+from zlh_api.games.port_rules import wanted_ports
+from zlh_api.games.refusals import FieldsOfOtherKind, NotAGame
 from zlh_api.quotas.rules import Usage
 from zlh_api.quotas.service import QuotaService
 from zlh_api.quotas.store import Held
-from zlh_api.reconcile.plan import first_steps, last_steps
+from zlh_api.reconcile.plan import GameSteps, first_steps, last_steps
 from zlh_common.addons import CODE_SERVER
 from zlh_common.errors import NotFound
 from zlh_common.names import HostName, OwnerMark, Vmid, is_label, render_host
@@ -45,7 +48,7 @@ from zlh_common.schema.permissions import Permission
 from zlh_common.schema.process import WantedProcess
 from zlh_common.schema.resources import Limits, Resources
 from zlh_common.schema.spec import CreateContainer, PatchContainer, WantedRuntime
-from zlh_common.schema.status import ContainerStatus
+from zlh_common.schema.status import ContainerStatus, StepState
 from zlh_common.schema.structs import encode
 
 PAGE_LIMIT = 200
@@ -64,6 +67,8 @@ class Hosting:
     has_dns: bool = False
     # Of containers, what belongs to the platform, and to what of it: where their agents and addons listen.
     reserved_ports: Mapping[int, str] = field(default_factory=dict)
+    # The ports that the proxy has for game servers.
+    game_pool: GamePool = field(default_factory=GamePool)
 
     def url(self, host: HostName) -> str:
         """Return where a host opens in a browser."""
@@ -170,9 +175,11 @@ class ContainerService:
     ) -> ContainerStatus:
         """Write the wish of a user for a new container of a customer that they may act for."""
         _check_name(wish.name)
+        _check_kind(wish)
         workspace = decide_first_workspace(wish)
         await self._catalog.catch_up()
-        runtimes, resources = self._choose(wish), decide_first_resources(wish.resources, self.limits)
+        resources = decide_first_resources(wish.resources, self.limits)
+        runtimes, game = self._choose(wish, resources, created_by)
         addons = choose_first_addons(self._catalog, wish)
         async with self._database.transaction() as connection:
             held = await self._quotas.hold_active(connection, customer_id)
@@ -189,28 +196,35 @@ class ContainerService:
                     addons=addons,
                     resources=resources,
                     workspace=workspace,
+                    game=game,
                 )
             except asyncpg.UniqueViolationError as exc:
                 raise NameTaken(wish.name or "") from exc
-            steps = first_steps(has_dns=self._hosting.has_dns, has_addons=bool(addons))
-            await store.insert_steps(connection, owner, steps)
+            await store.insert_steps(connection, owner, self._first_steps(game, has_addons=bool(addons)))
             await publish_addons(connection, owner, names_of(addons), enabled_by=created_by)
             created = await store.find_by_owner(connection, owner)
         assert created is not None
         return self.report(created)
 
-    def _choose(self, wish: CreateContainer) -> tuple[WantedRuntime, ...]:
+    def _first_steps(self, game: GameWish | None, *, has_addons: bool) -> list[tuple[str, StepState]]:
+        steps = None
+        if game is not None:
+            steps = GameSteps(has_ports=bool(wanted_ports(game.definition, self._hosting.game_pool)))
+        return first_steps(has_dns=self._hosting.has_dns, has_addons=has_addons, game=steps)
+
+    def _choose(
+        self, wish: CreateContainer, resources: Resources, created_by: UUID | None
+    ) -> tuple[tuple[WantedRuntime, ...], GameWish | None]:
         if wish.kind == "game":
-            if wish.enable_code_server:
-                raise AddonNeedsDev(CODE_SERVER)
-            is_offered = wish.template is not None and wish.template in self._catalog.templates()
-            raise TemplateNotSupported(wish.template or "") if is_offered else TemplateNotOffered(wish.template)
+            agreement = Agreement(wish.accept_eula, created_by, datetime.now(UTC))
+            chosen = choose_first_game(self._catalog, wish, memory_mib=resources.memory_mib, agreement=agreement)
+            return chosen.runtimes or (), chosen.wish
         if wish.runtime is None:
             raise RuntimeMissing
         answer = self._catalog.validate(wish.runtime, wish.version)
         if not answer.ok or answer.version is None:
             raise CannotInstall(answer.problems)
-        return (WantedRuntime(name=wish.runtime, version=answer.version),)
+        return (WantedRuntime(name=wish.runtime, version=answer.version),), None
 
     async def patch(
         self, container: Container, wish: PatchContainer, *, changed_by: UUID | None = None
@@ -226,6 +240,8 @@ class ContainerService:
             if wish.resources is not None:
                 resources = decide_resources(wish.resources, current, self.limits)
                 await self._quotas.ensure_room(connection, held, _growth(current.resources, resources))
+                if current.game is not None:
+                    try_game(current.game, resources.memory_mib)
                 await store.update_resources(connection, current.owner, resources)
             workspace = decide_workspace(current.kind, current.workspace, wish)
             if workspace != current.workspace:
@@ -326,6 +342,27 @@ class ContainerService:
         assert changed is not None
         return changed
 
+    async def change_game(
+        self, container: Container, change: Callable[[Container, GameWish], tuple[GameWish, tuple[RuntimeWish, ...]]]
+    ) -> Container:
+        """Write what `change` makes of the game server as it is now; return the container as it is then.
+
+        Raise NotAGame, and whatever `change` refuses.
+        """
+        async with self._changing(container) as connection:
+            current = await store.find_by_owner(connection, container.owner)
+            if current is None:
+                raise NotFound("container")
+            if current.game is None:
+                raise NotAGame(current.vmid)
+            game, runtimes = change(current, current.game)
+            if (game, runtimes) == (current.game, current.runtimes):
+                return current
+            await store.update_game(connection, container.owner, game, runtimes)
+            changed = await store.find_by_owner(connection, container.owner)
+        assert changed is not None
+        return changed
+
     async def delete(self, container: Container) -> ContainerStatus:
         """Write that the container must go; asking twice changes nothing."""
         async with self._database.transaction() as connection:
@@ -361,6 +398,22 @@ def _check_name(name: str | None) -> None:
     """Refuse a name that an unnamed container could need."""
     if name is not None and is_label(name.lower()):
         raise NameReserved(name)
+
+
+def _check_kind(wish: CreateContainer) -> None:
+    """Refuse what containers of the other kind have; what else a game container lacks has refusals of its own."""
+    if wish.kind == "game":
+        if wish.enable_code_server:
+            raise AddonNeedsDev(CODE_SERVER)
+        strange = {"runtime": wish.runtime is not None}
+    else:
+        strange = {
+            "template": wish.template is not None,
+            "variables": bool(wish.variables),
+            "acceptEula": wish.accept_eula,
+        }
+    if fields := tuple(name for name, is_named in strange.items() if is_named):
+        raise FieldsOfOtherKind(wish.kind, fields)
 
 
 def _customer_of(caller: Caller, named: str | None) -> UUID:

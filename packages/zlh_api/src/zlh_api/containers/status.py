@@ -17,6 +17,8 @@ from zlh_api.containers.addon_rules import addon_ports, describe_absence, find_t
 from zlh_api.containers.model import Container, Guest
 from zlh_api.containers.rules import is_refused_harmlessly, is_resize_pending
 from zlh_api.drivers.port import SlotBusy, SystemAway
+from zlh_api.games.server_rules import decide_server_lifecycle, find_server, is_server_off, is_server_ready
+from zlh_api.games.summary_rules import summarize_game
 from zlh_api.reconcile.plan import RECORD_STEPS, Do
 from zlh_common.names import render_host
 from zlh_common.schema.ports import ListeningPort
@@ -52,7 +54,7 @@ MAX_LEFT_S = 7 * 86400.0
 # Why a step waits without having failed.
 WAITS = frozenset({SlotBusy.code, SystemAway.code})
 # What nobody waits for in a container that was ready once.
-_LATE_STEPS = RECORD_STEPS | {Do.OPEN_CODE_SERVER}
+_LATE_STEPS = RECORD_STEPS | {Do.OPEN_CODE_SERVER, Do.RESERVE_PORTS}
 # The agent's own steps are shown behind this one, since they are what comes next.
 AGENT_STEPS_AFTER = str(Do.SEND_SPEC)
 
@@ -100,6 +102,7 @@ def render_status(
         observed_at=container.observed_at,
         spec_generation=container.spec_generation,
         observed_generation=agent.observed_generation if agent else 0,
+        game=summarize_game(container, agents_steps(container), domain=domain),
     )
 
 
@@ -186,10 +189,12 @@ def _lifecycle_of_wanted(container: Container) -> Lifecycle:
     is_first = not is_established(container)
     if is_first and container.connection is Connection.ONLINE and is_installing(container.agent):
         return Lifecycle.INSTALLING
-    if container.provisioned_at is None:
+    if container.provisioned_at is None and not is_server_off(container):
         return Lifecycle.PROVISIONING
     if container.connection is not Connection.ONLINE or container.restart_done < container.restart_wanted:
-        return Lifecycle.STARTING
+        return Lifecycle.STOPPED if is_server_off(container) else Lifecycle.STARTING
+    if container.game is not None:
+        return decide_server_lifecycle(container, is_installing=is_installing(container.agent))
     return Lifecycle.RUNNING
 
 
@@ -205,6 +210,7 @@ def is_ready(container: Container, error: ProvisioningError | None) -> bool:
         and container.route_confirmed is not None
         and container.agent is not None
         and not container.edge_faults
+        and (container.game is None or (is_server_ready(container) and not is_server_off(container)))
     )
 
 
@@ -231,7 +237,24 @@ def find_degradations(container: Container) -> tuple[str, ...]:
     if not container.is_deleting and is_resize_pending(container):
         reasons.append("resize_pending")
     reasons += _find_addon_troubles(container)
+    reasons += _find_server_troubles(container)
     return tuple(reasons)
+
+
+def _find_server_troubles(container: Container) -> list[str]:
+    """Return what is wrong with the game server of an established container."""
+    if container.is_deleting or not is_established(container):
+        return []
+    has_no_port = any(step.name == Do.RESERVE_PORTS and is_troubled(step) for step in container.steps)
+    reasons = ["ports_pending"] if has_no_port else []
+    server = find_server(container)
+    if server is None or is_server_off(container):
+        return reasons
+    if server.state in {"error", "backoff"}:
+        reasons.append("server_down")
+    if server.state == "running" and not server.ready:
+        reasons.append("server_not_answering")
+    return reasons
 
 
 def _find_addon_troubles(container: Container) -> list[str]:

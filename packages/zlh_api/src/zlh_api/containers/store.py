@@ -14,6 +14,7 @@ import msgspec
 
 from zlh_api.containers.model import Container, Guest, HeldIdentity, Power, Published, RuntimeWish
 from zlh_api.database.pool import Connection
+from zlh_api.games.model import GameWish, HeldPort
 from zlh_common.names import OwnerMark, Vmid
 from zlh_common.request_ids import current_request_id
 from zlh_common.schema.process import WantedProcess
@@ -38,7 +39,7 @@ select c.owner, c.vmid, c.customer_id, c.kind, c.name, c.created_at, c.spec::tex
        c.resources_in_force::text as resources_in_force, c.stop_at_once, c.suspended, c.driver_notes, c.agent_faults,
        c.identity_known, c.identity_wanted, c.identity_issued_until, c.identity_generation, c.identity_trusts_from,
        c.identity_trusts_to, c.identity_asked, c.identity_done, c.records_written,
-       c.records_answered, c.edge_faults, c.cut_fault, c.addons_opened, c.spec_origins,
+       c.records_answered, c.edge_faults, c.cut_fault, c.addons_opened, c.spec_origins, c.game::text as game,
        {_VERSION},
        (select json_agg(json_build_object(
             'name', s.name, 'state', s.state, 'startedAt', s.started_at, 'finishedAt', s.finished_at,
@@ -48,7 +49,10 @@ select c.owner, c.vmid, c.customer_id, c.kind, c.name, c.created_at, c.spec::tex
        (select json_agg(json_build_object('id', e.id, 'port', e.port, 'visibility', e.visibility,
             'kind', e.kind, 'expires_at', e.expires_at, 'published_by', e.published_by, 'addon', e.addon)
             order by e.addon is null, e.created_at, e.id)
-        from exposures e where e.owner = c.owner and (e.expires_at is null or e.expires_at > now()))::text as exposures
+        from exposures e where e.owner = c.owner and (e.expires_at is null or e.expires_at > now()))::text as exposures,
+       (select json_agg(json_build_object('name', g.name, 'protocol', g.protocol, 'port', g.port,
+            'public_port', g.public_port) order by g.protocol, g.public_port)
+        from game_ports g where g.owner = c.owner)::text as game_ports
 from containers c
 """
 _PAGE = f"""
@@ -103,6 +107,7 @@ async def insert_container(
     addons: Sequence[WantedRuntime] = (),
     resources: Resources = RESOURCES,
     workspace: WantedWorkspace | None = None,
+    game: GameWish | None = None,
 ) -> Vmid:
     """Write the wish for a new container; without a name it is called by its label. Returns its VMID."""
     spec: dict[str, Any] = {"runtimes": _names_and_versions(runtimes), "addons": _names_and_versions(addons)}
@@ -110,8 +115,8 @@ async def insert_container(
         spec["workspace"] = msgspec.json.decode(encode(workspace))
     vmid: int = await connection.fetchval(
         "with number as (select next_vmid() as vmid) "
-        "insert into containers (owner, vmid, customer_id, kind, name, spec, request_id, resources) "
-        "select $1, vmid, $2, $3, coalesce($4, $3 || '-' || vmid), $5, $6, $7 from number returning vmid",
+        "insert into containers (owner, vmid, customer_id, kind, name, spec, request_id, resources, game) "
+        "select $1, vmid, $2, $3, coalesce($4, $3 || '-' || vmid), $5, $6, $7, $8 from number returning vmid",
         UUID(owner),
         customer_id,
         kind,
@@ -119,8 +124,13 @@ async def insert_container(
         spec,
         current_request_id(),
         msgspec.to_builtins(resources),
+        None if game is None else _render_game(game),
     )
     return Vmid(vmid)
+
+
+def _render_game(game: GameWish) -> Any:
+    return msgspec.json.decode(encode(game))
 
 
 def _names_and_versions(wanted: Sequence[WantedRuntime]) -> list[dict[str, str]]:
@@ -236,13 +246,43 @@ async def update_workspace(connection: Connection, owner: OwnerMark, workspace: 
 
 
 async def update_resources(connection: Connection, owner: OwnerMark, resources: Resources) -> None:
-    """Write how much of its host a container may use."""
-    await wish(connection, owner, "resources = $3", msgspec.to_builtins(resources))
+    """Write how much of its host a container may use; a game server's heap follows its memory, so its spec does too."""
+    is_new_spec = "(game is not null and resources->'memoryMib' is distinct from $3::jsonb->'memoryMib')::int"
+    await wish(
+        connection,
+        owner,
+        f"resources = $3, spec_generation = spec_generation + {is_new_spec}",
+        msgspec.to_builtins(resources),
+    )
 
 
 async def update_power(connection: Connection, owner: OwnerMark, power: Power) -> None:
-    """Write whether the guest should run, and wake whoever makes it so; to ask in order takes back no kill."""
-    await wish(connection, owner, "power = $3, stop_at_once = stop_at_once and $3 = 'off'", power.value)
+    """Write whether the guest should run, and wake whoever makes it so; to ask in order takes back no kill.
+
+    Of a game server its agent is told, and each start is one more.
+    """
+    await wish(
+        connection,
+        owner,
+        "power = $3, stop_at_once = stop_at_once and $3 = 'off', "
+        "spec_generation = spec_generation + (game is not null)::int, "
+        "game = case when $3 = 'on' and game is not null "
+        "then game || jsonb_build_object('starts', coalesce((game->>'starts')::bigint, 0) + 1) else game end",
+        power.value,
+    )
+
+
+async def update_game(
+    connection: Connection, owner: OwnerMark, game: GameWish, runtimes: Sequence[RuntimeWish]
+) -> None:
+    """Write what is wanted of a game server and the runtimes that it needs, as a new generation of the spec."""
+    await wish(
+        connection,
+        owner,
+        "game = $3, spec = spec || jsonb_build_object('runtimes', $4::jsonb), spec_generation = spec_generation + 1",
+        _render_game(game),
+        msgspec.json.decode(encode(runtimes)),
+    )
 
 
 async def ask_restart(connection: Connection, owner: OwnerMark) -> None:
@@ -306,6 +346,8 @@ _read_resources = msgspec.json.Decoder(Resources).decode
 _read_report = msgspec.json.Decoder(AgentStatus).decode
 _read_steps = msgspec.json.Decoder(tuple[Step, ...]).decode
 _read_exposures = msgspec.json.Decoder(tuple[Published, ...]).decode
+_read_game = msgspec.json.Decoder(GameWish).decode
+_read_game_ports = msgspec.json.Decoder(tuple[HeldPort, ...]).decode
 
 
 def to_container(row: Any) -> Container:
@@ -322,6 +364,8 @@ def to_container(row: Any) -> Container:
         processes=spec.processes,
         addons=spec.addons,
         workspace=spec.workspace,
+        game=_read_game(row["game"]) if row["game"] else None,
+        game_ports=_read_game_ports(row["game_ports"]) if row["game_ports"] else (),
         addons_opened=row["addons_opened"],
         spec_origins=tuple(row["spec_origins"]),
         spec_generation=row["spec_generation"],

@@ -59,6 +59,8 @@ CUSTOMER = "dev"
 DOMAIN = "localhost"
 # What a first start can bear. .NET's SDK and code-server, hundreds of megabytes each, are left to those who name them.
 DEV_RECIPES = ("node", "go", "java", "python", "deno")
+# Game servers that run without anybody's terms; packed once everything is up, since npm fetches 500 MB for one of them.
+DEV_GAMES = ("flying-squid", "minetest")
 
 
 class HomeNotWritable(ZlhError):
@@ -198,7 +200,8 @@ async def _start(
     await progress.step("Login", _write_dev_file(home, ports, config))
     stack.callback(home.dev_file.unlink, missing_ok=True)
     keeper = PostgresKeeper(postgres)
-    return [artifacts, traefik, api, keeper]
+    games = [] if os.environ.get("ZLH_DEV_RECIPES", "").split() else [GamePacker(home)]
+    return [artifacts, traefik, api, keeper, *games]
 
 
 async def _prepare_containers(home: Home, driver: DevDriver, progress: Progress) -> RealContainers | None:
@@ -228,7 +231,10 @@ def _wanted_recipes() -> list[str]:
 
 
 async def _command(home: Home, *arguments: str) -> str:
-    """Run one of our own commands and return what it printed; raise CommandFailed with that."""
+    """Run one of our own commands and return what it printed; raise CommandFailed with that.
+
+    Whoever is cancelled ends it, with all that it has started.
+    """
     child = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -237,12 +243,13 @@ async def _command(home: Home, *arguments: str) -> str:
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.STDOUT,
+        process_group=0,
     )
     try:
         printed, _ = await child.communicate()
     finally:
         if child.returncode is None:
-            child.terminate()
+            os.killpg(child.pid, signal.SIGTERM)
             await child.wait()
     with (home.logs / "artifacts-build.log").open("ab") as log_file:
         log_file.write(printed)
@@ -324,6 +331,22 @@ class PostgresKeeper:
                 log.warning("postgres.restart_failed", code=error.code, error=error.detail)
 
 
+class GamePacker:
+    """Packs the game servers that are offered without being named, and publishes them; what is packed stays so."""
+
+    def __init__(self, home: Home) -> None:
+        self._home = home
+
+    async def supervise(self) -> None:
+        """Do it once; without them everything else goes on, so a failure is only written down."""
+        place = ["--dir", str(self._home.artifacts)]
+        try:
+            await _command(self._home, "artifacts", "build", *place, "--where-possible", *DEV_GAMES)
+            await _command(self._home, "artifacts", "publish", *place, "--keys", str(self._home.artifact_keys))
+        except CommandFailed as error:
+            log.warning("games.not_packed", error=error.detail)
+
+
 def _artifact_server(home: Home, ports: DevPorts, real: RealContainers | None) -> Service:
     host = real.gateway if real else "127.0.0.1"
     listen = ("--host", host, "--port", str(ports.artifacts))
@@ -334,7 +357,11 @@ def _artifact_server(home: Home, ports: DevPorts, real: RealContainers | None) -
 
 def _traefik(home: Home, ports: DevPorts) -> TraefikProcess:
     settings = TraefikSettings(
-        state_dir=home.path / "traefik", dynamic_dir=home.routes, web_port=ports.web, api_port=ports.traefik_api
+        state_dir=home.path / "traefik",
+        dynamic_dir=home.routes,
+        web_port=ports.web,
+        api_port=ports.traefik_api,
+        games=ports.games,
     )
     return TraefikProcess(settings, home.children)
 
@@ -388,9 +415,17 @@ def _write_config(home: Home, ports: DevPorts, dsn: str, real: RealContainers | 
         f"{_QUOTA}"
         f"[traefik]\ndirectory = {json.dumps(str(home.routes))}\n"
         f'api_url = "http://127.0.0.1:{ports.traefik_api}"\nweb_url = "http://127.0.0.1:{ports.web}"\n'
+        f"{_render_games(ports.games)}"
     )
     write_durably(home.config, text.encode())
     return load_config(home.config)
+
+
+def _render_games(games: range) -> str:
+    if not games:
+        return ""
+    pool = f'"{games.start}-{games.stop - 1}"'
+    return f"[traefik.games]\ntcp = {pool}\nudp = {pool}\n"
 
 
 async def _write_dev_file(home: Home, ports: DevPorts, config: ApiConfig) -> None:

@@ -42,6 +42,8 @@ class TraefikSettings:
     address: str = "127.0.0.1"
     web_port_setting: str = "ZLH_HTTP_PORT"
     api_port_setting: str = "ZLH_TRAEFIK_API_PORT"
+    # The pool of game servers, of TCP and UDP alike.
+    games: range = range(0)
 
     @property
     def web_url(self) -> str:
@@ -55,6 +57,8 @@ class TraefikSettings:
             directory=str(self.dynamic_dir.absolute()),
             private_address=f"{self.address}:{self.api_port}",
             web=(WebEntry("web", f"{self.address}:{self.web_port}"),),
+            games=(*(("tcp", port) for port in self.games), *(("udp", port) for port in self.games)),
+            games_host=self.address,
         )
 
     @property

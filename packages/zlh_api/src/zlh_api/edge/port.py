@@ -51,6 +51,15 @@ class NameNotAnswering(ZlhError):
         super().__init__(f"{url} does not answer as it should: {reason}.", url=url)
 
 
+class GameNotAnswering(ZlhError):
+    """A game server does not answer through its public port."""
+
+    code, status, retryable = "game_not_answering", 502, True
+
+    def __init__(self, *, host: str, port: int, reason: str) -> None:
+        super().__init__(f"The game server does not answer at {host}:{port}: {reason}.", host=host, port=port)
+
+
 class ProxyAway(ZlhError):
     """The proxy's own API does not answer."""
 
@@ -133,4 +142,8 @@ class Proxy(Protocol):
 
     async def check_ready(self, host: str, vmid: int) -> None:
         """Ask for `/.zlh/ready` through the public name; raise NameNotAnswering."""
+        ...
+
+    async def check_game(self, host: str, port: int) -> None:
+        """Ask a game server for its status as players do, at a port of the proxy; raise GameNotAnswering."""
         ...

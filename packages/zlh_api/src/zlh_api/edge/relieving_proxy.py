@@ -67,6 +67,10 @@ class RelievingProxy:
         """Ask through the public name."""
         await self._proxy.check_ready(host, vmid)
 
+    async def check_game(self, host: str, port: int) -> None:
+        """Ask a game server for its status as players do."""
+        await self._proxy.check_game(host, port)
+
     async def _wait(self, wait: Callable[[], Awaitable[None]], is_written: Callable[[], Awaitable[bool]]) -> None:
         for _ in range(MOST_TRIES):
             try:

@@ -10,9 +10,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import aiohttp
 
+from zlh_api.edge.game_ping import PublicPort, check_game
 from zlh_api.edge.model import ProxySeen, RouteFile, Router
 from zlh_api.edge.port import ProxyAway, RouteNotLoaded
 from zlh_api.edge.public_name import PublicName
@@ -69,6 +71,7 @@ class Traefik:
 
     def __init__(self, *, api_url: str, web_url: str, ca: Path | None = None, trust: ApiTrust | None = None) -> None:
         self._api_url = api_url.rstrip("/")
+        self._web_url = web_url
         self._public = PublicName(web_url=web_url, ca=ca)
         self._trust = trust or ApiTrust()
         self._session: aiohttp.ClientSession | None = None
@@ -137,6 +140,10 @@ class Traefik:
     async def check_ready(self, host: str, vmid: int) -> None:
         """Ask for `/.zlh/ready` by its public name; the answer must come from us and speak of this container."""
         await self._public.check_ready(host, vmid)
+
+    async def check_game(self, host: str, port: int) -> None:
+        """Ask a game server for its status as players do: at the machine of the public side, whatever DNS says."""
+        await check_game(PublicPort(host, urlsplit(self._web_url).hostname or "", port))
 
     async def fetch_certificate(self, host: str) -> Certificate | None:
         """Return what the public side shows for a host, however wrong or old it is; None where nothing is."""

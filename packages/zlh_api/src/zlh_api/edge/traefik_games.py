@@ -14,7 +14,7 @@ from typing import Any
 
 from zlh_api.edge.model import GamePort, RouteWish
 from zlh_api.edge.traefik_text import RouteUnsafe, compute_digest
-from zlh_common.names import Protocol, game_entry_point
+from zlh_common.names import HostName, Protocol, game_entry_point
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +34,7 @@ def render_games(wish: RouteWish) -> GameSections:
     sections: dict[str, Any] = {}
     routers = []
     for game in wish.games:
-        name = game_router(wish, game)
+        name = game_router(wish.host, game)
         service = f"{name}-{digest}"
         section = sections.setdefault(game.protocol, {"routers": {}, "services": {}})
         section["routers"][name] = _router(game, service)
@@ -43,9 +43,9 @@ def render_games(wish: RouteWish) -> GameSections:
     return GameSections(sections, tuple(sorted(routers)))
 
 
-def game_router(wish: RouteWish, game: GamePort) -> str:
+def game_router(host: HostName, game: GamePort) -> str:
     """Return the name of the router of a game port."""
-    return f"{wish.host.label}-{game.protocol}-{game.public_port}"
+    return f"{host.label}-{game.protocol}-{game.public_port}"
 
 
 def _router(game: GamePort, service: str) -> dict[str, Any]:

@@ -31,6 +31,7 @@ from zlh_api.processes.rules import (
 from zlh_api.web.endpoint import Answer, Call, Endpoint, Policy
 from zlh_api.web.path_parameters import read_part
 from zlh_common.errors import NotFound, ZlhError
+from zlh_common.schema.game import SERVER
 from zlh_common.schema.lists import Items
 from zlh_common.schema.process import NothingToRetry, ProcessNotRunning, ProcessSwitchedOff, PutProcess, WantedProcess
 from zlh_common.schema.status import Process
@@ -76,6 +77,8 @@ def _wish_endpoints(containers: ContainerService) -> list[Endpoint]:
 
     async def put(call: Call) -> Answer:
         name, is_new = _new_name(call), False
+        if call.container.game is not None and name == SERVER:
+            raise ProcessNameReserved(name, of="of the game server")
 
         def change(processes: Processes) -> Processes:
             nonlocal is_new

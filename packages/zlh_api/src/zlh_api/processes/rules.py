@@ -9,9 +9,11 @@ import msgspec
 
 from zlh_common.addons import ADDON_PORTS
 from zlh_common.errors import NotFound, ZlhError
+from zlh_common.line_patterns import find_pattern_problem
 from zlh_common.schema.process import (
     MAX_DEFINITIONS_BYTES,
     MAX_PROCESSES,
+    LineProbe,
     ProcessSwitchedOff,
     PutProcess,
     WantedProcess,
@@ -54,12 +56,12 @@ class ProcessUnusable(ZlhError):
 
 
 class ProcessNameReserved(ZlhError):
-    """The process of an addon has this name."""
+    """A process of the platform has this name: that of an addon, or a game server."""
 
     code, status = "process_name_reserved", 422
 
-    def __init__(self, name: str) -> None:
-        super().__init__(f"{name} is what the process of the addon is called. Choose another name.", name=name)
+    def __init__(self, name: str, *, of: str = "of the addon") -> None:
+        super().__init__(f"{name} is what the process {of} is called. Choose another name.", name=name)
 
 
 class ProcessPending(ZlhError):
@@ -104,10 +106,17 @@ def put_process(processes: Processes, name: str, wish: PutProcess) -> tuple[Proc
     is_start = former is not None and former.power == "off" and power == "on"
     attempt = (former.attempt if former is not None else 0) + is_start
     wanted = _make({**values, "name": name, "power": power, "attempt": attempt})
+    _check_pattern(wanted)
     changed = (*processes, wanted) if former is None else _replace(processes, wanted)
     if len(encode(changed)) > MAX_DEFINITIONS_BYTES:
         raise ProcessesTooLarge
     return changed, former is None
+
+
+def _check_pattern(wanted: WantedProcess) -> None:
+    probe = wanted.policy.ready.probe
+    if isinstance(probe, LineProbe) and (problem := find_pattern_problem(probe.pattern)):
+        raise ProcessUnusable(f"of its pattern, {problem}")
 
 
 def _make(values: dict[str, object]) -> WantedProcess:

@@ -19,7 +19,8 @@ from zlh_common.schema.structs import convert
 
 # It was ready once, its route was confirmed, and it should run and does.
 _DUE_TO_ANSWER = """(c.provisioned_at is not null and c.route_confirmed is not null and c.deleting_at is null
-    and c.power = 'on' and not c.suspended and c.guest = 'running' and c.restart_done >= c.restart_wanted)"""
+    and (c.power = 'on' or c.game is not null) and not c.suspended and c.guest = 'running'
+    and c.restart_done >= c.restart_wanted)"""
 _ROW = f"""
 select c.owner, c.vmid, c.kind, c.route_confirmed, c.edge_faults, {_DUE_TO_ANSWER} as is_due_to_answer,
        coalesce(c.lease_until > now(), false) as is_in_work,

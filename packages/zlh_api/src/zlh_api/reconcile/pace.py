@@ -58,6 +58,8 @@ class Pace:
     connect_s: float = 20.0
     # The same of an addon of a new container, which its agent has installed.
     addon_s: float = 90.0
+    # The same of a game server whose files are there: the first world of one is made meanwhile.
+    server_s: float = 900.0
     # How long a look may take, and a step that is none of the slow ones.
     observe_s: float = 30.0
     step_s: float = STEP_TIMEOUT_S
@@ -74,7 +76,13 @@ class Pace:
 
     def await_limit_s(self, step: Await) -> float:
         """Return how long somebody else may take for a step before that is an error to show."""
-        return self.addon_s if step is Await.RUN_CODE_SERVER else self.connect_s
+        match step:
+            case Await.RUN_CODE_SERVER:
+                return self.addon_s
+            case Await.RUN_SERVER:
+                return self.server_s
+            case _:
+                return self.connect_s
 
     def drift_after_s(self, *, chance: float, is_patrolled: bool = False) -> float:
         """Return when to look again at a container that is as it should be; `chance` lies between 0 and 1."""

@@ -1,8 +1,9 @@
 """What is the next step? A pure comparison of what is wanted with what was seen.
 
-    on       reserve-address → create-guest → close-network → put-identity → start-guest → connect-agent → send-spec
-             → (the agent's own steps) → publish-route → confirm-route → run-code-server → open-code-server
-             → publish-records → answer-dns → check-ready; those of code-server where that is wanted
+    on       reserve-address → (reserve-ports) → create-guest → close-network → put-identity → start-guest
+             → connect-agent → send-spec → (the agent's own steps) → publish-route → confirm-route
+             → run-code-server → open-code-server → (run-server) → publish-records → answer-dns → check-ready;
+             those of code-server where that is wanted, reserve-ports and run-server of a game server
     any time resize-guest, close-network where limits or the network rule are not as they must be
     sooner   publish-route, of what was ready once and goes on running: a port that is published waits for nothing else,
              and is led to its program by the spec that follows at once; where that has failed, in its turn
@@ -12,6 +13,8 @@
     off      stop-guest, also where one that ended by itself has left something → the route of what was ready once stays
              (so is what is suspended, whatever its own power says)
     records  of what was ready once: put off where they have just failed or a provider is away; nothing waits for them
+    game     the guest stays up without its server, and one that is switched off before it was ready is not waited for;
+             ports that a later version needs are reserved before its route is written
     deleting withdraw-route → stop-guest → destroy-guest → withdraw-records → release-address → forget
     open     close-network, or stop-guest where that failed, before all else: a guest that runs with an open network
 
@@ -33,6 +36,7 @@ class Do(StrEnum):
     """A step that somebody must take now."""
 
     RESERVE_ADDRESS = "reserve-address"
+    RESERVE_PORTS = "reserve-ports"
     CREATE_GUEST = "create-guest"
     CLOSE_NETWORK = "close-network"
     RESIZE_GUEST = "resize-guest"
@@ -60,6 +64,7 @@ class Await(StrEnum):
     CONNECT_AGENT = "connect-agent"
     INSTALL = "install"
     RUN_CODE_SERVER = "run-code-server"
+    RUN_SERVER = "run-server"
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +105,23 @@ ADDON_STEPS: tuple[str, ...] = (Await.RUN_CODE_SERVER, Do.OPEN_CODE_SERVER)
 RECORD_STEPS = frozenset({Do.PUBLISH_RECORDS, Do.ANSWER_DNS, Do.WITHDRAW_RECORDS})
 
 
-def first_steps(*, has_dns: bool = False, has_addons: bool = False) -> list[tuple[str, StepState]]:
+@dataclass(frozen=True, slots=True)
+class GameSteps:
+    """What there is to do for a game server; without ports of the proxy for it, none are reserved."""
+
+    has_ports: bool
+
+
+def first_steps(
+    *, has_dns: bool = False, has_addons: bool = False, game: GameSteps | None = None
+) -> list[tuple[str, StepState]]:
     """Return the steps ahead of a new container."""
     steps = _list_steps(PROVISIONING_STEPS, has_dns=has_dns)
+    if game is not None:
+        # From the end on, so that the places before it stay.
+        steps.insert(PROVISIONING_STEPS.index(Do.CONFIRM_ROUTE) + 1, (str(Await.RUN_SERVER), StepState.PENDING))
+        ports = StepState.PENDING if game.has_ports else StepState.SKIPPED
+        steps.insert(PROVISIONING_STEPS.index(Do.RESERVE_ADDRESS) + 1, (str(Do.RESERVE_PORTS), ports))
     if has_addons:
         at = PROVISIONING_STEPS.index(Do.CONFIRM_ROUTE) + 1
         steps[at:at] = [(str(name), StepState.PENDING) for name in ADDON_STEPS]
@@ -154,6 +173,17 @@ class Addons(StrEnum):
     ABSENT = "absent"
 
 
+class Server(StrEnum):
+    """How far the game server of a container is that was never ready."""
+
+    # There is none, or it is ready.
+    SETTLED = "settled"
+    # On its way up; who brings it wakes us.
+    WAITING = "waiting"
+    # It does not come up by itself; the proof says why.
+    ABSENT = "absent"
+
+
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What the row asks for."""
@@ -164,6 +194,8 @@ class Wanted:
     is_deleting: bool
     spec_generation: int
     is_restart_due: bool
+    # Of a game container, which stays up for it.
+    is_server_off: bool = False
 
     @property
     def is_off(self) -> bool:
@@ -201,6 +233,9 @@ class Seen:
     # Whether they have just failed, or wait for a provider, and the rest need not wait for them.
     is_records_put_off: bool = False
     addons: Addons = Addons.SETTLED
+    # Whether each port of a game server that needs one has one of the proxy's.
+    has_ports: bool = True
+    server: Server = Server.SETTLED
 
     @property
     def is_resize_due(self) -> bool:
@@ -222,10 +257,12 @@ def decide_next(wanted: Wanted, seen: Seen) -> Next:
         or _next_of_agent(wanted, seen)
         or _next_of_identity(seen, is_first=True)
         or _next_of_install(wanted, seen, is_first=True)
+        or _next_of_ports(seen)
         or _next_of_route(seen)
         or _next_of_addons(seen, is_first=True)
+        or _next_of_server(wanted, seen)
         or _next_of_records(seen)
-        or _next_of_proof(seen)
+        or _next_of_proof(wanted, seen)
         or _next_of_identity(seen, is_first=False)
         or _next_of_addons(seen, is_first=False)
         or _next_of_install(wanted, seen, is_first=False)
@@ -266,9 +303,16 @@ def _next_of_deletion(seen: Seen) -> Next:
     return Do.RELEASE_ADDRESS if seen.has_address else Do.FORGET
 
 
-def _next_of_guest(wanted: Wanted, seen: Seen) -> Next | None:
+def _next_of_place(seen: Seen) -> Next | None:
+    """Whoever cannot be reached by players is told so before anything is made."""
     if not seen.has_address:
         return Do.RESERVE_ADDRESS
+    return Do.RESERVE_PORTS if not seen.has_ports and not seen.is_proved else None
+
+
+def _next_of_guest(wanted: Wanted, seen: Seen) -> Next | None:
+    if place := _next_of_place(seen):
+        return place
     # On a foreign guest the step refuses, which is how its name reaches people.
     if seen.guest in {Guest.ABSENT, Guest.HALF_MADE, Guest.FOREIGN}:
         return Do.CREATE_GUEST
@@ -347,5 +391,15 @@ def _next_of_addons(seen: Seen, *, is_first: bool) -> Next | None:
             return None
 
 
-def _next_of_proof(seen: Seen) -> Next | None:
-    return None if seen.is_proved else Do.CHECK_READY
+def _next_of_ports(seen: Seen) -> Next | None:
+    """Of what was ready once, nothing but its route waits for further ports."""
+    return None if seen.has_ports else Do.RESERVE_PORTS
+
+
+def _next_of_server(wanted: Wanted, seen: Seen) -> Next | None:
+    is_waiting = seen.server is Server.WAITING and not seen.is_proved and not wanted.is_server_off
+    return Await.RUN_SERVER if is_waiting else None
+
+
+def _next_of_proof(wanted: Wanted, seen: Seen) -> Next | None:
+    return None if seen.is_proved or wanted.is_server_off else Do.CHECK_READY

@@ -6,12 +6,15 @@ import msgspec
 
 from zlh_api.containers.addon_rules import ADDON_PROTOCOL
 from zlh_api.containers.model import Container
+from zlh_api.games.rendering import render_game
+from zlh_api.games.server_rules import GAME_PROTOCOL
+from zlh_common.schema.process import LineProbe, ReadyPolicy, WantedProcess
 from zlh_common.schema.spec import MAX_PUBLISHED, AgentSpec, WantedRuntime
 
 # From this version of the protocol on, an agent keeps several versions of a runtime, and removes what is not wanted.
 SEVERAL_VERSIONS = 2
 # With its addons an agent has learned of a workspace and of what is published.
-_CHANGED_AT = (1, SEVERAL_VERSIONS, ADDON_PROTOCOL)
+_CHANGED_AT = (1, SEVERAL_VERSIONS, ADDON_PROTOCOL, GAME_PROTOCOL)
 
 
 def known_protocol(container: Container) -> int:
@@ -23,21 +26,45 @@ def known_protocol(container: Container) -> int:
 def render_spec(container: Container, protocol: int, origins: tuple[str, ...] = ()) -> AgentSpec:
     """Return what the agent must make true; one that knows one version of a runtime is told of the defaults alone.
 
-    `origins` are the container's own hosts, of whose pages its addons take requests.
+    `origins` are the container's own hosts, of whose pages its addons take requests. Raise MemoryTooSmall and
+    GameUnusable.
     """
     orders: tuple[WantedRuntime, ...] = tuple(wish.order() for wish in container.runtimes)
     if protocol < SEVERAL_VERSIONS:
         orders = tuple(order for order in orders if order.default)
-    spec = AgentSpec(generation=container.spec_generation, runtimes=orders, processes=container.processes)
+    processes = container.processes
+    if protocol < GAME_PROTOCOL:
+        processes = tuple(_without_line_probe(process) for process in processes)
+    spec = AgentSpec(generation=container.spec_generation, runtimes=orders, processes=processes)
     if protocol < ADDON_PROTOCOL:
         return spec
-    return msgspec.structs.replace(
+    spec = msgspec.structs.replace(
         spec,
         addons=tuple(wish.order() for wish in container.addons),
         origins=origins,
         published=find_published(container),
         workspace=container.workspace,
     )
+    if protocol < GAME_PROTOCOL or container.game is None:
+        return spec
+    game = render_game(
+        container.game,
+        memory_mib=container.resources.memory_mib,
+        address=container.address or "",
+        power=container.power.value,
+    )
+    return msgspec.structs.replace(spec, game=game)
+
+
+def _without_line_probe(process: WantedProcess) -> WantedProcess:
+    """Return a process as an agent takes it that knows no such probe, and would refuse the whole spec for it.
+
+    It is ready as soon as it runs, then, and nobody looks whether it hangs.
+    """
+    if not isinstance(process.policy.ready.probe, LineProbe):
+        return process
+    policy = msgspec.structs.replace(process.policy, ready=ReadyPolicy(), hang=None)
+    return msgspec.structs.replace(process, policy=policy)
 
 
 def find_published(container: Container) -> tuple[int, ...]:

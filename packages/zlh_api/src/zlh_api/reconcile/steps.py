@@ -19,16 +19,22 @@ from zlh_api.agents.client import AgentAddress, AgentClient, AgentNonsense, Agen
 from zlh_api.containers import store as containers
 from zlh_api.containers.addon_rules import AddonNotOpen, describe_absence, find_run, own_hosts
 from zlh_api.containers.model import Container
+from zlh_api.containers.refusals import AgentTooOld
 from zlh_api.containers.rules import seconds_to_resize
 from zlh_api.cuts import store as cuts
 from zlh_api.database.pool import Database
 from zlh_api.dns.rules import Kept, Wanted, digest_all, find_stale, parse_kept, render_kept
 from zlh_api.dns.service import DnsService
 from zlh_api.drivers.port import ContainerDriver, GuestPlan, Identity, SystemAway
-from zlh_api.edge.model import ProxySetting, RouteFile, RouteWish, expose
+from zlh_api.edge.model import GamePort, ProxySetting, RouteFile, RouteWish, expose
 from zlh_api.edge.port import Proxy, RouteDirectory
 from zlh_api.edge.traefik_file import file_name, parse_mark, render_route_file
+from zlh_api.edge.traefik_games import game_router
 from zlh_api.edge.traefik_http import router_names
+from zlh_api.games import store as games
+from zlh_api.games.model import GamePool
+from zlh_api.games.port_rules import find_missing, find_ping, wanted_ports
+from zlh_api.games.server_rules import ServerNotReady, describe_server_absence, is_agent_too_old
 from zlh_api.history import hand_edits
 from zlh_api.reconcile import store
 from zlh_api.reconcile.addresses import candidate_addresses
@@ -65,6 +71,19 @@ class NoAddressFree(ZlhError):
 
     def __init__(self, block: str) -> None:
         super().__init__(f"No address of {block} is free; delete containers or configure a larger block.", block=block)
+
+
+class NoGamePortFree(ZlhError):
+    """Every port that the proxy has for game servers is taken."""
+
+    code, status, retryable = "no_game_port_free", 503, True
+
+    def __init__(self, protocol: str, pool: range) -> None:
+        super().__init__(
+            f"No {protocol} port from {pool.start} to {pool.stop - 1} is free for this game server; delete another "
+            "one, or have an operator make `[traefik.games]` larger.",
+            protocol=protocol,
+        )
 
 
 class IdentityOutdated(ZlhError):
@@ -105,6 +124,8 @@ class Settings:
     browser_host: Callable[[HostName], str]
     # Where code-server listens in its container.
     addon_port: int = ADDON_PORTS[CODE_SERVER]
+    # The ports that the proxy has for game servers.
+    game_pool: GamePool = field(default_factory=GamePool)
 
 
 class Steps:
@@ -115,6 +136,7 @@ class Steps:
         self._settings = settings
         self._taken_by: dict[Do, Callable[[StepWarrant, Container], Awaitable[None]]] = {
             Do.RESERVE_ADDRESS: self._reserve_address,
+            Do.RESERVE_PORTS: self._reserve_ports,
             Do.CREATE_GUEST: self._create_guest,
             Do.CLOSE_NETWORK: self._close_network,
             Do.RESIZE_GUEST: self._resize_guest,
@@ -149,8 +171,15 @@ class Steps:
             host=container.host,
             address=container.address,
             exposed=tuple(expose(entry.port, entry.visibility, entry.kind) for entry in container.exposures),
+            games=_lead_games(container),
         )
         return render_route_file(wish, self._settings.proxy)
+
+    def has_ports(self, container: Container) -> bool:
+        """Tell whether each port of a game server that needs one of the proxy's has one."""
+        if container.game is None:
+            return True
+        return not find_missing(wanted_ports(container.game.definition, self._settings.game_pool), container.game_ports)
 
     async def observe_route(self, container: Container) -> Route:
         """Return how far the container's file is."""
@@ -218,6 +247,15 @@ class Steps:
             free += [address for address in some if address not in unusable]
             count = min(4 * count, MOST_AT_ONCE)
         return free[:CANDIDATES]
+
+    async def _reserve_ports(self, warrant: StepWarrant, container: Container) -> None:
+        assert container.game is not None
+        pool = self._settings.game_pool
+        for port in find_missing(wanted_ports(container.game.definition, pool), container.game_ports):
+            async with self._ports.database.transaction() as connection:
+                await store.fenced(connection, warrant.claim)
+                if not await games.hold_port(connection, container.owner, port, pool.of(port.protocol)):
+                    raise NoGamePortFree(port.protocol, pool.of(port.protocol))
 
     async def _create_guest(self, warrant: StepWarrant, container: Container) -> None:
         # A new guest holds no keys, whatever an earlier one of this container held.
@@ -305,6 +343,8 @@ class Steps:
 
     async def _send_spec(self, warrant: StepWarrant, container: Container) -> None:
         agent = self._dial(container)
+        if is_agent_too_old(container):
+            raise AgentTooOld("run game servers")
         protocol, origins = known_protocol(container), self.origins(container)
         spec = render_spec(container, protocol, origins)
         report = await self._ports.agents.put_spec(agent, spec)
@@ -402,7 +442,12 @@ class Steps:
 
     async def _check_ready(self, warrant: StepWarrant, container: Container) -> None:
         host = render_host(container.host, self._settings.proxy.domain)
+        if reason := describe_server_absence(container):
+            raise ServerNotReady(reason)
         await self._ports.proxy.check_ready(host, container.vmid)
+        ping = find_ping(container.game.definition, container.game_ports) if container.game else None
+        if ping is not None:
+            await self._ports.proxy.check_game(host, ping.public_port)
         async with self._ports.database.connection() as connection:
             await store.save_proved(connection, warrant.claim)
 
@@ -443,7 +488,8 @@ class Steps:
             await store.save_route(connection, warrant.claim, WITHDRAWING)
         await ports.routes.withdraw(file_name(container.host), container.owner, check=warrant.check)
         exposed = (exposure.port for exposure in container.exposures)
-        await ports.proxy.wait_unloaded(router_names(container.host, exposed))
+        led = tuple((game.protocol, game_router(container.host, game)) for game in _lead_games(container))
+        await ports.proxy.wait_unloaded(router_names(container.host, exposed), led)
         async with ports.database.connection() as connection:
             await store.save_route(connection, warrant.claim, None)
 
@@ -457,6 +503,11 @@ class Steps:
         left = {name: each.names for name, each in written.items() if name not in asked and each.names}
         async with self._ports.database.transaction() as connection:
             await store.delete_container(connection, warrant.claim, left)
+
+
+def _lead_games(container: Container) -> tuple[GamePort, ...]:
+    """Return which ports of the proxy lead to the container's game server."""
+    return tuple(GamePort(held.protocol, held.public_port, held.port) for held in container.game_ports)
 
 
 def has_closing_failed(container: Container) -> bool:

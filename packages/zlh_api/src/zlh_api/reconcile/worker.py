@@ -17,10 +17,11 @@ import structlog
 
 from zlh_api.containers import store as containers
 from zlh_api.containers.addon_rules import AddonNotOpen, describe_absence, find_run, is_opened, names_of
-from zlh_api.containers.model import Container, Guest
+from zlh_api.containers.model import Container, Guest, Power
 from zlh_api.containers.rules import find_in_force, is_refused_harmlessly
 from zlh_api.database.pool import Database
 from zlh_api.drivers.port import ContainerDriver, GuestSeen, SlotBusy, SystemAway
+from zlh_api.games.server_rules import ServerNotReady, describe_server_absence, is_server_off, is_server_ready
 from zlh_api.reconcile import journal, store
 from zlh_api.reconcile.identity_rules import may_renew
 from zlh_api.reconcile.model import LeaseLost
@@ -35,6 +36,7 @@ from zlh_api.reconcile.plan import (
     Next,
     Route,
     Seen,
+    Server,
     Settled,
     Wanted,
     decide_next,
@@ -193,6 +195,8 @@ class Worker:
             records=place.steps.observe_records(container),
             is_records_put_off=self._records_pause is not None,
             addons=_observe_addons(container),
+            has_ports=place.steps.has_ports(container),
+            server=_observe_server(container),
         )
 
     async def _keep_seen(self, container: Container, guest: GuestSeen) -> None:
@@ -244,7 +248,7 @@ class Worker:
         if step in RECORD_STEPS and seen.is_proved and not container.is_deleting:
             self._records_pause = pause
             return None
-        if step is Do.OPEN_CODE_SERVER:
+        if step is Do.OPEN_CODE_SERVER or (step is Do.CHECK_READY and container.game is not None):
             # Whoever tells of another run of it is heard at once; it is the last of all where it holds up nothing.
             return self._no_later_than_records(Pause(pause.seconds))
         # A route that was tried before its turn lets the spec go first.
@@ -279,7 +283,7 @@ class Worker:
         waited_s, limit_s = waited.total_seconds(), self._place.pace.await_limit_s(step)
         if waited_s > limit_s:
             pause = await self._fail(container, step, _describe_silence(step, waited_s))
-            return Pause(pause.seconds) if step is Await.RUN_CODE_SERVER else pause
+            return pause if step is Await.CONNECT_AGENT else Pause(pause.seconds)
         return Pause(min(limit_s - waited_s + 0.1, self._place.pace.drift_s))
 
     async def _wait(self, container: Container, step: str, reason: SlotBusy | SystemAway) -> Pause:
@@ -355,11 +359,12 @@ class Worker:
 
 def _wanted(container: Container) -> Wanted:
     return Wanted(
-        power=container.power,
+        power=Power.ON if container.game is not None else container.power,
         is_suspended=container.is_suspended,
         is_deleting=container.is_deleting,
         spec_generation=container.spec_generation,
         is_restart_due=container.restart_done < container.restart_wanted,
+        is_server_off=is_server_off(container),
     )
 
 
@@ -367,6 +372,8 @@ def _describe_silence(step: Await, waited_s: float) -> ZlhError:
     """Return what is wrong where somebody has been waited for so long."""
     if step is Await.RUN_CODE_SERVER:
         return AddonNotOpen(CODE_SERVER, f"its agent has not started it for {waited_s:.0f} s")
+    if step is Await.RUN_SERVER:
+        return ServerNotReady(f"its agent has not told that it is for {waited_s:.0f} s")
     return AgentSilent(waited_s)
 
 
@@ -378,6 +385,13 @@ def _observe_addons(container: Container) -> Addons:
     if any(describe_absence(container, name) for name in names):
         return Addons.ABSENT
     return Addons.UNSEEN if all(find_run(container, name) for name in names) else Addons.WAITING
+
+
+def _observe_server(container: Container) -> Server:
+    """Return how far the game server is, by what its agent says."""
+    if container.game is None or is_server_ready(container):
+        return Server.SETTLED
+    return Server.ABSENT if describe_server_absence(container) else Server.WAITING
 
 
 def _is_listed(container: Container, step: Next) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from zlh_api.agents.routes import REFUSED_BY_AGENT
 from zlh_api.catalog.service import CatalogNotLoaded
 from zlh_api.containers.refusals import BeingDeleted, CannotInstall
+from zlh_api.games.refusals import RuntimesOfGame
 from zlh_api.runtimes.rules import (
     LastRuntime,
     NothingToRepair,
@@ -29,7 +30,7 @@ from zlh_common.schema.runtime import (
 )
 
 _OF_THE_CATALOG = (CannotInstall, CatalogNotLoaded)
-_REFUSED = (BeingDeleted, RuntimeNotFound)
+_REFUSED = (BeingDeleted, RuntimeNotFound, RuntimesOfGame)
 EVERY = "/api/containers/{vmid}/runtimes"
 ONE = f"{EVERY}/{{runtime}}"
 # What is done with a runtime has its own place there.

@@ -18,6 +18,7 @@ from zlh_api.catalog.service import CatalogNotLoaded, CatalogService
 from zlh_api.containers.model import Container, RuntimeWish
 from zlh_api.containers.refusals import CannotInstall
 from zlh_api.containers.service import ContainerService
+from zlh_api.games.refusals import RuntimesOfGame
 from zlh_api.runtimes import rules
 from zlh_api.runtimes.rules import NothingToRepair, RuntimePending, Seen, Wishes, render_seen
 from zlh_common.errors import NotFound
@@ -60,6 +61,7 @@ class RuntimeService:
 
     async def install(self, container: Container, wish: InstallRuntime) -> Runtimes:
         """Want one more version, or another default; raise CannotInstall or RuntimeLimit."""
+        _refuse_game(container)
         await self._catalog.catch_up()
 
         def change(current: Container) -> Wishes:
@@ -73,6 +75,7 @@ class RuntimeService:
 
     async def upgrade(self, container: Container, name: str, version: str | None) -> Runtimes:
         """Want a newer default, and keep the former one to go back to."""
+        _refuse_game(container)
         await self._catalog.catch_up()
 
         def change(current: Container) -> Wishes:
@@ -88,6 +91,7 @@ class RuntimeService:
 
     async def roll_back(self, container: Container, name: str) -> Runtimes:
         """Want the version before the default again."""
+        _refuse_game(container)
 
         def change(current: Container) -> Wishes:
             return rules.roll_back(current.runtimes, name, installed=render_seen(current).installed)
@@ -110,6 +114,7 @@ class RuntimeService:
 
     async def remove(self, container: Container, name: str, version: str) -> Runtimes:
         """Want a version no more; raise RuntimeInUse where its agent names who uses it."""
+        _refuse_game(container)
         _remove(container, name, version)
         if users := await self._fetch_users(container, name, version):
             raise RuntimeInUse(name=name, version=version, users=users)
@@ -118,6 +123,7 @@ class RuntimeService:
 
     async def prune(self, container: Container) -> RuntimePruning:
         """Want nothing more that is there for a rollback alone; what is in use stays."""
+        _refuse_game(container)
         in_use = {
             (wish.name, wish.version)
             for wish in rules.find_prunable(container.runtimes, render_seen(container).installed)
@@ -170,6 +176,11 @@ class RuntimeService:
             for entry in (runtime.versions if runtime else ())
             if self._catalog.validate(name, entry.version).version == entry.version
         ]
+
+
+def _refuse_game(container: Container) -> None:
+    if container.game is not None:
+        raise RuntimesOfGame(container.vmid)
 
 
 def find_upgrades(wishes: Wishes, installable: Callable[[str], list[CatalogVersion]]) -> list[RuntimeRef]:

@@ -74,6 +74,8 @@ PARAMETERS: Mapping[str, PathParameter] = {
         high=64,
     ),
     "operation": _text("operation", "The id of the operation.", pattern="[0-9a-f]{32}", high=32),
+    "project": _text("mod", "The id of the project at Modrinth.", pattern="[A-Za-z0-9][A-Za-z0-9_-]*", high=64),
+    "change": _text("change", "The id of the change.", pattern="[0-9a-f]{32}", high=32),
     "upload": _text("upload", "The id of the upload.", pattern="[0-9a-f]{32}", high=32),
     "path": PathParameter("page", "The path of the file below the tree.", {"type": "string", "minLength": 1}, str),
 }

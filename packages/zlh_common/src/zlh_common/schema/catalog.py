@@ -8,18 +8,28 @@ from typing import Annotated, Literal
 from msgspec import UNSET, Meta, UnsetType, field
 
 from zlh_common.schema.structs import Report, Request
-from zlh_common.schema.template import CatalogTemplate as GameTemplateOffer
+from zlh_common.schema.template import (
+    CatalogTemplate,
+    Eula,
+    GameVersion,
+    TemplateName,
+    TemplatePort,
+    Title,
+    Variable,
+)
 
 # The TUF target that holds the catalog.
 CATALOG_TARGET = "catalog.json"
 CATALOG_FORMAT = 2
+# Readers take no more.
+MAX_CATALOG_BYTES = 5_000_000
 # Servers of one signed tree beside the first.
 MAX_MIRRORS = 8
 
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 Channel = Literal["stable", "candidate"]
-# What an archive is offered as: a toolchain, a service of the platform in dev containers, a game server.
-OfferKind = Literal["runtime", "addon", "template"]
+# What an archive is offered as: a toolchain or a game server's program, a service of the platform in dev containers.
+OfferKind = Literal["runtime", "addon"]
 
 
 class Artifact(Report):
@@ -78,14 +88,6 @@ class CatalogAddon(Report):
     versions: tuple[CatalogVersion, ...]
 
 
-class CatalogTemplate(Report):
-    """One game server, with its versions, newest first."""
-
-    name: str
-    title: str
-    versions: tuple[CatalogVersion, ...]
-
-
 class Catalog(Report):
     """The whole catalog document, as it is signed."""
 
@@ -93,8 +95,7 @@ class Catalog(Report):
     published_at: datetime
     runtimes: tuple[CatalogRuntime, ...] = ()
     addons: tuple[CatalogAddon, ...] = ()
-    templates: tuple[CatalogTemplate, ...] = ()
-    game_templates: tuple[GameTemplateOffer, ...] = ()
+    game_templates: tuple[CatalogTemplate, ...] = ()
 
 
 class RuntimeVersionOffer(Report):
@@ -181,7 +182,7 @@ class Validation(Report):
 
 
 class Offer(Report):
-    """An addon or a game template that is offered."""
+    """An addon that is offered."""
 
     name: str
     title: str
@@ -189,9 +190,46 @@ class Offer(Report):
 
 
 class NamedOffers(Report):
-    """`GET /api/catalog/addons` and `/templates`."""
+    """`GET /api/catalog/addons`."""
 
     items: tuple[Offer, ...]
+
+
+class TemplateVersionOffer(Report):
+    """One row of the drop-down of a game server's versions."""
+
+    version: GameVersion
+    channel: Channel
+    default: bool
+    released_at: datetime | None = None
+    # The game's own version, where the server's is another: a proxy has none, a build of Paper is of one.
+    game_version: GameVersion | None = None
+
+
+class TemplateOffer(Report):
+    """A game server that can be created, and what is asked of whoever creates it."""
+
+    name: TemplateName
+    title: Title
+    # Which game, such as "minecraft".
+    game: str
+    summary: str
+    # What must be agreed to; null where nothing must.
+    eula: Eula | None
+    variables: tuple[Variable, ...]
+    ports: tuple[TemplatePort, ...]
+    # A container with less memory cannot be created.
+    memory_minimum_mb: int
+    # What additions are called, such as "mods" or "plugins"; null where it takes none.
+    mods_title: Title | None
+    # Newest first.
+    versions: tuple[TemplateVersionOffer, ...]
+
+
+class TemplateOffers(Report):
+    """`GET /api/catalog/templates`."""
+
+    items: tuple[TemplateOffer, ...]
 
 
 class CatalogEvent(Report):

@@ -201,6 +201,24 @@ class GameState(StrEnum):
     FAILED = "failed"
 
 
+class GameSummary(Report):
+    """What the report of a container says of its game server."""
+
+    template: str
+    title: str
+    game: str
+    state: GameState
+    # Wanted; and what lies there, which is another one while it is changed.
+    version: str
+    installed_version: str | None
+    # What players type: of the first port that this installation has a public one for.
+    address: str | None
+    ports: tuple[GamePortStatus, ...]
+    players: PlayersSeen | None
+    hint_code: str | None = None
+    hint: str | None = None
+
+
 class GameDetail(Report):
     """`GET /api/game/{vmid}`: one game server."""
 
@@ -236,6 +254,8 @@ class ChangeVersion(Request):
 
     version: GameVersion
     backup: bool = True
+    # Where the template of that version asks for another agreement than the one that was agreed to.
+    accept_eula: bool = False
 
 
 class RestoreBackup(Request):

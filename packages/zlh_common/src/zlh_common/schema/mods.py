@@ -121,6 +121,18 @@ class ModChange(Report):
     revision: Annotated[int, Meta(ge=0, le=2**53)]
     acts: Annotated[tuple[ModAct, ...], Meta(min_length=1, max_length=MAX_MODS)]
     reason: Short = ""
+    # From where files may be fetched, as `scheme://host[:port]`; a file elsewhere is refused.
+    origins: Annotated[tuple[Short, ...], Meta(max_length=8)] = ()
+
+
+class ModRollback(Report):
+    """`POST /mods/rollback` of an agent: a change, of this id, that undoes the last one."""
+
+    id: ChangeId
+    change_id: ChangeId
+    actor: Short
+    reason: Short = ""
+    origins: Annotated[tuple[Short, ...], Meta(max_length=8)] = ()
 
 
 class LedgerChange(Report):
@@ -286,3 +298,40 @@ class FoundMods(Report):
     items: tuple[FoundMod, ...]
     total: int
     next: str | None = None
+
+
+class UpdateMod(Request):
+    """`POST …/mods/{projectId}/update`: the newest that fits, or one version."""
+
+    version: ProjectId | None = None
+    channel: ReleaseChannel = "release"
+    reason: Annotated[str, Meta(max_length=256)] = ""
+
+
+class RollBackMods(Request):
+    """`POST …/mods/rollback`: undo the last change; naming it keeps a newer one from being undone instead."""
+
+    change_id: ChangeId | None = None
+    reason: Annotated[str, Meta(max_length=256)] = ""
+
+
+class IdentifyMods(Request):
+    """`POST …/mods/identify`: look up files that nobody knows by their hashes; `adopt` takes them into the ledger."""
+
+    adopt: bool = False
+
+
+class IdentifiedFile(Report):
+    """A file beside the mods, and what it is; nulls where Modrinth does not know it either."""
+
+    file_name: str
+    project_id: str | None = None
+    title: str | None = None
+    version_number: str | None = None
+
+
+class IdentifiedFiles(Report):
+    """What was found, and the change that takes it into the ledger, where that was asked for."""
+
+    items: tuple[IdentifiedFile, ...]
+    change: ChangeProgress | None = None

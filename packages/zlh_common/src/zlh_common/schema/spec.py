@@ -5,13 +5,14 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Literal
 
-from msgspec import Meta
+from msgspec import Meta, field
 
 from zlh_common.schema.customers import CustomerId
 from zlh_common.schema.game import SERVER, WantedGame
 from zlh_common.schema.process import MAX_PROCESSES, Port, WantedProcess
 from zlh_common.schema.resources import ResourceWish
 from zlh_common.schema.structs import Report, Request
+from zlh_common.schema.template import Value
 
 # The first character is a letter or digit, so that a name never reads as an option or a hidden file.
 # `$` alone would let a line break follow, and `\Z` is unknown to the readers of our JSON Schema.
@@ -133,7 +134,8 @@ class CreateContainer(Request):
 
     kind: Literal["dev", "game"]
     name: ContainerName | None = None
-    # dev: a runtime of the catalog and a version, or the leading part of one ("24"); the newest match is taken.
+    # dev: a runtime of the catalog. A version of it, or of the template, or the leading part of one ("24"); the newest
+    # match is taken.
     runtime: RuntimeName | None = None
     version: RuntimeVersion | None = None
     enable_code_server: bool = False
@@ -141,8 +143,10 @@ class CreateContainer(Request):
     sudo: bool = False
     repository: RepositoryWish | None = None
     start_script: Annotated[str, Meta(min_length=1, max_length=MAX_START_SCRIPT_CHARS)] | None = None
-    # game: a template of the catalog.
+    # game: a template of the catalog, values of its variables, and whether its agreement was read and is agreed to.
     template: Annotated[str, Meta(min_length=1, max_length=64)] | None = None
+    variables: Annotated[dict[str, Value], Meta(max_length=64)] = field(default_factory=dict)
+    accept_eula: bool = False
     # What is not named is the platform's default.
     resources: ResourceWish | None = None
     # Whose it will be; the first customer that the caller may create containers for where none is named.

@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Literal
 
-from zlh_common.schema.game import GameReport
+from zlh_common.schema.game import GameReport, GameSummary
 from zlh_common.schema.ports import ListeningPort
 from zlh_common.schema.process import ProcessPolicy, ProcessReason, ProcessState
 from zlh_common.schema.resources import Resources
@@ -249,6 +249,8 @@ class ContainerStatus(Report):
     observed_at: datetime | None
     spec_generation: int
     observed_generation: int
+    # Of a game container.
+    game: GameSummary | None = None
 
 
 class ContainerDeleted(Report):

@@ -190,7 +190,7 @@ class _Builder:
         self._lock = threading.Lock()
         self._is_stopped = threading.Event()
         self._folders = itertools.count()
-        bench = Workbench(tree.cache, self._provide, means, lock)
+        bench = Workbench(tree.cache, self._provide, means, lock=lock, read_lock=book.read_lock)
         self._sources = Sources(bench)
         self._patchelf = Patchelf(bench, work / "patchelf")
 
@@ -352,6 +352,7 @@ class _Builder:
             source_sha256=made.source_sha256,
             recipe_sha256=self._book.digest(recipe),
             packages=pin.packages,
+            for_games=recipe.for_games,
         )
 
 

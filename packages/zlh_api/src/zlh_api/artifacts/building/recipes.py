@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from difflib import get_close_matches
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -29,16 +30,19 @@ class RecipeBook:
         )
         self._check_unique()
 
-    def choose(self, asked: Iterable[str]) -> list[Recipe]:
-        """Return the recipes meant by `asked` (`node`, `node-24.19.0`), or all; raise RecipeUnknown for any other."""
+    def choose(self, asked: Iterable[str], *, besides: Collection[str] = ()) -> list[Recipe]:
+        """Return the recipes meant by `asked` (`node`, `node-24.19.0`), or all; raise RecipeUnknown for any other.
+
+        `besides` are names that are something else too, or only.
+        """
         asked = list(asked)
         if not asked:
             return list(self.recipes)
         chosen = []
         for name in asked:
             found = [recipe for recipe in self.recipes if name in {recipe.name, recipe.label}]
-            if not found:
-                raise self._unknown(name)
+            if not found and name not in besides:
+                raise self._unknown(name, besides)
             chosen += [recipe for recipe in found if recipe not in chosen]
         return chosen
 
@@ -55,10 +59,16 @@ class RecipeBook:
 
     def digest(self, recipe: Recipe) -> str:
         """Return the SHA-256 of everything in the recipe that reaches the archive or its record."""
-        digest = hashlib.sha256(msgspec.json.encode(recipe, order="sorted"))
+        digest = hashlib.sha256(msgspec.json.encode(_said(recipe), order="sorted"))
         for name in sorted(recipe.layout.texts.values()):
             digest.update(hashlib.sha256(self.read_text(name)).digest())
+        if recipe.npm is not None and recipe.npm.lock is not None:
+            digest.update(hashlib.sha256(self.read_lock(recipe.npm.lock)).digest())
         return digest.hexdigest()
+
+    def read_lock(self, name: str) -> bytes:
+        """Return one of the lock files that an npm source names."""
+        return (self._folder / "locks" / name).read_bytes()
 
     def _read(self, path: Path) -> Recipe:
         try:
@@ -68,6 +78,10 @@ class RecipeBook:
         for text in recipe.layout.texts.values():
             if "/" in text or not (self._folder / "licences" / text).is_file():
                 raise RecipeInvalid(recipe=path.name, reason=f"there is no text licences/{text}")
+        if recipe.npm is not None and recipe.npm.lock and not (self._folder / "locks" / recipe.npm.lock).is_file():
+            raise RecipeInvalid(recipe=path.name, reason=f"there is no lock file locks/{recipe.npm.lock}")
+        if recipe.for_games and recipe.kind != "runtime":
+            raise RecipeInvalid(recipe=path.name, reason="what is for games is of kind runtime")
         if len(recipe.sources) != 1:
             raise RecipeInvalid(recipe=path.name, reason=f"it names {len(recipe.sources)} sources and needs one")
         if not recipe.platforms:
@@ -84,11 +98,23 @@ class RecipeBook:
                 raise RecipeInvalid(recipe=label, reason="two files describe it")
             seen.add(label)
 
-    def _unknown(self, name: str) -> RecipeUnknown:
-        known = sorted({recipe.name for recipe in self.recipes})
+    def _unknown(self, name: str, besides: Collection[str] = ()) -> RecipeUnknown:
+        known = sorted({*(recipe.name for recipe in self.recipes), *besides})
         known += [recipe.label for recipe in self.recipes]
         close = get_close_matches(name, known, n=1)
         return RecipeUnknown(asked=name, known=known, suggestion=close[0] if close else None)
+
+
+def _said(recipe: Recipe) -> dict[str, Any]:
+    """Return a recipe as it is written: what it does not say and came later changes no digest of before."""
+    said: dict[str, Any] = msgspec.to_builtins(recipe)
+    if not recipe.for_games:
+        del said["for_games"]
+    if recipe.npm is not None:
+        for name, plain in (("lock", None), ("run_scripts", True)):
+            if said["npm"][name] == plain:
+                del said["npm"][name]
+    return said
 
 
 def _check_vendor(source: VendorSource, name: str) -> None:

@@ -10,7 +10,14 @@ from pathlib import Path
 
 import msgspec
 
-from zlh_api.artifacts.errors import ArtifactDamaged, ArtifactsNotInitialised, KeysUnusable, NothingToPublish
+from zlh_api.artifacts.errors import (
+    ArtifactDamaged,
+    ArtifactsNotInitialised,
+    CatalogTooLarge,
+    KeysUnusable,
+    NothingToPublish,
+    TemplateInvalid,
+)
 from zlh_api.artifacts.model import BuildRecord, Decisions, Published
 from zlh_api.artifacts.rules import is_same_offer, offers_of, render_catalog
 from zlh_api.artifacts.signing.decisions import note_left
@@ -19,7 +26,8 @@ from zlh_api.artifacts.signing.metadata_chain import Current, Signing, follow_ro
 from zlh_api.artifacts.signing.verify import verify_tree
 from zlh_api.artifacts.tree import PUBLIC, Tree
 from zlh_common.durable_files import write_durably
-from zlh_common.schema.catalog import Catalog
+from zlh_common.schema.catalog import MAX_CATALOG_BYTES, Catalog
+from zlh_common.template_rules import find_template_problems
 
 __all__ = ["initialise", "publish_catalog", "read_catalog", "refresh_timestamp", "sign_offer", "verify_tree"]
 
@@ -80,9 +88,12 @@ def sign_offer(
 
     The decisions are written first: a kill before the signature leaves them to the next run, and clients the old offer.
     """
-    catalog = render_catalog(records, published_at=now.replace(microsecond=0), decisions=decisions)
+    templates = tree.template_records()
+    at = now.replace(microsecond=0)
+    catalog = render_catalog(records, published_at=at, decisions=decisions, templates=templates)
     if not offers_of(catalog):
         raise NothingToPublish(folder=tree.folder)
+    _check_templates(catalog)
     _check_archives(tree, [record for record in records if record.offered_version not in decisions.withdrawn])
     signing.check_keys("targets", "snapshot", "timestamp")
     is_new = held is None or not is_same_offer(held.catalog, catalog)
@@ -90,6 +101,8 @@ def sign_offer(
     if following != tree.read_decisions():
         tree.write_decisions(following)
     raw = msgspec.json.encode(catalog) if is_new or held is None else held.catalog_bytes
+    if len(raw) > MAX_CATALOG_BYTES:
+        raise CatalogTooLarge(size=len(raw), limit=MAX_CATALOG_BYTES)
     return signing.write_all(raw, changed=is_new)
 
 
@@ -108,6 +121,13 @@ def read_catalog(folder: Path, keys: Path | None = None, *, now: datetime) -> Ca
     """Return the published catalog, its signatures checked; raise ArtifactsNotInitialised or ArtifactDamaged."""
     folders = None if keys is None else KeyFolders(keys)
     return Signing(Tree(folder), folders, now).read_current().catalog
+
+
+def _check_templates(catalog: Catalog) -> None:
+    """Refuse to sign a template that cannot be rendered or could hurt whoever renders it."""
+    for offer in catalog.game_templates:
+        if problems := find_template_problems(offer.template, offer.versions):
+            raise TemplateInvalid(template=offer.name, problems=[str(problem) for problem in problems])
 
 
 def _check_archives(tree: Tree, records: list[BuildRecord]) -> None:

@@ -1,4 +1,4 @@
-"""npm packages: the package by its SHA-512, everything that it needs by the lock file in it, built in a child.
+"""npm packages: the package by its SHA-512, everything that it needs by a lock file, built in a child.
 
 Install scripts of hundreds of packages run here, compilers too. They get an environment of their own, with nothing of
 ours but the way to the network; they are not otherwise held, so a build that uses this belongs on a machine for builds.
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from zlh_api.artifacts.building.layout_rules import SourceEntry
-from zlh_api.artifacts.building.sources.npm_rules import LockUnusable, check_lock, integrity_hex
+from zlh_api.artifacts.building.sources.npm_rules import LockUnusable, check_lock, integrity_hex, render_package
 from zlh_api.artifacts.building.sources.port import Material, Pin
 from zlh_api.artifacts.building.sources.workbench import Workbench, network_environment
 from zlh_api.artifacts.building.tar_reader import ArchiveUnsafe, Blobs, materialise, open_compressed
@@ -61,8 +61,9 @@ class FromNpm:
         environment = self._environment(work, node)
         tarball = self._fetch(work, node, environment)
         sha256, _size = hash_file(tarball)
-        self._unpack(tarball, work, package)
+        self._lay_out(tarball, work, package)
         command = [str(node / "bin/npm"), "ci", "--omit=dev", "--no-audit", "--no-fund", "--loglevel=error"]
+        command += [] if self._source.run_scripts else ["--ignore-scripts"]
         self._bench.run(command, source=pin.origin, timeout_s=INSTALL_TIMEOUT_S, cwd=package, env=environment)
         paths = {f"{top.name}/{name}": path for top in (package, node) for name, path in _walk(top, pin.origin)}
         entries = [_entry(name, path) for name, path in sorted(paths.items())]
@@ -113,6 +114,21 @@ class FromNpm:
         if found != integrity_hex(self._source.integrity):
             raise SourceHashMismatch(source=self._origin, wanted=integrity_hex(self._source.integrity), found=found)
         return fetched[0]
+
+    def _lay_out(self, tarball: Path, work: Path, package: Path) -> None:
+        """Make the folder in which npm installs: the package itself, or an empty one that a lock file of ours fills."""
+        if self._source.lock is None:
+            self._unpack(tarball, work, package)
+            return
+        lock = self._bench.read_lock(self._source.lock)
+        try:
+            check_lock(lock)
+            manifest = render_package(lock, package=self._source.package, integrity=self._source.integrity)
+        except LockUnusable as exc:
+            raise SourceUnsafe(source=self._source.lock, reason=str(exc)) from exc
+        package.mkdir()
+        (package / "package.json").write_bytes(manifest)
+        (package / "package-lock.json").write_bytes(lock)
 
     def _unpack(self, tarball: Path, work: Path, package: Path) -> None:
         """Write the package's files out, where its locks hold all that npm would fetch."""

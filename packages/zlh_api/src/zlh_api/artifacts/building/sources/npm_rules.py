@@ -24,6 +24,16 @@ class _Lock(msgspec.Struct, frozen=True):
     packages: dict[str, _Locked]
 
 
+class _Root(msgspec.Struct, frozen=True):
+    name: str = "server"
+    version: str = "0"
+    dependencies: dict[str, str] = msgspec.field(default_factory=dict)
+
+
+class _RootLock(msgspec.Struct, frozen=True):
+    packages: dict[str, _Root]
+
+
 def check_lock(text: bytes) -> None:
     """Raise LockUnusable unless every package that would be fetched has a SHA-512."""
     try:
@@ -35,6 +45,18 @@ def check_lock(text: bytes) -> None:
             continue
         if locked.integrity is None or not _SHA512.search(locked.integrity):
             raise LockUnusable(f"it has no SHA-512 for {name}")
+
+
+def render_package(lock: bytes, *, package: str, integrity: str) -> bytes:
+    """Return the `package.json` that a lock file was made from; raise LockUnusable where it holds another package."""
+    known = msgspec.json.decode(lock, type=_Lock).packages
+    held = known.get(f"node_modules/{package}")
+    if held is None or held.integrity != integrity:
+        raise LockUnusable(f"it does not hold {package} to the integrity of the recipe")
+    root = msgspec.json.decode(lock, type=_RootLock).packages.get("")
+    if root is None:
+        raise LockUnusable("it does not say what it was made from")
+    return msgspec.json.encode(root)
 
 
 def integrity_hex(integrity: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,9 +35,16 @@ class Means:
     apt: Path = Path("/etc/apt")
     # In pip's place.
     fetch_wheel: Fetcher | None = None
+    # Whom the operators of an upstream can write to, and how long it is waited where one asks for patience.
+    contact: str | None = None
+    pause: Callable[[float], None] = time.sleep
 
 
 PLAIN = Means()
+
+
+def _no_lock(name: str) -> bytes:
+    raise FileNotFoundError(name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +54,8 @@ class Workbench:
     cache: Path
     provide: Provider
     means: Means = PLAIN
+    # Reads one of the lock files beside the recipes.
+    read_lock: Callable[[str], bytes] = _no_lock
     # Descriptor of the tree's lock, for children.
     lock: int | None = None
 

@@ -1,0 +1,408 @@
+"""Mods: told of, compared with their hashes, and changed all or nothing.
+
+    staging ──── new files are fetched into a hidden folder, each held to its hash
+       │
+    committing ─ renames: away, to other names, in; the ledger last     ← from here on a crash is rolled forward
+       │
+    undoing ──── a rename could not be made: those before it are taken back
+
+The journal on the agent's own disk says which of these it is before it begins. What a change has moved away stays in
+the hidden folder until the next one, so that it can be undone with nothing fetched.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+from msgspec.structs import replace
+
+from zlh_agent.files.disk_threads import HeldFile
+from zlh_agent.files.model import Entry
+from zlh_agent.files.service import FileService
+from zlh_agent.mods import ledger_rules
+from zlh_agent.mods.change_rules import HIDDEN, Fetched, Plan, find_in_the_way, find_present, plan_change
+from zlh_agent.mods.fetching import Fetcher, require_origin
+from zlh_agent.mods.folder import ModFolder
+from zlh_agent.mods.journal_store import ChangeJournal, ChangeRecord
+from zlh_agent.mods.report_rules import Known, render_report
+from zlh_common.clock import Clock
+from zlh_common.errors import ZlhError
+from zlh_common.schema.file_refusals import FileRefused, FilesBusy, FilesUnavailable, NoRoomOnDisk
+from zlh_common.schema.mod_refusals import (
+    ModChangeInterrupted,
+    ModChangeUnknown,
+    ModFileInTheWay,
+    ModsBusy,
+    ModsChanged,
+    ModsDamaged,
+    ModsNotOffered,
+)
+from zlh_common.schema.mods import ChangeProgress, ChangeState, ModChange, ModLedger, ModRollback, ModsReport, PutMod
+
+log = structlog.get_logger()
+MAX_KEPT = 50
+RETRY_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class ModPlace:
+    """Where the mods of this container lie: below which root, and in which folder of it."""
+
+    files: FileService
+    folder: str
+    # When the server that runs now was started; None while none does.
+    started_at: Callable[[], datetime | None] = lambda: None
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """A change that is carried out, and from where files may come."""
+
+    change: ModChange
+    before: ModLedger
+    after: ModLedger
+
+
+class ModService:
+    """The mods of one container."""
+
+    def __init__(
+        self,
+        journal: ChangeJournal,
+        fetcher: Fetcher,
+        threads: ThreadPoolExecutor,
+        clock: Clock,
+        *,
+        find_place: Callable[[], ModPlace | None],
+    ) -> None:
+        self._journal = journal
+        self._fetcher = fetcher
+        self._threads = threads
+        self._clock = clock
+        self._find_place = find_place
+        self._known = Known()
+        self._progress: OrderedDict[str, ChangeProgress] = OrderedDict()
+        self._task: asyncio.Task[None] | None = None
+        self._lock = asyncio.Lock()
+        self._left: ChangeRecord | None = None
+
+    async def load(self) -> None:
+        """Take up what an agent before us was at: it is ended by `run`, or by whoever asks first."""
+        self._left = await asyncio.to_thread(self._journal.load)
+
+    async def run(self) -> None:
+        """End what was left, for ever."""
+        while True:
+            if self._left is not None and self._find_place() is not None:
+                with contextlib.suppress(ZlhError):
+                    async with self._lock:
+                        await self._end_left()
+            await self._clock.sleep(RETRY_S)
+
+    async def close(self) -> None:
+        """Stop; what is under way is ended at the next start."""
+        if self._task is not None and not self._task.done():
+            self._task.cancel()
+            await asyncio.wait([self._task])
+        await self._fetcher.close()
+
+    async def report(self) -> ModsReport:
+        """Return the ledger, the folder, and where they differ as far as that was looked at."""
+        place = self._require_place()
+        async with place.files.borrow() as files:
+            folder = ModFolder(files, place.folder, self._threads)
+            read, names = await folder.read_ledger(), await folder.names()
+        return render_report(
+            place.folder, read.ledger, names, self._known, trouble=read.trouble, started_at=place.started_at()
+        )
+
+    async def verify(self) -> ModsReport:
+        """Compare every file with its hash, and learn those of files that nobody knows."""
+        place = self._require_place()
+        async with place.files.borrow(is_long=True) as files:
+            folder = ModFolder(files, place.folder, self._threads)
+            read, names = await folder.read_ledger(), await folder.names()
+            known = Known()
+            for name in names:
+                if (told := await folder.digest(f"{place.folder}/{name}")) is not None:
+                    known.learn(name, told[1], told[0])
+            self._known = known
+            names = await folder.names()
+        return render_report(
+            place.folder, read.ledger, names, known, trouble=read.trouble, started_at=place.started_at()
+        )
+
+    async def begin(self, change: ModChange) -> ChangeProgress:
+        """Begin a change; the same one again tells how far it is. Raises ModsBusy, ModsChanged, ModUnknown."""
+        return await self._begin(change.id, lambda ledger: (change, self._require_planned_on(change, ledger)))
+
+    async def roll_back(self, asked: ModRollback) -> ChangeProgress:
+        """Begin the change that undoes the last one; raise ModRollbackImpossible for another."""
+
+        def undo(ledger: ModLedger) -> tuple[ModChange, bool]:
+            acts = ledger_rules.find_undoing(ledger, asked.change_id)
+            change = ModChange(
+                id=asked.id,
+                actor=asked.actor,
+                revision=ledger.revision,
+                acts=acts,
+                reason=asked.reason,
+                origins=asked.origins,
+            )
+            return change, True
+
+        return await self._begin(asked.id, undo)
+
+    async def find(self, change_id: str) -> ChangeProgress:
+        """Return how far a change is; raise ModChangeUnknown."""
+        if (told := self._progress.get(change_id)) is not None:
+            return told
+        if self._left is not None and self._left.id == change_id:
+            return ChangeProgress(id=change_id, state=ChangeState.RUNNING)
+        place = self._require_place()
+        async with place.files.borrow() as files:
+            ledger = (await ModFolder(files, place.folder, self._threads).read_ledger()).ledger
+        if any(change.id == change_id for change in ledger.changes):
+            return ChangeProgress(id=change_id, state=ChangeState.DONE)
+        raise ModChangeUnknown
+
+    # Beginning
+
+    def _require_place(self) -> ModPlace:
+        if (place := self._find_place()) is None:
+            raise ModsNotOffered
+        return place
+
+    def _require_planned_on(self, change: ModChange, ledger: ModLedger) -> bool:
+        if change.revision != ledger.revision:
+            raise ModsChanged
+        return False
+
+    async def _begin(self, change_id: str, make: Callable[[ModLedger], tuple[ModChange, bool]]) -> ChangeProgress:
+        if change_id in self._progress:
+            return self._progress[change_id]
+        place = self._require_place()
+        if self._lock.locked() or (self._task is not None and not self._task.done()):
+            raise ModsBusy
+        async with self._lock:
+            await self._end_left()
+            async with place.files.borrow() as files:
+                ledger = (await ModFolder(files, place.folder, self._threads).read_ledger()).ledger
+            if any(made.id == change_id for made in ledger.changes):
+                return ChangeProgress(id=change_id, state=ChangeState.DONE)
+            change, is_rollback = make(ledger)
+            after = ledger_rules.apply_change(ledger, change, now=self._clock.now(), is_rollback=is_rollback)
+            self._note(ChangeProgress(id=change.id, state=ChangeState.RUNNING))
+            self._task = asyncio.create_task(self._run(place, _Work(change, ledger, after)))
+            self._task.add_done_callback(lambda task: self._note_end(change.id, task))
+        return self._progress[change_id]
+
+    async def _run(self, place: ModPlace, work: _Work) -> None:
+        change_id = work.change.id
+        try:
+            async with place.files.borrow(is_long=True) as files:
+                folder = ModFolder(files, place.folder, self._threads)
+                record = await self._stage(folder, work)
+                await self._commit(folder, record)
+        except (FilesUnavailable, FilesBusy) as error:
+            await self._leave(change_id, error)
+        except ZlhError as error:
+            self._fail(change_id, error)
+        except OSError as error:
+            await self._leave(change_id, FilesUnavailable(reason=f"the agent's own disk fails ({error.strerror})"))
+        else:
+            self._note(replace(self._progress[change_id], state=ChangeState.DONE))
+
+    def _note_end(self, change_id: str, task: asyncio.Task[None]) -> None:
+        """Tell of an end that nobody has thought of: whoever waits for the change would wait for ever."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("mods.change_broke", change=change_id, exc_info=error)
+            self._fail(change_id, FilesUnavailable(reason=f"the agent failed ({type(error).__name__})"))
+
+    async def _leave(self, change_id: str, error: ZlhError) -> None:
+        """Have what stands still be ended later; what was not begun to be put in place has failed."""
+        self._left = await asyncio.to_thread(self._journal.load)
+        if self._left is None or self._left.phase == "staging":
+            self._fail(change_id, error)
+
+    # Staging
+
+    async def _stage(self, folder: ModFolder, work: _Work) -> ChangeRecord:
+        """Lay everything ready; return the record that says so, which is on disk by then. A failure leaves nothing."""
+        record = ChangeRecord(id=work.change.id, phase="staging", folder=folder.folder, before=work.before)
+        await asyncio.to_thread(self._journal.save, record)
+        try:
+            plan = await self._plan(folder, work)
+            await self._fetch_all(folder, work, plan)
+        except ZlhError:
+            await self._clear(folder, work.change.id)
+            await asyncio.to_thread(self._journal.forget)
+            raise
+        ready = ChangeRecord(
+            id=record.id,
+            phase="committing",
+            folder=record.folder,
+            steps=plan.steps,
+            before=work.before,
+            after=work.after,
+        )
+        await asyncio.to_thread(self._journal.save, ready)
+        return ready
+
+    async def _plan(self, folder: ModFolder, work: _Work) -> Plan:
+        await folder.files.make_folder(folder.folder, parents=True)
+        await folder.files.make_folder(f"{HIDDEN}/{work.change.id}", parents=True)
+        names = await folder.names()
+        digests: dict[str, str | None] = dict.fromkeys(names)
+        for name in self._names_that_matter(work, names):
+            told = await folder.digest(f"{folder.folder}/{name}")
+            digests[name] = told[0] if told else None
+        plan = plan_change(work.before, work.after, folder=folder.folder, change_id=work.change.id, digests=digests)
+        if (taken := find_in_the_way(plan, folder.folder, set(names))) is not None:
+            raise ModFileInTheWay(file_name=taken)
+        return plan
+
+    def _names_that_matter(self, work: _Work, names: dict[str, Entry]) -> set[str]:
+        """Return which files may be what is wanted already."""
+        before = {entry.file.project_id: entry for entry in work.before.entries}
+        put = [act.entry for act in work.change.acts if isinstance(act, PutMod)]
+        found = (find_present(before.get(entry.file.project_id, entry), set(names)) for entry in put)
+        return {name for name in found if name is not None}
+
+    async def _fetch_all(self, folder: ModFolder, work: _Work, plan: Plan) -> None:
+        kept = await self._find_kept(folder, work, plan)
+        fetched = [each for each in plan.fetched if each.file.sha512 not in kept]
+        for each in fetched:
+            require_origin(each.file, work.change.origins)
+        total = sum(each.file.size for each in plan.fetched)
+        room = await folder.files.room()
+        if total > room.free_bytes:
+            raise NoRoomOnDisk(path=folder.folder, wanted_bytes=total, free_bytes=room.free_bytes)
+        done = 0
+        for each in plan.fetched:
+            if (path := kept.get(each.file.sha512)) is not None:
+                await folder.files.copy(path, each.staged)
+            else:
+                await self._fetch(folder, work.change.id, each, done=done, total=total)
+            done += each.file.size
+            self._tell(work.change.id, done, total)
+
+    async def _find_kept(self, folder: ModFolder, work: _Work, plan: Plan) -> dict[str, str]:
+        """Return which wanted files the change before has moved away."""
+        wanted = {each.file.sha512: each.file.size for each in plan.fetched}
+        if not wanted or not work.before.changes:
+            return {}
+        return await folder.find_by_digest(f"{HIDDEN}/{work.before.changes[-1].id}", wanted)
+
+    async def _fetch(self, folder: ModFolder, change_id: str, fetched: Fetched, *, done: int, total: int) -> None:
+        held = HeldFile(self._threads, await folder.files.open_to_append(fetched.staged, offset=0))
+        loop = asyncio.get_running_loop()
+
+        def tell(count: int) -> None:
+            # From a thread that writes.
+            loop.call_soon_threadsafe(self._tell, change_id, done + count, total)
+
+        try:
+            await self._fetcher.fetch(fetched.file, held, on_bytes=tell)
+        finally:
+            await held.settled()
+            held.close()
+
+    # Committing
+
+    async def _commit(self, folder: ModFolder, record: ChangeRecord) -> None:
+        """Take every step and write the ledger, however much of that is done already."""
+        try:
+            for step in record.steps:
+                await folder.take(step)
+            if (await folder.read_ledger()).trouble is not None:
+                await folder.set_ledger_aside(now=self._clock.now())
+            await folder.write_ledger(record.after)
+        except FileRefused as refused:
+            await self._undo(folder, record, refused)
+            raise
+        await self._clear_others(folder, record.id)
+        await asyncio.to_thread(self._journal.forget)
+        self._left = None
+        log.info("mods.changed", change=record.id, revision=record.after.revision)
+
+    async def _undo(self, folder: ModFolder, record: ChangeRecord, why: ZlhError) -> None:
+        undoing = replace(record, phase="undoing")
+        await asyncio.to_thread(self._journal.save, undoing)
+        self._left = undoing
+        try:
+            for step in reversed(record.steps):
+                await folder.take_back(step)
+            read = await folder.read_ledger()
+            if read.ledger.changes and read.ledger.changes[-1].id == record.id:
+                await folder.write_ledger(record.before)
+        except FileRefused as refused:
+            raise ModsDamaged(reason=f"{why.detail} {refused.detail}") from refused
+        await self._clear(folder, record.id)
+        await asyncio.to_thread(self._journal.forget)
+        self._left = None
+
+    async def _end_left(self) -> None:
+        """End what a crash or a lost child has left: forward where all was ready, back where it was not."""
+        record = self._left
+        if record is None:
+            return
+        place = self._require_place()
+        async with place.files.borrow(is_long=True) as files:
+            folder = ModFolder(files, record.folder, self._threads)
+            match record.phase:
+                case "staging":
+                    await self._clear(folder, record.id)
+                    await asyncio.to_thread(self._journal.forget)
+                    self._left = None
+                    self._fail(record.id, ModChangeInterrupted())
+                case "committing":
+                    await self._finish_left(folder, record)
+                case "undoing":
+                    await self._undo(folder, record, ModChangeInterrupted())
+                    self._fail(record.id, ModChangeInterrupted())
+
+    async def _finish_left(self, folder: ModFolder, record: ChangeRecord) -> None:
+        try:
+            await self._commit(folder, record)
+        except FileRefused as refused:
+            self._fail(record.id, refused)
+        else:
+            self._note(ChangeProgress(id=record.id, state=ChangeState.DONE))
+
+    async def _clear(self, folder: ModFolder, change_id: str) -> None:
+        with contextlib.suppress(FileRefused):
+            await folder.files.remove_tree(f"{HIDDEN}/{change_id}")
+
+    async def _clear_others(self, folder: ModFolder, kept: str) -> None:
+        """Remove what changes before have moved away."""
+        with contextlib.suppress(FileRefused):
+            for entry in (await folder.files.list_folder(HIDDEN)).entries:
+                if entry.name != kept:
+                    await folder.files.remove_tree(f"{HIDDEN}/{entry.name}")
+
+    # Telling
+
+    def _tell(self, change_id: str, done: int, total: int) -> None:
+        if change_id not in self._progress:
+            return
+        self._note(replace(self._progress[change_id], done_bytes=done, total_bytes=total))
+
+    def _fail(self, change_id: str, error: ZlhError) -> None:
+        log.warning("mods.change_failed", change=change_id, code=error.code, reason=error.detail)
+        before = self._progress.get(change_id) or ChangeProgress(id=change_id, state=ChangeState.RUNNING)
+        if before.state is ChangeState.FAILED:
+            return
+        self._note(replace(before, state=ChangeState.FAILED, code=error.code, message=error.detail[:1000]))
+
+    def _note(self, progress: ChangeProgress) -> None:
+        self._progress[progress.id] = progress
+        while len(self._progress) > MAX_KEPT:
+            self._progress.popitem(last=False)
