@@ -6784,6 +6784,7 @@ export interface operations {
              *     - `memory_too_small`: The game server needs more memory than the container has.
              *     - `game_unusable`: The template and the values make no command that anything can be started with.
              *     - `eula_not_accepted`: The game asks for an agreement before anything of it is installed.
+             *     - `resources_empty`: A wish for resources names none.
              *     - `resources_too_large`: More is asked for than one container may have.
              *     - `workspace_of_game`: A game container has no workspace of a customer's user.
              *     - `repository_invalid`: The URL is none that a repository is cloned from.
