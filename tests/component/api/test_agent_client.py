@@ -194,6 +194,31 @@ async def test_what_never_ends_is_cut_off(
         assert stranger.sent_bytes < 30_000_000
 
 
+CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+async def read_file(client: AgentClient, agent: AgentAddress) -> int:
+    """Read a file as a download does; return how much came."""
+    async with client.open_transfer(agent, "GET", "/files/archive", headers={}) as transfer:
+        return sum([len(block) async for block in transfer.blocks()])
+
+
+@pytest.mark.parametrize("way", [call, read_file])
+async def test_an_answer_in_crumbs_is_ended(way: Way, meeting: Meeting, client: AgentClient) -> None:
+    """Chunks of a byte would hold the loop for half a second each time that something came."""
+    crumbs = meeting.stranger(CHUNKED, for_ever=b"1\r\nx\r\n" * 10_000)
+    async with crumbs.running() as stranger, asyncio.timeout(60):
+        with pytest.raises(AgentUnreachable):
+            await way(client, meeting.address(stranger.port))
+
+
+async def test_an_answer_in_small_chunks_is_read(meeting: Meeting, client: AgentClient) -> None:
+    """Whole, where they are as small as an honest agent may send them."""
+    body = (b"80\r\n" + b"x" * 128 + b"\r\n") * 8000 + b"0\r\n\r\n"
+    async with meeting.stranger(CHUNKED + body).running() as stranger, asyncio.timeout(60):
+        assert await read_file(client, meeting.address(stranger.port)) == 128 * 8000
+
+
 UPGRADED = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Accept: ACCEPT\r\n\r\n"

@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 
 from fakes.hostile_files import Ground
+from zlh_agent.archives.rules import LONGEST_S as LONGEST_UNPACKING_S
+from zlh_agent.archives.rules import MAX_ENTRIES, RESERVE_BYTES, RESERVE_SHARE
+from zlh_agent.archives.streams import MAX_WINDOW_BYTES
+from zlh_agent.files.link import FilePlace
 from zlh_agent.files.model import Answer
 from zlh_agent.files.operations import MAX_KEPT, MAX_RUNNING
 from zlh_agent.files.search_rules import LONGEST_S
@@ -22,6 +26,8 @@ from zlh_api.config.tables import RateLimitsSection
 from zlh_api.files.routes import MAX_ASKED_CHARS
 from zlh_common.schema.files import MAX_FOUND, MAX_LISTED, MAX_PATH_CHARS, UPLOAD_CHUNK_BYTES
 
+MIB = 1024 * 1024
+CHILD = FilePlace("/", None).confinement
 DOCUMENT = Path(__file__).parents[3] / "docs/filesystem.md"
 RATES = RateLimitsSection()
 
@@ -39,6 +45,10 @@ RATES = RateLimitsSection()
         f"| ends after {patience_rules.SILENCE_S:g} s |",
         f"kept for {KEPT_FOR.total_seconds() / 3600:g} h after its last byte",
         f"{UPLOAD_CHUNK_BYTES / 1e6:g} MB, since",
+        f"{MAX_ENTRIES:,} entries, {'an hour' if LONGEST_UNPACKING_S == 3600 else LONGEST_UNPACKING_S};",
+        f"dictionaries of {MAX_WINDOW_BYTES // MIB} MiB, as",
+        f"address space of {(CHILD.address_space_bytes or 0) // MIB} MiB, and {CHILD.open_files} open files",
+        f"| {100 / RESERVE_SHARE:g} % of the disk, {RESERVE_BYTES // MIB} MiB at most;",
     ],
 )
 def test_the_document_has_the_figures_of_the_code(promise: str) -> None:

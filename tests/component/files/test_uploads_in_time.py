@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,7 +11,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from aiohttp import StreamReader
+from aiohttp import ClientPayloadError, StreamReader
 from aiohttp.base_protocol import BaseProtocol
 
 from fakes.clock import FakeClock
@@ -22,6 +23,7 @@ from zlh_agent.uploads.bodies import OpenBody
 from zlh_agent.uploads.model import Asked
 from zlh_agent.uploads.partials import Partials
 from zlh_agent.uploads.puts import PutService
+from zlh_agent.uploads.receiving import Sink
 from zlh_agent.uploads.rules import KEPT_FOR, WHOLE_KEPT_FOR
 from zlh_agent.uploads.service import UploadService
 from zlh_agent.uploads.store import UploadStore
@@ -71,15 +73,17 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
         await roots.close()
 
 
-def body(*parts: bytes, is_whole: bool = True) -> OpenBody:
-    """Return a body of which this has come, and all of it or not."""
+def body(*parts: bytes, is_whole: bool = True, is_cut: bool = False) -> OpenBody:
+    """Return a body of which this has come, and all of it or not; or whose connection broke behind it."""
     loop = asyncio.get_running_loop()
     protocol = BaseProtocol(loop)
     protocol.connection_made(asyncio.Transport())
     reader = StreamReader(protocol, 2**20, loop=loop)
     for part in parts:
         reader.feed_data(part)
-    if is_whole:
+    if is_cut:
+        loop.call_later(0.05, reader.set_exception, ClientPayloadError())
+    elif is_whole:
         reader.feed_eof()
     return lambda blocks, silence_s: StreamBody(reader, blocks, silence_s=silence_s)
 
@@ -120,6 +124,34 @@ async def test_who_comes_later_cuts_off_who_sends(place: Place) -> None:
     with pytest.raises(UploadBusy):
         await dead
     assert (await uploads.append(upload, 300, body(CONTENT[300:]), None, 700)).is_whole
+
+
+async def test_who_asks_while_the_rest_of_a_cut_body_is_written_waits_for_it(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client that comes back at once is told what counts, and no thread is at the file or its block by then."""
+    uploads = await place.uploads()
+    upload = await begin(uploads)
+    may_go_on, has_begun = threading.Event(), asyncio.Event()
+    loop, write = asyncio.get_running_loop(), Sink.write
+
+    def slow(sink: Sink, fd: int, view: memoryview) -> None:
+        loop.call_soon_threadsafe(has_begun.set)
+        assert may_go_on.wait(60)
+        write(sink, fd, view)
+
+    monkeypatch.setattr(Sink, "write", slow)
+    dead = asyncio.create_task(uploads.append(upload, 0, body(CONTENT[:300], is_cut=True), None, len(CONTENT)))
+    await has_begun.wait()
+    asked = asyncio.create_task(uploads.look(upload))
+    # Whoever was cut off without waiting for its thread would be gone after so many turns of the loop.
+    for _ in range(100):
+        await asyncio.sleep(0)
+    is_over = (asked.done(), dead.done())
+    may_go_on.set()
+    assert (is_over, (await asked).offset) == ((False, False), 300)
+    with pytest.raises(UploadBusy):
+        await dead
 
 
 async def test_who_puts_a_file_in_place_is_not_cut_off(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

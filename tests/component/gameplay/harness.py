@@ -49,6 +49,8 @@ class Followed:
     processes: ProcessService | None = None
     service: GameplayService | None = None
     loop: asyncio.Task[None] | None = None
+    # What the agent has said of why the server ended; another start takes it back.
+    hints: list[str] = field(default_factory=list)
     # In place of `game`, where another program is followed.
     told: WantedGame | None = None
 
@@ -111,13 +113,18 @@ class Followed:
             clock=self.keeper.clock,
             address="127.0.0.1",
             secret=_tell_secret,
-            on_change=lambda: None,
+            on_change=self._note_hint,
             ask_s=0.2,
         )
         self.service = GameplayService(place)
         self.keeper.on_output = lambda _name: self.service.note() if self.service else None
         self.service.want(game)
         self.loop = asyncio.create_task(self.service.run())
+
+    def _note_hint(self) -> None:
+        hint = self.service.hint if self.service is not None else None
+        if hint is not None:
+            self.hints.append(hint.code)
 
     async def end(self) -> None:
         """End the life of the agent; the server goes on."""

@@ -6784,6 +6784,7 @@ export interface operations {
              *     - `memory_too_small`: The game server needs more memory than the container has.
              *     - `game_unusable`: The template and the values make no command that anything can be started with.
              *     - `eula_not_accepted`: The game asks for an agreement before anything of it is installed.
+             *     - `resources_empty`: A wish for resources names none.
              *     - `resources_too_large`: More is asked for than one container may have.
              *     - `workspace_of_game`: A game container has no workspace of a customer's user.
              *     - `repository_invalid`: The URL is none that a repository is cloned from.
@@ -9761,7 +9762,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -9769,11 +9770,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -9787,7 +9788,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -9907,7 +9908,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -10027,7 +10028,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -10035,11 +10036,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -10053,7 +10054,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -10177,7 +10178,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -10300,7 +10301,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -10308,11 +10309,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -10326,7 +10327,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -10449,7 +10450,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -10586,7 +10587,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -10594,11 +10595,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -10612,7 +10613,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -10754,7 +10755,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -10888,7 +10889,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -10896,11 +10897,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -10914,7 +10915,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -11055,7 +11056,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -11179,7 +11180,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -11187,11 +11188,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -11205,7 +11206,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -11343,7 +11344,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -11487,7 +11488,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -11495,11 +11496,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -11513,7 +11514,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -11647,7 +11648,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -11800,7 +11801,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -11808,11 +11809,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -11826,7 +11827,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -11966,7 +11967,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `disk_full`: There is no room left on the disk for the file.
+             * @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger.
              *     - `no_room_on_disk`: What was announced is more than the disk has left; nothing of it was taken.
              */
             507: {
@@ -12079,7 +12080,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -12087,11 +12088,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -12105,7 +12106,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -12225,7 +12226,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -12360,7 +12361,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -12368,11 +12369,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -12386,7 +12387,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -12528,7 +12529,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -12663,7 +12664,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -12671,11 +12672,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -12689,7 +12690,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -12831,7 +12832,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -12965,7 +12966,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -12973,11 +12974,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -12991,7 +12992,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -13132,7 +13133,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -13256,7 +13257,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -13264,11 +13265,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -13282,7 +13283,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -13420,7 +13421,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -13544,7 +13545,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -13552,11 +13553,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -13570,7 +13571,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -13708,7 +13709,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -13825,7 +13826,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -13833,11 +13834,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -13851,7 +13852,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -13971,7 +13972,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -14091,7 +14092,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -14099,11 +14100,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -14117,7 +14118,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -14237,7 +14238,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -14342,7 +14343,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -14350,11 +14351,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -14368,7 +14369,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -14489,7 +14490,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -14606,7 +14607,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -14614,11 +14615,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -14632,7 +14633,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -14752,7 +14753,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -14882,7 +14883,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -14890,11 +14891,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -14908,7 +14909,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -15029,7 +15030,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -15153,7 +15154,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -15161,11 +15162,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -15179,7 +15180,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -15299,7 +15300,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -15416,7 +15417,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -15424,11 +15425,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -15442,7 +15443,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              */
             412: {
                 headers: {
@@ -15562,7 +15563,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -15696,7 +15697,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -15704,11 +15705,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              *     - `upload_offset_wrong`: A piece of an upload does not begin where the last one ended.
              *     - `upload_limit`: As many uploads are unfinished as may be.
              */
@@ -15724,7 +15725,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              *     - `tus_version_refused`: The request speaks another version of the protocol for resumable uploads, or says none.
              */
             412: {
@@ -15777,7 +15778,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `upload_busy`: Another connection sends a piece of this upload at this moment. */
+            /** @description - `upload_busy`: Another connection has come to this upload, or it is being put in place. */
             423: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -15887,7 +15888,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `disk_full`: There is no room left on the disk for the file.
+             * @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger.
              *     - `no_room_on_disk`: What was announced is more than the disk has left; nothing of it was taken.
              */
             507: {
@@ -16126,7 +16127,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -16134,11 +16135,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -16152,7 +16153,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              *     - `tus_version_refused`: The request speaks another version of the protocol for resumable uploads, or says none.
              */
             412: {
@@ -16190,7 +16191,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `upload_busy`: Another connection sends a piece of this upload at this moment. */
+            /** @description - `upload_busy`: Another connection has come to this upload, or it is being put in place. */
             423: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -16285,7 +16286,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -16396,7 +16397,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -16404,11 +16405,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              */
             409: {
                 headers: {
@@ -16422,7 +16423,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              *     - `tus_version_refused`: The request speaks another version of the protocol for resumable uploads, or says none.
              */
             412: {
@@ -16460,7 +16461,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `upload_busy`: Another connection sends a piece of this upload at this moment. */
+            /** @description - `upload_busy`: Another connection has come to this upload, or it is being put in place. */
             423: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -16554,7 +16555,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `disk_full`: There is no room left on the disk for the file. */
+            /** @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger. */
             507: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -16689,7 +16690,7 @@ export interface operations {
              *     - `being_deleted`: The container is on its way out.
              *     - `container_off`: The container is off, so nothing in it can be reached.
              *     - `container_suspended`: The container is off for as long as its customer is suspended.
-             *     - `path_busy`: the file is being changed or used at this moment.
+             *     - `path_busy`: the file is being changed or used at this moment. Try again.
              *     - `too_many_links`: the file leads through too many links, or in a circle.
              *     - `is_the_root`: The folder that everything stands in cannot be changed.
              *     - `is_a_folder`: the file is a folder.
@@ -16697,11 +16698,11 @@ export interface operations {
              *     - `folder_not_empty`: the file is a folder with something in it.
              *     - `not_a_regular_file`: the file is a pipe, a socket or a device, and no file.
              *     - `is_a_link`: the file is a link, and this is not done to links.
-             *     - `file_exists`: There is already something at the file.
+             *     - `file_exists`: There is already something at the file. Choose another name, or have it replaced.
              *     - `into_itself`: the file cannot be moved or copied into itself.
-             *     - `other_file_system`: the file is on another file system, or one is mounted there.
+             *     - `other_file_system`: the file is on another file system, or one is mounted there. Copy it, or unmount that.
              *     - `disk_read_only`: The disk of the file can only be read.
-             *     - `files_limit`: the file needs more memory or open files than file work may take.
+             *     - `files_limit`: the file needs more memory or open files than file work may take. Do it in parts, or in a shell.
              *     - `upload_offset_wrong`: A piece of an upload does not begin where the last one ended.
              */
             409: {
@@ -16716,7 +16717,7 @@ export interface operations {
             };
             /**
              * @description - `file_already_there`: There is already something at the file, and it was to be written only where nothing is.
-             *     - `file_changed`: the file is not what it was when it was last looked at.
+             *     - `file_changed`: the file is not what it was when it was last looked at. Look at it again first.
              *     - `tus_version_refused`: The request speaks another version of the protocol for resumable uploads, or says none.
              */
             412: {
@@ -16769,7 +16770,7 @@ export interface operations {
                     "application/problem+json": components["schemas"]["Problem"];
                 };
             };
-            /** @description - `upload_busy`: Another connection sends a piece of this upload at this moment. */
+            /** @description - `upload_busy`: Another connection has come to this upload, or it is being put in place. */
             423: {
                 headers: {
                     /** @description The id of this request; the one that you sent, where it is a sane one. */
@@ -16879,7 +16880,7 @@ export interface operations {
                 };
             };
             /**
-             * @description - `disk_full`: There is no room left on the disk for the file.
+             * @description - `disk_full`: There is no room left on the disk for the file. Remove something, or have the disk made larger.
              *     - `no_room_on_disk`: What was announced is more than the disk has left; nothing of it was taken.
              */
             507: {

@@ -21,7 +21,7 @@ import sys
 
 from zlh_agent.files import files_wire as wire
 from zlh_agent.files.child import FileServer, serve_as
-from zlh_agent.files.model import LINK, Answer, Entry
+from zlh_agent.files.model import LINK, OVERWRITES, Answer, Entry
 from zlh_agent.files.opening import Held, open_below
 from zlh_agent.files.refusals import (
     IS_A_FOLDER,
@@ -34,6 +34,7 @@ from zlh_agent.files.refusals import (
 )
 from zlh_agent.files.renaming import rename_to_free
 from zlh_agent.files.rules import split_path
+from zlh_agent.files.unfinished import drop_name, sync_folder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -114,9 +115,9 @@ class ArchiveServer(FileServer):
                     os.fsync(fd)
                 _rename(folder, partial, name, replace=request.flag)
             except BaseException:
-                _unlink(folder, partial)
+                drop_name(folder, partial)
                 raise
-            _sync(folder)
+            sync_folder(folder)
 
     def _put_into(
         self, request: Request, write: Callable[[bytes], None], tally: Tally, *, but: tuple[int, int] | None
@@ -129,7 +130,7 @@ class ArchiveServer(FileServer):
         self._left_out = ()
         plan = plan_names(chosen)
         if plan is None or not 0 <= request.number < len(FORMATS):
-            raise Refused(PATH_INVALID, next((path for path in chosen if plan_names([path]) is None), b"")[-1000:])
+            raise Refused(PATH_INVALID, next((path for path in chosen if plan_names([path]) is None), b""))
         base = self._root.open_folder(b"")
         with Held(base):
             sink = make_sink(FORMATS[request.number], write)
@@ -139,7 +140,7 @@ class ArchiveServer(FileServer):
             sink.finish()
 
     def _unpack(self, request: Request, tally: Tally) -> None:
-        from zlh_agent.archives.unpacking import OVERWRITES, unpack  # noqa: PLC0415
+        from zlh_agent.archives.unpacking import unpack  # noqa: PLC0415
 
         to, staging = request.other.split(b"\0")
         source, _ = self._root.open_to_read(request.path)
@@ -148,7 +149,7 @@ class ArchiveServer(FileServer):
             folder, (hidden, name) = self._pair(staging, to)
             with Held(folder):
                 unpack(source, folder, hidden, name, tally, overwrite=OVERWRITES[request.number])
-                _sync(folder)
+                sync_folder(folder)
 
     def _pair(self, hidden: bytes, name: bytes) -> tuple[int, tuple[bytes, bytes]]:
         """Return the open folder that both paths are in, and their last names."""
@@ -212,19 +213,3 @@ def _rename(folder: int, old: bytes, new: bytes, *, replace: bool) -> None:
             codes = {stat.S_IFDIR: IS_A_FOLDER, stat.S_IFLNK: IS_A_LINK}
             raise Refused(codes.get(stat.S_IFMT(status.st_mode), NOT_A_REGULAR_FILE))
     os.rename(old, new, src_dir_fd=folder, dst_dir_fd=folder)
-
-
-def _unlink(folder: int, name: bytes) -> None:
-    try:  # noqa: SIM105 - contextlib would cost the child 3 ms
-        os.unlink(name, dir_fd=folder)
-    except OSError:
-        pass  # the customer was faster
-
-
-def _sync(folder: int) -> None:
-    try:
-        fd = open_below(folder, [], os.O_RDONLY | os.O_DIRECTORY)
-    except OSError:
-        return  # a folder that one may write and not read
-    with Held(fd):
-        os.fsync(fd)

@@ -20,7 +20,7 @@ from zlh_agent.archives import zip_header_wire as zip_wire
 from zlh_agent.archives.model import Item
 from zlh_agent.archives.rules import TAR_GZ, TAR_ZST, ZIP, is_ours, split_entry
 from zlh_agent.files.model import FILE, FOLDER, LINK
-from zlh_agent.files.opening import O_PATH, Held, open_below
+from zlh_agent.files.opening import FILE_FLAGS, FOLDER_FLAGS, FOLDER_ITSELF, FOLDER_PATH, INSIDE, Held, open_below
 from zlh_agent.files.refusals import (
     FILE_CHANGED,
     NAME_TOO_LONG,
@@ -31,7 +31,7 @@ from zlh_agent.files.refusals import (
 )
 from zlh_agent.files.rules import MAX_NAME_BYTES
 from zlh_agent.files.walk import code_of
-from zlh_common.openat2 import NO_SYMLINKS, NO_XDEV
+from zlh_common.openat2 import NO_XDEV
 from zlh_common.tar_fields import BLOCK_BYTES as TAR_BLOCK_BYTES
 
 TYPE_CHECKING = False
@@ -43,9 +43,6 @@ if TYPE_CHECKING:
 BLOCK_BYTES = 256 * 1024
 # Fast ones: the disk and the line are slower than what is gained.
 DEFLATE_LEVEL, ZSTD_LEVEL = 1, 3
-_RESOLVE = NO_SYMLINKS | NO_XDEV
-_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NONBLOCK
-_FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 # Of the archive itself, not of a file in it.
 _FATAL = {errno.ENOSPC, errno.EDQUOT, errno.EPIPE, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 
@@ -170,13 +167,13 @@ class Packer:
         except _Broken as exc:
             raise exc.cause from exc
         except (OSError, Refused) as exc:
-            raise Refused(code_of(exc), b"/".join(parts)[-1000:]) from exc
+            raise Refused(code_of(exc), b"/".join(parts)) from exc
 
     def _add_top(self, parts: Sequence[bytes], shared: int) -> None:
         if not parts:
             self._add_below([], shared)
             return
-        with Held(open_below(self._base, parts[:-1], O_PATH | os.O_DIRECTORY)) as folder:
+        with Held(open_below(self._base, parts[:-1], FOLDER_PATH)) as folder:
             is_folder = self._add(folder, list(parts), shared, must=True)
         if is_folder:
             self._add_below(list(parts), shared)
@@ -197,7 +194,7 @@ class Packer:
         if not names:
             return None
         try:
-            fd = open_below(self._base, parts, O_PATH | os.O_DIRECTORY, resolve=NO_XDEV)
+            fd = open_below(self._base, parts, FOLDER_PATH, resolve=NO_XDEV)
         except (OSError, Refused) as exc:
             self._skip(exc, parts)
             return None
@@ -211,7 +208,7 @@ class Packer:
     def _names(self, parts: list[bytes], shared: int) -> list[bytes]:
         """Return the names in a folder, the first one last; none, and a word, where it cannot be read."""
         try:
-            with Held(open_below(self._base, parts, _FOLDER, resolve=NO_XDEV)) as fd:
+            with Held(open_below(self._base, parts, FOLDER_FLAGS, resolve=NO_XDEV)) as fd:
                 names = [os.fsencode(name) for name in os.listdir(fd)]  # noqa: PTH208 - no pathlib here
         except (OSError, Refused) as exc:
             if len(parts) == shared:
@@ -244,8 +241,8 @@ class Packer:
         if stat.S_ISDIR(status.st_mode):
             item.kind = FOLDER
             # Another file system that is mounted here is not entered, nor named; what was asked for must be readable.
-            flags = _FOLDER if must else O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
-            os.close(open_below(folder, [parts[-1]], flags, resolve=_RESOLVE))
+            flags = FOLDER_FLAGS if must else FOLDER_ITSELF
+            os.close(open_below(folder, [parts[-1]], flags, resolve=INSIDE))
             self._write(item, iter(()))
             self._tally.amount.folders += 1
             return True
@@ -260,7 +257,7 @@ class Packer:
         return False
 
     def _add_file(self, folder: int, parts: list[bytes], item: Item) -> None:
-        with Held(open_below(folder, [parts[-1]], _FILE, resolve=_RESOLVE)) as fd:
+        with Held(open_below(folder, [parts[-1]], os.O_RDONLY | FILE_FLAGS, resolve=INSIDE)) as fd:
             status = os.fstat(fd)
             if not stat.S_ISREG(status.st_mode):
                 raise Refused(PATH_BUSY)

@@ -10,12 +10,12 @@ import errno
 import os
 import stat
 
-from zlh_agent.files.opening import O_PATH, Held, open_below
+from zlh_agent.files.model import ALL_OR_NOTHING, REPLACE_PRESENT, SKIP_PRESENT
+from zlh_agent.files.opening import FOLDER_FLAGS, FOLDER_ITSELF, INSIDE, Held, open_below
 from zlh_agent.files.refusals import FILE_EXISTS, IS_A_FOLDER, NOT_A_FOLDER, PATH_BUSY, Refused
 from zlh_agent.files.renaming import rename_to_free
 from zlh_agent.files.tree_removal import remove_tree
 from zlh_agent.files.work import Work
-from zlh_common.openat2 import NO_SYMLINKS, NO_XDEV
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,9 +23,6 @@ if TYPE_CHECKING:
 
     from zlh_agent.archives.telling import Tally
 
-_RESOLVE = NO_SYMLINKS | NO_XDEV
-_FOLDER = O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
-_READ = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NONBLOCK
 Move = tuple[list[bytes], bytes, str]
 
 
@@ -38,12 +35,12 @@ def put_in_place(folder: int, hidden: bytes, name: bytes, tally: Tally, *, overw
     else:
         return
     try:
-        new = open_below(folder, [name], _FOLDER, resolve=_RESOLVE)
+        new = open_below(folder, [name], FOLDER_ITSELF, resolve=INSIDE)
     except OSError as exc:
         if exc.errno in {errno.ENOTDIR, errno.ELOOP}:
             raise Refused(NOT_A_FOLDER) from exc
         raise
-    with Held(new), Held(open_below(folder, [hidden], _FOLDER, resolve=_RESOLVE)) as old:
+    with Held(new), Held(open_below(folder, [hidden], FOLDER_ITSELF, resolve=INSIDE)) as old:
         for _ in _moves(old, new, tally, overwrite):
             pass  # only looked at: a conflict anywhere is refused before anything is moved
         for parts, part, found in _moves(old, new, tally, overwrite, told=tally.skip):
@@ -59,9 +56,9 @@ def _moves(
     waiting: list[list[bytes]] = [[]]
     while waiting:
         parts = waiting.pop()
-        with Held(open_below(old, parts, _READ, resolve=_RESOLVE)) as mine:
+        with Held(open_below(old, parts, FOLDER_FLAGS, resolve=INSIDE)) as mine:
             names = sorted(os.fsencode(name) for name in os.listdir(mine))  # noqa: PTH208 - no pathlib here
-            theirs = open_below(new, parts, _FOLDER, resolve=_RESOLVE)
+            theirs = open_below(new, parts, FOLDER_ITSELF, resolve=INSIDE)
             with Held(theirs):
                 for name in names:
                     tally.note()
@@ -84,12 +81,12 @@ def _compare(mine: int, theirs: int, name: bytes, parts: list[bytes], overwrite:
     is_folder = stat.S_ISDIR(os.stat(name, dir_fd=mine, follow_symlinks=False).st_mode)
     if is_folder and stat.S_ISDIR(there):
         return "merge"
-    where = b"/".join(parts)[-1000:]
+    where = b"/".join(parts)
     if is_folder:
-        raise Refused(NOT_A_FOLDER if overwrite == "replace" else FILE_EXISTS, where)
-    if overwrite == "refuse":
+        raise Refused(NOT_A_FOLDER if overwrite == REPLACE_PRESENT else FILE_EXISTS, where)
+    if overwrite == ALL_OR_NOTHING:
         raise Refused(FILE_EXISTS, where)
-    if overwrite == "skip":
+    if overwrite == SKIP_PRESENT:
         return "skip"
     if stat.S_ISDIR(there):
         raise Refused(IS_A_FOLDER, where)
@@ -98,8 +95,8 @@ def _compare(mine: int, theirs: int, name: bytes, parts: list[bytes], overwrite:
 
 def _move(old: int, new: int, parts: list[bytes], name: bytes, found: str) -> None:
     with (
-        Held(open_below(old, parts, _FOLDER, resolve=_RESOLVE)) as source,
-        Held(open_below(new, parts, _FOLDER, resolve=_RESOLVE)) as target,
+        Held(open_below(old, parts, FOLDER_ITSELF, resolve=INSIDE)) as source,
+        Held(open_below(new, parts, FOLDER_ITSELF, resolve=INSIDE)) as target,
     ):
         try:
             if found == "free":
@@ -108,4 +105,4 @@ def _move(old: int, new: int, parts: list[bytes], name: bytes, found: str) -> No
                 os.rename(name, name, src_dir_fd=source, dst_dir_fd=target)
         except (FileExistsError, IsADirectoryError) as exc:
             # Somebody has put something there since it was looked at.
-            raise Refused(PATH_BUSY, b"/".join([*parts, name])[-1000:]) from exc
+            raise Refused(PATH_BUSY, b"/".join([*parts, name])) from exc

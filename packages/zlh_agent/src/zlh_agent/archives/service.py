@@ -12,11 +12,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from zlh_agent.archives.rules import FORMATS, LONGEST_S, render_reason
-from zlh_agent.files.files_wire import decode_name, encode_name
+from zlh_agent.files.calls import encode_path
+from zlh_agent.files.files_wire import decode_name
 from zlh_agent.files.link import SYNC_SILENCE_S, FileLink
-from zlh_agent.files.model import Amount, Answer, Request
+from zlh_agent.files.model import OVERWRITES, Amount, Answer, Request
 from zlh_agent.files.roots import OfferedRoot, Roots
-from zlh_agent.files.rules import MAX_PATH_BYTES
 from zlh_agent.files.told import Outcome, Skipped
 from zlh_agent.sandbox.launch import bare_child
 from zlh_common.errors import ZlhError
@@ -27,7 +27,6 @@ MAX_CHILDREN = 4
 WAIT_FOR_CHILD_S = 10.0
 # Paths go to the child in messages, each of so many bytes at most.
 _MESSAGE_BYTES = 96 * 1024
-_OVERWRITES = (Overwrite.REFUSE, Overwrite.SKIP, Overwrite.REPLACE)
 OnProgress = Callable[[Amount], None]
 
 
@@ -128,7 +127,7 @@ class Archives:
         """
         async with self._child(root, self._seats) as link:
             other = _encode(to) + b"\0" + _encode(staging)
-            request = Request("unpack", _encode(path), other=other, number=_OVERWRITES.index(overwrite))
+            request = Request("unpack", _encode(path), other=other, number=OVERWRITES.index(overwrite.value))
             amount = await _amount(link, request, on_progress)
             return Outcome(amount, *await _skipped(link))
 
@@ -184,10 +183,8 @@ def _number(form: ArchiveFormat) -> int:
 
 
 def _encode(path: str) -> bytes:
-    try:
-        raw = encode_name(path)
-    except ValueError as exc:
-        raise FileRefused("path_invalid", path=path) from exc
-    if len(raw) > MAX_PATH_BYTES or b"\0" in raw:
-        raise FileRefused("name_too_long" if b"\0" not in raw else "path_invalid", path=path)
+    """Return a path for a message that holds several, with a zero byte between them; raise FileRefused."""
+    raw = encode_path(path)
+    if b"\0" in raw:
+        raise FileRefused("path_invalid", path=path)
     return raw

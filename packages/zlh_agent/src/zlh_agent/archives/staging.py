@@ -24,9 +24,8 @@ from zlh_agent.archives.rules import (
 )
 from zlh_agent.files.model import FILE, FOLDER
 from zlh_agent.files.model import LINK as LINK_KIND
-from zlh_agent.files.opening import O_PATH, Held, open_below
+from zlh_agent.files.opening import FILE_FLAGS, FOLDER_FLAGS, FOLDER_ITSELF, INSIDE, Held, open_below
 from zlh_agent.files.refusals import DISK_FULL, NOT_A_REGULAR_FILE, Refused
-from zlh_common.openat2 import NO_SYMLINKS, NO_XDEV
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,10 +34,7 @@ if TYPE_CHECKING:
     from zlh_agent.archives.model import Item
     from zlh_agent.archives.telling import Tally
 
-RESOLVE = NO_SYMLINKS | NO_XDEV
-_FOLDER = O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
 _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-_CAREFULLY = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY
 _PLACEHOLDER = stat.S_ISVTX | 0o600
 _CHECK_BYTES, _CHECK_ENTRIES = 16 * 1024 * 1024, 500
 _LAST_S = 2**33
@@ -108,7 +104,7 @@ class Staging:
         self._tally.note()
         parts = split_entry(item.name)
         if parts is None or (not parts and item.kind != FOLDER):
-            raise Refused(UNSAFE, item.name[-1000:])
+            raise Refused(UNSAFE, item.name)
         if item.kind == FOLDER:
             self._add_folder(parts, item)
         elif item.is_hard:
@@ -128,7 +124,7 @@ class Staging:
         self.close()
         for path, mode, modified in self._folders.read():
             self._tally.note()
-            with Held(open_below(self._base, path.split(b"/"), os.O_RDONLY | _FOLDER & ~O_PATH, resolve=RESOLVE)) as fd:
+            with Held(open_below(self._base, path.split(b"/"), FOLDER_FLAGS, resolve=INSIDE)) as fd:
                 # Open to its owner: what is in it is still to be moved.
                 os.fchmod(fd, int(mode) | 0o700)
                 os.utime(fd, (int(modified), int(modified)))
@@ -159,7 +155,7 @@ class Staging:
 
     def _add_link(self, parts: list[bytes], target: bytes) -> None:
         if not is_link_inside(parts, target):
-            raise Refused(LINK, b"/".join(parts)[-1000:])
+            raise Refused(LINK, b"/".join(parts))
         folder = self._open_parent(parts)
         with Held(self._make_new(folder, parts, _PLACEHOLDER)) as fd:
             os.fchmod(fd, _PLACEHOLDER)
@@ -171,20 +167,20 @@ class Staging:
         """Give a file of the archive a second name; a link is made a second time."""
         first = split_entry(item.target)
         if not first or first == parts:
-            raise Refused(LINK, item.name[-1000:])
+            raise Refused(LINK, item.name)
         try:
-            with Held(open_below(self._base, first[:-1], _FOLDER, resolve=RESOLVE)) as held:
+            with Held(open_below(self._base, first[:-1], FOLDER_ITSELF, resolve=INSIDE)) as held:
                 target = _planned_target(held, first[-1])
                 if target is not None:
                     self._add_link(parts, target)
                     return
                 if not stat.S_ISREG(os.stat(first[-1], dir_fd=held, follow_symlinks=False).st_mode):
-                    raise Refused(LINK, item.name[-1000:])
+                    raise Refused(LINK, item.name)
                 folder = self._open_parent(parts)
                 self._clear(folder, parts)
                 os.link(first[-1], parts[-1], src_dir_fd=held, dst_dir_fd=folder, follow_symlinks=False)
         except (FileNotFoundError, NotADirectoryError) as exc:
-            raise Refused(LINK, item.name[-1000:]) from exc
+            raise Refused(LINK, item.name) from exc
         self._tally.amount.files += 1
 
     def _make_link(self, parts: Sequence[bytes]) -> None:
@@ -207,7 +203,7 @@ class Staging:
         try:
             os.unlink(parts[-1], dir_fd=folder)
         except IsADirectoryError as exc:
-            raise Refused(CONTRADICTION, b"/".join(parts)[-1000:]) from exc
+            raise Refused(CONTRADICTION, b"/".join(parts)) from exc
         except FileNotFoundError:
             pass
 
@@ -218,16 +214,16 @@ class Staging:
             return self._parent[1]
         self.close()
         try:
-            fd = open_below(self._base, parts[:-1], _FOLDER, resolve=RESOLVE)
+            fd = open_below(self._base, parts[:-1], FOLDER_ITSELF, resolve=INSIDE)
         except FileNotFoundError:
             fd = self._make_folders(parts[:-1])
         except NotADirectoryError as exc:
-            raise Refused(CONTRADICTION, path[-1000:]) from exc
+            raise Refused(CONTRADICTION, path) from exc
         self._parent = (path, fd)
         return fd
 
     def _make_folders(self, parts: Sequence[bytes]) -> int:
-        at = open_below(self._base, [], _FOLDER)
+        at = open_below(self._base, [], FOLDER_ITSELF)
         try:
             for part in parts:
                 try:
@@ -235,12 +231,12 @@ class Staging:
                     self._tally.amount.folders += 1
                 except FileExistsError:
                     pass
-                below = open_below(at, [part], _FOLDER, resolve=RESOLVE)
+                below = open_below(at, [part], FOLDER_ITSELF, resolve=INSIDE)
                 os.close(at)
                 at = below
         except NotADirectoryError as exc:
             os.close(at)
-            raise Refused(CONTRADICTION, b"/".join(parts)[-1000:]) from exc
+            raise Refused(CONTRADICTION, b"/".join(parts)) from exc
         except BaseException:
             os.close(at)
             raise
@@ -250,7 +246,7 @@ class Staging:
 def _planned_target(folder: int, name: bytes) -> bytes | None:
     """Return where the link leads that this file keeps the place of; None where it is no such file."""
     try:
-        fd = open_below(folder, [name], _CAREFULLY, resolve=RESOLVE)
+        fd = open_below(folder, [name], os.O_RDONLY | FILE_FLAGS, resolve=INSIDE)
     except (FileNotFoundError, PermissionError):
         return None
     except OSError as exc:

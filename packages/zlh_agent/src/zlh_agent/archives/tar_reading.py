@@ -64,7 +64,7 @@ def _item(header: Header, told: dict[bytes, bytes]) -> Item:
     name = header.prefix + b"/" + header.name if is_posix and header.prefix else header.name
     name, kind = told.get(b"path", name), header.kind
     if kind == b"S" or _SPARSE in told:
-        raise Refused(SPARSE, name[-1000:])
+        raise Refused(SPARSE, name)
     item = Item(name, kind=_KINDS.get(kind, OTHER), mode=_number(header.mode) & 0o777)
     item.is_hard = kind == b"1"
     item.target = told.get(b"linkpath", header.target) if kind in b"12" else b""
@@ -74,7 +74,7 @@ def _item(header: Header, told: dict[bytes, bytes]) -> Item:
     if item.kind == FILE and kind in b"0\0" and name.endswith(b"/"):
         item.kind = FOLDER  # as v7 has it
     if item.size < 0:
-        raise Refused(DAMAGED, name[-1000:])
+        raise Refused(DAMAGED, name)
     return item
 
 

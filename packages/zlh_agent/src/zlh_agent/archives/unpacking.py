@@ -9,9 +9,8 @@ from zlh_agent.archives.staging import Staging
 from zlh_agent.archives.streams import Stream, find_kind, open_blocks
 from zlh_agent.archives.tar_reading import read_tar
 from zlh_agent.archives.zip_reading import ZipReader
-from zlh_agent.files.opening import O_PATH, Held, open_below
+from zlh_agent.files.opening import FOLDER_ITSELF, INSIDE, Held, open_below
 from zlh_agent.sandbox.syscalls import sync_disk
-from zlh_common.openat2 import NO_SYMLINKS, NO_XDEV
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,18 +19,16 @@ if TYPE_CHECKING:
     from zlh_agent.archives.model import Item
     from zlh_agent.archives.telling import Tally
 
-REFUSE, SKIP, REPLACE = "refuse", "skip", "replace"
-OVERWRITES = (REFUSE, SKIP, REPLACE)
-
 
 def unpack(source: int, folder: int, hidden: bytes, name: bytes, tally: Tally, *, overwrite: str) -> None:
     """Unpack an open archive by way of `hidden`, which is made, to `name`; both are in an open folder.
 
+    `overwrite` is one of OVERWRITES of `files/model.py`.
+
     Raises Refused or OSError; what is in `hidden` is for the caller to remove then.
     """
     os.mkdir(hidden, 0o755, dir_fd=folder)
-    flags = O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW
-    with Held(open_below(folder, [hidden], flags, resolve=NO_SYMLINKS | NO_XDEV)) as base:
+    with Held(open_below(folder, [hidden], FOLDER_ITSELF, resolve=INSIDE)) as base:
         unpack_into(source, base, tally)
     put_in_place(folder, hidden, name, tally, overwrite=overwrite)
 

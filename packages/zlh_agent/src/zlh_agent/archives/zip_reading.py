@@ -80,7 +80,7 @@ class ZipReader:
             item = row.item
             if item.kind == LINK:
                 if item.size > _MAX_LINK_BYTES:
-                    raise Refused(DAMAGED, item.name[-1000:])
+                    raise Refused(DAMAGED, item.name)
                 item.target = b"".join(self._content(row))
                 item.size = 0
                 yield item, iter(())
@@ -98,7 +98,7 @@ class ZipReader:
                 break
             yield memoryview(block)
         if size != row.item.size or crc != row.crc:
-            raise Refused(DAMAGED, row.item.name[-1000:])
+            raise Refused(DAMAGED, row.item.name)
 
     def _stored(self, at: int, size: int) -> Iterator[bytes]:
         while size:
@@ -123,18 +123,18 @@ class ZipReader:
                     break
                 yield block
         except zlib.error as exc:
-            raise Refused(DAMAGED, row.item.name[-1000:]) from exc
+            raise Refused(DAMAGED, row.item.name) from exc
         if not unpacker.eof:
-            raise Refused(DAMAGED, row.item.name[-1000:])
+            raise Refused(DAMAGED, row.item.name)
 
     def _data_offset(self, row: _Row) -> int:
         """Return where the content begins: the local header is asked for its own length, and for nothing else."""
         header = os.pread(self._source, _LOCAL.size, row.offset)
         if len(header) < _LOCAL.size:
-            raise Refused(DAMAGED, row.item.name[-1000:])
+            raise Refused(DAMAGED, row.item.name)
         magic, *_, name, extra = _LOCAL.unpack(header)
         if magic != 0x04034B50:
-            raise Refused(DAMAGED, row.item.name[-1000:])
+            raise Refused(DAMAGED, row.item.name)
         return row.offset + _LOCAL.size + int(name) + int(extra)
 
     def _rows(self) -> Iterator[_Row]:
@@ -152,7 +152,7 @@ class ZipReader:
             at += row.length
             # Beyond its own file nothing can lie; what is larger would not fit what it is counted in either.
             if at > end or row.offset > self._size or row.packed > self._size:
-                raise Refused(DAMAGED, row.item.name[-1000:])
+                raise Refused(DAMAGED, row.item.name)
             yield row
         if at != end:
             raise Refused(DAMAGED)
@@ -199,9 +199,9 @@ def _parse_row(raw: bytes, prefix: int) -> _Row:
     item.size = size
     item.modified_s = _seconds(clock) if modified is None else modified
     if flags & _ENCRYPTED:
-        raise Refused(ENCRYPTED, item.name[-1000:])
+        raise Refused(ENCRYPTED, item.name)
     if method not in {0, 8}:
-        raise Refused(METHOD, item.name[-1000:])
+        raise Refused(METHOD, item.name)
     return _Row(item, method=method, crc=crc, packed=packed, offset=offset + prefix, length=length)
 
 

@@ -15,7 +15,7 @@ from zlh_agent.files.entries import look
 from zlh_agent.files.finding import split
 from zlh_agent.files.listing import list_page
 from zlh_agent.files.model import EXCHANGE, KEEP
-from zlh_agent.files.opening import O_PATH, Held, open_below
+from zlh_agent.files.opening import FOLDER_FLAGS, O_PATH, Held, open_below
 from zlh_agent.files.page_rules import Order
 from zlh_agent.files.partials import Partials
 from zlh_agent.files.refusals import (
@@ -33,7 +33,6 @@ from zlh_agent.files.renaming import rename_to_free
 from zlh_agent.files.rights import change_mode
 from zlh_agent.files.rules import MAX_PAGE_ENTRIES, leads_inside
 from zlh_agent.files.trees import Trees
-from zlh_agent.files.walk import FOLDER_FLAGS
 from zlh_agent.sandbox.syscalls import renameat2
 
 TYPE_CHECKING = False

@@ -1,5 +1,7 @@
 """The memory that files hold on their way in: a few blocks, shared by all that come at a time.
 
+What goes out has memory of its own (`downloads.py`), since a client that does not read would keep a shared block.
+
 Whoever waits for a block is served in turn. A block is held from the first byte that is in it until it is on the
 disk, and one that fills slowly is written half empty, so each comes back by itself and nobody waits for ever.
 """

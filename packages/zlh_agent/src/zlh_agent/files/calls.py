@@ -44,7 +44,7 @@ class Files:
 
     async def stat(self, path: str, *, follow: bool = False) -> Entry:
         """Return what is at the path; a link is not followed unless it is asked for."""
-        return await self._entry(Request("stat", _encode(path), flag=follow))
+        return await self._entry(Request("stat", encode_path(path), flag=follow))
 
     async def list_folder(
         self,
@@ -67,7 +67,7 @@ class Files:
         if after and place is None:
             raise FilePageUnknown(path=path)
         limit = max(1, min(limit, MAX_PAGE_ENTRIES))
-        request = Request("list", _encode(path), number=limit, more=render_asked(order, place))
+        request = Request("list", encode_path(path), number=limit, more=render_asked(order, place))
         answer = await self._link.call(request)
         self._check_page(order, place, limit, answer)
         if not answer.has_more:
@@ -94,7 +94,7 @@ class Files:
 
     async def open_to_read(self, path: str) -> tuple[int, Entry]:
         """Return a descriptor of a regular file, which the caller closes, and what it was when it was opened."""
-        fd, answer = await self._link.open(Request("read", _encode(path)), access=os.O_RDONLY)
+        fd, answer = await self._link.open(Request("read", encode_path(path)), access=os.O_RDONLY)
         if len(answer.entries) != 1:
             os.close(fd)
             raise self._link.distrust("opened a file without a word about it")
@@ -105,7 +105,7 @@ class Files:
 
         It is made where the offset is 0; one that is shorter has changed.
         """
-        fd, _ = await self._link.open(Request("append", _encode(path), number=offset), access=os.O_WRONLY)
+        fd, _ = await self._link.open(Request("append", encode_path(path), number=offset), access=os.O_WRONLY)
         return fd
 
     @asynccontextmanager
@@ -116,7 +116,9 @@ class Files:
         replaced. No other call may be made in the block.
         """
         other = (expected or "").encode("ascii", "replace")
-        fd, _ = await self._link.open(Request("begin", _encode(path), other=other, flag=replace), access=os.O_WRONLY)
+        fd, _ = await self._link.open(
+            Request("begin", encode_path(path), other=other, flag=replace), access=os.O_WRONLY
+        )
         try:
             try:
                 yield fd
@@ -126,11 +128,11 @@ class Files:
             with contextlib.suppress(FilesUnavailable):
                 await self._link.call(Request("abandon", b""))
             raise
-        await self._link.call(Request("finish", _encode(path)), silence_s=SYNC_SILENCE_S)
+        await self._link.call(Request("finish", encode_path(path)), silence_s=SYNC_SILENCE_S)
 
     async def make_partial(self, path: str, *, parents: bool = False) -> None:
         """Make an empty file that its owner alone may read, where nothing is; with `parents` the folders above it."""
-        await self._link.call(Request("make-partial", _encode(path), flag=parents))
+        await self._link.call(Request("make-partial", encode_path(path), flag=parents))
 
     async def put_in_place(
         self,
@@ -152,8 +154,8 @@ class Files:
         more = ["" if word is None else str(word) for word in words]
         request = Request(
             "place",
-            _encode(partial),
-            other=_encode(target),
+            encode_path(partial),
+            other=encode_path(target),
             number=size,
             flag=replace,
             more=[word.encode("ascii", "replace") for word in more],
@@ -165,11 +167,11 @@ class Files:
 
     async def remove_if_there(self, path: str) -> None:
         """Remove a file or a link; what is not there is as good."""
-        await self._link.call(Request("remove-if-there", _encode(path)))
+        await self._link.call(Request("remove-if-there", encode_path(path)))
 
     async def copy(self, source: str, target: str, *, replace: bool = False) -> None:
         """Copy one regular file."""
-        request = Request("copy", _encode(source), other=_encode(target), flag=replace)
+        request = Request("copy", encode_path(source), other=encode_path(target), flag=replace)
         await self._link.call(request, silence_s=SYNC_SILENCE_S)
 
     async def copy_tree(
@@ -188,18 +190,18 @@ class Files:
         what becomes of files that are: `refuse` does nothing if there is one, `skip`, or `replace`.
         """
         request = Request(
-            "copy-tree", _encode(source), other=_encode(target), more=[overwrite.encode(), _encode(staging)]
+            "copy-tree", encode_path(source), other=encode_path(target), more=[overwrite.encode(), encode_path(staging)]
         )
         answer = await self._link.call(request, silence_s=SYNC_SILENCE_S, on_progress=on_progress)
         return _outcome(answer)
 
     async def measure(self, path: str, *, on_progress: OnProgress = None) -> Outcome:
         """Count what is below a folder: names, bytes (of a file with several names once), and bytes of the disk."""
-        return _outcome(await self._link.call(Request("measure", _encode(path)), on_progress=on_progress))
+        return _outcome(await self._link.call(Request("measure", encode_path(path)), on_progress=on_progress))
 
     async def checksum(self, path: str, *, on_progress: OnProgress = None) -> str:
         """Return the SHA-256 of a file, in hexadecimal; the child is exchanged for one that can tell it."""
-        request = Request("checksum", _encode(path))
+        request = Request("checksum", encode_path(path))
         if self._link.loads != HASHING:
             place = self._link.place
             await self._link.end()
@@ -225,7 +227,9 @@ class Files:
         At most 10 s, the first 64 MiB of each file, and `limit` lines, or files where no text is sought.
         """
         limit = max(1, min(limit, MAX_FOUND))
-        request = Request("search", _encode(path), number=limit, flag=match_case, more=[_encode(name), _encode(text)])
+        request = Request(
+            "search", encode_path(path), number=limit, flag=match_case, more=[encode_path(name), encode_path(text)]
+        )
         finds = Finds(limit)
         answer = await self._link.call(request, on_progress=on_progress, on_found=finds.add)
         looked_at = answer.amount.files + answer.amount.folders
@@ -236,31 +240,31 @@ class Files:
 
     async def make_folder(self, path: str, *, parents: bool = False) -> None:
         """Make a folder; with `parents` those above it too, and one that is there is as good."""
-        await self._link.call(Request("make-folder", _encode(path), flag=parents))
+        await self._link.call(Request("make-folder", encode_path(path), flag=parents))
 
     async def make_link(self, path: str, target: str) -> None:
         """Make a symbolic link, which may lead to a relative place inside."""
-        await self._link.call(Request("make-link", _encode(path), other=_encode(target)))
+        await self._link.call(Request("make-link", encode_path(path), other=encode_path(target)))
 
     async def move(self, source: str, target: str, *, how: int = KEEP) -> None:
         """Rename or move; `how` says what becomes of what stands at the target: KEEP, REPLACE or EXCHANGE."""
-        await self._link.call(Request("move", _encode(source), other=_encode(target), number=how))
+        await self._link.call(Request("move", encode_path(source), other=encode_path(target), number=how))
 
     async def remove(self, path: str) -> None:
         """Remove a file, a link or an empty folder."""
-        await self._link.call(Request("remove", _encode(path)))
+        await self._link.call(Request("remove", encode_path(path)))
 
     async def remove_tree(self, path: str, *, on_progress: OnProgress = None) -> Outcome:
         """Remove something with all that is in it; what is not there is as good."""
-        return _outcome(await self._link.call(Request("remove-tree", _encode(path)), on_progress=on_progress))
+        return _outcome(await self._link.call(Request("remove-tree", encode_path(path)), on_progress=on_progress))
 
     async def change_mode(self, path: str, mode: int) -> None:
         """Set the rights of a file or folder."""
-        await self._link.call(Request("change-mode", _encode(path), number=mode))
+        await self._link.call(Request("change-mode", encode_path(path), number=mode))
 
     async def set_times(self, path: str, *, modified_ns: int) -> None:
         """Set when something was last modified."""
-        await self._link.call(Request("set-times", _encode(path), number=modified_ns))
+        await self._link.call(Request("set-times", encode_path(path), number=modified_ns))
 
     async def _entry(self, request: Request) -> Entry:
         answer = await self._link.call(request)
@@ -274,7 +278,8 @@ def _outcome(answer: Answer) -> Outcome:
     return Outcome(answer.amount, skipped, answer.skipped_count)
 
 
-def _encode(path: str) -> bytes:
+def encode_path(path: str) -> bytes:
+    """Return a path as the child takes it; raise FileRefused where it is none."""
     try:
         raw = encode_name(path)
     except ValueError as exc:

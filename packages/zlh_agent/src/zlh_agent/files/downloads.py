@@ -18,9 +18,9 @@ from aiohttp import web
 
 from zlh_agent.files.blocks import new_memory
 from zlh_agent.files.disk_threads import HeldFile
+from zlh_agent.files.memory_rules import share_of_memory
 from zlh_agent.files.model import Entry
 from zlh_agent.files.presenting_rules import validators_of
-from zlh_agent.files.rules import share_of_memory
 from zlh_agent.files.service import FileService
 from zlh_common.errors import RangeUnsatisfiable
 from zlh_common.file_answers import FileAnswer, decide_answer, render_attachment

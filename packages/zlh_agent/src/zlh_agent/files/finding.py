@@ -12,7 +12,7 @@ from __future__ import annotations
 import errno
 import os
 
-from zlh_agent.files.opening import O_PATH, has_openat2, open_below
+from zlh_agent.files.opening import FOLDER_ITSELF, FOLDER_PATH, has_openat2, open_below
 from zlh_agent.files.refusals import (
     IS_THE_ROOT,
     NAME_TOO_LONG,
@@ -26,7 +26,6 @@ from zlh_agent.files.rules import MAX_PATH_BYTES, split_path
 
 # As the kernel has it.
 _MAX_LINKS = 40
-FOLDER_PATH = O_PATH | os.O_DIRECTORY
 
 
 class Finding:
@@ -35,7 +34,7 @@ class Finding:
     def __init__(self, path: str) -> None:
         """Open it; raises OSError where it is no folder, or a link."""
         self._path = path
-        self._fd = os.open(path, FOLDER_PATH | os.O_NOFOLLOW)
+        self._fd = os.open(path, FOLDER_ITSELF)
 
     @property
     def is_safe(self) -> bool:

@@ -96,9 +96,8 @@ class FileLink:
     async def start(cls, place: FilePlace, *, command: list[str] | None = None, loads: str = "") -> FileLink:
         """Start a child and hear that it is confined; raise FilesNotSafe or FilesUnavailable.
 
-        `loads` is what it shall be able to do beside the rest: HASHING, or nothing.
-
-        `command` is another program in its place, for tests of what a hostile one can do.
+        `loads` is what it shall be able to do beside the rest: HASHING, or nothing. `command` is another
+        program in its place: one that can do more, or in tests a hostile one.
         """
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         link: FileLink | None = None

@@ -1,4 +1,4 @@
-"""What is said of a file.
+"""The values that a child and the agent exchange, and the words in them: entries, requests, answers.
 
 The child imports this, so there are no dataclasses here (they cost 8 ms), only slots.
 """
@@ -17,8 +17,8 @@ ROOT_STEP = "root"
 
 # How a move treats what stands at its target.
 KEEP, REPLACE, EXCHANGE = 0, 1, 2
-# What a copy does where a file is there already: nothing at all, leave that file, or replace it.
-ALL_OR_NOTHING, SKIP_PRESENT, REPLACE_PRESENT = "refuse", "skip", "replace"
+# What a copy or an unpacked archive does where a file is there already: nothing at all, leave that file, or replace it.
+ALL_OR_NOTHING, SKIP_PRESENT, REPLACE_PRESENT = OVERWRITES = "refuse", "skip", "replace"
 # What a child has to load before it is confined; afterwards it reaches nothing but the customer's folder.
 HASHING = "hashing"
 

@@ -11,17 +11,25 @@ import os
 
 from zlh_agent.files.refusals import PATH_BUSY, PATH_OUTSIDE, Refused
 from zlh_agent.files.rules import cut_into_steps
-from zlh_common.openat2 import NO_XDEV, openat2
+from zlh_common.openat2 import NO_SYMLINKS, NO_XDEV, openat2
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 O_PATH = os.O_PATH | os.O_CLOEXEC
+# A folder to look into; one that is only a place to start from; and the same where a link that has its name is refused.
+FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NONBLOCK
+FOLDER_PATH = O_PATH | os.O_DIRECTORY
+FOLDER_ITSELF = FOLDER_PATH | os.O_NOFOLLOW
+# A pipe is not waited for, and a terminal does not become ours.
+CAREFULLY = os.O_NONBLOCK | os.O_NOCTTY
+FILE_FLAGS = os.O_NOFOLLOW | CAREFULLY
+# What a tree is gone through with: no link on the way, and nothing that is mounted in it.
+INSIDE = NO_SYMLINKS | NO_XDEV
 # `..` is answered with EAGAIN while anything on the machine is being renamed or mounted, a lease of another program
 # with EWOULDBLOCK; somebody who renames for ever may make a call fail, and not make it wait for ever.
 _MAX_TRIES = 200
-_FOLDER_STEP = O_PATH | os.O_DIRECTORY
 
 
 class Held:
@@ -48,7 +56,7 @@ def open_below(folder: int, parts: Sequence[bytes], flags: int, *, mode: int = 0
     at = folder
     try:
         for step in steps:
-            below = _openat2(at, step, _FOLDER_STEP, 0, resolve)
+            below = _openat2(at, step, FOLDER_PATH, 0, resolve)
             if at != folder:
                 os.close(at)
             at = below
@@ -61,7 +69,7 @@ def open_below(folder: int, parts: Sequence[bytes], flags: int, *, mode: int = 0
 def has_openat2(folder: int) -> bool:
     """Tell whether the kernel has it, and the container's filter lets it through; asked of an open folder."""
     try:
-        os.close(open_below(folder, [], _FOLDER_STEP))
+        os.close(open_below(folder, [], FOLDER_PATH))
     except OSError:
         return False
     return True

@@ -13,6 +13,7 @@ from datetime import datetime
 
 import structlog
 
+from zlh_agent.files.finishing import to_its_end
 from zlh_agent.files.model import Amount
 from zlh_agent.files.staging_store import StagingRecord, StagingStore
 from zlh_common.clock import Clock
@@ -60,6 +61,13 @@ class _Operation:
     result: OperationResult | None = None
     error: ZlhError | None = None
     task: asyncio.Task[None] | None = None
+    # Once is enough: another would end the removal of what is left.
+    is_cancelled: bool = False
+
+    @property
+    def is_under_way(self) -> bool:
+        """Whether something is done for it, be it that its leavings are removed."""
+        return self.task is not None and not self.task.done()
 
     def show(self) -> FileOperation:
         return FileOperation(
@@ -117,7 +125,7 @@ class OperationService:
         Raises OperationLimit where as many are under way as may be, FilesUnavailable where too much was left of others.
         Whoever asked may go: it goes on.
         """
-        if sum(held.state is OperationState.RUNNING for held in self._operations.values()) >= MAX_RUNNING:
+        if sum(held.is_under_way for held in self._operations.values()) >= MAX_RUNNING:
             raise OperationLimit(limit=MAX_RUNNING)
         if about.staging is not None and len(self._left) >= MAX_KEPT:
             # Else a customer who shuts their folder away would have us keep records of it without end.
@@ -179,7 +187,8 @@ class OperationService:
         if operation.about.staging is None:
             return
         try:
-            await asyncio.to_thread(self._store.save, _record_of(operation))
+            # One that is cancelled at once would else be forgotten before it is written down, and stay for ever.
+            await to_its_end(asyncio.to_thread(self._store.save, _record_of(operation)))
         except OSError as exc:
             raise FileRefused("disk_full", path=operation.about.path) from exc
 
@@ -243,6 +252,9 @@ def _record_of(operation: _Operation) -> StagingRecord:
 
 async def _end(operation: _Operation) -> None:
     task = operation.task
-    if task is not None and not task.done():
+    if task is None or task.done():
+        return
+    if operation.state is OperationState.RUNNING and not operation.is_cancelled:
+        operation.is_cancelled = True
         task.cancel()
-        await asyncio.wait([task])
+    await asyncio.wait([task])

@@ -9,7 +9,7 @@ import stat
 from zlh_agent.files.content import require_regular
 from zlh_agent.files.entries import entry_of
 from zlh_agent.files.finding import Finding, split
-from zlh_agent.files.opening import open_below
+from zlh_agent.files.opening import FILE_FLAGS, open_below
 from zlh_agent.files.refusals import (
     FILE_CHANGED,
     IS_A_FOLDER,
@@ -21,7 +21,6 @@ from zlh_agent.files.refusals import (
 )
 from zlh_agent.files.renaming import rename_to_free
 from zlh_agent.files.unfinished import check_target, sync_folder
-from zlh_agent.files.walk import FILE_FLAGS
 from zlh_common.openat2 import NO_XDEV
 
 TYPE_CHECKING = False

@@ -48,10 +48,12 @@ _CODES = {
     errno.ENFILE: FILES_LIMIT,
     errno.ENOMEM: FILES_LIMIT,
 }
+# Names can lie deeper than a message is long.
+_MAX_WHERE_BYTES = 1000
 
 
 class Refused(Exception):
-    """It was not done; `where` is the name that was in the way, below the path that was asked for.
+    """It was not done; `where` is what was in the way, below the path that was asked for: its end, where it is long.
 
     `of_other` tells that this is the second path of a call: where something was to go.
     """
@@ -59,7 +61,7 @@ class Refused(Exception):
     def __init__(self, code: str, where: bytes = b"", *, of_other: bool = False) -> None:
         super().__init__(code)
         self.code = code
-        self.where = where
+        self.where = where[-_MAX_WHERE_BYTES:]
         self.of_other = of_other
 
 

@@ -7,10 +7,9 @@ import os
 from zlh_agent.files.content import copy_content, hash_content, require_regular
 from zlh_agent.files.entries import entry_of
 from zlh_agent.files.finding import Finding, split
-from zlh_agent.files.opening import Held, open_below
+from zlh_agent.files.opening import CAREFULLY, Held, open_below
 from zlh_agent.files.refusals import OF_OTHER
 from zlh_agent.files.unfinished import BESIDE, Stage, Unfinished
-from zlh_agent.files.walk import CAREFULLY
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -10,8 +10,6 @@ if TYPE_CHECKING:
 MAX_PATH_BYTES = 64 * 1024
 MAX_NAME_BYTES = 255
 MAX_PAGE_ENTRIES = 1000
-# What downloads hold is shared by those that are under way, down to what is worth a call.
-_SHARED_BYTES, _LEAST_SHARE_BYTES, _LARGEST_SHARE_BYTES = 1024 * 1024, 32 * 1024, 1024 * 1024
 # The kernel's PATH_MAX counts the byte that ends it.
 _MAX_STEP_BYTES = 4095
 
@@ -62,8 +60,3 @@ def leads_inside(folder_parts: Sequence[bytes], target: bytes) -> bool:
 def is_name(name: bytes) -> bool:
     """Tell whether a folder can hold an entry of this name."""
     return 0 < len(name) <= MAX_NAME_BYTES and b"/" not in name and b"\0" not in name and name not in {b".", b".."}
-
-
-def share_of_memory(active: int) -> int:
-    """Return how large a block of a download may be that makes it so many."""
-    return min(max(_SHARED_BYTES // active, _LEAST_SHARE_BYTES), _LARGEST_SHARE_BYTES)

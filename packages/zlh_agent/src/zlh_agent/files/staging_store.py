@@ -1,4 +1,8 @@
-"""What long work may have left beside its target, on disk as long as it runs. It blocks: call it in a thread."""
+"""What the next agent has to know of long work: what it may have left beside its target, and what was broken off.
+
+A record is on disk as long as work runs that leaves something, and after any that ended with its agent. It blocks: call
+it in a thread.
+"""
 
 from __future__ import annotations
 

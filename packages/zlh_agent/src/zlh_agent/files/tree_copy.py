@@ -18,7 +18,7 @@ from zlh_agent.files.content import copy_content, require_regular
 from zlh_agent.files.descent import Descent
 from zlh_agent.files.entries import read_link
 from zlh_agent.files.model import ALL_OR_NOTHING, REPLACE_PRESENT
-from zlh_agent.files.opening import open_below
+from zlh_agent.files.opening import FILE_FLAGS, open_below
 from zlh_agent.files.refusals import (
     DISK_FAILED,
     DISK_FULL,
@@ -34,8 +34,8 @@ from zlh_agent.files.refusals import (
     PATH_NOT_FOUND,
     Refused,
 )
-from zlh_agent.files.unfinished import BESIDE, Unfinished
-from zlh_agent.files.walk import ENTERED, FILE_FLAGS, FOUND, LEFT, Walk, code_of, enter, open_found
+from zlh_agent.files.unfinished import BESIDE, Unfinished, drop_name
+from zlh_agent.files.walk import ENTERED, FOUND, LEFT, Walk, code_of, enter, open_found
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -86,10 +86,7 @@ def _replace_by_link(folder: int, name: bytes, target: bytes, stage: Stage) -> N
     try:
         os.rename(temporary, name, src_dir_fd=at, dst_dir_fd=folder)
     except BaseException:
-        try:  # noqa: SIM105 - contextlib would cost the child 3 ms
-            os.unlink(temporary, dir_fd=at)
-        except OSError:
-            pass  # the customer was faster, or has shut the folder
+        drop_name(at, temporary)
         raise
 
 
@@ -250,7 +247,7 @@ class _TreeCopy:
         path = self._walk.where(name) if where is None else where
         code = code_of(error)
         if code in _ENDS_ALL or (code == FILE_EXISTS and self._overwrite == ALL_OR_NOTHING):
-            raise Refused(code, path[-1000:]) from error
+            raise Refused(code, path) from error
         self._work.skip(path, code)
 
 
@@ -282,10 +279,10 @@ def _refuse_collisions(source: int, target: int, work: Work) -> None:
                 if present is None:
                     walk.skip_folder()
                 elif not stat.S_ISDIR(present.st_mode):
-                    raise Refused(FILE_EXISTS, walk.where()[-1000:])
+                    raise Refused(FILE_EXISTS, walk.where())
             elif step.kind == FOUND and (present := _stat_below(targets, step)) is not None:
                 code = IS_A_FOLDER if stat.S_ISDIR(present.st_mode) else FILE_EXISTS
-                raise Refused(code, walk.where(step.name)[-1000:])
+                raise Refused(code, walk.where(step.name))
     finally:
         walk.close()
         targets.close()

@@ -15,10 +15,9 @@ import os
 import stat
 
 from zlh_agent.files.descent import VANISHED, Descent
-from zlh_agent.files.opening import O_PATH, open_below
+from zlh_agent.files.opening import FOLDER_FLAGS, FOLDER_ITSELF, INSIDE, open_below
 from zlh_agent.files.refusals import FOLDER_NOT_EMPTY, OTHER_FILE_SYSTEM, Refused
 from zlh_agent.files.rights import change_mode
-from zlh_common.openat2 import NO_SYMLINKS, NO_XDEV
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
 _BATCH = 1000
 # Somebody who goes on putting things in is not chased for ever.
 _MAX_REFILLS = 1000
-_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NONBLOCK
-_RESOLVE = NO_SYMLINKS | NO_XDEV
 
 
 def remove_tree(folder: int, name: bytes, work: Work) -> None:
@@ -40,14 +37,14 @@ def remove_tree(folder: int, name: bytes, work: Work) -> None:
     if _unlink(folder, name):
         work.count(files=1)
         return
-    walk = _Walk(folder, name, work)
+    removal = _Removal(folder, name, work)
     try:
-        walk.run()
+        removal.run()
     finally:
-        walk.close()
+        removal.close()
 
 
-class _Walk:
+class _Removal:
     def __init__(self, base: int, name: bytes, work: Work) -> None:
         self._way = Descent(base, _enter)
         self._way.go_down(name)
@@ -120,15 +117,15 @@ class _Walk:
         return folders
 
     def _where(self) -> bytes:
-        return b"/".join(self._way.path[1:])[-1000:]
+        return b"/".join(self._way.path[1:])
 
 
 def _enter(start: int, parts: list[bytes]) -> int:
     try:
-        fd = open_below(start, parts, _FLAGS, resolve=_RESOLVE)
+        fd = open_below(start, parts, FOLDER_FLAGS, resolve=INSIDE)
     except PermissionError:
         _unlock(start, parts)
-        fd = open_below(start, parts, _FLAGS, resolve=_RESOLVE)
+        fd = open_below(start, parts, FOLDER_FLAGS, resolve=INSIDE)
     # Now, since whatever is below is opened and removed through it.
     mode = stat.S_IMODE(os.fstat(fd).st_mode)
     if mode & 0o700 != 0o700:
@@ -152,7 +149,7 @@ def _unlink(folder: int, name: bytes) -> bool:
 
 def _unlock(start: int, parts: list[bytes]) -> None:
     """Let the owner of a folder into it, where we are the owner."""
-    fd = open_below(start, parts, O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW, resolve=_RESOLVE)
+    fd = open_below(start, parts, FOLDER_ITSELF, resolve=INSIDE)
     try:
         change_mode(fd, stat.S_IMODE(os.fstat(fd).st_mode) & 0o1777 | 0o700)
     finally:

@@ -7,9 +7,9 @@ import stat
 
 from zlh_agent.files.counting import measure_file, measure_tree
 from zlh_agent.files.entries import read_link
-from zlh_agent.files.finding import FOLDER_PATH, split
+from zlh_agent.files.finding import split
 from zlh_agent.files.model import ALL_OR_NOTHING, REPLACE_PRESENT
-from zlh_agent.files.opening import O_PATH, Held, open_below
+from zlh_agent.files.opening import FOLDER_FLAGS, FOLDER_PATH, O_PATH, Held, open_below
 from zlh_agent.files.refusals import (
     FILE_EXISTS,
     INTO_ITSELF,
@@ -25,7 +25,6 @@ from zlh_agent.files.searching import search_tree
 from zlh_agent.files.tree_copy import copy_into, merge_into, put_link
 from zlh_agent.files.tree_removal import remove_tree
 from zlh_agent.files.unfinished import StageAt, StageBelow
-from zlh_agent.files.walk import FOLDER_FLAGS
 from zlh_agent.files.work import Work
 
 TYPE_CHECKING = False

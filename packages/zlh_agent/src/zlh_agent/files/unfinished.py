@@ -111,10 +111,7 @@ class Unfinished:
     def close(self) -> None:
         """Let go of everything, and of the file itself where it was not finished."""
         if self._temporary is not None:
-            try:  # noqa: SIM105 - contextlib would cost the child 3 ms
-                os.unlink(self._temporary[1], dir_fd=self._temporary[0])
-            except OSError:
-                pass  # the customer was faster, or has shut the folder
+            drop_name(*self._temporary)
         os.close(self.fd)
         os.close(self._folder)
 
@@ -180,6 +177,14 @@ def check_target(folder: int, name: bytes, *, replace: bool, expected: str | Non
     if expected is not None and version_of(status) != expected:
         raise Refused(FILE_CHANGED)
     return status
+
+
+def drop_name(folder: int, name: bytes) -> None:
+    """Remove a hidden name of ours from an open folder, where the customer lets us."""
+    try:  # noqa: SIM105 - contextlib would cost the child 3 ms
+        os.unlink(name, dir_fd=folder)
+    except OSError:
+        pass  # the customer was faster, or has shut the folder
 
 
 def sync_folder(folder: int) -> None:

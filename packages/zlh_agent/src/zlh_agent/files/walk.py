@@ -11,20 +11,14 @@ import stat
 
 from zlh_agent.files.descent import VANISHED, Descent
 from zlh_agent.files.listing import first_names
-from zlh_agent.files.opening import open_below
+from zlh_agent.files.opening import FILE_FLAGS, FOLDER_FLAGS, INSIDE, open_below
 from zlh_agent.files.refusals import Refused, refusal_of
-from zlh_common.openat2 import NO_SYMLINKS, NO_XDEV
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ENTERED, LEFT, FOUND, SHUT = "entered", "left", "found", "shut"
-INSIDE = NO_SYMLINKS | NO_XDEV
-FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_NONBLOCK
-# A pipe is not waited for, and a terminal does not become ours.
-CAREFULLY = os.O_NONBLOCK | os.O_NOCTTY
-FILE_FLAGS = os.O_NOFOLLOW | CAREFULLY
 # Names of one folder that are held; of one with more the next are looked for when these are done.
 _BATCH = 10_000
 

@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
-from collections.abc import Coroutine, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
-
-import structlog
 
 from zlh_agent.files.blocks import Blocks
 from zlh_agent.files.model import Entry
 from zlh_agent.files.roots import Roots
+from zlh_agent.uploads.apart import Apart
 from zlh_agent.uploads.bodies import OpenBody
 from zlh_agent.uploads.model import Asked, UploadRecord
 from zlh_agent.uploads.partials import Partials, look_again
-from zlh_agent.uploads.receiving import BodyCut, Sink, receive
+from zlh_agent.uploads.receiving import Sink, receive
 from zlh_agent.uploads.rules import begin_record
 from zlh_agent.uploads.service import SILENCE_S
 from zlh_common.clock import Clock
-from zlh_common.errors import ZlhError
 from zlh_common.file_names import name_to_text
 from zlh_common.schema.file_refusals import FileHashWrong, FileRefused, FileTooShort
-
-log = structlog.get_logger()
 
 
 class PutService:
@@ -38,7 +32,7 @@ class PutService:
         self._partials = partials
         self._clock = clock
         self._silence_s = silence_s
-        self._works: set[asyncio.Task[Any]] = set()
+        self._apart = Apart()
 
     async def check(self, asked: Asked) -> None:
         """Refuse before a byte is taken what would be refused at the end."""
@@ -50,12 +44,11 @@ class PutService:
     async def put(self, asked: Asked, open_body: OpenBody) -> tuple[Entry, bool]:
         """Take a body; return what is at the path then, and whether something was there before."""
         with _telling_condition(asked):
-            return await self._apart(self._put(asked, open_body))
+            return await self._apart.run(self._put(asked, open_body))
 
     async def close(self) -> None:
         """Wait for what is under way: it ends with its connection."""
-        while self._works:
-            await asyncio.wait(self._works)
+        await self._apart.close()
 
     async def _put(self, asked: Asked, open_body: OpenBody) -> tuple[Entry, bool]:
         root = self._roots.choose(asked.root).name
@@ -77,13 +70,6 @@ class PutService:
             raise
         return placed
 
-    async def _apart(self, work: Coroutine[Any, Any, tuple[Entry, bool]]) -> tuple[Entry, bool]:
-        task = asyncio.create_task(work)
-        self._works.add(task)
-        task.add_done_callback(self._works.discard)
-        task.add_done_callback(_look_at_result)
-        return await asyncio.shield(task)
-
 
 @contextmanager
 def _telling_condition(asked: Asked) -> Iterator[None]:
@@ -101,12 +87,3 @@ def _require_whole(record: UploadRecord, sink: Sink) -> None:
         raise FileTooShort(path=record.path, wanted=record.size, found=sink.offset)
     if record.sha256 is not None and sink.digest().hex() != record.sha256:
         raise FileHashWrong(path=record.path, wanted=record.sha256, found=sink.digest().hex())
-
-
-def _look_at_result(task: asyncio.Task[Any]) -> None:
-    """Hear what became of it, where the connection is gone that would have been told."""
-    if task.cancelled():
-        return
-    error = task.exception()
-    if error is not None and not isinstance(error, ZlhError | BodyCut):
-        log.error("upload.broke", exc_info=error)

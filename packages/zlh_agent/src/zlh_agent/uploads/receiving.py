@@ -13,6 +13,7 @@ from typing import Protocol
 
 from zlh_agent.files.blocks import Block, Blocks
 from zlh_agent.files.disk_threads import HeldFile
+from zlh_agent.files.finishing import to_its_end
 from zlh_agent.files.refusals import refusal_of
 from zlh_common.schema.file_refusals import FileRefused, UploadInvalid
 
@@ -86,10 +87,11 @@ async def receive(body: Body, file: HeldFile, sink: Sink, blocks: Blocks, *, pat
         try:
             await _pump(body, file, sink, blocks)
         except OSError as exc:
-            await file.settled()
+            await to_its_end(file.settled())
             raise FileRefused(refusal_of(exc).code, path=path) from exc
         except BaseException:
-            await _write_rest(body, file, sink, blocks)
+            # A block would else be lent anew while a thread writes it, and a file grow after its length was told.
+            await to_its_end(_write_rest(body, file, sink, blocks))
             raise
         finally:
             body.stop()

@@ -12,11 +12,11 @@ from __future__ import annotations
 import asyncio
 import os
 import uuid
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import Any, TypeVar
+from typing import Any
 
 import msgspec
 import structlog
@@ -24,6 +24,7 @@ import structlog
 from zlh_agent.files.blocks import Blocks
 from zlh_agent.files.disk_threads import HeldFile
 from zlh_agent.files.roots import Roots
+from zlh_agent.uploads.apart import Apart
 from zlh_agent.uploads.bodies import OpenBody
 from zlh_agent.uploads.model import Asked, PieceChecksum, UploadRecord
 from zlh_agent.uploads.partials import Partials
@@ -44,7 +45,6 @@ from zlh_common.schema.file_refusals import (
 from zlh_common.schema.files import FileUpload
 
 log = structlog.get_logger()
-T = TypeVar("T")
 SILENCE_S = 60.0
 MAX_UPLOADS = 200
 SWEEP_S = 60.0
@@ -104,7 +104,7 @@ class UploadService:
         self._ended: dict[str, Progress] = {}
         # Uploads of an agent before us of which nobody has looked yet what they are by now.
         self._left: list[str] = []
-        self._works: set[asyncio.Task[Any]] = set()
+        self._apart = Apart()
 
     async def load(self) -> None:
         """Take up what an agent before us has left; call before anything else."""
@@ -138,8 +138,7 @@ class UploadService:
         """End all that is under way; what has come is kept."""
         for turn in self._turns.values():
             turn.cut()
-        while self._works:
-            await asyncio.wait(self._works)
+        await self._apart.close()
 
     async def rows(self) -> list[FileUpload]:
         """Return those that are not whole, oldest first."""
@@ -155,21 +154,21 @@ class UploadService:
 
     async def begin(self, asked: Asked, open_body: OpenBody | None, checksum: PieceChecksum | None) -> Progress:
         """Begin an upload, with its first bytes where they come along; one of no bytes is whole at once."""
-        return await self._apart(self._begin(asked, open_body, checksum))
+        return await self._apart.run(self._begin(asked, open_body, checksum))
 
     async def look(self, upload_id: str) -> Progress:
         """Return how far an upload is; whoever sends to it is cut off first, so that the answer holds."""
-        return await self._apart(self._look(upload_id))
+        return await self._apart.run(self._look(upload_id))
 
     async def append(
         self, upload_id: str, offset: int, open_body: OpenBody, checksum: PieceChecksum | None, length: int | None
     ) -> Progress:
         """Take a piece that begins at `offset`; the last one puts the file in place."""
-        return await self._apart(self._append(upload_id, offset, open_body, checksum, length))
+        return await self._apart.run(self._append(upload_id, offset, open_body, checksum, length))
 
     async def give_up(self, upload_id: str) -> None:
         """Remove an upload, and what has come of it."""
-        await self._apart(self._give_up(upload_id))
+        await self._apart.run(self._give_up(upload_id))
 
     # ── in tasks of their own, which end by themselves when a connection does ──
 
@@ -272,7 +271,7 @@ class UploadService:
         if upload_id not in self._records or upload_id in self._turns:
             return True
         try:
-            await self._apart(self._look(upload_id))
+            await self._apart.run(self._look(upload_id))
         except UploadNotFound:
             return True
         except ZlhError as error:
@@ -345,29 +344,12 @@ class UploadService:
             del self._turns[upload_id]
             turn.over.set()
 
-    async def _apart(self, work: Coroutine[Any, Any, T]) -> T:
-        """Do it in a task that goes on to a sound end when the connection goes."""
-        task = asyncio.create_task(work)
-        self._works.add(task)
-        task.add_done_callback(self._works.discard)
-        task.add_done_callback(_look_at_result)
-        return await asyncio.shield(task)
-
 
 def _forgive() -> None:
     """Take back the cancelling of this very task: it was to end the reading, and nothing else."""
     task = asyncio.current_task()
     if task is not None:
         task.uncancel()
-
-
-def _look_at_result(task: asyncio.Task[Any]) -> None:
-    """Hear what became of it, where the connection is gone that would have been told."""
-    if task.cancelled():
-        return
-    error = task.exception()
-    if error is not None and not isinstance(error, ZlhError | BodyCut):
-        log.error("upload.broke", exc_info=error)
 
 
 def _show(record: UploadRecord, offset: int) -> FileUpload:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+from functools import partial
 from typing import TYPE_CHECKING
 from weakref import WeakSet
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
 from aiohttp.connector import Connection
 
+from zlh_api.agents.crumbs import NoCrumbs
 from zlh_api.agents.pins import PinBook
 from zlh_common.names import OwnerMark, parse_agent_name
 
@@ -44,11 +47,17 @@ async def check_identity(pins: PinBook, owner: OwnerMark, transport: asyncio.Bas
     return shown
 
 
+def _new_handler(loop: asyncio.AbstractEventLoop) -> ResponseHandler:
+    return NoCrumbs(loop)
+
+
 class CheckedConnector(aiohttp.TCPConnector):
     """Lends connections to agents that were checked at this very moment, those that are used again included."""
 
     def __init__(self, pins: PinBook) -> None:
         super().__init__(limit=0, ttl_dns_cache=0)
+        # aiohttp has no setting for what its connections are made of.
+        self._factory = partial(_new_handler, self._loop)
         self._pins = pins
         self._used: WeakSet[asyncio.BaseTransport] = WeakSet()
 

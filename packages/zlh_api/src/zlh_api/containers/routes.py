@@ -82,7 +82,7 @@ _EXAMPLE = {"kind": "dev", "name": "my-shop", "runtime": "node", "version": "24"
 _REFUSE_CREATE = (
     NoCustomer, CustomerSuspended, QuotaExceeded, NotFound, NameTaken, NameReserved, RuntimeMissing, CannotInstall,
     CatalogNotLoaded, AddonNotOffered, AddonNeedsDev, TemplateNotOffered, TemplateMissing, FieldsOfOtherKind,
-    VariableUnknown, VariableInvalid, MemoryTooSmall, GameUnusable, EulaNotAccepted, ResourcesTooLarge,
+    VariableUnknown, VariableInvalid, MemoryTooSmall, GameUnusable, EulaNotAccepted, ResourcesEmpty, ResourcesTooLarge,
     WorkspaceOfGame, RepositoryInvalid, RepositoryHasCredentials, BranchInvalid,
 )  # fmt: skip
 _REFUSE_PATCH = (

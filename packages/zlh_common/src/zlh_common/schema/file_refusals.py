@@ -25,7 +25,10 @@ REFUSALS = {
         Refusal(code="path_not_found", status=404, sentence="There is no {path}."),
         Refusal(code="path_outside", status=403, sentence="{path} leads out of the folder that may be worked in."),
         Refusal(
-            code="path_busy", status=409, sentence="{path} is being changed or used at this moment.", may_pass=True
+            code="path_busy",
+            status=409,
+            sentence="{path} is being changed or used at this moment. Try again.",
+            may_pass=True,
         ),
         Refusal(code="name_too_long", status=400, sentence="{path} is longer than the disk allows."),
         Refusal(code="too_many_links", status=409, sentence="{path} leads through too many links, or in a circle."),
@@ -38,13 +41,21 @@ REFUSALS = {
         Refusal(code="not_a_regular_file", status=409, sentence="{path} is a pipe, a socket or a device, and no file."),
         Refusal(code="is_a_link", status=409, sentence="{path} is a link, and this is not done to links."),
         Refusal(code="link_outside", status=422, sentence="A link at {path} may only lead to a relative place inside."),
-        Refusal(code="file_exists", status=409, sentence="There is already something at {path}."),
+        Refusal(
+            code="file_exists",
+            status=409,
+            sentence="There is already something at {path}. Choose another name, or have it replaced.",
+        ),
         Refusal(
             code="file_already_there",
             status=412,
             sentence="There is already something at {path}, and it was to be written only where nothing is.",
         ),
-        Refusal(code="file_changed", status=412, sentence="{path} is not what it was when it was last looked at."),
+        Refusal(
+            code="file_changed",
+            status=412,
+            sentence="{path} is not what it was when it was last looked at. Look at it again first.",
+        ),
         Refusal(code="file_too_large", status=413, sentence="{path} would be larger than a file may be."),
         Refusal(
             code="permission_denied", status=403, sentence="The rights of {path}, or of its folder, do not allow it."
@@ -56,13 +67,22 @@ REFUSALS = {
         ),
         Refusal(code="into_itself", status=409, sentence="{path} cannot be moved or copied into itself."),
         Refusal(
-            code="other_file_system", status=409, sentence="{path} is on another file system, or one is mounted there."
+            code="other_file_system",
+            status=409,
+            sentence="{path} is on another file system, or one is mounted there. Copy it, or unmount that.",
         ),
-        Refusal(code="disk_full", status=507, sentence="There is no room left on the disk for {path}.", may_pass=True),
+        Refusal(
+            code="disk_full",
+            status=507,
+            sentence="There is no room left on the disk for {path}. Remove something, or have the disk made larger.",
+            may_pass=True,
+        ),
         Refusal(code="disk_read_only", status=409, sentence="The disk of {path} can only be read."),
         Refusal(code="disk_error", status=500, sentence="The disk fails on {path}.", may_pass=True),
         Refusal(
-            code="files_limit", status=409, sentence="{path} needs more memory or open files than file work may take."
+            code="files_limit",
+            status=409,
+            sentence="{path} needs more memory or open files than file work may take. Do it in parts, or in a shell.",
         ),
     )
 }
@@ -101,7 +121,7 @@ class FilesBusy(ZlhError):
     code, status, retryable = "files_busy", 503, True
 
     def __init__(self, *, limit: int) -> None:
-        super().__init__(f"{limit} works on files are under way, and no more than that may be at once.")
+        super().__init__(f"{limit} works on files are under way, and no more than that may be at once. Try again.")
 
 
 class FilesNotSafe(ZlhError):
@@ -170,7 +190,10 @@ class BodyStalled(ZlhError):
     code, status, retryable = "body_stalled", 408, True
 
     def __init__(self, *, silence_s: float) -> None:
-        super().__init__(f"For {silence_s:g} s nothing came of what was still to come. What had come is kept.")
+        super().__init__(
+            f"For {silence_s:g} s nothing came of what was still to come. Send it again; an upload in pieces goes on "
+            "where it stopped."
+        )
 
 
 class UploadNotFound(ZlhError):
@@ -196,12 +219,15 @@ class UploadOffsetWrong(ZlhError):
 
 
 class UploadBusy(ZlhError):
-    """Another connection sends a piece of this upload at this moment."""
+    """Another connection has come to this upload, or it is being put in place."""
 
     code, status, retryable = "upload_busy", 423, True
 
     def __init__(self) -> None:
-        super().__init__("Another connection sends a piece of this upload; wait until it ends, or end it.")
+        super().__init__(
+            "Another connection has come to this upload, or it is being put in place. Ask for its offset a moment "
+            "later, and go on there."
+        )
 
 
 class UploadPieceWrong(ZlhError):
@@ -278,7 +304,10 @@ class OperationNotFound(ZlhError):
     code, status = "operation_not_found", 404
 
     def __init__(self) -> None:
-        super().__init__("There is no such operation; those that have ended are forgotten after a while.")
+        super().__init__(
+            "There is no such operation; those that have ended are forgotten after a while. Look at the files to see "
+            "what it has done."
+        )
 
 
 class OperationLimit(ZlhError):

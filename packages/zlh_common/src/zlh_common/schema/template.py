@@ -1,6 +1,7 @@
 """Templates: what a game server is, declared. The publisher writes them, the catalog carries them signed.
 
-In words of `start`, in `environment` and in values of `edits` stand placeholders, each filled with one value:
+In words of `start`, in `environment`, in values of `edits`, and in `argv` and `makes` of scripts stand placeholders,
+each filled with one value:
 
     {var.NAME}      a variable, as the customer has chosen it
     {port.NAME}     the port of the container that the server listens on
@@ -10,7 +11,8 @@ In words of `start`, in `environment` and in values of `edits` stand placeholder
     {address}       the container's address
     {secret.NAME}   a password that the agent makes and keeps; in `edits` alone
 
-A word stays one argument whatever is filled in: there is no shell.
+A word stays one argument whatever is filled in: there is no shell. A value of an edit that is nothing but a placeholder
+keeps its kind, so that a port is a number in JSON.
 """
 
 from __future__ import annotations
