@@ -183,6 +183,8 @@ async def test_nothing_but_the_customers_own_is_ever_read(guest: Guest) -> None:
     status, body = await ask(guest, "GET", "/search?root=home&text=secret")
     assert (status, json.loads(body)["items"]) == (200, [])
     status, body = await ask(guest, "GET", "/archive?root=home&path=workspace&path=shut&format=tar.gz")
+    assert (status, json.loads(body)["code"]) == (403, "permission_denied")
+    status, body = await ask(guest, "GET", "/archive?root=home&path=workspace&format=tar.gz")
     assert status == 200
     with tarfile.open(fileobj=io.BytesIO(body)) as archive:
         assert {member.name for member in archive if member.isfile()} == {"workspace/bag/mine"}
