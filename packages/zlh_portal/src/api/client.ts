@@ -7,11 +7,14 @@ import type { paths } from "./schema";
 const TIMEOUT_MS = 30_000;
 // All files of a runtime are read, from whatever disk the container has.
 const VERIFY_TIMEOUT_MS = 200_000;
+// All files of a game server, or of its mods, are read; a plan for mods asks elsewhere.
+const GAME_TIMEOUT_MS = 200_000;
 // A text goes to and fro over a slow line, and its disk may be slow too.
 const FILES_TIMEOUT_MS = 120_000;
 
 function timeoutOf({ url }: Request): number {
   if (/\/runtimes\/[^/]+\/verify$/.test(url)) return VERIFY_TIMEOUT_MS;
+  if (/\/game\/\d+\/(verify|mods\/(verify|plan|identify)|mods)$/.test(url)) return GAME_TIMEOUT_MS;
   return /\/containers\/\d+\/files\b/.test(url) ? FILES_TIMEOUT_MS : TIMEOUT_MS;
 }
 

@@ -36,6 +36,8 @@ const FIELD_OF_CODE: Readonly<Record<string, string>> = {
   addon_not_offered: "enableCodeServer",
   template_not_offered: "template",
   template_not_supported: "template",
+  template_missing: "template",
+  eula_not_accepted: "acceptEula",
   visibility_not_offered: "visibility",
 };
 

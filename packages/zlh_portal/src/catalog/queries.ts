@@ -33,7 +33,6 @@ export const useAddonCatalog = () => useCatalog("addons", fetchAddons);
 export const useTemplateCatalog = () => useCatalog("templates", fetchTemplates);
 export const useRuntimeOffers = () => useCatalog("runtimes", fetchRuntimes, runtimesOf);
 export const useAddonOffers = () => useCatalog("addons", fetchAddons, namesOf);
-export const useTemplateOffers = () => useCatalog("templates", fetchTemplates, namesOf);
 
 /** Ask ahead of the button whether a choice can be installed, and why not. */
 export function useValidation(runtime: string | null, version: string | null) {

@@ -3,10 +3,13 @@ import { Alert, Button, Checkbox, Group, Input, Paper, SegmentedControl, Select,
 import { type SyntheticEvent, useState } from "react";
 import { Link, useNavigate, useSearchParams } from "react-router";
 import { asApiError, splitByField } from "../api/problem";
-import type { CreateContainer, Limits, RuntimeOffer } from "../api/types";
+import type { CreateContainer, Limits, RuntimeOffer, TemplateOffer } from "../api/types";
 import { preferredVersion } from "../catalog/choice";
 import { useValidation } from "../catalog/queries";
 import { type RuntimeChoice, RuntimePicker } from "../catalog/RuntimePicker";
+import { beginGame, complainAboutGame, wishOfGame } from "../games/choice";
+import { GameFields } from "../games/GameFields";
+import { errorsOfVariables, fieldOf } from "../games/variables";
 import { Problem } from "../layout/Problem";
 import { customersWith } from "../session/permissions";
 import { useMe } from "../session/session";
@@ -20,12 +23,13 @@ import { SpecPreview } from "./SpecPreview";
 import { NO_CHOICE, wishOf, WORKSPACE_FIELDS } from "./workspace";
 import { WorkspaceFields } from "./WorkspaceFields";
 
-const SIZE_FIELDS = FIELDS.map((field) => `resources.${field}`);
+const FORM_FIELDS = ["name", "customerId", "runtime", "version", "enableCodeServer", ...FIELDS.map((field) => `resources.${field}`)];
+const GAME_FIELDS = ["template", "acceptEula"];
 
 interface Props {
   runtimes: readonly RuntimeOffer[];
   addons: readonly string[];
-  templates: readonly string[];
+  templates: readonly TemplateOffer[];
   limits: Limits;
 }
 
@@ -35,38 +39,40 @@ export function CreateForm({ runtimes, addons, templates, limits }: Props) {
   const create = useCreateContainer();
   const { data: others } = useContainers();
   const [keys] = useState(() => new KeyRing());
-  const [kind, setKind] = useState<CreateContainer["kind"]>("dev");
+  const [kind, setKind] = useState<CreateContainer["kind"]>(() => (templates.some(({ name: each }) => each === parameters.get("template")) ? "game" : "dev"));
   const [name, setName] = useState("");
   const [choice, setChoice] = useState<RuntimeChoice>(() => firstChoice(runtimes, parameters.get("runtime")));
   const [size, setSize] = useState(limits.default);
   const [wantsEditor, setWantsEditor] = useState(false);
   const [workspace, setWorkspace] = useState(NO_CHOICE);
-  const [template, setTemplate] = useState<string | null>(templates[0] ?? null);
-  const [agrees, setAgrees] = useState(false);
+  const [game, setGame] = useState(() => beginGame(templates.find(({ name: each }) => each === parameters.get("template")) ?? templates[0]));
 
   const { data: me } = useMe();
   const customers = me ? customersWith(me, "containers:change") : [];
   const [chosen, setChosen] = useState(() => parameters.get("customer"));
   const customerId = customers.find(({ id }) => id === chosen)?.id ?? customers[0]?.id ?? null;
   const isDev = kind === "dev";
+  const template = templates.find(({ name: each }) => each === game.template);
+  const variables = template?.variables.map(({ name: each }) => each) ?? [];
   const hasEditor = addons.includes(CODE_SERVER);
   const wish: CreateContainer = {
     customerId,
     kind,
     name: name.trim() || null,
     runtime: isDev ? choice.runtime : null,
-    version: isDev ? choice.version : null,
     enableCodeServer: isDev && hasEditor && wantsEditor,
-    template: isDev ? null : template,
-    variables: {},
-    acceptEula: !isDev && agrees,
+    ...(isDev ? { version: choice.version, template: null, variables: {}, acceptEula: false } : wishOfGame(game, template)),
     resources: wishBetween(limits.default, size),
     ...wishOf(isDev ? workspace : NO_CHOICE),
   };
   const validation = useValidation(wish.runtime, wish.version);
   const complaint = complainAboutName(name, others?.map((item) => item.name) ?? []);
-  const refused = create.error ? splitByField(asApiError(create.error), ["name", "customerId", "runtime", "version", "template", "enableCodeServer", ...SIZE_FIELDS, ...WORKSPACE_FIELDS]) : null;
+  const unfitting = isDev ? {} : complainAboutGame(game, template);
+  const known = [...FORM_FIELDS, ...(isDev ? WORKSPACE_FIELDS : [...GAME_FIELDS, ...variables.map(fieldOf)])];
+  const refused = create.error ? splitByField(asApiError(create.error), known) : null;
   const unfit = Object.fromEntries(validation.data?.problems.map((problem) => [problem.field, problem.message]) ?? []);
+  const isUnfit = Object.keys(unfitting).length > 0;
+  const mustAgree = !isDev && template?.eula != null && !game.agrees;
   // A refusal is about what was sent; it goes as soon as that is changed.
   const change = (act: () => void) => {
     create.reset();
@@ -74,7 +80,7 @@ export function CreateForm({ runtimes, addons, templates, limits }: Props) {
   };
   const submit = (event: SyntheticEvent) => {
     event.preventDefault();
-    if (complaint || create.isPending) return;
+    if (complaint || isUnfit || create.isPending) return;
     create.mutate({ wish, key: keys.keyFor(wish) }, { onSuccess: ({ vmid }) => void navigate(`/containers/${vmid}`) });
   };
 
@@ -119,10 +125,10 @@ export function CreateForm({ runtimes, addons, templates, limits }: Props) {
             />
           )}
           {!isDev && (
-            <>
-              <Select label="Template" description="Which game server; the catalog has these." allowDeselect={false} data={[...templates]} value={template} error={refused?.fields["template"]} onChange={(next) => change(() => setTemplate(next))} />
-              <Checkbox label="I agree to the terms of the game" description="Where a game asks for it, you are told to what, with a link, before anything is made." checked={agrees} onChange={(event) => { const { checked } = event.currentTarget; change(() => setAgrees(checked)); }} />
-            </>
+            <GameFields
+              offers={templates} value={game} memoryMib={size.memoryMib} errors={refused?.fields ?? {}} onChange={(next) => change(() => setGame(next))}
+              variableErrors={{ ...errorsOfVariables(variables, refused?.fields ?? {}), ...unfitting }}
+            />
           )}
           <Input.Wrapper label="Size" labelElement="div" description="It can be changed later; the disk can only grow.">
             <div style={{ marginTop: 10 }}><ResourceFields value={size} limits={limits} errors={refused?.fields ?? {}} onChange={(next) => change(() => setSize(next))} /></div>
@@ -130,8 +136,9 @@ export function CreateForm({ runtimes, addons, templates, limits }: Props) {
           {isDev && <WorkspaceFields value={workspace} errors={pick(refused?.fields ?? {}, WORKSPACE_FIELDS)} onChange={(next) => change(() => setWorkspace(next))} />}
           <SpecPreview wish={wish} />
           <Group justify="flex-end">
+            {mustAgree && <Text size="xs" c="dimmed">First agree to what the game asks for.</Text>}
             <Button variant="default" component={Link} to="/">Cancel</Button>
-            <Button type="submit" loading={create.isPending} disabled={complaint !== null || validation.data?.ok === false}>Create container</Button>
+            <Button type="submit" loading={create.isPending} disabled={complaint !== null || isUnfit || mustAgree || validation.data?.ok === false}>Create container</Button>
           </Group>
         </Stack>
       </Paper>

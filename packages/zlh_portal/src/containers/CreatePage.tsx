@@ -1,5 +1,5 @@
 import { Paper, Skeleton, Stack, Text, Title } from "@mantine/core";
-import { useAddonOffers, useRuntimeOffers, useTemplateOffers } from "../catalog/queries";
+import { useAddonOffers, useRuntimeOffers, useTemplateCatalog } from "../catalog/queries";
 import { Problem } from "../layout/Problem";
 import { BackTo } from "../layout/BackTo";
 import { usePageTitle } from "../layout/title";
@@ -10,7 +10,7 @@ export function CreatePage() {
   usePageTitle("Create container");
   const runtimes = useRuntimeOffers();
   const addons = useAddonOffers();
-  const templates = useTemplateOffers();
+  const templates = useTemplateCatalog();
   const limits = useLimits();
   const error = runtimes.error ?? addons.error ?? templates.error ?? limits.error;
   const isLoaded = runtimes.data && addons.data && templates.data && limits.data;

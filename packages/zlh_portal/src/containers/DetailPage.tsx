@@ -1,10 +1,11 @@
 import { Skeleton, Stack, Tabs, Text } from "@mantine/core";
 import { notifications } from "@mantine/notifications";
-import { Suspense, useEffect, useRef } from "react";
+import { type ReactNode, Suspense, useEffect, useRef } from "react";
 import { useNavigate, useParams } from "react-router";
 import { asApiError } from "../api/problem";
 import type { ContainerStatus } from "../api/types";
 import { SuspendedBanner } from "../customers/SuspendedBanner";
+import { useGame } from "../games/queries";
 import { lazily } from "../layout/lazily";
 import { NotFoundPage } from "../layout/NotFoundPage";
 import { Problem } from "../layout/Problem";
@@ -17,31 +18,34 @@ import { DetailHeader } from "./DetailHeader";
 import { FailureAlert } from "./FailureAlert";
 import { OverviewTab } from "./OverviewTab";
 import { useContainer } from "./queries";
+import { isTab, type Tab, tabsOf } from "./tabs";
 
 const AddonsTab = lazily("AddonsTab", () => import("../addons/AddonsTab"));
 const FilesTab = lazily("FilesTab", () => import("../files/FilesTab"));
+const GameTab = lazily("GameTab", () => import("../games/GameTab"));
 const HistoryTab = lazily("HistoryTab", () => import("../history/HistoryTab"));
 const MetricsTab = lazily("MetricsTab", () => import("../metrics/MetricsTab"));
+const ModsTab = lazily("ModsTab", () => import("../mods/ModsTab"));
 const PortsTab = lazily("PortsTab", () => import("../exposures/PortsTab"));
 const ProcessesTab = lazily("ProcessesTab", () => import("../processes/ProcessesTab"));
 const RuntimesTab = lazily("RuntimesTab", () => import("../runtimes/RuntimesTab"));
 const SettingsTab = lazily("SettingsTab", () => import("./SettingsTab"));
 const TerminalsTab = lazily("TerminalsTab", () => import("../console/TerminalsTab"));
 
-const TABS = {
-  overview: { label: "Overview", show: (status: ContainerStatus) => <OverviewTab status={status} /> },
-  processes: { label: "Processes", show: (status: ContainerStatus) => <ProcessesTab status={status} /> },
-  terminal: { label: "Terminal", show: (status: ContainerStatus) => <TerminalsTab status={status} /> },
-  files: { label: "Files", show: (status: ContainerStatus) => <FilesTab status={status} /> },
-  metrics: { label: "Metrics", show: (status: ContainerStatus) => <MetricsTab status={status} /> },
-  history: { label: "History", show: (status: ContainerStatus) => <HistoryTab status={status} /> },
-  ports: { label: "Ports", show: (status: ContainerStatus) => <PortsTab status={status} /> },
-  runtimes: { label: "Runtimes", show: (status: ContainerStatus) => <RuntimesTab status={status} /> },
-  addons: { label: "Addons", show: (status: ContainerStatus) => <AddonsTab status={status} /> },
-  settings: { label: "Settings", show: (status: ContainerStatus) => <SettingsTab status={status} /> },
-} as const;
-
-type Tab = keyof typeof TABS;
+const PARTS: Readonly<Record<Tab, (status: ContainerStatus) => ReactNode>> = {
+  overview: (status) => <OverviewTab status={status} />,
+  game: (status) => <GameTab status={status} />,
+  mods: (status) => <ModsTab status={status} />,
+  processes: (status) => <ProcessesTab status={status} />,
+  terminal: (status) => <TerminalsTab status={status} />,
+  files: (status) => <FilesTab status={status} />,
+  metrics: (status) => <MetricsTab status={status} />,
+  history: (status) => <HistoryTab status={status} />,
+  ports: (status) => <PortsTab status={status} />,
+  runtimes: (status) => <RuntimesTab status={status} />,
+  addons: (status) => <AddonsTab status={status} />,
+  settings: (status) => <SettingsTab status={status} />,
+};
 
 export function DetailPage() {
   const { vmid = "", tab = "overview", item } = useParams();
@@ -52,6 +56,7 @@ export function DetailPage() {
 function Detail({ vmid, tab }: { vmid: number; tab: Tab }) {
   const query = useContainer(vmid);
   const status = query.data;
+  const { data: game } = useGame(status);
   const navigate = useNavigate();
   const tabs = useRef<HTMLDivElement>(null);
   usePageTitle(status?.name ?? `Container ${vmid}`);
@@ -75,6 +80,10 @@ function Detail({ vmid, tab }: { vmid: number; tab: Tab }) {
 
   if (isGone && !wasDeleted) return <NotFoundPage what="container" />;
   if (!status) return query.error ? <Problem error={query.error} title="This container cannot be shown" onRetry={() => void query.refetch()} /> : <DetailSkeleton />;
+  const shown = tabsOf(status, game?.mods);
+  // Whether a server takes mods is known a moment later than the rest.
+  const isAsking = tab === "mods" && status.kind === "game" && game === undefined;
+  if (!isAsking && !shown.some((each) => each.tab === tab)) return <NotFoundPage />;
   return (
     <Stack gap="md">
       <div><BackTo to="/" label="Containers" /><DetailHeader status={status} /></div>
@@ -82,19 +91,15 @@ function Detail({ vmid, tab }: { vmid: number; tab: Tab }) {
       <FailureAlert status={status} />
       <Tabs value={tab} keepMounted={false} onChange={(next) => void navigate(`/containers/${vmid}/${next ?? "overview"}`, { replace: true })}>
         <Tabs.List ref={tabs} className={classes["tabs"] ?? ""} aria-label="About this container">
-          {Object.entries(TABS).map(([key, { label }]) => (
+          {shown.map(({ tab: key, label }) => (
             <Tabs.Tab key={key} value={key} {...(key === "settings" ? { ml: "auto" } : {})}>{label}</Tabs.Tab>
           ))}
         </Tabs.List>
-        <Tabs.Panel value={tab} pt="md"><Suspense fallback={<Skeleton h={420} />}>{TABS[tab].show(status)}</Suspense></Tabs.Panel>
+        <Tabs.Panel value={tab} pt="md"><Suspense fallback={<Skeleton h={420} />}>{isAsking ? <Skeleton h={420} /> : PARTS[tab](status)}</Suspense></Tabs.Panel>
       </Tabs>
       <ConnectionBanner query={query} />
     </Stack>
   );
-}
-
-function isTab(text: string): text is Tab {
-  return text in TABS;
 }
 
 function DetailSkeleton() {

@@ -29,7 +29,7 @@ const AXIS_WIDTH = 68;
 // The words of a scale stay round: steps of bytes are powers of two, and nothing counts in halves.
 const BINARY = Array.from({ length: 50 }, (_, i) => 2 ** i);
 const DECIMAL = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000, 10_000];
-const STEPS: Readonly<Record<Unit, number[]>> = { cores: [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, ...DECIMAL], bytes: BINARY, "bytes/s": BINARY, count: DECIMAL };
+const STEPS: Readonly<Record<Unit, number[]>> = { cores: [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, ...DECIMAL], bytes: BINARY, "bytes/s": BINARY, count: DECIMAL, ms: DECIMAL, "ticks/s": DECIMAL };
 const INK = {
   light: { text: "#5f6775", grid: "#e7e9f0", limit: "#d1343f" },
   dark: { text: "#959cad", grid: "#2b303b", limit: "#ff8787" },

@@ -137,7 +137,7 @@ export function hasValues({ curves }: Plot): boolean {
 export function topOf({ curves, limit, unit }: Plot): number {
   const highest = curves.flatMap(({ values }) => values).reduce<number>((top, value) => Math.max(top, value ?? 0), 0);
   const isNear = limit !== null && (unit === "bytes" || highest >= limit / 4);
-  const floor = unit === "cores" ? 0.1 : unit === "count" ? 5 : 1024;
+  const floor = unit === "cores" ? 0.1 : unit === "bytes" || unit === "bytes/s" ? 1024 : 5;
   return Math.max(isNear ? limit * 1.05 : 0, highest * 1.15, floor);
 }
 

@@ -1,9 +1,9 @@
 /** Figures with their units, as they stand on an axis and in a sentence; pure. */
 import { formatBytes } from "../layout/words";
 
-export type Unit = "cores" | "bytes" | "bytes/s" | "count";
+export type Unit = "cores" | "bytes" | "bytes/s" | "count" | "ms" | "ticks/s";
 
-/** "0.42 cores", "182 MiB", "1.5 KiB/s", "12". */
+/** "0.42 cores", "182 MiB", "1.5 KiB/s", "12", "3.4 ms", "20 ticks/s". */
 export function formatFigure(value: number, unit: Unit): string {
   switch (unit) {
     case "cores":
@@ -14,6 +14,9 @@ export function formatFigure(value: number, unit: Unit): string {
       return `${formatBytes(Math.round(value))}/s`;
     case "count":
       return String(Math.round(value * 10) / 10);
+    case "ms":
+    case "ticks/s":
+      return `${Math.round(value * 10) / 10} ${unit}`;
   }
 }
 

@@ -1,0 +1,43 @@
+/** Copies of a server's folder, and the way back to one of them. */
+import { Group, Text } from "@mantine/core";
+import { useState } from "react";
+import type { ContainerStatus, GameBackup, GameDetail } from "../api/types";
+import { ActionButton } from "../layout/ActionButton";
+import { ConfirmModal } from "../layout/ConfirmModal";
+import rows from "../layout/rows.module.css";
+import { Section } from "../layout/Section";
+import { tellDone, tellProblem } from "../layout/tell";
+import { TimeAgo } from "../layout/TimeAgo";
+import { formatBytes } from "../layout/words";
+import { useRights } from "../session/session";
+import { useRestore } from "./queries";
+import { explainRestore, whyNoChange } from "./words";
+
+export function BackupsSection({ status, game }: { status: ContainerStatus; game: GameDetail }) {
+  const [chosen, setChosen] = useState<GameBackup | null>(null);
+  const restore = useRestore(status.vmid);
+  const mayChange = useRights(status).change;
+  const confirm = ({ id, version }: GameBackup) =>
+    restore.mutate(id, { onSuccess: () => tellDone(`It goes back to the backup of ${version}.`), onError: tellProblem("The backup was not restored"), onSettled: () => setChosen(null) });
+  return (
+    <Section title="Backups" about="Made before the version is changed; the three newest are kept.">
+      {game.backups.length === 0 && <Text size="sm" c="dimmed" data-testid="no-backups">None yet. Change the version with a backup, and the server as it was can be had back from here. To keep a copy of your own, download the folder in Files.</Text>}
+      <ul className={rows["list"]} aria-label="Backups">
+        {game.backups.map((backup) => (
+          <li key={backup.id} data-testid={`backup-${backup.id}`}>
+            <Group justify="space-between" gap="xs" py={6}>
+              <Text size="sm"><Text span fw={600} inherit className="numbers">{backup.version}</Text> <Text span c="dimmed" inherit>{formatBytes(backup.size)}, made <TimeAgo time={backup.madeAt} /></Text></Text>
+              {mayChange && <ActionButton size="compact-sm" variant="subtle" color="red" c="red" reason={whyNoChange(status, game.state)} aria-label={`Restore the backup of ${backup.version}`} onClick={() => setChosen(backup)}>Restore</ActionButton>}
+            </Group>
+          </li>
+        ))}
+      </ul>
+      {chosen && (
+        <ConfirmModal
+          title={`Replace everything with the backup of ${chosen.version}?`} action="Replace everything" isPending={restore.isPending} onConfirm={() => confirm(chosen)} onClose={() => setChosen(null)}
+          meaning={explainRestore(chosen, new Date(chosen.madeAt).toLocaleString(undefined, { dateStyle: "medium", timeStyle: "short" }))}
+        />
+      )}
+    </Section>
+  );
+}

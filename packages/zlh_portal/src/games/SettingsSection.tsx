@@ -1,0 +1,75 @@
+/** The variables of a server; what is saved holds from its next start on. */
+import { Alert, Button, Group, Stack, Text } from "@mantine/core";
+import { useState } from "react";
+import { asApiError, splitByField } from "../api/problem";
+import type { ContainerStatus, GameDetail } from "../api/types";
+import { usePower } from "../containers/queries";
+import { offerPower } from "../containers/states";
+import { Problem } from "../layout/Problem";
+import { Section } from "../layout/Section";
+import { tellDone, tellProblem } from "../layout/tell";
+import { useRights } from "../session/session";
+import { usePatchGame } from "./queries";
+import { VariableFields } from "./VariableFields";
+import { changedValues, complainAboutAll, errorsOfVariables, fieldOf, fillValues } from "./variables";
+
+export function SettingsSection({ status, game }: { status: ContainerStatus; game: GameDetail }) {
+  const [isDue, setDue] = useState(false);
+  const onSaved = () => {
+    tellDone("The settings are saved.");
+    setDue(true);
+  };
+  return (
+    <Section title="Settings of the game" about="They hold from the next start of the server on.">
+      {game.variables.length === 0 && <Text size="sm" c="dimmed">This game has none here. What its own files say can be changed in Files.</Text>}
+      {isDue && <RestartOffer status={status} onDone={() => setDue(false)} />}
+      {/* Values that were changed elsewhere begin the form anew. */}
+      {game.variables.length > 0 && <SettingsForm key={JSON.stringify(game.values)} status={status} game={game} onSaved={onSaved} />}
+    </Section>
+  );
+}
+
+function SettingsForm({ status, game, onSaved }: { status: ContainerStatus; game: GameDetail; onSaved: () => void }) {
+  const { variables } = game;
+  const kept = fillValues(variables, game.values);
+  const patch = usePatchGame(status.vmid);
+  const [values, setValues] = useState(kept);
+  const mayChange = useRights(status).change;
+  const changed = changedValues(variables, kept, values);
+  const complaints = complainAboutAll(variables, values);
+  const names = variables.map(({ name }) => name);
+  const refused = patch.error ? splitByField(asApiError(patch.error), names.map(fieldOf)) : null;
+  const isChanged = Object.keys(changed).length > 0;
+  return (
+    <Stack gap="md">
+      {patch.error && refused?.rest && <Problem error={patch.error} title="The settings were not saved" />}
+      <VariableFields
+        variables={variables} values={values} isReadOnly={!mayChange} errors={{ ...errorsOfVariables(names, refused?.fields ?? {}), ...complaints }}
+        onChange={(name, value) => {
+          patch.reset();
+          setValues((before) => ({ ...before, [name]: value }));
+        }}
+      />
+      {mayChange && (
+        <Group justify="flex-end">
+          {isChanged && <Button variant="default" disabled={patch.isPending} onClick={() => setValues(kept)}>Undo</Button>}
+          <Button loading={patch.isPending} disabled={!isChanged || Object.keys(complaints).length > 0} onClick={() => patch.mutate(changed, { onSuccess: onSaved })}>Save the settings</Button>
+        </Group>
+      )}
+    </Stack>
+  );
+}
+
+function RestartOffer({ status, onDone }: { status: ContainerStatus; onDone: () => void }) {
+  const power = usePower(status.vmid);
+  const mayRestart = useRights(status).power;
+  if (!offerPower(status).restart) return null;
+  return (
+    <Alert color="indigo" mb="md" p="sm" data-testid="restart-offer">
+      <Group justify="space-between" gap="xs">
+        <Text size="sm">The server goes on with the settings that it was started with. A restart disconnects its players.</Text>
+        {mayRestart && <Button size="compact-sm" loading={power.isPending} onClick={() => power.mutate("restart", { onSuccess: onDone, onError: tellProblem("It was not restarted") })}>Restart now</Button>}
+      </Group>
+    </Alert>
+  );
+}

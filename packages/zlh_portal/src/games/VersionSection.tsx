@@ -1,0 +1,88 @@
+/** Which version a server is of, whether its files are whole, and the way to another one. */
+import { Button, Group, List, Modal, Select, Stack, Switch, Text } from "@mantine/core";
+import { useState } from "react";
+import type { ContainerStatus, GameDetail } from "../api/types";
+import { useTemplateCatalog } from "../catalog/queries";
+import { ActionButton } from "../layout/ActionButton";
+import { Problem } from "../layout/Problem";
+import { Section } from "../layout/Section";
+import { tellDone, tellProblem } from "../layout/tell";
+import { TimeAgo } from "../layout/TimeAgo";
+import { ToneBadge } from "../layout/ToneBadge";
+import { useRights } from "../session/session";
+import { Agreement } from "./Agreement";
+import { asksAgreement, describeVersion } from "./offers";
+import { useChangeVersion, useVerifyGame } from "./queries";
+import { describeInstalled, describeState, explainChange, whyNoChange } from "./words";
+
+export function VersionSection({ status, game }: { status: ContainerStatus; game: GameDetail }) {
+  const [isChoosing, setChoosing] = useState(false);
+  const mayChange = useRights(status).change;
+  const reason = whyNoChange(status, game.state) ?? (game.versions.length === 0 ? "The catalog has no version to go to now." : null);
+  return (
+    <Section title="Version" action={<ToneBadge words={describeState(game.state)} testId="game-state" />}>
+      <Text fw={600} data-testid="installed-version"><bdi>{game.title}</bdi> <span className="numbers">{describeInstalled(game)}</span></Text>
+      {game.eula && <Text size="xs" c="dimmed" mt={4}>{game.eula.title} was agreed to <TimeAgo time={game.eula.agreedAt} />.</Text>}
+      {mayChange && (
+        <Group gap="xs" mt="sm">
+          <ActionButton size="compact-sm" variant="light" reason={reason} onClick={() => setChoosing(true)}>Change the version</ActionButton>
+          <VerifyButton status={status} game={game} onRepair={() => setChoosing(true)} />
+        </Group>
+      )}
+      {isChoosing && <ChangeModal status={status} game={game} onClose={() => setChoosing(false)} />}
+    </Section>
+  );
+}
+
+function VerifyButton({ status, game, onRepair }: { status: ContainerStatus; game: GameDetail; onRepair: () => void }) {
+  const verify = useVerifyGame(status.vmid);
+  const unheard = status.connection === "online" ? null : "The agent of this container is not heard now, and only it can look at the files.";
+  const faults = verify.data?.faults ?? null;
+  return (
+    <>
+      <ActionButton size="compact-sm" variant="default" reason={unheard ?? whyNoChange(status, game.state)} loading={verify.isPending} onClick={() => verify.mutate(undefined, { onError: tellProblem("The files were not verified") })}>Verify its files</ActionButton>
+      <Text size="sm" role="status" data-testid="game-verified">
+        {faults === 0 && "All files are as they were placed."}
+        {faults !== null && faults > 0 && <>{faults === 1 ? "One file differs" : `${faults} files differ`} from what was placed. <Button size="compact-xs" variant="subtle" onClick={onRepair}>Place them again</Button></>}
+      </Text>
+    </>
+  );
+}
+
+function ChangeModal({ status, game, onClose }: { status: ContainerStatus; game: GameDetail; onClose: () => void }) {
+  const change = useChangeVersion(status.vmid);
+  const { data: offers } = useTemplateCatalog();
+  const offer = offers?.find(({ name }) => name === game.template);
+  const [version, setVersion] = useState(game.versions.includes(game.version) ? game.version : (game.versions[0] ?? game.version));
+  const [backup, setBackup] = useState(true);
+  const [agrees, setAgrees] = useState(false);
+  const eula = asksAgreement(offer?.eula ?? null, game.eula);
+  const labelOf = (name: string) => {
+    const entry = offer?.versions.find((each) => each.version === name);
+    return `${entry ? describeVersion(entry) : name}${name === game.version ? ", as it is" : ""}`;
+  };
+  const submit = () => change.mutate({ version, backup, acceptEula: eula !== null && agrees }, {
+    onSuccess: () => {
+      tellDone(`${game.title} goes to ${version}.`);
+      onClose();
+    },
+  });
+  return (
+    <Modal opened onClose={onClose} title="Change the version" centered>
+      <Stack>
+        {change.error && <Problem error={change.error} title="The version was not changed" />}
+        <Select label="Version" data-testid="version-choice" allowDeselect={false} searchable={game.versions.length > 8} value={version} data={game.versions.map((value) => ({ value, label: labelOf(value) }))} onChange={(next) => next !== null && setVersion(next)} />
+        <Switch label="Make a backup before" description="Of the whole folder of the server. The three newest are kept." checked={backup} onChange={(event) => setBackup(event.currentTarget.checked)} />
+        {eula && <Agreement eula={eula} agrees={agrees} onChange={setAgrees} />}
+        <div>
+          <Text size="sm" fw={600} mb={4}>What will happen</Text>
+          <List type="ordered" size="sm" data-testid="what-happens">{explainChange(game, version, backup, status.power === "on").map((line) => <List.Item key={line}>{line}</List.Item>)}</List>
+        </div>
+        <Group justify="flex-end">
+          <Button variant="default" onClick={onClose}>Cancel</Button>
+          <Button loading={change.isPending} disabled={eula !== null && !agrees} onClick={submit}>{version === game.version ? "Place it again" : `Go to ${version}`}</Button>
+        </Group>
+      </Stack>
+    </Modal>
+  );
+}

@@ -1,0 +1,150 @@
+/** Mods of a game server, whatever the game calls them: what is there, how it is, and what can be done with it. */
+import { Alert, Badge, Button, Group, Progress, Skeleton, Stack, Text } from "@mantine/core";
+import { useState } from "react";
+import type { ChangeProgress, ContainerStatus, ModSeen, ModsReport, PlanMods } from "../api/types";
+import { usePower } from "../containers/queries";
+import { Name } from "../layout/Name";
+import { Problem } from "../layout/Problem";
+import rows from "../layout/rows.module.css";
+import { Section } from "../layout/Section";
+import { tellProblem } from "../layout/tell";
+import { TimeAgo } from "../layout/TimeAgo";
+import { ToneBadge } from "../layout/ToneBadge";
+import { formatBytes } from "../layout/words";
+import { MayNot } from "../session/MayNot";
+import { useRights } from "../session/session";
+import { PlanModal } from "./PlanModal";
+import { type Switch, useChangeProgress, useIdentifyMods, useMods, useRollBackMods, useSwitchMod, useVerifyMods } from "./queries";
+import { SearchSection } from "./SearchSection";
+import { describeCondition, lastChange, NOTHING, percentOf, whoNeeds } from "./words";
+
+interface Asked {
+  title: string;
+  wish: PlanMods;
+}
+
+export function ModsTab({ status }: { status: ContainerStatus }) {
+  const { vmid } = status;
+  const query = useMods(vmid, status.connection === "online");
+  const [asked, setAsked] = useState<Asked | null>(null);
+  const [begun, setBegun] = useState<ChangeProgress | null>(null);
+  const progress = useChangeProgress(vmid, begun);
+  const mayChange = useRights(status).change;
+  const isBusy = begun !== null && (progress.data?.state ?? "running") === "running";
+  const ask = (title: string, wish: Partial<PlanMods>) => setAsked({ title, wish: { ...NOTHING, ...wish } });
+  if (query.error && !query.data) return <Problem error={query.error} title="The mods cannot be listed" onRetry={() => void query.refetch()} />;
+  if (!query.data) return status.connection === "online" ? <Skeleton h={320} aria-label="Loading the mods" /> : <Alert color="gray">The agent of this container is not heard now, and only it knows what is there.</Alert>;
+  const report = query.data;
+  return (
+    <Stack gap="md">
+      <MayNot permission="containers:change" customerId={status.customerId} />
+      {report.trouble && <Alert color="orange" title="The list of mods cannot be believed">{report.trouble}</Alert>}
+      {report.isRestartDue && <RestartDue status={status} />}
+      {begun && <Underway progress={progress.data ?? begun} onClose={() => setBegun(null)} />}
+      <Installed vmid={vmid} report={report} mayChange={mayChange && !isBusy} onAsk={ask} onBegun={setBegun} />
+      {report.unknown.length > 0 && <Unknown vmid={vmid} report={report} mayChange={mayChange && !isBusy} onBegun={setBegun} />}
+      <SearchSection vmid={vmid} mayChange={mayChange && !isBusy} onInstall={({ projectId, title }) => ask(`Install ${title}`, { install: [{ project: projectId, version: null, channel: "release" }] })} />
+      {asked && <PlanModal vmid={vmid} title={asked.title} wish={asked.wish} onClose={() => setAsked(null)} onBegun={(change) => {
+        setAsked(null);
+        setBegun(change);
+      }} />}
+    </Stack>
+  );
+}
+
+function RestartDue({ status }: { status: ContainerStatus }) {
+  const power = usePower(status.vmid);
+  const mayRestart = useRights(status).power;
+  return (
+    <Alert color="indigo" p="sm"><Group justify="space-between" gap="xs">
+      <Text size="sm">The server runs with what was there when it was started. A restart takes the changes, and disconnects its players.</Text>
+      {mayRestart && <Button size="compact-sm" loading={power.isPending} onClick={() => power.mutate("restart", { onError: tellProblem("It was not restarted") })}>Restart now</Button>}
+    </Group></Alert>
+  );
+}
+
+function Underway({ progress: { state, doneBytes, totalBytes, message, code }, onClose }: { progress: ChangeProgress; onClose: () => void }) {
+  const percent = percentOf(doneBytes, totalBytes);
+  if (state === "failed") return <Alert color="red" title="The change was not made; nothing of it is there" withCloseButton onClose={onClose}>{message ?? code}</Alert>;
+  if (state === "done") return <Alert color="teal" withCloseButton onClose={onClose} role="status">The change is made.</Alert>;
+  return <Alert color="gray" role="status" title="A change is being made"><Progress value={percent ?? 100} animated={percent === null} aria-label="How far it is" /><Text size="xs" mt={4} className="numbers">{formatBytes(doneBytes)} of {formatBytes(totalBytes)}</Text></Alert>;
+}
+
+interface PartProps {
+  vmid: number;
+  report: ModsReport;
+  mayChange: boolean;
+  onBegun: (change: ChangeProgress) => void;
+}
+
+function Installed({ vmid, report, mayChange, onAsk, onBegun }: PartProps & { onAsk: (title: string, wish: Partial<PlanMods>) => void }) {
+  const verify = useVerifyMods(vmid);
+  const rollback = useRollBackMods(vmid);
+  const last = lastChange(report);
+  const action = mayChange && (
+    <Group gap={6}>
+      {report.mods.length > 0 && <Button size="compact-sm" variant="light" onClick={() => onAsk("Update all", { updateAll: true })}>Update all</Button>}
+      <Button size="compact-sm" variant="default" loading={verify.isPending} onClick={() => verify.mutate(undefined, { onError: tellProblem("They were not verified") })}>Verify</Button>
+      {last && <Button size="compact-sm" variant="default" loading={rollback.isPending} onClick={() => rollback.mutate(last.id, { onSuccess: onBegun, onError: tellProblem("It was not undone") })}>Undo the last change</Button>}
+    </Group>
+  );
+  return (
+    <Section title="Installed" about={last ? <>Last changed <TimeAgo time={last.at} />.</> : `In the folder ${report.folder}.`} action={action}>
+      {report.mods.length === 0 && <Text size="sm" c="dimmed">Nothing yet. Find something below; what it needs comes along.</Text>}
+      <ul className={rows["list"]} aria-label="Installed mods">
+        {report.mods.map((mod) => <ModRow key={mod.entry.file.projectId} vmid={vmid} mod={mod} neededBy={whoNeeds(mod.entry.file.projectId, report.mods)} mayChange={mayChange} onAsk={onAsk} onBegun={onBegun} />)}
+      </ul>
+    </Section>
+  );
+}
+
+interface RowProps {
+  vmid: number;
+  mod: ModSeen;
+  neededBy: string[];
+  mayChange: boolean;
+  onAsk: (title: string, wish: Partial<PlanMods>) => void;
+  onBegun: (change: ChangeProgress) => void;
+}
+
+function ModRow({ vmid, mod, neededBy, mayChange, onAsk, onBegun }: RowProps) {
+  const change = useSwitchMod(vmid);
+  const { file, isEnabled, isPinned } = mod.entry;
+  const project = file.projectId;
+  const condition = describeCondition(mod);
+  const turn = (to: Switch) => change.mutate({ project, to }, { onSuccess: onBegun, onError: tellProblem(`${file.title} was not changed`) });
+  return (
+    <li className={rows["row"]} data-testid={`mod-${project}`}>
+      <div className={rows["grow"]}>
+        <Group gap={6}><Text size="sm" fw={600}><Name text={file.title} /></Text><Text size="xs" c="dimmed" className="numbers"><Name text={file.versionNumber} />, {formatBytes(file.size)}</Text>
+          {!isEnabled && <Badge variant="light" color="gray">Disabled</Badge>}{isPinned && <Badge variant="light">Pinned</Badge>}{condition && <ToneBadge words={condition} testId={`condition-${project}`} />}</Group>
+        {neededBy.length > 0 && <Text size="xs" c="dimmed">Needed by {neededBy.join(", ")}</Text>}
+      </div>
+      {mayChange && (
+        <Group gap={6} role="group" aria-label={`Actions on ${file.title}`}>
+          <Button size="compact-xs" variant="default" onClick={() => onAsk(`Update ${file.title}`, { update: [project] })}>Update</Button>
+          <Button size="compact-xs" variant="default" loading={change.isPending} onClick={() => turn(isEnabled ? "disable" : "enable")}>{isEnabled ? "Disable" : "Enable"}</Button>
+          <Button size="compact-xs" variant="default" loading={change.isPending} onClick={() => turn(isPinned ? "unpin" : "pin")}>{isPinned ? "Unpin" : "Pin"}</Button>
+          <Button size="compact-xs" variant="subtle" color="red" c="red" onClick={() => onAsk(`Remove ${file.title}`, { remove: [project] })}>Remove</Button>
+        </Group>
+      )}
+    </li>
+  );
+}
+
+function Unknown({ vmid, report, mayChange, onBegun }: PartProps) {
+  const identify = useIdentifyMods(vmid);
+  const known = new Map(identify.data?.items.map((item) => [item.fileName, item]));
+  const run = (adopt: boolean) => identify.mutate(adopt, { onSuccess: ({ change }) => change && onBegun(change), onError: tellProblem("The files were not looked up") });
+  const action = mayChange && <Group gap={6}><Button size="compact-sm" variant="default" loading={identify.isPending} onClick={() => run(false)}>Identify</Button>{identify.data?.items.some(({ projectId }) => projectId !== null) && <Button size="compact-sm" variant="light" disabled={identify.isPending} onClick={() => run(true)}>Take in what is known</Button>}</Group>;
+  return (
+    <Section title="Other files" about="In the folder as well, and not installed from here. They are never replaced." action={action}>
+      <ul className={rows["list"]} aria-label="Other files">
+        {report.unknown.map(({ fileName, size }) => {
+          const found = known.get(fileName);
+          return <li key={fileName}><Text size="sm" style={{ overflowWrap: "anywhere" }}><Name text={fileName} /> <Text span size="xs" c="dimmed">{formatBytes(size)}{found && (found.title ? `, ${found.title} ${found.versionNumber ?? ""}` : ", known to nobody")}</Text></Text></li>;
+        })}
+      </ul>
+    </Section>
+  );
+}

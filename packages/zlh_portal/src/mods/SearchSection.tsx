@@ -1,0 +1,37 @@
+/** Finds mods that fit the server, by what their authors say of them. */
+import { Badge, Button, Group, Text, TextInput } from "@mantine/core";
+import { useDebouncedValue } from "@mantine/hooks";
+import { useState } from "react";
+import { asApiError } from "../api/problem";
+import type { FoundMod } from "../api/types";
+import { Name } from "../layout/Name";
+import { Problem } from "../layout/Problem";
+import rows from "../layout/rows.module.css";
+import { Section } from "../layout/Section";
+import { useModSearch } from "./queries";
+
+export function SearchSection({ vmid, mayChange, onInstall }: { vmid: number; mayChange: boolean; onInstall: (found: FoundMod) => void }) {
+  const [text, setText] = useState("");
+  const [query] = useDebouncedValue(text.trim(), 350);
+  const found = useModSearch(vmid, query);
+  if (found.error && asApiError(found.error).code === "mods_not_configured") {
+    return <Section title="Find more"><Text size="sm" c="dimmed" data-testid="mods-not-configured">This installation does not look for mods: its operator has not turned that on. What is installed can be switched and verified, and files of your own can be uploaded in Files.</Text></Section>;
+  }
+  return (
+    <Section title="Find more" about="What fits the loader and the version of this server, from Modrinth.">
+      <TextInput aria-label="Search for mods" placeholder="a name, or what it is for" data-testid="mod-search" maxLength={128} autoComplete="off" value={text} onChange={(event) => setText(event.currentTarget.value)} />
+      {found.error && <Problem error={found.error} title="Nothing can be found now" onRetry={() => void found.refetch()} />}
+      {found.data?.items.length === 0 && <Text size="sm" c="dimmed" mt="xs">Nothing that fits this server is called like that.</Text>}
+      <ul className={rows["list"]} aria-label="Found mods">
+        {found.data?.items.map((item) => (
+          <li key={item.projectId}>
+            <Group justify="space-between" gap="xs" py={8} wrap="nowrap">
+              <div style={{ minWidth: 0 }}><Text size="sm" fw={600}><Name text={item.title} /> <Text span size="xs" c="dimmed">by <Name text={item.author} />, fetched {item.downloads.toLocaleString("en")} times</Text></Text><Text size="xs" c="dimmed" lineClamp={2}>{item.description}</Text></div>
+              {item.isInstalled ? <Badge variant="light" flex="none">Installed</Badge> : mayChange && <Button size="compact-sm" variant="light" flex="none" aria-label={`Install ${item.title}`} onClick={() => onInstall(item)}>Install</Button>}
+            </Group>
+          </li>
+        ))}
+      </ul>
+    </Section>
+  );
+}

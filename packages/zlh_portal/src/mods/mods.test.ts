@@ -1,0 +1,58 @@
+import { describe, expect, it } from "vitest";
+import type { ModSeen, ModsReport, PlannedMod } from "../api/types";
+import { sampleStatus } from "../containers/sample";
+import { tabsOf } from "../containers/tabs";
+import { changesOf, describeCondition, describeLine, lastChange, percentOf, whoNeeds } from "./words";
+
+function line(more: Partial<PlannedMod> = {}): PlannedMod {
+  return { projectId: "P1", title: "Lithium", act: "install", before: null, after: "0.2", channel: "release", size: 2048, neededBy: [], ...more };
+}
+
+function mod(projectId: string, needs: string[] = [], isEnabled = true): ModSeen {
+  return {
+    condition: null,
+    entry: {
+      actor: "u", installedAt: "2026-01-01T00:00:00Z", isAskedFor: true, isEnabled, isPinned: false, previous: null, reason: "", source: "modrinth",
+      file: {
+        projectId, slug: projectId, title: `The ${projectId}`, versionId: "v", versionNumber: "1", channel: "release", fileName: `${projectId}.jar`, url: "https://example.com/a.jar", size: 1, sha512: "",
+        loaders: [], gameVersions: [], environment: "both", publishedAt: null, needs: needs.map((need) => ({ projectId: need, kind: "required", versionId: null })),
+      },
+    },
+  };
+}
+
+describe("mods", () => {
+  it("have a plan that says what is done, how large it is, and for whom", () => {
+    expect(describeLine(line())).toBe("Install Lithium 0.2 (2 KiB)");
+    expect(describeLine(line({ act: "update", before: "0.1", neededBy: ["Sodium"] }))).toBe("Update Lithium 0.1 to 0.2 (2 KiB), needed by Sodium");
+    expect(describeLine(line({ act: "remove", before: "0.1", after: null }))).toBe("Remove Lithium 0.1");
+    expect(changesOf({ mods: [line(), line({ act: "keep" })] })).toHaveLength(1);
+  });
+
+  it("are needed by those that require them and are enabled", () => {
+    expect(whoNeeds("a", [mod("a"), mod("b", ["a"]), mod("c", ["a"], false)])).toEqual(["The b"]);
+  });
+
+  it("that nobody has looked at have no condition", () => {
+    expect(describeCondition({ condition: null })).toBeNull();
+    expect(describeCondition({ condition: "missing" })?.tone).toBe("bad");
+  });
+
+  it("have a last change, whichever way they are listed", () => {
+    const change = (id: string, at: string): ModsReport["changes"][number] => ({ id, at, actor: "u", reason: "", acts: [], before: [], isRollback: false });
+    const [old, young] = [change("1", "2026-01-01T00:00:00Z"), change("2", "2026-01-02T00:00:00Z")];
+    expect([lastChange({ changes: [old, young] })?.id, lastChange({ changes: [young, old] })?.id, lastChange({ changes: [] })]).toEqual(["2", "2", null]);
+  });
+
+  it("are as far as their bytes, where any are to be fetched", () => {
+    expect([percentOf(5, 10), percentOf(0, 0), percentOf(20, 10)]).toEqual([50, null, 100]);
+  });
+
+  it("have a tab where the server takes any, by the name that the game has for them", () => {
+    const game = sampleStatus({ kind: "game" });
+    const labels = (mods: Parameters<typeof tabsOf>[1]) => tabsOf(game, mods).map(({ label }) => label);
+    expect(labels({ folder: "plugins", loaders: ["paper"], title: "plugins" })).toContain("Plugins");
+    expect(labels(null)).not.toContain("Mods");
+    expect(labels(undefined)).not.toContain("Mods");
+  });
+});
