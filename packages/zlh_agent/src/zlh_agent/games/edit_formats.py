@@ -77,15 +77,17 @@ def _find_line(text: str, reason: str) -> int | None:
 def _edit_plain(text: str, edit: FileEdit) -> str:
     lines = text.split("\n")
     for key, value in edit.set.items():
+        # Whoever reads such a file leaves spaces around a value out.
+        shown = render_value(value).strip()
         at = [index for index, line in enumerate(lines) if (row := _PLAIN.match(line)) and row[2] == key]
         if not at:
             is_ended = lines[-1] == ""
-            lines[-1 if is_ended else len(lines) :] = [f"{key} = {render_value(value)}", ""]
+            lines[-1 if is_ended else len(lines) :] = [f"{key} = {shown}", ""]
         elif edit.when == "always":
             for index in at:
                 row = _PLAIN.match(lines[index])
                 assert row is not None
-                lines[index] = f"{row[1]}{row[2]}{row[3]}{render_value(value)}{row[5]}"
+                lines[index] = f"{row[1]}{row[2]}{row[3]}{shown}{row[5]}"
     return "\n".join(lines)
 
 
