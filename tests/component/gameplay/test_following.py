@@ -100,10 +100,10 @@ async def test_a_crash_says_why(follow: Follow) -> None:
     await one.begin()
     await one.wait_ready()
     assert one.processes is not None
-    first = one.processes.run_of(SERVER)
+    first = one.processes.runs_of(SERVER).present
     await one.say("test crash")
     await one.wait(lambda: "server_crashed" in one.hints)
-    await one.wait(lambda: one.processes is not None and one.processes.run_of(SERVER) not in {None, first})
+    await one.wait(lambda: one.processes is not None and one.processes.runs_of(SERVER).present not in {None, first})
 
 
 async def test_one_that_answers_no_more_is_started_again(follow: Follow) -> None:
@@ -113,9 +113,9 @@ async def test_one_that_answers_no_more_is_started_again(follow: Follow) -> None
     await one.begin()
     await one.wait_ready()
     assert one.processes is not None
-    first = one.processes.run_of(SERVER)
+    first = one.processes.runs_of(SERVER).present
     await one.say("test hang")
-    await one.wait(lambda: one.processes is not None and one.processes.run_of(SERVER) not in {None, first})
+    await one.wait(lambda: one.processes is not None and one.processes.runs_of(SERVER).present not in {None, first})
     await one.wait_ready()
 
 

@@ -90,10 +90,10 @@ async def test_a_restart_under_load_loses_nobody_and_counts_nobody_twice(real: F
     assert real.processes is not None
     await bots.join(*NAMES[:10])
     await real.wait(lambda: _agrees(real, 10))
-    first = real.processes.run_of(SERVER)
+    first = real.processes.runs_of(SERVER).present
     real.processes.restart(SERVER)
     await bots.wait_gone(*NAMES[:10])
-    await real.wait(lambda: real.processes is not None and real.processes.run_of(SERVER) not in {None, first})
+    await real.wait(lambda: real.processes is not None and real.processes.runs_of(SERVER).present not in {None, first})
     await real.wait_ready()
     assert real.names() == []
     await bots.join(*NAMES[5:15])

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from zlh_agent.gameplay.output import READ_BYTES, Line, Lost, OutputReader, RunEnded
+from zlh_agent.supervision.runs import Runs
 
 CAPACITY = 1 << 20
 
@@ -32,12 +33,12 @@ class Ring:
         return self.data[start : start + limit]
 
 
-def hear(reader: OutputReader, ring: Ring, run: int | None) -> list[str]:
+def hear(reader: OutputReader, ring: Ring, *starts: int, goes_on: bool = True) -> list[str]:
     """Return everything that is to be heard, in words."""
-    told = []
+    told, runs = [], Runs(starts, goes_on)
     while True:
         before = (reader.offset, reader.run, reader._at)
-        heard = reader.read(ring, run)  # type: ignore[arg-type]
+        heard = reader.read(ring, runs)  # type: ignore[arg-type]
         told += [one.text if isinstance(one, Line) else type(one).__name__ for one in heard]
         if before == (reader.offset, reader.run, reader._at):
             return told
@@ -61,9 +62,51 @@ def test_a_run_ends_behind_its_last_line() -> None:
     ring.data = b"one\nlast\n"
     begun = len(ring.data)
     ring.data += b"next\n"
-    assert hear(reader, ring, begun) == ["one", "last", "RunEnded", "next"]
-    assert hear(reader, ring, None) == ["RunEnded"]
-    assert hear(reader, ring, None) == []
+    assert hear(reader, ring, 0, begun) == ["one", "last", "RunEnded", "next"]
+    assert hear(reader, ring, 0, begun, goes_on=False) == ["RunEnded"]
+    assert hear(reader, ring, 0, begun, goes_on=False) == []
+
+
+def test_runs_that_were_over_before_anybody_looked_are_heard() -> None:
+    """What they have said of why they ended is what people need."""
+    ring, reader = Ring(b"old\n"), OutputReader(None, 0, None)
+    starts = []
+    for line in (b"first\n", b"second\n"):
+        starts.append(len(ring.data))
+        ring.data += line
+    told = ["first", "RunEnded", "second", "RunEnded"]
+    assert hear(reader, ring, *starts, goes_on=False) == told
+    assert hear(reader, ring, *starts, goes_on=False) == []
+
+
+def test_a_run_that_printed_nothing_does_not_hide_the_next() -> None:
+    """They begin at the same place."""
+    ring, reader = Ring(), OutputReader(None, 0, None)
+    assert hear(reader, ring, 0) == []
+    assert hear(reader, ring, 0, goes_on=False) == ["RunEnded"]
+    ring.data += b"one\n"
+    assert hear(reader, ring, 0) == ["one"]
+
+
+@given(st.lists(st.lists(st.sampled_from([b"a\n", b"bb\n", b"cc cc\n"]), max_size=5), max_size=12), st.data())
+def test_however_late_it_is_looked_every_run_is_heard_whole(runs: list[list[bytes]], data: st.DataObject) -> None:
+    """And no line of one is taken for one of another."""
+    ring, reader, told = Ring(), OutputReader(None, 0, None), []
+    starts: list[int] = []
+    for lines in runs:
+        starts.append(len(ring.data))
+        for line in lines:
+            ring.data += line
+            if data.draw(st.booleans()):
+                told += hear(reader, ring, *starts)
+        if data.draw(st.booleans()):
+            told += hear(reader, ring, *starts, goes_on=False)
+    told += hear(reader, ring, *starts, goes_on=False)
+    spoken = ",".join(told).split("RunEnded")
+    heard = [tuple(line for line in part.split(",") if line) for part in spoken]
+    assert [part for part in heard if part] == [
+        tuple(line.decode().strip() for line in lines) for lines in runs if lines
+    ]
 
 
 def test_the_next_agent_goes_on_behind_the_last_whole_line() -> None:
@@ -75,7 +118,7 @@ def test_the_next_agent_goes_on_behind_the_last_whole_line() -> None:
     ring.data += b"o\n"
     heir = OutputReader(reader.stream, reader.offset, reader.run)
     assert hear(heir, ring, 0) == ["two"]
-    assert hear(OutputReader(heir.stream, heir.offset, heir.run), ring, None) == ["RunEnded"]
+    assert hear(OutputReader(heir.stream, heir.offset, heir.run), ring, 0, goes_on=False) == ["RunEnded"]
 
 
 def test_output_that_was_too_fast_is_told_as_lost() -> None:
@@ -119,5 +162,5 @@ def test_much_is_read_in_parts() -> None:
     hear(reader, ring, 0)
     ring.data = b"x" * 99 + b"\n"
     ring.data *= 2000
-    assert len(list(reader.read(ring, 0))) <= READ_BYTES // 100 + 1  # type: ignore[arg-type]
+    assert len(list(reader.read(ring, Runs((0,), goes_on=True)))) <= READ_BYTES // 100 + 1  # type: ignore[arg-type]
     assert reader.is_behind(ring)  # type: ignore[arg-type]

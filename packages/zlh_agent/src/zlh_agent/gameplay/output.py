@@ -1,7 +1,7 @@
 """The output of the server, line by line and run by run: each line once, also across restarts of the agent.
 
 A run is one life of the server, known by the offset at which its output begins. What stands before the first run that
-was seen belongs to nobody, and is passed over.
+is known belongs to nobody, and is passed over. A run may be over before anybody looks; its lines are heard anyway.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from zlh_agent.console.console import Console
 from zlh_agent.console.plain_lines import PlainLines
+from zlh_agent.supervision.runs import Runs
 
 # At a time; then everybody else has a turn.
 READ_BYTES = 64 * 1024
@@ -48,20 +49,22 @@ class OutputReader:
         # The run that what is read belongs to; None between two.
         self.run = run
 
-    def read(self, console: Console, run: int | None) -> Iterator[Heard]:
-        """Yield what has come since, up to READ_BYTES of it; `run` is the one that goes on now, or None."""
+    def read(self, console: Console, runs: Runs) -> Iterator[Heard]:
+        """Yield what has come since, up to READ_BYTES of it."""
         if console.stream() != self.stream:
             yield from self._begin_anew(console.stream())
         oldest, written = console.bounds()
         if self._at < oldest:
             self._go_to(oldest)
             yield Lost()
-        yield from self._follow(run, written)
-        # What the run before has printed comes first.
-        until = min(written, run) if run is not None and self._at < run else written
+        yield from self._take_up(runs, written)
+        # What one run has printed comes before the next begins.
+        until = min((start for start in runs.starts if start > self._at), default=written)
         if until > self._at:
             yield from self._feed(console.read(self._at, min(READ_BYTES, until - self._at)))
-        yield from self._follow(run, written)
+        yield from self._take_up(runs, written)
+        if not runs.goes_on and self._at >= written:
+            yield from self._end_run()
 
     def is_behind(self, console: Console) -> bool:
         """Tell whether there is more to read."""
@@ -80,15 +83,15 @@ class OutputReader:
         if self.run is not None:
             yield from map(Line, lines)
 
-    def _follow(self, run: int | None, written: int) -> Iterator[Heard]:
-        """Say that a run is over once all that it has printed was heard, and take up the next one."""
-        if run is None:
-            if self._at >= written:
-                yield from self._end_run()
-        elif self.run != run and self._at >= run:
-            yield from self._end_run()
-            self._go_to(self._at)
-            self.run = run
+    def _take_up(self, runs: Runs, written: int) -> Iterator[Heard]:
+        """Go over to the run that has begun here, or before; not to one that is over and was heard to its end."""
+        run = max((start for start in runs.starts if start <= self._at), default=None)
+        is_over = not runs.goes_on and self._at >= written
+        if run is None or run == self.run or is_over:
+            return
+        yield from self._end_run()
+        self._go_to(self._at)
+        self.run = run
 
     def _end_run(self) -> Iterator[Heard]:
         if self.run is not None:

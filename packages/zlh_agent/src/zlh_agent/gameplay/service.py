@@ -130,15 +130,18 @@ class GameplayService:
             return
         while True:
             console.refresh()
-            for heard in list(self._reader.read(console, self._place.processes.run_of(SERVER))):
+            for heard in list(self._reader.read(console, self._place.processes.runs_of(SERVER))):
                 self._hear(game, heard)
             if not self._has_more(console):
                 return
             await asyncio.sleep(READ_PAUSE_S)
 
     def _has_more(self, console: Console) -> bool:
-        run = self._place.processes.run_of(SERVER)
+        run = self._present_run()
         return self._reader.is_behind(console) or (run is not None and run != self._reader.run)
+
+    def _present_run(self) -> int | None:
+        return self._place.processes.runs_of(SERVER).present
 
     def _hear(self, game: WantedGame, heard: Heard) -> None:
         at, before = self._place.clock.now(), self._state
@@ -177,11 +180,11 @@ class GameplayService:
         self._asked_at = self._now()
         # What it says of why it ended was of a life before this one.
         self._hint = None
-        policy, run = game.presence or Presence(), self._place.processes.run_of(SERVER)
+        policy, run = game.presence or Presence(), self._present_run()
         status = await self._ask_status(game, policy)
         answer = await self._ask_query(game, policy) or (status.status.players if status else None)
         ticks = await self._ask_ticks(game)
-        if run is None or run != self._place.processes.run_of(SERVER):
+        if run is None or run != self._present_run():
             return
         if answer is not None:
             before = self._state
@@ -286,7 +289,7 @@ class GameplayService:
     async def command(self, command: str) -> CommandAnswer:
         """Say something to the server; raise NoGame, GameNotRunning, CommandNotTaken."""
         game = self._require()
-        if self._place.processes.run_of(SERVER) is None:
+        if self._present_run() is None:
             raise GameNotRunning
         try:
             output = await self._ask_rcon(game, command)

@@ -16,7 +16,7 @@ import contextlib
 import hashlib
 import time
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 import msgspec
@@ -56,6 +56,7 @@ from zlh_agent.supervision.model import (
 from zlh_agent.supervision.model import Launch as LaunchOrder
 from zlh_agent.supervision.questions import Questions
 from zlh_agent.supervision.rules import Move, tell_move
+from zlh_agent.supervision.runs import Runs, note_run
 from zlh_agent.supervision.shim_terms import end_of, render_ladder
 from zlh_agent.supervision.store import StateStore
 from zlh_common.clock import Clock
@@ -114,6 +115,7 @@ class SupervisedProcess:
         # The end of the shim, once there is nothing for it to hold; a start waits for it.
         self._resting: asyncio.Task[None] | None = None
         self._snapshot: Snapshot | None = None
+        self.runs = Runs()
         # Each with the request on whose behalf it comes.
         self._events: asyncio.Queue[tuple[Event, str | None]] = asyncio.Queue()
         self._request_id: str | None = None
@@ -386,6 +388,7 @@ class SupervisedProcess:
         self._shim_said.set()
         self.console.allow_input(allowed=snapshot.state == RUNNING)
         child = child_of(snapshot)
+        self.runs = note_run(self.runs, snapshot.start_offset, goes_on=child is not None)
         if child is not None and child != child_of(before):
             self._hear(Launched(Child(child.pid, child.start_ticks, child.boot_id), self._began(snapshot)))
         elif before is not None and snapshot.exited_at_ns != before.exited_at_ns and (ended := end_of(snapshot)):
@@ -415,6 +418,7 @@ class SupervisedProcess:
         if self._link is not None:
             self._link.close()
         self._link = self._snapshot = None
+        self.runs = replace(self.runs, goes_on=False)
         self.console.disconnect()
         self.console.allow_input(allowed=False)
         self._shim_said.set()
@@ -482,10 +486,6 @@ class SupervisedProcess:
             reason=state.reason,
             outdated=is_up and self.is_outdated(),
         )
-
-    def run_offset(self) -> int | None:
-        """Return where the output of the run begins that goes on now; None where it does not run."""
-        return self._snapshot.start_offset if self._snapshot is not None and child_of(self._snapshot) else None
 
     def is_outdated(self) -> bool:
         """Tell whether its newest start was made from another command than is wanted now."""

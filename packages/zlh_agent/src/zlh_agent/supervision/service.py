@@ -17,6 +17,7 @@ from zlh_agent.shim.ring import RingInvalid
 from zlh_agent.supervision.errors import ProcessNotFound
 from zlh_agent.supervision.model import GiveUpAsked, KillAsked, Phase, RestartAsked, RetryAsked
 from zlh_agent.supervision.process import ProcessPlace, SupervisedProcess
+from zlh_agent.supervision.runs import Runs
 from zlh_common.schema.process import NothingToRetry, ProcessNotRunning, ProcessSwitchedOff, WantedProcess
 from zlh_common.schema.status import ProcessStatus
 from zlh_common.schema.terminal import ConsoleHistory
@@ -172,10 +173,10 @@ class ProcessService:
         kept = self._kept.get(name)
         return None if kept is None else kept.process.console
 
-    def run_of(self, name: str) -> int | None:
-        """Return where the output of its present run begins, which no other run has; None where it does not run."""
+    def runs_of(self, name: str) -> Runs:
+        """Return where the output of its newest runs begins."""
         kept = self._kept.get(name)
-        return None if kept is None else kept.process.run_offset()
+        return Runs() if kept is None else kept.process.runs
 
     def is_ready(self, name: str) -> bool:
         """Tell whether a process runs and has answered its probe."""
