@@ -15,6 +15,7 @@ import structlog
 
 from zlh_agent.files.finishing import to_its_end
 from zlh_agent.files.model import Amount
+from zlh_agent.files.refusals import own_disk_code
 from zlh_agent.files.staging_store import StagingRecord, StagingStore
 from zlh_common.clock import Clock
 from zlh_common.errors import ZlhError
@@ -190,7 +191,7 @@ class OperationService:
             # One that is cancelled at once would else be forgotten before it is written down, and stay for ever.
             await to_its_end(asyncio.to_thread(self._store.save, _record_of(operation)))
         except OSError as exc:
-            raise FileRefused("disk_full", path=operation.about.path) from exc
+            raise FileRefused(own_disk_code(exc), path=operation.about.path) from exc
 
     async def _clean(self, operation: _Operation) -> None:
         record = _record_of(operation)

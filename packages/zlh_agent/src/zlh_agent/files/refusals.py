@@ -89,3 +89,9 @@ def told_of_other(refused: Refused) -> Refused:
 def refusal_of(error: OSError) -> Refused:
     """Return what an error of the kernel means."""
     return Refused(_CODES.get(error.errno or 0, FILES_FAILED))
+
+
+def own_disk_code(error: OSError) -> str:
+    """Return the code of work that is not begun because the agent's own disk does not keep the record of it."""
+    code = refusal_of(error).code
+    return code if code in {DISK_FULL, DISK_READ_ONLY} else DISK_FAILED

@@ -15,7 +15,7 @@ import structlog
 
 from zlh_agent.files.disk_threads import HeldFile
 from zlh_agent.files.model import FILE, FOLDER, Entry
-from zlh_agent.files.refusals import refusal_of
+from zlh_agent.files.refusals import own_disk_code, refusal_of
 from zlh_agent.files.roots import Roots
 from zlh_agent.files.service import Files
 from zlh_agent.uploads.model import UploadRecord
@@ -59,7 +59,7 @@ class Partials:
         try:
             await asyncio.to_thread(self._store.save, record)
         except OSError as exc:
-            raise FileRefused("disk_full", path=record.path) from exc
+            raise FileRefused(own_disk_code(exc), path=record.path) from exc
 
     async def begin(self, record: UploadRecord, *, parents: bool) -> HeldFile:
         """Return a new file, which the caller closes, once there is room for it; nothing is left where that fails."""
