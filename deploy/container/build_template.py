@@ -64,14 +64,22 @@ def main() -> None:
 def build(folder: Path, *, suite: str = "bookworm", is_for_proxmox: bool = False) -> None:
     """Make the root file system `folder`."""
     packages = (*PACKAGES, *PROXMOX_PACKAGES) if is_for_proxmox else PACKAGES
-    subprocess.run(
-        ["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}", suite, str(folder)],
-        check=True,
-    )
+    run_apart(["mmdebstrap", "--quiet", "--variant=minbase", f"--include={','.join(packages)}", suite, str(folder)])
     add_users(folder)
     settle_names(folder)
     settle_systemd(folder)
     add_agent(folder)
+
+
+def run_apart(argv: list[str]) -> None:
+    """Run a program with mounts of its own, and shared memory of its own.
+
+    mmdebstrap lends the new system the /dev/shm of the machine, and what Debian's systemd runs while it is set up
+    empties it: a PostgreSQL of this machine would lose the memory that it works with. And where it is killed, its
+    mounts go with it, so that nobody who removes the half of a system removes what is mounted in it.
+    """
+    apart = 'mount -t tmpfs -o mode=1777 tmpfs /dev/shm && exec "$@"'
+    subprocess.run(["unshare", "--mount", "--propagation", "private", "sh", "-c", apart, "sh", *argv], check=True)
 
 
 def pack(folder: Path, archive: Path) -> None:
