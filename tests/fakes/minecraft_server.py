@@ -98,6 +98,7 @@ class Server:
         self.say(f"Starting minecraft server version {VERSION}")
         self._require_eula()
         self._take_properties()
+        self._load_mods()
         for ending in (signal.SIGTERM, signal.SIGINT):
             signal.signal(ending, self._hear_signal)
         listener = self._listen()
@@ -248,6 +249,13 @@ class Server:
             case _:
                 self.say(f"Unknown test: {word}", level="WARN")
 
+    def _load_mods(self) -> None:
+        """Read every mod, as a loader does, and say which ones."""
+        if self.asked.mods is None:
+            return
+        found = sorted(path for path in Path(self.asked.mods).glob("*.jar") if path.read_bytes())
+        self.say(f"Loading {len(found)} mods: {' '.join(path.name for path in found)}".rstrip())
+
     # Its ports
 
     def _open_remote_console(self) -> None:
@@ -346,6 +354,7 @@ def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--crash", action="store_true", help="instead of Done; exits with 0 as real ones do")
     parser.add_argument("--flood", type=int, default=0, help="lines before Done")
     parser.add_argument("--claims", type=int, default=None, help="players that a ping tells of, whoever plays")
+    parser.add_argument("--mods", default=None, help="the folder of what it loads")
     parser.add_argument("nogui", nargs="?")
     return parser.parse_args(words)
 

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from zlh_api.mods.model import Edge, Needs, Project, RemoteFile, Snapshot, Target, Version
+from zlh_api.mods.model import Edge, Needs, Project, RemoteFile, Resolution, Snapshot, Target, Version
 from zlh_api.mods.plan_rules import render_acts
-from zlh_api.mods.resolving_rules import Resolution, resolve
+from zlh_api.mods.resolving_rules import resolve
 from zlh_common.schema.mods import (
     Environment,
     LedgerEntry,

@@ -19,7 +19,8 @@ from zlh_agent.files.link import FilePlace
 from zlh_agent.files.service import FileService
 from zlh_agent.mods.fetching import Fetcher
 from zlh_agent.mods.journal_store import ChangeJournal
-from zlh_agent.mods.service import ModPlace, ModService
+from zlh_agent.mods.place import ModPlace
+from zlh_agent.mods.service import ModService
 from zlh_common.clock import Clock, SystemClock
 from zlh_common.schema.mods import (
     LEDGER_NAME,

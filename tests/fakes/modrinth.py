@@ -233,8 +233,9 @@ class FakeFileHost:
     url: str = "https://cdn.example.net"
     contents: dict[str, bytes] = field(default_factory=dict)
     requests: list[str] = field(default_factory=list)
-    # By path, what is done instead of sending the file.
+    # By path, what is done instead of sending the file; what is "held" is sent once this is set.
     tricks: dict[str, str] = field(default_factory=dict)
+    released: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def start(self) -> TestServer:
         """Serve, and learn the address."""
@@ -282,6 +283,8 @@ class FakeFileHost:
                 return web.Response(status=302, headers={"Location": f"{self.url}/elsewhere"})
             case "busy":
                 return web.Response(status=503)
+            case "held":
+                await self.released.wait()
             case "slow":
                 response = web.StreamResponse(headers={"Content-Length": str(len(content))})
                 await response.prepare(request)

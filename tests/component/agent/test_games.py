@@ -6,18 +6,18 @@ import asyncio
 import json
 import signal
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import msgspec
 import pytest
 
-from component.agent.harness import AgentProcess, end, eventually
+from component.agent.game_harness import folder_of, is_ready, running, server_of, serving, step_of
+from component.agent.harness import AgentProcess, eventually
 from fakes.artifact_origin import ArtifactOrigin, Fault
 from fakes.game_source import GameSource, want_game
 from fakes.runtime_shop import RuntimeShop
 from guards.ports import free_port
 from zlh_common.schema.game import SERVER, GameReport, WantedGame
-from zlh_common.schema.status import AgentStatus, ProcessStatus, Step, StepState
+from zlh_common.schema.status import AgentStatus, Step, StepState
 from zlh_common.schema.structs import decode
 from zlh_common.schema.template import FileEdit, InstallScript
 
@@ -27,51 +27,15 @@ pytestmark = pytest.mark.timeout(600)
 
 @pytest.fixture
 async def agent(unstarted: AgentProcess) -> AsyncIterator[AgentProcess]:
-    """Return an agent that serves; at last it is told to keep nothing, so that no process outlives the test."""
-    try:
-        await unstarted.start()
-        yield unstarted
-        if unstarted.process is None or unstarted.process.returncode is not None:
-            await unstarted.start()
-        await unstarted.want_spec()
-        await unstarted.until(lambda status: not status.processes)
-        shims = unstarted.root / "run/zlh/processes"
-        await eventually(lambda: not any(shims.glob("*")))
-    finally:
-        await end(unstarted)
+    """Return an agent that serves."""
+    async with serving(unstarted) as agent:
+        yield agent
 
 
 @pytest.fixture
 def source(shop: RuntimeShop) -> GameSource:
     """Return what publishes files at the agent's artifact server."""
     return GameSource(shop.tree)
-
-
-def folder_of(agent: AgentProcess) -> Path:
-    """Return the server's folder."""
-    return agent.root / "srv/game"
-
-
-def server_of(status: AgentStatus) -> ProcessStatus:
-    """Return what is told of the server."""
-    return next(process for process in status.processes if process.name == SERVER)
-
-
-def step_of(status: AgentStatus) -> Step:
-    """Return the step of the game's files."""
-    return next(step for step in status.steps if step.name.startswith("install blocks"))
-
-
-def is_ready(status: AgentStatus, version: str = "1.0") -> bool:
-    """Tell whether this version is in place and its server has said that it is ready."""
-    game = status.game
-    return game is not None and game.version == version and any(one.ready for one in status.processes)
-
-
-async def running(agent: AgentProcess, game: WantedGame) -> AgentStatus:
-    """Want a game, and wait until it is ready."""
-    await agent.want_spec(game=game)
-    return await agent.until(lambda status: is_ready(status, game.version) and step_of(status).state is StepState.DONE)
 
 
 async def failed(agent: AgentProcess) -> Step:

@@ -16,7 +16,7 @@ from zlh_agent.shim.model import Launch
 from zlh_agent.supervision.process import ProcessPlace
 from zlh_agent.supervision.service import ProcessService
 from zlh_agent.supervision.store import ensure_boot_mark
-from zlh_common.schema.process import WantedProcess
+from zlh_common.schema.process import ProcessReason, WantedProcess
 from zlh_common.schema.status import ProcessStatus
 
 PATIENCE_S = 20.0
@@ -33,6 +33,7 @@ class Keeper:
     starter: ShimStarter = field(default_factory=ForkedShims)
     record: Callable[[Sequence[Occurrence]], None] = lambda _occurrences: None
     on_output: Callable[[str], None] = lambda _name: None
+    hold: Callable[[str], ProcessReason | None] = lambda _name: None
     # Else below `folder`.
     state_folder: Path | None = None
 
@@ -48,6 +49,7 @@ class Keeper:
             on_change=lambda: None,
             record=self.record,
             on_output=self._told_output,
+            hold=self._find_hold,
         )
         service = ProcessService(place)
         self.services.append(service)
@@ -57,6 +59,9 @@ class Keeper:
     def _told_output(self, name: str) -> None:
         # Who wants to hear it may be made after the service.
         self.on_output(name)
+
+    def _find_hold(self, name: str) -> ProcessReason | None:
+        return self.hold(name)
 
     async def clear(self) -> None:
         """End every process, as an agent does that finds none in its spec."""

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 import psutil
 import pytest
 
+from component.agent.game_harness import folder_of, running, server_of, step_of
 from component.agent.harness import AgentProcess, command_of, end, eventually
-from component.agent.test_games import folder_of, running, server_of, step_of
 from fakes.artifact_origin import ArtifactOrigin, Fault
 from fakes.game_source import GameSource, want_game
 from fakes.runtime_shop import RuntimeShop

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from fakes.mod_graph import BEGIN, Graph, carry_out, edge, versions_of
-from zlh_api.mods.model import Edge, Snapshot, Target, Version
+from zlh_api.mods.model import Chosen, Edge, Resolution, Snapshot, Target, Version
 from zlh_api.mods.plan_rules import render_acts, render_plan
-from zlh_api.mods.resolving_rules import Chosen, Resolution, resolve
+from zlh_api.mods.resolving_rules import resolve
 from zlh_common.schema.mods import ModLedger, ModWish, PlanMods, PutMod, RemoveMod
 
 TARGET = Target(("fabric", "quilt"), "1.21.8")

@@ -27,7 +27,7 @@ from zlh_agent.journal.store import JournalStore
 from zlh_agent.metrics.model import Key
 from zlh_agent.metrics.reader import Place
 from zlh_agent.metrics.service import MetricsService
-from zlh_agent.mod_parts import make_mods
+from zlh_agent.mod_parts import join_mods, make_mods
 from zlh_agent.mods.service import ModService
 from zlh_agent.ports.bridges import PortBridges
 from zlh_agent.ports.watch import PortWatch
@@ -131,6 +131,7 @@ async def _make_parts(config: AgentConfig) -> Parts:
         prepare=lambda wanted: games.prepare(wanted),  # noqa: PLW0108 - it is not there yet
         on_change=lambda: _note_process(lambda: _note_use(status, spec, addons, setup), games, gameplay),
         on_output=lambda name: gameplay.note() if name == SERVER else None,
+        hold=lambda name: mods.find_hold() if name == SERVER else None,
     )
     spec = SpecService(
         SpecStore(config.paths.state), runtimes, processes, clock, on_change=lambda: _note_spec(status, setup, games)
@@ -140,9 +141,9 @@ async def _make_parts(config: AgentConfig) -> Parts:
     gameplay = _make_gameplay(config, clock, processes, games, status)
     _join_spec(spec, processes, addons, games)
     files = await make_files(config, clock, workspace)
-    spec.on_spec = lambda held: _take_spec(
-        held, setup, ports, bridges, lambda: _take_game(held, games, gameplay, files)
-    )
+    spec.on_spec = lambda one: _take_spec(one, setup, ports, bridges, lambda: _take_game(one, games, gameplay, files))
+    mods = await make_mods(config.paths.state, files, clock, find_game=spec.wanted_game, processes=processes)
+    join_mods(mods, games, processes, journal, status)
     metrics.targets = lambda: [*processes.targets(), *terminals.targets()]
     ports, bridges = _make_ports(
         config, clock, status, lambda: [*(target.shim_pid for target in metrics.targets()), *setup.shim_pids()]
@@ -165,7 +166,7 @@ async def _make_parts(config: AgentConfig) -> Parts:
         files=files,
         games=games,
         gameplay=gameplay,
-        mods=await make_mods(config.paths.state, files, clock, game=spec.wanted_game, processes=processes.statuses),
+        mods=mods,
     )
 
 
@@ -278,6 +279,7 @@ async def _make_processes(
     prepare: Callable[[WantedProcess], Awaitable[ProcessReason | None]],
     on_change: Callable[[], None],
     on_output: Callable[[str], None],
+    hold: Callable[[str], ProcessReason | None],
 ) -> ProcessService:
     place = ProcessPlace(
         host=_shims(config, "process"),
@@ -289,6 +291,7 @@ async def _make_processes(
         on_change=on_change,
         record=journal.record,
         on_output=on_output,
+        hold=hold,
         history_s=_history_s(config),
     )
     return ProcessService(place)

@@ -99,6 +99,11 @@ def needs_quiet(act: Act) -> bool:
     return isinstance(act, BackUp | CommitFiles | RunScript | RestoreBackup)
 
 
+def needs_whole_mods(act: Act) -> bool:
+    """Tell whether mods must be no mixture for it: all but a backup that takes the place of whatever is there."""
+    return not isinstance(act, RestoreBackup)
+
+
 def needs_runtimes(act: Act) -> bool:
     """Tell whether the runtimes of the version must be there first: to run something, or to have little downtime."""
     return isinstance(act, BackUp | CommitFiles | RunScript | Release)

@@ -9,8 +9,8 @@ it may run at all. Edits of configuration are made before each start, by `prepar
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -32,6 +32,7 @@ from zlh_agent.games.plan import (
     may_be_called_off,
     needs_quiet,
     needs_runtimes,
+    needs_whole_mods,
     plan,
 )
 from zlh_agent.games.rules import find_complete, find_content, may_start, restored_of, tell_hint, tell_server
@@ -74,6 +75,10 @@ class GameService:
         self.has_runtimes: Callable[[], bool] = lambda: True
         # What a process is started as, in the environment of a login.
         self.program: Callable[[WantedProcess], Launch] | None = None
+        # Whether somebody else changes something in the folder; and what lends it while nobody does, see
+        # `needs_whole_mods`. Raises ZlhError.
+        self.is_folder_busy: Callable[[], bool] = lambda: False
+        self.standstill: Callable[[bool], AbstractAsyncContextManager[None]] = lambda _needs_whole: nullcontext()
         # Adds to the report what is known of players.
         self.extend: Callable[[GameReport], GameReport] = lambda report: report
         self._works = works
@@ -108,12 +113,26 @@ class GameService:
                 self._at_work[1].cancel()
         self._changed.set()
 
+    def is_changing(self) -> bool:
+        """Tell whether the server is kept down since its files are being changed, or are to be gone on with."""
+        record = self._works.record
+        return self._is_held or record.committing is not None or record.restoring is not None
+
     def look_again(self) -> None:
         """Look whether runtimes that were waited for are there, and whether the server has become ready."""
         installed = self._works.record.installed
         is_new = installed is not None and not installed.was_ready and self._is_ready()
         if self._waits_for_runtimes or is_new:
             self._changed.set()
+
+    def share_folder(
+        self,
+        *,
+        find_leftovers: Callable[[], Awaitable[Sequence[str]]],
+        before_exchange: Callable[[], Awaitable[None]],
+    ) -> None:
+        """Have others say what a backup can do without, and hear that a backup takes the folder's place."""
+        self._works.find_leftovers, self._works.before_exchange = find_leftovers, before_exchange
 
     # Its process
 
@@ -243,10 +262,8 @@ class GameService:
                 return
             if not self._is_due(wanted) or self._must_wait(wanted, act):
                 return
-            if needs_quiet(act):
-                await self._hold()
             try:
-                await self._carry_out(act, wanted)
+                await self._begin(act, wanted)
             except GameStepFailed as error:
                 if _key(self._wanted) != _key(wanted):
                     # Nobody wants any more what has failed.
@@ -256,6 +273,27 @@ class GameService:
                 return
             # Failures are counted on until all of it is done.
             self._failed_for, self._retry_at = None, None
+
+    async def _begin(self, act: Act, wanted: WantedGame) -> None:
+        """Do one act, with the server down and the folder for itself where it takes that."""
+        if not needs_quiet(act):
+            await self._carry_out(act, wanted)
+            return
+        if self.is_folder_busy():
+            self._show(wait_step(wanted, "It waits until nothing else is changed in the server's folder."))
+        async with self._standing_still(act):
+            if _key(self._wanted) == _key(wanted):
+                await self._hold()
+                await self._carry_out(act, wanted)
+
+    @asynccontextmanager
+    async def _standing_still(self, act: Act) -> AsyncIterator[None]:
+        async with AsyncExitStack() as stack:
+            try:
+                await stack.enter_async_context(self.standstill(needs_whole_mods(act)))
+            except ZlhError as error:
+                raise GameStepFailed(reason_code=error.code, message=error.detail, may_pass=True) from error
+            yield
 
     async def _let_old_run(self) -> None:
         """Have the version that still lies there run again, once its change has failed for good or too often."""

@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -85,6 +85,10 @@ class GameWorks:
     def __init__(self, place: GamePlace, store: GameStore, clock: Clock) -> None:
         self.record = GameRecord()
         self.backups: tuple[GameBackup, ...] = ()
+        # Set from outside: what a backup can do without, beside what the template says; and what is to be given up
+        # before another folder takes the place of the server's. Both while nobody else changes anything there.
+        self.find_leftovers: Callable[[], Awaitable[Sequence[str]]] = _find_none
+        self.before_exchange: Callable[[], Awaitable[None]] = _do_nothing
         self._place = place
         self._store = store
         self._clock = clock
@@ -249,7 +253,7 @@ class GameWorks:
         try:
             await self._require_room(roots, root)
             backup_id = uuid.uuid4().hex
-            without = (OWN_FOLDER, *wanted.backup_without)
+            without = (OWN_FOLDER, *await self.find_leftovers(), *wanted.backup_without)
             size = await self._write_archive(roots, root, backup_id, without, on_progress)
         except ZlhError as error:
             raise _failed(error) from error
@@ -304,6 +308,8 @@ class GameWorks:
             if self.record.restoring is None:
                 await self._unpack(place, kept, restored, on_progress)
             assert self.record.restoring is not None
+            # From here on it goes forward, whoever comes after a crash.
+            await self.before_exchange()
             is_there = await asyncio.to_thread(finish_exchange, place, self.record.restoring)
         except ZlhError as error:
             raise error if isinstance(error, GameStepFailed) else _failed(error) from error
@@ -352,6 +358,14 @@ class GameWorks:
             await asyncio.to_thread(remove_beside, place)
         except (GameStepFailed, OSError) as error:
             log.warning("game.folder_stays", path=str(place.beside), error=str(error))
+
+
+async def _find_none() -> Sequence[str]:
+    return ()
+
+
+async def _do_nothing() -> None:
+    pass
 
 
 def _former_version(wanted: WantedGame, before: Installed | None) -> str | None:

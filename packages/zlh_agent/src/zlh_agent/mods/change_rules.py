@@ -16,6 +16,7 @@ from zlh_common.schema.mods import DISABLED_SUFFIX, LedgerEntry, ModFile, ModLed
 
 # Beside what the server itself has in its folder, and read by no server.
 HIDDEN = ".zlh-mods"
+_AWAY = "old-"
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -70,6 +71,11 @@ def plan_change(
     return plan.finish()
 
 
+def is_moved_away(name: str) -> bool:
+    """Tell whether a file in the hidden folder of a change is one that the change has taken out of the mods."""
+    return name.startswith(_AWAY)
+
+
 def undo(steps: Sequence[Step]) -> tuple[Step, ...]:
     """Return the renames that take steps back, the last one first."""
     return tuple(Step(source=step.target, target=step.source) for step in reversed(steps))
@@ -87,7 +93,7 @@ class _Planning:
     def remove(self, entry: LedgerEntry) -> None:
         """Move the file of a mod away, if it is there."""
         if (name := find_present(entry, set(self._digests))) is not None:
-            self._away.append(Step(source=f"{self._folder}/{name}", target=f"{self._hidden}/old-{len(self._away)}"))
+            self._away.append(Step(source=f"{self._folder}/{name}", target=f"{self._hidden}/{_AWAY}{len(self._away)}"))
 
     def bring(self, earlier: LedgerEntry | None, entry: LedgerEntry) -> None:
         """Have the file of a mod under its name: the one that is there where it is the same, else another."""

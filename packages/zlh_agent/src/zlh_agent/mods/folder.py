@@ -14,7 +14,7 @@ import structlog
 from zlh_agent.files.disk_threads import HeldFile
 from zlh_agent.files.model import FILE, Entry
 from zlh_agent.files.service import Files
-from zlh_agent.mods.change_rules import Step
+from zlh_agent.mods.change_rules import HIDDEN, Step, is_moved_away
 from zlh_agent.mods.ledger_rules import MAX_LEDGER_BYTES, LedgerUnreadable, parse_ledger, render_ledger
 from zlh_common.schema.file_refusals import FileRefused
 from zlh_common.schema.mods import DISABLED_SUFFIX, LEDGER_NAME, MAX_MODS, ModLedger
@@ -160,6 +160,26 @@ class ModFolder:
                 raise FileRefused("file_changed", path=step.target)
         finally:
             held.close()
+
+    async def find_leftovers(self, kept: str | None) -> tuple[str, ...]:
+        """Return the paths in the hidden folder that no rollback needs: all but what the change `kept` moved away."""
+        if await self.look(HIDDEN) is None:
+            return ()
+        if kept is None or await self.look(f"{HIDDEN}/{kept}") is None:
+            return (HIDDEN,)
+        others = [f"{HIDDEN}/{entry.name}" for entry in await self._list(HIDDEN) if entry.name != kept]
+        inside = await self._list(f"{HIDDEN}/{kept}")
+        return (*others, *(f"{HIDDEN}/{kept}/{entry.name}" for entry in inside if not is_moved_away(entry.name)))
+
+    async def _list(self, path: str) -> list[Entry]:
+        """Return what is in a folder, as much of it as is looked at."""
+        found: list[Entry] = []
+        after: str | None = ""
+        while after is not None and len(found) < MAX_NAMES:
+            page = await self.files.list_folder(path, after=after)
+            found += page.entries
+            after = page.next
+        return found
 
     async def find_by_digest(self, folder: str, wanted: Mapping[str, int]) -> dict[str, str]:
         """Return where in a hidden folder files of these hashes lie; `wanted` are their sizes."""

@@ -32,6 +32,8 @@ class ChangeRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     steps: tuple[Step, ...] = ()
     before: ModLedger = ModLedger()
     after: ModLedger = ModLedger()
+    # The id of the user whose change it is.
+    actor: str = ""
 
 
 class ChangeJournal:

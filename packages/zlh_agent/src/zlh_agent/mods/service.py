@@ -8,6 +8,9 @@
 
 The journal on the agent's own disk says which of these it is before it begins. What a change has moved away stays in
 the hidden folder until the next one, so that it can be undone with nothing fetched.
+
+A server never loads a mixture: while a change is unfinished no start of it begins (`find_hold`), and nothing is renamed
+while one is under way. Who changes the whole folder has it to themselves (`standstill`).
 """
 
 from __future__ import annotations
@@ -15,27 +18,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
 
 import structlog
 from msgspec.structs import replace
 
 from zlh_agent.files.disk_threads import HeldFile
 from zlh_agent.files.model import Entry
-from zlh_agent.files.service import FileService
+from zlh_agent.journal.model import Occurrence
 from zlh_agent.mods import ledger_rules
 from zlh_agent.mods.change_rules import HIDDEN, Fetched, Plan, find_in_the_way, find_present, plan_change
 from zlh_agent.mods.fetching import Fetcher, require_origin
 from zlh_agent.mods.folder import ModFolder
 from zlh_agent.mods.journal_store import ChangeJournal, ChangeRecord
+from zlh_agent.mods.place import ModPlace
 from zlh_agent.mods.report_rules import Known, render_report
+from zlh_agent.mods.telling_rules import tell_change, tell_failure, tell_hold
 from zlh_common.clock import Clock
 from zlh_common.errors import ZlhError
 from zlh_common.schema.file_refusals import FileRefused, FilesBusy, FilesUnavailable, NoRoomOnDisk
 from zlh_common.schema.mod_refusals import (
+    GameFilesChanging,
     ModChangeInterrupted,
     ModChangeUnknown,
     ModFileInTheWay,
@@ -45,20 +50,15 @@ from zlh_common.schema.mod_refusals import (
     ModsNotOffered,
 )
 from zlh_common.schema.mods import ChangeProgress, ChangeState, ModChange, ModLedger, ModRollback, ModsReport, PutMod
+from zlh_common.schema.process import ProcessReason
 
 log = structlog.get_logger()
 MAX_KEPT = 50
 RETRY_S = 60.0
 
 
-@dataclass(frozen=True, slots=True)
-class ModPlace:
-    """Where the mods of this container lie: below which root, and in which folder of it."""
-
-    files: FileService
-    folder: str
-    # When the server that runs now was started; None while none does.
-    started_at: Callable[[], datetime | None] = lambda: None
+async def _to_nobody(*_occurrences: Occurrence) -> None:
+    pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +92,15 @@ class ModService:
         self._task: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
         self._left: ChangeRecord | None = None
+        # Why what was left cannot be ended.
+        self._trouble: str | None = None
+        # How many want the folder to themselves.
+        self._standing = 0
+        # Set from outside. Told when a change begins or is through; what has happened; whether other files of the
+        # server are being changed.
+        self.on_change: Callable[[], None] = lambda: None
+        self.note: Callable[..., Awaitable[None]] = _to_nobody
+        self.is_game_changing: Callable[[], bool] = lambda: False
 
     async def load(self) -> None:
         """Take up what an agent before us was at: it is ended by `run`, or by whoever asks first."""
@@ -105,6 +114,59 @@ class ModService:
                     async with self._lock:
                         await self._end_left()
             await self._clock.sleep(RETRY_S)
+
+    # What else is done with the server
+
+    def find_hold(self) -> ProcessReason | None:
+        """Return why the server must not be started now; None where no change is unfinished."""
+        if self._find_place() is None or not self.is_unfinished():
+            return None
+        return tell_hold(self._trouble)
+
+    @contextlib.asynccontextmanager
+    async def standstill(self, *, needs_whole: bool) -> AsyncIterator[None]:
+        """Lend the folder while no change is under way, and let none begin meanwhile.
+
+        What was left of one is ended first; raises what is in the way of that, where it `needs_whole` mods.
+        """
+        self._standing += 1
+        try:
+            async with self._lock:
+                if self._task is not None and not self._task.done():
+                    await asyncio.wait([self._task])
+                try:
+                    if self._find_place() is not None:
+                        await self._end_left()
+                except ZlhError:
+                    if needs_whole:
+                        raise
+                yield
+        finally:
+            self._standing -= 1
+
+    async def forget_left(self) -> None:
+        """Give up what was left of a change, within a standstill: another folder takes the place of its own."""
+        left, self._left = self._left, None
+        if left is not None:
+            await asyncio.to_thread(self._journal.forget)
+            await self._fail(left.id, ModChangeInterrupted(), actor=left.actor)
+            self.on_change()
+
+    async def find_leftovers(self) -> tuple[str, ...]:
+        """Return what a copy of the server's folder can do without: all that no rollback needs, in our hidden folder.
+
+        Within a standstill.
+        """
+        if (place := self._find_place()) is None:
+            return ()
+        async with place.files.borrow() as files:
+            folder = ModFolder(files, place.folder, self._threads)
+            changes = (await folder.read_ledger()).ledger.changes
+            return await folder.find_leftovers(changes[-1].id if changes else None)
+
+    def is_unfinished(self) -> bool:
+        """Tell whether a change is under way, or left to be ended."""
+        return self._left is not None or (self._task is not None and not self._task.done())
 
     async def close(self) -> None:
         """Stop; what is under way is ended at the next start."""
@@ -189,7 +251,10 @@ class ModService:
         if change_id in self._progress:
             return self._progress[change_id]
         place = self._require_place()
-        if self._lock.locked() or (self._task is not None and not self._task.done()):
+        if self._standing or self.is_game_changing():
+            raise GameFilesChanging
+        is_left = self._left is not None and place.is_coming_up()
+        if is_left or self._lock.locked() or (self._task is not None and not self._task.done()):
             raise ModsBusy
         async with self._lock:
             await self._end_left()
@@ -208,15 +273,18 @@ class ModService:
         change_id = work.change.id
         try:
             async with place.files.borrow(is_long=True) as files:
-                folder = ModFolder(files, place.folder, self._threads)
-                record = await self._stage(folder, work)
-                await self._commit(folder, record)
+                record = await self._stage(ModFolder(files, place.folder, self._threads), work)
+            await self._wait_settled(place, record)
+            async with place.files.borrow(is_long=True) as files:
+                await asyncio.to_thread(self._journal.save, record)
+                await self._commit(ModFolder(files, place.folder, self._threads), record)
         except (FilesUnavailable, FilesBusy) as error:
-            await self._leave(change_id, error)
+            await self._leave(work.change, error)
         except ZlhError as error:
-            self._fail(change_id, error)
+            await self._fail(change_id, error, actor=work.change.actor)
         except OSError as error:
-            await self._leave(change_id, FilesUnavailable(reason=f"the agent's own disk fails ({error.strerror})"))
+            broken = FilesUnavailable(reason=f"the agent's own disk fails ({error.strerror})")
+            await self._leave(work.change, broken)
         else:
             self._note(replace(self._progress[change_id], state=ChangeState.DONE))
 
@@ -224,19 +292,33 @@ class ModService:
         """Tell of an end that nobody has thought of: whoever waits for the change would wait for ever."""
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("mods.change_broke", change=change_id, exc_info=error)
-            self._fail(change_id, FilesUnavailable(reason=f"the agent failed ({type(error).__name__})"))
+            self._note_failed(change_id, FilesUnavailable(reason=f"the agent failed ({type(error).__name__})"))
+        self.on_change()
 
-    async def _leave(self, change_id: str, error: ZlhError) -> None:
+    async def _leave(self, change: ModChange, error: ZlhError) -> None:
         """Have what stands still be ended later; what was not begun to be put in place has failed."""
         self._left = await asyncio.to_thread(self._journal.load)
         if self._left is None or self._left.phase == "staging":
-            self._fail(change_id, error)
+            await self._fail(change.id, error, actor=change.actor)
+
+    async def _wait_settled(self, place: ModPlace, record: ChangeRecord) -> None:
+        """Wait while the server is being started: it reads the folder, and must not find half of each."""
+        if record.steps and place.is_coming_up():
+            waits = "The server is being started; its mods are changed once that is over."
+            before = self._progress.get(record.id)
+            if before is not None:
+                self._note(replace(before, message=waits))
+            await place.wait_settled()
+            if before is not None:
+                self._note(replace(self._progress[record.id], message=None))
 
     # Staging
 
     async def _stage(self, folder: ModFolder, work: _Work) -> ChangeRecord:
-        """Lay everything ready; return the record that says so, which is on disk by then. A failure leaves nothing."""
-        record = ChangeRecord(id=work.change.id, phase="staging", folder=folder.folder, before=work.before)
+        """Lay everything ready; return the record that says so. A failure leaves nothing."""
+        record = ChangeRecord(
+            id=work.change.id, phase="staging", folder=folder.folder, before=work.before, actor=work.change.actor
+        )
         await asyncio.to_thread(self._journal.save, record)
         try:
             plan = await self._plan(folder, work)
@@ -245,16 +327,7 @@ class ModService:
             await self._clear(folder, work.change.id)
             await asyncio.to_thread(self._journal.forget)
             raise
-        ready = ChangeRecord(
-            id=record.id,
-            phase="committing",
-            folder=record.folder,
-            steps=plan.steps,
-            before=work.before,
-            after=work.after,
-        )
-        await asyncio.to_thread(self._journal.save, ready)
-        return ready
+        return replace(record, phase="committing", steps=plan.steps, after=work.after)
 
     async def _plan(self, folder: ModFolder, work: _Work) -> Plan:
         await folder.files.make_folder(folder.folder, parents=True)
@@ -329,9 +402,11 @@ class ModService:
             await self._undo(folder, record, refused)
             raise
         await self._clear_others(folder, record.id)
-        await asyncio.to_thread(self._journal.forget)
-        self._left = None
         log.info("mods.changed", change=record.id, revision=record.after.revision)
+        # Before the journal forgets it: whoever comes after a crash tells of it once more, which counts once.
+        await self.note(tell_change(record.before, record.after))
+        await asyncio.to_thread(self._journal.forget)
+        self._end()
 
     async def _undo(self, folder: ModFolder, record: ChangeRecord, why: ZlhError) -> None:
         undoing = replace(record, phase="undoing")
@@ -347,7 +422,12 @@ class ModService:
             raise ModsDamaged(reason=f"{why.detail} {refused.detail}") from refused
         await self._clear(folder, record.id)
         await asyncio.to_thread(self._journal.forget)
-        self._left = None
+        self._end()
+
+    def _end(self) -> None:
+        """Nothing is left of any change."""
+        self._left = self._trouble = None
+        self.on_change()
 
     async def _end_left(self) -> None:
         """End what a crash or a lost child has left: forward where all was ready, back where it was not."""
@@ -355,25 +435,33 @@ class ModService:
         if record is None:
             return
         place = self._require_place()
-        async with place.files.borrow(is_long=True) as files:
-            folder = ModFolder(files, record.folder, self._threads)
-            match record.phase:
-                case "staging":
-                    await self._clear(folder, record.id)
-                    await asyncio.to_thread(self._journal.forget)
-                    self._left = None
-                    self._fail(record.id, ModChangeInterrupted())
-                case "committing":
-                    await self._finish_left(folder, record)
-                case "undoing":
-                    await self._undo(folder, record, ModChangeInterrupted())
-                    self._fail(record.id, ModChangeInterrupted())
+        await self._wait_settled(place, record)
+        try:
+            async with place.files.borrow(is_long=True) as files:
+                await self._end_record(ModFolder(files, record.folder, self._threads), record)
+        except ZlhError as error:
+            self._trouble = error.detail
+            self.on_change()
+            raise
+
+    async def _end_record(self, folder: ModFolder, record: ChangeRecord) -> None:
+        match record.phase:
+            case "staging":
+                await self._clear(folder, record.id)
+                await asyncio.to_thread(self._journal.forget)
+                self._end()
+                await self._fail(record.id, ModChangeInterrupted(), actor=record.actor)
+            case "committing":
+                await self._finish_left(folder, record)
+            case "undoing":
+                await self._undo(folder, record, ModChangeInterrupted())
+                await self._fail(record.id, ModChangeInterrupted(), actor=record.actor)
 
     async def _finish_left(self, folder: ModFolder, record: ChangeRecord) -> None:
         try:
             await self._commit(folder, record)
         except FileRefused as refused:
-            self._fail(record.id, refused)
+            await self._fail(record.id, refused, actor=record.actor)
         else:
             self._note(ChangeProgress(id=record.id, state=ChangeState.DONE))
 
@@ -395,12 +483,18 @@ class ModService:
             return
         self._note(replace(self._progress[change_id], done_bytes=done, total_bytes=total))
 
-    def _fail(self, change_id: str, error: ZlhError) -> None:
+    async def _fail(self, change_id: str, error: ZlhError, *, actor: str) -> None:
+        if self._note_failed(change_id, error):
+            await self.note(tell_failure(change_id, actor, error.code, error.detail))
+
+    def _note_failed(self, change_id: str, error: ZlhError) -> bool:
+        """Have a change be one that has failed; tell whether that is new."""
         log.warning("mods.change_failed", change=change_id, code=error.code, reason=error.detail)
         before = self._progress.get(change_id) or ChangeProgress(id=change_id, state=ChangeState.RUNNING)
         if before.state is ChangeState.FAILED:
-            return
+            return False
         self._note(replace(before, state=ChangeState.FAILED, code=error.code, message=error.detail[:1000]))
+        return True
 
     def _note(self, progress: ChangeProgress) -> None:
         self._progress[progress.id] = progress

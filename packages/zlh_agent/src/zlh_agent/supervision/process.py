@@ -58,6 +58,7 @@ from zlh_agent.supervision.questions import Questions
 from zlh_agent.supervision.rules import Move, tell_move
 from zlh_agent.supervision.runs import Runs, note_run
 from zlh_agent.supervision.shim_terms import end_of, render_ladder
+from zlh_agent.supervision.start_gate import StartGate
 from zlh_agent.supervision.store import StateStore
 from zlh_common.clock import Clock
 from zlh_common.errors import ZlhError
@@ -97,6 +98,8 @@ class ProcessPlace:
     on_output: Callable[[str], None] = lambda _name: None
     # Done before each start of a process, which waits for it; what it returns is why the start has failed.
     prepare: Callable[[WantedProcess], Awaitable[ProcessReason | None]] | None = None
+    # Asked at the beginning of each start, whoever began it: why it waits, None where it goes on. See `look_again`.
+    hold: Callable[[str], ProcessReason | None] = lambda _name: None
     # How long the history of a process that does not run is kept.
     history_s: float = DEFAULT_HISTORY_S
 
@@ -128,7 +131,8 @@ class SupervisedProcess:
         self._timer: asyncio.Task[None] | None = None
         self._questions = Questions(self.console, place.address, self._hear)
         self._shim_said = asyncio.Event()
-        # Set after each event that was taken.
+        self._gate = StartGate(self.name, place.hold, self._note_gate)
+        # Set after each event that was taken, and when a start begins to wait.
         self._moved = asyncio.Event()
 
     # Orders
@@ -151,6 +155,29 @@ class SupervisedProcess:
         while not (self.state.phase is Phase.STOPPED and self._events.empty()):
             self._moved.clear()
             await self._moved.wait()
+
+    def is_coming_up(self) -> bool:
+        """Tell whether it is being started: what it reads then must not change under it.
+
+        One that waits to be let start is not, nor one that is late: it may never be ready.
+        """
+        match self.state.phase:
+            case Phase.CLEARING:
+                return self._gate.reason is None
+            case Phase.STARTING:
+                return self.state.due is not None
+            case phase:
+                return phase is Phase.LAUNCHING
+
+    async def wait_settled(self) -> None:
+        """Return once it is not being started: it is ready, or late, or down, or waits to be let start."""
+        while self.is_coming_up():
+            self._moved.clear()
+            await self._moved.wait()
+
+    def look_again(self) -> None:
+        """Ask anew whether it may start, where it waits for that."""
+        self._gate.look_again()
 
     async def stop_for_good(self) -> None:
         """Return once it is down, with its shim; the history stays for the caller to remove."""
@@ -264,6 +291,7 @@ class SupervisedProcess:
         """Do what the machine waits for; what nobody has foreseen is told as `failed`, or it would wait for ever."""
         if self._work is not None:
             self._work.cancel()
+        self._gate.forget()
 
         def note_end(task: asyncio.Task[None]) -> None:
             if not task.cancelled() and (error := task.exception()) is not None:
@@ -275,6 +303,10 @@ class SupervisedProcess:
 
     async def _clear(self) -> None:
         try:
+            await self._gate.wait()
+            if self.state.phase is not Phase.CLEARING:
+                # Switched off while it waited.
+                return
             await self._ensure_shim()
             await self._clear_leftovers()
             held = await ports.wait_free(self._place.address, self.wanted.policy.ports, self._place.clock)
@@ -285,6 +317,10 @@ class SupervisedProcess:
         else:
             self._starting = self.wanted
             self.tell(Cleared(fingerprint(self._starting)) if held is None else Blocked(held))
+
+    def _note_gate(self) -> None:
+        self._moved.set()
+        self._place.on_change()
 
     async def _rest(self, link: ShimLink) -> None:
         """End the shim of a process that does not run: its history is on disk, and its memory is free."""
@@ -483,7 +519,7 @@ class SupervisedProcess:
             out_of_memory=ended is not None and ended.out_of_memory,
             exited_at=moment(ended.at_ns) if ended is not None else None,
             ready=state.is_ready,
-            reason=state.reason,
+            reason=(self._gate.reason if state.phase is Phase.CLEARING else None) or state.reason,
             outdated=is_up and self.is_outdated(),
         )
 

@@ -115,6 +115,23 @@ class ProcessService:
         if kept is not None:
             await kept.process.wait_down()
 
+    def is_coming_up(self, name: str) -> bool:
+        """Tell whether a process is being started: it is past all waiting, and neither ready nor late."""
+        kept = self._kept.get(name)
+        return kept is not None and kept.process.is_coming_up()
+
+    async def wait_settled(self, name: str) -> None:
+        """Return once a process is not being started; at once where there is no such process."""
+        kept = self._kept.get(name)
+        if kept is not None:
+            await kept.process.wait_settled()
+
+    def look_again(self, name: str) -> None:
+        """Ask anew whether a process may start, where its start waits for that."""
+        kept = self._kept.get(name)
+        if kept is not None:
+            kept.process.look_again()
+
     # What people ask
 
     def restart(self, name: str) -> None:

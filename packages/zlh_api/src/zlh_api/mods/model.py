@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Literal
 
-from zlh_common.schema.mods import Environment, ReleaseChannel
+from zlh_common.schema.mods import Environment, PlanProblem, ReleaseChannel
 
 NeedKind = Literal["required", "optional", "incompatible", "embedded"]
 
@@ -115,3 +115,41 @@ class Snapshot:
             listings={**self.listings, **(listings or {})},
             versions={**self.versions, **listed, **(versions or {})},
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """One project of the outcome; `version` is None where what the ledger knows stays."""
+
+    project_id: str
+    slug: str
+    title: str
+    version_id: str
+    number: str
+    channel: ReleaseChannel
+    file_name: str
+    edges: tuple[Edge, ...]
+    is_enabled: bool = True
+    version: Version | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """What there should be, by project; what is wrong with it; and what must be fetched before it is final."""
+
+    chosen: Mapping[str, Chosen]
+    problems: tuple[PlanProblem, ...]
+    needs: Needs
+    # Projects of the ledger that go.
+    removed: tuple[str, ...]
+    # Those that somebody asked for, now or before.
+    asked_for: frozenset[str]
+    # Disabled ones that a new mod needs.
+    enabled_again: tuple[str, ...]
+    # For each project the others that need it.
+    needed_by: Mapping[str, tuple[str, ...]]
+
+    @property
+    def is_possible(self) -> bool:
+        """Whether it can be carried out as it is."""
+        return self.needs.are_met and not any(problem.is_fatal for problem in self.problems)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import datetime
 
-from zlh_api.mods.model import Edge, Snapshot
-from zlh_api.mods.resolving_rules import Chosen, Resolution
+from zlh_api.mods.model import Chosen, Edge, Resolution, Snapshot
 from zlh_common.schema.mods import (
     FormerFile,
     LedgerEntry,

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-from zlh_api.mods.model import Needs, Project, Snapshot, Target, Version
+from zlh_api.mods.model import Needs, Project, Resolution, Snapshot, Target, Version
 from zlh_api.mods.refusals import ModsTooWide
-from zlh_api.mods.resolving_rules import MOST_PROJECTS, Resolution, resolve
+from zlh_api.mods.resolving_rules import MOST_PROJECTS, resolve
 from zlh_common.schema.mods import ModLedger, PlanMods
 
 # A chain of needs that is longer, or a graph that is wider, is nobody's server.

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 from zlh_api.mods.modrinth_wire import clean
 from zlh_common.errors import ZlhError
 from zlh_common.schema.mod_refusals import (
+    GameFilesChanging,
     ModChangeUnknown,
     ModRollbackImpossible,
     ModsBusy,
@@ -45,6 +46,7 @@ def refusal_of(code: str, detail: str) -> ZlhError | None:
     """Return what an agent has refused, in our own words; None for what is none of mods."""
     made: dict[str, Callable[[], ZlhError]] = {
         ModsBusy.code: ModsBusy,
+        GameFilesChanging.code: GameFilesChanging,
         ModsNotOffered.code: ModsNotOffered,
         ModsChanged.code: ModsChanged,
         ModChangeUnknown.code: ModChangeUnknown,

@@ -17,7 +17,6 @@ project at its end.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import UTC
 
 from zlh_api.mods.fitting_rules import (
@@ -28,7 +27,8 @@ from zlh_api.mods.fitting_rules import (
     fits_game,
     loader_rank,
 )
-from zlh_api.mods.model import Edge, Needs, Project, Snapshot, Target, Version
+from zlh_api.mods.model import Chosen, Edge, Needs, Project, Resolution, Snapshot, Target, Version
+from zlh_api.mods.wish_rules import Asked, read_wish, render_problem
 from zlh_common.schema.mods import LedgerEntry, ModLedger, ModWish, PlanMods, PlanProblem, ReleaseChannel
 
 # Of one server: what is more than that is no plan of a person.
@@ -36,44 +36,6 @@ MOST_PROJECTS = 1000
 # Each turn finds a further demand for one version; real mods need one or two.
 MOST_TURNS = 50
 SERVER_KINDS = ("mod", "plugin")
-
-
-@dataclass(frozen=True, slots=True)
-class Chosen:
-    """One project of the outcome; `version` is None where what the ledger knows stays."""
-
-    project_id: str
-    slug: str
-    title: str
-    version_id: str
-    number: str
-    channel: ReleaseChannel
-    file_name: str
-    edges: tuple[Edge, ...]
-    is_enabled: bool = True
-    version: Version | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Resolution:
-    """What there should be, by project; what is wrong with it; and what must be fetched before it is final."""
-
-    chosen: Mapping[str, Chosen]
-    problems: tuple[PlanProblem, ...]
-    needs: Needs
-    # Projects of the ledger that go.
-    removed: tuple[str, ...]
-    # Those that somebody asked for, now or before.
-    asked_for: frozenset[str]
-    # Disabled ones that a new mod needs.
-    enabled_again: tuple[str, ...]
-    # For each project the others that need it.
-    needed_by: Mapping[str, tuple[str, ...]]
-
-    @property
-    def is_possible(self) -> bool:
-        """Whether it can be carried out as it is."""
-        return self.needs.are_met and not any(problem.is_fatal for problem in self.problems)
 
 
 def resolve(asked: PlanMods, ledger: ModLedger, snapshot: Snapshot, target: Target) -> Resolution:
@@ -91,94 +53,16 @@ def resolve(asked: PlanMods, ledger: ModLedger, snapshot: Snapshot, target: Targ
 def _walk(
     asked: PlanMods, ledger: ModLedger, snapshot: Snapshot, target: Target, demands: Mapping[str, Mapping[str, str]]
 ) -> _Walk:
-    walk = _Walk(_read(asked, ledger, snapshot), snapshot, target, demands)
+    walk = _Walk(read_wish(asked, ledger, snapshot), snapshot, target, demands)
     walk.run()
     return walk
-
-
-@dataclass(slots=True)
-class _Asked:
-    """A wish in terms of projects."""
-
-    entries: dict[str, LedgerEntry]
-    wishes: dict[str, ModWish]
-    updates: frozenset[str]
-    removals: frozenset[str]
-    roots: list[str]
-    channel: ReleaseChannel
-    problems: list[PlanProblem] = field(default_factory=list)
-    missing_refs: set[str] = field(default_factory=set)
-
-
-def _read(asked: PlanMods, ledger: ModLedger, snapshot: Snapshot) -> _Asked:
-    entries = {entry.file.project_id: entry for entry in ledger.entries}
-    every = {project for project, entry in entries.items() if not entry.is_pinned} if asked.update_all else set()
-    read = _Asked(
-        entries, {}, frozenset({*asked.update, *every} & entries.keys()), frozenset(asked.remove), [], asked.channel
-    )
-    for project in sorted({*asked.update, *asked.remove} - entries.keys()):
-        read.problems.append(
-            _problem(
-                code="mod_not_installed", message=f"There is no mod of the project {project} here.", project=project
-            )
-        )
-    _read_wishes(asked, snapshot, read)
-    for project in sorted(read.removals & {*read.wishes, *asked.update}):
-        title = entries[project].file.title if project in entries else project
-        read.problems.append(
-            _problem(code="mod_both_ways", message=f"{title} cannot be removed and be had at once.", project=project)
-        )
-    staying = _find_staying(entries, read.removals, remove_orphans=asked.remove_orphans)
-    read.roots = [*staying, *(project for project in read.wishes if project not in staying)]
-    return read
-
-
-def _read_wishes(asked: PlanMods, snapshot: Snapshot, read: _Asked) -> None:
-    for wish in asked.install:
-        if wish.project not in snapshot.projects:
-            read.missing_refs.add(wish.project)
-            continue
-        project = snapshot.projects[wish.project]
-        if project is None:
-            read.problems.append(
-                _problem(code="mod_not_found", message=f"Modrinth has no project {wish.project}.", project=None)
-            )
-        elif read.wishes.setdefault(project.id, wish) != wish and wish.version != read.wishes[project.id].version:
-            message = f"{project.title} is asked for twice, in different versions."
-            read.problems.append(_problem(code="mod_both_ways", message=message, project=project.id))
-
-
-def _find_staying(entries: Mapping[str, LedgerEntry], removals: frozenset[str], *, remove_orphans: bool) -> list[str]:
-    """Return which mods stay whoever needs them: asked for, pinned, disabled, or needed by nobody already before."""
-    asked_for = [project for project, entry in entries.items() if entry.is_asked_for]
-    needed = _reach(entries, asked_for)
-    return [
-        project
-        for project, entry in entries.items()
-        if project not in removals
-        and (
-            entry.is_asked_for or entry.is_pinned or not entry.is_enabled
-            or project not in needed or not remove_orphans
-        )
-    ]  # fmt: skip
-
-
-def _reach(entries: Mapping[str, LedgerEntry], start: Iterable[str]) -> set[str]:
-    seen: set[str] = set()
-    waiting = list(start)
-    while waiting:
-        project = waiting.pop()
-        if project not in seen and project in entries:
-            seen.add(project)
-            waiting += [need.project_id for need in entries[project].file.needs if need.kind == "required"]
-    return seen
 
 
 class _Walk:
     """One walk, with the demands that are known before it."""
 
     def __init__(
-        self, asked: _Asked, snapshot: Snapshot, target: Target, demands: Mapping[str, Mapping[str, str]]
+        self, asked: Asked, snapshot: Snapshot, target: Target, demands: Mapping[str, Mapping[str, str]]
     ) -> None:
         self._asked = asked
         self._snapshot = snapshot
@@ -521,7 +405,7 @@ class _Walk:
                     self._tell(code="mod_optional", message=message, project=project, is_fatal=False)
 
     def _tell(self, *, code: str, message: str, project: str | None = None, is_fatal: bool = True) -> None:
-        self._problems.append(_problem(code=code, message=message, project=project, is_fatal=is_fatal))
+        self._problems.append(render_problem(code=code, message=message, project=project, is_fatal=is_fatal))
 
     # The whole
 
@@ -559,10 +443,6 @@ def _put(about: Project, version: Version, *, is_enabled: bool) -> Chosen:
 
 def _riskier(one: ReleaseChannel, other: ReleaseChannel) -> ReleaseChannel:
     return max(one, other, key=CHANNELS.index)
-
-
-def _problem(*, code: str, message: str, project: str | None, is_fatal: bool = True) -> PlanProblem:
-    return PlanProblem(code=code, message=message, project_id=project, is_fatal=is_fatal)
 
 
 def _once(problems: Iterable[PlanProblem]) -> list[PlanProblem]:

@@ -23,6 +23,17 @@ class ModsBusy(ZlhError):
         super().__init__("The mods are being changed at this moment; try again when that is done.")
 
 
+class GameFilesChanging(ZlhError):
+    """Another version of the game server, or a backup, takes the place of what is there."""
+
+    code, status, retryable = "game_files_changing", 409, True
+
+    def __init__(self) -> None:
+        super().__init__(
+            "The files of the game server are being changed; its mods can be changed once its version is in place."
+        )
+
+
 class ModsChanged(ZlhError):
     """The mods are not those that a change was planned on."""
 
