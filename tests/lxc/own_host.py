@@ -73,7 +73,7 @@ def ensure_template() -> Path:
         # One that another version has built may lack what this one puts in.
         if not ready.exists() or ready.read_text() != made_by:
             ready.unlink(missing_ok=True)
-            shutil.rmtree(root, ignore_errors=True)
+            remove_half_built(root)
             (folder / "checkout").write_text(str(ROOT))
             remove_orphans(place)
             subprocess.run([*builder, str(root), "--shift", str(SHIFT)], check=True, capture_output=True)
@@ -85,6 +85,14 @@ def ensure_template() -> Path:
             subprocess.run(renew, check=True, capture_output=True)
             renewed.write_text(run)
     return root
+
+
+def remove_half_built(root: Path) -> None:
+    """Remove what a build has left that was killed, with what it had mounted in it; nothing mounted is looked into."""
+    mounted = [Path(line.split()[1]) for line in Path("/proc/self/mounts").read_text().splitlines()]
+    for place in sorted((place for place in mounted if place.is_relative_to(root)), reverse=True):
+        subprocess.run(["umount", str(place)], check=True)
+    shutil.rmtree(root, ignore_errors=True)
 
 
 def remove_orphans(place: Path) -> None:
@@ -120,8 +128,10 @@ def own_settings(root: Path, **changes: object) -> LxcSettings:
 
 def made_driver(settings: LxcSettings, host: Host | None = None) -> LxcDriver:
     """Return the driver as the API makes it."""
+    origins = tuple(f"http://{address}:{port}" for address, port in settings.private_places)
     artifacts = f"http://{settings.gateway}:{settings.artifacts_port}"
-    return LxcDriver(settings, AgentSettings(artifacts, PORT, ("stable",)), host)
+    agents = AgentSettings(artifacts, PORT, ("stable",), private_origins=origins)
+    return LxcDriver(settings, agents, host)
 
 
 @asynccontextmanager

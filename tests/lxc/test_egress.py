@@ -93,6 +93,11 @@ async def test_the_internet_alone_is_reached_and_only_where_it_is_wished(host: O
         rules = render_tables(settings, [pin]).encode()
         await asyncio.to_thread(subprocess.run, ["nft", "-f", "-"], input=rules, check=True)
         assert await ask(guest) == ["9.9.9.1", nothing, nothing]
+        # Of a private network, the one port that the settings name: from there files may be fetched.
+        named = render_tables(replace(settings, private_places=((PRIVATE, PORT),)), [pin]).encode()
+        await asyncio.to_thread(subprocess.run, ["nft", "-f", "-"], input=named, check=True)
+        assert await ask(guest) == ["9.9.9.1", "10.250.77.1", nothing]
+        await asyncio.to_thread(subprocess.run, ["nft", "-f", "-"], input=rules, check=True)
         start = ["systemd-run", "--quiet", "--unit=server", "--", PYTHON, "-c", SERVER]
         await guest.inside(*start)
         inward = ["ip", "netns", "exec", outside, PYTHON, "-c", ASK, guest.address]

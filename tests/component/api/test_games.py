@@ -132,7 +132,7 @@ async def test_players_reach_a_game_server_at_a_port_of_their_own(world: World, 
     container = await find(world, made["vmid"])
     assert spec.game.process.argv[-1] == "--say=Hi `you`"
     assert spec.game.process.argv[1] == "-Xmx1536M"
-    assert spec.game.process.environment["BIND"] == f"{container.address}:25565"
+    assert spec.game.process.environment["BIND"] == "0.0.0.0:25565"
     assert [(each.name, each.version) for each in spec.runtimes] == [("node", "24.19.0")]
     host = f"game-{made['vmid']}.localhost"
     assert world.proxy.asked_games == [(host, 25500)]

@@ -8,8 +8,9 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
+from urllib.parse import urlsplit
 
-from component.drivers.rig import new_plan
+from component.drivers.rig import PRIVATE_ORIGIN, new_plan
 from lxc.own_host import OwnHost, own_host
 from zlh_api.containers.model import Guest
 from zlh_api.drivers.lxc.control_groups import find_control_groups
@@ -21,7 +22,8 @@ from zlh_common.trees import delete_tree
 @asynccontextmanager
 async def lxc_rig(**changes: object) -> AsyncIterator[LxcRig]:
     """Lend a rig; nothing of it is left when the block ends."""
-    async with own_host(**changes) as host:
+    origin = urlsplit(PRIVATE_ORIGIN)
+    async with own_host(private_places=((origin.hostname, origin.port),), **changes) as host:
         yield await asyncio.to_thread(LxcRig, host)
 
 
@@ -83,6 +85,13 @@ class LxcRig:
             while (seen := await self.driver.observe(plan)).state is Guest.RUNNING:
                 await asyncio.sleep(0.02)
         assert not seen.is_tidy
+
+    async def read_agent_config(self, plan: GuestPlan) -> str:
+        """Return the file as root of the container sees it."""
+        attach = ["lxc-attach", "-P", str(self.settings.root), "-n", str(plan.vmid), "--clear-env", "--"]
+        return await asyncio.to_thread(
+            subprocess.check_output, [*attach, "cat", "/etc/zlh/agent.toml"], text=True, timeout=60
+        )
 
     async def leftovers(self, plan: GuestPlan) -> list[str]:
         """Return folders, mounts, loop devices, rules, interfaces and control groups of a guest."""

@@ -47,6 +47,10 @@ class MemoryRig:
         """Switch it off."""
         self.driver.guests[plan.vmid].is_running = False
 
+    async def read_agent_config(self, plan: GuestPlan) -> str:
+        """Its guests have no files."""
+        raise NotImplementedError(plan)
+
     async def leftovers(self, plan: GuestPlan) -> list[str]:
         """Return the guest, if it is there."""
         return [f"guest {plan.vmid}"] if plan.vmid in self.driver.guests else []

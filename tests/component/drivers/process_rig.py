@@ -7,7 +7,7 @@ import os
 from itertools import count
 from pathlib import Path
 
-from component.drivers.rig import new_plan
+from component.drivers.rig import PRIVATE_ORIGIN, new_plan
 from zlh_api.drivers.agent_config import AgentSettings
 from zlh_api.drivers.port import GuestPlan
 from zlh_api.drivers.process import ProcessDriver
@@ -16,6 +16,7 @@ from zlh_common.names import CONTAINER_MARK
 from zlh_common.trees import delete_tree
 
 PORT = 7443
+SETTINGS = AgentSettings("http://127.0.0.1:9", PORT, ("stable",), private_origins=(PRIVATE_ORIGIN,))
 
 
 class ProcessRig:
@@ -26,7 +27,7 @@ class ProcessRig:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self.driver = ProcessDriver(root=root, settings=AgentSettings("http://127.0.0.1:9", PORT, ("stable",)))
+        self.driver = ProcessDriver(root=root, settings=SETTINGS)
         net = f"127.{80 + os.getpid() % 100}.{os.getpid() // 100 % 250}"
         self._addresses = (f"{net}.{number}" for number in count(10))
 
@@ -65,6 +66,10 @@ class ProcessRig:
         """Kill its agent, and nothing that this supervises."""
         agents = await asyncio.to_thread(find_marked, CONTAINER_MARK, plan.owner)
         await asyncio.to_thread(end_all, agents[:1], grace_s=0)
+
+    async def read_agent_config(self, plan: GuestPlan) -> str:
+        """Return the file in its folder."""
+        return await asyncio.to_thread((self._root / str(plan.vmid) / "root/etc/zlh/agent.toml").read_text)
 
     async def leftovers(self, plan: GuestPlan) -> list[str]:
         """Return folders with its number, and its processes."""

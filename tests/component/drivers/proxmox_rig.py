@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AbstractAsyncContextManager, nullcontext
 from itertools import count
 
-from component.drivers.rig import new_plan
+from component.drivers.rig import PRIVATE_ORIGIN, new_plan
 from fakes.proxmox.world import ProxmoxWorld
 from zlh_api.circuit import Circuit
 from zlh_api.drivers.agent_config import AgentSettings
@@ -29,7 +30,7 @@ class NoCircuit:
 
 def make_driver(settings: ProxmoxSettings, *, is_patient: bool = True) -> ProxmoxDriver:
     """Return a driver as the composition root makes it, or one that asks again at once."""
-    agents = AgentSettings("https://artifacts.example.org", 7443, ("stable",))
+    agents = AgentSettings("https://artifacts.example.org", 7443, ("stable",), private_origins=(PRIVATE_ORIGIN,))
     circuit = Circuit("Proxmox", clock=SystemClock()) if is_patient else NoCircuit()
     return ProxmoxDriver(settings, agents, circuit, probe=nobody_answers)
 
@@ -70,6 +71,11 @@ class ProxmoxRig:
     async def end_by_itself(self, plan: GuestPlan) -> None:
         """Switch it off."""
         self.world.cluster.guests[plan.vmid].is_running = False
+
+    async def read_agent_config(self, plan: GuestPlan) -> str:
+        """Return the file on the guest's disk."""
+        folder = self.world.shells.root_of(plan.vmid)
+        return await asyncio.to_thread((folder / "etc/zlh/agent.toml").read_text)
 
     async def leftovers(self, plan: GuestPlan) -> list[str]:
         """Return the guest and tasks that are at work on it."""

@@ -19,6 +19,10 @@ def new_plan(address: str, *, resources: Resources | None = None) -> GuestPlan:
     return GuestPlan(owner, Vmid(next(_NUMBERS)), "dev", address, resources or Resources())
 
 
+# From where the agents of all rigs may fetch files although it is a private network.
+PRIVATE_ORIGIN = "http://10.9.0.3:8080"
+
+
 class Rig(Protocol):
     """One driver, ready for the contract."""
 
@@ -59,6 +63,10 @@ class Rig(Protocol):
 
     async def end_by_itself(self, plan: GuestPlan) -> None:
         """Have the guest end as one that is switched off from within."""
+        ...
+
+    async def read_agent_config(self, plan: GuestPlan) -> str:
+        """Return what a running guest's agent finds as its configuration."""
         ...
 
     async def leftovers(self, plan: GuestPlan) -> list[str]:

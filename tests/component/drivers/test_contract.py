@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import tomllib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
@@ -14,7 +15,7 @@ from component.drivers.lxc_rig import lxc_rig
 from component.drivers.memory_rig import MemoryRig
 from component.drivers.process_rig import ProcessRig
 from component.drivers.proxmox_rig import ProxmoxRig
-from component.drivers.rig import Rig
+from component.drivers.rig import PRIVATE_ORIGIN, Rig
 from fakes.proxmox.world import TEMPLATE, open_world
 from fakes.warrant import FakeWarrant
 from zlh_api.agents.authority import Authority
@@ -174,6 +175,16 @@ async def test_a_guest_comes_up_and_goes(bench: Bench) -> None:
     await bench.act("start", "destroy", "destroy")
     assert (await bench.seen()).state is Guest.ABSENT
     assert await bench.rig.leftovers(bench.plan) == []
+
+
+async def test_agents_are_told_which_private_origins_files_may_come_from(bench: Bench) -> None:
+    """Whatever makes the guest: without that, pinned files of a mirror in a private network are refused in it."""
+    if isinstance(bench.rig, MemoryRig):
+        # Its guests have no files.
+        return
+    await bench.act(*BRING_UP)
+    config = tomllib.loads(await bench.rig.read_agent_config(bench.plan))
+    assert config["private_origins"] == [PRIVATE_ORIGIN]
 
 
 async def test_a_stranger_at_our_number_is_never_touched(bench: Bench) -> None:

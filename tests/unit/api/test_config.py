@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fakes.clock import FakeClock
-from zlh_api.app.driver import make_driver
+from zlh_api.app.driver import agent_settings, make_driver, private_places
 from zlh_api.app.settings import open_settings, proxy_setting, rate_settings
 from zlh_api.circuit import Circuits
 from zlh_api.config.edge_tables import parse_ports
@@ -72,6 +72,37 @@ def test_mirrors_follow_the_first_server(tmp_path: Path) -> None:
     """They are asked in the order in which they are written."""
     config = load_config(write(tmp_path, ("artifacts", "mirrors", '["http://b", "http://c"]')))
     assert config.artifacts.urls == ("http://127.0.0.1:8401", "http://b", "http://c")
+
+
+def test_private_origins_reach_driver_and_agents(tmp_path: Path) -> None:
+    """Every driver writes them for its agents, and those with a network of their own open it to these alone."""
+    origins = ("artifacts", "private_origins", '["http://10.9.0.3:8080", "https://10.9.0.4"]')
+    places = (("10.9.0.3", 8080), ("10.9.0.4", 443))
+    for table in ((), PROXMOX, (*LXC, ("lxc", "egress", '"internet"'))):
+        rows = [("proxmox", "token_file", '"/tmp/token"')] if table is PROXMOX else []
+        config = load_config(write(tmp_path, *table, *rows, origins))
+        assert config.artifacts.private_origins == ("http://10.9.0.3:8080", "https://10.9.0.4")
+        assert agent_settings(config).private_origins == config.artifacts.private_origins
+        assert private_places(config.artifacts) == places
+
+
+@pytest.mark.parametrize(
+    ("table", "value", "told"),
+    [
+        ((), "http://10.9.0.3/path", "is not of the form"),
+        ((), "http://somebody@10.9.0.3", "is not of the form"),
+        ((), "ftp://10.9.0.3", "is not of the form"),
+        ("lxc", "http://mirror.example.org", "no IPv4 address"),
+        ("proxmox", "http://mirror.example.org", "no IPv4 address"),
+        ("lxc none", "http://10.9.0.3", "lets nobody reach them"),
+    ],
+)
+def test_private_origins_that_lead_nowhere_are_refused(tmp_path: Path, table: str, value: str, told: str) -> None:
+    """The message says what is missing, before a single install fails of it."""
+    egress = ("lxc", "egress", '"internet"')
+    tables = {"lxc": (*LXC, egress), "lxc none": LXC, "proxmox": PROXMOX}
+    with pytest.raises(ConfigInvalid, match=told):
+        load_config(write(tmp_path, *tables.get(table, ()), ("artifacts", "private_origins", f'["{value}"]')))
 
 
 @pytest.mark.parametrize(

@@ -56,12 +56,12 @@ def test_everything_is_filled_in_but_secrets() -> None:
     assert game.process.argv == (
         "java", "-Xmx1536M", "-jar", "server.jar", "--world", "world", "--say=Hello `you`",
     )  # fmt: skip
-    assert game.process.environment == {"BIND": "10.1.2.3:25565"}
+    assert game.process.environment == {"BIND": "0.0.0.0:25565"}
     assert game.edits[0].set == {
         "motd": "Hello `you`",
         "max-players": 7,
         "online-mode": True,
-        "server-ip": "10.1.2.3",
+        "server-ip": "0.0.0.0",
         "rcon.password": "{secret.rcon}",
         "difficulty": "easy",
         "about": "1.21.8 for 7, Hello `you`",
@@ -69,6 +69,16 @@ def test_everything_is_filled_in_but_secrets() -> None:
     assert game.scripts[0].argv == ("java", "-jar", "installer-1.21.8.jar")
     assert game.scripts[0].makes == ("installer-1.21.8.jar.d",)
     assert decode(encode(game), WantedGame) == game
+
+
+@pytest.mark.parametrize(
+    ("address", "listens"), [("10.1.2.3", "0.0.0.0"), ("127.77.3.1", "127.77.3.1"), ("", "0.0.0.0")]
+)
+def test_a_server_listens_where_its_agent_asks_it(address: str, listens: str) -> None:
+    """By loopback in a container of its own; at its own address where containers share the loopback of a machine."""
+    game = render_game(WISH, memory_mib=2048, address=address, power="on")
+    assert game.edits[0].set["server-ip"] == listens
+    assert game.process.environment == {"BIND": f"{listens}:25565"}
 
 
 @given(motd=HOSTILE, world=HOSTILE)

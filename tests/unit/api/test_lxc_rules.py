@@ -104,3 +104,12 @@ def test_private_networks_are_never_reached() -> None:
     assert "masquerade" not in render_tables(SETTINGS)
     for network in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "100.64.0.0/10"):
         assert network in NEVER
+
+
+def test_of_a_private_network_what_is_named_is_reached() -> None:
+    """One port of one address, before the refusal of all others, counted as every connection, and with egress alone."""
+    named = replace(SETTINGS, private_places=(("10.9.0.3", 8080),))
+    through = render_tables(replace(named, egress="internet")).partition("chain through_host")[2]
+    door = "ip daddr 10.9.0.3 tcp dport 8080"
+    assert through.index(f"{door} ct state new") < through.index(f"{door} accept") < through.index(NEVER[0])
+    assert render_tables(named) == render_tables(SETTINGS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -141,6 +142,10 @@ def test_rules_let_out_what_is_named_and_then_nothing_private() -> None:
     kinds = [(rule["type"], rule["action"]) for rule in network_rule.render_rules(AROUND)]
     assert kinds == [("in", "ACCEPT"), *[("out", "ACCEPT")] * 3, *[("out", "DROP")] * 2]
     assert network_rule.render_options(AROUND)["policy_out"] == "ACCEPT"
+    named = replace(AROUND, private_places=(("10.9.0.3", 8080),))
+    (opened,) = [rule for rule in network_rule.render_rules(named) if rule.get("dest") == "10.9.0.3"]
+    assert (opened["type"], opened["action"], opened["proto"], opened["dport"]) == ("out", "ACCEPT", "tcp", "8080")
+    assert network_rule.render_rules(named).index(opened) < len(network_rule.render_rules(named)) - 2
     closed = Surroundings("b", 16, "10.20.0.1", (), (), 443, egress="none")
     assert network_rule.render_options(closed)["policy_out"] == "DROP"
 

@@ -14,7 +14,7 @@ from msgspec import Meta
 from zlh_agent.paths import ContainerPaths
 from zlh_common.errors import ConfigInvalid
 from zlh_common.names import OwnerMark
-from zlh_common.schema.catalog import MAX_MIRRORS, Channel
+from zlh_common.schema.catalog import MAX_MIRRORS, MAX_PRIVATE_ORIGINS, Channel
 from zlh_common.schema.structs import FrozenMeta
 from zlh_common.toml_config import convert_document, is_http_url, read_document
 
@@ -52,7 +52,7 @@ class AgentConfig(_Section, kw_only=True):
     artifacts_mirrors: Annotated[tuple[str, ...], Meta(max_length=MAX_MIRRORS)] = ()
     # Origins with private addresses (`http://10.0.0.1:8480`) that files of a game server may come from; others of that
     # kind are refused, but for those of the artifact servers.
-    private_origins: Annotated[tuple[str, ...], Meta(max_length=16)] = ()
+    private_origins: Annotated[tuple[str, ...], Meta(max_length=MAX_PRIVATE_ORIGINS)] = ()
     channels: tuple[Channel, ...] = ("stable",)
     # None: terminals run as the agent's own user, as under the process driver.
     terminal_user: str | None = None

@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 from zlh_api.circuit import Circuits
 from zlh_api.config.driver_tables import LxcDriverSection, ProcessDriverSection, ProxmoxDriverSection
 from zlh_api.config.model import ApiConfig
+from zlh_api.config.tables import ArtifactsSection
 from zlh_api.drivers.agent_config import AgentSettings
 from zlh_api.drivers.lxc.driver import LxcDriver
 from zlh_api.drivers.lxc.model import LxcSettings
@@ -34,27 +35,33 @@ async def open_driver(config: ApiConfig, circuits: Circuits) -> AsyncIterator[Co
 
 def make_driver(config: ApiConfig, circuits: Circuits) -> ContainerDriver:
     """Return the driver that the configuration names; nothing is dialled. Files are read."""
-    settings = AgentSettings(
-        artifacts_url=config.artifacts.url,
-        port=config.agent_port,
-        channels=config.channels,
-        log_level=config.log_level,
-        artifacts_mirrors=config.artifacts.mirrors,
-    )
+    settings = agent_settings(config)
     section = config.driver_section
     match section:
         case ProcessDriverSection():
             return ProcessDriver(root=section.root, settings=settings)
         case LxcDriverSection():
-            return LxcDriver(_lxc_settings(section, config.artifacts.url), settings)
+            return LxcDriver(_lxc_settings(section, config.artifacts), settings)
         case ProxmoxDriverSection():
             # The only one with a system behind it that may be away.
             circuit = circuits.make("Proxmox")
-            return ProxmoxDriver(_proxmox_settings(section, config.artifacts.url), settings, circuit)
+            return ProxmoxDriver(_proxmox_settings(section, config.artifacts), settings, circuit)
 
 
-def _proxmox_settings(section: ProxmoxDriverSection, artifacts_url: str) -> ProxmoxSettings:
-    shell, url = section.ssh, urlsplit(artifacts_url)
+def agent_settings(config: ApiConfig) -> AgentSettings:
+    """Return what every driver writes for its agents."""
+    return AgentSettings(
+        artifacts_url=config.artifacts.url,
+        port=config.agent_port,
+        channels=config.channels,
+        log_level=config.log_level,
+        artifacts_mirrors=config.artifacts.mirrors,
+        private_origins=config.artifacts.private_origins,
+    )
+
+
+def _proxmox_settings(section: ProxmoxDriverSection, artifacts: ArtifactsSection) -> ProxmoxSettings:
+    shell = section.ssh
     return ProxmoxSettings(
         access=Access(
             section.url, section.token_id, section.token_file, ca=section.ca, fingerprint=section.fingerprint
@@ -67,7 +74,8 @@ def _proxmox_settings(section: ProxmoxDriverSection, artifacts_url: str) -> Prox
             gateway=section.gateway,
             allowed_from=section.allowed_from,
             artifact_servers=section.artifact_servers,
-            artifact_port=url.port or (443 if url.scheme == "https" else 80),
+            artifact_port=_port_of(artifacts.url),
+            private_places=private_places(artifacts),
             name_servers=section.name_servers,
             egress=section.egress,
             vlan=section.vlan,
@@ -75,9 +83,8 @@ def _proxmox_settings(section: ProxmoxDriverSection, artifacts_url: str) -> Prox
     )
 
 
-def _lxc_settings(section: LxcDriverSection, artifacts_url: str) -> LxcSettings:
-    artifacts = urlsplit(artifacts_url)
-    port = artifacts.port or (443 if artifacts.scheme == "https" else 80)
+def _lxc_settings(section: LxcDriverSection, artifacts: ArtifactsSection) -> LxcSettings:
+    is_here = urlsplit(artifacts.url).hostname == section.gateway
     return LxcSettings(
         root=section.root,
         template=section.template,
@@ -87,7 +94,19 @@ def _lxc_settings(section: LxcDriverSection, artifacts_url: str) -> LxcSettings:
         disk=section.disk,
         egress=section.egress,
         nameservers=section.nameservers,
-        artifacts_port=port if artifacts.hostname == section.gateway else None,
+        artifacts_port=_port_of(artifacts.url) if is_here else None,
+        private_places=private_places(artifacts),
         apparmor=section.apparmor,
         first_id=section.first_id,
     )
+
+
+def private_places(artifacts: ArtifactsSection) -> tuple[tuple[str, int], ...]:
+    """Return addresses and ports of a private network that containers may reach for files."""
+    origins = artifacts.private_origins
+    return tuple(sorted({(urlsplit(origin).hostname or "", _port_of(origin)) for origin in origins}))
+
+
+def _port_of(url: str) -> int:
+    parts = urlsplit(url)
+    return parts.port or (443 if parts.scheme == "https" else 80)

@@ -28,7 +28,7 @@ def find_driver_problems(config: ApiConfig) -> list[str]:
     if config.driver == "process" and process is not None and not _is_loopback_block(process.address_block):
         return [f"process.address_block {process.address_block!r} is no block within 127.0.0.0/8"]
     if config.driver == "proxmox" and config.proxmox is not None:
-        return _find_proxmox_problems(config.proxmox)
+        return _find_proxmox_problems(config.proxmox) + _find_nameless_problems(config.artifacts)
     if config.driver == "lxc" and config.lxc is not None:
         return _find_lxc_problems(config.lxc, config.artifacts)
     return []
@@ -51,7 +51,21 @@ def _find_lxc_problems(lxc: LxcDriverSection, artifacts: ArtifactsSection) -> li
             f"artifacts.url and mirrors name {strangers}, and containers without egress reach {lxc.gateway} alone: "
             f"have the artifact server listen there (zlh-api artifacts serve --host {lxc.gateway})"
         )
-    return problems
+    if lxc.egress == "none" and artifacts.private_origins:
+        problems.append(
+            'artifacts.private_origins are given, and lxc.egress = "none" lets nobody reach them: '
+            "have the artifact server hand out what lies there"
+        )
+    return problems + _find_nameless_problems(artifacts)
+
+
+def _find_nameless_problems(artifacts: ArtifactsSection) -> list[str]:
+    """Return which private origins no rule of a network can open: those are about addresses."""
+    return [
+        f"artifacts.private_origins {origin!r} names no IPv4 address, which the network of containers is opened to"
+        for origin in artifacts.private_origins
+        if is_http_url(origin) and not _is_address(urlsplit(origin).hostname or "")
+    ]
 
 
 def _find_proxmox_problems(section: ProxmoxDriverSection) -> list[str]:

@@ -70,12 +70,27 @@ def _find_mods_problems(mods: ModsSection) -> list[str]:
     return problems + [
         f"mods.file_origins {origin!r} is not of the form scheme://host[:port]"
         for origin in mods.file_origins
-        if not is_http_url(origin)
-        or urlsplit(origin).geturl() != f"{urlsplit(origin).scheme}://{urlsplit(origin).netloc}"
+        if not _is_origin(origin)
     ]
 
 
+def _is_origin(text: str) -> bool:
+    if not is_http_url(text):
+        return False
+    parts = urlsplit(text)
+    return "@" not in parts.netloc and text == f"{parts.scheme}://{parts.netloc}"
+
+
 def _find_artifact_problems(artifacts: ArtifactsSection) -> list[str]:
+    problems = [
+        f"artifacts.private_origins {origin!r} is not of the form scheme://host[:port]"
+        for origin in artifacts.private_origins
+        if not _is_origin(origin)
+    ]
+    return problems + _find_key_problems(artifacts)
+
+
+def _find_key_problems(artifacts: ArtifactsSection) -> list[str]:
     if artifacts.keys is None:
         return []
     if artifacts.folder is None:

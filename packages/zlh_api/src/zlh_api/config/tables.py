@@ -11,7 +11,7 @@ from msgspec import Meta
 from zlh_api.config.section import Section
 from zlh_api.containers.rules import round_cpu
 from zlh_api.reconcile.pace import DRIFT_S, LEASE_S
-from zlh_common.schema.catalog import MAX_MIRRORS
+from zlh_common.schema.catalog import MAX_MIRRORS, MAX_PRIVATE_ORIGINS
 from zlh_common.schema.customers import Count, Quota, QuotaCpu, QuotaMib
 from zlh_common.schema.resources import Cpu, DiskMib, MemoryMib, Pids, Resources
 
@@ -30,6 +30,9 @@ class ArtifactsSection(Section):
     trusted_root: Path
     # Other servers of the same signed tree, asked in this order when the first gives nothing that can be believed.
     mirrors: Annotated[tuple[str, ...], Meta(max_length=MAX_MIRRORS)] = ()
+    # As `scheme://host[:port]`: where containers may fetch pinned files of game servers from although the address is
+    # none of the internet.
+    private_origins: Annotated[tuple[str, ...], Meta(max_length=MAX_PRIVATE_ORIGINS)] = ()
     # The tree that this API serves below /artifacts/, and the keys with which it renews the signatures.
     folder: Path | None = None
     keys: Path | None = None

@@ -24,6 +24,8 @@ class AgentSettings:
     log_level: str = "INFO"
     # Other servers of the same signed tree.
     artifacts_mirrors: Sequence[str] = ()
+    # With private addresses, that files of game servers may come from too.
+    private_origins: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +72,8 @@ def render_agent_config(settings: AgentSettings, place: AgentPlace) -> str:
     """Return `/etc/zlh/agent.toml`; a JSON string is a TOML basic string, so values need no quoting of our own."""
     user = f"terminal_user = {json.dumps(place.terminal_user)}\n" if place.terminal_user else ""
     installer = f"install_user = {json.dumps(place.install_user)}\n" if place.install_user else ""
-    servers = list(settings.artifacts_mirrors)
-    mirrors = f"artifacts_mirrors = {json.dumps(servers)}\n" if servers else ""
+    servers = _render_list("artifacts_mirrors", settings.artifacts_mirrors)
+    origins = _render_list("private_origins", settings.private_origins)
     variables = "".join(f"{name} = {json.dumps(value)}\n" for name, value in sorted(place.terminal_environment.items()))
     return (
         f"vmid = {place.vmid}\n"
@@ -80,7 +82,7 @@ def render_agent_config(settings: AgentSettings, place: AgentPlace) -> str:
         f"bind_address = {json.dumps(place.bind_address)}\n"
         f"port = {settings.port}\n"
         f"artifacts_url = {json.dumps(settings.artifacts_url)}\n"
-        f"{mirrors}"
+        f"{servers}{origins}"
         f"channels = {json.dumps(list(settings.channels))}\n"
         f"{user}{installer}"
         f'shims = "{"unit" if place.has_systemd else "fork"}"\n'
@@ -89,3 +91,8 @@ def render_agent_config(settings: AgentSettings, place: AgentPlace) -> str:
         '\n[tls]\ncertificate = "agent.crt"\nprivate_key = "agent.key"\nclient_ca = "api-ca.crt"\n'
         '\n[trust]\nroot = "root.json"\n'
     )
+
+
+def _render_list(name: str, values: Sequence[str]) -> str:
+    """Return the line of a list, or nothing for an empty one, which older agents may not know."""
+    return f"{name} = {json.dumps(list(values))}\n" if values else ""

@@ -7,6 +7,7 @@ template has it, so that no value can ask for a secret.
 
 from __future__ import annotations
 
+import ipaddress
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
@@ -37,6 +38,7 @@ _SECRET = re.compile(r"\{secret\.[a-z0-9_]+\}")
 _NO_TEXT = frozenset({"Cc", "Cs", "Zl", "Zp"})
 # A heap below this is none.
 LEAST_HEAP_MB = 16
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - of the container, which only the proxy and the API reach
 Facts = Mapping[str, Value]
 
 
@@ -112,8 +114,19 @@ def _collect_facts(wish: GameWish, *, memory_mib: int, address: str) -> Facts:
         **{f"fact.{name}": text for name, text in version.facts.items()},
         "version": version.version,
         "heap_mb": compute_heap(template.memory, memory_mib),
-        "address": address,
+        "address": choose_listen_address(address),
     }
+
+
+def choose_listen_address(address: str) -> str:
+    """Return where a server listens: at its container's address where that is one of a machine that others share.
+
+    In a container with a network of its own it is everywhere, since its agent asks it by loopback.
+    """
+    try:
+        return address if ipaddress.ip_address(address).is_loopback else EVERYWHERE
+    except ValueError:
+        return EVERYWHERE
 
 
 def _render_process(wish: GameWish, facts: Facts, power: Literal["on", "off"]) -> WantedProcess:

@@ -25,6 +25,8 @@ CATALOG_FORMAT = 2
 MAX_CATALOG_BYTES = 5_000_000
 # Servers of one signed tree beside the first.
 MAX_MIRRORS = 8
+# So many origins with private addresses may files of game servers come from besides.
+MAX_PRIVATE_ORIGINS = 16
 
 Sha256 = Annotated[str, Meta(pattern=r"^[0-9a-f]{64}$(?!\n)")]
 Channel = Literal["stable", "candidate"]

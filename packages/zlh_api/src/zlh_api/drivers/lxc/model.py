@@ -37,6 +37,8 @@ class LxcSettings:
     nameservers: tuple[str, ...] = ()
     # The port of the bridge's address where guests find the artifact server; None where they find it elsewhere.
     artifacts_port: int | None = None
+    # Addresses and ports of a private network that guests with egress reach all the same.
+    private_places: tuple[tuple[str, int], ...] = ()
     # None is whatever this kernel asks for.
     apparmor: Literal["generated", "unconfined"] | None = None
     # Root of a guest is this user here.

@@ -9,7 +9,8 @@ network at all. Between guests nothing passes; of this host they reach the artif
     forward     from guest to guest: nothing                                                       (bridge)
     output      what a guest is sent: its own frames, so that none that the bridge floods is seen  (bridge)
     input       what reaches this host: replies, and the artifact server's port                    (inet)
-    forward     through this host: the internet where it is wished, and never a private network    (inet)
+    forward     through this host: the internet where it is wished, and of a private network what
+                the settings name, address by port                                                 (inet)
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from typing import Any
 
 from zlh_api.drivers.lxc.model import LxcSettings
 
-# Networks that no guest reaches through us, whatever its egress: private, link-local with its metadata services, tests,
-# multicast and what is reserved.
+# Networks that no guest reaches through us, but for what the settings name: private, link-local with its metadata
+# services, tests, multicast and what is reserved.
 NEVER = (
     "0.0.0.0/8", "10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "169.254.0.0/16", "172.16.0.0/12", "192.0.0.0/24",
     "192.0.2.0/24", "192.168.0.0/16", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24", "224.0.0.0/3",
@@ -181,6 +182,11 @@ def _render_inet(settings: LxcSettings) -> str:
     counted = "  set counted { type ipv4_addr; flags dynamic; }\n" if is_open else ""
     most = f"ct state new add @counted {{ ip saddr ct count over {MAX_CONNECTIONS} }} drop"
     outward = f"{most}\n    accept" if is_open else "drop"
+    places = settings.private_places if is_open else ()
+    private = "".join(
+        f"    ip daddr {address} tcp dport {port} {most}\n    ip daddr {address} tcp dport {port} accept\n"
+        for address, port in places
+    )
     place = f"tcp {{}} {settings.artifacts_port} notrack"
     untracked = f"""  chain untracked_in {{
     type filter hook prerouting priority -300; policy accept;
@@ -213,7 +219,7 @@ def _render_inet(settings: LxcSettings) -> str:
     iifname != {bridge} accept
     ct state invalid,related drop
     meta nfproto != ipv4 drop
-    ip daddr {{ {", ".join(NEVER)} }} drop
+{private}    ip daddr {{ {", ".join(NEVER)} }} drop
     {outward}
   }}
 {nat if is_open else ""}}}

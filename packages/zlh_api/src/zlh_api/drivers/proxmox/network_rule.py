@@ -1,8 +1,8 @@
 """The network rule of a guest, as Proxmox's firewall takes it and shows it: pure.
 
     in    from the API and the proxy alone
-    out   to the artifact servers and the name servers; never to other guests, private networks or this host's own;
-          the internet where `egress` says so
+    out   to the artifact servers, the name servers, and of private networks what the settings name, address by port;
+          never to other guests or this host's own; the internet where `egress` says so
     both  no address and no hardware address but the guest's own; no DHCP, no router advertisements
 
 Rules are held against what is read back one by one and in order: one too many is as wrong as one too few.
@@ -41,6 +41,8 @@ class Surroundings:
     name_servers: tuple[str, ...] = ()
     egress: Literal["internet", "none"] = "internet"
     vlan: int | None = None
+    # Further addresses and ports of private networks from which files may be fetched.
+    private_places: tuple[tuple[str, int], ...] = ()
 
 
 def render_options(surroundings: Surroundings) -> dict[str, str | int]:
@@ -63,6 +65,10 @@ def render_rules(surroundings: Surroundings) -> list[dict[str, str | int]]:
     outward = [
         _rule("out", "ACCEPT", dest=address, proto="tcp", dport=str(surroundings.artifact_port))
         for address in surroundings.artifact_servers
+    ]
+    outward += [
+        _rule("out", "ACCEPT", dest=address, proto="tcp", dport=str(port))
+        for address, port in surroundings.private_places
     ]
     outward += [
         _rule("out", "ACCEPT", dest=address, proto=proto, dport="53")
