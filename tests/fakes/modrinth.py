@@ -235,6 +235,8 @@ class FakeFileHost:
     requests: list[str] = field(default_factory=list)
     # By path, what is done instead of sending the file.
     tricks: dict[str, str] = field(default_factory=dict)
+    # Whoever asks for what is `held` waits for this.
+    released: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def start(self) -> TestServer:
         """Serve, and learn the address."""
@@ -287,6 +289,8 @@ class FakeFileHost:
                 await response.prepare(request)
                 await response.write(content[:1])
                 await asyncio.Event().wait()
+            case "held":
+                await self.released.wait()
             case _:
                 pass
         return web.Response(body=content)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import shutil
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -15,6 +17,7 @@ from fakes.clock import ScaledClock
 from fakes.mod_server import BEGIN, ModServer, carry_out, wait_ended
 from fakes.modrinth import FakeFileHost
 from zlh_agent.files.calls import Files
+from zlh_agent.mods.folder import ModFolder
 from zlh_agent.mods.journal_store import ChangeJournal, ChangeRecord
 from zlh_agent.mods.service import ModService
 from zlh_common.errors import ZlhError
@@ -23,6 +26,7 @@ from zlh_common.schema.mods import (
     LEDGER_NAME,
     ChangeState,
     ModCondition,
+    ModLedger,
     ModRollback,
     PutMod,
     RemoveMod,
@@ -392,3 +396,83 @@ async def test_a_child_that_is_lost_in_the_middle_is_no_end(
     await asyncio.wait([ending])
     assert lost
     assert server.names == ["a-2.jar"]
+
+
+async def test_a_disk_that_fails_at_the_next_start_ends_no_agent(
+    server: ModServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was left is tried again until it can be ended; who asks meanwhile is told why not."""
+    failing = True
+    write = ModFolder.write_ledger
+
+    async def fail(folder: ModFolder, ledger: ModLedger) -> None:
+        if failing:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        await write(folder, ledger)
+
+    monkeypatch.setattr(ModFolder, "write_ledger", fail)
+    change = server.change(server.put("a", 1))
+    async with server.agent() as mods:
+        await mods.begin(change)
+        while mods._left is None:
+            await asyncio.sleep(0.01)
+    async with server.agent(clock=ScaledClock(1000)) as mods:
+        ending = asyncio.create_task(mods.run())
+        while mods.is_in_folder:
+            await asyncio.sleep(0.01)
+        assert not ending.done()
+        with pytest.raises(ZlhError) as error:
+            await mods.begin(server.change(server.put("b", 1)))
+        assert error.value.code == "files_unavailable"
+        failing = False
+        assert (await wait_ended(mods, change.id)).state is ChangeState.DONE
+        ending.cancel()
+        await asyncio.wait([ending])
+    assert server.names == ["a-1.jar"]
+
+
+async def test_a_folder_that_others_work_in_is_left_alone(server: ModServer, mods: ModService) -> None:
+    """No change is begun in what is about to be another folder; and others see that one is under way."""
+    ended: list[bool] = []
+    mods.on_end = lambda: ended.append(mods.is_in_folder)
+    mods.is_folder_taken = lambda: True
+    with pytest.raises(ZlhError) as error:
+        await mods.begin(server.change(server.put("a", 1)))
+    assert error.value.code == "mods_busy"
+    mods.is_folder_taken = lambda: False
+    await mods.begin(change := server.change(server.put("a", 1)))
+    assert mods.is_in_folder
+    assert (await wait_ended(mods, change.id)).state is ChangeState.DONE
+    while not ended:
+        await asyncio.sleep(0.01)
+    assert ended == [False]
+
+
+async def test_what_was_left_in_a_folder_that_a_backup_has_replaced_is_given_up(
+    server: ModServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other folder has its own mods and their ledger, and nothing is moved there."""
+    async with server.agent() as mods:
+        await carry_out(mods, server.change(server.put("a", 1)))
+    shutil.copytree(server.root, backup := server.root.with_name("backup"))
+    change = server.change(server.put("a", 2), revision=1)
+
+    async def break_off(_folder: ModFolder, _step: object) -> None:
+        raise FilesUnavailable(reason="its child was killed")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ModFolder, "take", break_off)
+        async with server.agent() as mods:
+            await mods.begin(change)
+            while mods._left is None:
+                await asyncio.sleep(0.01)
+    server.root.rename(server.root.with_name("gone"))
+    backup.rename(server.root)
+    async with server.agent() as mods:
+        ending = asyncio.create_task(mods.run())
+        told = await wait_ended(mods, change.id)
+        ending.cancel()
+        await asyncio.wait([ending])
+        assert (told.state, told.code) == (ChangeState.FAILED, "mod_change_interrupted")
+        assert (await carry_out(mods, server.change(server.put("b", 1), revision=1))).state is ChangeState.DONE
+    assert server.names == ["a-1.jar", "b-1.jar"]

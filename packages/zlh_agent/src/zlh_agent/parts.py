@@ -169,6 +169,12 @@ async def _make_parts(config: AgentConfig) -> Parts:
     )
 
 
+def _share_folder(games: GameService, mods: ModService) -> None:
+    """Have the server's folder worked in by one of them at a time."""
+    games.is_folder_busy = lambda: mods.is_in_folder
+    mods.is_folder_taken, mods.on_end = lambda: games.is_folder_taken, games.look_again
+
+
 def _join_spec(spec: SpecService, processes: ProcessService, addons: AddonService, games: GameService) -> None:
     addons.supervised, addons.steps_of = processes, spec.steps_of
     games.supervised, games.apply = processes, spec.apply_processes
@@ -183,6 +189,7 @@ def _join_reports(parts: Parts) -> None:
     status.processes = lambda: parts.games.tell_processes(parts.addons.customers_own())
     status.game, status.game_steps = parts.games.report, parts.games.steps
     parts.games.extend = lambda report: _tell_play(report, parts.gameplay)
+    _share_folder(parts.games, parts.mods)
     status.terminals, status.workspace_steps = parts.terminals.rows, parts.setup.steps
     metrics.names = lambda: _metric_names(parts.processes, parts.terminals)
     runtimes, workspace = parts.runtimes, parts.workspace

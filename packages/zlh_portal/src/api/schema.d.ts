@@ -26432,6 +26432,7 @@ export interface operations {
              *     - `mods_not_offered`: There is nothing here that mods could be put into.
              *     - `mods_not_configured`: This installation does not ask Modrinth.
              *     - `mods_impossible`: What is asked for cannot be done as it is.
+             *     - `mod_change_impossible`: After the change the ledger would be one that cannot be read.
              *     - `mods_busy`: Another change of the mods is under way.
              *     - `mods_changed`: The mods are not those that a change was planned on.
              */
@@ -26823,6 +26824,7 @@ export interface operations {
             /**
              * @description - `mods_not_offered`: There is nothing here that mods could be put into.
              *     - `mods_not_configured`: This installation does not ask Modrinth.
+             *     - `mod_change_impossible`: After the change the ledger would be one that cannot be read.
              *     - `mods_busy`: Another change of the mods is under way.
              *     - `mods_changed`: The mods are not those that a change was planned on.
              */
@@ -27249,6 +27251,7 @@ export interface operations {
             };
             /**
              * @description - `mods_not_offered`: There is nothing here that mods could be put into.
+             *     - `mod_change_impossible`: After the change the ledger would be one that cannot be read.
              *     - `mods_busy`: Another change of the mods is under way.
              *     - `mod_rollback_impossible`: A change cannot be undone.
              */
@@ -27784,6 +27787,7 @@ export interface operations {
              * @description - `mods_not_offered`: There is nothing here that mods could be put into.
              *     - `mods_not_configured`: This installation does not ask Modrinth.
              *     - `mods_impossible`: What is asked for cannot be done as it is.
+             *     - `mod_change_impossible`: After the change the ledger would be one that cannot be read.
              *     - `mods_busy`: Another change of the mods is under way.
              *     - `mods_changed`: The mods are not those that a change was planned on.
              */
@@ -27961,6 +27965,7 @@ export interface operations {
             };
             /**
              * @description - `mods_not_offered`: There is nothing here that mods could be put into.
+             *     - `mod_change_impossible`: After the change the ledger would be one that cannot be read.
              *     - `mods_busy`: Another change of the mods is under way.
              *     - `mods_changed`: The mods are not those that a change was planned on.
              */
@@ -28125,6 +28130,7 @@ export interface operations {
             };
             /**
              * @description - `mods_not_offered`: There is nothing here that mods could be put into.
+             *     - `mod_change_impossible`: After the change the ledger would be one that cannot be read.
              *     - `mods_busy`: Another change of the mods is under way.
              *     - `mods_changed`: The mods are not those that a change was planned on.
              */
@@ -28289,6 +28295,7 @@ export interface operations {
             };
             /**
              * @description - `mods_not_offered`: There is nothing here that mods could be put into.
+             *     - `mod_change_impossible`: After the change the ledger would be one that cannot be read.
              *     - `mods_busy`: Another change of the mods is under way.
              *     - `mods_changed`: The mods are not those that a change was planned on.
              */
@@ -28453,6 +28460,7 @@ export interface operations {
             };
             /**
              * @description - `mods_not_offered`: There is nothing here that mods could be put into.
+             *     - `mod_change_impossible`: After the change the ledger would be one that cannot be read.
              *     - `mods_busy`: Another change of the mods is under way.
              *     - `mods_changed`: The mods are not those that a change was planned on.
              */
@@ -28636,6 +28644,7 @@ export interface operations {
              * @description - `mods_not_offered`: There is nothing here that mods could be put into.
              *     - `mods_not_configured`: This installation does not ask Modrinth.
              *     - `mods_impossible`: What is asked for cannot be done as it is.
+             *     - `mod_change_impossible`: After the change the ledger would be one that cannot be read.
              *     - `mods_busy`: Another change of the mods is under way.
              *     - `mods_changed`: The mods are not those that a change was planned on.
              */

@@ -74,6 +74,8 @@ class GameService:
         self.has_runtimes: Callable[[], bool] = lambda: True
         # What a process is started as, in the environment of a login.
         self.program: Callable[[WantedProcess], Launch] | None = None
+        # Whether others are at work in the server's folder, who are waited for.
+        self.is_folder_busy: Callable[[], bool] = lambda: False
         # Adds to the report what is known of players.
         self.extend: Callable[[GameReport], GameReport] = lambda report: report
         self._works = works
@@ -83,7 +85,9 @@ class GameService:
         self._wanted: WantedGame | None = None
         self._is_held = False
         self._step: Step | None = None
-        self._waits_for_runtimes = False
+        self._waits = False
+        # Whether the folder is being worked in, or is about to be another one: nobody else begins anything there.
+        self.is_folder_taken = False
         self._changed = asyncio.Event()
         self._at_work: tuple[Act, asyncio.Task[None]] | None = None
         # What has failed, under which wish, and when it is tried again; never where that is None.
@@ -109,10 +113,10 @@ class GameService:
         self._changed.set()
 
     def look_again(self) -> None:
-        """Look whether runtimes that were waited for are there, and whether the server has become ready."""
+        """Look whether what was waited for is there, and whether the server has become ready."""
         installed = self._works.record.installed
         is_new = installed is not None and not installed.was_ready and self._is_ready()
-        if self._waits_for_runtimes or is_new:
+        if self._waits or is_new:
             self._changed.set()
 
     # Its process
@@ -243,19 +247,31 @@ class GameService:
                 return
             if not self._is_due(wanted) or self._must_wait(wanted, act):
                 return
-            if needs_quiet(act):
-                await self._hold()
-            try:
-                await self._carry_out(act, wanted)
-            except GameStepFailed as error:
-                if _key(self._wanted) != _key(wanted):
-                    # Nobody wants any more what has failed.
-                    continue
+            error = await self._try(act, wanted)
+            if error is None:
+                # Failures are counted on until all of it is done.
+                self._failed_for, self._retry_at = None, None
+            elif _key(self._wanted) == _key(wanted):
                 self._fail(error, wanted)
                 await self._let_old_run()
                 return
-            # Failures are counted on until all of it is done.
-            self._failed_for, self._retry_at = None, None
+
+    async def _try(self, act: Act, wanted: WantedGame) -> GameStepFailed | None:
+        """Do an act, with the folder to ourselves where it takes that; return why it was not done, None if it was."""
+        self.is_folder_taken = needs_quiet(act)
+        try:
+            if self.is_folder_taken:
+                await self._hold()
+            await self._carry_out(act, wanted)
+        except GameStepFailed as error:
+            return error
+        except OSError as error:
+            return _of_disk(error)
+        except ZlhError as error:
+            return GameStepFailed(reason_code=error.code, message=error.detail, may_pass=error.retryable)
+        finally:
+            self.is_folder_taken = False
+        return None
 
     async def _let_old_run(self) -> None:
         """Have the version that still lies there run again, once its change has failed for good or too often."""
@@ -272,10 +288,15 @@ class GameService:
         return self._retry_at is not None and self._clock.monotonic() >= self._retry_at
 
     def _must_wait(self, wanted: WantedGame, act: Act) -> bool:
-        self._waits_for_runtimes = needs_runtimes(act) and not self.has_runtimes()
-        if self._waits_for_runtimes:
-            self._show(wait_step(wanted, "It waits until the runtimes are installed."))
-        return self._waits_for_runtimes
+        reason = ""
+        if needs_runtimes(act) and not self.has_runtimes():
+            reason = "It waits until the runtimes are installed."
+        elif needs_quiet(act) and self.is_folder_busy():
+            reason = "It waits until the mods are changed."
+        self._waits = bool(reason)
+        if reason:
+            self._show(wait_step(wanted, reason))
+        return self._waits
 
     async def _settle(self, wanted: WantedGame) -> None:
         """Let it run as it is wanted now."""
@@ -285,7 +306,7 @@ class GameService:
             await self._works.keep_installed(process=wanted.process, edits=wanted.edits)
         if not installed.was_ready and self._is_ready():
             await self._works.keep_installed(was_ready=True)
-        self._failed_for, self._failures, self._retry_at, self._waits_for_runtimes = None, 0, None, False
+        self._failed_for, self._failures, self._retry_at, self._waits = None, 0, None, False
         if self._step is None or self._step.state is not StepState.DONE:
             self._show(end_step(self._step, wanted, installed.installed_at))
         if self._is_held:

@@ -27,8 +27,9 @@ class ChangeRecord(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     id: str
     phase: Literal["staging", "committing", "undoing"]
-    # Below the server's folder.
+    # Below the server's folder, which is the one with this inode; unknown in records of agents before us.
     folder: str
+    root: int | None = None
     steps: tuple[Step, ...] = ()
     before: ModLedger = ModLedger()
     after: ModLedger = ModLedger()

@@ -48,7 +48,8 @@ from zlh_common.schema.mods import ChangeProgress, ChangeState, ModChange, ModLe
 
 log = structlog.get_logger()
 MAX_KEPT = 50
-RETRY_S = 60.0
+# How often what was left is tried again; and how soon the first time, which others wait for.
+RETRY_S, SOON_S = 60.0, 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +72,11 @@ class _Work:
 
 
 class ModService:
-    """The mods of one container."""
+    """The mods of one container.
+
+    The server's folder is worked on by others too, who put another version or a backup in its place: nothing is begun
+    while `is_folder_taken`, and they wait while `is_in_folder`.
+    """
 
     def __init__(
         self,
@@ -82,6 +87,9 @@ class ModService:
         *,
         find_place: Callable[[], ModPlace | None],
     ) -> None:
+        # Set from outside before `run`: whether the folder is about to be another one; who hears that work has ended.
+        self.is_folder_taken: Callable[[], bool] = lambda: False
+        self.on_end: Callable[[], None] = lambda: None
         self._journal = journal
         self._fetcher = fetcher
         self._threads = threads
@@ -92,6 +100,18 @@ class ModService:
         self._task: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
         self._left: ChangeRecord | None = None
+        # Whether it was tried to end what an agent before us has left.
+        self._has_tried = False
+
+    @property
+    def is_in_folder(self) -> bool:
+        """Whether a change is under way, or what was left of one is about to be ended."""
+        is_untried = self._left is not None and not self._has_tried and self._find_place() is not None
+        return self._lock.locked() or self._is_at_work or is_untried
+
+    @property
+    def _is_at_work(self) -> bool:
+        return self._task is not None and not self._task.done()
 
     async def load(self) -> None:
         """Take up what an agent before us was at: it is ended by `run`, or by whoever asks first."""
@@ -100,15 +120,25 @@ class ModService:
     async def run(self) -> None:
         """End what was left, for ever."""
         while True:
-            if self._left is not None and self._find_place() is not None:
-                with contextlib.suppress(ZlhError):
-                    async with self._lock:
-                        await self._end_left()
-            await self._clock.sleep(RETRY_S)
+            await self._try_left()
+            is_waited_for = self._left is not None and not self._has_tried
+            await self._clock.sleep(SOON_S if is_waited_for else RETRY_S)
+
+    async def _try_left(self) -> None:
+        """End what was left, where nothing else is in the folder; what is in the way of it now may be gone later."""
+        if self._left is None or self._is_at_work or self.is_folder_taken() or self._find_place() is None:
+            return
+        try:
+            async with self._lock:
+                await self._end_left()
+        except (ZlhError, OSError) as error:
+            log.warning("mods.change_stays", reason=str(error))
+        self._has_tried = True
+        self.on_end()
 
     async def close(self) -> None:
         """Stop; what is under way is ended at the next start."""
-        if self._task is not None and not self._task.done():
+        if self._task is not None and self._is_at_work:
             self._task.cancel()
             await asyncio.wait([self._task])
         await self._fetcher.close()
@@ -189,19 +219,31 @@ class ModService:
         if change_id in self._progress:
             return self._progress[change_id]
         place = self._require_place()
-        if self._lock.locked() or (self._task is not None and not self._task.done()):
+        if self._lock.locked() or self._is_at_work or self.is_folder_taken():
             raise ModsBusy
-        async with self._lock:
+        try:
+            async with self._lock:
+                return await self._begin_alone(place, change_id, make)
+        finally:
+            if not self._is_at_work:
+                self.on_end()
+
+    async def _begin_alone(
+        self, place: ModPlace, change_id: str, make: Callable[[ModLedger], tuple[ModChange, bool]]
+    ) -> ChangeProgress:
+        try:
             await self._end_left()
-            async with place.files.borrow() as files:
-                ledger = (await ModFolder(files, place.folder, self._threads).read_ledger()).ledger
-            if any(made.id == change_id for made in ledger.changes):
-                return ChangeProgress(id=change_id, state=ChangeState.DONE)
-            change, is_rollback = make(ledger)
-            after = ledger_rules.apply_change(ledger, change, now=self._clock.now(), is_rollback=is_rollback)
-            self._note(ChangeProgress(id=change.id, state=ChangeState.RUNNING))
-            self._task = asyncio.create_task(self._run(place, _Work(change, ledger, after)))
-            self._task.add_done_callback(lambda task: self._note_end(change.id, task))
+        except OSError as error:
+            raise _of_disk(error) from error
+        async with place.files.borrow() as files:
+            ledger = (await ModFolder(files, place.folder, self._threads).read_ledger()).ledger
+        if any(made.id == change_id for made in ledger.changes):
+            return ChangeProgress(id=change_id, state=ChangeState.DONE)
+        change, is_rollback = make(ledger)
+        after = ledger_rules.apply_change(ledger, change, now=self._clock.now(), is_rollback=is_rollback)
+        self._note(ChangeProgress(id=change.id, state=ChangeState.RUNNING))
+        self._task = asyncio.create_task(self._run(place, _Work(change, ledger, after)))
+        self._task.add_done_callback(lambda task: self._note_end(change.id, task))
         return self._progress[change_id]
 
     async def _run(self, place: ModPlace, work: _Work) -> None:
@@ -216,7 +258,7 @@ class ModService:
         except ZlhError as error:
             self._fail(change_id, error)
         except OSError as error:
-            await self._leave(change_id, FilesUnavailable(reason=f"the agent's own disk fails ({error.strerror})"))
+            await self._leave(change_id, _of_disk(error))
         else:
             self._note(replace(self._progress[change_id], state=ChangeState.DONE))
 
@@ -225,6 +267,7 @@ class ModService:
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("mods.change_broke", change=change_id, exc_info=error)
             self._fail(change_id, FilesUnavailable(reason=f"the agent failed ({type(error).__name__})"))
+        self.on_end()
 
     async def _leave(self, change_id: str, error: ZlhError) -> None:
         """Have what stands still be ended later; what was not begun to be put in place has failed."""
@@ -236,7 +279,8 @@ class ModService:
 
     async def _stage(self, folder: ModFolder, work: _Work) -> ChangeRecord:
         """Lay everything ready; return the record that says so, which is on disk by then. A failure leaves nothing."""
-        record = ChangeRecord(id=work.change.id, phase="staging", folder=folder.folder, before=work.before)
+        root = (await folder.files.stat("")).inode
+        record = ChangeRecord(id=work.change.id, phase="staging", folder=folder.folder, root=root, before=work.before)
         await asyncio.to_thread(self._journal.save, record)
         try:
             plan = await self._plan(folder, work)
@@ -245,14 +289,7 @@ class ModService:
             await self._clear(folder, work.change.id)
             await asyncio.to_thread(self._journal.forget)
             raise
-        ready = ChangeRecord(
-            id=record.id,
-            phase="committing",
-            folder=record.folder,
-            steps=plan.steps,
-            before=work.before,
-            after=work.after,
-        )
+        ready = replace(record, phase="committing", steps=plan.steps, after=work.after)
         await asyncio.to_thread(self._journal.save, ready)
         return ready
 
@@ -357,17 +394,24 @@ class ModService:
         place = self._require_place()
         async with place.files.borrow(is_long=True) as files:
             folder = ModFolder(files, record.folder, self._threads)
+            if record.root is not None and (await files.stat("")).inode != record.root:
+                # A backup has taken the place of that folder, with its own mods and their ledger.
+                await self._give_up_left(record)
+                return
             match record.phase:
                 case "staging":
                     await self._clear(folder, record.id)
-                    await asyncio.to_thread(self._journal.forget)
-                    self._left = None
-                    self._fail(record.id, ModChangeInterrupted())
+                    await self._give_up_left(record)
                 case "committing":
                     await self._finish_left(folder, record)
                 case "undoing":
                     await self._undo(folder, record, ModChangeInterrupted())
                     self._fail(record.id, ModChangeInterrupted())
+
+    async def _give_up_left(self, record: ChangeRecord) -> None:
+        await asyncio.to_thread(self._journal.forget)
+        self._left = None
+        self._fail(record.id, ModChangeInterrupted())
 
     async def _finish_left(self, folder: ModFolder, record: ChangeRecord) -> None:
         try:
@@ -406,3 +450,7 @@ class ModService:
         self._progress[progress.id] = progress
         while len(self._progress) > MAX_KEPT:
             self._progress.popitem(last=False)
+
+
+def _of_disk(error: OSError) -> FilesUnavailable:
+    return FilesUnavailable(reason=f"the agent's own disk fails ({error.strerror})")

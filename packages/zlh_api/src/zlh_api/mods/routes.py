@@ -10,6 +10,7 @@ from zlh_api.web.endpoint import Call, Endpoint, Policy
 from zlh_api.web.path_parameters import read_part
 from zlh_api.web.query import short_text, whole_number
 from zlh_common.schema.mod_refusals import (
+    ModChangeImpossible,
     ModChangeUnknown,
     ModRollbackImpossible,
     ModsBusy,
@@ -39,7 +40,9 @@ OFFSET = whole_number("after", "What `next` of the page before has said.", low=0
 
 _ASKED = (*REFUSED_BY_AGENT, ModsNotOffered)
 _PLANNED = (*_ASKED, ModsNotConfigured, ModrinthRefused, SystemAway, ModsTooWide)
-_CHANGED = (*_PLANNED, ModsImpossible, ModsBusy, ModsChanged, ModUnknown)
+# What an agent may say of any change.
+_BEGUN = (ModsBusy, ModChangeImpossible)
+_CHANGED = (*_PLANNED, ModsImpossible, *_BEGUN, ModsChanged, ModUnknown)
 
 
 def endpoints(service: ModService) -> list[Endpoint]:
@@ -107,12 +110,12 @@ def _changing_endpoints(service: ModService) -> list[Endpoint]:
         ),
         Endpoint(
             "POST", f"{EVERY}/rollback", change, roll_back, "Undo the last change", RollBackMods, told, 202,
-            is_body_optional=True, refusals=(*_ASKED, ModsBusy, ModRollbackImpossible), name="rollBackMods",
+            is_body_optional=True, refusals=(*_ASKED, *_BEGUN, ModRollbackImpossible), name="rollBackMods",
             act="mod.roll-back",
         ),
         Endpoint(
             "POST", f"{EVERY}/identify", change, identify, "Look files up that nobody knows, by their hashes",
-            IdentifyMods, IdentifiedFiles, is_body_optional=True, refusals=(*_PLANNED, ModsBusy, ModsChanged),
+            IdentifyMods, IdentifiedFiles, is_body_optional=True, refusals=(*_PLANNED, *_BEGUN, ModsChanged),
             name="identifyMods", act="mod.identify",
         ),
     ]  # fmt: skip
@@ -142,7 +145,7 @@ def _one_endpoints(service: ModService) -> list[Endpoint]:
             act = SwitchMod(project_id=_project(call), is_enabled=is_enabled, is_pinned=is_pinned)
             return await service.switch(call.container, act, actor=call.caller.user_id)
 
-        refusals = (*_ASKED, ModsBusy, ModsChanged, ModUnknown)
+        refusals = (*_ASKED, *_BEGUN, ModsChanged, ModUnknown)
         return Endpoint(
             "POST", f"{ONE}/{verb}", change, handle, f"{verb.capitalize()} a mod", response=told, status=202,
             refusals=refusals, name=f"{verb}Mod", act=f"mod.{verb}",
