@@ -235,6 +235,7 @@ class FakeFileHost:
     requests: list[str] = field(default_factory=list)
     # By path, what is done instead of sending the file; what is "held" is sent once this is set.
     tricks: dict[str, str] = field(default_factory=dict)
+    # Whoever asks for what is `held` waits for this.
     released: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def start(self) -> TestServer:
@@ -290,6 +291,8 @@ class FakeFileHost:
                 await response.prepare(request)
                 await response.write(content[:1])
                 await asyncio.Event().wait()
+            case "held":
+                await self.released.wait()
             case _:
                 pass
         return web.Response(body=content)

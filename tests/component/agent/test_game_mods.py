@@ -236,7 +236,7 @@ async def test_another_version_waits_for_a_change_and_a_change_for_another_versi
     change = hold_file(server, "a", 1)
     await begin(agent, change)
     await agent.want_spec(game=game.want("2"))
-    await agent.until(lambda status: any("nothing else is changed" in (one.message or "") for one in status.steps))
+    await agent.until(lambda status: any("until the mods are changed" in (one.message or "") for one in status.steps))
     assert server_of(await agent.status()).pid == before.pid
     code, body = await agent.call("POST", "/mods/changes", data=encode(server.change(server.put("b", 1))))
     assert (code, msgspec.json.decode(body)["code"]) == (409, "game_files_changing")

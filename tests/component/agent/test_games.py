@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import signal
+import tarfile
 from collections.abc import AsyncIterator
 
 import msgspec
 import pytest
+import zstandard
 
 from component.agent.game_harness import folder_of, is_ready, running, server_of, serving, step_of
 from component.agent.harness import AgentProcess, eventually
 from fakes.artifact_origin import ArtifactOrigin, Fault
 from fakes.game_source import GameSource, want_game
+from fakes.mod_server import ModServer
+from fakes.modrinth import FakeFileHost
 from fakes.runtime_shop import RuntimeShop
 from guards.ports import free_port
 from zlh_common.schema.game import SERVER, GameReport, WantedGame
 from zlh_common.schema.status import AgentStatus, Step, StepState
-from zlh_common.schema.structs import decode
-from zlh_common.schema.template import FileEdit, InstallScript
+from zlh_common.schema.structs import decode, encode
+from zlh_common.schema.template import FileEdit, InstallScript, ModSupport
 
 # Each brings a server about several times, on a machine that has other things to do.
 pytestmark = pytest.mark.timeout(600)
@@ -274,3 +279,43 @@ def test_a_game_travels_as_it_is_wanted() -> None:
     """What a test wants is what a spec may say."""
     game = want_game((), 25565)
     assert msgspec.convert(msgspec.to_builtins(game), WantedGame) == game
+
+
+async def test_another_version_waits_until_the_mods_are_changed(
+    agent: AgentProcess, source: GameSource, file_host: FakeFileHost
+) -> None:
+    """The server runs meanwhile; then the backup has all of the change in it, and nothing of it is lost."""
+    files, port, support = source.server(), free_port(), ModSupport(folder="mods", loaders=("fabric",))
+    await running(agent, want_game(files, port, mods=support))
+    server = ModServer(folder_of(agent), agent.folder, file_host)
+    put = server.put("a", 1)
+    file_host.tricks[put.entry.file.url.removeprefix(f"{file_host.url}/")] = "held"
+    change = server.change(put)
+    code, _ = await agent.call("POST", "/mods/changes", data=encode(change))
+    assert code == 202
+    await agent.want_spec(game=want_game(files, port, version="2.0", mods=support))
+    status = await agent.until(lambda status: "mods" in (step_of(status).message or ""))
+    assert server_of(status).state == "running"
+    assert not status.game or not status.game.backups
+    file_host.released.set()
+    status = await agent.until(lambda status: is_ready(status, "2.0"))
+    assert status.game is not None
+    with tarfile.open(fileobj=unpacked(agent, status.game.backups[0].id)) as archive:
+        assert {"mods/a-1.jar", "mods/.zlh_metadata.json"} <= {name.removeprefix("./") for name in archive.getnames()}
+    assert server.names == ["a-1.jar"]
+
+
+def unpacked(agent: AgentProcess, backup_id: str) -> io.BytesIO:
+    """Return the tar archive of a backup."""
+    path = agent.root / f"var/lib/zlh/game/backups/{backup_id}.tar.zst"
+    return io.BytesIO(zstandard.ZstdDecompressor().decompressobj().decompress(path.read_bytes()))
+
+
+@pytest.fixture
+async def file_host() -> AsyncIterator[FakeFileHost]:
+    """Return where mods lie."""
+    host = FakeFileHost()
+    served = await host.start()
+    yield host
+    host.released.set()
+    await served.close()

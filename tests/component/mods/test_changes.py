@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -15,6 +16,7 @@ from fakes.clock import ScaledClock
 from fakes.mod_server import BEGIN, ModServer, carry_out, wait_ended
 from fakes.modrinth import FakeFileHost
 from zlh_agent.files.calls import Files
+from zlh_agent.mods.folder import ModFolder
 from zlh_agent.mods.journal_store import ChangeJournal, ChangeRecord
 from zlh_agent.mods.service import ModService
 from zlh_common.errors import ZlhError
@@ -23,6 +25,7 @@ from zlh_common.schema.mods import (
     LEDGER_NAME,
     ChangeState,
     ModCondition,
+    ModLedger,
     ModRollback,
     PutMod,
     RemoveMod,
@@ -392,3 +395,52 @@ async def test_a_child_that_is_lost_in_the_middle_is_no_end(
     await asyncio.wait([ending])
     assert lost
     assert server.names == ["a-2.jar"]
+
+
+async def test_a_disk_that_fails_at_the_next_start_ends_no_agent(
+    server: ModServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was left is tried again until it can be ended; who asks meanwhile is told why not."""
+    failing = True
+    write = ModFolder.write_ledger
+
+    async def fail(folder: ModFolder, ledger: ModLedger) -> None:
+        if failing:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        await write(folder, ledger)
+
+    monkeypatch.setattr(ModFolder, "write_ledger", fail)
+    change = server.change(server.put("a", 1))
+    async with server.agent() as mods:
+        await mods.begin(change)
+        while mods._left is None:
+            await asyncio.sleep(0.01)
+    async with server.agent(clock=ScaledClock(1000)) as mods:
+        ending = asyncio.create_task(mods.run())
+        while (hold := mods.find_hold()) is None or "No space left" not in hold.message:
+            await asyncio.sleep(0.01)
+        assert not ending.done()
+        with pytest.raises(ZlhError) as error:
+            await mods.begin(server.change(server.put("b", 1)))
+        assert error.value.code == "files_unavailable"
+        failing = False
+        assert (await wait_ended(mods, change.id)).state is ChangeState.DONE
+        ending.cancel()
+        await asyncio.wait([ending])
+    assert server.names == ["a-1.jar"]
+
+
+async def test_a_folder_that_others_work_in_is_left_alone(server: ModServer, mods: ModService) -> None:
+    """No change is begun in what is about to be another folder, and others wait for one that is under way."""
+    mods.is_game_changing = lambda: True
+    with pytest.raises(ZlhError) as error:
+        await mods.begin(server.change(server.put("a", 1)))
+    assert error.value.code == "game_files_changing"
+    mods.is_game_changing = lambda: False
+    await mods.begin(change := server.change(server.put("a", 1)))
+    assert mods.is_unfinished()
+    async with mods.standstill(needs_whole=True):
+        assert not mods.is_unfinished()
+        assert (await mods.find(change.id)).state is ChangeState.DONE
+        with pytest.raises(ZlhError):
+            await mods.begin(server.change(server.put("b", 1), revision=1))

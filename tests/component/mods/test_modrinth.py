@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -14,9 +15,9 @@ from zlh_api.circuit import Circuit
 from zlh_api.drivers.port import SystemAway
 from zlh_api.mods.model import Target
 from zlh_api.mods.modrinth import Modrinth, ModrinthSetting
-from zlh_api.mods.planning import plan
-from zlh_api.mods.refusals import ModrinthRefused
-from zlh_common.schema.mods import ModLedger, ModWish, PlanMods
+from zlh_api.mods.planning import MOST_QUESTIONS, plan
+from zlh_api.mods.refusals import ModrinthRefused, ModsTooWide
+from zlh_common.schema.mods import LedgerEntry, ModFile, ModLedger, ModWish, Need, PlanMods
 
 FABRIC = Target(("fabric",), "1.21.8")
 
@@ -244,3 +245,57 @@ async def test_silence_ends_in_time(modrinth: FakeModrinth, file_host: FakeFileH
         await client.fetch_projects(["a"])
     await client.close()
     await server.close()
+
+
+async def test_a_project_that_is_named_as_the_id_of_another_is_not_taken_for_it(
+    modrinth: FakeModrinth, client: Modrinth
+) -> None:
+    """An id leads to the project whose it is, whoever else has chosen it for a name."""
+    modrinth.add_version("abcdefgh", 1)
+    modrinth.add_project("evil", slug="abcdefgh")
+    modrinth.add_version("evil", 1)
+    found = await client.fetch_projects(["abcdefgh", "evil"])
+    project = found["abcdefgh"]
+    assert project is not None
+    assert project.id == "abcdefgh"
+
+
+async def test_a_plan_asks_no_more_than_one_may(modrinth: FakeModrinth, client: Modrinth) -> None:
+    """Whatever a server's ledger says that there is: what Modrinth lets us ask is everybody's."""
+    mods = tuple(entry(f"p{number}") for number in range(MOST_QUESTIONS + 1))
+    for each in mods:
+        # Of so many versions that each is listed by itself.
+        modrinth.add_project(each.file.project_id, versions=[f"v{number}" for number in range(30)])
+    with pytest.raises(ModsTooWide):
+        await plan(client, PlanMods(update_all=True), ModLedger(entries=mods), FABRIC)
+    assert len(modrinth.requests) < 10
+
+
+async def test_a_ledger_in_which_all_need_all_is_not_thought_through(client: Modrinth) -> None:
+    """It is refused before anything is computed or asked."""
+    needs = tuple(Need(project_id=f"p{number}", kind="required") for number in range(256))
+    mods = tuple(entry(f"p{number}", needs=needs) for number in range(100))
+    with pytest.raises(ModsTooWide):
+        await plan(client, PlanMods(), ModLedger(entries=mods), FABRIC)
+
+
+async def test_what_is_large_takes_more_of_the_memory_of_answers(modrinth: FakeModrinth, client: Modrinth) -> None:
+    """A version with all that may be said of one counts for as many others as its bytes do."""
+    modrinth.add_version("small", 1)
+    games = ["1.21.8", *(f"game-{number}" for number in range(600))]
+    modrinth.add_version("large", 1, *(requires(f"d{number}") for number in range(256)), game_versions=games)
+    await client.fetch_versions(["smallv1"])
+    small = client._cache.weight
+    await client.fetch_versions(["largev1"])
+    assert small == 1
+    assert client._cache.weight > 90
+
+
+def entry(project: str, *, needs: tuple[Need, ...] = ()) -> LedgerEntry:
+    """Return a mod of a ledger."""
+    file = ModFile(
+        project_id=project, slug=project, title=project, version_id=f"{project}v0", version_number="0",
+        channel="release", file_name=f"{project}.jar", url="https://example.net/x", size=1, sha512="0" * 128,
+        needs=needs,
+    )  # fmt: skip
+    return LedgerEntry(file=file, installed_at=datetime(2025, 1, 1, tzinfo=UTC), actor="someone")

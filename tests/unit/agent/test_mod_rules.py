@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from msgspec.structs import replace
@@ -17,7 +18,9 @@ from zlh_agent.mods.ledger_rules import (
     render_ledger,
 )
 from zlh_common.errors import ZlhError
+from zlh_common.schema.mod_refusals import ModChangeImpossible
 from zlh_common.schema.mods import (
+    MAX_MODS,
     LedgerEntry,
     ModAct,
     ModChange,
@@ -139,3 +142,24 @@ def test_a_name_that_nobody_frees_is_in_the_way() -> None:
     found = plan_change(ledger(), after, folder="mods", change_id="1" * 32, digests={"a-1.jar": digest("z", 9)})
     assert find_in_the_way(found, "mods", {"a-1.jar"}) == "a-1.jar"
     assert find_in_the_way(found, "mods", {"b.jar"}) is None
+
+
+def test_a_ledger_that_nobody_would_read_again_is_not_made() -> None:
+    """More mods than one holds, one file for two of them, and more bytes than are read: the ledger stays as it is."""
+
+    def numbered(number: int, **given: Any) -> LedgerEntry:
+        file = replace(entry("a").file, project_id=f"p{number}", file_name=f"{number}.jar", **given)
+        return replace(entry("a"), file=file)
+
+    full = ledger(*map(numbered, range(MAX_MODS)))
+    twice = replace(entry("b", name="a-1.jar"), is_enabled=False)
+    games = tuple(f"{number:0256}" for number in range(512))
+    acts = [PutMod(entry=numbered(number, game_versions=games)) for number in range(60)]
+    for before, change_of in (
+        (full, change(PutMod(entry=entry("a")))),
+        (ledger(entry("a")), change(PutMod(entry=twice))),
+        (ledger(), change(*acts)),
+    ):
+        with pytest.raises(ModChangeImpossible):
+            apply_change(before, change_of, now=NOW)
+    parse_ledger(render_ledger(apply_change(full, change(PutMod(entry=full.entries[0])), now=NOW)))

@@ -7,7 +7,7 @@ import msgspec
 from fakes.clock import FakeClock
 from zlh_api.mods import modrinth_wire as wire
 from zlh_api.mods.answer_cache import FRESH_S, STALE_S, AnswerCache
-from zlh_api.mods.model import Target
+from zlh_api.mods.model import FEW_VERSIONS, Target
 
 
 def test_answers_are_fresh_for_a_while_and_serve_for_longer(clock: FakeClock) -> None:
@@ -59,3 +59,13 @@ def test_texts_lose_what_moves_a_cursor() -> None:
     """And what turns the direction of what follows; letters of every language stay."""
     assert wire.clean("a\x1b[2Jb\u202ec\nd\x07é漢") == "a [2Jb c d é漢"
     assert wire.clean("x" * 1000) == "x" * wire.MAX_TEXT
+
+
+def test_a_project_of_very_many_versions_takes_no_room() -> None:
+    """That there are more than a few is all that is known of it, whatever is no id left out."""
+    project = {"id": "a", "slug": "a", "title": "A", "project_type": "mod", "versions": ["", *map(str, range(5000))]}
+    (found,) = wire.read_projects(msgspec.json.encode([project]))
+    assert found.version_ids == tuple(map(str, range(FEW_VERSIONS + 1)))
+    project["versions"] = ["", *map(str, range(FEW_VERSIONS))]
+    (found,) = wire.read_projects(msgspec.json.encode([project]))
+    assert found.version_ids == tuple(map(str, range(FEW_VERSIONS)))

@@ -7,7 +7,7 @@ from msgspec.structs import replace
 from fakes.mod_graph import BEGIN, FABRIC, Graph, carry_out, codes_of, edge, grow, installed, versions_of, wish
 from zlh_api.mods.model import Edge, Target
 from zlh_api.mods.plan_rules import render_acts, render_plan
-from zlh_common.schema.mods import ModLedger, ModWish, PlanMods, PutMod, RemoveMod, SwitchMod
+from zlh_common.schema.mods import ModLedger, ModWish, Need, PlanMods, PutMod, RemoveMod, SwitchMod
 
 
 def disabled(ledger: ModLedger, project: str) -> ModLedger:
@@ -411,3 +411,21 @@ def test_sixty_projects_take_few_rounds() -> None:
     assert len(found.chosen) == 60
     assert graph.rounds <= 8
     assert grow(graph, ModLedger(), "p0").revision == 1
+
+
+def test_a_conflict_of_very_many_is_told_and_asked_about_in_few_words() -> None:
+    """A ledger is its customer's word: what stands in it leads to no question for each of its lines."""
+    graph = Graph()
+    graph.version("target", 1)
+    ledger = installed(graph, "target")
+    demanding = replace(ledger.entries[0].file, needs=(), project_id="x", file_name="x.jar")
+    needs = [(Need(project_id="target", kind="required", version_id=f"v{number}"),) for number in range(300)]
+    many = tuple(
+        replace(ledger.entries[0], file=replace(demanding, project_id=f"x{n}", file_name=f"x{n}.jar", needs=need))
+        for n, need in enumerate(needs)
+    )
+    found, snapshot = graph.resolve(PlanMods(), replace(ledger, entries=(*ledger.entries, *many)))
+    assert codes_of(found) == ["mods_conflict"]
+    assert len(snapshot.versions) < 20
+    assert "295 more" in found.problems[0].message
+    assert len(found.problems[0].message) < 1000

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,6 +21,7 @@ from zlh_agent.games.rules import find_content, placed_of
 from zlh_agent.games.service import MAX_QUIET_FAILURES, GameService
 from zlh_agent.games.store import GameStore
 from zlh_agent.games.works import GamePlace, GameWorks
+from zlh_agent.workspace.service import TerminalUserUnknown
 from zlh_common.schema.game import SERVER, WantedGame
 from zlh_common.schema.spec import AgentSpec
 from zlh_common.schema.status import ProcessStatus, StepState
@@ -32,7 +34,7 @@ class TriedWorks(GameWorks):
         place = GamePlace(tmp_path / "game", tmp_path, (), (), user=lambda: None)
         super().__init__(place, GameStore(tmp_path / "state"), clock)
         self.done: list[str] = []
-        self.failures: dict[str, list[GameStepFailed]] = {}
+        self.failures: dict[str, list[Exception]] = {}
         self.waits_at: str | None = None
 
     async def load(self) -> None:
@@ -267,3 +269,50 @@ async def test_an_edit_that_fails_is_the_reason_of_the_start(scene: Scene) -> No
     assert reason.code == "config_unreadable"
     assert await scene.games.prepare(wanted.process) is None
     assert await scene.games.prepare(msgspec.structs.replace(wanted.process, name="other")) is None
+
+
+async def test_a_disk_that_fails_again_and_again_lets_the_old_one_run(scene: Scene) -> None:
+    """A backup that fills the disk, however often, keeps no server down for ever."""
+    scene.works.record = msgspec.structs.replace(scene.works.record, installed=lying(want()))
+    scene.works.failures = {"back up": [OSError(errno.ENOSPC, "No space left on device")] * 20}
+    await scene.want(want("2.0"))
+    await scene.until(lambda: "back up" in scene.works.done and scene.supervision.power == "on")
+    assert scene.works.done == ["stage", *["back up"] * MAX_QUIET_FAILURES]
+    assert scene.games.steps()[0].code == "disk_error"
+
+
+async def test_a_refusal_that_is_none_of_a_step_is_told_as_one(scene: Scene) -> None:
+    """The loop goes on: a user who is gone for a moment ends no agent."""
+    scene.works.failures = {"commit": [TerminalUserUnknown("dev")]}
+    await scene.want(want())
+    await scene.until(lambda: scene.state() is StepState.FAILED)
+    assert scene.games.steps()[0].code == TerminalUserUnknown.code
+    await scene.want(want(attempt=1))
+    await scene.until(lambda: scene.supervision.power == "on")
+
+
+async def test_a_folder_in_which_mods_are_changed_is_waited_for(scene: Scene) -> None:
+    """The server runs on meanwhile; while its folder is worked in, others have to wait."""
+    is_over, taken = asyncio.Event(), False
+
+    @asynccontextmanager
+    async def standstill(_needs_whole: bool) -> AsyncIterator[None]:
+        nonlocal taken
+        await is_over.wait()
+        taken = True
+        yield
+        taken = False
+
+    scene.games.is_folder_busy, scene.games.standstill = lambda: not is_over.is_set(), standstill
+    scene.works.record = msgspec.structs.replace(scene.works.record, installed=lying(want()))
+    await scene.want(want("2.0"))
+    await scene.until(lambda: scene.state() is StepState.PENDING and scene.works.done == ["stage"])
+    assert (scene.supervision.power, scene.games.is_changing()) == ("on", False)
+    scene.works.waits_at = "back up"
+    is_over.set()
+    await scene.until(lambda: "back up" in scene.works.done)
+    assert taken
+    scene.works.waits_at = None
+    await scene.want(want("3.0"))
+    await scene.until(lambda: scene.state() is StepState.DONE)
+    assert not taken

@@ -26431,8 +26431,10 @@ export interface operations {
              * @description - `idempotency_key_busy`: Another request with this key is still being carried out.
              *     - `mods_not_offered`: There is nothing here that mods could be put into.
              *     - `mods_not_configured`: This installation does not ask Modrinth.
-             *     - `mods_impossible`: What is asked for cannot be done as it is.
              *     - `mods_busy`: Another change of the mods is under way.
+             *     - `game_files_changing`: Another version of the game server, or a backup, takes the place of what is there.
+             *     - `mod_change_impossible`: After the change the ledger would be one that cannot be read.
+             *     - `mods_impossible`: What is asked for cannot be done as it is.
              *     - `mods_changed`: The mods are not those that a change was planned on.
              */
             409: {
@@ -26824,6 +26826,8 @@ export interface operations {
              * @description - `mods_not_offered`: There is nothing here that mods could be put into.
              *     - `mods_not_configured`: This installation does not ask Modrinth.
              *     - `mods_busy`: Another change of the mods is under way.
+             *     - `game_files_changing`: Another version of the game server, or a backup, takes the place of what is there.
+             *     - `mod_change_impossible`: After the change the ledger would be one that cannot be read.
              *     - `mods_changed`: The mods are not those that a change was planned on.
              */
             409: {
@@ -27250,6 +27254,8 @@ export interface operations {
             /**
              * @description - `mods_not_offered`: There is nothing here that mods could be put into.
              *     - `mods_busy`: Another change of the mods is under way.
+             *     - `game_files_changing`: Another version of the game server, or a backup, takes the place of what is there.
+             *     - `mod_change_impossible`: After the change the ledger would be one that cannot be read.
              *     - `mod_rollback_impossible`: A change cannot be undone.
              */
             409: {
@@ -27783,8 +27789,10 @@ export interface operations {
             /**
              * @description - `mods_not_offered`: There is nothing here that mods could be put into.
              *     - `mods_not_configured`: This installation does not ask Modrinth.
-             *     - `mods_impossible`: What is asked for cannot be done as it is.
              *     - `mods_busy`: Another change of the mods is under way.
+             *     - `game_files_changing`: Another version of the game server, or a backup, takes the place of what is there.
+             *     - `mod_change_impossible`: After the change the ledger would be one that cannot be read.
+             *     - `mods_impossible`: What is asked for cannot be done as it is.
              *     - `mods_changed`: The mods are not those that a change was planned on.
              */
             409: {
@@ -27962,6 +27970,8 @@ export interface operations {
             /**
              * @description - `mods_not_offered`: There is nothing here that mods could be put into.
              *     - `mods_busy`: Another change of the mods is under way.
+             *     - `game_files_changing`: Another version of the game server, or a backup, takes the place of what is there.
+             *     - `mod_change_impossible`: After the change the ledger would be one that cannot be read.
              *     - `mods_changed`: The mods are not those that a change was planned on.
              */
             409: {
@@ -28126,6 +28136,8 @@ export interface operations {
             /**
              * @description - `mods_not_offered`: There is nothing here that mods could be put into.
              *     - `mods_busy`: Another change of the mods is under way.
+             *     - `game_files_changing`: Another version of the game server, or a backup, takes the place of what is there.
+             *     - `mod_change_impossible`: After the change the ledger would be one that cannot be read.
              *     - `mods_changed`: The mods are not those that a change was planned on.
              */
             409: {
@@ -28290,6 +28302,8 @@ export interface operations {
             /**
              * @description - `mods_not_offered`: There is nothing here that mods could be put into.
              *     - `mods_busy`: Another change of the mods is under way.
+             *     - `game_files_changing`: Another version of the game server, or a backup, takes the place of what is there.
+             *     - `mod_change_impossible`: After the change the ledger would be one that cannot be read.
              *     - `mods_changed`: The mods are not those that a change was planned on.
              */
             409: {
@@ -28454,6 +28468,8 @@ export interface operations {
             /**
              * @description - `mods_not_offered`: There is nothing here that mods could be put into.
              *     - `mods_busy`: Another change of the mods is under way.
+             *     - `game_files_changing`: Another version of the game server, or a backup, takes the place of what is there.
+             *     - `mod_change_impossible`: After the change the ledger would be one that cannot be read.
              *     - `mods_changed`: The mods are not those that a change was planned on.
              */
             409: {
@@ -28635,8 +28651,10 @@ export interface operations {
             /**
              * @description - `mods_not_offered`: There is nothing here that mods could be put into.
              *     - `mods_not_configured`: This installation does not ask Modrinth.
-             *     - `mods_impossible`: What is asked for cannot be done as it is.
              *     - `mods_busy`: Another change of the mods is under way.
+             *     - `game_files_changing`: Another version of the game server, or a backup, takes the place of what is there.
+             *     - `mod_change_impossible`: After the change the ledger would be one that cannot be read.
+             *     - `mods_impossible`: What is asked for cannot be done as it is.
              *     - `mods_changed`: The mods are not those that a change was planned on.
              */
             409: {

@@ -89,14 +89,18 @@ def finish_exchange(place: FolderPlace, restoring: Restoring) -> bool:
         return True
     if identify(place.beside) != new:
         return False
-    done = subprocess.run(
-        bare_child("zlh_agent.games.exchange_child", "zlh-exchange", str(place.beside), str(place.path)),
-        check=False,
-        capture_output=True,
-        timeout=EXCHANGE_TIMEOUT_S,
-        cwd="/",
-        env={},
-    )
+    try:
+        done = subprocess.run(
+            bare_child("zlh_agent.games.exchange_child", "zlh-exchange", str(place.beside), str(place.path)),
+            check=False,
+            capture_output=True,
+            timeout=EXCHANGE_TIMEOUT_S,
+            cwd="/",
+            env={},
+        )
+    except subprocess.TimeoutExpired as exc:
+        reason = f"its exchange takes more than {EXCHANGE_TIMEOUT_S:.0f} s"
+        raise GameFolderUnusable(path=str(place.path), reason=reason) from exc
     if done.returncode != 0:
         reason = done.stderr.decode("utf-8", "replace").strip()[-300:]
         raise GameFolderUnusable(path=str(place.path), reason=f"it cannot be exchanged ({reason})")

@@ -262,17 +262,26 @@ class GameService:
                 return
             if not self._is_due(wanted) or self._must_wait(wanted, act):
                 return
-            try:
-                await self._begin(act, wanted)
-            except GameStepFailed as error:
-                if _key(self._wanted) != _key(wanted):
-                    # Nobody wants any more what has failed.
-                    continue
+            error = await self._try(act, wanted)
+            if error is None:
+                # Failures are counted on until all of it is done.
+                self._failed_for, self._retry_at = None, None
+            elif _key(self._wanted) == _key(wanted):
                 self._fail(error, wanted)
                 await self._let_old_run()
                 return
-            # Failures are counted on until all of it is done.
-            self._failed_for, self._retry_at = None, None
+
+    async def _try(self, act: Act, wanted: WantedGame) -> GameStepFailed | None:
+        """Do an act; return why it was not done, None if it was."""
+        try:
+            await self._begin(act, wanted)
+        except GameStepFailed as error:
+            return error
+        except OSError as error:
+            return _of_disk(error)
+        except ZlhError as error:
+            return GameStepFailed(reason_code=error.code, message=error.detail, may_pass=error.retryable)
+        return None
 
     async def _begin(self, act: Act, wanted: WantedGame) -> None:
         """Do one act, with the server down and the folder for itself where it takes that."""
@@ -280,7 +289,7 @@ class GameService:
             await self._carry_out(act, wanted)
             return
         if self.is_folder_busy():
-            self._show(wait_step(wanted, "It waits until nothing else is changed in the server's folder."))
+            self._show(wait_step(wanted, "It waits until the mods are changed."))
         async with self._standing_still(act):
             if _key(self._wanted) == _key(wanted):
                 await self._hold()

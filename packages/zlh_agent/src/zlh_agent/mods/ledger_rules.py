@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
 from zlh_common.errors import InvalidBody
-from zlh_common.schema.mod_refusals import ModRollbackImpossible, ModUnknown
+from zlh_common.schema.mod_refusals import ModChangeImpossible, ModRollbackImpossible, ModUnknown
 from zlh_common.schema.mods import (
     DISABLED_SUFFIX,
     LEDGER_FORMAT,
     MAX_CHANGES,
+    MAX_MODS,
     LedgerChange,
     LedgerEntry,
     ModAct,
@@ -25,6 +27,8 @@ from zlh_common.schema.mods import (
 from zlh_common.schema.structs import decode, encode
 
 MAX_LEDGER_BYTES = 8 * 2**20
+# What is written is shorter, so that there is room for what is told besides the ledger.
+MOST_WRITTEN_BYTES = 6 * 2**20
 # Of that, what changes may take besides the mods themselves.
 _MAX_CHANGE_BYTES = 3 * 2**20
 
@@ -71,7 +75,11 @@ def present_name(entry: LedgerEntry) -> str:
 
 
 def apply_change(ledger: ModLedger, change: ModChange, *, now: datetime, is_rollback: bool = False) -> ModLedger:
-    """Return the ledger after a change; raise ModUnknown where an act is about a mod that is not there."""
+    """Return the ledger after a change.
+
+    Raise ModUnknown where an act is about a mod that is not there, ModChangeImpossible for a ledger that nobody would
+    read again.
+    """
     entries = {entry.file.project_id: entry for entry in ledger.entries}
     touched = tuple(entries[project] for project in dict.fromkeys(map(project_of, change.acts)) if project in entries)
     for act in change.acts:
@@ -85,12 +93,27 @@ def apply_change(ledger: ModLedger, change: ModChange, *, now: datetime, is_roll
         before=touched,
         is_rollback=is_rollback,
     )
-    return replace(
+    after = replace(
         ledger,
         revision=ledger.revision + 1,
         entries=tuple(entries.values()),
         changes=(*ledger.changes, made)[-MAX_CHANGES:],
     )
+    if (reason := _find_fault(after)) is not None:
+        raise ModChangeImpossible(reason=reason)
+    return after
+
+
+def _find_fault(ledger: ModLedger) -> str | None:
+    """Return why a ledger could not be read again, or None."""
+    if len(ledger.entries) > MAX_MODS:
+        return f"a server takes {MAX_MODS} mods at most, and this comes to {len(ledger.entries)}"
+    names = Counter(entry.file.file_name for entry in ledger.entries)
+    if twice := next((name for name, count in names.items() if count > 1), None):
+        return f"{twice} would be the file of two mods"
+    if len(render_ledger(ledger)) > MOST_WRITTEN_BYTES:
+        return f"its ledger would be longer than {MOST_WRITTEN_BYTES} bytes"
+    return None
 
 
 def find_undoing(ledger: ModLedger, change_id: str) -> tuple[ModAct, ...]:

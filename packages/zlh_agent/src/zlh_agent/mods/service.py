@@ -54,7 +54,8 @@ from zlh_common.schema.process import ProcessReason
 
 log = structlog.get_logger()
 MAX_KEPT = 50
-RETRY_S = 60.0
+# How often what was left is tried again; and how soon the first time, which others wait for.
+RETRY_S, SOON_S = 60.0, 0.5
 
 
 async def _to_nobody(*_occurrences: Occurrence) -> None:
@@ -107,13 +108,20 @@ class ModService:
         self._left = await asyncio.to_thread(self._journal.load)
 
     async def run(self) -> None:
-        """End what was left, for ever."""
+        """End what was left, for ever: soon, since a start may wait for it, and then again and again."""
+        has_tried = False
         while True:
             if self._left is not None and self._find_place() is not None:
-                with contextlib.suppress(ZlhError):
-                    async with self._lock:
-                        await self._end_left()
-            await self._clock.sleep(RETRY_S)
+                await self._try_left()
+                has_tried = True
+            await self._clock.sleep(SOON_S if self._left is not None and not has_tried else RETRY_S)
+
+    async def _try_left(self) -> None:
+        try:
+            async with self._lock:
+                await self._end_left()
+        except (ZlhError, OSError) as error:
+            log.warning("mods.change_stays", reason=str(error))
 
     # What else is done with the server
 
@@ -132,12 +140,12 @@ class ModService:
         self._standing += 1
         try:
             async with self._lock:
-                if self._task is not None and not self._task.done():
+                if self._task is not None and self._is_at_work:
                     await asyncio.wait([self._task])
                 try:
                     if self._find_place() is not None:
                         await self._end_left()
-                except ZlhError:
+                except (ZlhError, OSError):
                     if needs_whole:
                         raise
                 yield
@@ -166,11 +174,15 @@ class ModService:
 
     def is_unfinished(self) -> bool:
         """Tell whether a change is under way, or left to be ended."""
-        return self._left is not None or (self._task is not None and not self._task.done())
+        return self._left is not None or self._is_at_work
+
+    @property
+    def _is_at_work(self) -> bool:
+        return self._task is not None and not self._task.done()
 
     async def close(self) -> None:
         """Stop; what is under way is ended at the next start."""
-        if self._task is not None and not self._task.done():
+        if self._task is not None and self._is_at_work:
             self._task.cancel()
             await asyncio.wait([self._task])
         await self._fetcher.close()
@@ -254,19 +266,27 @@ class ModService:
         if self._standing or self.is_game_changing():
             raise GameFilesChanging
         is_left = self._left is not None and place.is_coming_up()
-        if is_left or self._lock.locked() or (self._task is not None and not self._task.done()):
+        if is_left or self._lock.locked() or self._is_at_work:
             raise ModsBusy
         async with self._lock:
+            return await self._begin_alone(place, change_id, make)
+
+    async def _begin_alone(
+        self, place: ModPlace, change_id: str, make: Callable[[ModLedger], tuple[ModChange, bool]]
+    ) -> ChangeProgress:
+        try:
             await self._end_left()
-            async with place.files.borrow() as files:
-                ledger = (await ModFolder(files, place.folder, self._threads).read_ledger()).ledger
-            if any(made.id == change_id for made in ledger.changes):
-                return ChangeProgress(id=change_id, state=ChangeState.DONE)
-            change, is_rollback = make(ledger)
-            after = ledger_rules.apply_change(ledger, change, now=self._clock.now(), is_rollback=is_rollback)
-            self._note(ChangeProgress(id=change.id, state=ChangeState.RUNNING))
-            self._task = asyncio.create_task(self._run(place, _Work(change, ledger, after)))
-            self._task.add_done_callback(lambda task: self._note_end(change.id, task))
+        except OSError as error:
+            raise _of_disk(error) from error
+        async with place.files.borrow() as files:
+            ledger = (await ModFolder(files, place.folder, self._threads).read_ledger()).ledger
+        if any(made.id == change_id for made in ledger.changes):
+            return ChangeProgress(id=change_id, state=ChangeState.DONE)
+        change, is_rollback = make(ledger)
+        after = ledger_rules.apply_change(ledger, change, now=self._clock.now(), is_rollback=is_rollback)
+        self._note(ChangeProgress(id=change.id, state=ChangeState.RUNNING))
+        self._task = asyncio.create_task(self._run(place, _Work(change, ledger, after)))
+        self._task.add_done_callback(lambda task: self._note_end(change.id, task))
         return self._progress[change_id]
 
     async def _run(self, place: ModPlace, work: _Work) -> None:
@@ -283,8 +303,7 @@ class ModService:
         except ZlhError as error:
             await self._fail(change_id, error, actor=work.change.actor)
         except OSError as error:
-            broken = FilesUnavailable(reason=f"the agent's own disk fails ({error.strerror})")
-            await self._leave(work.change, broken)
+            await self._leave(work.change, _of_disk(error))
         else:
             self._note(replace(self._progress[change_id], state=ChangeState.DONE))
 
@@ -439,8 +458,8 @@ class ModService:
         try:
             async with place.files.borrow(is_long=True) as files:
                 await self._end_record(ModFolder(files, record.folder, self._threads), record)
-        except ZlhError as error:
-            self._trouble = error.detail
+        except (ZlhError, OSError) as error:
+            self._trouble = (_of_disk(error) if isinstance(error, OSError) else error).detail
             self.on_change()
             raise
 
@@ -500,3 +519,7 @@ class ModService:
         self._progress[progress.id] = progress
         while len(self._progress) > MAX_KEPT:
             self._progress.popitem(last=False)
+
+
+def _of_disk(error: OSError) -> FilesUnavailable:
+    return FilesUnavailable(reason=f"the agent's own disk fails ({error.strerror})")

@@ -13,8 +13,8 @@ from zlh_common.clock import Clock
 FRESH_S = 300.0
 # For how long an answer serves while there is no newer one.
 STALE_S = 86_400.0
-# In projects, versions and results of searches: some 2 KB each.
-MOST_WEIGHT = 20_000
+# Of projects, versions and results of searches: 40 MB in all.
+UNIT_BYTES, MOST_WEIGHT = 2048, 20_000
 
 
 @dataclass(frozen=True, slots=True)

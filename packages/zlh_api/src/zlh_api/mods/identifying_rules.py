@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
+import msgspec
+
 from zlh_api.mods.model import Project, Version
 from zlh_common.schema.mods import (
     DISABLED_SUFFIX,
@@ -12,6 +14,7 @@ from zlh_common.schema.mods import (
     LedgerEntry,
     ModAct,
     ModFile,
+    ModFileName,
     ModsReport,
     Need,
     PutMod,
@@ -37,14 +40,20 @@ def render_adoption(
 ) -> tuple[ModAct, ...]:
     """Return acts for those that are the mod of a version and whose project has none yet; each project once."""
     taken = {seen.entry.file.project_id for seen in report.mods}
+    # One that is there and one that is disabled have different names in the folder, and the same in a ledger.
+    names = {seen.entry.file.file_name for seen in report.mods}
     acts: list[ModAct] = []
     for unknown in report.unknown:
         version = versions.get(unknown.sha512 or "")
         about = projects.get(version.project_id) if version else None
-        if version is None or about is None or about.id in taken or not _is_the_mod(unknown, version):
+        name = unknown.file_name.removesuffix(DISABLED_SUFFIX)
+        if version is None or about is None or about.id in taken or name in names:
+            continue
+        if not (_is_the_mod(unknown, version) and _may_be_kept(name)):
             continue
         taken.add(about.id)
-        file = _file(unknown.file_name.removesuffix(DISABLED_SUFFIX), about, version)
+        names.add(name)
+        file = _file(name, about, version)
         entry = LedgerEntry(
             file=file, installed_at=now, actor=actor, is_enabled=unknown.is_enabled, source="identified"
         )
@@ -63,8 +72,17 @@ def _identified(file: UnknownFile, versions: Versions, projects: Projects) -> Id
 
 
 def _is_the_mod(unknown: UnknownFile, version: Version) -> bool:
-    """Tell whether it is the file that servers take, and not one of sources; and of a name that a ledger can hold."""
+    """Tell whether it is the file that servers take, and not one of sources."""
     return version.file is not None and (version.file.sha512, version.file.size) == (unknown.sha512, unknown.size)
+
+
+def _may_be_kept(name: str) -> bool:
+    """Tell whether a ledger can hold the name; what an agent tells of may be called anything."""
+    try:
+        msgspec.convert(name, ModFileName)
+    except msgspec.ValidationError:
+        return False
+    return True
 
 
 def _file(name: str, about: Project, version: Version) -> ModFile:

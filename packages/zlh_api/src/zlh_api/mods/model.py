@@ -10,6 +10,10 @@ from typing import Literal
 from zlh_common.schema.mods import Environment, PlanProblem, ReleaseChannel
 
 NeedKind = Literal["required", "optional", "incompatible", "embedded"]
+# Ids in one question to Modrinth: some 1.5 KB of it.
+BATCH = 100
+# A project of so few versions is asked for with others in one question, whatever its versions are for.
+FEW_VERSIONS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,7 @@ class Version:
 
 @dataclass(frozen=True, slots=True)
 class Project:
-    """One project; `version_ids` are all that it has, in no order."""
+    """One project; `version_ids` are all that it has, in no order, where they are FEW_VERSIONS at most; else some."""
 
     id: str
     slug: str

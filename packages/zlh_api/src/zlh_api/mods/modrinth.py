@@ -19,8 +19,8 @@ import msgspec
 from zlh_api.circuit import Circuit
 from zlh_api.drivers.port import SystemAway
 from zlh_api.mods import modrinth_wire as wire
-from zlh_api.mods.answer_cache import STALE_S, AnswerCache
-from zlh_api.mods.model import Project, Target, Version
+from zlh_api.mods.answer_cache import STALE_S, UNIT_BYTES, AnswerCache
+from zlh_api.mods.model import BATCH, Project, Target, Version
 from zlh_api.mods.refusals import ModrinthRefused
 from zlh_api.mods.request_budget import RequestBudget
 from zlh_common.clock import Clock
@@ -30,8 +30,8 @@ CALL_TIMEOUT_S = 20.0
 CONNECT_TIMEOUT_S = 5.0
 MAX_ANSWER_BYTES = 16 * 2**20
 MAX_CONNECTIONS = 4
-# Ids in one address: some 1.5 KB of it.
-BATCH = 100
+# Answers of more bytes are taken apart in a thread.
+SMALL_ANSWER_BYTES = 64 * 1024
 SEARCH_LIMIT = 20
 Result = TypeVar("Result")
 
@@ -75,9 +75,10 @@ class Modrinth:
 
         async def ask(batch: list[str]) -> dict[str, Project | None]:
             raw = await self._get("/projects", {"ids": wire.render_array(batch)})
-            found = self._read(raw or b"[]", wire.read_projects)
-            by_name = {project.id: project for project in found}
-            by_name |= {project.slug.lower(): project for project in found}
+            found = await self._read(raw or b"[]", wire.read_projects)
+            # Whoever names a project as another one's id is not found by it.
+            by_name = {project.slug.lower(): project for project in found}
+            by_name |= {project.id: project for project in found}
             return {ref: by_name.get(ref) or by_name.get(ref.lower()) for ref in batch}
 
         return await self._many("project", refs, ask)
@@ -87,7 +88,7 @@ class Modrinth:
 
         async def ask(batch: list[str]) -> dict[str, Version | None]:
             raw = await self._get("/versions", {"ids": wire.render_array(batch)})
-            found = {version.id: version for version in self._read(raw or b"[]", self._read_versions)}
+            found = {version.id: version for version in await self._read(raw or b"[]", self._read_versions)}
             return {version: found.get(version) for version in batch}
 
         return await self._many("version", ids, ask)
@@ -100,10 +101,10 @@ class Modrinth:
 
         async def ask() -> tuple[Version, ...]:
             raw = await self._get(f"/project/{quote(project, safe='')}/version", query)
-            found = self._read(raw or b"[]", self._read_versions)
+            found = await self._read(raw or b"[]", self._read_versions)
             return tuple(version for version in found if version.project_id == project)
 
-        listing: tuple[Version, ...] = await self._one(("listing", project, target), ask, weigh=len)
+        listing: tuple[Version, ...] = await self._one(("listing", project, target), ask, weigh=_weigh_all)
         return listing
 
     async def identify(self, digests: Iterable[str]) -> dict[str, Version | None]:
@@ -111,7 +112,7 @@ class Modrinth:
 
         async def ask(batch: list[str]) -> dict[str, Version | None]:
             raw = await self._post("/version_files", {"hashes": batch, "algorithm": "sha512"})
-            found = self._read(raw or b"{}", lambda body: wire.read_version_map(body, self._setting.file_origins))
+            found = await self._read(raw or b"{}", lambda body: wire.read_version_map(body, self._setting.file_origins))
             return {digest: found.get(digest) for digest in batch}
 
         return await self._many("hash", digests, ask)
@@ -131,8 +132,8 @@ class Modrinth:
         async def ask() -> bytes:
             return await self._get("/search", query) or b'{"hits":[]}'
 
-        raw = await self._one(("search", text, target, offset), ask, weigh=lambda _: SEARCH_LIMIT)
-        return self._read(raw, lambda body: wire.read_hits(body, installed=installed))
+        raw = await self._one(("search", text, target, offset), ask, weigh=lambda raw: len(raw) // UNIT_BYTES)
+        return await self._read(raw, lambda body: wire.read_hits(body, installed=installed))
 
     # What is known already
 
@@ -151,7 +152,7 @@ class Modrinth:
                 found |= stale
                 continue
             for key, value in answers.items():
-                self._cache.keep((kind, key), value)
+                self._cache.keep((kind, key), value, weight=_weigh(value))
             found |= answers
         return found
 
@@ -220,11 +221,22 @@ class Modrinth:
     def _read_versions(self, raw: bytes) -> list[Version]:
         return wire.read_versions(raw, self._setting.file_origins)
 
-    def _read(self, raw: bytes, read: Callable[[bytes], Result]) -> Result:
+    async def _read(self, raw: bytes, read: Callable[[bytes], Result]) -> Result:
         try:
-            return read(raw)
+            return read(raw) if len(raw) <= SMALL_ANSWER_BYTES else await asyncio.to_thread(read, raw)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
             raise ModrinthRefused(reason="its answer is not what Modrinth answers") from exc
+
+
+def _weigh_all(listing: Iterable[Version]) -> int:
+    return sum(map(_weigh, listing))
+
+
+def _weigh(value: Project | Version | None) -> int:
+    """Return how much of the cache an answer takes: most take one unit, and who publishes can have one take many."""
+    if not isinstance(value, Version):
+        return 1
+    return 1 + (len(value.loaders) + len(value.game_versions) + 4 * len(value.edges)) // 16
 
 
 async def _read_bounded(response: aiohttp.ClientResponse) -> bytes:

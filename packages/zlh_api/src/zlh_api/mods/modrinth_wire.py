@@ -9,16 +9,19 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from itertools import islice
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
 
-from zlh_api.mods.model import Edge, Project, RemoteFile, Target, Version
+from zlh_api.mods.model import FEW_VERSIONS, Edge, Project, RemoteFile, Target, Version
 from zlh_common.schema.mods import MAX_EDGES, Environment, FoundMod, ModFileName, ReleaseChannel, Sha512
 
 # Of names and ids, as the ledger takes them.
 MAX_TEXT = 256
+# Of a loader, and of a version of a game.
+MAX_WORD = 64
 MAX_FILE_BYTES = 2**30
 _ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
 _WAIT = re.compile(r"retry after (\d{1,9}) milliseconds")
@@ -189,7 +192,8 @@ def _to_project(wire: WireProject) -> Project:
     return Project(
         wire.id, clean(wire.slug, 64), clean(wire.title), wire.project_type[:32],
         _environment(wire.client_side, wire.server_side),
-        tuple(each for each in wire.versions if _ID.fullmatch(each)),
+        # More than a few are listed instead, so that there are more is all that counts.
+        tuple(islice(filter(_ID.fullmatch, wire.versions), FEW_VERSIONS + 1)),
     )  # fmt: skip
 
 
@@ -215,8 +219,8 @@ def _to_version(wire: WireVersion, origins: tuple[str, ...]) -> Version:
     dependencies = _read_each(wire.dependencies[:MAX_EDGES], _dependency)
     return Version(
         wire.id, wire.project_id, clean(wire.version_number), wire.version_type,
-        tuple(loader[:MAX_TEXT] for loader in wire.loaders[:32]),
-        tuple(game[:MAX_TEXT] for game in wire.game_versions[:512]),
+        tuple(clean(loader, MAX_WORD) for loader in wire.loaders[:32]),
+        tuple(clean(game, MAX_WORD) for game in wire.game_versions[:512]),
         wire.date_published, tuple(_to_edge(each) for each in dependencies), file, trouble,
     )  # fmt: skip
 

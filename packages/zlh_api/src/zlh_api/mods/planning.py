@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import Protocol
 
-from zlh_api.mods.model import Needs, Project, Resolution, Snapshot, Target, Version
+from zlh_api.mods.model import BATCH, FEW_VERSIONS, Needs, Project, Resolution, Snapshot, Target, Version
 from zlh_api.mods.refusals import ModsTooWide
 from zlh_api.mods.resolving_rules import MOST_PROJECTS, resolve
 from zlh_common.schema.mods import ModLedger, PlanMods
@@ -13,8 +14,10 @@ from zlh_common.schema.mods import ModLedger, PlanMods
 # A chain of needs that is longer, or a graph that is wider, is nobody's server.
 MOST_ROUNDS = 60
 MOST_KNOWN = 2 * MOST_PROJECTS
-# A project of so few versions is asked for with others in one request, whatever its versions are for.
-FEW_VERSIONS = 20
+# Needs in a ledger, which is its customer's word; real mods have a handful each.
+MOST_NEEDS = 20_000
+# All customers share what Modrinth lets us ask: this is a minute and a half of it.
+MOST_QUESTIONS = 400
 
 
 class Offers(Protocol):
@@ -35,28 +38,51 @@ class Offers(Protocol):
 
 async def plan(offers: Offers, asked: PlanMods, ledger: ModLedger, target: Target) -> tuple[Resolution, Snapshot]:
     """Return what a wish comes to, and what it was found by; raise ModsTooWide, SystemAway, ModrinthRefused."""
-    snapshot = Snapshot()
+    if sum(len(entry.file.needs) for entry in ledger.entries) > MOST_NEEDS:
+        raise ModsTooWide(limit=MOST_NEEDS, of="needs of each other")
+    asking = _Asking(offers, target)
     for _ in range(MOST_ROUNDS):
-        found = await asyncio.to_thread(resolve, asked, ledger, snapshot, target)
+        found = await asyncio.to_thread(resolve, asked, ledger, asking.snapshot, target)
         if found.needs.are_met:
-            return found, snapshot
-        snapshot = await _fetch(offers, found.needs, snapshot, target)
-        if len(snapshot.projects) > MOST_KNOWN:
+            return found, asking.snapshot
+        await asking.meet(found.needs)
+        if len(asking.snapshot.projects) > MOST_KNOWN:
             break
     raise ModsTooWide(limit=MOST_PROJECTS)
 
 
-async def _fetch(offers: Offers, needs: Needs, snapshot: Snapshot, target: Target) -> Snapshot:
-    snapshot = snapshot.with_more(projects=await offers.fetch_projects(list(needs.refs)))
-    small, large = _sort(needs, snapshot)
-    wanted = [*needs.versions, *(version for versions in small.values() for version in versions)]
-    versions = await offers.fetch_versions(wanted)
-    listed = {project: await offers.fetch_listing(project, target) for project in large}
-    gathered = {
-        project: tuple(found for each in ids if (found := versions.get(each)) and found.project_id == project)
-        for project, ids in small.items()
-    }
-    return snapshot.with_more(versions=versions, listings={**listed, **gathered})
+class _Asking:
+    """What was fetched for one plan, in no more questions than one plan may take."""
+
+    def __init__(self, offers: Offers, target: Target) -> None:
+        self.snapshot = Snapshot()
+        self._offers = offers
+        self._target = target
+        self._questions = 0
+
+    async def meet(self, needs: Needs) -> None:
+        """Have the snapshot hold what is lacking; raise ModsTooWide before more is asked than may be."""
+        self._count(_batches(needs.refs))
+        self.snapshot = self.snapshot.with_more(projects=await self._offers.fetch_projects(list(needs.refs)))
+        small, large = _sort(needs, self.snapshot)
+        wanted = [*needs.versions, *(version for versions in small.values() for version in versions)]
+        self._count(_batches(wanted) + len(large))
+        versions = await self._offers.fetch_versions(wanted)
+        listed = {project: await self._offers.fetch_listing(project, self._target) for project in large}
+        gathered = {
+            project: tuple(found for each in ids if (found := versions.get(each)) and found.project_id == project)
+            for project, ids in small.items()
+        }
+        self.snapshot = self.snapshot.with_more(versions=versions, listings={**listed, **gathered})
+
+    def _count(self, questions: int) -> None:
+        self._questions += questions
+        if self._questions > MOST_QUESTIONS:
+            raise ModsTooWide(limit=MOST_QUESTIONS, of="questions to Modrinth")
+
+
+def _batches(keys: Sequence[str]) -> int:
+    return -(-len(keys) // BATCH)
 
 
 def _sort(needs: Needs, snapshot: Snapshot) -> tuple[dict[str, tuple[str, ...]], list[str]]:

@@ -31,8 +31,8 @@ class ModsTooWide(ZlhError):
 
     code, status = "mods_too_wide", 422
 
-    def __init__(self, *, limit: int) -> None:
-        super().__init__(f"What these mods need leads to more than {limit} projects; ask for fewer.", limit=limit)
+    def __init__(self, *, limit: int, of: str = "projects") -> None:
+        super().__init__(f"What these mods need leads to more than {limit} {of}; ask for fewer.", limit=limit)
 
 
 class ModsImpossible(ZlhError):

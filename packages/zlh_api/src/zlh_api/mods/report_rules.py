@@ -10,6 +10,7 @@ from zlh_api.mods.modrinth_wire import clean
 from zlh_common.errors import ZlhError
 from zlh_common.schema.mod_refusals import (
     GameFilesChanging,
+    ModChangeImpossible,
     ModChangeUnknown,
     ModRollbackImpossible,
     ModsBusy,
@@ -51,6 +52,7 @@ def refusal_of(code: str, detail: str) -> ZlhError | None:
         ModsChanged.code: ModsChanged,
         ModChangeUnknown.code: ModChangeUnknown,
         ModUnknown.code: lambda: ModUnknown(project_id="that was named"),
+        ModChangeImpossible.code: lambda: ModChangeImpossible(reason=f"its agent says: {clean(detail, 300)}"),
         ModRollbackImpossible.code: lambda: ModRollbackImpossible(reason=f"its agent says: {clean(detail, 300)}"),
     }
     return made[code]() if code in made else None

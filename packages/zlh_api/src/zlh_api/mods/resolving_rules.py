@@ -16,6 +16,7 @@ project at its end.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from datetime import UTC
 
@@ -35,6 +36,8 @@ from zlh_common.schema.mods import LedgerEntry, ModLedger, ModWish, PlanMods, Pl
 MOST_PROJECTS = 1000
 # Each turn finds a further demand for one version; real mods need one or two.
 MOST_TURNS = 50
+# Of those who demand one version each, as many are told, and asked about, as anybody reads.
+MOST_SIDES = 5
 SERVER_KINDS = ("mod", "plugin")
 
 
@@ -86,9 +89,9 @@ class _Walk:
             for edge in chosen.edges
             if edge.kind == "embedded" and (embedded := self._project_of(edge))
         }
-        waiting, done = list(self._asked.roots), set[str]()
+        waiting, done = deque(self._asked.roots), set[str]()
         while waiting and len(self._chosen) <= MOST_PROJECTS:
-            project = waiting.pop(0)
+            project = waiting.popleft()
             chosen = self._chosen.get(project)
             if chosen is None or project in done or not self._is_live(chosen):
                 continue
@@ -99,7 +102,8 @@ class _Walk:
                     continue
                 if needed not in self._chosen:
                     self._take(needed)
-                waiting.append(needed)
+                if needed not in done:
+                    waiting.append(needed)
 
     def find_demands(self) -> dict[str, dict[str, str]]:
         """Return for each project the versions that are demanded of it, and the title of who demands it."""
@@ -347,9 +351,12 @@ class _Walk:
         about = self._snapshot.projects.get(project)
         if entry is None and project not in self._snapshot.projects:
             self._refs.add(project)
-        self._versions |= {version for version in demanded if version not in self._snapshot.versions}
+        told = sorted(demanded.items())[:MOST_SIDES]
+        self._versions |= {version for version, _ in told if version not in self._snapshot.versions}
         title = about.title if about else entry.file.title if entry else project
-        sides = [f"{who} needs {self._number_of(version)}" for version, who in sorted(demanded.items())]
+        sides = [f"{who} needs {self._number_of(version)}" for version, who in told]
+        if len(demanded) > len(told):
+            sides.append(f"{len(demanded) - len(told)} more need others")
         if fixed is not None:
             sides.append(f"{self._number_of(fixed, entry)} is what was asked for or pinned")
         self._tell(

@@ -11,6 +11,7 @@ from zlh_api.web.path_parameters import read_part
 from zlh_api.web.query import short_text, whole_number
 from zlh_common.schema.mod_refusals import (
     GameFilesChanging,
+    ModChangeImpossible,
     ModChangeUnknown,
     ModRollbackImpossible,
     ModsBusy,
@@ -40,7 +41,8 @@ OFFSET = whole_number("after", "What `next` of the page before has said.", low=0
 
 _ASKED = (*REFUSED_BY_AGENT, ModsNotOffered)
 _PLANNED = (*_ASKED, ModsNotConfigured, ModrinthRefused, SystemAway, ModsTooWide)
-_BEGUN = (ModsBusy, GameFilesChanging)
+# What an agent may say of any change.
+_BEGUN = (ModsBusy, GameFilesChanging, ModChangeImpossible)
 _CHANGED = (*_PLANNED, *_BEGUN, ModsImpossible, ModsChanged, ModUnknown)
 
 

@@ -20,7 +20,9 @@ class ModsBusy(ZlhError):
     code, status, retryable = "mods_busy", 409, True
 
     def __init__(self) -> None:
-        super().__init__("The mods are being changed at this moment; try again when that is done.")
+        super().__init__(
+            "The mods, or all files of the server, are being changed at this moment; try again when that is done."
+        )
 
 
 class GameFilesChanging(ZlhError):
@@ -68,6 +70,15 @@ class ModChangeInterrupted(ZlhError):
 
     def __init__(self) -> None:
         super().__init__("The change was interrupted before all of it was ready; the mods are as before it. Try again.")
+
+
+class ModChangeImpossible(ZlhError):
+    """After the change the ledger would be one that cannot be read."""
+
+    code, status = "mod_change_impossible", 409
+
+    def __init__(self, *, reason: str) -> None:
+        super().__init__(f"The change cannot be made: {reason}.")
 
 
 class ModFileUnavailable(ZlhError):
