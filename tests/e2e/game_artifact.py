@@ -10,6 +10,7 @@ import pytest
 
 from e2e.stack import Stack
 from real_parts.built_archives import build_archive, offer_archive_as
+from real_parts.minecraft import install
 from zlh_api.artifacts.building.template_book import SHIPPED
 
 NAME, VERSION = "flying-squid", "1.12.0"
@@ -49,6 +50,12 @@ def games_on_offer(running_stack: Stack, squid_archive: Path) -> None:
     templates = _write_templates(running_stack.home.parent / "templates")
     _run("build", "--dir", str(tree), "--templates", str(templates), NAME, STRICT)
     _run("publish", "--dir", str(tree), "--keys", str(keys))
+
+
+@pytest.fixture(scope="session")
+def players_installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder of the players' program."""
+    return install(tmp_path_factory.mktemp("minecraft"))
 
 
 def _write_templates(folder: Path) -> Path:

@@ -20,13 +20,14 @@ from e2e.game_artifact import (
     TERMS,
     VERSION,
     games_on_offer,
+    players_installed,
     squid_archive,
 )
 from e2e.games import PATIENCE_S, WISH, Game, Report, server_of
 from e2e.stack import START_S, Stack
-from real_parts.minecraft import Bots, install
+from real_parts.minecraft import Bots
 
-__all__ = ["games_on_offer", "squid_archive"]
+__all__ = ["games_on_offer", "players_installed", "squid_archive"]
 pytestmark = [
     pytest.mark.real("npm"),
     pytest.mark.timeout(START_S + BUILD_LIMIT_S + 900),
@@ -34,12 +35,6 @@ pytestmark = [
 ]
 NAMES = [f"bot{number:02}" for number in range(20)]
 HOSTILE = "`id`; $(id) \"'{var.world}\\ --flags"
-
-
-@pytest.fixture(scope="module")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Players, installed."""
-    return install(tmp_path_factory.mktemp("minecraft"))
 
 
 @pytest.fixture
@@ -51,9 +46,9 @@ async def game(stack: Stack) -> AsyncIterator[Game]:
 
 
 @pytest.fixture
-async def bots(game: Game, programs: Path) -> AsyncIterator[Bots]:
+async def bots(game: Game, players_installed: Path) -> AsyncIterator[Bots]:
     """Nobody yet, on the way to its public port."""
-    bots = await Bots.start(programs, await game.public_port())
+    bots = await Bots.start(players_installed, await game.public_port())
     yield bots
     await bots.close()
 

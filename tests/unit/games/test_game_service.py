@@ -15,11 +15,11 @@ from fakes.clock import FakeClock
 from fakes.game_source import pin, want_game
 from zlh_agent.games.children import OnProgress
 from zlh_agent.games.errors import GameStepFailed
+from zlh_agent.games.history_rules import find_replaced
 from zlh_agent.games.model import Installed
 from zlh_agent.games.rules import find_content, placed_of
 from zlh_agent.games.service import MAX_QUIET_FAILURES, GameService
 from zlh_agent.games.store import GameStore
-from zlh_agent.games.telling_rules import find_replaced
 from zlh_agent.games.works import GamePlace, GameWorks
 from zlh_agent.journal.model import Occurrence
 from zlh_common.schema.game import SERVER, WantedGame

@@ -19,6 +19,7 @@ import structlog
 
 from zlh_agent.files.roots import OfferedRoot
 from zlh_agent.games.errors import GameStepFailed, NoGame
+from zlh_agent.games.history_rules import tell_failure
 from zlh_agent.games.model import Installed, ProgressLine
 from zlh_agent.games.plan import (
     Act,
@@ -36,7 +37,6 @@ from zlh_agent.games.plan import (
 )
 from zlh_agent.games.rules import find_complete, find_content, may_start, restored_of, tell_hint, tell_server
 from zlh_agent.games.step_rules import begin_step, end_step, retry_delay_s, show_progress, wait_step
-from zlh_agent.games.telling_rules import tell_failure
 from zlh_agent.games.works import GameWorks
 from zlh_agent.journal.model import Occurrence
 from zlh_agent.runtimes.errors import DiskFailed

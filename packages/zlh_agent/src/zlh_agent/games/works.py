@@ -26,6 +26,14 @@ from zlh_agent.games.folder import (
     make_beside,
     remove_beside,
 )
+from zlh_agent.games.history_rules import (
+    find_replaced,
+    tell_backup,
+    tell_check,
+    tell_outlived,
+    tell_release,
+    tell_restore,
+)
 from zlh_agent.games.model import (
     OWN_FOLDER,
     Clear,
@@ -46,14 +54,6 @@ from zlh_agent.games.model import (
 )
 from zlh_agent.games.rules import choose_outlived, fill_secrets, find_content, find_secrets, is_same_version, placed_of
 from zlh_agent.games.store import GameStore
-from zlh_agent.games.telling_rules import (
-    find_replaced,
-    tell_backup,
-    tell_check,
-    tell_outlived,
-    tell_release,
-    tell_restore,
-)
 from zlh_agent.journal.model import Occurrence
 from zlh_common.clock import Clock
 from zlh_common.errors import ZlhError

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from fakes.game_source import pin, want_game
+from zlh_agent.games.history_rules import find_replaced, tell_check, tell_failure, tell_release
 from zlh_agent.games.model import GameRecord, Installed, Restored, Restoring
 from zlh_agent.games.rules import find_content, placed_of
-from zlh_agent.games.telling_rules import find_replaced, tell_check, tell_failure, tell_release
 from zlh_common.schema.game import WantedGame
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
