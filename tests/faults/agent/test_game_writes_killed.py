@@ -16,7 +16,6 @@ from typing import Any
 
 import pytest
 
-from fakes.clock import FakeClock
 from fakes.doomed import Act, run_doomed
 from fakes.game_source import GameSource, want_game
 from fakes.git_server import http_origin
@@ -29,8 +28,12 @@ from zlh_agent.games.plan import BackUp, CommitFiles, Release, Rest, RestoreBack
 from zlh_agent.games.rules import may_start, restored_of
 from zlh_agent.games.store import GameStore
 from zlh_agent.games.works import GamePlace, GameWorks
+from zlh_agent.journal.model import Occurrence
+from zlh_agent.journal.store import JournalStore
+from zlh_common.clock import SystemClock
 from zlh_common.errors import ZlhError
 from zlh_common.schema.game import WantedGame
+from zlh_common.schema.history import Happening
 from zlh_common.schema.template import InstallScript
 
 pytestmark = pytest.mark.timeout(600)
@@ -54,7 +57,28 @@ class Ground:
     def works(self) -> GameWorks:
         """Return what an agent works with."""
         place = GamePlace(self.server, self.folder / "opt", (self.url,), (), user=lambda: None)
-        return GameWorks(place, GameStore(self.folder / "state"), FakeClock())
+        works, clock = GameWorks(place, GameStore(self.folder / "state"), SystemClock()), SystemClock()
+        journal = self._journal()
+
+        async def note(occurrence: Occurrence) -> None:
+            await asyncio.to_thread(journal.append, [occurrence], clock.now())
+
+        works.note = note
+        return works
+
+    def _journal(self) -> JournalStore:
+        journal = JournalStore(self.folder / "journal/happenings.jsonl")
+        journal.open()
+        return journal
+
+    def told(self) -> list[Happening]:
+        """Return what the history says of the game, the oldest first."""
+        journal = self._journal()
+        try:
+            journal.sync()
+            return journal.read_after(0, 1000)
+        finally:
+            journal.close()
 
     def record(self) -> GameRecord:
         """Return what an agent would find."""
@@ -109,7 +133,7 @@ async def _await(on_ready: OnReady) -> None:
 
 async def bring_about(ground: Ground, wanted: WantedGame) -> None:
     """Do what the loop of an agent does until nothing is left; a script is a file that is made."""
-    games = ground.works()
+    games = await asyncio.to_thread(ground.works)
     await games.load()
     await games.sweep()
     tries = 0
@@ -131,7 +155,7 @@ async def bring_about(ground: Ground, wanted: WantedGame) -> None:
                     assert restored is not None
                     await games.restore(backup_id, restored, lambda _line: None)
                 case Release():
-                    await games.keep_installed(is_released=True)
+                    await games.release(wanted)
         except GameStepFailed:
             tries += 1
             if tries > 5:
@@ -198,6 +222,12 @@ def require_no_mixture(ground: Ground, *versions: WantedGame) -> str | None:
     return version.version
 
 
+def require_told(ground: Ground, *kinds: str) -> None:
+    """Fail where the history does not tell of the first install and then of these, each once; backups are besides."""
+    told = [entry.kind for entry in ground.told() if entry.kind != "game.backed_up"]
+    assert told == ["game.installed", *kinds], told
+
+
 FIRST_NAMES = {"old.jar", "lib/both.jar", "same.jar"}
 SECOND_NAMES = {"lib/both.jar", "lib/new.jar", "same.jar", "made.txt"}
 
@@ -212,6 +242,7 @@ def test_a_first_install_is_whole_or_is_not_started(
         require_no_mixture(ground, *games)
         assert run(ground, games[0])
         assert require_no_mixture(ground, *games) == "1.0"
+        assert [entry.kind for entry in ground.told()] == ["game.installed"], kills
         assert ground.names() == FIRST_NAMES, kills
         assert not (ground.server / ".zlh-game").exists(), kills
     assert kills > 20
@@ -238,6 +269,11 @@ def test_a_change_of_versions_leaves_the_old_or_the_new(
         assert {one.about.version for one in backups} == {"1.0"}, kills
         kept = {path.name for path in (ground.folder / "state/backups").iterdir()}
         assert kept == {f"{one.about.id}{end}" for one in backups for end in (".json", ".tar.zst")}, kills
+        require_told(ground, "game.version_changed")
+        # One of which an agent died before it could tell is there besides the one that another has made then.
+        told = [entry.data["backup"] for entry in ground.told() if entry.kind == "game.backed_up"]
+        assert told, kills
+        assert {*told} <= {one.about.id for one in backups}, kills
     assert kills > 25
     # The new one is let start by the last write of all.
     assert seen == {"1.0", None}
@@ -265,4 +301,5 @@ def test_a_restore_leaves_the_new_or_the_old(
         assert (ground.server / "mine.txt").read_text() == "mine", kills
         assert ground.names() == {*FIRST_NAMES, "mine.txt"}, kills
         assert [path.name for path in ground.server.parent.iterdir()] == ["game"], kills
+        require_told(ground, "game.version_changed", "game.restored")
     assert kills > 15

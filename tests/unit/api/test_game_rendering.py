@@ -155,6 +155,16 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
         check_values(BLOCKS, {"mottd": "x"})
 
 
+def test_a_name_that_there_is_none_of_hides_no_value_that_is_wrong() -> None:
+    """Both are told in one answer, each at its own field."""
+    with pytest.raises(VariableUnknown, match="from 1 to 500") as refused:
+        check_values(BLOCKS, {"mottd": "x", "colour": 1, "max_players": 0, "motd": "right"})
+    told = {problem["field"]: problem["message"] for problem in refused.value.data["problems"]}
+    assert told.keys() == {"variables.mottd", "variables.colour", "variables.max_players"}
+    assert "no variable mottd; it has motd" in told["variables.mottd"]
+    assert told["variables.max_players"] == "max_players is a whole number from 1 to 500."
+
+
 def test_a_dash_may_begin_what_is_no_word_of_a_command() -> None:
     """It is an option to programs alone."""
     check_values(BLOCKS, {"motd": "- hello -"})

@@ -16,11 +16,13 @@ from fakes.clock import FakeClock
 from fakes.game_source import pin, want_game
 from zlh_agent.games.children import OnProgress
 from zlh_agent.games.errors import GameStepFailed
+from zlh_agent.games.history_rules import find_replaced
 from zlh_agent.games.model import Installed
 from zlh_agent.games.rules import find_content, placed_of
 from zlh_agent.games.service import MAX_QUIET_FAILURES, GameService
 from zlh_agent.games.store import GameStore
 from zlh_agent.games.works import GamePlace, GameWorks
+from zlh_agent.journal.model import Occurrence
 from zlh_agent.workspace.service import TerminalUserUnknown
 from zlh_common.schema.game import SERVER, WantedGame
 from zlh_common.schema.spec import AgentSpec
@@ -68,7 +70,9 @@ class TriedWorks(GameWorks):
     async def commit(self, wanted: WantedGame, on_progress: OnProgress) -> None:
         """Note it."""
         await self.act("commit")
-        await self.keep(installed=lying(wanted, is_released=False), staged=None, backed_up_for=None)
+        replaces = find_replaced(self.record.installed)
+        installed = lying(wanted, is_released=False, replaces=replaces)
+        await self.keep(installed=installed, staged=None, backed_up_for=None)
 
     async def edit(self, edits: Any) -> None:
         """Note it."""
@@ -179,6 +183,25 @@ async def test_what_may_pass_is_tried_again_and_gone_on_with(scene: Scene) -> No
     await scene.want(want())
     await scene.until(lambda: scene.supervision.power == "on")
     assert scene.works.done == ["stage", "stage", "stage", "commit", "commit"]
+
+
+async def test_a_failure_is_told_once_however_often_it_is_tried_again(scene: Scene) -> None:
+    """Another code is another thing that happens; what is wanted anew is told anew."""
+    told: list[tuple[str, object]] = []
+
+    async def note(occurrence: Occurrence) -> None:
+        told.append((occurrence.kind, occurrence.data.get("code")))
+
+    scene.works.note = note
+    scene.works.failures = {"stage": [fails(), fails(), fails(code="another")], "commit": [fails()]}
+    await scene.want(want())
+    await scene.until(lambda: scene.supervision.power == "on")
+    failed = ("game.install_failed", "some_reason")
+    assert told == [failed, ("game.install_failed", "another"), ("game.installed", None)]
+    scene.works.failures = {"stage": [fails()]}
+    await scene.want(want("2.0"))
+    await scene.until(lambda: scene.state() is StepState.DONE)
+    assert told[3:] == [("game.change_failed", "some_reason"), ("game.version_changed", None)]
 
 
 async def test_what_may_not_pass_waits_for_another_wish(scene: Scene) -> None:

@@ -137,6 +137,7 @@ async def _make_parts(config: AgentConfig) -> Parts:
         SpecStore(config.paths.state), runtimes, processes, clock, on_change=lambda: _note_spec(status, setup, games)
     )
     games = _make_games(config, clock, workspace, spec, status)
+    games.note_with(journal.note)
     setup = await _make_setup(config, workspace, spec, status)
     gameplay = _make_gameplay(config, clock, processes, games, status)
     _join_spec(spec, processes, addons, games)

@@ -48,6 +48,8 @@ class Installed(_Kept):
     # Whether it was ever let start, and whether it was ever seen ready.
     is_released: bool = False
     was_ready: bool = False
+    # The version that was last let start before this one; this very one where its files were placed anew.
+    replaces: str | None = None
     # The version that lay here before, and its backup where one was made.
     former_version: str | None = None
     former_backup: str | None = None
@@ -74,9 +76,10 @@ class Restoring(_Kept):
     """The folder of a backup is complete, and takes the place of the server's."""
 
     restored: Restored
-    # Of the new folder: its device and inode.
+    # Of the new folder: its device and inode; and since when it is complete.
     device: int
     inode: int
+    at: Moment | None = None
 
 
 class GameRecord(_Kept):

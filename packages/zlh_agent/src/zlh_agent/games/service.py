@@ -19,6 +19,7 @@ import structlog
 
 from zlh_agent.files.roots import OfferedRoot
 from zlh_agent.games.errors import GameStepFailed, NoGame
+from zlh_agent.games.history_rules import tell_failure
 from zlh_agent.games.model import Installed, ProgressLine
 from zlh_agent.games.plan import (
     Act,
@@ -38,6 +39,7 @@ from zlh_agent.games.plan import (
 from zlh_agent.games.rules import find_complete, find_content, may_start, restored_of, tell_hint, tell_server
 from zlh_agent.games.step_rules import begin_step, end_step, retry_delay_s, show_progress, wait_step
 from zlh_agent.games.works import GameWorks
+from zlh_agent.journal.model import Occurrence
 from zlh_agent.runtimes.errors import DiskFailed
 from zlh_agent.shim.model import Launch
 from zlh_common.clock import Clock
@@ -95,6 +97,12 @@ class GameService:
         self._failed_for: object = None
         self._failures = 0
         self._retry_at: float | None = None
+        # Codes of failures that were written down under this wish: what is tried again and again is told once.
+        self._told_failures: set[str] = set()
+
+    def note_with(self, note: Callable[[Occurrence], Awaitable[None]]) -> None:
+        """Have what happens to the files written down; before `load`."""
+        self._works.note = note
 
     async def load(self) -> None:
         """Take up what a former agent has left. A disk that cannot be read stops the game, and not the agent."""
@@ -108,6 +116,7 @@ class GameService:
         before, self._wanted = self._wanted, spec.game
         if _key(before) != _key(self._wanted):
             self._failed_for, self._failures, self._retry_at = None, 0, None
+            self._told_failures.clear()
             self._step = None if self._wanted is None else self._first_step(self._wanted)
             if self._at_work is not None and may_be_called_off(self._at_work[0]):
                 self._at_work[1].cancel()
@@ -246,7 +255,7 @@ class GameService:
             except OSError as error:
                 # The record cannot be written: nothing is begun that could not be told of.
                 log.warning("game.record_not_kept", error=str(error))
-                self._fail(_of_disk(error), self._wanted)
+                await self._fail(_of_disk(error), self._wanted)
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._pause_s()):
                     await self._changed.wait()
@@ -267,7 +276,7 @@ class GameService:
                 # Failures are counted on until all of it is done.
                 self._failed_for, self._retry_at = None, None
             elif _key(self._wanted) == _key(wanted):
-                self._fail(error, wanted)
+                await self._fail(error, wanted)
                 await self._let_old_run()
                 return
 
@@ -333,6 +342,7 @@ class GameService:
         if not installed.was_ready and self._is_ready():
             await self._works.keep_installed(was_ready=True)
         self._failed_for, self._failures, self._retry_at, self._waits_for_runtimes = None, 0, None, False
+        self._told_failures.clear()
         if self._step is None or self._step.state is not StepState.DONE:
             self._show(end_step(self._step, wanted, installed.installed_at))
         if self._is_held:
@@ -386,7 +396,7 @@ class GameService:
                     restored = begun.restored
                 await self._works.restore(backup_id, restored, self._tell)
             case Release():
-                await self._works.keep_installed(is_released=True)
+                await self._works.release(wanted)
                 self._is_held = True
                 log.info("game.installed", template=wanted.template, version=wanted.version)
             case Rest():
@@ -404,7 +414,15 @@ class GameService:
         if self._step is not None and self._step.state is StepState.RUNNING:
             self._show(show_progress(self._step, line))
 
-    def _fail(self, error: GameStepFailed, wanted: WantedGame | None) -> None:
+    async def _fail(self, error: GameStepFailed, wanted: WantedGame | None) -> None:
+        self._show_failure(error, wanted)
+        if wanted is None or error.reason_code in self._told_failures:
+            return
+        self._told_failures.add(error.reason_code)
+        record = self._works.record
+        await self._works.note(tell_failure(wanted, record, code=error.reason_code, detail=error.detail))
+
+    def _show_failure(self, error: GameStepFailed, wanted: WantedGame | None) -> None:
         self._failures += 1
         self._retry_at = self._clock.monotonic() + retry_delay_s(self._failures) if error.may_pass else None
         self._failed_for = _key(wanted)

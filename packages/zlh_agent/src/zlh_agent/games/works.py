@@ -26,6 +26,14 @@ from zlh_agent.games.folder import (
     make_beside,
     remove_beside,
 )
+from zlh_agent.games.history_rules import (
+    find_replaced,
+    tell_backup,
+    tell_check,
+    tell_outlived,
+    tell_release,
+    tell_restore,
+)
 from zlh_agent.games.model import (
     OWN_FOLDER,
     Clear,
@@ -46,6 +54,7 @@ from zlh_agent.games.model import (
 )
 from zlh_agent.games.rules import choose_outlived, fill_secrets, find_content, find_secrets, is_same_version, placed_of
 from zlh_agent.games.store import GameStore
+from zlh_agent.journal.model import Occurrence
 from zlh_common.clock import Clock
 from zlh_common.errors import ZlhError
 from zlh_common.schema.files import ArchiveFormat
@@ -83,6 +92,8 @@ class GameWorks:
     """Does one act at a time. `record` is what is on the disk."""
 
     def __init__(self, place: GamePlace, store: GameStore, clock: Clock) -> None:
+        # Writes down what has happened, before the record that it follows from.
+        self.note: Callable[[Occurrence], Awaitable[None]] = _note_nothing
         self.record = GameRecord()
         self.backups: tuple[GameBackup, ...] = ()
         # Set from outside: what a backup can do without, beside what the template says; and what is to be given up
@@ -170,6 +181,7 @@ class GameWorks:
             process=wanted.process,
             edits=wanted.edits,
             installed_at=self._clock.now(),
+            replaces=find_replaced(before),
             former_version=_former_version(wanted, before),
             former_backup=before.former_backup if before is not None and is_same_version(wanted, before) else None,
         )
@@ -208,6 +220,12 @@ class GameWorks:
             await self.keep_installed(scripts_done=(*self.record.installed.scripts_done, script.name))
         return done.output
 
+    async def release(self, wanted: WantedGame) -> None:
+        """Let the version that lies there start."""
+        if (told := tell_release(wanted, self.record)) is not None:
+            await self.note(told)
+        await self.keep_installed(is_released=True)
+
     async def verify(self) -> int:
         """Compare what was placed with its hashes; return how many files differ."""
         if self.record.installed is None:
@@ -216,6 +234,7 @@ class GameWorks:
         order = Verify(folder=str(place.path), user=place.user, files=installed.files)
         done = await run_child(order, limit_s=VERIFY_LIMIT_S)
         if self.record.installed is not None and self.record.installed.content == installed.content:
+            await self.note(tell_check(installed, done.faults))
             await self.keep(faults=done.faults)
         return done.faults
 
@@ -261,10 +280,17 @@ class GameWorks:
             await roots.close()
         about = GameBackup(id=backup_id, version=installed.version, made_at=self._clock.now(), size=size)
         await asyncio.to_thread(self._store.keep_backup, KeptBackup(about=about, installed=installed))
+        await self.note(tell_backup(installed, about))
         await self.keep(backed_up_for=find_content(wanted), backup=backup_id)
         await self._read_backups()
-        for outlived in choose_outlived(self.backups, needed=[wanted.restore, backup_id]):
-            await asyncio.to_thread(self._store.forget_backup, outlived)
+        await self._remove_outlived(installed, needed=[wanted.restore, backup_id])
+
+    async def _remove_outlived(self, installed: Installed, *, needed: Sequence[str | None]) -> None:
+        outlived = choose_outlived(self.backups, needed=needed)
+        for backup in self.backups:
+            if backup.id in outlived:
+                await asyncio.to_thread(self._store.forget_backup, backup.id)
+                await self.note(tell_outlived(installed, backup))
         await self._read_backups()
 
     async def _require_room(self, roots: Roots, root: OfferedRoot) -> None:
@@ -319,8 +345,10 @@ class GameWorks:
             return
         restored = self.record.restoring.restored
         installed = msgspec.structs.replace(
-            kept.installed, attempt=restored.attempt, is_released=False, former_version=None, former_backup=None
-        )
+            kept.installed, attempt=restored.attempt, is_released=False, replaces=kept.installed.version,
+            former_version=None, former_backup=None,
+        )  # fmt: skip
+        await self.note(tell_restore(installed, kept.about, self.record.restoring.at))
         await self.keep(
             installed=installed, restoring=None, restored=restored, committing=None, staged=None, backed_up_for=None,
             backup=None, faults=None,
@@ -338,7 +366,8 @@ class GameWorks:
             os.close(descriptor)
         found = await asyncio.to_thread(identify, place.beside)
         if found is not None:
-            await self.keep(restoring=Restoring(restored=restored, device=found[0], inode=found[1]))
+            now = self._clock.now()
+            await self.keep(restoring=Restoring(restored=restored, device=found[0], inode=found[1], at=now))
 
     async def sweep(self) -> None:
         """Remove what a restore has left beside that an agent did not see to its end."""
@@ -372,6 +401,10 @@ def _former_version(wanted: WantedGame, before: Installed | None) -> str | None:
     if before is None:
         return None
     return before.former_version if is_same_version(wanted, before) else before.version
+
+
+async def _note_nothing(_occurrence: Occurrence) -> None:
+    """Nobody writes down what happens."""
 
 
 def _failed(error: ZlhError) -> GameStepFailed:

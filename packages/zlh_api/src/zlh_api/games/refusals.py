@@ -13,10 +13,13 @@ class VariableUnknown(ZlhError):
 
     code, status = "variable_unknown", 422
 
-    def __init__(self, names: tuple[str, ...], *, known: tuple[str, ...]) -> None:
+    def __init__(self, names: tuple[str, ...], *, known: tuple[str, ...], invalid: Mapping[str, str]) -> None:
+        """`invalid`: what is wrong with the values of those that there are, by their names."""
         has = f"it has {', '.join(known)}" if known else "it has none"
-        message = f"The template has no variable {', '.join(_show(name) for name in names)}; {has}."
-        super().__init__(message, problems=tuple(_problem(name, message) for name in names))
+        said = {name: f"The template has no variable {_show(name)}; {has}." for name in names}
+        first = f"The template has no variable {', '.join(map(_show, names))}; {has}."
+        wrong = _describe_invalid(invalid)
+        super().__init__(" ".join((first, *wrong.values())), problems=_problems({**said, **wrong}))
 
 
 class VariableInvalid(ZlhError):
@@ -25,8 +28,8 @@ class VariableInvalid(ZlhError):
     code, status = "variable_invalid", 422
 
     def __init__(self, reasons: Mapping[str, str]) -> None:
-        said = {name: f"{name} {reason}." for name, reason in reasons.items()}
-        super().__init__(" ".join(said.values()), problems=tuple(_problem(name, text) for name, text in said.items()))
+        said = _describe_invalid(reasons)
+        super().__init__(" ".join(said.values()), problems=_problems(said))
 
 
 class MemoryTooSmall(ZlhError):
@@ -116,8 +119,12 @@ class BackupNotFound(ZlhError):
         super().__init__(f"There is no backup {backup_id}; GET /api/game/… lists those that there are.", id=backup_id)
 
 
-def _problem(name: str, message: str) -> dict[str, str]:
-    return {"field": f"variables.{_show(name)}", "message": message}
+def _describe_invalid(reasons: Mapping[str, str]) -> dict[str, str]:
+    return {name: f"{name} {reason}." for name, reason in reasons.items()}
+
+
+def _problems(said: Mapping[str, str]) -> tuple[dict[str, str], ...]:
+    return tuple({"field": f"variables.{_show(name)}", "message": message} for name, message in said.items())
 
 
 def _show(name: str) -> str:

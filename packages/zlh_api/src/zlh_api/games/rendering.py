@@ -75,11 +75,14 @@ def effective_values(template: GameTemplate, chosen: Mapping[str, Value]) -> dic
 def check_values(template: GameTemplate, chosen: Mapping[str, Value]) -> None:
     """Refuse what is no value of a variable, all of it at once; raise VariableUnknown, VariableInvalid."""
     known = {variable.name: variable for variable in template.variables}
-    if strange := tuple(sorted(chosen.keys() - known.keys())):
-        raise VariableUnknown(strange, known=tuple(known))
     words = _find_whole_words(template)
-    reasons = {name: _find_fault(known[name], value, is_word=name in words) for name, value in chosen.items()}
-    if wrong := {name: reason for name, reason in reasons.items() if reason is not None}:
+    reasons = {
+        name: _find_fault(known[name], value, is_word=name in words) for name, value in chosen.items() if name in known
+    }
+    wrong = {name: reason for name, reason in reasons.items() if reason is not None}
+    if strange := tuple(sorted(chosen.keys() - known.keys())):
+        raise VariableUnknown(strange, known=tuple(known), invalid=wrong)
+    if wrong:
         raise VariableInvalid(wrong)
 
 

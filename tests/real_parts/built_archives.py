@@ -1,0 +1,54 @@
+"""Archives that shipped recipes make of their real sources: built once for a checkout, for all workers and runs."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+
+from zlh_api.artifacts.building.recipes import SHIPPED
+from zlh_api.artifacts.model import BuildRecord
+from zlh_common.runtime_choice import this_platform
+
+ROOT = Path(__file__).parents[2]
+
+
+def build_archive(name: str, version: str, *, limit_s: float) -> Path:
+    """Return the archive; its record lies beside it. Whoever comes while it is built waits for it."""
+    recipe = hashlib.sha256((SHIPPED / f"{name}-{version}.toml").read_bytes()).hexdigest()[:16]
+    folder = ROOT / ".pytest_cache/d" / name / recipe
+    folder.mkdir(parents=True, exist_ok=True)
+    archive = folder / f"archives/{name}/{name}-{version}-{this_platform()}.tar.zst"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not record_of(archive).exists():
+            build = [sys.executable, "-m", "zlh_api", "artifacts", "build", "--dir", str(folder), f"{name}-{version}"]
+            done = subprocess.run(build, check=False, capture_output=True, text=True, timeout=limit_s)
+            assert done.returncode == 0, done.stdout + done.stderr
+    return archive
+
+
+def offer_archive_as(archive: Path, version: str, tree: Path) -> None:
+    """Have a tree hold an archive as if it were that of another version; whoever publishes the tree then offers it."""
+    record = msgspec.json.decode(record_of(archive).read_bytes(), type=BuildRecord)
+    path = f"archives/{record.name}/{record.name}-{version}-{this_platform()}.tar.zst"
+    target = tree / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.unlink(missing_ok=True)
+    try:
+        os.link(archive, target)
+    except OSError:
+        shutil.copyfile(archive, target)
+    offered = msgspec.structs.replace(record, version=version, path=path, default=version == record.version)
+    record_of(target).write_bytes(msgspec.json.encode(offered))
+
+
+def record_of(archive: Path) -> Path:
+    """Return where the record of an archive lies."""
+    return archive.with_name(archive.name.replace(".tar.zst", ".json"))
