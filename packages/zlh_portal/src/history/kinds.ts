@@ -15,6 +15,7 @@ const TONES: Readonly<Record<string, Tone>> = {
   "runtime.installed": "good", "runtime.install_failed": "bad", "runtime.upgraded": "good", "runtime.verified": "good",
   "runtime.rolled_back": "warn", "runtime.changed": "bad", "agent.started": "good",
   "name.broken": "bad", "name.mended": "good", "route.edited": "warn", "records.edited": "warn",
+  "mods.changed": "good", "mods.rolled_back": "warn",
   "port.expired": "quiet",
   "shells.command_foreign": "warn", "shells.variable_refused": "warn", "shells.not_written": "bad", "shells.not_reloaded": "warn",
 };
