@@ -17,6 +17,7 @@ from fakes.files_agent import serving_application
 from fakes.mod_server import ModServer
 from fakes.modrinth import FakeFileHost, FakeModrinth, requires
 from zlh_agent.mods import routes as mod_routes
+from zlh_agent.mods.service import ModService
 from zlh_agent.web.server import build_application
 from zlh_api.circuit import Circuit
 from zlh_api.mods.model import Target
@@ -35,6 +36,7 @@ class Site:
     client: Client
     modrinth: FakeModrinth
     server: ModServer
+    mods: ModService
     url: str
 
     async def ask(self, method: str, path: str = "", body: Any = None, *, status: int = 200, **named: Any) -> Any:
@@ -79,7 +81,7 @@ async def site(world: World, tmp_path: Path) -> AsyncIterator[Site]:
             made = await client.post("/api/containers", json=NODE, headers=OWNER)
             vmid = (await made.json())["vmid"]
             await world.wait_until("select guest = 'running' and agent_status is not null from containers")
-            yield Site(world, client, modrinth, server, f"/api/game/{vmid}/mods")
+            yield Site(world, client, modrinth, server, mods, f"/api/game/{vmid}/mods")
     await client_of_modrinth.close()
     await serving.close()
     await hosting.close()
@@ -128,6 +130,37 @@ async def test_updates_pins_and_rollbacks(site: Site) -> None:
     assert (await site.change("POST", "/rollback"))["state"] == "done"
     assert site.server.names == ["a-1.jar", "b-1.jar"]
     assert (await site.change("POST", "/a/unpin"))["state"] == "done"
+
+
+async def test_versions_of_a_mod_are_offered(site: Site) -> None:
+    """The newest first, of every channel, for this server alone; one that cannot be had says why, and one is chosen."""
+    site.modrinth.add_version("a", 1)
+    site.modrinth.add_version("a", 2, version_type="beta")
+    site.modrinth.add_version("a", 3, version_type="alpha")
+    site.modrinth.add_version("a", 4, game_versions=["1.20"])
+    site.modrinth.add_version("a", 5, loaders=["forge"])
+    site.modrinth.add_version("a", 6, files=[])
+    told = await site.ask("GET", "/slug-a/versions")
+    assert (told["projectId"], told["title"]) == ("a", "A")
+    assert [(row["versionNumber"], row["channel"], row["trouble"] is None) for row in told["items"]] == [
+        ("6.0", "release", False),
+        ("3.0", "alpha", True),
+        ("2.0", "beta", True),
+        ("1.0", "release", True),
+    ]
+    wish = {"install": [{"project": "a", "version": told["items"][1]["versionId"]}]}
+    assert (await site.change("POST", "", wish))["state"] == "done"
+    assert site.server.names == ["a-3.jar"]
+    assert (await site.ask("GET", "/nothing/versions", status=404))["code"] == "mod_project_unknown"
+
+
+async def test_a_change_while_the_server_is_exchanged_is_refused(site: Site) -> None:
+    """In the agent's words, whose code says what to wait for."""
+    site.modrinth.add_version("a", 1)
+    async with site.mods.standstill(needs_whole=True):
+        refused = await site.ask("POST", "", {"install": [{"project": "a"}]}, status=409)
+    assert refused["code"] == "game_files_changing"
+    assert (await site.change("POST", "", {"install": [{"project": "a"}]}))["state"] == "done"
 
 
 async def test_unknown_files_are_identified_and_adopted(site: Site) -> None:

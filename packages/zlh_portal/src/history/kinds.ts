@@ -16,6 +16,7 @@ const TONES: Readonly<Record<string, Tone>> = {
   "runtime.rolled_back": "warn", "runtime.changed": "bad", "agent.started": "good",
   "game.installed": "good", "game.version_changed": "good", "game.placed_anew": "good", "game.restored": "warn", "game.verified": "good", "game.changed": "bad",
   "name.broken": "bad", "name.mended": "good", "route.edited": "warn", "records.edited": "warn",
+  "mods.changed": "good", "mods.rolled_back": "warn",
   "port.expired": "quiet",
   "shells.command_foreign": "warn", "shells.variable_refused": "warn", "shells.not_written": "bad", "shells.not_reloaded": "warn",
 };

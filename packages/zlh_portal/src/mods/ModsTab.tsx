@@ -1,7 +1,7 @@
 /** Mods of a game server, whatever the game calls them: what is there, how it is, and what can be done with it. */
 import { Alert, Badge, Button, Group, Progress, Skeleton, Stack, Text } from "@mantine/core";
 import { useState } from "react";
-import type { ChangeProgress, ContainerStatus, ModSeen, ModsReport, PlanMods } from "../api/types";
+import type { ChangeProgress, ContainerStatus, ModSeen, ModsReport } from "../api/types";
 import { usePower } from "../containers/queries";
 import { Name } from "../layout/Name";
 import { Problem } from "../layout/Problem";
@@ -13,15 +13,10 @@ import { ToneBadge } from "../layout/ToneBadge";
 import { formatBytes } from "../layout/words";
 import { MayNot } from "../session/MayNot";
 import { useRights } from "../session/session";
-import { PlanModal } from "./PlanModal";
+import { type Asked, PlanModal } from "./PlanModal";
 import { type Switch, useChangeProgress, useIdentifyMods, useMods, useRollBackMods, useSwitchMod, useVerifyMods } from "./queries";
 import { SearchSection } from "./SearchSection";
 import { describeCondition, lastChange, NOTHING, percentOf, whoNeeds } from "./words";
-
-interface Asked {
-  title: string;
-  wish: PlanMods;
-}
 
 export function ModsTab({ status }: { status: ContainerStatus }) {
   const { vmid } = status;
@@ -31,7 +26,6 @@ export function ModsTab({ status }: { status: ContainerStatus }) {
   const progress = useChangeProgress(vmid, begun);
   const mayChange = useRights(status).change;
   const isBusy = begun !== null && (progress.data?.state ?? "running") === "running";
-  const ask = (title: string, wish: Partial<PlanMods>) => setAsked({ title, wish: { ...NOTHING, ...wish } });
   if (query.error && !query.data) return <Problem error={query.error} title="The mods cannot be listed" onRetry={() => void query.refetch()} />;
   if (!query.data) return status.connection === "online" ? <Skeleton h={320} aria-label="Loading the mods" /> : <Alert color="gray">The agent of this container is not heard now, and only it knows what is there.</Alert>;
   const report = query.data;
@@ -41,10 +35,10 @@ export function ModsTab({ status }: { status: ContainerStatus }) {
       {report.trouble && <Alert color="orange" title="The list of mods cannot be believed">{report.trouble}</Alert>}
       {report.isRestartDue && <RestartDue status={status} />}
       {begun && <Underway progress={progress.data ?? begun} onClose={() => setBegun(null)} />}
-      <Installed vmid={vmid} report={report} mayChange={mayChange && !isBusy} onAsk={ask} onBegun={setBegun} />
+      <Installed vmid={vmid} report={report} mayChange={mayChange && !isBusy} onAsk={setAsked} onBegun={setBegun} />
       {report.unknown.length > 0 && <Unknown vmid={vmid} report={report} mayChange={mayChange && !isBusy} onBegun={setBegun} />}
-      <SearchSection vmid={vmid} mayChange={mayChange && !isBusy} onInstall={({ projectId, title }) => ask(`Install ${title}`, { install: [{ project: projectId, version: null, channel: "release" }] })} />
-      {asked && <PlanModal vmid={vmid} title={asked.title} wish={asked.wish} onClose={() => setAsked(null)} onBegun={(change) => {
+      <SearchSection vmid={vmid} mayChange={mayChange && !isBusy} onInstall={({ projectId, title }) => setAsked({ title: `Install ${title}`, project: projectId, there: null })} />
+      {asked && <PlanModal vmid={vmid} asked={asked} onClose={() => setAsked(null)} onBegun={(change) => {
         setAsked(null);
         setBegun(change);
       }} />}
@@ -67,7 +61,7 @@ function Underway({ progress: { state, doneBytes, totalBytes, message, code }, o
   const percent = percentOf(doneBytes, totalBytes);
   if (state === "failed") return <Alert color="red" title="The change was not made; nothing of it is there" withCloseButton onClose={onClose}>{message ?? code}</Alert>;
   if (state === "done") return <Alert color="teal" withCloseButton onClose={onClose} role="status">The change is made.</Alert>;
-  return <Alert color="gray" role="status" title="A change is being made"><Progress value={percent ?? 100} animated={percent === null} aria-label="How far it is" /><Text size="xs" mt={4} className="numbers">{formatBytes(doneBytes)} of {formatBytes(totalBytes)}</Text></Alert>;
+  return <Alert color="gray" role="status" title="A change is being made"><Progress value={percent ?? 100} animated={percent === null} aria-label="How far it is" /><Text size="xs" mt={4} className="numbers">{message ?? `${formatBytes(doneBytes)} of ${formatBytes(totalBytes)}`}</Text></Alert>;
 }
 
 interface PartProps {
@@ -77,13 +71,13 @@ interface PartProps {
   onBegun: (change: ChangeProgress) => void;
 }
 
-function Installed({ vmid, report, mayChange, onAsk, onBegun }: PartProps & { onAsk: (title: string, wish: Partial<PlanMods>) => void }) {
+function Installed({ vmid, report, mayChange, onAsk, onBegun }: PartProps & { onAsk: (asked: Asked) => void }) {
   const verify = useVerifyMods(vmid);
   const rollback = useRollBackMods(vmid);
   const last = lastChange(report);
   const action = mayChange && (
     <Group gap={6}>
-      {report.mods.length > 0 && <Button size="compact-sm" variant="light" onClick={() => onAsk("Update all", { updateAll: true })}>Update all</Button>}
+      {report.mods.length > 0 && <Button size="compact-sm" variant="light" onClick={() => onAsk({ title: "Update all", wish: { ...NOTHING, updateAll: true } })}>Update all</Button>}
       <Button size="compact-sm" variant="default" loading={verify.isPending} onClick={() => verify.mutate(undefined, { onError: tellProblem("They were not verified") })}>Verify</Button>
       {last && <Button size="compact-sm" variant="default" loading={rollback.isPending} onClick={() => rollback.mutate(last.id, { onSuccess: onBegun, onError: tellProblem("It was not undone") })}>Undo the last change</Button>}
     </Group>
@@ -103,7 +97,7 @@ interface RowProps {
   mod: ModSeen;
   neededBy: string[];
   mayChange: boolean;
-  onAsk: (title: string, wish: Partial<PlanMods>) => void;
+  onAsk: (asked: Asked) => void;
   onBegun: (change: ChangeProgress) => void;
 }
 
@@ -122,10 +116,10 @@ function ModRow({ vmid, mod, neededBy, mayChange, onAsk, onBegun }: RowProps) {
       </div>
       {mayChange && (
         <Group gap={6} role="group" aria-label={`Actions on ${file.title}`}>
-          <Button size="compact-xs" variant="default" onClick={() => onAsk(`Update ${file.title}`, { update: [project] })}>Update</Button>
+          <Button size="compact-xs" variant="default" onClick={() => onAsk({ title: `Update ${file.title}`, project, there: mod })}>Update</Button>
           <Button size="compact-xs" variant="default" loading={change.isPending} onClick={() => turn(isEnabled ? "disable" : "enable")}>{isEnabled ? "Disable" : "Enable"}</Button>
           <Button size="compact-xs" variant="default" loading={change.isPending} onClick={() => turn(isPinned ? "unpin" : "pin")}>{isPinned ? "Unpin" : "Pin"}</Button>
-          <Button size="compact-xs" variant="subtle" color="red" c="red" onClick={() => onAsk(`Remove ${file.title}`, { remove: [project] })}>Remove</Button>
+          <Button size="compact-xs" variant="subtle" color="red" c="red" onClick={() => onAsk({ title: `Remove ${file.title}`, wish: { ...NOTHING, remove: [project] } })}>Remove</Button>
         </Group>
       )}
     </li>

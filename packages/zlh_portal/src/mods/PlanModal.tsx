@@ -1,30 +1,56 @@
-/** What a wish for mods comes to, shown before it is done. */
+/** What a wish for mods comes to, shown before it is done; of a single mod, the version is chosen here. */
 import { Alert, Button, Group, List, Loader, Modal, Stack, Text } from "@mantine/core";
-import type { ChangeProgress, PlanMods } from "../api/types";
+import { useState } from "react";
+import type { ChangeProgress, ModSeen, PlanMods, PlanProblem } from "../api/types";
 import { Problem } from "../layout/Problem";
 import { formatBytes } from "../layout/words";
 import { useApplyMods, useModPlan } from "./queries";
-import { changesOf, describeLine } from "./words";
+import { VersionChoice } from "./VersionChoice";
+import { adviseProblem, changesOf, type Choice, describeLine, wishFor } from "./words";
 
-export function PlanModal({ vmid, wish, title, onBegun, onClose }: { vmid: number; wish: PlanMods; title: string; onBegun: (change: ChangeProgress) => void; onClose: () => void }) {
+/** What somebody wants: of one project any version, or something that leaves no choice. */
+export type Asked = { title: string; wish: PlanMods } | { title: string; project: string; there: ModSeen | null };
+
+interface Props {
+  vmid: number;
+  asked: Asked;
+  onBegun: (change: ChangeProgress) => void;
+  onClose: () => void;
+}
+
+export function PlanModal({ vmid, asked, onBegun, onClose }: Props) {
+  const there = "project" in asked ? (asked.there?.entry.file ?? null) : null;
+  const [choice, setChoice] = useState<Choice>({ channel: there?.channel ?? "release", versionId: null });
+  const wish = "wish" in asked ? asked.wish : wishFor(asked.project, choice, asked.there !== null);
   const plan = useModPlan(vmid, wish);
   const apply = useApplyMods(vmid);
   const changes = plan.data ? changesOf(plan.data) : [];
   return (
-    <Modal opened onClose={onClose} title={title} centered styles={{ title: { overflowWrap: "anywhere" } }}>
+    <Modal opened onClose={onClose} title={asked.title} centered styles={{ title: { overflowWrap: "anywhere" } }}>
       <Stack>
+        {"project" in asked && <VersionChoice vmid={vmid} project={asked.project} installed={there?.versionId ?? null} value={choice} onChange={(next) => { apply.reset(); setChoice(next); }} />}
         {plan.isPending && <Group gap="xs" role="status"><Loader size="xs" /><Text size="sm">Finding out what it takes…</Text></Group>}
         {plan.error && <Problem error={plan.error} title="No plan can be made" onRetry={() => void plan.refetch()} />}
         {apply.error && <Problem error={apply.error} title="It was not begun" onRetry={() => void plan.refetch()} />}
-        {plan.data?.problems.map(({ code, message, isFatal }) => <Alert key={`${code} ${message}`} color={isFatal ? "red" : "orange"} p="sm"><Text size="sm" style={{ overflowWrap: "anywhere" }}>{message}</Text></Alert>)}
-        {plan.data && changes.length === 0 && <Text size="sm" c="dimmed">Nothing is to be done: all of it is as it should be.</Text>}
+        {plan.data?.problems.map((problem) => <ProblemOfPlan key={`${problem.code} ${problem.message}`} problem={problem} />)}
+        {plan.data?.isPossible && changes.length === 0 && <Text size="sm" c="dimmed">Nothing is to be done: all of it is as it should be.</Text>}
         <List size="sm" data-testid="mod-plan">{changes.map((line) => <List.Item key={line.projectId} style={{ overflowWrap: "anywhere" }}>{describeLine(line)}</List.Item>)}</List>
-        {plan.data && changes.length > 0 && <Text size="xs" c="dimmed">{formatBytes(plan.data.downloadBytes)} are fetched. It is done whole or not at all, and can be undone. A server that runs takes it with its next start.</Text>}
+        {plan.data?.isPossible && changes.length > 0 && <Text size="xs" c="dimmed">{formatBytes(plan.data.downloadBytes)} are fetched. It is done whole or not at all, and can be undone. A server that runs takes it with its next start.</Text>}
         <Group justify="flex-end">
           <Button variant="default" onClick={onClose}>Cancel</Button>
           <Button disabled={!plan.data?.isPossible || changes.length === 0} loading={apply.isPending} onClick={() => plan.data && apply.mutate({ ...wish, revision: plan.data.revision }, { onSuccess: onBegun })}>Do it</Button>
         </Group>
       </Stack>
     </Modal>
+  );
+}
+
+function ProblemOfPlan({ problem }: { problem: PlanProblem }) {
+  const advice = adviseProblem(problem);
+  return (
+    <Alert color={problem.isFatal ? "red" : "orange"} p="sm" data-testid={problem.isFatal ? "plan-obstacle" : "plan-warning"}>
+      <Text size="sm" style={{ overflowWrap: "anywhere" }}>{problem.message}</Text>
+      {advice !== null && <Text size="xs" c="dimmed" mt={4}>{advice}</Text>}
+    </Alert>
   );
 }

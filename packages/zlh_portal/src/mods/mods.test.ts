@@ -1,8 +1,8 @@
 import { describe, expect, it } from "vitest";
-import type { ModSeen, ModsReport, PlannedMod } from "../api/types";
+import type { ModSeen, ModsReport, OfferedVersion, PlannedMod } from "../api/types";
 import { sampleStatus } from "../containers/sample";
 import { tabsOf } from "../containers/tabs";
-import { changesOf, describeCondition, describeLine, lastChange, percentOf, whoNeeds } from "./words";
+import { adviseProblem, changesOf, describeCondition, describeLine, describeOffered, lastChange, NOTHING, percentOf, versionsWithin, whoNeeds, wishFor } from "./words";
 
 function line(more: Partial<PlannedMod> = {}): PlannedMod {
   return { projectId: "P1", title: "Lithium", act: "install", before: null, after: "0.2", channel: "release", size: 2048, neededBy: [], ...more };
@@ -54,5 +54,26 @@ describe("mods", () => {
     expect(labels({ folder: "plugins", loaders: ["paper"], title: "plugins" })).toContain("Plugins");
     expect(labels(null)).not.toContain("Mods");
     expect(labels(undefined)).not.toContain("Mods");
+  });
+
+  it("are offered within a channel, which takes what is safer too", () => {
+    const offered = (versionNumber: string, channel: OfferedVersion["channel"], trouble: string | null = null): OfferedVersion => ({ versionId: versionNumber, versionNumber, channel, publishedAt: "2026-01-01T00:00:00Z", loaders: [], size: 1, trouble });
+    const all = [offered("3", "alpha"), offered("2", "beta"), offered("1", "release", "it has no file")];
+    expect(versionsWithin(all, "release").map(({ versionId }) => versionId)).toEqual(["1"]);
+    expect(versionsWithin(all, "beta").map(({ versionId }) => versionId)).toEqual(["2", "1"]);
+    expect(versionsWithin(all, "alpha")).toHaveLength(3);
+    expect(describeOffered(offered("2", "beta"), true)).toBe("2, beta, as it is");
+    expect(describeOffered(offered("1", "release", "it has no file"), false)).toBe("1 (cannot be had: it has no file)");
+  });
+
+  it("are wished for as an update where they are there and no version is named", () => {
+    expect(wishFor("P1", { channel: "beta", versionId: null }, true)).toEqual({ ...NOTHING, update: ["P1"], channel: "beta" });
+    expect(wishFor("P1", { channel: "beta", versionId: null }, false).install).toEqual([{ project: "P1", version: null, channel: "beta" }]);
+    expect(wishFor("P1", { channel: "release", versionId: "v1" }, true)).toMatchObject({ install: [{ project: "P1", version: "v1" }], update: [] });
+  });
+
+  it("have problems with something to do about them", () => {
+    expect(adviseProblem({ code: "mods_conflict" })).toContain("leave one of them out");
+    expect(adviseProblem({ code: "mod_optional" })).toBeNull();
   });
 });

@@ -19,6 +19,14 @@ export function useModSearch(vmid: number, query: string) {
   });
 }
 
+/** Versions of a project that fit the server, the newest first; none are asked for while there is no project. */
+export function useModVersions(vmid: number, project: string | null) {
+  return useQuery({
+    queryKey: ["mods-versions", vmid, project], enabled: project !== null, staleTime: 60_000, retry: false,
+    queryFn: ({ signal }) => take(client.GET("/api/game/{vmid}/mods/{project}/versions", { params: { path: { vmid, project: project ?? "" } }, signal })),
+  });
+}
+
 /** What a wish would do; nothing is changed by asking. */
 export function useModPlan(vmid: number, wish: PlanMods) {
   return useQuery({

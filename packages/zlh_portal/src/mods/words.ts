@@ -1,5 +1,5 @@
 /** Mods in words: what a plan comes to, how a mod is, who needs it; pure. */
-import type { ModPlan, ModSeen, ModsReport, PlanMods, PlannedMod } from "../api/types";
+import type { ModPlan, ModSeen, ModsReport, OfferedVersion, PlanMods, PlannedMod, PlanProblem, ReleaseChannel } from "../api/types";
 import type { Words } from "../layout/tone";
 import { formatBytes } from "../layout/words";
 
@@ -44,4 +44,56 @@ export function lastChange({ changes }: Pick<ModsReport, "changes">): ModsReport
 /** Return how far a change is, in per cent; null where that is not known. */
 export function percentOf(doneBytes: number, totalBytes: number): number | null {
   return totalBytes > 0 ? Math.min(100, Math.round((doneBytes / totalBytes) * 100)) : null;
+}
+
+/** The safest first; each takes what is safer, too. */
+export const CHANNELS: readonly ReleaseChannel[] = ["release", "beta", "alpha"];
+
+/** What is to be had of one project: the newest within a channel, or one version. */
+export interface Choice {
+  channel: ReleaseChannel;
+  versionId: string | null;
+}
+
+/** Return the versions within a channel, in the order that they came in. */
+export function versionsWithin(versions: readonly OfferedVersion[], channel: ReleaseChannel): OfferedVersion[] {
+  return versions.filter((version) => CHANNELS.indexOf(version.channel) <= CHANNELS.indexOf(channel));
+}
+
+/** "0.6.1, beta", "0.5 (cannot be had: …)". */
+export function describeOffered({ versionNumber, channel, trouble }: Pick<OfferedVersion, "versionNumber" | "channel" | "trouble">, isInstalled: boolean): string {
+  const word = channel === "release" ? "" : `, ${channel}`;
+  return `${versionNumber}${word}${isInstalled ? ", as it is" : ""}${trouble === null ? "" : ` (cannot be had: ${trouble})`}`;
+}
+
+/** Return the wish for one project: of what is there already, the newest is an update. */
+export function wishFor(project: string, { channel, versionId }: Choice, isInstalled: boolean): PlanMods {
+  if (isInstalled && versionId === null) return { ...NOTHING, update: [project], channel };
+  return { ...NOTHING, install: [{ project, version: versionId, channel }] };
+}
+
+const ADVICE: Readonly<Record<string, string>> = {
+  mods_conflict: "Choose a version of one of them that agrees with the others, or leave one of them out.",
+  mods_incompatible: "Remove or disable one of the two first.",
+  mods_same_file: "Leave one of the two out: one folder has room for one file of a name.",
+  mods_too_many: "Remove some first.",
+  mods_unsettled: "Ask for fewer of them at a time.",
+  mod_not_found: "It was taken down, or was never there. Another version of the mod that needs it may do without.",
+  mod_version_not_found: "Choose another version.",
+  mod_none_fits: "Wait for its author, choose another mod, or change the version of the server to one that it is made for.",
+  mod_none_in_channel: "Choose the channel above that has one, if you take the risk.",
+  mod_does_not_fit: "Choose another version, or see that it works before others play.",
+  mod_file_refused: "Choose another version; its author has published this one with a file that is not taken.",
+  mod_client_only: "Players install it in their own game.",
+  mod_wrong_kind: "Data packs and the like go into the server's folder by way of Files.",
+  mod_pinned: "Unpin it first, if you mean it.",
+  mod_still_needed: "Remove what needs it as well, or disable it.",
+  mod_both_ways: "Ask for one thing at a time.",
+  mod_external_need: "Put that file into the folder of the mods by way of Files.",
+  mod_held_back: "An update of the mod that needs it sets it free.",
+};
+
+/** Return what to do about a problem of a plan; null where its sentence says it all. */
+export function adviseProblem({ code }: Pick<PlanProblem, "code">): string | null {
+  return ADVICE[code] ?? null;
 }

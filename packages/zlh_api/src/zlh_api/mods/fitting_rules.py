@@ -41,6 +41,11 @@ def find_newest(listing: Iterable[Version], target: Target, channel: ReleaseChan
     return min(fitting, key=lambda version: _order(version, target), default=None)
 
 
+def list_fitting(listing: Iterable[Version], target: Target) -> list[Version]:
+    """Return all versions that fit, whatever their channel, the newest first."""
+    return sorted(_fitting(listing, target), key=lambda version: (version.published_at, version.id), reverse=True)
+
+
 def explain_none(title: str, listing: Iterable[Version], target: Target, channel: ReleaseChannel) -> Why:
     """Return why no version of a project can be taken."""
     fitting = _fitting(listing, target)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from datetime import datetime
+from itertools import islice
 
-from zlh_api.mods.model import Chosen, Edge, Resolution, Snapshot
+from zlh_api.mods.model import Chosen, Edge, Project, Resolution, Snapshot, Version
 from zlh_common.schema.mods import (
     FormerFile,
     LedgerEntry,
@@ -14,11 +15,16 @@ from zlh_common.schema.mods import (
     ModLedger,
     ModPlan,
     Need,
+    OfferedVersion,
+    OfferedVersions,
     PlannedMod,
     PutMod,
     RemoveMod,
     SwitchMod,
 )
+
+# Of one project; nobody goes through more.
+MOST_OFFERED = 300
 
 
 def render_plan(resolution: Resolution, ledger: ModLedger) -> ModPlan:
@@ -43,6 +49,23 @@ def render_plan(resolution: Resolution, ledger: ModLedger) -> ModPlan:
         download_bytes=sum(line.size for line in lines),
         is_possible=resolution.is_possible,
     )
+
+
+def render_offered(project: Project, versions: Iterable[Version]) -> OfferedVersions:
+    """Return what people choose of, in the order that is given, the first few hundred."""
+    items = tuple(
+        OfferedVersion(
+            version_id=version.id,
+            version_number=version.number,
+            channel=version.channel,
+            published_at=version.published_at,
+            loaders=version.loaders,
+            size=version.file.size if version.file else 0,
+            trouble=None if version.file else version.trouble,
+        )
+        for version in islice(versions, MOST_OFFERED)
+    )
+    return OfferedVersions(project_id=project.id, title=project.title, items=items)
 
 
 def render_acts(

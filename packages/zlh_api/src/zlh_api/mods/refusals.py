@@ -26,6 +26,15 @@ class ModrinthRefused(ZlhError):
         super().__init__(f"Modrinth cannot be made use of: {reason}.")
 
 
+class ModProjectUnknown(ZlhError):
+    """Modrinth has no such project."""
+
+    code, status = "mod_project_unknown", 404
+
+    def __init__(self, *, project: str) -> None:
+        super().__init__(f"Modrinth has no project {project}; search for it.", project=project)
+
+
 class ModsTooWide(ZlhError):
     """A wish leads to more than is looked at."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from zlh_api.agents.routes import REFUSED_BY_AGENT
 from zlh_api.drivers.port import SystemAway
-from zlh_api.mods.refusals import ModrinthRefused, ModsImpossible, ModsNotConfigured, ModsTooWide
+from zlh_api.mods.refusals import ModProjectUnknown, ModrinthRefused, ModsImpossible, ModsNotConfigured, ModsTooWide
 from zlh_api.mods.service import ModService
 from zlh_api.web.endpoint import Call, Endpoint, Policy
 from zlh_api.web.path_parameters import read_part
@@ -27,6 +27,7 @@ from zlh_common.schema.mods import (
     ModPlan,
     ModsReport,
     ModWish,
+    OfferedVersions,
     PlanMods,
     RollBackMods,
     SwitchMod,
@@ -40,7 +41,8 @@ QUERY = short_text("query", "Words to look for; left out, what is used most.", m
 OFFSET = whole_number("after", "What `next` of the page before has said.", low=0, high=10_000, default=0)
 
 _ASKED = (*REFUSED_BY_AGENT, ModsNotOffered)
-_PLANNED = (*_ASKED, ModsNotConfigured, ModrinthRefused, SystemAway, ModsTooWide)
+_LOOKED_UP = (ModsNotOffered, ModsNotConfigured, ModrinthRefused, SystemAway)
+_PLANNED = (*REFUSED_BY_AGENT, *_LOOKED_UP, ModsTooWide)
 # What an agent may say of any change.
 _BEGUN = (ModsBusy, GameFilesChanging, ModChangeImpossible)
 _CHANGED = (*_PLANNED, *_BEGUN, ModsImpossible, ModsChanged, ModUnknown)
@@ -128,6 +130,9 @@ def _one_endpoints(service: ModService) -> list[Endpoint]:
         asked = PlanMods(remove=(project,))
         return await service.change(call.container, asked, actor=call.caller.user_id, of=project)
 
+    async def versions(call: Call) -> OfferedVersions:
+        return await service.find_versions(call.container, _project(call))
+
     async def update(call: Call) -> ChangeProgress:
         body: UpdateMod = call.body
         call.note("version", body.version)
@@ -155,6 +160,10 @@ def _one_endpoints(service: ModService) -> list[Endpoint]:
     change, told = Policy.CHANGE_CONTAINER, ChangeProgress
     return [
         Endpoint(
+            "GET", f"{ONE}/versions", Policy.VIEW_CONTAINER, versions, "Versions of a mod that fit the server",
+            response=OfferedVersions, refusals=(*_LOOKED_UP, ModProjectUnknown),
+        ),
+        Endpoint(
             "DELETE", ONE, change, remove, "Remove a mod, and what it alone has needed", response=told, status=202,
             refusals=_CHANGED, name="removeMod", act="mod.remove",
         ),
@@ -170,7 +179,7 @@ def _one_endpoints(service: ModService) -> list[Endpoint]:
 
 
 def _project(call: Call) -> str:
-    """Return the project in the path; it leads on only where the server has such a mod."""
+    """Return the project in the path; a change leads on only where the server has such a mod."""
     found: str = read_part("project", call.request.match_info["project"])
     return found
 

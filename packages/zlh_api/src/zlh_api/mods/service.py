@@ -10,12 +10,13 @@ from uuid import UUID, uuid4
 from zlh_api.agents.client import AgentClient, AgentNonsense, AgentRefused, decode_report
 from zlh_api.agents.routes import find_agent
 from zlh_api.containers.model import Container
+from zlh_api.mods.fitting_rules import list_fitting
 from zlh_api.mods.identifying_rules import find_unknown_digests, render_adoption, render_identified
 from zlh_api.mods.model import Target
 from zlh_api.mods.modrinth import SEARCH_LIMIT, Modrinth
-from zlh_api.mods.plan_rules import render_acts, render_plan
+from zlh_api.mods.plan_rules import render_acts, render_offered, render_plan
 from zlh_api.mods.planning import plan
-from zlh_api.mods.refusals import ModsImpossible, ModsNotConfigured
+from zlh_api.mods.refusals import ModProjectUnknown, ModsImpossible, ModsNotConfigured
 from zlh_api.mods.report_rules import bound_report, ledger_of, refusal_of
 from zlh_common.clock import Clock
 from zlh_common.schema.mod_refusals import ModRollbackImpossible, ModsChanged, ModsNotOffered, ModUnknown
@@ -30,6 +31,7 @@ from zlh_common.schema.mods import (
     ModPlan,
     ModRollback,
     ModsReport,
+    OfferedVersions,
     PlanMods,
     RollBackMods,
     SwitchMod,
@@ -80,6 +82,15 @@ class ModService:
         found, total = await modrinth.search(text, target, offset=offset, installed=installed)
         after = offset + SEARCH_LIMIT
         return FoundMods(items=found, total=total, next=str(after) if found and after < total else None)
+
+    async def find_versions(self, container: Container, project: str) -> OfferedVersions:
+        """Return the versions of a project that fit the server; raise ModProjectUnknown."""
+        target, modrinth = self._require_target(container), self._require_modrinth()
+        about = (await modrinth.fetch_projects([project]))[project]
+        if about is None:
+            raise ModProjectUnknown(project=project)
+        listing = await modrinth.fetch_listing(about.id, target)
+        return render_offered(about, list_fitting(listing, target))
 
     async def plan(self, container: Container, asked: PlanMods) -> ModPlan:
         """Return what a wish would come to."""

@@ -300,6 +300,26 @@ class FoundMods(Report):
     next: str | None = None
 
 
+class OfferedVersion(Report):
+    """A version of a project that is made for the server; `trouble` says why it cannot be had all the same."""
+
+    version_id: str
+    version_number: str
+    channel: ReleaseChannel
+    published_at: datetime
+    loaders: tuple[str, ...]
+    size: int = 0
+    trouble: str | None = None
+
+
+class OfferedVersions(Report):
+    """`GET …/mods/{project}/versions`: newest first."""
+
+    project_id: str
+    title: str
+    items: tuple[OfferedVersion, ...]
+
+
 class UpdateMod(Request):
     """`POST …/mods/{projectId}/update`: the newest that fits, or one version."""
 
