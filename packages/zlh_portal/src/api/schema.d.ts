@@ -4855,6 +4855,8 @@ export interface components {
             port: number;
             /** @enum {string} */
             protocol: "tcp" | "udp";
+            /** @default null */
+            service: string | null;
         };
         /**
          * TemplateVersionOffer
